@@ -1,0 +1,1 @@
+"""Character-level recurrent language models."""

@@ -1,0 +1,42 @@
+"""The lesson's stateful LSTM."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+LSTMState = tuple[Tensor, Tensor]
+
+
+class CharLSTM(nn.Module):
+    """Embedding, LSTM layers with dropout between them, and a linear layer back to the vocabulary.
+
+    Args:
+        vocab_size: tokens it reads and predicts.
+        embedding_dim: size of a token's vector.
+        hidden_size: size of each layer's hidden state.
+        num_layers: LSTM layers.
+        dropout: between layers.
+
+    Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM); 3,271,016 parameters at 56 tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        embedding_dim: int = 42,
+        hidden_size: int = 512,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        between = dropout if num_layers > 1 else 0.0
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.lstm = nn.LSTM(embedding_dim, hidden_size, num_layers, dropout=between)
+        self.out = nn.Linear(hidden_size, vocab_size)
+
+    def forward(self, tokens: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        """Map tokens (T, B) and a state to logits (T, B, V) and the state after them."""
+        x = self.embedding(tokens)  # (T, B, E)
+        x, state = self.lstm(x, state)  # (T, B, H), two of (layers, B, H)
+        return self.out(x), state

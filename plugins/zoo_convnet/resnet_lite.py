@@ -1,0 +1,83 @@
+"""The lesson's residual network: each residual layer is a single convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvLayer(nn.Module):
+    """Convolution, ReLU, BatchNorm, in the lesson's order."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.relu(self.conv(x)))
+
+
+class Residual(nn.Module):
+    """A layer that learns what to add to its input."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x)
+
+
+def stage(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Halve the image, then refine it twice: (B, in, H, W) to (B, out, H / 2, W / 2)."""
+    return nn.Sequential(
+        ConvLayer(in_channels, out_channels, stride=2),
+        Residual(ConvLayer(out_channels, out_channels)),
+        Residual(ConvLayer(out_channels, out_channels)),
+    )
+
+
+class ResNetLite(nn.Module):
+    """A stem, a stage for each further width, adaptive max pooling, dropout and a linear layer.
+
+    Args:
+        in_channels: of the images.
+        image_size: height and width in pixels; any size works, and 16 or more is sensible with five widths.
+        num_classes: labels.
+        widths: channels of the stem and of each stage.
+        stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
+        dropout: before the linear layer.
+
+    Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2 is `bn7`, widths
+    [16, 32, 64, 128, 256] and dropout 0.2: 1,966,234).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        widths: Sequence[int] = (10, 20, 40, 80, 160),
+        stem: Literal["conv5", "bn7"] = "conv5",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if stem == "conv5":
+            self.stem: nn.Module = nn.Conv2d(in_channels, widths[0], 5, padding=2)
+        else:
+            self.stem = ConvLayer(in_channels, widths[0], kernel_size=7)
+        self.stages = nn.Sequential(*(stage(before, after) for before, after in pairwise(widths)))
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        x = self.stages(self.stem(images))  # (B, W, H / 16, W / 16)
+        x = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, W)
+        return self.out(self.dropout(x))

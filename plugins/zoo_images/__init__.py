@@ -1,0 +1,1 @@
+"""Images as in-memory arrays of bytes."""

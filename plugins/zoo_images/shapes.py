@@ -1,0 +1,141 @@
+"""Drawn shapes: a classification set that needs no download, with the true box of every object.
+
+Each image holds `objects` shapes of one kind, which is its label, over a noisy background with clutter: lines
+and dots that belong to no class. Image number i is a function of (seed, split, i) alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from msgspec import Meta
+
+from zoo import seed_for
+from zoo.interfaces import Split
+from zoo_images.image_set import ImageSet, ImageSplit
+
+Array = np.ndarray
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; x1 and y1 are outside."""
+
+# Each shape is where a function of offsets from its middle, in units of its half size, is true.
+SHAPES: dict[str, Callable[[Array, Array], Array]] = {
+    "circle": lambda x, y: x**2 + y**2 <= 1,
+    "ring": lambda x, y: (x**2 + y**2 <= 1) & (x**2 + y**2 >= 0.3),
+    "square": lambda x, y: (abs(x) <= 0.9) & (abs(y) <= 0.9),
+    "frame": lambda x, y: (np.maximum(abs(x), abs(y)) <= 0.9) & (np.maximum(abs(x), abs(y)) >= 0.5),
+    "triangle": lambda x, y: (y <= 0.9) & (y >= 2 * abs(x) - 0.9),
+    "diamond": lambda x, y: abs(x) + abs(y) <= 1,
+    "plus": lambda x, y: (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1),
+    "cross": lambda x, y: (abs(abs(x) - abs(y)) <= 0.35) & (np.maximum(abs(x), abs(y)) <= 0.9),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How images are drawn."""
+
+    size: int
+    objects: int
+    clutter: int
+    seed: int
+
+
+class Shapes(ImageSplit):
+    """Drawn images that know where their objects are."""
+
+    def __init__(self, count: int, split: Split, style: Style) -> None:
+        labels = torch.arange(count) % len(SHAPES)
+        drawn = [_draw(int(label), seed_for(style.seed, split, i), style) for i, label in enumerate(labels)]
+        images = (
+            np.stack([image for image, _ in drawn]) if drawn else np.zeros((0, 3, style.size, style.size))
+        )
+        super().__init__(torch.from_numpy(images.astype(np.uint8)), labels)
+        self.boxes: list[list[Box]] = [boxes for _, boxes in drawn]
+        """For each image the box of each of its objects."""
+
+
+def shapes(
+    *,
+    size: Annotated[int, Meta(ge=16, le=512)] = 32,
+    objects: Annotated[int, Meta(ge=1, le=4)] = 1,
+    clutter: Annotated[int, Meta(ge=0, le=50)] = 4,
+    train_size: Annotated[int, Meta(ge=8)] = 8_000,
+    val_size: Annotated[int, Meta(ge=0)] = 1_000,
+    test_size: Annotated[int, Meta(ge=0)] = 1_000,
+    seed: int = 0,
+) -> ImageSet:
+    """Eight shapes in any colour, size and place.
+
+    Args:
+        size: height and width in pixels.
+        objects: shapes in each image, all of its class.
+        clutter: lines and dots in each image.
+        train_size, val_size, test_size: images in each split, the classes in turn.
+        seed: of the drawing.
+    """
+    style = Style(size, objects, clutter, seed)
+    counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
+    splits: dict[Split, ImageSplit] = {name: Shapes(count, name, style) for name, count in counts.items()}
+    digest = hashlib.sha256()
+    for part in splits.values():
+        digest.update(part.images.numpy())
+    return ImageSet(splits, classes=list(SHAPES), fingerprint=digest.hexdigest())
+
+
+def _draw(label: int, seed: int, style: Style) -> tuple[Array, list[Box]]:
+    """Return an image (3, size, size) uint8 and its boxes."""
+    random = np.random.Generator(np.random.Philox(seed))
+    size = style.size
+    ys, xs = np.mgrid[:size, :size] + 0.5
+    ground = random.uniform(40, 215, 3)
+    image = ground[:, None, None] + random.normal(0, 12, (3, size, size))
+    for _ in range(style.clutter):
+        image = _paint(image, _scribble(xs, ys, random, size), ground, random)
+    inside = list(SHAPES.values())[label]
+    boxes: list[Box] = []
+    for middle_x, middle_y, half in _places(random, style):
+        mask = inside((xs - middle_x) / half, (ys - middle_y) / half)
+        image = _paint(image, mask, ground, random)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        boxes.append((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    return image.clip(0, 255).astype(np.uint8), boxes
+
+
+def _places(random: np.random.Generator, style: Style) -> list[tuple[float, float, float]]:
+    """Return (x, y, half size) for each object, each in a cell of its own so that none hides another."""
+    grid = 1 if style.objects == 1 else 2
+    cell = style.size / grid
+    places: list[tuple[float, float, float]] = []
+    for number in random.permutation(grid * grid)[: style.objects]:
+        half = random.uniform(0.24, 0.42) * cell
+        if grid == 1:
+            half = random.uniform(0.17, 0.36) * cell
+        left, top = (number % grid) * cell, (number // grid) * cell
+        x, y = random.uniform(half, cell - half, 2)
+        places.append((left + x, top + y, half))
+    return places
+
+
+def _scribble(xs: Array, ys: Array, random: np.random.Generator, size: int) -> Array:
+    """Return the mask of a thin line or a dot."""
+    x, y = random.uniform(0, size, 2)
+    if random.random() < 0.5:
+        return (xs - x) ** 2 + (ys - y) ** 2 <= random.uniform(0.7, 1.5) ** 2
+    angle, length = random.uniform(0, np.pi), random.uniform(0.1, 0.4) * size
+    along = (xs - x) * np.cos(angle) + (ys - y) * np.sin(angle)
+    across = (ys - y) * np.cos(angle) - (xs - x) * np.sin(angle)
+    return (abs(along) <= length) & (abs(across) <= 0.6)
+
+
+def _paint(image: Array, mask: Array, ground: Array, random: np.random.Generator) -> Array:
+    """Fill the mask with a colour that stands out from the ground."""
+    colour = random.uniform(0, 255, 3)
+    while abs(colour - ground).max() < 80:
+        colour = random.uniform(0, 255, 3)
+    return np.where(mask, colour[:, None, None] + random.normal(0, 8, image.shape), image)

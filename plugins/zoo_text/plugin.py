@@ -1,0 +1,41 @@
+"""What zoo_text provides."""
+
+from zoo import DatasetSpec, hookimpl
+
+
+@hookimpl
+def zoo_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="nietzsche",
+            target="zoo_text.corpora:nietzsche",
+            task="language-modelling",
+            summary="The collected works the lesson learns from, lower-cased",
+            download_bytes=600_901,
+            license="public domain",
+            source="https://s3.amazonaws.com/text-datasets/nietzsche.txt",
+        ),
+        DatasetSpec(
+            name="tinyshakespeare",
+            target="zoo_text.corpora:tinyshakespeare",
+            task="language-modelling",
+            summary="A megabyte of Shakespeare's plays",
+            download_bytes=1_115_394,
+            license="public domain",
+            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        ),
+        DatasetSpec(
+            name="stdlib",
+            target="zoo_text.corpora:stdlib",
+            task="language-modelling",
+            summary="Source of the running Python's standard library; no download",
+            license="PSF-2.0",
+            source="https://www.python.org",
+        ),
+        DatasetSpec(
+            name="files",
+            target="zoo_text.corpora:files",
+            task="language-modelling",
+            summary='Your own text files or folders: --data paths=\'["a.txt", "folder"]\'',
+        ),
+    ]

@@ -1,0 +1,57 @@
+"""zoo: a plugin-based model zoo for PyTorch.
+
+A complete working use, from nothing to sampled text::
+
+    import zoo
+    import zoo.training, zoo.weights, zoo.sampling      # these three import torch
+
+    registry = zoo.Registry.discover()
+    print([entry.name for entry in registry.entries("architecture")])
+
+    experiment = zoo.Experiment(
+        architecture="charrnn/lstm", dataset="text/stdlib", model={"hidden_size": 128}, train={"epochs": 1}
+    )
+    result = zoo.training.train(experiment, registry, directory="runs/first")
+    print(result.metrics)
+
+    model, card = zoo.weights.load("runs/first/model.safetensors", registry)
+    print("".join(zoo.sampling.sample(model, card.preprocess, prompt="def ", length=200)))
+
+A plugin is a module with hooks, found through the entry-point group `zoo`::
+
+    from zoo import ArchitectureSpec, hookimpl
+
+    @hookimpl
+    def zoo_architectures():
+        return [ArchitectureSpec(name="mine", target="my_package.mine:Mine", task="classification",
+                                 summary="One line for the list")]
+
+Importing zoo does not import torch.
+"""
+
+from zoo.cards import Card
+from zoo.catalog import Catalog
+from zoo.errors import DataError, ZooError
+from zoo.experiment import Experiment
+from zoo.hookspecs import hookimpl
+from zoo.registry import Registry
+from zoo.seeds import seed_for
+from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
+
+__all__ = [
+    "AnalyzerSpec",
+    "ArchitectureSpec",
+    "Card",
+    "Catalog",
+    "DataError",
+    "DatasetSpec",
+    "Experiment",
+    "Recipe",
+    "Registry",
+    "ZooError",
+    "__version__",
+    "hookimpl",
+    "seed_for",
+]
+
+__version__ = "0.1.0"

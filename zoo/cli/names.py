@@ -1,0 +1,34 @@
+"""Arguments that are names, completed by the shell from what there is."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from zoo.cli.session import Session
+
+__all__ = ["NameType"]
+
+
+class NameType(click.ParamType[str]):
+    """The name of an entry of some kinds; any text is accepted, and these are offered."""
+
+    name = "name"
+
+    def __init__(self, *kinds: str, files: bool = False) -> None:
+        self.kinds = kinds
+        self.files = files
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return names that begin like the word so far, short and full."""
+        from zoo.cli.list import all_rows
+
+        items = [CompletionItem(incomplete, type="file")] if self.files else []
+        for row in all_rows(ctx.find_object(Session) or Session()):
+            if row["kind"] in self.kinds:
+                short = row["name"].rpartition("/")[2]
+                word = next((name for name in (short, row["name"]) if name.startswith(incomplete)), None)
+                items += [CompletionItem(word, help=row["summary"])] if word else []
+        return items

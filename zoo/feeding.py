@@ -1,0 +1,89 @@
+"""Data fed to a trained model the way its card says, whatever the data's own way would be.
+
+A model knows one vocabulary, one normalisation and one order of classes: those it learned with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from zoo.cards import Card
+from zoo.errors import DataError
+from zoo.interfaces import Dataset, Split
+from zoo.vocabulary import Vocabulary
+
+__all__ = ["feed_as"]
+
+
+def feed_as(dataset: Dataset, card: Card) -> Dataset:
+    """Return `dataset` as the model behind `card` reads it.
+
+    Text is translated token by token into the card's vocabulary, what it lacks becoming `<unk>`; images are
+    normalised with the card's mean and deviation. Raises DataError where images or classes do not fit.
+    """
+    if card.task == "language-modelling":
+        return _Translated(dataset, card)
+    for key in ("in_channels", "image_size", "num_classes"):
+        if dataset.dims[key] != card.arguments[key]:
+            raise DataError(
+                f"the data's {key} is {dataset.dims[key]}, and the model takes {card.arguments[key]}",
+                hint=f"it was trained on {card.dataset.name}",
+            )
+    if dataset.preprocess["classes"] != card.preprocess["classes"]:
+        raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
+    return _Fed(dataset, card)
+
+
+class _Fed(Dataset):
+    """A dataset with another's preprocessing."""
+
+    def __init__(self, dataset: Dataset, card: Card) -> None:
+        self._dataset = dataset
+        self._card = card
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return self._dataset.dims
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return self._card.preprocess
+
+    @property
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint
+
+    def split(self, name: Split) -> Any:
+        return self._dataset.split(name)
+
+
+class _Translated(Dataset):
+    """A text in another vocabulary."""
+
+    def __init__(self, dataset: Dataset, card: Card) -> None:
+        ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
+        self._dataset = dataset
+        self._card = card
+        self._table = None
+        if ours.tokens != theirs.tokens:
+            texts = [token.lower() if ours.lower else token for token in theirs.tokens]
+            self._table = torch.tensor([ours.number(text) for text in texts])
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"vocab_size": len(self._card.preprocess["vocabulary"])}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return self._card.preprocess
+
+    @property
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint
+
+    def split(self, name: Split) -> Any:
+        tokens = self._dataset.split(name)
+        return tokens if self._table is None else self._table[tokens.long()]

@@ -1,0 +1,151 @@
+"""What a plugin's code must be: Dataset and Analyzer to subclass, and the shape of an architecture.
+
+An architecture is the callable behind a spec's `target`, keyword-only, the task's dims first::
+
+    class ResNet(nn.Module):
+        def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 20): ...
+
+- classification: `model(images (B, C, H, W)) -> logits (B, K)`
+- language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
+  means zeros. State is handed in and back, never kept on the module; the loop detaches it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from zoo.specs import Recipe, TaskName
+
+__all__ = ["Analysis", "Analyzer", "Batch", "Dataset", "Split", "State", "Step", "Task"]
+
+Split = Literal["train", "val", "test"]
+State = Any
+"""What a model carries from batch to batch: None, a tensor, or a nested tuple or list of them."""
+
+
+class Dataset(ABC):
+    """Data with everything needed to feed and judge a model.
+
+    The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able; one
+    called `root` says where data lies, not what it is, and so is kept out of cards.
+    """
+
+    @property
+    @abstractmethod
+    def dims(self) -> Mapping[str, int]:
+        """The arguments data gives to a model: `{"in_channels", "image_size", "num_classes"}` or
+        `{"vocab_size"}`."""
+
+    @property
+    @abstractmethod
+    def preprocess(self) -> Mapping[str, Any]:
+        """JSON data enough to feed new input: `size`, `mean`, `std`, `classes`, or `tokens`, `lower`,
+        `vocabulary`, `unk`."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 of the data as used."""
+
+    @abstractmethod
+    def split(self, name: Split) -> Any:
+        """Return one split, which may be empty.
+
+        - classification: a map-style dataset of (uint8 image (C, H, W), label); it may define
+          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)).
+        - language modelling: a 1-D integer token tensor, possibly memory-mapped.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's worth of data, on the device and ready for the model."""
+
+    inputs: Tensor
+    targets: Tensor
+    index: int
+    """Position in the epoch, from 0."""
+    total: int
+    """Batches in this epoch."""
+    seed: int
+    """What this step's own randomness (dropout) is drawn from."""
+    fresh: bool = False
+    """True where carried state must start again from zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one batch produced."""
+
+    loss: Tensor
+    """Mean over the batch, for `backward()`."""
+    sums: Mapping[str, Tensor]
+    """Sums over the batch's items, such as `loss` and `correct`; divided once, by the summed count."""
+    count: int
+    state: State = None
+    """Carried to the next batch, detached."""
+
+
+class Task(ABC):
+    """How data becomes batches, a loss and metrics. Two final subclasses; the loop never asks which."""
+
+    name: ClassVar[TaskName]
+    unit: ClassVar[str]
+    """What is counted: `images` or `characters`."""
+    headline: ClassVar[str]
+    """The metric people look at first."""
+
+    @abstractmethod
+    def train_batches(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        device: str = "cpu",
+    ) -> Iterator[Batch]:
+        """Yield an epoch's batches from number `start` on: a pure function of the arguments."""
+
+    @abstractmethod
+    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
+        """Yield every item of a split exactly once, in order, unchanged."""
+
+    @abstractmethod
+    def step(
+        self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
+    ) -> Step:
+        """Run the model on a batch."""
+
+    @abstractmethod
+    def metrics(self, sums: Mapping[str, float], count: int) -> dict[str, float]:
+        """Turn sums over a whole split into metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What an analyzer found: arrays by name, and scores by name."""
+
+    maps: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+
+    def with_scores(self, **scores: float) -> Analysis:
+        """Return the analysis with more scores."""
+        return replace(self, scores={**self.scores, **scores})
+
+
+class Analyzer(ABC):
+    """Looks inside a model and leaves parameters, gradients, mode, hooks and RNG as found."""
+
+    @abstractmethod
+    def analyze(self, model: nn.Module, inputs: Tensor, *, landmarks: Mapping[str, str]) -> Analysis:
+        """Look at what `model` makes of `inputs` (B, C, H, W), hooking only the landmarks' submodules."""

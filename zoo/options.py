@@ -1,0 +1,81 @@
+"""Options as people give them: `key=value` words, TOML tables, and types that check them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from zoo.errors import OptionError, did_you_mean
+
+__all__ = ["check_names", "convert", "parse", "replace"]
+
+T = TypeVar("T")
+
+
+def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
+    """Read `key=value` words. A value is TOML (`0.1`, `true`, `[1, 2]`); anything else is a string.
+
+    Raises OptionError naming `what` (such as `--train`) for a word without `=` or a repeated key.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, separator, raw = word.partition("=")
+        key = key.strip().replace("-", "_")
+        if not separator or not key:
+            raise OptionError(f"{what} {word!r} is not of the form key=value")
+        if key in options:
+            raise OptionError(f"{what} {key} is given twice")
+        try:
+            options[key] = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = raw
+    return options
+
+
+def check_names(given: Iterable[str], known: Iterable[str], *, what: str) -> None:
+    """Raise OptionError for the first given name that is not known."""
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)} (known: {listed})")
+
+
+def convert(value: object, type_: type[T], *, what: str) -> T:
+    """Return `value` as `type_`, or raise OptionError saying what was expected and where."""
+    try:
+        return msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        place = re.sub(r"^\.|`$", "", place)
+        allowed = _choices(type_) if message.startswith("Invalid enum value") else ""
+        detail = message[0].lower() + message[1:].replace("`", "")
+        raise OptionError(f"{what}{' ' + place if place else ''}: {detail}{allowed}") from None
+
+
+def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
+    """Return the dataclass `base` with `changes` applied, each checked against its field's type."""
+    types = {f.name: f for f in dataclasses.fields(base)}  # type: ignore[arg-type]
+    check_names(changes, types, what=what)
+    hints = msgspec_hints(type(base))
+    checked = {key: convert(value, hints[key], what=f"{what} {key}") for key, value in changes.items()}
+    return dataclasses.replace(base, **checked)  # type: ignore[type-var]
+
+
+def msgspec_hints(owner: object) -> dict[str, Any]:
+    """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
+    from typing import get_type_hints
+
+    return get_type_hints(owner, include_extras=True)
+
+
+def _choices(type_: Any) -> str:
+    from typing import get_args
+
+    words = [repr(choice) for choice in get_args(type_) if isinstance(choice, str)]
+    return f" (one of {', '.join(words)})" if words else ""

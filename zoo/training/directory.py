@@ -1,0 +1,186 @@
+"""A run directory: one owner at a time, one commit point, everything needed to go on or to run again.
+
+`checkpoint.safetensors` is the only file that counts for resuming, and the one before it is kept beside it.
+`metrics.jsonl`, `config.toml`, `curve.png` and `model.safetensors` are made from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import tomli_w
+import torch
+from torch import Tensor
+
+from zoo import storage, weights
+from zoo.errors import RunError, WeightsError
+from zoo.experiment import Experiment
+from zoo.training.state import TrainState
+
+__all__ = ["RunDirectory"]
+
+SCHEMA = 1
+KEY = "zoo-checkpoint"
+
+
+class RunDirectory:
+    """The Store of one experiment. Use it as a context manager, which is what owning it means.
+
+    Args:
+        path: made if it does not exist.
+        resume: go on from the checkpoint there is; without it a directory that holds a run is refused.
+
+    Raises:
+        RunError: the directory cannot be written, is in use, or holds another run.
+    """
+
+    def __init__(self, path: Path, experiment: Experiment, *, resume: bool) -> None:
+        self.path = path
+        self.experiment = experiment
+        self.resume = resume
+        self.notices: list[str] = []
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def weights(self) -> Path:
+        """Where the result goes."""
+        return self.path / "model.safetensors"
+
+    def __enter__(self) -> RunDirectory:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._stack.enter_context(_owned(self.path))
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
+        try:
+            if not self.resume and (self._current.exists() or self._previous.exists()):
+                raise RunError(
+                    f"{self.path} holds a run already",
+                    hint="--resume goes on with it, --run DIR starts elsewhere",
+                )
+            for leftover in self.path.glob(".*.tmp"):  # of a writer that died; we are the only owner now
+                leftover.unlink(missing_ok=True)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def restore(self, state: TrainState, *, device: str) -> None:
+        """Bring `state` to the newest good checkpoint, if there is one."""
+        found = self._newest() if self.resume else None
+        if found is None:
+            self._write_config()
+            return
+        tensors, data = found
+        self._refuse_drift(data["experiment"])
+        state.restore(tensors, data, device=device)
+        self._write_metrics(state)
+
+    def threads(self) -> int | None:
+        """Return the thread count the run began with: another one would round differently."""
+        found = self._newest() if self.resume else None
+        return found[1]["threads"] if found else None
+
+    def save(self, state: TrainState) -> None:
+        """Commit a checkpoint, then bring the files made from it up to date."""
+        tensors, data = state.capture()
+        packed = weights.pack(tensors)
+        data |= {
+            "schema": SCHEMA,
+            "experiment": self.experiment.to_dict(),
+            "threads": torch.get_num_threads(),
+            "sha256": storage.tensor_sha256(packed),
+        }
+        if self._current.exists():
+            self._current.replace(self._previous)
+        storage.write_container(self._current, packed, {"format": "pt", KEY: storage.canonical_json(data)})
+        self._write_metrics(state)
+
+    @property
+    def _current(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def _previous(self) -> Path:
+        return self.path / "checkpoint.previous.safetensors"
+
+    def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        for path in (self._current, self._previous):
+            if not path.exists():
+                continue
+            try:
+                return _read_checkpoint(path)
+            except WeightsError as error:
+                self.notices.append(f"{error}; trying the checkpoint before it")
+        if self._current.exists() or self._previous.exists():
+            raise RunError(f"no checkpoint in {self.path} can be read: {self.notices[-1]}")
+        return None
+
+    def _refuse_drift(self, before: Mapping[str, Any]) -> None:
+        now = self.experiment.to_dict()
+        changes = [
+            f"{key}: {before.get(key)!r} then, {now[key]!r} now" for key in now if now[key] != before.get(key)
+        ]
+        if changes:
+            raise RunError(
+                f"{self.path} holds a run of something else ({'; '.join(changes)})",
+                hint="resume with the options in its config.toml, or choose another --run",
+            )
+
+    def _write_config(self) -> None:
+        with storage.atomic_write(self.path / "config.toml") as file:
+            file.write(
+                b"# Exactly what this run is. Put it under [recipes.NAME] in registry.toml to run it again.\n"
+            )
+            tomli_w.dump(self.experiment.to_dict(), file)
+
+    def _write_metrics(self, state: TrainState) -> None:
+        with storage.atomic_write(self.path / "metrics.jsonl") as file:
+            for row in state.history:
+                file.write(storage.canonical_json(row).encode() + b"\n")
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    header = storage.read_header(path)
+    try:
+        data = json.loads(header.metadata[KEY])
+        schema, sha256 = data["schema"], data["sha256"]
+    except (KeyError, TypeError, ValueError):
+        raise WeightsError(f"{path} is not a zoo checkpoint") from None
+    if schema != SCHEMA:
+        raise WeightsError(f"{path} is a checkpoint of schema {schema!r}, and this zoo reads {SCHEMA}")
+    return weights.read_tensors(path, header, sha256), data
+
+
+@contextlib.contextmanager
+def _owned(folder: Path) -> Generator[None]:
+    """Hold a lock the kernel lets go of when its process dies, so that a dead owner is no obstacle."""
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                f"{folder} is in use by {_owner(file)}", hint="wait for it, or choose another --run"
+            ) from None
+        file.truncate(0)
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        )
+        file.flush()
+        yield
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read(200) or "another process"

@@ -1,0 +1,234 @@
+"""The training loop, once, for every model: it knows neither tasks nor architectures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError, Diverged, Interrupted
+from zoo.interfaces import Batch, Dataset, Split, Task
+from zoo.specs import Recipe
+from zoo.training.precision import Precision, autocast, resolve
+from zoo.training.schedules import learning_rate
+from zoo.training.state import TrainState
+
+__all__ = ["Clock", "Progress", "Store", "evaluate", "evaluate_counted", "fit", "train_step"]
+
+
+class Store(Protocol):
+    """Where a run is kept, such as a run directory."""
+
+    def restore(self, state: TrainState, *, device: str) -> None:
+        """Bring `state` to where the run was, if there was one."""
+        ...
+
+    def save(self, state: TrainState) -> None:
+        """Keep the run as it is now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Told after each step, and with `row` after each epoch."""
+
+    epoch: int
+    """From 1."""
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    lr: float
+    rate: float
+    """Items (images or characters) per second over this epoch so far, evaluation apart."""
+    left: float
+    """Seconds of training still to come, guessed from the pace so far."""
+    row: dict[str, Any] | None = None
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    store: Store | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], int] = lambda: 0,
+) -> TrainState:
+    """Train `model` in place as `recipe` says; return the final state, its `history` one row an epoch.
+
+    After each epoch the `val` split is evaluated, or, where there is none, the `test` split after the last.
+
+    Args:
+        store: takes a checkpoint after each epoch and when stopped, and is where a run resumes from.
+        report: told of progress.
+        stop: asked after each optimizer step; at a signal's number the run is saved and left.
+
+    Raises:
+        Diverged: a loss or a weight is not finite. The last checkpoint stays as it is.
+        Interrupted: `stop` said so.
+    """
+    precision = resolve(recipe.precision, device)
+    state = TrainState.begin(model.to(device), recipe, precision=precision, device=device)
+    if store is not None:
+        store.restore(state, device=device)
+    with torch.random.fork_rng():  # the caller's random state is left as found
+        while state.epoch < recipe.epochs:
+            clock = Clock(state.epoch + 1, recipe.epochs)
+            model.train()
+            for batch in task.train_batches(
+                dataset, recipe, seed=seed, epoch=state.epoch, start=state.batch, device=device
+            ):
+                lr = learning_rate(recipe, state.epoch + (batch.index + 0.5) / batch.total)
+                loss = train_step(state, task, batch, recipe, lr, precision=precision, device=device)
+                report(clock.tick(batch, loss, lr))
+                if state.batch % recipe.accumulate == 0 and state.batch < batch.total and stop():
+                    raise _interrupted(state, store, stop())
+            _require_finite(state)
+            row = _epoch_row(state, task, dataset, recipe, device=device)
+            state.end_epoch(row | {"clock": clock.read()})
+            if store is not None:
+                store.save(state)
+            report(clock.end(row))
+            if state.epoch < recipe.epochs and stop():
+                raise _interrupted(state, None, stop())
+    return state
+
+
+def train_step(
+    state: TrainState,
+    task: Task,
+    batch: Batch,
+    recipe: Recipe,
+    lr: float,
+    *,
+    precision: Precision,
+    device: str,
+) -> float:
+    """Run one batch forward and back; step the optimizer where it completes a group of gradients."""
+    torch.manual_seed(batch.seed)
+    with autocast(precision, device):
+        step = task.step(state.model, batch, state.carried, label_smoothing=recipe.label_smoothing)
+    loss = float(step.loss.detach())
+    if not math.isfinite(loss):
+        raise _diverged(state, f"the loss is {loss} at a learning rate of {lr:.3g}")
+    first = batch.index - batch.index % recipe.accumulate
+    state.scaler.scale(step.loss / min(recipe.accumulate, batch.total - first)).backward()
+    state.account(step)
+    if state.batch % recipe.accumulate == 0 or state.batch == batch.total:
+        state.update(recipe, lr)
+    return loss
+
+
+def evaluate(
+    model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu"
+) -> dict[str, float]:
+    """Return a split's metrics, every item counted once, in fp32 whatever the model was trained in.
+
+    Raises DataError if the split is empty.
+    """
+    metrics, _ = evaluate_counted(model, task, dataset, split, device=device)
+    return metrics
+
+
+@torch.inference_mode()
+def evaluate_counted(
+    model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu"
+) -> tuple[dict[str, float], int]:
+    """Return a split's metrics and how many items they are over."""
+    training = model.training
+    model.eval()
+    sums: dict[str, Tensor] = {}
+    count, carried = 0, None
+    try:
+        for batch in task.eval_batches(dataset, split, device=device):
+            step = task.step(model, batch, carried)
+            carried = step.state
+            count += step.count
+            for name, value in step.sums.items():
+                sums[name] = sums[name] + value.double() if name in sums else value.double()
+    finally:
+        model.train(training)
+    if count == 0:
+        raise DataError(f"the {split} split is empty")
+    return task.metrics({name: float(value) for name, value in sums.items()}, count), count
+
+
+def _epoch_row(
+    state: TrainState, task: Task, dataset: Dataset, recipe: Recipe, *, device: str
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "epoch": state.epoch + 1,
+        "steps": state.steps,
+        "train": task.metrics({name: float(value) for name, value in state.sums.items()}, state.count),
+    }
+    if len(dataset.split("val")):
+        row["val"] = evaluate(state.best, task, dataset, "val", device=device)
+    elif state.epoch + 1 == recipe.epochs and len(dataset.split("test")):
+        row["test"] = evaluate(state.best, task, dataset, "test", device=device)
+    return row
+
+
+def _require_finite(state: TrainState) -> None:
+    for name, parameter in state.model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise _diverged(state, f"{name} has values that are not finite")
+
+
+def _diverged(state: TrainState, what: str) -> Diverged:
+    where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
+    return Diverged(
+        f"training diverged in {where}: {what}",
+        hint="the last checkpoint is kept; try a lower --train lr=... or --train clip_norm=1",
+    )
+
+
+def _interrupted(state: TrainState, store: Store | None, number: int) -> Interrupted:
+    if store is not None:
+        _require_finite(state)
+        store.save(state)
+    where = f"epoch {state.epoch + 1}, batch {state.batch}"
+    return Interrupted(
+        f"stopped and saved in {where}", signal=number, hint="the same command with --resume goes on"
+    )
+
+
+class Clock:
+    """Pace over one epoch, evaluation apart."""
+
+    def __init__(self, epoch: int, epochs: int) -> None:
+        self._epoch, self._epochs = epoch, epochs
+        self._start = self._now = time.perf_counter()
+        self._items = self._batches = 0
+        self._last: Progress | None = None
+
+    def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
+        """Note that a batch is done."""
+        self._now = time.perf_counter()
+        self._items += batch.targets.numel()
+        self._batches += 1
+        to_come = batch.total - batch.index - 1 + (self._epochs - self._epoch) * batch.total
+        left = (self._now - self._start) / self._batches * to_come
+        done = batch.index + 1
+        self._last = Progress(self._epoch, self._epochs, done, batch.total, loss, lr, self._rate(), left)
+        return self._last
+
+    def end(self, row: dict[str, Any]) -> Progress:
+        """Note that the epoch is done and evaluated."""
+        assert self._last is not None, "an epoch has at least one batch"
+        return replace(self._last, row=row | {"clock": self.read()})
+
+    def read(self) -> dict[str, float]:
+        """Return seconds and items per second."""
+        return {"seconds": round(self._now - self._start, 3), "rate": round(self._rate(), 1)}
+
+    def _rate(self) -> float:
+        return self._items / max(self._now - self._start, 1e-9)

@@ -1,0 +1,125 @@
+"""From an experiment to a run directory with a result: what `zoo train` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from zoo import weights
+from zoo.building import build_model, check_same_task, model_arguments, open_dataset
+from zoo.cards import Card, DatasetCard
+from zoo.experiment import Experiment
+from zoo.registry import Registry
+from zoo.seeds import seed_for
+from zoo.tasks import make_task
+from zoo.training.directory import RunDirectory
+from zoo.training.loop import Progress, fit
+from zoo.training.plots import learning_curve
+from zoo.training.signals import listening
+
+__all__ = ["Result", "train"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished run left behind."""
+
+    run: str
+    weights: str
+    epochs: int
+    steps: int
+    metrics: dict[str, dict[str, float]]
+    rate: float
+    """Items per second in the last epoch."""
+    seconds: float
+    """Of training, over all epochs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return asdict(self)
+
+
+def train(
+    experiment: Experiment,
+    registry: Registry,
+    *,
+    directory: Path | str,
+    resume: bool = False,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda progress: None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Result:
+    """Run an experiment in `directory`, or go on with the run that is there.
+
+    Everything about the experiment is checked before the directory is touched. SIGINT and SIGTERM finish the
+    step, save, and raise Interrupted.
+
+    Raises:
+        ZooError: see `zoo.errors`; each says what to do.
+    """
+    architecture = registry.architecture(experiment.architecture)
+    data = registry.dataset(experiment.dataset)
+    experiment = replace(experiment, architecture=architecture.name, dataset=data.name)
+    recipe = experiment.recipe(registry)
+    task = make_task(check_same_task(architecture, data))
+    dataset = open_dataset(data, experiment.data)
+    arguments = model_arguments(architecture, dataset.dims, experiment.model)
+    model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
+    with RunDirectory(Path(directory), experiment, resume=resume) as store, listening() as stop:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(store.threads() or threads)
+        try:
+            state = fit(
+                model,
+                task,
+                dataset,
+                recipe,
+                seed=experiment.seed,
+                device=device,
+                store=store,
+                report=report,
+                stop=stop,
+            )
+        finally:
+            torch.set_num_threads(threads)
+            for text in store.notices:
+                notice(text)
+        last = state.history[-1]
+        card = Card(
+            architecture=architecture.name,
+            arguments=arguments,
+            task=task.name,
+            dataset=DatasetCard(
+                name=data.name,
+                options={key: value for key, value in experiment.data.items() if key != "root"},
+                fingerprint=dataset.fingerprint,
+            ),
+            preprocess=dict(dataset.preprocess),
+            recipe=recipe.to_dict(),
+            seed=experiment.seed,
+            progress={"epochs": state.epoch, "steps": state.steps},
+            metrics={split: last[split] for split in ("val", "test") if split in last},
+            versions={
+                "zoo": zoo.__version__,
+                "torch": torch.__version__.partition("+")[0],
+                "plugin": f"{architecture.plugin.distribution} {architecture.plugin.version}".strip(),
+            },
+        )
+        card = weights.save(store.weights, state.best, card)
+        learning_curve(
+            store.path / "curve.png", state.history, task, title=f"{architecture.name} on {data.name}"
+        )
+    return Result(
+        run=str(store.path),
+        weights=str(store.weights),
+        epochs=state.epoch,
+        steps=state.steps,
+        metrics=card.metrics,
+        rate=last["clock"]["rate"],
+        seconds=round(sum(row["clock"]["seconds"] for row in state.history), 3),
+    )

@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM as a request: finish the step, save, leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["StopRequest", "listening"]
+
+
+class StopRequest:
+    """Call it for the number of the signal that asked the run to stop, or 0."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __call__(self) -> int:
+        return self.signal
+
+
+@contextmanager
+def listening() -> Generator[StopRequest]:
+    """Turn the first SIGINT or SIGTERM into a StopRequest; a second one acts as it would have before.
+
+    Outside the main thread Python allows no handlers, and none are set.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in watched}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.signal = number
+        for each in watched:
+            signal.signal(each, before[each])
+
+    for number in watched:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        for number in watched:
+            signal.signal(number, before[number])

@@ -1,0 +1,192 @@
+"""All that training changes, in one place: what a checkpoint holds, no more and no less."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import WeightsError
+from zoo.interfaces import State, Step
+from zoo.specs import Recipe
+from zoo.training.optimizers import make_optimizer
+from zoo.training.precision import Precision
+
+__all__ = ["TrainState"]
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainState:
+    """The model and everything beside it that moves."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: nn.Module | None
+    epoch: int = 0
+    """Whole epochs done."""
+    batch: int = 0
+    """Batches done of the epoch under way."""
+    steps: int = 0
+    """Optimizer steps done."""
+    carried: State = None
+    """What the model carries from batch to batch."""
+    sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    count: int = 0
+    """Sums and count over the epoch under way."""
+    history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """One row for each epoch done."""
+
+    @classmethod
+    def begin(cls, model: nn.Module, recipe: Recipe, *, precision: Precision, device: str) -> TrainState:
+        """Return the state before the first step."""
+        return cls(
+            model=model,
+            optimizer=make_optimizer(model, recipe),
+            scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
+            ema=copy.deepcopy(model).requires_grad_(False) if recipe.ema else None,
+        )
+
+    @property
+    def best(self) -> nn.Module:
+        """The model to judge and to keep: the averaged one where there is one."""
+        return self.ema or self.model
+
+    def account(self, step: Step) -> None:
+        """Add one batch to the epoch's sums, in double precision and on the device."""
+        for name, value in step.sums.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += step.count
+        self.carried = step.state
+        self.batch += 1
+
+    def update(self, recipe: Recipe, lr: float) -> None:
+        """Take one optimizer step with the gradients there are, then move the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if recipe.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.steps += 1
+        if self.ema is not None:
+            _move_average(self.ema, self.model, min(recipe.ema, (1 + self.steps) / (10 + self.steps)))
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Note an epoch's row and begin the next."""
+        self.history.append(row)
+        self.epoch += 1
+        self.batch = 0
+        self.carried = None
+        self.sums = {}
+        self.count = 0
+
+    def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and JSON data from which `restore` makes the same state."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.ema is not None:
+            tensors |= {f"ema/{name}": tensor for name, tensor in self.ema.state_dict().items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
+            }
+        tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
+        skeleton = _flatten(self.carried, "carried", tensors)
+        position = {"epoch": self.epoch, "batch": self.batch, "steps": self.steps, "count": self.count}
+        data = {"position": position, "history": self.history, "carried": skeleton}
+        return _without_ties(tensors), data | {"scaler": self.scaler.state_dict()}
+
+    def restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, device: str) -> None:
+        """Become the state that was captured. Raises WeightsError where it does not fit this model."""
+        try:
+            self._restore({name: tensor.to(device) for name, tensor in tensors.items()}, data)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            first = str(error).split("\n")[0]
+            raise WeightsError(f"the checkpoint does not fit this model: {first}") from error
+
+    def _restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(_complete(_under("model/", tensors), self.model))
+        if self.ema is not None:
+            self.ema.load_state_dict(_complete(_under("ema/", tensors), self.ema))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer/", tensors).items():
+            number, _, key = name.partition("/")
+            slots.setdefault(int(number), {})[key] = (
+                tensor.cpu() if key == "step" and not self._fused() else tensor
+            )
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.scaler.load_state_dict(data["scaler"])
+        self.sums = _under("sums/", tensors)
+        self.carried = _unflatten(data["carried"], tensors)
+        self.history = list(data["history"])
+        position = data["position"]
+        self.epoch, self.batch = position["epoch"], position["batch"]
+        self.steps, self.count = position["steps"], position["count"]
+
+    def _fused(self) -> bool:
+        return bool(self.optimizer.param_groups[0].get("fused"))
+
+
+@torch.no_grad()
+def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
+        ours.lerp_(theirs, 1 - decay)
+    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        ours.copy_(theirs)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _without_ties(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keep one name for each storage: a tied weight would be written twice."""
+    seen: set[tuple[int, torch.Size, torch.dtype]] = set()
+    kept: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.dtype)
+        if tensor.numel() == 0 or place not in seen:
+            kept[name] = tensor
+            seen.add(place)
+    return kept
+
+
+def _complete(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Give every tied name the tensor that is stored under its first one."""
+    first: dict[int, str] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        stored = first.setdefault(id(tensor), name)
+        if name not in tensors and stored in tensors:
+            tensors[name] = tensors[stored]
+    return tensors
+
+
+def _flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Put a carried state's tensors under names, and return its shape as JSON."""
+    if isinstance(state, Tensor):
+        tensors[name] = state
+        return name
+    if isinstance(state, tuple | list):
+        parts = [_flatten(part, f"{name}.{index}", tensors) for index, part in enumerate(state)]
+        return {"tuple" if isinstance(state, tuple) else "list": parts}
+    if state is None:
+        return None
+    raise TypeError(f"a model carries a {type(state).__name__}; state is None, a tensor, or tuples of them")
+
+
+def _unflatten(skeleton: Any, tensors: Mapping[str, Tensor]) -> State:
+    if skeleton is None:
+        return None
+    if isinstance(skeleton, str):
+        return tensors[skeleton]
+    ((kind, parts),) = skeleton.items()
+    built = [_unflatten(part, tensors) for part in parts]
+    return tuple(built) if kind == "tuple" else built
