@@ -29,14 +29,19 @@ A plugin is a module with hooks, found through the entry-point group `zoo`::
 Importing zoo does not import torch.
 """
 
-from zoo.cards import Card
-from zoo.catalog import Catalog
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from zoo.errors import DataError, ZooError
-from zoo.experiment import Experiment
 from zoo.hookspecs import hookimpl
-from zoo.registry import Registry
-from zoo.seeds import seed_for
 from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
+
+if TYPE_CHECKING:
+    from zoo.cards import Card
+    from zoo.catalog import Catalog
+    from zoo.experiment import Experiment
+    from zoo.registry import Registry
+    from zoo.seeds import seed_for
 
 __all__ = [
     "AnalyzerSpec",
@@ -55,3 +60,18 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_ON_USE = {
+    "Card": "zoo.cards",
+    "Catalog": "zoo.catalog",
+    "Experiment": "zoo.experiment",
+    "Registry": "zoo.registry",
+    "seed_for": "zoo.seeds",
+}
+"""What a plugin's hooks do not need is imported when it is first asked for: listing stays instant."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ON_USE:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    return getattr(import_module(_ON_USE[name]), name)

@@ -89,7 +89,7 @@ def build_model(
         raise SpecError(
             f"{entry.name}: {entry.spec.target} built a {type(model).__name__}, not a torch module"
         )
-    return model
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
