@@ -1,0 +1,36 @@
+# Everything runs in .venv, which is made and brought up to date as needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: demo test test-all lint install clean
+
+demo: $(READY) ## A small LSTM learns Python in about a minute, writes some, and is measured.
+	rm -rf runs/demo
+	$(BIN)/zoo train stdlib-lstm --run runs/demo
+	$(BIN)/zoo sample runs/demo/model.safetensors --prompt "def " --length 300
+	$(BIN)/zoo eval runs/demo/model.safetensors
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-all: $(READY) ## The slow tests too.
+	$(BIN)/python -m pytest -m "not gpu and not network"
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+install: $(READY)
+
+clean:
+	rm -rf $(VENV) build dist runs/demo
+
+# The stamp comes last, so an install that was interrupted is done again; a half-made venv is thrown away.
+$(READY): pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
