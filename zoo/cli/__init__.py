@@ -113,8 +113,9 @@ def _foreign(error: Exception) -> ZooError:
     if isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         return ZooError(f"{error.strerror}{place}", hint="`zoo --debug ...` shows where")
-    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "torchtext", "torchvision"):
-        return ZooError(f"this needs {error.name}, and it is not installed", hint=f"pip install {error.name}")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        name = error.name.partition(".")[0]
+        return ZooError(f"this needs {name}, and it is not installed", hint=f"pip install {name}")
     first = str(error).strip().split("\n")[0]
     return ZooError(f"{type(error).__name__}: {first}", hint="`zoo --debug ...` shows where this comes from")
 
