@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -49,13 +50,16 @@ def check_names(given: Iterable[str], known: Iterable[str], *, what: str) -> Non
 def convert(value: object, type_: type[T], *, what: str) -> T:
     """Return `value` as `type_`, or raise OptionError saying what was expected and where."""
     try:
-        return msgspec.convert(value, type_, strict=True)
+        converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         place = re.sub(r"^\.|`$", "", place)
         allowed = _choices(type_) if message.startswith("Invalid enum value") else ""
         detail = message[0].lower() + message[1:].replace("`", "")
         raise OptionError(f"{what}{' ' + place if place else ''}: {detail}{allowed}") from None
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise OptionError(f"{what}: expected a finite number, got {converted}")
+    return converted
 
 
 def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
@@ -69,13 +73,16 @@ def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
 
 def msgspec_hints(owner: object) -> dict[str, Any]:
     """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
-    from typing import get_type_hints
-
     return get_type_hints(owner, include_extras=True)
 
 
 def _choices(type_: Any) -> str:
-    from typing import get_args
-
-    words = [repr(choice) for choice in get_args(type_) if isinstance(choice, str)]
+    words = [repr(choice) for choice in _literals(type_)]
     return f" (one of {', '.join(words)})" if words else ""
+
+
+def _literals(type_: Any) -> list[str]:
+    """Return the words of a Literal, or of the Literals inside a container such as `tuple[Literal, ...]`."""
+    if get_origin(type_) is Literal:
+        return [choice for choice in get_args(type_) if isinstance(choice, str)]
+    return [word for part in get_args(type_) for word in _literals(part)]
