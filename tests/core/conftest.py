@@ -1,0 +1,144 @@
+"""Small data, and one thread, so that numbers repeat and tests are fast."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.cards import Card, DatasetCard
+from zoo.interfaces import Dataset, Split
+from zoo.registry import Registry
+
+
+class FakeText(Dataset):
+    """Tokens by split; token number n is the n-th letter after two specials."""
+
+    def __init__(self, splits: Mapping[Split, Tensor], vocab_size: int) -> None:
+        self._splits = splits
+        self._size = vocab_size
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"vocab_size": self._size}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        letters = [chr(ord("a") + n) for n in range(self._size - 2)]
+        return {"tokens": "char", "lower": False, "vocabulary": ["<unk>", "<pad>", *letters], "specials": 2}
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(
+            repr([tokens.tolist() for tokens in self._splits.values()]).encode()
+        ).hexdigest()
+
+    def split(self, name: Split) -> Tensor:
+        return self._splits[name]
+
+
+class FakeImages(Dataset):
+    """Images (N, 3, S, S) by split, fetched one by one unless `whole`."""
+
+    def __init__(self, splits: Mapping[Split, Sequence[tuple[Tensor, int]]], size: int) -> None:
+        self._splits = splits
+        self._size = size
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"in_channels": 3, "image_size": self._size, "num_classes": 4}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        mean, std = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
+        return {"size": self._size, "mean": mean, "std": std, "classes": ["a", "b", "c", "d"]}
+
+    @property
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
+        return self._splits[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """Return the registry of the installed plugins."""
+    return Registry.discover()
+
+
+@pytest.fixture(scope="session")
+def text() -> Callable[..., FakeText]:
+    """Return a function from lengths to a text of random tokens with some structure to learn."""
+
+    def make(train: int = 250, val: int = 40, test: int = 40, *, vocab_size: int = 8) -> FakeText:
+        generator = torch.Generator().manual_seed(0)
+
+        def tokens(length: int) -> Tensor:
+            steps = torch.randint(1, 3, (length,), generator=generator).cumsum(0)
+            return (2 + steps % (vocab_size - 2)).to(torch.uint8)
+
+        return FakeText({"train": tokens(train), "val": tokens(val), "test": tokens(test)}, vocab_size)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def images() -> Callable[..., FakeImages]:
+    """Return a function from counts to images whose brightness tells their label."""
+
+    def make(train: int = 20, val: int = 9, test: int = 9, *, size: int = 8) -> FakeImages:
+        generator = torch.Generator().manual_seed(0)
+
+        def items(count: int) -> list[tuple[Tensor, int]]:
+            noise = torch.randint(0, 64, (count, 3, size, size), generator=generator)
+            return [((noise[n] + 60 * (n % 4)).to(torch.uint8), n % 4) for n in range(count)]
+
+        return FakeImages({"train": items(train), "val": items(val), "test": items(test)}, size)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def card() -> Callable[..., Card]:
+    """Return a function from changes to the card of a small LSTM."""
+
+    def make(**changes: Any) -> Card:
+        fields: dict[str, Any] = {
+            "architecture": "charrnn/lstm",
+            "arguments": {
+                "vocab_size": 8,
+                "embedding_dim": 4,
+                "hidden_size": 6,
+                "num_layers": 2,
+                "dropout": 0.5,
+            },
+            "task": "language-modelling",
+            "dataset": DatasetCard(name="text/files", options={"paths": "a.txt"}, fingerprint="0" * 64),
+            "preprocess": {
+                "tokens": "char",
+                "lower": False,
+                "vocabulary": ["<unk>", "<pad>", *"abcdef"],
+                "specials": 2,
+            },
+            "recipe": {"epochs": 1},
+            "seed": 0,
+            "progress": {"epochs": 1, "steps": 10},
+            "metrics": {"val": {"loss": 1.5}},
+            "versions": {"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
+        }
+        return Card(**(fields | changes))
+
+    return make

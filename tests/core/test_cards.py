@@ -1,0 +1,59 @@
+"""What a weights file says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoo.cards import Card, parse_card, read_card
+from zoo.errors import WeightsError
+from zoo.storage import write_container
+
+HERE = Path("model.safetensors")
+
+
+def test_a_card_survives_its_json(card: Callable[..., Card]) -> None:
+    before = card(sha256="a" * 64, tied={"out.weight": "embedding.weight"})
+    assert parse_card(before.to_json(), HERE) == before
+
+
+def test_equal_cards_have_equal_text(card: Callable[..., Card]) -> None:
+    one = card(metrics={"val": {"loss": 1.0}, "test": {"loss": 2.0}})
+    other = card(metrics={"test": {"loss": 2.0}, "val": {"loss": 1.0}})
+    assert one.to_json() == other.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"sede": 1}, "has no option 'sede'; did you mean 'seed'?"),
+        ({"schema": 2}, "has a card of schema 2, and this zoo reads schema 1"),
+        ({"task": "detection"}, "task: invalid enum value 'detection'"),
+        ({"seed": "0"}, "seed: expected int, got str"),
+        ({"dataset": {"name": "x", "options": {}}}, "missing required field fingerprint"),
+        ({"progress": None}, "progress: expected object, got null"),
+    ],
+)
+def test_a_card_that_is_not_ours_is_refused_with_file_and_field(
+    card: Callable[..., Card], change: dict[str, object], told: str
+) -> None:
+    with pytest.raises(WeightsError) as caught:
+        parse_card(json.dumps(card().to_dict() | change), HERE)
+    assert str(caught.value).startswith("model.safetensors")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
+def test_a_card_that_is_not_a_table_is_refused(text: str) -> None:
+    with pytest.raises(WeightsError, match=r"^model\.safetensors"):
+        parse_card(text, HERE)
+
+
+def test_a_file_without_a_card_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    write_container(path, [], {"format": "pt"})
+    with pytest.raises(WeightsError, match="is a safetensors file without a zoo card"):
+        read_card(path)
