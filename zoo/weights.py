@@ -169,9 +169,8 @@ def _check_fit(
     if have != set(expected) or not set(tied.values()) <= set(told):
         missing = sorted(set(expected) - have) or sorted(set(tied.values()) - set(told))
         extra = sorted(have - set(expected))
-        parts = [f"lacks {missing[0]}"] * bool(missing) + [f"has {extra[0]}, which the model lacks"] * bool(
-            extra
-        )
+        parts = [f"lacks {name}" for name in missing[:1]]
+        parts += [f"has {name}, which the model lacks" for name in extra[:1]]
         raise WeightsError(f"{path} does not fit its architecture: it {' and '.join(parts)}")
     for name, tensor in expected.items():
         dtype, shape = told[tied.get(name, name)]

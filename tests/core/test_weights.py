@@ -1,0 +1,263 @@
+"""Save and load, and what loading refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from zoo import weights
+from zoo.building import build_model
+from zoo.cards import KEY, Card, read_card
+from zoo.catalog import Catalog, WeightsEntry
+from zoo.errors import DataError, SpecError, WeightsError
+from zoo.plugins import Plugin
+from zoo.registry import Registry
+from zoo.specs import ArchitectureSpec
+
+MakeCard = Callable[..., Card]
+
+
+class Tied(nn.Module):
+    """A model that reads and writes with one matrix."""
+
+    def __init__(self, *, vocab_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, 5)
+        self.out = nn.Linear(5, vocab_size)
+        self.out.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None]:
+        return self.out(self.embedding(tokens)), state
+
+
+TIED = Registry(
+    [
+        Plugin(
+            name="acme",
+            status="ok",
+            where="acme.plugin",
+            specs=(
+                (
+                    "architecture",
+                    ArchitectureSpec(
+                        name="tied", target=f"{__name__}:Tied", task="language-modelling", summary=""
+                    ),
+                ),
+            ),
+        )
+    ]
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(path: Path, registry: Registry, card: MakeCard) -> nn.Module:
+    """A small LSTM, saved at `path`."""
+    model = build_model(registry.architecture("charrnn/lstm"), card().arguments, seed=1)
+    weights.save(path, model, card())
+    return model
+
+
+def rewrite(
+    path: Path,
+    *,
+    card: Callable[[dict[str, Any]], dict[str, Any]] = lambda card: card,
+    tensors: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda tensors: tensors,
+) -> None:
+    """Change a file as someone with an editor would, its hash made right again."""
+    before = json.loads(read_card(path)[0].to_json())
+    changed = tensors(safetensors.torch.load_file(path))
+    digest = weights.storage.tensor_sha256(weights.pack(changed))
+    text = json.dumps(card(before | {"sha256": digest}))
+    weights.save_tensors(path, changed, {"format": "pt", KEY: text})
+
+
+def test_loading_gives_back_every_bit(
+    path: Path, saved: nn.Module, registry: Registry, card: MakeCard
+) -> None:
+    model, read = weights.load(path, registry)
+    assert not model.training
+    assert model.state_dict().keys() == saved.state_dict().keys()
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+    assert dataclasses.replace(read, sha256="") == card()
+    assert read.sha256 == hashlib.sha256(path.read_bytes()[read_card(path)[1].data_start :]).hexdigest()
+
+
+def test_integer_buffers_and_channels_last_survive(path: Path, registry: Registry, card: MakeCard) -> None:
+    arguments = {"in_channels": 3, "image_size": 8, "num_classes": 4, "widths": [4, 8]}
+    entry = registry.architecture("convnet/resnet-lite")
+    model = build_model(entry, arguments, seed=1)
+    model(torch.randn(4, 3, 8, 8))  # moves the running statistics and their counter
+    weights.save(path, model, card(architecture=entry.name, arguments=arguments, task="classification"))
+    loaded, _ = weights.load(path, registry)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(loaded(images), model.eval()(images))
+
+
+def test_two_saves_give_equal_bytes(path: Path, saved: nn.Module, card: MakeCard) -> None:
+    other = path.with_name("other.safetensors")
+    weights.save(other, saved, card())
+    assert other.read_bytes() == path.read_bytes()
+
+
+def test_loading_leaves_the_random_state_alone(path: Path, saved: nn.Module, registry: Registry) -> None:
+    before = torch.get_rng_state()
+    weights.load(path, registry)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_flipped_bit_anywhere_in_the_tensors_is_noticed(
+    path: Path, saved: nn.Module, registry: Registry
+) -> None:
+    whole = path.read_bytes()
+    start = read_card(path)[1].data_start
+    for place in range(start, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(WeightsError, match="the sha256 of its tensors is not the one in its card"):
+            weights.load(path, registry)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_both_ways(
+    path: Path, saved: nn.Module, registry: Registry, card: MakeCard, value: float
+) -> None:
+    before = path.read_bytes()
+    with torch.no_grad():
+        saved.out.bias[2] = value
+    with pytest.raises(
+        WeightsError, match=r"out\.bias holds values that are not finite; nothing was written"
+    ):
+        weights.save(path, saved, card())
+    assert path.read_bytes() == before
+
+    rewrite(path, tensors=lambda t: t | {"out.bias": t["out.bias"].fill_(value)})
+    with pytest.raises(WeightsError, match=r"out\.bias holds values that are not finite"):
+        weights.load(path, registry)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t | {"out.bias": t["out.bias"][:-1]}, "out.bias is F32 [7] in the file, F32 [8] in the model"),
+        (lambda t: t | {"out.bias": t["out.bias"].double()}, "out.bias is F64 [8] in the file, F32 [8]"),
+        (lambda t: {name: x for name, x in t.items() if name != "out.bias"}, "it lacks out.bias"),
+        (lambda t: t | {"out.bais": torch.zeros(8)}, "it has out.bais, which the model lacks"),
+    ],
+    ids=["shape", "dtype", "missing", "extra"],
+)  # fmt: skip
+def test_tensors_that_do_not_fit_are_refused_by_name(
+    path: Path, saved: nn.Module, registry: Registry, change: Any, told: str
+) -> None:
+    rewrite(path, tensors=change)
+    with pytest.raises(WeightsError) as caught:
+        weights.load(path, registry)
+    assert "does not fit its architecture" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_an_argument_the_architecture_no_longer_has_is_refused(
+    path: Path, saved: nn.Module, registry: Registry
+) -> None:
+    rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"peephole": True}})
+    with pytest.raises(WeightsError, match=r"charrnn/lstm has no argument peephole in this version"):
+        weights.load(path, registry)
+
+
+def test_an_architecture_nobody_provides_is_refused_with_its_distribution(
+    path: Path, saved: nn.Module
+) -> None:
+    with pytest.raises(
+        WeightsError, match="holds a charrnn/lstm, and no installed plugin provides"
+    ) as caught:
+        weights.load(path, Registry([]))
+    assert "zoo-registry 0.1.0" in (caught.value.hint or "")
+
+
+def test_a_tied_weight_is_stored_once_and_tied_again(path: Path, card: MakeCard) -> None:
+    model = Tied(vocab_size=8)
+    ours = card(architecture="acme/tied", arguments={"vocab_size": 8})
+    written = weights.save(path, model, ours)
+    assert written.tied == {"out.weight": "embedding.weight"}
+    assert set(safetensors.torch.load_file(path)) == {"embedding.weight", "out.bias"}
+
+    loaded, _ = weights.load(path, TIED)
+    assert loaded.out.weight is loaded.embedding.weight
+    assert torch.equal(loaded.out.weight, model.out.weight)
+
+
+def test_a_tie_to_a_tensor_that_is_not_there_is_refused(path: Path, card: MakeCard) -> None:
+    weights.save(path, Tied(vocab_size=8), card(architecture="acme/tied", arguments={"vocab_size": 8}))
+    rewrite(path, card=lambda card: card | {"tied": {"out.weight": "elsewhere"}})
+    with pytest.raises(WeightsError, match="it lacks elsewhere"):
+        weights.load(path, TIED)
+
+
+def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
+    path: Path, saved: nn.Module, registry: Registry
+) -> None:
+    huge = {"hidden_size": 10**7, "num_layers": 8}
+    rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | huge})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError, match="does not fit its architecture"):
+        weights.load(path, registry)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+def test_arguments_that_cannot_build_a_model_are_refused_in_its_own_words(
+    path: Path, saved: nn.Module, registry: Registry
+) -> None:
+    rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"hidden_size": -3}})
+    with pytest.raises(SpecError, match="charrnn/lstm cannot be built with .*hidden_size=-3"):
+        weights.load(path, registry)
+
+
+def test_a_name_finds_a_file_or_a_published_model(
+    path: Path, saved: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def catalog(sha256: str) -> Catalog:
+        entry = WeightsEntry(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=path.name)
+        return Catalog(
+            recipes={},
+            weights={"tiny-lstm": entry},
+            disabled=(),
+            local=(),
+            weights_home={"tiny-lstm": path.parent},
+        )
+
+    assert weights.find(str(path), catalog(good)) == path
+    assert weights.find("tiny-lstm", catalog(good)) == path
+    with pytest.raises(DataError, match="is not the file it should be"):
+        weights.find("tiny-lstm", catalog("0" * 64))
+    with pytest.raises(WeightsError, match="no file tiny-lst, and no published weights") as caught:
+        weights.find("tiny-lst", catalog(good))
+    assert caught.value.hint == "did you mean 'tiny-lstm'?"
+
+
+def test_loading_never_unpickles(
+    path: Path, saved: nn.Module, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
+        monkeypatch.setattr(module, name, None)
+    weights.load(path, registry)
