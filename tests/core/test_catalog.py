@@ -112,7 +112,7 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
         (RECIPE.replace("epochs", "epoch"), "did you mean 'epochs'?"),
         (RECIPE.replace("7", "0"), "epochs: expected int >= 1"),
         (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256: expected str matching regex"),
-        ('schema = 1\n[plugins]\ndisable = ["a"]', "[plugins] has no option 'disable'; did you mean 'disabled'?"),
+        ('schema = 1\n[plugins]\ndisable = []', "[plugins] has no option 'disable'; did you mean 'disabled'?"),
         ('schema = 1\n[plugins]\nlocal = "a.py"', "[plugins] local: expected array, got str"),
     ],
 )  # fmt: skip
@@ -132,9 +132,7 @@ def test_a_file_that_is_no_text_is_refused(write: Write) -> None:
 
 def test_a_named_file_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_REGISTRY", "/nowhere/registry.toml")
-    with pytest.raises(
-        CatalogError, match=r"\$ZOO_REGISTRY names /nowhere/registry\.toml, and there is no such"
-    ):
+    with pytest.raises(CatalogError, match=r"\$ZOO_REGISTRY names /nowhere/registry\.toml, and there is no"):
         Catalog.load()
 
 

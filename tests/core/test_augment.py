@@ -1,0 +1,106 @@
+"""Augmentation against a slow reference that handles one image after the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.augment import AUGMENTATIONS, augment, crop, flip
+from zoo.specs import Recipe
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_images(count: int, size: int = 16) -> Tensor:
+    return torch.randint(1, 256, (count, 3, size, size), generator=generator(9), dtype=torch.uint8)
+
+
+def slow_crop(image: Tensor, row: int, column: int, pad: int) -> Tensor:
+    """Read each pixel from where it comes from; zero outside."""
+    size = image.shape[-1]
+    cut = torch.zeros_like(image)
+    for y in range(size):
+        for x in range(size):
+            from_y, from_x = y + row - pad, x + column - pad
+            if 0 <= from_y < size and 0 <= from_x < size:
+                cut[:, y, x] = image[:, from_y, from_x]
+    return cut
+
+
+def offset(image: Tensor, cut: Tensor, pad: int) -> tuple[int, int]:
+    """Find the one offset that gives this cut."""
+    places = [(r, c) for r in range(2 * pad + 1) for c in range(2 * pad + 1)]
+    (found,) = [place for place in places if torch.equal(slow_crop(image, *place, pad), cut)]
+    return found
+
+
+@pytest.mark.parametrize(("size", "pad"), [(16, 2), (4, 1)])
+def test_each_crop_is_a_window_of_the_padded_image_at_an_offset_of_its_own(size: int, pad: int) -> None:
+    images = random_images(24, size)
+    cuts = crop(images, generator())
+    assert cuts.shape == images.shape
+    assert cuts.dtype == images.dtype
+    offsets = [offset(image, cut, pad) for image, cut in zip(images, cuts, strict=True)]
+    assert len(set(offsets)) > 5
+    assert any(row != column for row, column in offsets)
+
+
+def test_crop_offsets_are_uniform() -> None:
+    size, count = 8, 9_000
+    ramp = torch.arange(1, size * size + 1, dtype=torch.uint8).view(1, 1, size, size).expand(count, 1, -1, -1)
+    middle = crop(ramp, generator())[:, 0, 4, 4].long() - 1
+    rows, columns = middle // size - 3, middle % size - 3
+    counts = torch.bincount(rows * 3 + columns, minlength=9)
+    expected = count / 9
+    assert ((counts - expected) ** 2 / expected).sum() < 26, counts  # chi-squared, p = 0.001, 8 degrees
+
+
+def test_each_image_is_mirrored_or_left_alone_half_the_time() -> None:
+    images = random_images(4_000, 4)
+    flipped = flip(images, generator())
+    same = (flipped == images).flatten(1).all(1)
+    mirrored = (flipped == images.flip(3)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert abs(mirrored.float().mean() - 0.5) < 0.04  # five deviations
+
+
+def test_draws_depend_on_the_generator_alone() -> None:
+    images = random_images(8)
+    names = ("crop", "flip")
+    assert torch.equal(augment(images, names, generator(1)), augment(images, names, generator(1)))
+    assert not torch.equal(augment(images, names, generator(1)), augment(images, names, generator(2)))
+    state = torch.get_rng_state()
+    augment(images, names, generator())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_augmentations_are_applied_in_the_order_of_their_names() -> None:
+    images = random_images(8)
+    draws = generator()
+    by_hand = crop(flip(images, draws), draws)
+    assert torch.equal(augment(images, ("flip", "crop"), generator()), by_hand)
+    assert augment(images, (), generator()) is images
+
+
+def test_the_originals_are_left_as_they_are() -> None:
+    images = random_images(8)
+    before = images.clone()
+    augment(images, ("crop", "flip"), generator())
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_augmentation_can_be_named_in_a_recipe(name: str) -> None:
+    assert Recipe().replace({"augment": [name]}).augment == (name,)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same_images() -> None:
+    images = random_images(32)
+    names = ("crop", "flip")
+    on_gpu = augment(images.cuda(), names, generator())
+    assert torch.equal(on_gpu.cpu(), augment(images, names, generator()))

@@ -1,0 +1,162 @@
+"""Batches of images: each image once, wherever it is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError
+from zoo.interfaces import Batch
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+
+TASK = make_task("classification")
+
+
+def numbered(images: Any, count: int, size: int = 4) -> Any:
+    """Images whose every pixel is their number."""
+    made = images(count, count, 0, size=size)
+    items = [(torch.full((3, size, size), n, dtype=torch.uint8), n % 4) for n in range(count)]
+    return type(made)({"train": items, "val": items, "test": []}, size)
+
+
+def numbers(batches: list[Batch], preprocess: Any) -> list[int]:
+    """The numbers behind normalised numbered images."""
+    red = torch.cat([batch.inputs[:, 0, 0, 0] for batch in batches])
+    return ((red * preprocess["std"][0] + preprocess["mean"][0]) * 255).round().int().tolist()
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(20, 6), (18, 6), (3, 8), (7, 1)])
+def test_an_epoch_shows_every_image_once(images: Any, count: int, batch_size: int) -> None:
+    data = numbered(images, count)
+    batches = list(TASK.train_batches(data, Recipe(batch_size=batch_size), seed=0, epoch=0))
+    assert sorted(numbers(batches, data.preprocess)) == list(range(count))
+    assert len(batches[-1].targets) == (count % batch_size or batch_size)
+    assert [batch.index for batch in batches] == list(range(len(batches)))
+    assert {batch.total for batch in batches} == {len(batches)} == {math.ceil(count / batch_size)}
+
+
+def test_labels_stay_with_their_images(images: Any) -> None:
+    data = numbered(images, 20)
+    for batch in TASK.train_batches(data, Recipe(batch_size=6), seed=0, epoch=0):
+        assert [number % 4 for number in numbers([batch], data.preprocess)] == batch.targets.tolist()
+
+
+def test_evaluation_shows_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.tasks.classification._EVAL_BATCH", 6)
+    data = numbered(images, 20)
+    assert numbers(list(TASK.eval_batches(data, "val")), data.preprocess) == list(range(20))
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own(images: Any) -> None:
+    data = numbered(images, 50)
+
+    def order(seed: int, epoch: int) -> list[int]:
+        return numbers(list(TASK.train_batches(data, Recipe(), seed=seed, epoch=epoch)), data.preprocess)
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_an_epoch_without_overlap(images: Any, world: int) -> None:
+    data = numbered(images, 20)
+    seen = Counter[int]()
+    for rank in range(world):
+        batches = TASK.train_batches(data, Recipe(batch_size=4), seed=0, epoch=0, rank=rank, world=world)
+        seen.update(numbers(list(batches), data.preprocess))
+    assert seen == Counter(range(20))
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_starting_late_is_skipping(images: Any, start: int) -> None:
+    recipe = Recipe(batch_size=6, augment=("crop", "flip"))
+    data = images(20)
+    whole = list(TASK.train_batches(data, recipe, seed=3, epoch=1))[start:]
+    late = list(TASK.train_batches(data, recipe, seed=3, epoch=1, start=start))
+    assert [(b.index, b.total, b.seed) for b in late] == [(b.index, b.total, b.seed) for b in whole]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(late, whole, strict=True))
+    assert all(torch.equal(a.targets, b.targets) for a, b in zip(late, whole, strict=True))
+
+
+def test_every_step_has_a_seed_of_its_own(images: Any) -> None:
+    recipe = Recipe(batch_size=6)
+    seeds = [
+        b.seed for epoch in range(3) for b in TASK.train_batches(images(20), recipe, seed=0, epoch=epoch)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_normalisation_is_by_channel(images: Any) -> None:
+    data = images(0, 9, 0)
+    (batch,) = TASK.eval_batches(data, "val")
+    for (image, label), got, target in zip(data.split("val"), batch.inputs, batch.targets, strict=True):
+        for channel, (mean, std) in enumerate(zip([0.5, 0.4, 0.3], [0.2, 0.25, 0.3], strict=True)):
+            torch.testing.assert_close(got[channel], (image[channel] / 255 - mean) / std, atol=1e-6, rtol=0)
+        assert target == label
+    assert batch.inputs.dtype == torch.float32
+
+
+def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None:
+    asked: list[list[int]] = []
+    items = images(20).split("train")
+
+    class Whole:
+        def __len__(self) -> int:
+            return len(items)
+
+        def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+            asked.append(indices)
+            return torch.stack([items[n][0] for n in indices]), torch.tensor([items[n][1] for n in indices])
+
+    singles = images(20)
+    whole = type(singles)({"train": Whole()}, 8)
+    recipe = Recipe(batch_size=6)
+    pairs = zip(
+        TASK.train_batches(whole, recipe, seed=0, epoch=0),
+        TASK.train_batches(singles, recipe, seed=0, epoch=0),
+        strict=True,
+    )
+    assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
+    assert sorted(sum(asked, [])) == list(range(20))
+
+
+def test_an_empty_training_split_is_refused(images: Any) -> None:
+    with pytest.raises(DataError, match="the training split is empty"):
+        next(TASK.train_batches(images(0), Recipe(), seed=0, epoch=0))
+
+
+class Fixed(nn.Module):
+    """Gives the same logits, whatever it sees."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits
+
+
+def test_a_step_sums_and_the_metrics_divide() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    batch = Batch(torch.zeros(3, 3, 4, 4), torch.tensor([0, 1, 1]), 0, 1, 0)
+    step = TASK.step(Fixed(logits), batch)
+    losses = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(3))]
+    assert step.count == 3
+    assert step.sums["correct"] == 2
+    assert step.sums["loss"].item() == pytest.approx(sum(losses))
+    assert step.loss.item() == pytest.approx(sum(losses) / 3)
+    assert TASK.metrics({"loss": 6.0, "correct": 3.0}, 4) == {"accuracy": 0.75, "loss": 1.5}
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0, 0.5]])
+    batch = Batch(torch.zeros(1, 3, 4, 4), torch.tensor([0]), 0, 1, 0)
+    log_p = logits.log_softmax(1)[0]
+    expected = -(0.9 * log_p[0] + 0.1 * log_p.mean())
+    assert TASK.step(Fixed(logits), batch, label_smoothing=0.1).loss.item() == pytest.approx(expected.item())

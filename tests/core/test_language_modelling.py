@@ -1,0 +1,179 @@
+"""Lanes of text: nothing read twice, nothing left out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError
+from zoo.interfaces import Batch, Dataset, Split
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.tasks.language_modelling import detach
+
+TASK = make_task("language-modelling")
+
+
+class Positions(Dataset):
+    """A text in which each token is its own position."""
+
+    dims: Mapping[str, int] = {}
+    preprocess: Mapping[str, Any] = {}
+    fingerprint = ""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def split(self, name: Split) -> Tensor:
+        return torch.arange(self._length, dtype=torch.int16)
+
+
+def train(
+    length: int, *, start: int = 0, epoch: int = 0, rank: int = 0, world: int = 1, **recipe: Any
+) -> list[Batch]:
+    recipe = {"batch_size": 3, "bptt": 4} | recipe
+    return list(
+        TASK.train_batches(
+            Positions(length), Recipe(**recipe), seed=5, epoch=epoch, start=start, rank=rank, world=world
+        )
+    )  # fmt: skip
+
+
+JITTER = pytest.mark.parametrize("bptt_jitter", [False, True])
+
+
+@JITTER
+@pytest.mark.parametrize("length", [4, 13, 100, 101])
+def test_targets_are_the_inputs_shifted_by_one(length: int, bptt_jitter: bool) -> None:
+    for batch in train(length, bptt_jitter=bptt_jitter):
+        assert batch.inputs.dtype == batch.targets.dtype == torch.int64
+        assert torch.equal(batch.targets, batch.inputs + 1)
+
+
+@JITTER
+def test_each_lane_is_a_stretch_of_the_text_and_no_two_overlap(bptt_jitter: bool) -> None:
+    batches = train(101, bptt_jitter=bptt_jitter)
+    lanes = torch.cat([batch.inputs for batch in batches]).T  # (B, whole length)
+    assert lanes.flatten().tolist() == list(range(99)), "33 tokens a lane, each lane where the last ends"
+    assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
+
+
+@JITTER
+def test_ranks_read_disjoint_lanes_in_chunks_of_equal_length(bptt_jitter: bool) -> None:
+    ranks = [train(200, rank=rank, world=3, bptt_jitter=bptt_jitter) for rank in range(3)]
+    read = Counter(sum((batch.inputs.flatten().tolist() for rank in ranks for batch in rank), []))
+    assert read == Counter(range(198))
+    assert len({tuple(len(batch.inputs) for batch in rank) for rank in ranks}) == 1
+
+
+@JITTER
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_starting_late_is_skipping(start: int, bptt_jitter: bool) -> None:
+    whole = train(200, bptt_jitter=bptt_jitter)[start:]
+    late = train(200, bptt_jitter=bptt_jitter, start=start)
+    assert [(b.index, b.total, b.seed, b.fresh) for b in late] == [
+        (b.index, b.total, b.seed, b.fresh) for b in whole
+    ]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(late, whole, strict=True))
+    assert late[0].total == start + len(late)
+
+
+def test_jitter_is_a_function_of_seed_and_epoch() -> None:
+    def lengths(epoch: int) -> list[int]:
+        return [len(batch.inputs) for batch in train(3000, epoch=epoch, bptt=40, bptt_jitter=True)]
+
+    assert lengths(0) == lengths(0)
+    assert lengths(0) != lengths(1)
+
+
+def test_jittered_chunks_are_around_bptt_and_sometimes_around_half() -> None:
+    lengths = torch.tensor(
+        [len(batch.inputs) for batch in train(600_000, bptt=100, bptt_jitter=True)[:-1]], dtype=torch.float
+    )
+    short = lengths < 75
+    assert lengths.min() >= 5
+    assert 0.03 < short.float().mean() < 0.07
+    assert abs(lengths[~short].mean() - 99.5) < 1
+    assert 4 < lengths[~short].std() < 6
+
+
+@pytest.mark.parametrize("bptt", [1, 2, 3])
+def test_jitter_of_tiny_chunks_still_covers_the_text(bptt: int) -> None:
+    batches = train(100, bptt=bptt, bptt_jitter=True)
+    assert sum(len(batch.inputs) for batch in batches) == 33
+    assert all(len(batch.inputs) for batch in batches)
+
+
+def test_evaluation_predicts_each_token_but_the_first_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.tasks.language_modelling._EVAL_STEPS", 5)
+    for length in range(2, 201):
+        batches = list(TASK.eval_batches(Positions(length), "test"))
+        predicted = sum((batch.targets.flatten().tolist() for batch in batches), [])
+        assert sorted(predicted) == list(range(1, length)), f"a text of {length}"
+        assert all(torch.equal(batch.targets, batch.inputs + 1) for batch in batches)
+        assert [batch.index for batch in batches] == list(range(batches[0].total))
+
+
+def test_evaluation_carries_on_only_where_the_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.tasks.language_modelling._EVAL_STEPS", 5)
+    before: Tensor | None = None
+    for batch in TASK.eval_batches(Positions(197), "test"):
+        if not batch.fresh:
+            assert before is not None
+            assert torch.equal(batch.inputs[0], before)
+        before = batch.targets[-1]
+
+
+def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
+    with pytest.raises(DataError, match="the text has 10 tokens, too few to be cut into 64 lanes") as caught:
+        train(10, batch_size=64)
+    assert "batch_size=4" in (caught.value.hint or "")
+    assert train(10, batch_size=4)
+
+
+def test_one_token_cannot_be_evaluated_and_none_is_nothing() -> None:
+    assert list(TASK.eval_batches(Positions(0), "val")) == []
+    with pytest.raises(DataError, match="the val split has one token, and predicting needs two"):
+        list(TASK.eval_batches(Positions(1), "val"))
+
+
+def test_metrics_are_nats_bits_and_perplexity() -> None:
+    metrics = TASK.metrics({"loss": 30 * math.log(8)}, 30)
+    assert metrics == pytest.approx({"loss": math.log(8), "bits_per_char": 3.0, "perplexity": 8.0})
+    assert math.isfinite(TASK.metrics({"loss": 1e6}, 1)["perplexity"])
+
+
+class Counting(nn.Module):
+    """Knows how much it has read; sure of the token after the last one it saw."""
+
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        state = (torch.zeros(()) if state is None else state) + len(tokens)
+        logits = torch.nn.functional.one_hot(tokens + 1, 300).float() * 100
+        return logits.requires_grad_(), state
+
+
+def test_state_is_handed_on_and_forgotten_where_a_text_starts_afresh() -> None:
+    first, second = train(13, batch_size=2)[:2]
+    step = TASK.step(Counting(), first, torch.tensor(100.0))
+    assert step.state == 4
+    assert TASK.step(Counting(), second, step.state).state == 6
+    assert step.count == 8
+    assert step.sums["loss"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_detaching_keeps_the_shape_of_a_state() -> None:
+    grown = torch.ones(2, requires_grad=True) * 2
+    state = (grown, [grown, None])
+    cut = detach(state)
+    assert isinstance(cut, tuple)
+    assert isinstance(cut[1], list)
+    assert cut[1][1] is None
+    assert not cut[0].requires_grad
+    assert not cut[1][0].requires_grad
+    assert torch.equal(cut[0], grown)
