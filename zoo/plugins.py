@@ -138,8 +138,13 @@ def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
         raise PluginError(f"the plugin name {name!r} is not lower-case letters, digits and - . _ +")
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)
-    manager.register(module, name=name)
-    manager.check_pending()
+    try:
+        manager.register(module, name=name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError("; ".join(str(error).split("\n"))) from error
+    if not manager.get_hookcallers(module):
+        raise PluginError("it implements no hook; is there an @hookimpl above each?")
     specs: list[tuple[Kind, Spec]] = []
     for hook, kind, spec_type in HOOKS:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
@@ -185,7 +190,7 @@ def _import_file(path: Path) -> ModuleType:
     loaded = sys.modules.get(name)
     if loaded is not None and Path(getattr(loaded, "__file__", None) or "") == path:
         return loaded
-    if loaded is not None or importlib.util.find_spec(name) is not None:
+    if loaded is not None or _is_elsewhere(name, path):
         raise PluginError(f"a module named {name!r} exists already; rename the file {path.name}")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -198,3 +203,9 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _is_elsewhere(name: str, path: Path) -> bool:
+    """Say whether a module can be imported from another file (the current folder may be searched too)."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and Path(spec.origin or "").resolve() != path.resolve()
