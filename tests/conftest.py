@@ -5,23 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-
-
-class RunZoo(Protocol):
-    """`zoo ARGUMENTS` in a process of its own, in an empty folder."""
-
-    def __call__(
-        self,
-        *arguments: str | Path,
-        path: Sequence[Path] = (),
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-    ) -> subprocess.CompletedProcess[str]: ...
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,11 +22,13 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def run_zoo(tmp_path: Path) -> RunZoo:
-    """Return a function that runs `python -m zoo` with `path` in front of the module search path."""
-    elsewhere = tmp_path / "cwd"
-    elsewhere.mkdir()
+@pytest.fixture(scope="session")
+def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs `python -m zoo ARGUMENTS` in a process of its own.
+
+    Its options are `path`, folders put in front of the module search path; `env`, variables to add; and
+    `cwd`, an empty folder unless given.
+    """
 
     def run(
         *arguments: str | Path,
@@ -50,7 +39,7 @@ def run_zoo(tmp_path: Path) -> RunZoo:
         search = {"PYTHONPATH": os.pathsep.join(map(str, path))} if path else {}
         return subprocess.run(
             [sys.executable, "-m", "zoo", *map(str, arguments)],
-            cwd=cwd or elsewhere,
+            cwd=cwd or tmp_path_factory.mktemp("cwd"),
             env={**os.environ, **search, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -176,7 +176,7 @@ def weights(tmp_path: Path) -> Path:
         (["inspect", "model.safetensors"], "1, 2 numbers"),
         (["--help"], "inspect"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=["list", "show", "plugins", "inspect", "help"],
 )
 def test_reading_commands_work_without_torch(arguments: list[str], told: str, weights: Path) -> None:
     done = without_torch(f"from zoo.cli import run\nsys.exit(run({arguments!r}))", cwd=weights.parent)

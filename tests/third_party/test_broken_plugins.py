@@ -1,0 +1,265 @@
+"""Plugins that are broken in every way we know: each is told of, and nothing healthy suffers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+RunZoo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def distribution(folder: Path, name: str, source: str, *, points: dict[str, str] | None = None) -> Path:
+    """Write an installed distribution of one module, and return the folder to put on the search path.
+
+    The module is the distribution's name with underscores; without `points` it is the plugin `name`.
+    """
+    module = name.replace("-", "_")
+    place = folder / name
+    info = place / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{point} = {value}" for point, value in (points or {name: module}).items()]
+    (info / "entry_points.txt").write_text("\n".join(["[zoo]", *lines, ""]))
+    (place / f"{module}.py").write_text(dedent(source))
+    return place
+
+
+def model(name: str) -> str:
+    """Return the source of a healthy plugin with one architecture."""
+    return f"""
+        from zoo import ArchitectureSpec, hookimpl
+
+        @hookimpl
+        def zoo_architectures():
+            return [ArchitectureSpec(name={name!r}, target="m:M", task="classification", summary="s")]
+        """
+
+
+HOOK = "from zoo import ArchitectureSpec, DatasetSpec, hookimpl\n"
+SPEC = 'ArchitectureSpec(name="net", target="m:M", task="classification", summary="s")'
+
+BROKEN = {
+    "a missing import": ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+    "a syntax error": ("def (", "SyntaxError: invalid syntax (broken_dist.py, line 1)"),
+    "sys.exit": ("import sys\nsys.exit('goodbye')", "SystemExit: goodbye"),
+    "an exception of its own": ("class Odd(BaseException): pass\nraise Odd('very odd')", "Odd: very odd"),
+    "an empty message": ("raise ValueError", "ValueError"),
+    "a message of several lines": ("raise ValueError('first\\n\\nsecond')", "ValueError: first"),
+    "a hook that raises": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ),
+    "a hook that exits": (f"{HOOK}@hookimpl\ndef zoo_datasets(): raise SystemExit(0)", "SystemExit: 0"),
+    "a hook that returns nothing": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): pass",
+        "zoo_datasets returned a NoneType, not a list of DatasetSpec",
+    ),
+    "a hook that returns text": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): return 'mnist'",
+        "zoo_datasets returned a str, not a DatasetSpec",
+    ),
+    "a spec of another kind": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
+        "zoo_datasets returned a ArchitectureSpec, not a DatasetSpec",
+    ),
+    "a generator that stops half-way": (
+        f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
+        "OSError: half-way",
+    ),
+    "a misspelt hook": (f"{HOOK}@hookimpl\ndef zoo_datsets(): return []", "unknown hook 'zoo_datsets'"),
+    "a hook with an argument": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(colour): return []",
+        "Argument(s) {'colour'}",
+    ),
+    "a name given twice": (
+        f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC}, {SPEC}]",
+        "the architecture 'net' is given twice",
+    ),
+    "a name that is no name": (
+        f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC.replace('net', 'My Net')}]",
+        "the name 'My Net' is not lower-case",
+    ),
+    "a field that does not exist": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): return [DatasetSpec(nmae='x')]",
+        "unexpected keyword argument 'nmae'",
+    ),
+    "a module without hooks": ("x = 1", "it implements no hook"),
+    "a forgotten decorator": ("def zoo_datasets(): return []", "is there an @hookimpl above each?"),
+}
+
+
+@pytest.fixture(scope="module")
+def healthy(run_zoo: RunZoo) -> str:
+    """Return what `zoo list` prints when nothing is broken."""
+    done = run_zoo("list")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_one_line_on_stderr_and_nothing_else(
+    source: str, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+) -> None:
+    place = distribution(tmp_path, "broken-dist", source, points={"broken": "broken_dist"})
+    done = run_zoo("list", path=[place])
+    assert (done.returncode, done.stdout) == (0, healthy)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("zoo: plugin broken (broken-dist) failed: ")
+    assert cause in line
+
+
+@pytest.mark.parametrize("value", ["broken_dist:nothing", "not_there", "broken_dist:plugin.part"])
+def test_an_entry_point_that_leads_nowhere_is_told_of(
+    value: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+) -> None:
+    place = distribution(tmp_path, "broken-dist", "plugin = 1", points={"broken": value})
+    done = run_zoo("list", path=[place])
+    assert (done.returncode, done.stdout) == (0, healthy)
+    assert done.stderr.startswith("zoo: plugin broken (broken-dist) failed: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_strict_makes_it_an_error(run_zoo: RunZoo, tmp_path: Path) -> None:
+    place = distribution(tmp_path, "broken-dist", "import not_there")
+    for arguments, env in ((["--strict", "list"], {}), (["list"], {"ZOO_STRICT": "1"})):
+        done = run_zoo(*arguments, path=[place], env=env)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "broken-dist (broken-dist): ModuleNotFoundError" in done.stderr
+
+
+def test_plugins_tells_status_cause_and_traceback(run_zoo: RunZoo, tmp_path: Path) -> None:
+    place = distribution(tmp_path, "broken-dist", "\nimport not_there", points={"broken": "broken_dist"})
+    rows = {row["name"]: row for row in json.loads(run_zoo("plugins", "--json", path=[place]).stdout)}
+    assert rows["charrnn"]["status"] == "ok"
+    told = {key: rows["broken"][key] for key in ("distribution", "version", "status", "cause", "provides")}
+    assert told == {
+        "distribution": "broken-dist",
+        "version": "1.0",
+        "status": "failed",
+        "cause": "ModuleNotFoundError: No module named 'not_there'",
+        "provides": [],
+    }
+    trace = run_zoo("plugins", "--traceback", "broken", path=[place]).stdout
+    assert 'broken_dist.py", line 2' in trace
+
+
+def test_asking_for_what_a_broken_plugin_might_have_had_says_so(run_zoo: RunZoo, tmp_path: Path) -> None:
+    place = distribution(tmp_path, "broken-dist", "import not_there")
+    done = run_zoo("train", "net", "shapes", path=[place])
+    assert done.returncode == 1
+    assert "these plugins failed to load: broken-dist" in done.stderr
+
+
+def test_a_plugin_name_has_one_owner_whatever_the_order_of_the_path(
+    run_zoo: RunZoo, healthy: str, tmp_path: Path
+) -> None:
+    places = [
+        distribution(tmp_path, "acme-one", model("one"), points={"acme": "acme_one"}),
+        distribution(tmp_path, "acme-two", model("two"), points={"acme": "acme_two"}),
+        distribution(tmp_path, "broken-dist", "import not_there"),
+        distribution(tmp_path, "zebra", model("stripes")),
+    ]
+    answers = {
+        (done.returncode, done.stdout, done.stderr)
+        for order in list(itertools.permutations(places))[::5]
+        for done in [run_zoo("list", path=order)]
+    }
+    ((code, out, err),) = answers
+    assert code == 0
+    assert "acme/one" in out
+    assert "acme/two" not in out
+    assert "zebra/stripes" in out
+    assert _names(healthy) < _names(out)
+    taken = "zoo: plugin acme (acme-two) failed: the name 'acme' is already taken by acme-one"
+    assert taken in err.splitlines()
+    assert len(err.splitlines()) == 2
+
+
+def _names(listed: str) -> set[str]:
+    return {line.split()[1] for line in listed.splitlines()}
+
+
+def test_a_third_party_cannot_take_the_name_of_a_plugin_that_loads(
+    run_zoo: RunZoo, healthy: str, tmp_path: Path
+) -> None:
+    place = distribution(tmp_path, "zzz-imitator", model("lstm"), points={"charrnn": "zzz_imitator"})
+    done = run_zoo("list", path=[place])
+    assert done.stdout == healthy
+    assert "charrnn (zzz-imitator) failed: the name 'charrnn' is already taken by zoo-registry" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("train", "lstm", "shapes"), ("show", "lstm")], ids=lambda a: a[0])
+def test_a_short_name_of_two_owners_is_an_error_that_names_both(
+    arguments: tuple[str, ...], run_zoo: RunZoo, tmp_path: Path
+) -> None:
+    place = distribution(tmp_path, "acme", model("lstm"))
+    done = run_zoo(*arguments, path=[place])
+    assert done.returncode == 1
+    assert "acme/lstm" in done.stderr
+    assert "charrnn/lstm" in done.stderr
+
+
+def test_the_full_name_still_works_when_the_short_one_is_shared(run_zoo: RunZoo, tmp_path: Path) -> None:
+    place = distribution(tmp_path, "acme", model("lstm"))
+    facts = json.loads(run_zoo("show", "acme/lstm", "--json", path=[place]).stdout)
+    assert facts["distribution"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "loaded"),
+    [("text", {"text"}), ("text, charrnn", {"text", "charrnn"}), ("", set()), ("nobody", set())],
+)
+def test_zoo_plugins_narrows_what_is_loaded(
+    chosen: str, loaded: set[str], run_zoo: RunZoo, tmp_path: Path
+) -> None:
+    place = distribution(tmp_path, "broken-dist", "raise SystemExit('must not be imported')")
+    done = run_zoo("plugins", "--json", path=[place], env={"ZOO_PLUGINS": chosen})
+    rows = json.loads(done.stdout)
+    assert {row["name"] for row in rows if row["status"] == "ok"} == loaded
+    assert {row["status"] for row in rows if row["name"] not in loaded} == {"disabled"}
+
+
+def test_a_disabled_plugin_is_not_imported(run_zoo: RunZoo, healthy: str, tmp_path: Path) -> None:
+    place = distribution(tmp_path, "broken-dist", "raise SystemExit('must not be imported')")
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["broken-dist"]\n')
+    done = run_zoo("list", path=[place], cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, healthy, "")
+
+
+def test_a_local_plugin_needs_no_packaging(run_zoo: RunZoo, tmp_path: Path) -> None:
+    home = tmp_path / "mine"
+    home.mkdir()
+    (home / "my_plugin.py").write_text(dedent(model("little")))
+    (home / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["my_plugin.py"]\n')
+    for where in ({"cwd": home}, {"env": {"ZOO_REGISTRY": str(home / "registry.toml")}}):
+        done = run_zoo("--strict", "list", "architecture", "my-plugin", "--json", **where)
+        assert [row["name"] for row in json.loads(done.stdout)] == ["my-plugin/little"]
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "cause"),
+    [
+        ("gone.py", None, "no such file"),
+        ("json.py", "x = 1", "a module named 'json' exists already"),
+        ("half.py", "import not_there", "No module named 'not_there'"),
+    ],
+)
+def test_a_local_plugin_that_fails_is_told_of_too(
+    file: str, source: str | None, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "mine"
+    home.mkdir()
+    if source is not None:
+        (home / file).write_text(source)
+    registry = tmp_path / "registry.toml"
+    registry.write_text(f'schema = 1\n[plugins]\nlocal = ["mine/{file}"]\n')
+    done = run_zoo("list", env={"ZOO_REGISTRY": str(registry)})
+    assert (done.returncode, done.stdout) == (0, healthy)
+    assert file in done.stderr
+    assert cause in done.stderr

@@ -1,0 +1,28 @@
+"""What zoo_example provides."""
+
+from zoo import ArchitectureSpec, DatasetSpec, Recipe, hookimpl
+
+
+@hookimpl
+def zoo_architectures() -> list[ArchitectureSpec]:
+    return [
+        ArchitectureSpec(
+            name="linear",
+            target="zoo_example.linear:Linear",
+            task="classification",
+            summary="One matrix",
+            recipe=Recipe(batch_size=32, lr=0.02),
+        )
+    ]
+
+
+@hookimpl
+def zoo_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="stripes",
+            target="zoo_example.stripes:Stripes",
+            task="classification",
+            summary="Upright or lying stripes on one pixel grid",
+        )
+    ]
