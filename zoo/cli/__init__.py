@@ -28,6 +28,7 @@ COMMANDS = {
     "eval": "Measure a weights file on a split of its data.",
     "sample": "Write text with a language model.",
     "inspect": "What a weights file says of itself.",
+    "check": "Whether a plugin keeps the contract: every check, and what failed.",
 }
 
 

@@ -1,0 +1,89 @@
+"""The contract kit: what a plugin must do, as checks. A plugin author's whole test file::
+
+    from zoo.testing import contract
+
+    @contract("charrnn")
+    def test_contract(check):
+        check()
+
+`zoo check charrnn` runs the same checks without pytest, and so does `run_checks(registry, "charrnn")`.
+Importing this package does not import torch; a check imports it when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if "pytest" in sys.modules:
+    import pytest
+
+    pytest.register_assert_rewrite(
+        *(
+            f"zoo.testing.{kind}_checks"
+            for kind in ("plugin", "architecture", "language", "dataset", "analyzer")
+        )
+    )
+
+from zoo.testing._suite import Outcome, Skip, Suite, run_checks, shortfall
+
+if TYPE_CHECKING:
+    import pytest
+
+    from zoo.registry import Registry
+
+__all__ = ["Outcome", "contract", "run_checks", "shortfall"]
+
+
+def contract(
+    plugin: str, expected_failures: Mapping[str, str] | None = None, *, registry: Registry | None = None
+) -> pytest.MarkDecorator:
+    """Parametrise a test's `check` with every check of every entry of a plugin, as `lstm-carries_state`.
+
+    Args:
+        plugin: its entry-point name.
+        expected_failures: reasons by check, such as `{"lstm-carries_state": "issue 12"}`. Each is a strict
+            xfail: once it passes, it must be taken off the list.
+        registry: where the plugin is; otherwise what is installed, and the local plugins of registry.toml.
+
+    Raises:
+        UnknownName: there is no such plugin, or an expected failure names no check.
+        PluginError: the plugin failed to load.
+    """
+    import pytest
+
+    suite = Suite(registry or _installed(), plugin, expected_failures or {})
+
+    parameters = [
+        pytest.param(_check_of(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
+    ]
+    return pytest.mark.parametrize("check", parameters)
+
+
+def _check_of(suite: Suite, name: str) -> Callable[[], None]:
+    import pytest
+
+    def check() -> None:
+        try:
+            suite.perform(name)
+        except Skip as skip:
+            pytest.skip(str(skip))
+
+    return check
+
+
+def _marks(suite: Suite, name: str) -> list[pytest.MarkDecorator]:
+    import pytest
+
+    if name not in suite.expected:
+        return []
+    return [pytest.mark.xfail(reason=suite.expected[name], strict=True)]
+
+
+def _installed() -> Registry:
+    from zoo.catalog import Catalog
+    from zoo.registry import Registry
+
+    catalog = Catalog.load()
+    return Registry.discover(disabled=catalog.disabled, local=catalog.local)

@@ -1,0 +1,81 @@
+"""What the kit does in a new process: `python -m zoo.testing._fresh COMMAND`, a JSON request on stdin.
+
+`run` is the side that asks, `main` the side that answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from zoo import plugins
+from zoo.plugins import GROUP, Plugin
+from zoo.registry import Registry
+
+__all__ = ["run"]
+
+
+def run(command: str, plugin: Plugin, **request: Any) -> str:
+    """Return what a new process says to a request about a plugin; an empty answer means all is well."""
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.testing._fresh", command],
+        input=json.dumps({"name": plugin.name, "where": plugin.where, **request}),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return (done.stderr.strip().split("\n") or [""])[-1] or f"the process ended with {done.returncode}"
+    return done.stdout.strip()
+
+
+def main() -> None:
+    command, request = sys.argv[1], json.load(sys.stdin)
+    answer, sys.stdout = sys.stdout, sys.stderr
+    if command == "import":
+        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+        print(_load(request).cause, file=answer)
+    else:
+        answers = _reload(request, Registry([_load(request)]))
+        print(json.dumps(answers), file=answer)
+
+
+def _load(request: dict[str, Any]) -> Plugin:
+    name, where = request["name"], request["where"]
+    if where.endswith(".py"):
+        return plugins.discover(only=[name], local=[Path(where)])[-1]
+    return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
+
+
+def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
+    """Write each saved model's logits beside it; return an error, or nothing, for each."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from zoo import weights
+
+    torch.set_num_threads(request["threads"])
+    folder = Path(request["folder"])
+    answers: dict[str, str] = {}
+    for number, task in request["models"].items():
+        try:
+            model, _ = weights.load(folder / f"{number}.model.safetensors", registry)
+            given = load_file(folder / f"{number}.inputs.safetensors")["inputs"]
+            with torch.no_grad():
+                torch.manual_seed(0)
+                logits = model(given) if task == "classification" else model(given)[0]
+            save_file({"logits": logits.contiguous()}, folder / f"{number}.logits.safetensors")
+            answers[number] = ""
+        except Exception as error:
+            answers[number] = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
+    return answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Building and running the architecture under check, the same way each time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.building import build_model, model_arguments
+from zoo.errors import SpecError
+from zoo.interfaces import Batch, State, Step
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.testing._suite import Case, Skip
+from zoo.testing._tiny import tiny_dataset
+
+__all__ = ["arguments", "build", "forward", "inputs", "step", "train_batch", "train_briefly"]
+
+
+def arguments(case: Case) -> dict[str, Any]:
+    """Return what the preset is built with for the tiny data. Raises Skip where there is nothing to build."""
+    assert case.entry is not None
+    try:
+        case.entry.load()
+    except SpecError as error:
+        raise Skip(str(error)) from None
+    return model_arguments(case.entry, tiny_dataset(case.spec.task).dims, {})
+
+
+def build(case: Case, *, seed: int = 0) -> nn.Module:
+    """Build the model on tiny data's dims, in training mode."""
+    assert case.entry is not None
+    return build_model(case.entry, arguments(case), seed=seed)
+
+
+def train_batch(case: Case, *, size: int = 4) -> Batch:
+    """Return the first training batch of the tiny data: `size` images, or as many lanes of 12 tokens."""
+    recipe = Recipe(batch_size=size, bptt=12)
+    batches = make_task(case.spec.task).train_batches(tiny_dataset(case.spec.task), recipe, seed=0, epoch=0)
+    return next(batches)
+
+
+def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
+    """Return made-up inputs: images (size, C, H, W), or tokens (12, size)."""
+    generator = torch.Generator().manual_seed(seed)
+    dims = tiny_dataset(case.spec.task).dims
+    if case.spec.task == "classification":
+        side = dims["image_size"]
+        return torch.randn(size, dims["in_channels"], side, side, generator=generator)
+    return torch.randint(dims["vocab_size"], (12, size), generator=generator)
+
+
+def forward(
+    case: Case, model: nn.Module, given: Tensor, state: State = None, *, seed: int = 0
+) -> tuple[Tensor, State]:
+    """Return logits and state, without gradients; any random draw in the model comes from `seed`."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return (model(given), None) if case.spec.task == "classification" else model(given, state)
+
+
+def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
+    """Return loss and state of one batch, with gradients; any random draw comes from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_task(case.spec.task).step(model, batch, state)
+
+
+def train_briefly(case: Case, model: nn.Module, *, steps: int) -> nn.Module:
+    """Take a few small steps, so that weights and statistics are no longer those of a fresh model."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    batch = dataclasses.replace(train_batch(case), fresh=True)
+    for number in range(steps):
+        optimizer.zero_grad()
+        step(case, model, batch, seed=number).loss.backward()
+        optimizer.step()
+    return model

@@ -1,0 +1,76 @@
+"""Data of a few items, made up, for checks that must be fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.interfaces import Dataset, Split
+from zoo.specs import TaskName
+
+__all__ = ["TEXT", "TinyImages", "TinyText", "tiny_dataset"]
+
+TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
+"""About 4,000 characters, no stretch of which comes twice."""
+
+
+class TinyImages(Dataset):
+    """Noise, tinted by class: 3×32×32, 10 classes, 40 images to train on and 10 in each other split."""
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"in_channels": 3, "image_size": 32, "num_classes": 10}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return {
+            "size": 32,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "classes": [f"class {k}" for k in range(10)],
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
+        first, count = {"train": (0, 40), "val": (40, 10), "test": (50, 10)}[name]
+        return [(_image(number), number % 10) for number in range(first, first + count)]
+
+
+class TinyText(Dataset):
+    """`TEXT` by character, cut 80 / 10 / 10."""
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"vocab_size": len(self.preprocess["vocabulary"])}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        vocabulary = ["<unk>", *sorted(set(TEXT))]
+        return {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 1}
+
+    @property
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def split(self, name: Split) -> Tensor:
+        numbers = {character: number for number, character in enumerate(self.preprocess["vocabulary"])}
+        tokens = torch.tensor([numbers[character] for character in TEXT], dtype=torch.uint8)
+        first, second = len(TEXT) * 8 // 10, len(TEXT) * 9 // 10
+        return {"train": tokens[:first], "val": tokens[first:second], "test": tokens[second:]}[name]
+
+
+def tiny_dataset(task: TaskName) -> Dataset:
+    """Return the tiny dataset of a task."""
+    return TinyImages() if task == "classification" else TinyText()
+
+
+def _image(number: int) -> Tensor:
+    generator = torch.Generator().manual_seed(number)
+    tint = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(number % 10))
+    return (255 * (0.6 * tint + 0.4 * torch.rand(3, 32, 32, generator=generator))).to(torch.uint8)

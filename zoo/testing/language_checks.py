@@ -1,0 +1,63 @@
+"""Checks of a language model's time: what it may know, and what it carries from one batch to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from zoo.testing._models import build, forward, inputs, step, train_batch
+from zoo.testing._suite import Case, told
+from zoo.testing._tiny import tiny_dataset
+
+__all__ = ["carries_state", "causal", "state_detaches"]
+
+
+def causal(case: Case) -> None:
+    """Another token at time t leaves the logits before t as they were, bit for bit."""
+    model = build(case).eval()
+    tokens = inputs(case, 2)  # (T, B)
+    before, _ = forward(case, model, tokens)
+    for time in (1, len(tokens) // 2, len(tokens) - 1):
+        changed = tokens.clone()
+        changed[time] = (changed[time] + 1) % tiny_dataset(case.spec.task).dims["vocab_size"]
+        after, _ = forward(case, model, changed)
+        assert torch.equal(before[:time], after[:time]), told(
+            expected=f"logits before time {time} that do not know the token at time {time}",
+            got=f"a difference of {(before[:time] - after[:time]).abs().max().item():.2g}",
+            usually="a bidirectional layer, a missing mask, or a normalisation over time",
+        )
+
+
+def carries_state(case: Case) -> None:
+    """Two halves, the second from the state the first ended with, equal the whole to 1e-5."""
+    model = build(case).eval()
+    tokens = inputs(case, 2)  # (T, B)
+    half = len(tokens) // 2
+    whole, _ = forward(case, model, tokens)
+    first, state = forward(case, model, tokens[:half])
+    second, _ = forward(case, model, tokens[half:], state)
+    distance = (whole - torch.cat([first, second])).abs().max().item()
+    assert distance <= 1e-5 * max(1.0, whole.abs().max().item()), told(
+        expected="two halves with carried state to equal the whole",
+        got=f"a difference of {distance:.2g}",
+        usually="`state` not handed on to the layer, or the state of some layers only",
+    )
+
+
+def state_detaches(case: Case) -> None:
+    """The state a batch ends with can be cut from its graph, so that the next batch trains by itself."""
+    model = build(case)
+    batch = train_batch(case)
+    done = step(case, model, dataclasses.replace(batch, fresh=True))
+    done.loss.backward()
+    try:
+        step(case, model, dataclasses.replace(batch, fresh=False), done.state).loss.backward()
+    except RuntimeError as error:
+        raise AssertionError(
+            told(
+                expected="a second batch that trains from the first one's state",
+                got=str(error).split(".")[0],
+                usually="a state that is not a tensor or a tuple or list of them, or one kept on the module",
+            )
+        ) from error
