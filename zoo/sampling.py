@@ -50,6 +50,7 @@ def sample(
     return _draw(model, vocabulary, numbers, length, temperature, top_k, top_p, seed, device)
 
 
+@torch.inference_mode()  # around each step, not around what the caller does between two characters
 def _draw(
     model: nn.Module,
     vocabulary: Vocabulary,
@@ -65,16 +66,15 @@ def _draw(
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            tokens = torch.tensor(numbers, device=device)[:, None]  # (T, 1)
-            state = None
-            for _ in range(length):
-                logits, state = model(tokens, state)
-                last = logits[-1, 0].float().cpu()
-                last[: vocabulary.specials] = -math.inf
-                number = choose(last, generator, temperature=temperature, top_k=top_k, top_p=top_p)
-                tokens = torch.tensor([[number]], device=device)
-                yield vocabulary.tokens[number]
+        tokens = torch.tensor(numbers, device=device)[:, None]  # (T, 1)
+        state = None
+        for _ in range(length):
+            logits, state = model(tokens, state)
+            last = logits[-1, 0].float().cpu()
+            last[: vocabulary.specials] = -math.inf
+            number = choose(last, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+            tokens = torch.tensor([[number]], device=device)
+            yield vocabulary.tokens[number]
     finally:
         model.train(training)
 
@@ -90,7 +90,7 @@ def choose(
     """Draw one token from logits (V,), narrowed by top-k and then by top-p (Holtzman et al. 2020)."""
     if temperature == 0:
         return int(logits.argmax())
-    logits = logits / temperature
+    logits = (logits.double() - logits.max()) / temperature  # the highest is 0, however low the temperature
     if 0 < top_k < len(logits):
         logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -math.inf)
     probabilities = logits.softmax(0)
