@@ -1,0 +1,156 @@
+"""Files that are believed only with the right hash, and archives that are not believed at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from zoo.errors import DataError
+from zoo.fetch import cache_home, data_file, tar_members, verified
+
+CONTENT = b"thus spoke"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+URL = "https://example.org/text.txt"
+
+
+@pytest.fixture(autouse=True)
+def _homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+
+
+def put(path: Path, content: bytes = CONTENT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def fetch(**options: str) -> Path:
+    return data_file("text.txt", **({"url": URL, "sha256": SHA256} | options))
+
+
+def test_data_is_found_at_the_users_place_before_the_cache(tmp_path: Path) -> None:
+    cached = put(tmp_path / "cache/text.txt")
+    assert fetch() == cached
+    mine = put(tmp_path / "data/text.txt")
+    assert fetch() == mine
+    root = put(tmp_path / "root/text.txt")
+    assert fetch(root=str(tmp_path / "root")) == root
+
+
+def test_a_root_is_the_only_place_looked_at(tmp_path: Path) -> None:
+    put(tmp_path / "data/text.txt")
+    with pytest.raises(DataError, match=r"text\.txt is not in .*elsewhere$") as caught:
+        fetch(root=str(tmp_path / "elsewhere"))
+    assert URL in (caught.value.hint or "")
+
+
+def test_a_wrong_hash_is_told_with_both(tmp_path: Path) -> None:
+    path = put(tmp_path / "data/text.txt", b"thus sprach")
+    with pytest.raises(DataError) as caught:
+        fetch()
+    assert str(path) in str(caught.value)
+    assert SHA256 in str(caught.value)
+    assert hashlib.sha256(b"thus sprach").hexdigest() in str(caught.value)
+
+
+def test_nothing_is_fetched_offline(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="ZOO_OFFLINE forbids fetching it") as caught:
+        fetch()
+    assert f"{tmp_path / 'data'} or {tmp_path / 'cache'}" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", ""])
+def test_only_https_is_fetched_from(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.delenv("ZOO_OFFLINE")
+    monkeypatch.setattr("pooch.retrieve", None)
+    with pytest.raises(DataError, match="only https"):
+        fetch(url=url)
+
+
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(url: str, **options: object) -> None:
+        assert url == URL
+        assert options["known_hash"] == f"sha256:{SHA256}"
+        raise OSError("Connection refused\nby everyone")
+
+    monkeypatch.delenv("ZOO_OFFLINE")
+    monkeypatch.setattr("pooch.retrieve", refuse)
+    with pytest.raises(DataError, match=r"could not be fetched from .*: Connection refused$") as caught:
+        fetch()
+    assert str(cache_home() / "text.txt") in (caught.value.hint or "")
+
+
+def test_a_missing_file_cannot_be_verified(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        verified(tmp_path / "nothing", SHA256)
+
+
+def archive(path: Path, *members: tuple[str, bytes | None]) -> Path:
+    """Write a tar whose members are files, or, without content, links to /etc/passwd."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                tar.addfile(info)
+            else:
+                info.size, info.mode = len(content), 0o777
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "deep/inside/folder"
+    path.mkdir(parents=True)
+    return path
+
+
+def everything(tmp_path: Path) -> list[str]:
+    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("a.bin", CONTENT)],
+        [("batches/a.bin", CONTENT), ("batches/readme.html", b"<p>"), ("batches/b.bin", b"x")],
+        [("../../../a.bin", CONTENT), ("../../evil", b"x")],
+        [("/tmp/evil/a.bin", CONTENT)],
+        [("a.bin", None), ("x/a.bin", CONTENT)],
+        [("a.bin", CONTENT), ("a.bin", b"another")],
+        [("link", None), ("link/a.bin", CONTENT), ("link/../../evil", b"x")],
+    ],
+    ids=["plain", "others", "upwards", "absolute", "symlink", "duplicate", "through-link"],
+)  # fmt: skip
+def test_of_an_archive_only_the_named_file_arrives_where_it_belongs(
+    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]]
+) -> None:
+    tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
+    assert everything(tmp_path) == ["deep/inside/folder/a.bin", "x.tar.gz"]
+    assert (folder / "a.bin").read_bytes() == CONTENT
+    assert not (folder / "a.bin").is_symlink()
+    assert (folder / "a.bin").stat().st_mode & 0o111 == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ([("a.bin", None)], "does not hold a.bin"),
+        ([("b.bin", CONTENT)], "does not hold a.bin"),
+        ([("a.bin", b"another"), ("a.bin", CONTENT)], "is not the file it should be"),
+    ],
+    ids=["only-a-link", "absent", "wrong"],
+)
+def test_an_archive_without_the_right_file_is_refused_and_leaves_nothing(
+    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]], told: str
+) -> None:
+    with pytest.raises(DataError, match=told):
+        tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
+    assert everything(tmp_path) == ["x.tar.gz"]
