@@ -112,7 +112,7 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
         (RECIPE.replace("epochs", "epoch"), "did you mean 'epochs'?"),
         (RECIPE.replace("7", "0"), "epochs: expected int >= 1"),
         (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256: expected str matching regex"),
-        ('schema = 1\n[plugins]\ndisable = []', "[plugins] has no option 'disable'; did you mean 'disabled'?"),
+        ('schema = 1\n[plugins]\ndisable = 0', "[plugins] has no option 'disable'; did you mean 'disabled'"),
         ('schema = 1\n[plugins]\nlocal = "a.py"', "[plugins] local: expected array, got str"),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None
         strict=True,
     )
     assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
-    assert sorted(sum(asked, [])) == list(range(20))
+    assert sorted(chain.from_iterable(asked)) == list(range(20))
 
 
 def test_an_empty_training_split_is_refused(images: Any) -> None:

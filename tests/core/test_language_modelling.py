@@ -34,15 +34,10 @@ class Positions(Dataset):
         return torch.arange(self._length, dtype=torch.int16)
 
 
-def train(
-    length: int, *, start: int = 0, epoch: int = 0, rank: int = 0, world: int = 1, **recipe: Any
-) -> list[Batch]:
-    recipe = {"batch_size": 3, "bptt": 4} | recipe
-    return list(
-        TASK.train_batches(
-            Positions(length), Recipe(**recipe), seed=5, epoch=epoch, start=start, rank=rank, world=world
-        )
-    )  # fmt: skip
+def train(length: int, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Batch]:
+    ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
+    recipe = Recipe(**({"batch_size": 3, "bptt": 4} | changes))
+    return list(TASK.train_batches(Positions(length), recipe, seed=5, epoch=epoch, start=start, **ranks))
 
 
 JITTER = pytest.mark.parametrize("bptt_jitter", [False, True])
@@ -67,7 +62,7 @@ def test_each_lane_is_a_stretch_of_the_text_and_no_two_overlap(bptt_jitter: bool
 @JITTER
 def test_ranks_read_disjoint_lanes_in_chunks_of_equal_length(bptt_jitter: bool) -> None:
     ranks = [train(200, rank=rank, world=3, bptt_jitter=bptt_jitter) for rank in range(3)]
-    read = Counter(sum((batch.inputs.flatten().tolist() for rank in ranks for batch in rank), []))
+    read = Counter(torch.cat([batch.inputs.flatten() for rank in ranks for batch in rank]).tolist())
     assert read == Counter(range(198))
     assert len({tuple(len(batch.inputs) for batch in rank) for rank in ranks}) == 1
 
@@ -114,7 +109,7 @@ def test_evaluation_predicts_each_token_but_the_first_once(monkeypatch: pytest.M
     monkeypatch.setattr("zoo.tasks.language_modelling._EVAL_STEPS", 5)
     for length in range(2, 201):
         batches = list(TASK.eval_batches(Positions(length), "test"))
-        predicted = sum((batch.targets.flatten().tolist() for batch in batches), [])
+        predicted = torch.cat([batch.targets.flatten() for batch in batches]).tolist()
         assert sorted(predicted) == list(range(1, length)), f"a text of {length}"
         assert all(torch.equal(batch.targets, batch.inputs + 1) for batch in batches)
         assert [batch.index for batch in batches] == list(range(batches[0].total))

@@ -55,10 +55,14 @@ def test_a_written_file_has_the_mode_the_umask_asks_for(path: Path, umask: int) 
 
 
 def test_an_exception_while_writing_leaves_the_old_file_and_nothing_else(path: Path) -> None:
+    def interrupted() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half of the new")
+            raise KeyboardInterrupt
+
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
-        file.write(b"half of the new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
 
