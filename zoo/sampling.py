@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -69,7 +70,8 @@ def _draw(
         tokens = torch.tensor(numbers, device=device)[:, None]  # (T, 1)
         state = None
         for _ in range(length):
-            logits, state = model(tokens, state)
+            with _plain_kernels():
+                logits, state = model(tokens, state)
             last = logits[-1, 0].float().cpu()
             last[: vocabulary.specials] = -math.inf
             number = choose(last, generator, temperature=temperature, top_k=top_k, top_p=top_p)
@@ -99,6 +101,17 @@ def choose(
         beyond = ordered.cumsum(0) - ordered >= top_p  # the likeliest one always stays
         probabilities[order[beyond]] = 0
     return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+@contextmanager
+def _plain_kernels() -> Generator[None]:
+    """Keep oneDNN out of the way: it packs an LSTM's weights anew for each step, at five times its cost."""
+    enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = enabled
 
 
 def _check(*, length: int, temperature: float, top_k: int, top_p: float) -> None:
