@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STARTED := $(VENV)/.installing
 READY := $(VENV)/.installed
 
 .PHONY: demo test test-all lint install clean
@@ -28,9 +29,12 @@ install: $(READY)
 clean:
 	rm -rf $(VENV) build dist runs/demo
 
-# The stamp comes last, so an install that was interrupted is done again; a half-made venv is thrown away.
+# The stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
 $(READY): pyproject.toml
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@echo "installing into $(VENV) (a few minutes the first time)"
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1 || [ -e $(STARTED) -a ! -e $@ ]; then \
+		$(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@echo "installing into $(VENV) (minutes the first time)"
+	@touch $(STARTED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@mv $(STARTED) $@
