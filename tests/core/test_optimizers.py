@@ -1,0 +1,53 @@
+"""The optimizers by name, against their formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.specs import Recipe
+from zoo.training.optimizers import make_optimizer
+
+
+def after(steps: int, **recipe: object) -> float:
+    """Where a weight of 1 is after steps with the gradient 0.5."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    optimizer = make_optimizer(model, Recipe().replace({"lr": 0.1, "momentum": 0.0} | recipe))
+    for _ in range(steps):
+        model.weight.grad = torch.full((1, 1), 0.5)
+        optimizer.step()
+    return model.weight.item()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps", "expected"),
+    [
+        ({"optimizer": "sgd"}, 2, 1 - 0.1 * 0.5 * 2),
+        ({"optimizer": "sgd", "weight_decay": 0.2}, 1, 1 - 0.1 * (0.5 + 0.2)),
+        # Nesterov: the buffer is 0.5, then 0.95; the step is gradient + 0.9 of the buffer
+        ({"optimizer": "sgd", "momentum": 0.9}, 2, 1 - 0.1 * (0.5 + 0.45) - 0.1 * (0.5 + 0.9 * 0.95)),
+        ({"optimizer": "adam"}, 3, 1 - 0.1 * 3),
+        ({"optimizer": "adam", "weight_decay": 9.0}, 1, 1 - 0.1),
+        ({"optimizer": "adamw", "weight_decay": 0.5}, 1, 1 * (1 - 0.1 * 0.5) - 0.1),
+    ],
+)
+def test_a_step_is_what_the_formula_says(recipe: dict[str, object], steps: int, expected: float) -> None:
+    assert after(steps, **recipe) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_momentum_is_the_first_beta_of_adam(name: str) -> None:
+    optimizer = make_optimizer(nn.Linear(1, 1), Recipe().replace({"optimizer": name, "momentum": 0.7}))
+    assert optimizer.param_groups[0]["betas"] == (0.7, 0.999)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_frozen_parameter_is_left_out(name: str) -> None:
+    model = nn.Linear(2, 3)
+    model.bias.requires_grad_(False)
+    optimizer = make_optimizer(model, Recipe().replace({"optimizer": name}))
+    held: list[Tensor] = optimizer.param_groups[0]["params"]
+    assert len(held) == 1
+    assert held[0] is model.weight

@@ -1,0 +1,59 @@
+"""What `auto` becomes, and what a pass runs in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo.errors import OptionError
+from zoo.training.precision import autocast, pick_device, resolve
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_named_precision_is_taken_at_its_word(precision: str) -> None:
+    assert resolve(precision, "cpu") == precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"bf16": True}, "bf16"),
+        ({"avx2": True, "avx512_bf16": False}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_on_a_processor_that_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve("auto", "cpu") == expected
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_auto_is_bf16_on_gpus_from_ampere_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve("auto", "cuda:1") == expected
+
+
+def test_auto_is_fp32_elsewhere() -> None:
+    assert resolve("auto", "mps") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype) -> None:
+    with autocast(resolve(precision, "cpu"), "cpu"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["warp", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"device '{name}' cannot be used") as caught:
+        pick_device(name)
+    assert caught.value.hint == "try --device cpu"
+    assert pick_device("cpu") == "cpu"

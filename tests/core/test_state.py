@@ -1,0 +1,165 @@
+"""A captured state restores to itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo import weights
+from zoo.errors import WeightsError
+from zoo.interfaces import Step
+from zoo.specs import Recipe
+from zoo.storage import canonical_json, read_header
+from zoo.training.state import TrainState
+
+
+class Net(nn.Module):
+    """Parameters, buffers, and one weight under two names."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.last = nn.Linear(width, width)
+        self.last.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.norm(self.first(x)))
+
+
+def begin(recipe: Recipe, *, width: int = 4, seed: int = 0) -> TrainState:
+    torch.manual_seed(seed)
+    return TrainState.begin(Net(width), recipe, precision="fp32", device="cpu")
+
+
+def advance(state: TrainState, recipe: Recipe, steps: int) -> None:
+    for number in range(steps):
+        x = torch.randn(8, 4, generator=torch.Generator().manual_seed(number))
+        loss = state.model(x).square().mean()
+        loss.backward()
+        carried = (torch.full((2,), float(number)), [torch.ones(1, dtype=torch.bfloat16), None])
+        state.account(Step(loss, {"loss": loss.detach() * 8}, 8, carried))
+        state.update(recipe, recipe.lr)
+
+
+def through_a_file(state: TrainState, path: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, data = state.capture()
+    weights.save_tensors(path, tensors, {"zoo": canonical_json(data)})
+    header = read_header(path)
+    sha256 = weights.storage.tensor_sha256(weights.pack(tensors))
+    return weights.read_tensors(path, header, sha256), json.loads(header.metadata["zoo"])
+
+
+def equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Tensor):
+        return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+    if isinstance(ours, dict):
+        return ours.keys() == theirs.keys() and all(equal(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, tuple | list):
+        return type(ours) is type(theirs) and all(map(equal, ours, theirs))
+    return ours == theirs
+
+
+RECIPES = pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(optimizer="sgd", momentum=0.9, ema=0.9),
+        Recipe(optimizer="sgd", momentum=0.0),
+        Recipe(optimizer="adam", clip_norm=0.1),
+        Recipe(optimizer="adamw", weight_decay=0.1, ema=0.5),
+    ],
+    ids=["sgd-ema", "sgd-plain", "adam-clip", "adamw-ema"],
+)
+
+
+@RECIPES
+def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, recipe: Recipe) -> None:
+    state = begin(recipe)
+    advance(state, recipe, 3)
+    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}})
+    advance(state, recipe, 2)
+    restored = begin(recipe, seed=99)
+    restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
+
+    for _ in range(2):
+        for name in ("epoch", "batch", "steps", "count", "carried", "sums", "history"):
+            assert equal(getattr(restored, name), getattr(state, name)), name
+        assert equal(dict(restored.model.state_dict()), dict(state.model.state_dict()))
+        assert equal(restored.optimizer.state_dict(), state.optimizer.state_dict())
+        assert (restored.ema is None) == (state.ema is None)
+        if state.ema is not None:
+            assert restored.ema is not None
+            assert equal(dict(restored.ema.state_dict()), dict(state.ema.state_dict()))
+        advance(state, recipe, 2)
+        advance(restored, recipe, 2)
+    assert restored.model.last.weight is restored.model.first.weight
+
+
+def test_a_tied_weight_is_captured_once() -> None:
+    tensors, _ = begin(Recipe(ema=0.9)).capture()
+    assert [name for name in tensors if name.endswith("weight") and "norm" not in name] == [
+        "model/first.weight",
+        "ema/first.weight",
+    ]
+
+
+def test_two_weights_of_equal_values_are_both_captured() -> None:
+    state = begin(Recipe(optimizer="sgd"))
+    with torch.no_grad():
+        state.model.first.bias.copy_(state.model.last.bias)
+    tensors, _ = state.capture()
+    assert {"model/first.bias", "model/last.bias"} <= set(tensors)
+
+
+def test_a_state_of_another_model_is_refused_in_one_sentence() -> None:
+    tensors, data = begin(Recipe()).capture()
+    with pytest.raises(WeightsError, match="the checkpoint does not fit this model") as caught:
+        begin(Recipe(), width=5).restore(tensors, data, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_without_its_average_is_refused() -> None:
+    tensors, data = begin(Recipe()).capture()
+    with pytest.raises(WeightsError, match="does not fit this model"):
+        begin(Recipe(ema=0.9)).restore(tensors, data, device="cpu")
+
+
+def test_a_state_that_cannot_be_kept_is_refused() -> None:
+    state = begin(Recipe())
+    state.carried = {"h": torch.zeros(1)}
+    with pytest.raises(TypeError, match="a model carries a dict; state is None, a tensor, or tuples"):
+        state.capture()
+
+
+def test_the_average_follows_its_formula() -> None:
+    recipe = Recipe(optimizer="sgd", lr=0.1, ema=0.3)
+    state = begin(recipe)
+    expected = state.model.first.weight.detach().clone()
+    for step in range(1, 6):
+        advance(state, recipe, 1)
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * state.model.first.weight.detach()
+        assert state.ema is not None
+        torch.testing.assert_close(state.ema.first.weight, expected)
+    assert torch.equal(state.ema.norm.running_mean, state.model.norm.running_mean)
+    assert not any(parameter.requires_grad for parameter in state.ema.parameters())
+    assert state.best is state.ema
+    assert begin(Recipe()).best is not None
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])
+def test_gradients_are_clipped_by_their_norm_over_all_parameters(clip_norm: float, expected: float) -> None:
+    recipe = Recipe(optimizer="sgd", momentum=0.0, lr=1.0, clip_norm=clip_norm)
+    state = begin(recipe)
+    before = torch.cat([p.detach().flatten().clone() for p in state.model.parameters()])
+    size = len(before)
+    for parameter in state.model.parameters():
+        parameter.grad = torch.full_like(parameter, 10 / size**0.5)
+    state.update(recipe, 1.0)
+    after = torch.cat([p.detach().flatten() for p in state.model.parameters()])
+    assert (before - after).norm().item() == pytest.approx(expected, rel=1e-4)
+    assert all(parameter.grad is None for parameter in state.model.parameters())
