@@ -31,7 +31,7 @@ clean:
 
 # The stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
 $(READY): pyproject.toml
-	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1 || [ -e $(STARTED) -a ! -e $@ ]; then \
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1 || { [ -e $(STARTED) ] && [ ! -e $@ ]; }; then \
 		$(PYTHON) -m venv --clear $(VENV); \
 	fi
 	@echo "installing into $(VENV) (minutes the first time)"
