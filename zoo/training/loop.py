@@ -73,7 +73,7 @@ def fit(
         stop: asked after each optimizer step; at a signal's number the run is saved and left.
 
     Raises:
-        Diverged: a loss or a weight is not finite. The last checkpoint stays as it is.
+        Diverged: a loss, a weight or a metric is not finite. The last checkpoint stays as it is.
         Interrupted: `stop` said so.
     """
     precision = resolve(recipe.precision, device)
@@ -174,12 +174,16 @@ def _epoch_row(
         row["val"] = evaluate(state.best, task, dataset, "val", device=device)
     elif state.epoch + 1 == recipe.epochs and len(dataset.split("test")):
         row["test"] = evaluate(state.best, task, dataset, "test", device=device)
+    for split in ("val", "test"):
+        for name, value in row.get(split, {}).items():
+            if not math.isfinite(value):
+                raise _diverged(state, f"the {split} {name} is {value}")
     return row
 
 
 def _require_finite(state: TrainState) -> None:
-    for name, parameter in state.model.named_parameters():
-        if not torch.isfinite(parameter).all():
+    for name, tensor in state.model.state_dict().items():
+        if not torch.isfinite(tensor).all():
             raise _diverged(state, f"{name} has values that are not finite")
 
 

@@ -1,0 +1,253 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError, Diverged, Interrupted
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training import Progress, evaluate, fit
+from zoo.training.state import TrainState
+
+IMAGES = make_task("classification")
+TEXT = make_task("language-modelling")
+
+
+class Linear(nn.Module):
+    """The smallest classifier; without BatchNorm, so that images in a batch do not meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.out = nn.Linear(3 * 8 * 8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(images.flatten(1))
+
+
+class Memory:
+    """A store that keeps captures in memory."""
+
+    def __init__(self) -> None:
+        self.saved: list[dict[str, Any]] = []
+
+    def restore(self, state: TrainState, *, device: str) -> None:
+        pass
+
+    def save(self, state: TrainState) -> None:
+        tensors, data = state.capture()
+        self.saved.append(data["position"] | {name: tensor.clone() for name, tensor in tensors.items()})
+
+
+def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
+    def trained(**recipe: Any) -> Tensor:
+        model = Linear()
+        made = Recipe(epochs=2, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
+        state = fit(model, IMAGES, images(36), made.replace(recipe))
+        assert state.steps == 6
+        return model.out.weight.detach()
+
+    halves = trained(batch_size=8, accumulate=2)  # 8 + 8, 8 + 8, 4
+    torch.testing.assert_close(halves, trained(batch_size=16), atol=1e-6, rtol=0)
+
+
+def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registry: Any) -> None:
+    model = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    recipe = Recipe(batch_size=6, bptt=8, bptt_jitter=True, augment=("crop", "flip"))
+    fit(model, TEXT, text(), recipe)
+    fit(Linear(), IMAGES, images(), recipe)
+    evaluate(model, TEXT, text(), "test")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+
+
+def test_a_run_is_a_function_of_its_seed_alone(text: Any, registry: Any) -> None:
+    def trained(seed: int) -> list[float]:
+        model = registry.architecture("lstm").load()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made = model(vocab_size=8, hidden_size=4)
+        torch.rand(3)  # the caller's own draws change nothing
+        return losses(made, TEXT, text(), Recipe(batch_size=4, bptt=8), seed=seed)
+
+    assert trained(1) == trained(1)
+    assert trained(1) != trained(2)
+
+
+def losses(model: nn.Module, task: Any, data: Any, recipe: Recipe, **options: Any) -> list[float]:
+    told: list[Progress] = []
+    fit(model, task, data, recipe, report=told.append, **options)
+    return [progress.loss for progress in told if progress.row is None]
+
+
+class Fails(Linear):
+    """A model that gives up at a forward pass in training mode, or at evaluation after it."""
+
+    def __init__(self, at: int, where: str) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1))
+        self.at, self.where, self.calls = at, where, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images) + self.mean
+        if self.training:
+            self.calls += 1
+            if self.calls == self.at and self.where == "loss":
+                return logits * math.nan
+            if self.calls == self.at and self.where == "gradient":
+                return logits + (logits - logits.detach()).sqrt()  # 0, but its slope is not finite
+            if self.calls == self.at and self.where == "buffer":
+                self.mean.fill_(math.nan)
+        elif self.calls >= self.at and self.where == "evaluation":
+            return logits * math.nan
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("loss", "epoch 2, batch 2: the loss is nan at a learning rate of 0.05"),
+        ("gradient", "epoch 2, batch"),
+        ("buffer", "mean has values that are not finite"),
+        ("evaluation", "the val loss is nan"),
+    ],
+)
+def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
+    images: Any, where: str, told: str
+) -> None:
+    calls = {"loss": 6, "gradient": 6, "buffer": 8, "evaluation": 8}  # of the 8 in two epochs
+    store = Memory()
+    recipe = Recipe(epochs=2, batch_size=5, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
+    with pytest.raises(Diverged) as caught:
+        fit(Fails(calls[where], where), IMAGES, images(20), recipe, store=store)
+    assert told in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "lr" in (caught.value.hint or "")
+    (kept,) = store.saved
+    assert kept["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_stop_finishes_the_step_saves_and_leaves(images: Any, number: int) -> None:
+    store, told = Memory(), list[Progress]()
+    recipe = Recipe(batch_size=5, accumulate=2, epochs=3)
+    with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4") as caught:
+        fit(
+            Linear(), IMAGES, images(30), recipe, store=store, report=told.append,
+            stop=lambda: number if len(told) >= 3 else 0,
+        )  # fmt: skip
+    assert caught.value.exit_code == 128 + number
+    assert (store.saved[-1]["batch"], store.saved[-1]["steps"], len(told)) == (4, 2, 4)
+
+
+def test_a_stop_at_the_last_step_changes_nothing(images: Any) -> None:
+    assert fit(Linear(), IMAGES, images(5), Recipe(batch_size=5), stop=lambda: 2).epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "expected"),
+    [
+        (9, 9, [{"train", "val"}, {"train", "val"}]),
+        (0, 9, [{"train"}, {"train", "test"}]),
+        (0, 0, [{"train"}, {"train"}]),
+    ],
+)
+def test_val_is_measured_each_epoch_and_test_only_at_the_end_without_it(
+    images: Any, val: int, test: int, expected: list[set[str]]
+) -> None:
+    state = fit(Linear(), IMAGES, images(20, val, test), Recipe(epochs=2, batch_size=6))
+    assert [{"train", "val", "test"} & set(row) for row in state.history] == expected
+    assert [(row["epoch"], row["steps"]) for row in state.history] == [(1, 4), (2, 8)]
+
+
+def test_the_row_of_an_epoch_is_what_evaluation_says_of_the_averaged_model(images: Any) -> None:
+    data = images()
+    model = Linear()
+    state = fit(model, IMAGES, data, Recipe(batch_size=6, ema=0.9))
+    assert state.history[-1]["val"] == evaluate(state.best, IMAGES, data, "val")
+    assert state.history[-1]["val"] != evaluate(model, IMAGES, data, "val")
+
+
+def test_a_ragged_last_batch_weighs_no_more_than_its_images(
+    images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model = images(1, 23), Linear()
+    whole = evaluate(model, IMAGES, data, "val")
+    monkeypatch.setattr("zoo.tasks.classification._EVAL_BATCH", 5)
+    assert evaluate(model, IMAGES, data, "val") == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_mode_and_gradients_alone(images: Any, training: bool) -> None:
+    model = Linear().train(training)
+    model.out.weight.grad = torch.ones_like(model.out.weight)
+    before = model.out.weight.detach().clone()
+    evaluate(model, IMAGES, images(), "val")
+    assert model.training is training
+    assert torch.equal(model.out.weight.grad, torch.ones_like(before))
+    assert torch.equal(model.out.weight, before)
+    with pytest.raises(DataError, match="the test split is empty"):
+        evaluate(model, IMAGES, images(5, 5, 0), "test")
+    assert model.training is training
+
+
+class Carrier(nn.Module):
+    """A language model whose state counts what it has read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(8, 8)
+        self.read: list[int] = []
+
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.training:
+            self.read.append(0 if state is None else int(state.detach()))
+            assert state is None or not state.requires_grad
+        logits = self.table(tokens)
+        return logits, (0 if state is None else state) + len(tokens) + 0 * logits.sum()
+
+
+def test_state_is_carried_through_an_epoch_detached_and_begins_anew_with_the_next(text: Any) -> None:
+    model = Carrier()
+    fit(model, TEXT, text(101), Recipe(batch_size=4, bptt=8, epochs=2))
+    assert model.read == [0, 8, 16, 24] * 2
+
+
+def test_progress_tells_where_the_run_is(images: Any) -> None:
+    told: list[Progress] = []
+    recipe = Recipe(epochs=2, batch_size=6, lr=0.1)
+    fit(Linear(), IMAGES, images(20), recipe, report=told.append)
+    batches = [progress for progress in told if progress.row is None]
+    assert [(p.epoch, p.batch) for p in batches] == [(e, b) for e in (1, 2) for b in (1, 2, 3, 4)]
+    assert {(p.epochs, p.batches) for p in told} == {(2, 4)}
+    assert all(0 < p.lr < 0.1 and p.rate > 0 and p.left >= 0 for p in batches)
+    assert batches[-1].left == 0
+    assert [p.row["epoch"] for p in told if p.row] == [1, 2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_stay_fp32_whatever_the_pass_runs_in(images: Any, precision: str) -> None:
+    seen: list[torch.dtype] = []
+    model = Linear()
+    model.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    fit(model, IMAGES, images(20, 0, 0), Recipe().replace({"precision": precision, "batch_size": 10}))
+    assert set(seen) == {torch.float32 if precision == "fp32" else torch.bfloat16}
+    assert model.out.weight.dtype == torch.float32
+
+
+def test_learning_happens(images: Any) -> None:
+    data: Callable[..., Any] = images(64, 32)
+    state = fit(Linear(), IMAGES, data, Recipe(epochs=10, batch_size=16, lr=0.01))
+    assert state.history[-1]["val"]["accuracy"] == 1.0
