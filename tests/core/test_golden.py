@@ -1,0 +1,110 @@
+"""The losses of the first steps of each family: a refactor must leave them as they are.
+
+`python tests/core/test_golden.py` writes golden.json anew, for a change that is meant.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.building import build_model
+from zoo.interfaces import Dataset, Split
+from zoo.registry import Registry
+from zoo.seeds import seed_for
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training import Progress, fit
+
+GOLDEN = Path(__file__).with_name("golden.json")
+TEXT = """The zoo keeps its animals in rows. In the first row the lions walk to the wall and back,
+and in the second row the herons stand and look at the water. A keeper comes at seven with two
+pails; at noon he comes again, and at six he counts them all and locks the gate. What the lions
+know of the herons is a smell on the wind; what the herons know of the lions is a sound at night."""
+
+FAMILIES: dict[str, tuple[dict[str, Any], Recipe]] = {
+    "charrnn/lstm": (
+        {"vocab_size": 128, "hidden_size": 32, "embedding_dim": 8},
+        Recipe(
+            batch_size=4, bptt=8, bptt_jitter=True, optimizer="adam", lr=1e-2, clip_norm=1.0,
+            precision="fp32",
+        ),
+    ),
+    "convnet/resnet-lite": (
+        {"in_channels": 3, "image_size": 16, "num_classes": 4, "widths": [4, 8, 16], "dropout": 0.1},
+        Recipe(
+            batch_size=16, optimizer="sgd", lr=2e-2, weight_decay=5e-4, schedule="one-cycle",
+            augment=("crop", "flip"), ema=0.9, precision="fp32",
+        ),
+    ),
+}  # fmt: skip
+
+
+class Letters(Dataset):
+    """The text above in ASCII."""
+
+    dims: Mapping[str, int] = {}
+    preprocess: Mapping[str, Any] = {}
+    fingerprint = ""
+
+    def split(self, name: Split) -> Tensor:
+        return torch.tensor(list(TEXT.encode()) if name == "train" else [], dtype=torch.uint8)
+
+
+class Stripes(Dataset):
+    """Images whose label is how wide their stripes are."""
+
+    dims: Mapping[str, int] = {}
+    preprocess: Mapping[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    fingerprint = ""
+
+    def split(self, name: Split) -> list[tuple[Tensor, int]]:
+        column = torch.arange(16)
+        rows = [(column + number) // (1 + number % 4) % 2 * 160 + number % 90 for number in range(128)]
+        images = [row.expand(3, 16, 16).to(torch.uint8) for row in rows]
+        return [(image, number % 4) for number, image in enumerate(images)] if name == "train" else []
+
+
+def first_losses(name: str, registry: Registry) -> list[float]:
+    """Return the losses of one small epoch."""
+    arguments, recipe = FAMILIES[name]
+    entry = registry.architecture(name)
+    model = build_model(entry, arguments, seed=seed_for(0, "weights"))
+    data = Letters() if entry.spec.task == "language-modelling" else Stripes()
+    told: list[Progress] = []
+    fit(model, make_task(entry.spec.task), data, recipe, report=told.append)
+    return [progress.loss for progress in told if progress.row is None]
+
+
+def machine() -> str:
+    """Return what decides the last bits: torch's build, and what the processor can do."""
+    can = ",".join(sorted(name for name, has in torch.cpu.get_capabilities().items() if has is True))
+    return f"torch {torch.__version__}, {platform.machine()} {can}"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_first_losses_are_the_golden_ones(name: str, registry: Registry) -> None:
+    golden = json.loads(GOLDEN.read_text())
+    losses = first_losses(name, registry)
+    assert losses == pytest.approx(golden["losses"][name], abs=1e-4)
+    if machine() == golden["machine"]:
+        assert losses == golden["losses"][name], "bits have changed"
+
+
+def test_the_golden_losses_go_down() -> None:
+    for name, losses in json.loads(GOLDEN.read_text())["losses"].items():
+        assert sum(losses[-2:]) < sum(losses[:2]), name
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    found = Registry.discover()
+    told = {"machine": machine(), "losses": {name: first_losses(name, found) for name in FAMILIES}}
+    GOLDEN.write_text(json.dumps(told, indent=2) + "\n")

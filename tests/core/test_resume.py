@@ -1,0 +1,127 @@
+"""A run stopped after any step and resumed ends in the bits of the run that was never stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo import weights
+from zoo.building import build_model, model_arguments
+from zoo.cards import Card
+from zoo.errors import Interrupted
+from zoo.experiment import Experiment
+from zoo.registry import Registry
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training import Progress, fit
+from zoo.training.directory import RunDirectory
+
+FAMILIES = {
+    "lstm": {
+        "architecture": "charrnn/lstm",
+        "model": {"hidden_size": 6, "embedding_dim": 4, "dropout": 0.5},
+        "train": {"batch_size": 4, "bptt": 12, "bptt_jitter": True, "clip_norm": 0.5, "optimizer": "adam"},
+    },
+    "resnet-lite": {
+        "architecture": "convnet/resnet-lite",
+        "model": {"widths": [4, 8], "dropout": 0.3},
+        "train": {
+            "batch_size": 6,
+            "augment": ["crop", "flip"],
+            "ema": 0.9,
+            "optimizer": "sgd",
+            "label_smoothing": 0.1,
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment in one directory, to be run in pieces."""
+
+    path: Path
+    family: str
+    precision: str
+    data: Any
+    registry: Registry
+    card: Callable[..., Card]
+
+    def go(self, *, pause: int = 0, resume: bool = False) -> int:
+        """Train to the end, or for `pause` batches; return how many batches that took."""
+        family = FAMILIES[self.family]
+        entry = self.registry.architecture(family["architecture"])
+        recipe = Recipe(epochs=2, lr=0.02, schedule="one-cycle").replace(
+            family["train"] | {"precision": self.precision}
+        )
+        arguments = model_arguments(entry, self.data.dims, family["model"])
+        model = build_model(entry, arguments, seed=1)
+        told: list[Progress] = []
+
+        def report(progress: Progress) -> None:
+            if progress.row is None:
+                told.append(progress)
+
+        experiment = Experiment(architecture=entry.name, dataset="text/files", train=family["train"])
+        with RunDirectory(self.path, experiment, resume=resume) as store:
+            state = fit(
+                model, make_task(entry.spec.task), self.data, recipe, seed=3, store=store, report=report,
+                stop=lambda: 15 if pause and len(told) >= pause else 0,
+            )  # fmt: skip
+            weights.save(store.weights, state.best, self.card(architecture=entry.name, arguments=arguments))
+        return len(told)
+
+    @property
+    def result(self) -> tuple[str, list[dict[str, Any]]]:
+        """The hash of the weights, and the rows without what a clock says."""
+        rows = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+        for row in rows:
+            assert row.pop("clock")["seconds"] >= 0
+        return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest(), rows
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_resumed_after_any_step_ends_in_the_same_bits(
+    tmp_path: Path, family: str, precision: str, text: Any, images: Any, registry: Registry, card: Any
+) -> None:
+    data = text(200) if family == "lstm" else images(20)
+
+    def run(name: str) -> Run:
+        return Run(tmp_path / name, family, precision, data, registry, card)
+
+    whole = run("whole")
+    total = whole.go()
+    assert total >= 8
+    sha256, rows = whole.result
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+    for pause in range(1, total):
+        stopped = run(f"stopped-{pause}")
+        with pytest.raises(Interrupted):
+            stopped.go(pause=pause)
+        assert stopped.go(resume=True) == total - pause
+        assert stopped.result == (sha256, rows), f"resumed after batch {pause} of {total}"
+
+    piecewise = run("piecewise")
+    for _ in range(total - 1):
+        with pytest.raises(Interrupted):
+            piecewise.go(pause=1, resume=True)
+    piecewise.go(resume=True)
+    assert piecewise.result == (sha256, rows)
+
+
+def test_resuming_a_finished_run_trains_no_further(
+    tmp_path: Path, images: Any, registry: Registry, card: Any
+) -> None:
+    run = Run(tmp_path / "run", "resnet-lite", "fp32", images(20), registry, card)
+    run.go()
+    before = run.result
+    assert run.go(resume=True) == 0
+    assert run.result == before
