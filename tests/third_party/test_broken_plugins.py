@@ -185,15 +185,6 @@ def _names(listed: str) -> set[str]:
     return {line.split()[1] for line in listed.splitlines()}
 
 
-def test_a_third_party_cannot_take_the_name_of_a_plugin_that_loads(
-    run_zoo: RunZoo, healthy: str, tmp_path: Path
-) -> None:
-    place = distribution(tmp_path, "zzz-imitator", model("lstm"), points={"charrnn": "zzz_imitator"})
-    done = run_zoo("list", path=[place])
-    assert done.stdout == healthy
-    assert "charrnn (zzz-imitator) failed: the name 'charrnn' is already taken by zoo-registry" in done.stderr
-
-
 @pytest.mark.parametrize("arguments", [("train", "lstm", "shapes"), ("show", "lstm")], ids=lambda a: a[0])
 def test_a_short_name_of_two_owners_is_an_error_that_names_both(
     arguments: tuple[str, ...], run_zoo: RunZoo, tmp_path: Path
