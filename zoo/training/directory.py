@@ -47,6 +47,7 @@ class RunDirectory:
         self.experiment = experiment
         self.resume = resume
         self.notices: list[str] = []
+        self._damaged: dict[Path, str] = {}
         self._stack = contextlib.ExitStack()
 
     @property
@@ -102,9 +103,10 @@ class RunDirectory:
             "threads": torch.get_num_threads(),
             "sha256": storage.tensor_sha256(packed),
         }
-        if self._current.exists():
+        if self._current.exists() and self._current not in self._damaged:
             self._current.replace(self._previous)
         storage.write_container(self._current, packed, {"format": "pt", KEY: storage.canonical_json(data)})
+        self._damaged.clear()
         self._write_metrics(state)
 
     @property
@@ -117,18 +119,19 @@ class RunDirectory:
 
     def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         for path in (self._current, self._previous):
-            if not path.exists():
-                continue
-            try:
-                return _read_checkpoint(path)
-            except WeightsError as error:
-                self.notices.append(f"{error}; trying the checkpoint before it")
-        if self._current.exists() or self._previous.exists():
-            raise RunError(f"no checkpoint in {self.path} can be read: {self.notices[-1]}")
+            if path.exists() and path not in self._damaged:
+                try:
+                    return _read_checkpoint(path)
+                except WeightsError as error:
+                    self._damaged[path] = str(error)
+                    if path == self._current and self._previous.exists():
+                        self.notices.append(f"{error}; going on from the checkpoint before it")
+        if self._damaged:
+            raise RunError(f"no checkpoint in {self.path} can be read: {'; '.join(self._damaged.values())}")
         return None
 
     def _refuse_drift(self, before: Mapping[str, Any]) -> None:
-        now = self.experiment.to_dict()
+        now = json.loads(storage.canonical_json(self.experiment.to_dict()))
         changes = [
             f"{key}: {before.get(key)!r} then, {now[key]!r} now" for key in now if now[key] != before.get(key)
         ]

@@ -1,0 +1,238 @@
+"""A run directory: one owner, one run, the newest good checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from zoo import storage
+from zoo.errors import RunError, WeightsError
+from zoo.experiment import Experiment
+from zoo.specs import Recipe
+from zoo.training.directory import RunDirectory
+from zoo.training.state import TrainState
+
+EXPERIMENT = Experiment(
+    architecture="charrnn/lstm", dataset="text/files", data={"paths": ["a.txt"]}, train={"epochs": 3}
+)
+
+
+def begin() -> TrainState:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TrainState.begin(nn.Linear(3, 2), Recipe(), precision="fp32", device="cpu")
+
+
+def epoch(state: TrainState) -> None:
+    with torch.no_grad():
+        state.model.bias.add_(1)
+    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A directory with a run of two epochs."""
+    path = tmp_path / "run"
+    with RunDirectory(path, EXPERIMENT, resume=False) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        for _ in range(2):
+            epoch(state)
+            store.save(state)
+    return path
+
+
+def resumed(path: Path, experiment: Experiment = EXPERIMENT) -> tuple[TrainState, list[str]]:
+    with RunDirectory(path, experiment, resume=True) as store:
+        state = begin()
+        store.threads()
+        store.restore(state, device="cpu")
+        return state, store.notices
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_run_goes_on_from_its_last_save(path: Path) -> None:
+    state, notices = resumed(path)
+    assert state.epoch == 2
+    assert torch.equal(state.model.bias, begin().model.bias + 2)
+    assert [row["epoch"] for row in state.history] == [1, 2]
+    assert notices == []
+
+
+def test_resume_begins_a_run_where_there_is_none(tmp_path: Path) -> None:
+    state, _ = resumed(tmp_path / "deep" / "new")
+    assert state.epoch == 0
+
+
+def test_the_thread_count_a_run_began_with_is_kept(path: Path) -> None:
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        assert store.threads() == torch.get_num_threads()
+    with RunDirectory(path.with_name("other"), EXPERIMENT, resume=True) as store:
+        assert store.threads() is None
+
+
+def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> None:
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    with pytest.raises(RunError, match=f"{path} holds a run already") as caught:
+        RunDirectory(path, EXPERIMENT, resume=False).__enter__()
+    assert "--resume" in (caught.value.hint or "")
+    after = {file.name: file.read_bytes() for file in path.iterdir()}
+    assert before.keys() == after.keys()
+    assert all(before[name] == after[name] for name in before if name != ".lock")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"train": {"epochs": 4}}, "train: {'epochs': 3} then, {'epochs': 4} now"),
+        ({"seed": 1}, "seed: 0 then, 1 now"),
+        ({"architecture": "charrnn/gru"}, "architecture: 'charrnn/lstm' then, 'charrnn/gru' now"),
+    ],
+)
+def test_a_run_of_something_else_is_refused_with_the_difference(
+    path: Path, changes: dict[str, Any], told: str
+) -> None:
+    other = Experiment(**(EXPERIMENT.to_dict() | changes))
+    with pytest.raises(RunError, match="holds a run of something else") as caught:
+        resumed(path, other)
+    assert told in str(caught.value)
+    assert str(caught.value).count(" then, ") == 1
+
+
+def test_a_tuple_is_no_difference_from_a_list(path: Path) -> None:
+    same = Experiment(**(EXPERIMENT.to_dict() | {"data": {"paths": ("a.txt",)}}))
+    assert resumed(path, same)[0].epoch == 2
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_one_notice(path: Path) -> None:
+    damage(path / "checkpoint.safetensors")
+    state, notices = resumed(path)
+    assert state.epoch == 1
+    (notice,) = notices
+    assert "checkpoint.safetensors is damaged" in notice
+    assert "going on from the checkpoint before it" in notice
+
+
+def test_a_crash_between_two_renames_loses_nothing(path: Path) -> None:
+    (path / "checkpoint.safetensors").replace(path / "checkpoint.previous.safetensors")
+    state, notices = resumed(path)
+    assert state.epoch == 2
+    assert notices == []
+    with pytest.raises(RunError, match="holds a run already"):
+        RunDirectory(path, EXPERIMENT, resume=False).__enter__()
+
+
+def test_a_damaged_checkpoint_never_replaces_the_good_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(path / "checkpoint.safetensors")
+
+    def crash(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "write_container", crash)
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        with pytest.raises(OSError, match="No space"):
+            store.save(state)
+    assert resumed(path)[0].epoch == 1
+
+
+def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
+    damage(path / "checkpoint.safetensors")
+    damage(path / "checkpoint.previous.safetensors")
+    with pytest.raises(RunError, match=r"no checkpoint in .* can be read: .*previous"):
+        resumed(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [({}, "is not a zoo checkpoint"), ({"zoo-checkpoint": "{}"}, "is not a zoo checkpoint"),
+     ({"zoo-checkpoint": '{"schema": 9, "sha256": ""}'}, "is a checkpoint of schema 9")],
+)  # fmt: skip
+def test_another_file_under_its_name_is_no_checkpoint(
+    tmp_path: Path, metadata: dict[str, str], told: str
+) -> None:
+    storage.write_container(tmp_path / "checkpoint.safetensors", [], metadata)
+    with pytest.raises(RunError, match=told):
+        resumed(tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(path: Path) -> None:
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        other = TrainState.begin(nn.Linear(3, 5), Recipe(), precision="fp32", device="cpu")
+        with pytest.raises(WeightsError, match="the checkpoint does not fit this model"):
+            store.restore(other, device="cpu")
+
+
+def test_what_a_dead_writer_left_is_swept_away_and_nothing_else(path: Path) -> None:
+    (path / ".checkpoint.safetensors.123.abcd.tmp").write_bytes(b"half")
+    (path / "mine.tmp").write_bytes(b"mine")
+    resumed(path)
+    assert not list(path.glob(".*.tmp"))
+    assert (path / "mine.tmp").exists()
+
+
+def test_metrics_are_rewritten_from_the_checkpoint(path: Path) -> None:
+    rows = [{"epoch": 1, "train": {"loss": 1.0}}, {"epoch": 2, "train": {"loss": 0.5}}]
+    metrics = path / "metrics.jsonl"
+    assert [json.loads(line) for line in metrics.read_text().splitlines()] == rows
+    metrics.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    resumed(path)
+    assert [json.loads(line) for line in metrics.read_text().splitlines()] == rows
+
+
+def test_the_config_is_the_experiment(path: Path) -> None:
+    assert tomllib.loads((path / "config.toml").read_text()) == EXPERIMENT.to_dict()
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be used as a run directory"):
+        RunDirectory(tmp_path / "file", EXPERIMENT, resume=False).__enter__()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from zoo.experiment import Experiment
+from zoo.training.directory import RunDirectory
+with RunDirectory(Path(sys.argv[1]), Experiment(architecture="a", dataset="b"), resume=True):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_directory_in_use_is_refused_until_its_owner_is_dead(path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "held\n"
+        leftover = path / ".x.tmp"
+        leftover.write_bytes(b"the owner is writing this")
+        with pytest.raises(RunError, match=f"is in use by process {owner.pid} on ") as caught:
+            resumed(path)
+        assert "another --run" in (caught.value.hint or "")
+        assert leftover.exists()
+    finally:
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.communicate()
+    assert resumed(path)[0].epoch == 2
