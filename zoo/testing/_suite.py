@@ -151,6 +151,10 @@ class Suite:
     def __init__(
         self, registry: Registry, plugin: str, expected_failures: Mapping[str, str] | None = None
     ) -> None:
+        if not __debug__:
+            raise ZooError(
+                "the checks are assertions, and this Python leaves them out", hint="run it without -O"
+            )
         self.plugin = _healthy(registry, plugin)
         self.expected = dict(expected_failures or {})
         self.items: dict[str, _Item] = {}
@@ -171,10 +175,6 @@ class Suite:
 
     def perform(self, name: str) -> None:
         """Run one check. Raises Skip if it cannot run, and AssertionError or whatever else if it fails."""
-        if not __debug__:
-            raise ZooError(
-                "the checks are assertions, which this Python leaves out", hint="run it without -O"
-            )
         case, check = self.items[name]
         for need in check.needs:
             verdict = self._verdict(f"{_label(case)}-{need}")

@@ -16,6 +16,8 @@ __all__ = ["TEXT", "TinyImages", "TinyText", "tiny_dataset"]
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 """About 4,000 characters, no stretch of which comes twice."""
 
+_VOCABULARY = ("<unk>", *sorted(set(TEXT)))
+
 
 class TinyImages(Dataset):
     """Noise, tinted by class: 3×32×32, 10 classes, 40 images to train on and 10 in each other split."""
@@ -47,20 +49,18 @@ class TinyText(Dataset):
 
     @property
     def dims(self) -> Mapping[str, int]:
-        return {"vocab_size": len(self.preprocess["vocabulary"])}
+        return {"vocab_size": len(_VOCABULARY)}
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
-        vocabulary = ["<unk>", *sorted(set(TEXT))]
-        return {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 1}
+        return {"tokens": "char", "lower": False, "vocabulary": list(_VOCABULARY), "specials": 1}
 
     @property
     def fingerprint(self) -> str:
         return "0" * 64
 
     def split(self, name: Split) -> Tensor:
-        numbers = {character: number for number, character in enumerate(self.preprocess["vocabulary"])}
-        tokens = torch.tensor([numbers[character] for character in TEXT], dtype=torch.uint8)
+        tokens = torch.tensor([_VOCABULARY.index(character) for character in TEXT], dtype=torch.uint8)
         first, second = len(TEXT) * 8 // 10, len(TEXT) * 9 // 10
         return {"train": tokens[:first], "val": tokens[first:second], "test": tokens[second:]}[name]
 

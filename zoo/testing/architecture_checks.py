@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import weights
+from zoo.building import signature_options
 from zoo.cards import Card, DatasetCard
+from zoo.errors import SpecError
 from zoo.testing import _fresh
 from zoo.testing._models import arguments, build, forward, inputs, step, train_batch, train_briefly
 from zoo.testing._suite import Case, told
@@ -41,8 +43,15 @@ __all__ = [
 
 
 def builds(case: Case) -> None:
-    """The preset builds from the task's dims and its own config, and its arguments are JSON data."""
+    """The preset builds from the task's dims and its own config, each a named argument and JSON data."""
+    assert case.entry is not None
     given = arguments(case)
+    unnamed = given.keys() - signature_options(case.entry.load()).keys()
+    assert not unnamed, told(
+        expected=f"a constructor with a keyword argument for each of {', '.join(given)}",
+        got=f"none for {', '.join(sorted(unnamed))}",
+        usually="**kwargs handed on to a base class; options are known by the signature",
+    )
     try:
         same = json.loads(json.dumps(given)) == given
     except TypeError:
@@ -52,7 +61,16 @@ def builds(case: Case) -> None:
         got=str(given),
         usually="a class, a tensor or a function as an option; take its name and look it up",
     )
-    build(case)
+    try:
+        build(case)
+    except SpecError as error:
+        raise AssertionError(
+            told(
+                expected="a model from the task's dims and the spec's config alone",
+                got=str(error),
+                usually="an option without a default that `config` does not give either",
+            )
+        ) from error
 
 
 def same_seed_same_weights(case: Case) -> None:
@@ -202,8 +220,17 @@ def eval_is_deterministic(case: Case) -> None:
 
 def builds_on_meta(case: Case) -> None:
     """The model can be built on torch's meta device, where nothing has values."""
-    with torch.device("meta"):
-        model = build(case)
+    try:
+        with torch.device("meta"):
+            model = build(case)
+    except SpecError as error:
+        raise AssertionError(
+            told(
+                expected="a model on the meta device",
+                got=str(error),
+                usually="a constructor that reads values, with float(), item() or tolist()",
+            )
+        ) from error
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
     assert not real, told(
         expected="only meta tensors",

@@ -157,13 +157,10 @@ def preprocess_is_json(case: Case) -> None:
     """`preprocess` survives JSON unchanged and holds what feeding new input needs."""
     dataset = _dataset(case)
     preprocess = dict(dataset.preprocess)
-    try:
-        back = json.loads(json.dumps(preprocess))
-    except TypeError as error:
-        back = str(error)
-    assert back == preprocess, told(
+    changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
+    assert not changed, told(
         expected="preprocess as JSON data",
-        got=str(back)[:200],
+        got=f"something else in {', '.join(changed)}",
         usually="tuples, numbers as keys, or tensors; use lists, text and floats",
     )
     missing = [key for key in _KEYS[case.spec.task] if key not in preprocess]
@@ -240,6 +237,13 @@ def _text_file(case: Case) -> str:
         (folder / "text.txt").write_text(TEXT, encoding="utf-8")
         case.shared["text"] = str(folder / "text.txt")
     return case.shared["text"]
+
+
+def _survives_json(value: object) -> bool:
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _sample(images: Any, count: int) -> Iterator[tuple[Tensor, int]]:

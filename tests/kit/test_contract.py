@@ -1,0 +1,69 @@
+"""`contract` as a plugin author uses it, in a pytest of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = """
+from zoo import DatasetSpec, hookimpl
+from zoo.testing._tiny import TinyImages
+
+class CountsFromOne(TinyImages):
+    def split(self, name):
+        return [(image, label + 1) for image, label in super().split(name)]
+
+def absent():
+    from zoo import DataError
+    raise DataError("it is on the other disk")
+
+@hookimpl
+def zoo_datasets():
+    told = {"task": "classification", "summary": "Of the kit's own tests"}
+    return [DatasetSpec(name="tiny", target="acme:CountsFromOne", **told),
+            DatasetSpec(name="far", target="acme:absent", **told)]
+"""
+
+TEST = """
+from zoo.testing import contract
+
+@contract("acme", {expected})
+def test_contract(check):
+    check()
+"""
+
+
+@pytest.fixture
+def run_contract(tmp_path: Path):
+    (tmp_path / "acme.py").write_text(PLUGIN, encoding="utf-8")
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["acme.py"]\n', encoding="utf-8")
+
+    def run(expected: dict[str, str]) -> str:
+        (tmp_path / "test_acme.py").write_text(TEST.format(expected=expected), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-W", "error"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    return run
+
+
+def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run_contract):
+    told = run_contract({"tiny-labels_in_range": "issue 12", "tiny-splits_differ": "issue 13"})
+    assert "XFAIL test_acme.py::test_contract[tiny-labels_in_range] - issue 12" in told
+    assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in told
+    assert "[XPASS(strict)] issue 13" in told
+    assert "it is on the other disk" in told
+    assert "1 failed, 7 passed, 7 skipped, 1 xfailed" in told
+
+
+def test_a_failed_check_says_what_was_expected_what_came_and_what_causes_it(run_contract):
+    told = run_contract({})
+    assert "expected train labels from 0 to 9; got 10. Usually: labels that count from 1" in told
+
+
+def test_an_expected_failure_must_name_a_check(run_contract):
+    told = run_contract({"tiny-labels_in_rang": "issue 12"})
+    assert "acme has no check 'tiny-labels_in_rang'; did you mean 'tiny-labels_in_range'?" in told
