@@ -65,6 +65,12 @@ def test_the_registry_in_the_wheel_is_the_one_of_the_checkout(wheel: ZipFile) ->
     assert wheel.read("zoo/registry.toml") == (ROOT / "registry.toml").read_bytes()
 
 
+def test_published_weights_ship_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
+    registry = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
+    files = {f"zoo/{entry['file']}" for entry in registry.get("weights", {}).values() if "file" in entry}
+    assert files <= set(wheel.namelist()), "add them to force-include, and to the sdist's include"
+
+
 def test_the_source_distribution_makes_the_same_wheel(wheel: ZipFile, unpacked: Path, tmp_path: Path) -> None:
     with ZipFile(build("wheel", unpacked, tmp_path)) as again:
         assert {item.filename: item.CRC for item in again.infolist()} == {
