@@ -47,7 +47,7 @@ def main() -> None:
             if round_:  # the first one warms up
                 ratios.append((middle - start) / (end - middle))
         print(
-            f"{told:20} {rate:6,.0f} characters/s, {statistics.median(ratios):.3f} of the bare loop (0.75 asked)"
+            f"{told:20} {rate:,.0f} characters/s, {statistics.median(ratios):.3f} of a bare loop (0.75 asked)"
         )
 
 

@@ -1,6 +1,6 @@
-"""Training end to end against a bare loop: same model, precision, optimizer and batches, in turn, in one process.
+"""Training end to end against a bare loop: same model, precision and batches, in turn, in one process.
 
-`zoo` reads its data set, shuffles, augments, normalises, reports each step and writes a checkpoint at the end.
+`zoo` reads its data set, shuffles, augments, normalises, reports each step and writes a checkpoint.
 The bare loop finds its batches ready in memory and does nothing but train.
 
     python benchmarks/throughput.py [lstm] [resnet-lite] [--rounds 7]
@@ -116,7 +116,7 @@ def compare(name: str, registry: Registry, rounds: int) -> None:
             ratios.append(taken["bare"] / taken["zoo"])
             rate = sum(batch.targets.numel() for batch in batches) / taken["zoo"]
             print(
-                f"{name:12} zoo {taken['zoo']:6.2f} s  bare {taken['bare']:6.2f} s  {rate:9,.0f} {task.unit}/s"
+                f"{name} zoo {taken['zoo']:6.2f} s  bare {taken['bare']:6.2f} s  {rate:8,.0f} {task.unit}/s"
             )
     print(
         f"{name:12} zoo / bare throughput: median {statistics.median(ratios):.3f} "

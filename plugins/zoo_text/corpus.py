@@ -142,11 +142,12 @@ def _encode(
         borders = (
             [lengths[0], lengths[0] + lengths[1]] if sum(lengths[1:]) else [total * 8 // 10, total * 9 // 10]
         )
-        numbers = np.memmap(work / "numbers.bin", dtype=np.uint16, mode="r")
-        vocabulary, specials = _vocabulary(characters, numbers[: borders[0]], min_freq)
-        fingerprint = _renumber(work / "tokens.bin", numbers, characters, vocabulary, borders)
-        del numbers
-        (work / "numbers.bin").unlink()
+        numbers = work / "numbers.bin"
+        vocabulary, specials = _vocabulary(characters, _stretch(numbers, borders[0]), min_freq)
+        fingerprint = _renumber(
+            work / "tokens.bin", _stretch(numbers, total), characters, vocabulary, borders
+        )
+        numbers.unlink()
         data = {
             "length": total,
             "borders": borders,
@@ -215,11 +216,20 @@ def _blocks(paths: Sequence[Path], encoding: str) -> Iterator[str]:
             raise DataError(f"{path} is empty")
 
 
-def _vocabulary(characters: str, train: np.ndarray, min_freq: int) -> tuple[list[str], int]:
+def _stretch(path: Path, length: int) -> Iterator[np.ndarray]:
+    """Yield the first `length` numbers of a file in blocks, read and not mapped, to keep memory low."""
+    with path.open("rb") as file:
+        while length > 0:
+            block = np.fromfile(file, dtype=np.uint16, count=min(length, _BLOCK))
+            length -= len(block)
+            yield block
+
+
+def _vocabulary(characters: str, train: Iterator[np.ndarray], min_freq: int) -> tuple[list[str], int]:
     """Return the tokens torchtext makes of the training part's character counts, and how many are special."""
     counts = np.zeros(len(characters), dtype=np.int64)
-    for start in range(0, len(train), _BLOCK):
-        counts += np.bincount(train[start : start + _BLOCK], minlength=len(characters))
+    for block in train:
+        counts += np.bincount(block, minlength=len(characters))
     field = Field(tokenize=list, unk_token="<unk>", pad_token="<pad>")
     counted = Counter({character: int(n) for character, n in zip(characters, counts, strict=True) if n})
     field.build_vocab([counted], min_freq=min_freq)
@@ -227,7 +237,11 @@ def _vocabulary(characters: str, train: np.ndarray, min_freq: int) -> tuple[list
 
 
 def _renumber(
-    path: Path, numbers: np.ndarray, characters: str, vocabulary: Sequence[str], borders: Sequence[int]
+    path: Path,
+    numbers: Iterator[np.ndarray],
+    characters: str,
+    vocabulary: Sequence[str],
+    borders: Sequence[int],
 ) -> str:
     """Write the tokens; return their fingerprint."""
     by_text = {text: token for token, text in enumerate(vocabulary)}
@@ -237,8 +251,8 @@ def _renumber(
     table = np.array([by_text.get(character, 0) for character in characters], dtype=dtype)
     digest = hashlib.sha256(json.dumps([list(vocabulary), list(borders)]).encode())
     with path.open("wb") as out:
-        for start in range(0, len(numbers), _BLOCK):
-            tokens = table[numbers[start : start + _BLOCK]]
+        for block in numbers:
+            tokens = table[block]
             digest.update(tokens)
             tokens.tofile(out)
     return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""Speed and peak memory of `text/files` on a text of 1 GB, encoded and trained on.
+
+The text is tinyshakespeare over and over with a number before each copy, so that no two are equal. Memory is
+the peak resident size of a process that encodes and trains 300 steps, less that of one that only imports torch.
+
+    python benchmarks/encoding.py [--megabytes 1000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PEAK = "import resource; print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+BARE = f"import torch; {PEAK}"
+WORK = f"""
+import sys, time
+import torch
+from zoo import Registry
+from zoo.building import build_model, open_dataset
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training.state import TrainState
+from zoo.training.loop import train_step
+registry = Registry.discover()
+start = time.perf_counter()
+data = open_dataset(registry.dataset("files"), {{"paths": sys.argv[1]}})
+print("encoded", time.perf_counter() - start, flush=True)
+recipe = Recipe(batch_size=64, bptt=64, precision="fp32")
+model = build_model(registry.architecture("lstm"), dict(data.dims) | {{"hidden_size": 128}}, seed=0)
+state = TrainState.begin(model, recipe, precision="fp32", device="cpu")
+task = make_task("language-modelling")
+for batch in task.train_batches(data, recipe, seed=0, epoch=0):
+    train_step(state, task, batch, recipe, 1e-3, precision="fp32", device="cpu")
+    if batch.index == 300:
+        break
+print("trained", batch.index, "of", batch.total)
+{PEAK}
+"""
+
+
+def write_text(path: Path, source: Path, megabytes: int) -> None:
+    text = source.read_text(encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        copy = 0
+        while file.tell() < megabytes * 1_000_000:
+            file.write(f"{copy}\n{text}")
+            copy += 1
+
+
+def run(code: str, *arguments: str, cache: str) -> str:
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "ZOO_CACHE": cache}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--megabytes", type=int, default=1000)
+    megabytes = parser.parse_args().megabytes
+    source = Path(os.environ.get("ZOO_DATA", ".")) / "tinyshakespeare.txt"
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "long.txt"
+        write_text(text, source, megabytes)
+        bare = int(run(BARE, cache=folder).split()[-1]) * 1024
+        out = run(WORK, str(text), cache=folder)
+        seconds = float(out.split()[1])
+        peak = int(out.split()[-1]) * 1024 - bare
+        size = text.stat().st_size / 1e6
+        print(out.strip().replace("\n", ", "))
+        print(f"{size:,.0f} MB encoded at {size / seconds:.0f} MB/s (30 is asked)")
+        print(f"peak memory {peak / 1e6:.0f} MB above the bare import of torch (below 600 is asked)")
+
+
+if __name__ == "__main__":
+    main()
