@@ -138,6 +138,8 @@ def _encode(
         raise DataError(f"the cache {home.parent} cannot be written: {error.strerror}") from None
     try:
         characters, lengths = _number(work / "numbers.bin", parts, lower=lower, encoding=encoding)
+        if lengths[0] == 0:
+            raise DataError("there is nothing to learn from: no training file holds a character")
         total = sum(lengths)
         borders = (
             [lengths[0], lengths[0] + lengths[1]] if sum(lengths[1:]) else [total * 8 // 10, total * 9 // 10]
