@@ -1,0 +1,136 @@
+"""Images as bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.errors import DataError
+from zoo_images.cifar import FOLDER, HASHES, cifar10
+from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.shapes import SHAPES, Shapes, Style, shapes
+
+SMALL = {"train_size": 32, "val_size": 16, "test_size": 8}
+
+
+def test_statistics_are_those_of_the_training_pixels() -> None:
+    images = torch.randint(
+        0, 256, (50, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    images[:, 2] = 7
+    empty = ImageSplit(images[:0], torch.zeros(0, dtype=torch.long))
+    data = ImageSet(
+        {"train": ImageSplit(images, torch.zeros(50)), "val": empty, "test": empty},
+        classes=["x"],
+        fingerprint="",
+    )
+    pixels = images.double().transpose(0, 1).flatten(1) / 255
+    assert data.preprocess["mean"] == pytest.approx(pixels.mean(1).tolist(), abs=1e-6)
+    assert data.preprocess["std"][:2] == pytest.approx(pixels.std(1, correction=0).tolist()[:2], abs=1e-6)
+    assert data.preprocess["std"][2] > 0, "a flat channel must not divide by 0"
+    assert data.dims == {"in_channels": 3, "image_size": 8, "num_classes": 1}
+
+
+def test_a_batch_is_the_images_one_by_one() -> None:
+    split = shapes(**SMALL).split("train")
+    images, labels = split.__getitems__([5, 0, 31])
+    for number, image, label in zip([5, 0, 31], images, labels, strict=True):
+        assert torch.equal(split[number][0], image)
+        assert split[number][1] == label
+
+
+def test_shapes_are_a_function_of_their_options() -> None:
+    one, again, other = shapes(**SMALL), shapes(**SMALL), shapes(**SMALL, seed=1)
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+    for split in ("train", "val", "test"):
+        assert torch.equal(one.split(split).images, again.split(split).images)
+
+
+def test_an_image_does_not_depend_on_how_many_there_are() -> None:
+    few, many = shapes(**SMALL), shapes(train_size=40, val_size=16, test_size=0)
+    assert torch.equal(few.split("train").images, many.split("train").images[:32])
+    assert len(many.split("test")) == 0
+    assert not torch.equal(few.split("train").images[:8], few.split("val").images[:8])
+
+
+def test_classes_come_in_turn() -> None:
+    assert torch.bincount(shapes(**SMALL).split("train").labels).tolist() == [4] * len(SHAPES)
+
+
+@pytest.mark.parametrize(("size", "objects"), [(32, 1), (64, 1), (48, 3)])
+def test_each_box_holds_an_object_that_stands_out_from_the_ground(size: int, objects: int) -> None:
+    clean = Shapes(40, "test", Style(size=size, objects=objects, clutter=0, seed=0))
+    for image, boxes in zip(clean.images.numpy().astype(int), clean.boxes, strict=True):
+        outside = np.ones((size, size), dtype=bool)
+        for x0, y0, x1, y1 in boxes:
+            assert 0 <= x0 < x1 <= size
+            assert 0 <= y0 < y1 <= size
+            outside[y0:y1, x0:x1] = False
+        assert len(boxes) == objects
+        ground = np.median(image[:, outside], axis=1)
+        strange = abs(image - ground[:, None, None]).max(0) > 60  # five deviations of the ground's noise
+        assert strange[outside].mean() < 0.002
+        for x0, y0, x1, y1 in boxes:
+            inside = strange[y0:y1, x0:x1]
+            assert inside.mean() > 0.15
+            assert inside[[0, -1]].any(1).all(), "the box touches the object above and below"
+            assert inside[:, [0, -1]].any(0).all(), "and on both sides"
+
+
+def test_boxes_of_several_objects_do_not_overlap() -> None:
+    for boxes in Shapes(40, "train", Style(size=64, objects=4, clutter=4, seed=0)).boxes:
+        seen = np.zeros((64, 64), dtype=int)
+        for x0, y0, x1, y1 in boxes:
+            seen[y0:y1, x0:x1] += 1
+        assert seen.max() == 1
+
+
+needs_data = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs CIFAR-10 in $ZOO_DATA")
+
+
+@needs_data
+def test_cifar10_has_its_known_counts_and_statistics() -> None:
+    data = cifar10()
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [45_000, 5_000, 10_000]
+    assert torch.bincount(data.split("test").labels).tolist() == [1_000] * 10
+    first, label = data.split("test")[0]
+    assert (first.shape, first.dtype, data.preprocess["classes"][label]) == ((3, 32, 32), torch.uint8, "cat")
+
+    whole = cifar10(val_size=0)
+    assert [len(whole.split(split)) for split in ("train", "val")] == [50_000, 0]
+    assert torch.bincount(whole.split("train").labels).tolist() == [5_000] * 10
+    assert whole.preprocess["mean"] == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-4)
+    assert whole.preprocess["std"] == pytest.approx([0.2470, 0.2435, 0.2616], abs=1e-4)
+    assert whole.fingerprint != data.fingerprint
+
+
+@needs_data
+def test_a_wrong_byte_in_cifar10_is_refused_by_file(tmp_path: Path) -> None:
+    copy = tmp_path / FOLDER
+    shutil.copytree(Path(os.environ["ZOO_DATA"]) / FOLDER, copy, copy_function=os.symlink)
+    bad = copy / "data_batch_3.bin"
+    data = bytearray(bad.read_bytes())
+    data[1000] ^= 1
+    bad.unlink()
+    bad.write_bytes(data)
+    with pytest.raises(DataError, match=f"{bad} is not the file it should be"):
+        cifar10(root=str(tmp_path))
+
+
+def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    for name in list(HASHES)[1:]:
+        (tmp_path / FOLDER / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"lacks data_batch_1\.bin"):
+        cifar10(root=str(tmp_path))
+
+
+def test_cifar10_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in") as caught:
+        cifar10(root=str(tmp_path))
+    assert "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz" in (caught.value.hint or "")
