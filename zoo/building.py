@@ -106,8 +106,10 @@ def _checked(target: Callable[..., Any], given: Mapping[str, Any], *, what: str)
         types = options.msgspec_hints(owner)
     except NameError:  # an annotation that only exists for type checkers
         types = {}
-    missing = [name for name, p in known.items() if p.default is p.empty and name not in given]
-    if missing and set(missing) - set(DIMS["classification"]) - set(DIMS["language-modelling"]):
+    dims = {name for each in DIMS.values() for name in each}  # which data gives, not the user
+    needed = [name for name, p in known.items() if p.default is p.empty and name not in dims]
+    missing = [name for name in needed if name not in given]
+    if missing:
         raise OptionError(f"{what} needs {', '.join(missing)}")
     return {
         key: options.convert(value, types[key], what=f"{what}: {key}") if key in types else value
