@@ -1,0 +1,187 @@
+"""A whole run, as `zoo train` and `zoo eval` make it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo import Experiment
+from zoo.cards import read_card
+from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName
+from zoo.evaluation import evaluate_weights
+from zoo.registry import Registry
+from zoo.training import Progress, train
+from zoo.training.signals import listening
+
+SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
+EXPERIMENT = Experiment(
+    architecture="resnet-lite",
+    dataset="shapes",
+    data=SHAPES,
+    model={"widths": [4, 8]},
+    train={"epochs": 2, "batch_size": 16, "precision": "fp32"},
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Any:
+    return train(EXPERIMENT, registry, directory=tmp_path_factory.mktemp("run"))
+
+
+def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
+    names = {path.name for path in Path(run.run).iterdir()}
+    assert {
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "config.toml",
+        "metrics.jsonl",
+        "curve.png",
+    } <= names
+    assert (run.epochs, run.steps) == (2, 6)
+    assert run.metrics.keys() == {"val"}
+    assert run.to_dict()["weights"] == str(Path(run.run) / "model.safetensors")
+
+
+def test_the_card_tells_all_that_made_the_model(run: Any) -> None:
+    card, _ = read_card(Path(run.weights))
+    assert (card.architecture, card.dataset.name, card.seed) == ("convnet/resnet-lite", "images/shapes", 3)
+    assert card.arguments["widths"] == [4, 8]
+    assert card.arguments["num_classes"] == 8
+    assert card.dataset.options == SHAPES
+    assert card.recipe["epochs"] == 2
+    assert card.recipe["optimizer"] == "sgd", "fields that were not given are told too"
+    assert card.progress == {"epochs": 2, "steps": 6}
+    assert card.metrics == run.metrics
+    assert card.versions["plugin"].startswith("zoo-registry ")
+
+
+def test_evaluation_repeats_the_number_on_the_card(run: Any, registry: Registry) -> None:
+    notices: list[str] = []
+    told = evaluate_weights(Path(run.weights), registry, split="val", notice=notices.append)
+    assert told["metrics"] == run.metrics["val"]
+    assert (told["count"], told["unit"], told["dataset"], told["split"]) == (
+        16,
+        "images",
+        "images/shapes",
+        "val",
+    )
+    assert notices == []
+
+
+def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
+    notices: list[str] = []
+    evaluate_weights(Path(run.weights), registry, data={"seed": 9}, notice=notices.append)
+    assert notices == ["this is other data than images/shapes as the model learned from it"]
+    with pytest.raises(SpecError, match="does classification, and text/stdlib is data for"):
+        evaluate_weights(Path(run.weights), registry, dataset="stdlib")
+    with pytest.raises(DataError, match="the data's image_size is 32, and the model takes 16"):
+        evaluate_weights(Path(run.weights), registry, data={"size": 32})
+
+
+def test_the_config_repeats_the_run(run: Any, registry: Registry, tmp_path: Path) -> None:
+    config = tomllib.loads((Path(run.run) / "config.toml").read_text())
+    again = train(Experiment(**config), registry, directory=tmp_path)
+    assert Path(again.weights).read_bytes() == Path(run.weights).read_bytes()
+
+
+def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("to be or not to be " * 40)
+    experiment = Experiment(
+        architecture="lstm",
+        dataset="text/files",
+        data={"paths": str(text)},
+        model={"hidden_size": 4},
+        train={"epochs": 1, "batch_size": 4},
+    )
+    result = train(experiment, registry, directory=tmp_path / "run")
+    told = evaluate_weights(Path(result.weights), registry, split="val")
+    assert told["metrics"] == result.metrics["val"]
+    assert told["unit"] == "characters"
+    assert told["count"] == 75, "all 76 but the first"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"architecture": "resnet-life"}, UnknownName),
+        ({"dataset": "stdlib"}, SpecError),
+        ({"train": {"epoch": 1}}, OptionError),
+        ({"model": {"width": 3}}, OptionError),
+        ({"model": {"widths": []}}, SpecError),
+        ({"data": {"size": 3}}, OptionError),
+    ],
+)
+def test_a_wrong_experiment_touches_no_directory(
+    registry: Registry, tmp_path: Path, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    wrong = Experiment(**(EXPERIMENT.to_dict() | changes))
+    with pytest.raises(error):
+        train(wrong, registry, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_saves_the_run_and_resuming_ends_like_one_that_was_left_alone(
+    run: Any, registry: Registry, tmp_path: Path
+) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.batch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted) as caught:
+        train(EXPERIMENT, registry, directory=tmp_path, report=interrupt)
+    assert caught.value.exit_code == 143
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(RunError, match="holds a run already"):
+        train(EXPERIMENT, registry, directory=tmp_path)
+    resumed = train(EXPERIMENT, registry, directory=tmp_path, resume=True)
+    assert Path(resumed.weights).read_bytes() == Path(run.weights).read_bytes()
+
+
+def test_a_resumed_run_uses_the_threads_it_began_with_and_gives_them_back(
+    registry: Registry, tmp_path: Path
+) -> None:
+    train(EXPERIMENT, registry, directory=tmp_path)  # on one thread
+    seen: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        (tmp_path / "checkpoint.previous.safetensors").replace(tmp_path / "checkpoint.safetensors")
+        train(
+            EXPERIMENT, registry, directory=tmp_path, resume=True,
+            report=lambda progress: seen.append(torch.get_num_threads()),
+        )  # fmt: skip
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_first_signal_is_a_request_and_the_second_acts_as_before() -> None:
+    with listening() as stop:
+        assert stop() == 0
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_thread_other_than_the_first_trains_without_handlers() -> None:
+    seen: list[int] = []
+
+    def work() -> None:
+        with listening() as stop:
+            seen.append(stop())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [0]
