@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import pytest
@@ -91,6 +91,18 @@ def test_every_step_has_a_seed_of_its_own(images: Any) -> None:
         b.seed for epoch in range(3) for b in TASK.train_batches(images(20), recipe, seed=0, epoch=epoch)
     ]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_augmentation_draws_anew_for_each_batch_rank_epoch_and_seed(images: Any) -> None:
+    image = images(1).split("train")[0]
+    data = type(images())({"train": [image] * 32}, 8)  # so that only the draws differ
+    recipe = Recipe(batch_size=8, augment=("crop", "flip"))
+    batches = [
+        batch.inputs.numpy().tobytes()
+        for seed, epoch, rank in product(range(2), repeat=3)
+        for batch in TASK.train_batches(data, recipe, seed=seed, epoch=epoch, rank=rank, world=2)
+    ]
+    assert len(set(batches)) == len(batches) == 16
 
 
 def test_normalisation_is_by_channel(images: Any) -> None:

@@ -25,6 +25,7 @@ class Reader(nn.Module):
 
     def forward(self, tokens: Tensor, state: int | None = None) -> tuple[Tensor, int]:
         assert not self.training
+        assert not torch.is_grad_enabled()
         self.read.append(tokens[:, 0].tolist())
         self.states.append(state)
         seen = ((state or 0) * 7 + int(tokens.sum())) % 1_000_003
