@@ -1,7 +1,7 @@
 """Speed and peak memory of `text/files` on a text of 1 GB, encoded and trained on.
 
 The text is tinyshakespeare over and over with a number before each copy, so that no two are equal. Memory is
-the peak resident size of a process that encodes and trains 300 steps, less that of one that only imports torch.
+the peak resident size of a process that encodes and trains, less that of one that only imports torch.
 
     python benchmarks/encoding.py [--megabytes 1000]
 """

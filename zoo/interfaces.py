@@ -45,7 +45,7 @@ class Dataset(ABC):
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
         """JSON data enough to feed new input: `size`, `mean`, `std`, `classes`, or `tokens`, `lower`,
-        `vocabulary`, `unk`."""
+        `vocabulary`, `specials`."""
 
     @property
     @abstractmethod

@@ -32,9 +32,10 @@ def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
         if key in options:
             raise OptionError(f"{what} {key} is given twice")
         try:
-            options[key] = tomllib.loads(f"value = {raw}")["value"]
+            table = tomllib.loads(f"value = {raw}")
         except tomllib.TOMLDecodeError:
-            options[key] = raw
+            table = {}
+        options[key] = table["value"] if table.keys() == {"value"} else raw  # more keys: raw had a newline
     return options
 
 

@@ -61,7 +61,7 @@ class Recipe:
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = "cosine"
     warmup: NotNegative = 0.0
     """Epochs of linear rise from 0. `one-cycle` rises for 0.3 of the run unless this says otherwise."""
-    cycle_length: Annotated[float, Meta(gt=0)] = 1.0
+    cycle_length: Annotated[float, Meta(ge=0.01)] = 1.0
     """Epochs in the first cycle of `cosine-restarts`."""
     cycle_multiplier: Annotated[float, Meta(ge=1)] = 1.0
     """Each cycle of `cosine-restarts` is this many times as long as the one before."""

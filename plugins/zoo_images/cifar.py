@@ -58,14 +58,17 @@ def cifar10(*, root: str | None = None, val_size: Annotated[int, Meta(ge=0, le=4
 
 def _folder(root: str | None) -> Path:
     """Return the folder of the batches, unpacking the archive into the cache if need be."""
+    cache = cache_home()
     for home in data_home(root):
-        if (home / FOLDER).is_dir():
-            missing = [name for name in HASHES if not (home / FOLDER / name).is_file()]
-            if missing:
-                raise DataError(f"{home / FOLDER} lacks {', '.join(missing)}", hint=f"it is part of {URL}")
+        missing = [name for name in HASHES if not (home / FOLDER / name).is_file()]
+        if not missing:
             return home / FOLDER
+        if (
+            home / FOLDER
+        ).is_dir() and home != cache:  # in the cache an interrupted unpacking is gone on with
+            raise DataError(f"{home / FOLDER} lacks {', '.join(missing)}", hint=f"it is part of {URL}")
     archive = data_file(ARCHIVE, url=URL, sha256=ARCHIVE_SHA256, root=root)
-    folder = cache_home() / FOLDER
+    folder = cache / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     tar_members(archive, HASHES, folder)
     return folder

@@ -99,7 +99,7 @@ def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"train": {"epochs": 4}}, "train: {'epochs': 3} then, {'epochs': 4} now"),
+        ({"train": {"epochs": 4}}, "train.epochs: 3 then, 4 now"),
         ({"seed": 1}, "seed: 0 then, 1 now"),
         ({"architecture": "charrnn/gru"}, "architecture: 'charrnn/lstm' then, 'charrnn/gru' now"),
     ],
@@ -112,6 +112,23 @@ def test_a_run_of_something_else_is_refused_with_the_difference(
         resumed(path, other)
     assert told in str(caught.value)
     assert str(caught.value).count(" then, ") == 1
+
+
+def test_data_elsewhere_is_the_same_run_and_changed_data_is_not(path: Path) -> None:
+    moved = Experiment(**(EXPERIMENT.to_dict() | {"data": EXPERIMENT.data | {"root": "/elsewhere"}}))
+    assert resumed(path, moved)[0].epoch == 2
+    with (
+        RunDirectory(path, EXPERIMENT, resume=True, fingerprint="other") as store,
+        pytest.raises(RunError, match="the data has changed since"),
+    ):
+        store.restore(begin(), device="cpu")
+
+
+def test_an_option_that_is_none_is_left_out_of_config_toml(tmp_path: Path) -> None:
+    experiment = Experiment(architecture="a", dataset="b", model={"size": None, "depth": 2})
+    with RunDirectory(tmp_path, experiment, resume=False) as store:
+        store.restore(begin(), device="cpu")
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["model"] == {"depth": 2}
 
 
 def test_a_tuple_is_no_difference_from_a_list(path: Path) -> None:

@@ -27,6 +27,7 @@ from zoo.errors import OptionError
         ("C:\\texts", "C:\\texts"),
         ("a=b", "a=b"),
         ("", ""),
+        ("1\nb = 2", "1\nb = 2"),
     ],
 )
 def test_a_value_is_toml_where_it_can_be_and_a_string_elsewhere(raw: str, value: object) -> None:

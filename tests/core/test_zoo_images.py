@@ -130,6 +130,15 @@ def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> Non
         cifar10(root=str(tmp_path))
 
 
+def test_an_interrupted_unpacking_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "data_batch_1.bin").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in"):
+        cifar10()
+
+
 def test_cifar10_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in") as caught:
         cifar10(root=str(tmp_path))

@@ -20,6 +20,7 @@ from zoo.errors import Interrupted, ZooError
 
 __all__ = ["cli", "main", "run"]
 
+# No name of a builtin is used as one in this module: `zoo.cli.list`, once imported, is the module's `list`.
 COMMANDS = {
     "list": "Everything there is: architectures, datasets, analyzers, recipes, weights.",
     "show": "All that is known of one entry.",
@@ -36,7 +37,7 @@ class LazyGroup(click.Group):
     """A group whose commands live in `zoo.cli.<name>` as `command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -55,7 +56,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
 
 
 @click.group(
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     debug = bool(arguments) and "--debug" in arguments[:2]
     try:
-        answer: Any = cli.main(list(arguments), prog_name="zoo", standalone_mode=False)
+        answer: Any = cli.main([*arguments], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return answer if isinstance(answer, int) else 0
     except BrokenPipeError:  # as in `zoo list | head`

@@ -10,7 +10,7 @@ from zoo.cli.output import json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.cli.where import parse_where
 from zoo.registry import matches
-from zoo.specs import AnalyzerSpec
+from zoo.specs import AnalyzerSpec, DatasetSpec
 
 KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights")
 
@@ -72,8 +72,16 @@ def all_rows(session: Session) -> list[dict[str, Any]]:
     for entry in session.registry.entries():
         spec = entry.spec
         task = ", ".join(spec.tasks) if isinstance(spec, AnalyzerSpec) else spec.task
-        row = {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin.name, "task": task}
-        rows.append(row | {"summary": spec.summary, "source": spec.source})
+        row: dict[str, Any] = {
+            "kind": entry.kind,
+            "name": entry.name,
+            "plugin": entry.plugin.name,
+            "task": task,
+        }
+        row |= {"summary": spec.summary, "source": spec.source}
+        if isinstance(spec, DatasetSpec):
+            row |= {"download_bytes": spec.download_bytes, "license": spec.license}
+        rows.append(row)
         if entry.kind == "architecture":
             tasks[entry.name] = tasks[spec.name] = task
     rows.sort(key=lambda row: KINDS.index(row["kind"]))

@@ -81,7 +81,7 @@ def _epoch_text(progress: Progress, row: Mapping[str, Any]) -> str:
 def metrics_text(metrics: Mapping[str, float]) -> str:
     """Return metrics in one line, accuracy in percent."""
     return "  ".join(
-        f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:.4f}"
+        f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:{'.4f' if value < 1e4 else '.3g'}}"
         for name, value in metrics.items()
     )
 

@@ -37,14 +37,16 @@ class RunDirectory:
     Args:
         path: made if it does not exist.
         resume: go on from the checkpoint there is; without it a directory that holds a run is refused.
+        fingerprint: of the data, so that a run never goes on with other data under the same name.
 
     Raises:
         RunError: the directory cannot be written, is in use, or holds another run.
     """
 
-    def __init__(self, path: Path, experiment: Experiment, *, resume: bool) -> None:
+    def __init__(self, path: Path, experiment: Experiment, *, resume: bool, fingerprint: str = "") -> None:
         self.path = path
         self.experiment = experiment
+        self.fingerprint = fingerprint
         self.resume = resume
         self.notices: list[str] = []
         self._damaged: dict[Path, str] = {}
@@ -84,7 +86,7 @@ class RunDirectory:
             self._write_config()
             return
         tensors, data = found
-        self._refuse_drift(data["experiment"])
+        self._refuse_drift(data["experiment"], data["fingerprint"])
         state.restore(tensors, data, device=device)
         self._write_metrics(state)
 
@@ -100,6 +102,7 @@ class RunDirectory:
         data |= {
             "schema": SCHEMA,
             "experiment": self.experiment.to_dict(),
+            "fingerprint": self.fingerprint,
             "threads": torch.get_num_threads(),
             "sha256": storage.tensor_sha256(packed),
         }
@@ -130,11 +133,15 @@ class RunDirectory:
             raise RunError(f"no checkpoint in {self.path} can be read: {'; '.join(self._damaged.values())}")
         return None
 
-    def _refuse_drift(self, before: Mapping[str, Any]) -> None:
-        now = json.loads(storage.canonical_json(self.experiment.to_dict()))
+    def _refuse_drift(self, before: Mapping[str, Any], fingerprint: str) -> None:
+        then, now = _flat(before), _flat(json.loads(storage.canonical_json(self.experiment.to_dict())))
         changes = [
-            f"{key}: {before.get(key)!r} then, {now[key]!r} now" for key in now if now[key] != before.get(key)
+            f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+            for key in sorted(then | now)
+            if then.get(key) != now.get(key) and key != "data.root"  # where data lies, not what it is
         ]
+        if not changes and fingerprint != self.fingerprint:
+            changes = ["the data has changed since"]
         if changes:
             raise RunError(
                 f"{self.path} holds a run of something else ({'; '.join(changes)})",
@@ -146,12 +153,33 @@ class RunDirectory:
             file.write(
                 b"# Exactly what this run is. Put it under [recipes.NAME] in registry.toml to run it again.\n"
             )
-            tomli_w.dump(self.experiment.to_dict(), file)
+            tomli_w.dump(_without_none(self.experiment.to_dict()), file)
 
     def _write_metrics(self, state: TrainState) -> None:
         with storage.atomic_write(self.path / "metrics.jsonl") as file:
             for row in state.history:
                 file.write(storage.canonical_json(row).encode() + b"\n")
+
+
+def _flat(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an experiment with its tables' keys spelt out: `train.epochs`."""
+    flat: dict[str, Any] = {}
+    for key, value in experiment.items():
+        flat |= (
+            {f"{key}.{name}": held for name, held in value.items()}
+            if isinstance(value, dict)
+            else {key: value}
+        )
+    return flat
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what TOML cannot say: an option that is None is one that is not given."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

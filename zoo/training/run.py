@@ -13,6 +13,7 @@ import zoo
 from zoo import weights
 from zoo.building import build_model, check_same_task, model_arguments, open_dataset
 from zoo.cards import Card, DatasetCard
+from zoo.errors import DataError
 from zoo.experiment import Experiment
 from zoo.registry import Registry
 from zoo.seeds import seed_for
@@ -64,13 +65,22 @@ def train(
     """
     architecture = registry.architecture(experiment.architecture)
     data = registry.dataset(experiment.dataset)
-    experiment = replace(experiment, architecture=architecture.name, dataset=data.name)
     recipe = experiment.recipe(registry)
     task = make_task(check_same_task(architecture, data))
     dataset = open_dataset(data, experiment.data)
     arguments = model_arguments(architecture, dataset.dims, experiment.model)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
-    with RunDirectory(Path(directory), experiment, resume=resume) as store, listening() as stop:
+    if next(task.train_batches(dataset, recipe, seed=experiment.seed, epoch=0), None) is None:
+        raise DataError(f"{data.name} has nothing to train on")
+    experiment = replace(
+        experiment,
+        architecture=architecture.name,
+        dataset=data.name,
+        model={name: value for name, value in arguments.items() if name not in dataset.dims},
+        train=recipe.to_dict(),
+    )
+    store = RunDirectory(Path(directory), experiment, resume=resume, fingerprint=dataset.fingerprint)
+    with store, listening() as stop:
         threads = torch.get_num_threads()
         torch.set_num_threads(store.threads() or threads)
         try:

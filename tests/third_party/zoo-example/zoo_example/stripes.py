@@ -11,9 +11,10 @@ CLASSES = ["upright", "lying"]
 
 
 class Images:
-    """`count` images (1, size, size) uint8; image number i has class i % 2."""
+    """`count` images (1, size, size) uint8 from number `start` on; number i has class i % 2."""
 
-    def __init__(self, count: int, size: int) -> None:
+    def __init__(self, start: int, count: int, size: int) -> None:
+        self.start = start
         self.count = count
         self.size = size
 
@@ -22,7 +23,7 @@ class Images:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         label = index % 2
-        row = (torch.arange(self.size) % 2 * (200 + index % 50)).to(torch.uint8)  # (S,)
+        row = (torch.arange(self.size) % 2 * (1 + (self.start + index) // 2)).to(torch.uint8)  # (S,)
         image = row.expand(self.size, self.size)
         return (image.T if label else image)[None], label
 
@@ -50,4 +51,5 @@ class Stripes(Dataset):
         return hashlib.sha256(f"stripes {self.size}".encode()).hexdigest()
 
     def split(self, name: Split) -> Images:
-        return Images({"train": 256, "val": 32, "test": 64}[name], self.size)
+        start, count = {"train": (0, 256), "val": (256, 32), "test": (288, 64)}[name]
+        return Images(start, count, self.size)

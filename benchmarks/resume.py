@@ -1,0 +1,87 @@
+"""Toy runs of two epochs stopped at random steps and resumed: are the final weights equal, bit for bit?
+
+python benchmarks/resume.py [--stops 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from pathlib import Path
+
+from zoo import Experiment, Registry
+from zoo.cards import read_card
+from zoo.errors import Interrupted
+from zoo.training import Progress, train
+
+TOYS = {
+    "lstm": Experiment(
+        architecture="lstm",
+        dataset="files",
+        data={"paths": str(Path(__file__))},
+        model={"hidden_size": 32, "num_layers": 2, "dropout": 0.5},
+        train={"epochs": 2, "bptt": 8, "bptt_jitter": True, "batch_size": 16},
+    ),
+    "resnet-lite": Experiment(
+        architecture="resnet-lite",
+        dataset="shapes",
+        data={"train_size": 640, "val_size": 64, "test_size": 64},
+        model={"widths": [4, 8, 16], "dropout": 0.3},
+        train={"epochs": 2, "batch_size": 32, "ema": 0.9},
+    ),
+}
+
+
+def final_sha256(folder: Path) -> str:
+    return read_card(folder / "model.safetensors")[0].sha256
+
+
+def steps_of(experiment: Experiment, registry: Registry, folder: Path) -> int:
+    return train(experiment, registry, directory=folder).steps
+
+
+def stopped_and_resumed(experiment: Experiment, registry: Registry, folder: Path, step: int) -> str:
+    """Stop a run by Ctrl-C after `step` steps, resume it, and return the sha256 of its weights."""
+    import signal
+
+    done = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal done
+        done += progress.row is None
+        if progress.row is None and done == step:
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        train(experiment, registry, directory=folder, report=report)
+    except Interrupted:
+        train(experiment, registry, directory=folder, resume=True)
+        return final_sha256(folder)
+    raise AssertionError(f"the run was not stopped at step {step}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stops", type=int, default=5)
+    stops = parser.parse_args().stops
+    registry = Registry.discover()
+    draw = random.Random(0)
+    for name, base in TOYS.items():
+        for precision in ("fp32", "bf16"):
+            experiment = Experiment(**{**base.to_dict(), "train": {**base.train, "precision": precision}})
+            with tempfile.TemporaryDirectory() as folder:
+                steps = steps_of(experiment, registry, Path(folder) / "whole")
+                expected = final_sha256(Path(folder) / "whole")
+                chosen = sorted(draw.sample(range(1, steps), stops))
+                equal = [
+                    stopped_and_resumed(experiment, registry, Path(folder) / str(step), step) == expected
+                    for step in chosen
+                ]
+            print(
+                f"{name} {precision}: stopped after {chosen} of {steps} steps, {sum(equal)} of {stops} equal"
+            )
+
+
+if __name__ == "__main__":
+    main()

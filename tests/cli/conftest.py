@@ -1,0 +1,67 @@
+"""The command line run in this process, which spares importing torch each time, and two trained files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from zoo.cli import run
+
+TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
+SMALL_LSTM = (
+    "--model",
+    "hidden_size=16",
+    "--model",
+    "num_layers=1",
+    "--train",
+    "batch_size=8",
+    "--train",
+    "epochs=2",
+)
+SMALL_NET = ("--model", "widths=[4, 8]", "--train", "batch_size=32", "--train", "epochs=1")
+SMALL_SHAPES = ("--data", "train_size=64", "--data", "val_size=16", "--data", "test_size=16")
+
+
+def zoo(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None):
+    """Run a command line as `zoo.cli.main` does, and return what a process would: code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    words = [str(word) for word in arguments]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        code = run(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "fox.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lstm_file(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "lstm"
+    done = zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def net_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "net"
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES, "--run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "model.safetensors"

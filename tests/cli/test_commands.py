@@ -1,0 +1,188 @@
+"""The commands as a user types them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL_LSTM, zoo
+
+
+def test_help_names_every_command():
+    from zoo.cli import COMMANDS
+
+    out = zoo("--help").stdout
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", out, re.MULTILINE), name
+
+
+def test_list_narrows_by_kind_pattern_and_condition():
+    def names(*arguments):
+        return [row["name"] for row in json.loads(zoo("list", *arguments, "--json").stdout)]
+
+    everything = names()
+    assert {"charrnn/lstm", "images/cifar10", "nietzsche-lstm"} <= set(everything)
+    assert names("datasets", "text/*") == [name for name in everything if name.startswith("text/")]
+    assert names("architecture", "--where", "task=classification") == ["convnet/resnet-lite"]
+    assert names("dataset", "--where", "download_bytes>1e8") == ["images/cifar10"]
+    assert names("shape") == ["images/shapes"]
+
+
+def test_list_rows_have_the_documented_keys():
+    for row in json.loads(zoo("list", "--json").stdout):
+        assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()
+        assert row["task"] in ("classification", "language-modelling")
+
+
+def test_show_counts_parameters():
+    shown = json.loads(zoo("show", "lstm", "--json").stdout)
+    assert shown["parameters"] == 3_271_016
+    assert shown["flops"] == 2 * (4 * 512 * (42 + 512) + 4 * 512 * 1024 + 512 * 56)
+    assert shown["options"]["num_layers"] == 2
+
+
+def test_show_knows_every_listed_name():
+    for row in json.loads(zoo("list", "--json").stdout):
+        done = zoo("show", row["name"], "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["summary"]
+
+
+def test_plugins_tells_what_each_provides():
+    rows = {row["name"]: row for row in json.loads(zoo("plugins", "--json").stdout)}
+    assert rows["text"]["status"] == "ok"
+    assert rows["text"]["distribution"] == "zoo-registry"
+    assert "dataset text/nietzsche" in rows["text"]["provides"]
+
+
+def test_train_leaves_a_whole_run_directory(lstm_file):
+    folder = lstm_file.parent
+    made = {path.name for path in folder.iterdir()}
+    assert {
+        "checkpoint.safetensors",
+        "model.safetensors",
+        "metrics.jsonl",
+        "config.toml",
+        "curve.png",
+    } <= made
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[1]["val"]["loss"] < rows[0]["val"]["loss"]
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_prints_one_json_document_on_stdout(text_file, tmp_path):
+    done = zoo(
+        "train",
+        "lstm",
+        "files",
+        "--data",
+        f"paths={text_file}",
+        *SMALL_LSTM,
+        "--run",
+        tmp_path / "run",
+        "--json",
+    )
+    result = json.loads(done.stdout)
+    assert {"run", "weights", "epochs", "steps", "metrics", "rate", "seconds"} <= result.keys()
+    assert Path(result["weights"]).exists()
+    assert "epoch 2/2" in done.stderr
+
+
+def test_config_toml_is_a_recipe_that_gives_the_same_weights(lstm_file, tmp_path):
+    config = (lstm_file.parent / "config.toml").read_text()
+    tables = re.sub(r"^\[", "[recipes.again.", config, flags=re.MULTILINE)
+    (tmp_path / "registry.toml").write_text(f"schema = 1\n[recipes.again]\n{tables}")
+    done = zoo("train", "again", "--run", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/model.safetensors").read_bytes() == lstm_file.read_bytes()
+
+
+def test_eval_gives_the_number_that_training_gave(lstm_file):
+    card = json.loads(zoo("inspect", lstm_file, "--json").stdout)
+    result = json.loads(zoo("eval", lstm_file, "--split", "val", "--json").stdout)
+    assert result["metrics"] == card["metrics"]["val"]
+    assert result["count"] == len("x" * 4080) // 10 - 1
+
+
+def test_eval_of_images_counts_every_one(net_file):
+    result = json.loads(zoo("eval", net_file, "--json").stdout)
+    assert result["count"] == 16
+    assert 0 <= result["metrics"]["accuracy"] <= 1
+
+
+def test_sample_is_reproducible_and_seeded(lstm_file):
+    def text(*arguments):
+        return zoo("sample", lstm_file, "--prompt", "the ", "--length", "40", *arguments).stdout
+
+    assert text() == text()
+    assert text() != text("--seed", "1")
+    assert text().startswith("the ")
+    assert len(text()) == len("the ") + 40 + 1
+
+
+def test_sample_tells_of_unknown_characters(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--length", "5")
+    assert done.returncode == 0
+    assert "never learned 'Ω'" in done.stderr
+    assert "<unk>" in done.stderr
+
+
+def test_inspect_prints_the_card(net_file):
+    out = zoo("inspect", net_file).stdout
+    assert "convnet/resnet-lite" in out
+    assert "images/shapes" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, number, code):
+    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--train", "bptt=1"]
+    whole = zoo(*arguments, "--run", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+
+    command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "stopped")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "stopped/config.toml").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert "Traceback" not in told
+    assert "--resume" in told
+
+    resumed = zoo(*arguments, "--run", tmp_path / "stopped", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = (tmp_path / name / "model.safetensors" for name in ("whole", "stopped"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_resume_starts_a_run_where_there_is_none(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
+    assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0
+    again = zoo(*arguments, "--run", tmp_path / "new")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_run_without_a_name_takes_the_next_free_one(text_file, tmp_path):
+    for _ in range(2):
+        zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["lstm-files", "lstm-files-2"]
+
+
+def test_completion_offers_names(run_zoo):
+    done = run_zoo(env={"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo train niet", "COMP_CWORD": "2"})
+    assert "plain,nietzsche-lstm" in done.stdout
+
+
+def test_output_into_a_closed_pipe_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m zoo list | head -n 1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
