@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread: the models are so small that threads only wait for each other. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -75,7 +75,7 @@ def build_model(
     """
     target = entry.load()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             if seed is not None:
                 torch.manual_seed(seed)
             model = target(**arguments)

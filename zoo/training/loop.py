@@ -80,7 +80,7 @@ def fit(
     state = TrainState.begin(model.to(device), recipe, precision=precision, device=device)
     if store is not None:
         store.restore(state, device=device)
-    with torch.random.fork_rng():  # the caller's random state is left as found
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # the caller's random state stays
         while state.epoch < recipe.epochs:
             clock = Clock(state.epoch + 1, recipe.epochs)
             model.train()

@@ -1,0 +1,62 @@
+"""The same on a GPU: training, stopping and going on, evaluation, sampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo import weights
+from zoo.errors import Interrupted
+from zoo.evaluation import evaluate_weights
+from zoo.experiment import Experiment
+from zoo.registry import Registry
+from zoo.sampling import sample
+from zoo.training import Progress, train
+
+pytestmark = pytest.mark.gpu
+
+TEXT = Experiment(
+    architecture="lstm", dataset="files", model={"hidden_size": 32}, train={"epochs": 2, "batch_size": 8}
+)
+IMAGES = Experiment(
+    architecture="resnet-lite",
+    dataset="shapes",
+    data={"train_size": 128, "val_size": 32, "test_size": 32},
+    train={"epochs": 2, "batch_size": 32, "ema": 0.9},
+)
+
+
+@pytest.fixture(params=[TEXT, IMAGES], ids=["lstm", "resnet-lite"])
+def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Experiment:
+    if request.param is IMAGES:
+        return IMAGES
+    (tmp_path / "text.txt").write_text("a rolling stone gathers no moss. " * 300)
+    return Experiment(**(TEXT.to_dict() | {"data": {"paths": str(tmp_path / "text.txt")}}))
+
+
+def test_a_stopped_run_goes_on_and_ends_on_the_same_metrics(experiment: Experiment, tmp_path: Path) -> None:
+    import signal
+
+    registry = Registry.discover()
+    whole = train(experiment, registry, directory=tmp_path / "whole", device="cuda")
+
+    def stop(progress: Progress) -> None:
+        if progress.row is None and progress.batch == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(experiment, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
+    resumed = train(experiment, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
+    assert resumed.metrics["val"] == pytest.approx(whole.metrics["val"], rel=0.05)
+
+
+def test_weights_measure_the_same_on_both_devices(experiment: Experiment, tmp_path: Path) -> None:
+    registry = Registry.discover()
+    result = train(experiment, registry, directory=tmp_path / "run", device="cuda")
+    file = Path(result.weights)
+    here, there = (evaluate_weights(file, registry, split="val", device=name) for name in ("cpu", "cuda"))
+    assert here["metrics"] == pytest.approx(there["metrics"], rel=1e-2)
+    model, card = weights.load(file, registry, device="cuda")
+    if card.task == "language-modelling":
+        assert len("".join(sample(model, card.preprocess, length=20, device="cuda"))) == 20
