@@ -26,7 +26,7 @@ class Reporter:
 
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._console.print(title, soft_wrap=True)
+        self._title = title
         terminal = self._console.is_terminal
         self._live = Live(console=self._console, refresh_per_second=8, transient=True) if terminal else None
         self._told = time.monotonic()
@@ -43,7 +43,10 @@ class Reporter:
             self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far training is; keep a line for each epoch."""
+        """Show how far training is; keep a line for each epoch, under a title once training has begun."""
+        if self._title:
+            self._print(self._title)
+            self._title = ""
         if progress.row is not None:
             self._print(_epoch_text(progress, progress.row))
         elif self._live:

@@ -12,6 +12,8 @@ from zoo.cli.output import json_option, notice, print_json
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName
 from zoo.experiment import Experiment
+from zoo.plugins import Kind
+from zoo.registry import Registry
 
 
 @click.command()
@@ -90,6 +92,7 @@ def command(
 
 def _experiment(session: Session, name: str, dataset: str | None) -> Experiment:
     if dataset is not None:
+        _refuse_swapped(session.registry, name, dataset)
         architecture = session.registry.architecture(name)
         return Experiment(architecture=architecture.name, dataset=session.registry.dataset(dataset).name)
     try:
@@ -101,6 +104,14 @@ def _experiment(session: Session, name: str, dataset: str | None) -> Experiment:
                 hint="`zoo list dataset` shows them",
             ) from None
         raise
+
+
+def _refuse_swapped(registry: Registry, name: str, dataset: str) -> None:
+    def has(kind: Kind, word: str) -> bool:
+        return any(word in (entry.name, entry.spec.name) for entry in registry.entries(kind))
+
+    if has("dataset", name) and has("architecture", dataset):
+        raise UnknownName(f"the architecture comes first: zoo train {dataset} {name}")
 
 
 def _free_directory(name: str, *, resume: bool) -> Path:

@@ -151,7 +151,8 @@ class RunDirectory:
     def _write_config(self) -> None:
         with storage.atomic_write(self.path / "config.toml") as file:
             file.write(
-                b"# Exactly what this run is. Put it under [recipes.NAME] in registry.toml to run it again.\n"
+                b"# Exactly what this run is. To run it again, make it [recipes.NAME] in a registry.toml, and its\n"
+                b"# tables [recipes.NAME.model], [recipes.NAME.data] and [recipes.NAME.train].\n"
             )
             tomli_w.dump(_without_none(self.experiment.to_dict()), file)
 
