@@ -68,8 +68,9 @@ def main() -> None:
     registry = Registry.discover()
     draw = random.Random(0)
     for name, base in TOYS.items():
-        for precision in ("fp32", "bf16"):
-            experiment = Experiment(**{**base.to_dict(), "train": {**base.train, "precision": precision}})
+        for precision, optimizer in (("fp32", "adamw"), ("bf16", "adam"), ("fp32", "sgd")):
+            changed = {**base.train, "precision": precision, "optimizer": optimizer, "lr": 0.01}
+            experiment = Experiment(**{**base.to_dict(), "train": changed})
             with tempfile.TemporaryDirectory() as folder:
                 steps = steps_of(experiment, registry, Path(folder) / "whole")
                 expected = final_sha256(Path(folder) / "whole")
@@ -79,7 +80,7 @@ def main() -> None:
                     for step in chosen
                 ]
             print(
-                f"{name} {precision}: stopped after {chosen} of {steps} steps, {sum(equal)} of {stops} equal"
+                f"{name} {precision} {optimizer}: stopped at {chosen} of {steps}: {sum(equal)} of {stops} equal"
             )
 
 

@@ -132,6 +132,10 @@ def measure(entry: Entry[ArchitectureSpec]) -> dict[str, int]:
         else:
             item = torch.zeros(1, 1, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
-        model(item)
+        try:
+            model(item)
+        except Exception as error:
+            first = str(error).split("\n")[0]
+            raise SpecError(f"{entry.name} cannot run on torch's meta device: {first}") from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"parameters": parameters, "flops": counter.get_total_flops()}

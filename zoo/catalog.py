@@ -74,7 +74,7 @@ class Catalog:
         recipes: dict[str, RecipeEntry] = {}
         weights: dict[str, WeightsEntry] = {}
         homes: dict[str, Path] = {}
-        settings = PluginSettings()
+        disabled: tuple[str, ...] = ()
         local: tuple[Path, ...] = ()
         for path in filter(None, (shipped_path(), user_path())):
             layer = _Layer(path)
@@ -83,12 +83,11 @@ class Catalog:
             weights |= new
             homes |= dict.fromkeys(new, path.parent)
             settings = layer.table("plugins", PluginSettings)
+            disabled += settings.disabled
             local += tuple((path.parent / name).resolve() for name in settings.local)
             for name, recipe in recipes.items():
                 layer.check(f"[recipes.{name}] train", lambda recipe=recipe: Recipe().replace(recipe.train))
-        return cls(
-            recipes=recipes, weights=weights, disabled=settings.disabled, local=local, weights_home=homes
-        )
+        return cls(recipes=recipes, weights=weights, disabled=disabled, local=local, weights_home=homes)
 
     def recipe(self, name: str) -> RecipeEntry:
         """Return a recipe. Raises UnknownName."""

@@ -91,7 +91,7 @@ class RunError(ZooError):
 
 
 class Diverged(ZooError):
-    """Training produced a loss or a gradient that is not finite."""
+    """Training produced a loss, a weight or a metric that is not finite."""
 
     kind = "diverged"
     exit_code = 3

@@ -62,7 +62,7 @@ def verified(path: Path, sha256: str) -> Path:
     if found != sha256:
         raise DataError(
             f"{path} is not the file it should be: sha256 {found}, expected {sha256}",
-            hint="delete it, and it is fetched again",
+            hint="copy it again; one in the cache may be deleted, and is then fetched again",
         )
     return path
 

@@ -57,7 +57,7 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
         place = re.sub(r"^\.|`$", "", place)
         allowed = _choices(type_) if message.startswith("Invalid enum value") else ""
         detail = message[0].lower() + message[1:].replace("`", "")
-        given = "" if place or allowed else f" ({value!r} was given)"
+        given = "" if place or allowed else f" ({value!r})"
         raise OptionError(f"{what}{' ' + place if place else ''}: {detail}{allowed}{given}") from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise OptionError(f"{what}: expected a finite number, got {converted}")

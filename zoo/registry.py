@@ -46,10 +46,18 @@ class Registry:
 
     @classmethod
     def discover(cls, *, disabled: Sequence[str] = (), local: Sequence[Path] = ()) -> Registry:
-        """Load the installed plugins; `$ZOO_PLUGINS` (comma-separated, may be empty) narrows them."""
+        """Load the installed plugins; `$ZOO_PLUGINS` (comma-separated, may be empty) narrows them.
+
+        Raises UnknownName if that names a plugin there is not.
+        """
         chosen = os.environ.get("ZOO_PLUGINS")
-        only = None if chosen is None else [name.strip() for name in chosen.split(",")]
-        return cls(plugins.discover(only=only, disabled=disabled, local=local))
+        only = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        found = plugins.discover(only=only, disabled=disabled, local=local)
+        known = [plugin.name for plugin in found]
+        for name in only or ():
+            if name not in known:
+                raise UnknownName(f"$ZOO_PLUGINS names {name!r}, and no plugin is{did_you_mean(name, known)}")
+        return cls(found)
 
     @property
     def failures(self) -> list[Plugin]:

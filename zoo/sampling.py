@@ -32,7 +32,7 @@ def sample(
     """Yield `length` characters that follow `prompt`, each as soon as it is drawn.
 
     The model reads the prompt once and then only the character it drew last. Special tokens such as `<unk>`
-    are never drawn. An empty prompt starts from a newline, or from the first character there is.
+    are never drawn. An empty prompt starts from a newline, or from the commonest character.
 
     Args:
         temperature: divides the logits; 0 always takes the likeliest character.
@@ -47,7 +47,9 @@ def sample(
     vocabulary = Vocabulary(preprocess)
     if len(vocabulary) == vocabulary.specials:
         raise OptionError("the vocabulary has no characters to draw from")
-    numbers, _ = vocabulary.encode(prompt or ("\n" if "\n" in vocabulary.tokens else vocabulary.tokens[-1]))
+    numbers, _ = vocabulary.encode(
+        prompt or ("\n" if "\n" in vocabulary.tokens else vocabulary.tokens[vocabulary.specials])
+    )
     return _draw(model, vocabulary, numbers, length, temperature, top_k, top_p, seed, device)
 
 

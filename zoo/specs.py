@@ -50,7 +50,7 @@ class Recipe:
     batch_size: Positive = 64
     """Images per step, or lanes the text is cut into."""
     accumulate: Positive = 1
-    """Batches whose gradients are added up before one optimizer step."""
+    """Batches whose gradients are averaged, each counting the same, before one optimizer step."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: Annotated[float, Meta(gt=0)] = 1e-3
@@ -69,7 +69,7 @@ class Recipe:
     clip_norm: NotNegative = 0.0
     label_smoothing: Share = 0.0
     ema: Share = 0.0
-    """Decay per optimizer step of the exponential moving average of the weights that is evaluated."""
+    """Decay per step of the weights' moving average, which is evaluated; (1 + n) / (10 + n) while less."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 

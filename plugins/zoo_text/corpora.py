@@ -84,8 +84,11 @@ def _expand(names: str | Sequence[str], glob: str) -> list[Path]:
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
         path = Path(name).expanduser()
-        if path.is_dir():
-            inside = sorted(path.glob(glob))
+        if name and path.is_dir():
+            try:
+                inside = sorted(path.glob(glob))
+            except (NotImplementedError, ValueError) as error:
+                raise DataError(f"glob={glob!r} is not a pattern of files inside a folder: {error}") from None
             visible = [
                 p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)
             ]
@@ -93,8 +96,8 @@ def _expand(names: str | Sequence[str], glob: str) -> list[Path]:
             if not texts:
                 raise DataError(f"the folder {path} holds no files like {glob!r}")
             found += texts
-        elif path.exists():
+        elif name and path.exists():
             found.append(path)
         else:
-            raise DataError(f"there is no file or folder {path}")
+            raise DataError(f"there is no file or folder {name!r}")
     return found

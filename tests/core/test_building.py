@@ -137,7 +137,7 @@ def test_a_wrong_option_of_a_dataset_is_refused(
 
 
 def test_a_dataset_s_own_complaint_is_passed_on(registry: Registry) -> None:
-    with pytest.raises(DataError, match="there is no file or folder nowhere"):
+    with pytest.raises(DataError, match="there is no file or folder 'nowhere'"):
         open_dataset(registry.dataset("text/files"), {"paths": "nowhere"})
 
 

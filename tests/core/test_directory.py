@@ -128,7 +128,9 @@ def test_an_option_that_is_none_is_left_out_of_config_toml(tmp_path: Path) -> No
     experiment = Experiment(architecture="a", dataset="b", model={"size": None, "depth": 2})
     with RunDirectory(tmp_path, experiment, resume=False) as store:
         store.restore(begin(), device="cpu")
-    assert tomllib.loads((tmp_path / "config.toml").read_text())["model"] == {"depth": 2}
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["recipes"][tmp_path.name]["model"] == {
+        "depth": 2
+    }
 
 
 def test_a_tuple_is_no_difference_from_a_list(path: Path) -> None:
@@ -216,7 +218,29 @@ def test_metrics_are_rewritten_from_the_checkpoint(path: Path) -> None:
 
 
 def test_the_config_is_the_experiment(path: Path) -> None:
-    assert tomllib.loads((path / "config.toml").read_text()) == EXPERIMENT.to_dict()
+    config = tomllib.loads((path / "config.toml").read_text())
+    assert config == {"schema": 1, "recipes": {"run": EXPERIMENT.to_dict()}}
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "model.safetensors", "curve.png"])
+def test_a_file_that_no_run_here_wrote_is_never_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    (tmp_path / ".mine.tmp").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(RunError, match=f"holds a {name} and no checkpoint"):
+            RunDirectory(tmp_path, EXPERIMENT, resume=resume).__enter__()
+    assert (tmp_path / name).read_text() == (tmp_path / ".mine.tmp").read_text() == "mine"
+
+
+def test_a_run_that_never_reached_a_checkpoint_starts_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunDirectory(tmp_path, EXPERIMENT, resume=False) as store:
+            store.restore(begin(), device="cpu")
+
+
+def test_one_process_owns_a_directory_once(path: Path) -> None:
+    with RunDirectory(path, EXPERIMENT, resume=True), pytest.raises(RunError, match="is in use by process"):
+        RunDirectory(path, EXPERIMENT, resume=True).__enter__()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ class Knobs:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"size": 0}, "size: expected int >= 1"),
-        ({"size": "4"}, "size: expected int, got str"),
-        ({"size": True}, "size: expected int, got bool"),
+        ({"size": 0}, "size: expected int >= 1 (0)"),
+        ({"size": "4"}, "size: expected int, got str ('4')"),
+        ({"size": True}, "size: expected int, got bool (True)"),
         ({"mode": "swift"}, "mode: invalid enum value 'swift' (one of 'slow', 'fast')"),
         ({"modes": ["slow", "swift"]}, "modes [1]: invalid enum value 'swift' (one of 'slow', 'fast')"),
         ({"share": float("inf")}, "share: expected a finite number, got inf"),

@@ -9,7 +9,13 @@ from zoo.errors import OptionError
 from zoo.training.precision import autocast, pick_device, resolve
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_fp16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(OptionError, match="fp16 is for GPUs"):
+        resolve("fp16", "cpu")
+    assert resolve("fp16", "cuda") == "fp16"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_named_precision_is_taken_at_its_word(precision: str) -> None:
     assert resolve(precision, "cpu") == precision
 
@@ -43,9 +49,7 @@ def test_auto_is_fp32_elsewhere() -> None:
     assert resolve("auto", "mps") == "fp32"
 
 
-@pytest.mark.parametrize(
-    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
-)
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype) -> None:
     with autocast(resolve(precision, "cpu"), "cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

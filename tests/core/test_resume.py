@@ -39,6 +39,11 @@ FAMILIES = {
             "label_smoothing": 0.1,
         },
     },
+    "resnet-lite by adamw": {
+        "architecture": "convnet/resnet-lite",
+        "model": {"widths": [4, 8]},
+        "train": {"batch_size": 6, "augment": ["flip"], "optimizer": "adamw"},
+    },
 }
 
 

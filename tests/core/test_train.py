@@ -88,7 +88,8 @@ def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
 
 def test_the_config_repeats_the_run(run: Any, registry: Registry, tmp_path: Path) -> None:
     config = tomllib.loads((Path(run.run) / "config.toml").read_text())
-    again = train(Experiment(**config), registry, directory=tmp_path)
+    (recipe,) = config["recipes"].values()
+    again = train(Experiment(**recipe), registry, directory=tmp_path)
     assert Path(again.weights).read_bytes() == Path(run.weights).read_bytes()
 
 

@@ -204,7 +204,7 @@ def test_the_full_name_still_works_when_the_short_one_is_shared(run_zoo: RunZoo,
 
 @pytest.mark.parametrize(
     ("chosen", "loaded"),
-    [("text", {"text"}), ("text, charrnn", {"text", "charrnn"}), ("", set()), ("nobody", set())],
+    [("text", {"text"}), ("text, charrnn", {"text", "charrnn"}), ("", set())],
 )
 def test_zoo_plugins_narrows_what_is_loaded(
     chosen: str, loaded: set[str], run_zoo: RunZoo, tmp_path: Path
@@ -214,6 +214,13 @@ def test_zoo_plugins_narrows_what_is_loaded(
     rows = json.loads(done.stdout)
     assert {row["name"] for row in rows if row["status"] == "ok"} == loaded
     assert {row["status"] for row in rows if row["name"] not in loaded} == {"disabled"}
+
+
+def test_zoo_plugins_may_not_name_what_is_not_there(run_zoo: RunZoo) -> None:
+    done = run_zoo("list", env={"ZOO_PLUGINS": "chrrnn"})
+    assert done.returncode == 1
+    assert "$ZOO_PLUGINS names 'chrrnn'" in done.stderr
+    assert "did you mean 'charrnn'" in done.stderr
 
 
 def test_a_disabled_plugin_is_not_imported(run_zoo: RunZoo, healthy: str, tmp_path: Path) -> None:

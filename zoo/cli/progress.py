@@ -58,7 +58,7 @@ class Reporter:
     def _print(self, line: str) -> None:
         self._told = time.monotonic()
         if self._live:
-            self._console.print(line, soft_wrap=True)
+            self._console.print(line, soft_wrap=True, markup=False)
         else:
             print(line, file=sys.stderr, flush=True)
 

@@ -44,7 +44,7 @@ class Classification(Task):
         if len(images) < world:
             raise DataError("the training split is empty")
         order = torch.randperm(len(images), generator=_generator(seed, "order", epoch))[rank::world]
-        chunks = order.split(recipe.batch_size)
+        chunks = _chunks(order, recipe.batch_size)
         for index in range(start, len(chunks)):
             inputs, labels = _fetch(images, chunks[index].tolist())
             draws = _generator(seed, "augment", epoch, index, rank)
@@ -80,6 +80,14 @@ class Classification(Task):
     def metrics(self, sums: Mapping[str, float], count: int) -> dict[str, float]:
         """Return accuracy in [0, 1] and loss in nats per image."""
         return {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
+
+
+def _chunks(order: Tensor, size: int) -> list[Tensor]:
+    """Cut an order into batches. A last one of a single image joins the one before: BatchNorm needs two."""
+    chunks = list(order.split(size))
+    if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    return chunks
 
 
 def _generator(*position: int | str) -> torch.Generator:

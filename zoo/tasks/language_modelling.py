@@ -119,7 +119,7 @@ def _lanes(tokens: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return inputs and targets as (count, length) views of the text; nothing is copied."""
     length = (len(tokens) - 1) // count
     if length < 1:
-        fewer = f", or --train batch_size={len(tokens) // 2} or less" if len(tokens) > 1 else ""
+        fewer = f", or --train batch_size={max(1, (len(tokens) - 1) // 2)} or less" if len(tokens) > 1 else ""
         raise DataError(
             f"the text has {len(tokens):,} tokens, too few to be cut into {count} lanes",
             hint=f"use a longer text{fewer}",

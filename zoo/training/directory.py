@@ -28,6 +28,15 @@ from zoo.training.state import TrainState
 __all__ = ["RunDirectory"]
 
 SCHEMA = 1
+_OURS = (
+    "checkpoint.safetensors",
+    "checkpoint.previous.safetensors",
+    "config.toml",
+    "curve.png",
+    "metrics.jsonl",
+    "model.safetensors",
+)
+_CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 KEY = "zoo-checkpoint"
 
 
@@ -69,8 +78,10 @@ class RunDirectory:
                     f"{self.path} holds a run already",
                     hint="--resume goes on with it, --run DIR starts elsewhere",
                 )
-            for leftover in self.path.glob(".*.tmp"):  # of a writer that died; we are the only owner now
-                leftover.unlink(missing_ok=True)
+            self._refuse_foreign()
+            for name in _OURS:
+                for leftover in self.path.glob(f".{name}.*.tmp"):  # of a writer that died; we own this now
+                    leftover.unlink(missing_ok=True)
         except BaseException:
             self._stack.close()
             raise
@@ -78,6 +89,19 @@ class RunDirectory:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _refuse_foreign(self) -> None:
+        """Refuse to write over files that no run here wrote, or whose checkpoint is gone."""
+        if self._current.exists() or self._previous.exists():
+            return
+        config = self.path / "config.toml"
+        begun = config.exists() and config.read_bytes().startswith(_CONFIG_HEAD)
+        for name in _OURS:
+            if (self.path / name).exists() and not (begun and name in ("config.toml", "metrics.jsonl")):
+                raise RunError(
+                    f"{self.path} holds a {name} and no checkpoint: it would be written over",
+                    hint="choose another --run, or move the file away",
+                )
 
     def restore(self, state: TrainState, *, device: str) -> None:
         """Bring `state` to the newest good checkpoint, if there is one."""
@@ -150,11 +174,9 @@ class RunDirectory:
 
     def _write_config(self) -> None:
         with storage.atomic_write(self.path / "config.toml") as file:
-            file.write(
-                b"# Exactly what this run is. To run it again, make it [recipes.NAME] in a registry.toml, and its\n"
-                b"# tables [recipes.NAME.model], [recipes.NAME.data] and [recipes.NAME.train].\n"
-            )
-            tomli_w.dump(_without_none(self.experiment.to_dict()), file)
+            file.write(_CONFIG_HEAD)
+            recipe = _without_none(self.experiment.to_dict())
+            tomli_w.dump({"schema": 1, "recipes": {self.path.resolve().name: recipe}}, file)
 
     def _write_metrics(self, state: TrainState) -> None:
         with storage.atomic_write(self.path / "metrics.jsonl") as file:
@@ -200,7 +222,7 @@ def _owned(folder: Path) -> Generator[None]:
     """Hold a lock the kernel lets go of when its process dies, so that a dead owner is no obstacle."""
     with (folder / ".lock").open("a+") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(
                 f"{folder} is in use by {_owner(file)}", hint="wait for it, or choose another --run"

@@ -26,7 +26,12 @@ def pick_device(name: str | None) -> str:
 
 
 def resolve(precision: str, device: str) -> Precision:
-    """Turn `auto` into bf16 where device multiplies it faster than fp32, else into fp32."""
+    """Turn `auto` into bf16 where the device multiplies it faster than fp32, else into fp32.
+
+    Raises OptionError for fp16 on a CPU.
+    """
+    if precision == "fp16" and torch.device(device).type == "cpu":
+        raise OptionError("precision fp16 is for GPUs", hint="on a CPU use --train precision=bf16, or fp32")
     if precision != "auto":
         return precision  # pyright: ignore[reportReturnType]
     if torch.device(device).type == "cuda":

@@ -15,12 +15,15 @@ from zoo.building import build_model, check_same_task, model_arguments, open_dat
 from zoo.cards import Card, DatasetCard
 from zoo.errors import DataError
 from zoo.experiment import Experiment
+from zoo.interfaces import Dataset, Task
 from zoo.registry import Registry
 from zoo.seeds import seed_for
+from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import Progress, fit
 from zoo.training.plots import learning_curve
+from zoo.training.precision import resolve
 from zoo.training.signals import listening
 
 __all__ = ["Result", "train"]
@@ -38,7 +41,7 @@ class Result:
     rate: float
     """Items per second in the last epoch."""
     seconds: float
-    """Of training, over all epochs."""
+    """Of training, over all epochs; of an epoch that was stopped, only since it went on."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -70,8 +73,8 @@ def train(
     dataset = open_dataset(data, experiment.data)
     arguments = model_arguments(architecture, dataset.dims, experiment.model)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
-    if next(task.train_batches(dataset, recipe, seed=experiment.seed, epoch=0), None) is None:
-        raise DataError(f"{data.name} has nothing to train on")
+    recipe = recipe.replace({"precision": resolve(recipe.precision, device)})  # what `auto` means here
+    _require_batches(task, dataset, recipe)
     experiment = replace(
         experiment,
         architecture=architecture.name,
@@ -133,3 +136,11 @@ def train(
         rate=last["clock"]["rate"],
         seconds=round(sum(row["clock"]["seconds"] for row in state.history), 3),
     )
+
+
+def _require_batches(task: Task, dataset: Dataset, recipe: Recipe) -> None:
+    """Make the first batch of each split, so that data too small is refused before the run begins."""
+    if next(task.train_batches(dataset, recipe, seed=0, epoch=0), None) is None:
+        raise DataError("there is nothing to train on")
+    next(task.eval_batches(dataset, "val"), None)
+    next(task.eval_batches(dataset, "test"), None)

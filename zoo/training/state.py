@@ -72,9 +72,12 @@ class TrainState:
         if recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
+        if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
+            return
         self.steps += 1
         if self.ema is not None:
             _move_average(self.ema, self.model, min(recipe.ema, (1 + self.steps) / (10 + self.steps)))
@@ -90,9 +93,9 @@ class TrainState:
 
     def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and JSON data from which `restore` makes the same state."""
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors = _without_ties("model/", self.model)
         if self.ema is not None:
-            tensors |= {f"ema/{name}": tensor for name, tensor in self.ema.state_dict().items()}
+            tensors |= _without_ties("ema/", self.ema)
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {
                 f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
@@ -101,7 +104,7 @@ class TrainState:
         skeleton = _flatten(self.carried, "carried", tensors)
         position = {"epoch": self.epoch, "batch": self.batch, "steps": self.steps, "count": self.count}
         data = {"position": position, "history": self.history, "carried": skeleton}
-        return _without_ties(tensors), data | {"scaler": self.scaler.state_dict()}
+        return tensors, data | {"scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, device: str) -> None:
         """Become the state that was captured. Raises WeightsError where it does not fit this model."""
@@ -115,12 +118,11 @@ class TrainState:
         self.model.load_state_dict(_complete(_under("model/", tensors), self.model))
         if self.ema is not None:
             self.ema.load_state_dict(_complete(_under("ema/", tensors), self.ema))
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer/", tensors).items():
             number, _, key = name.partition("/")
-            slots.setdefault(int(number), {})[key] = (
-                tensor.cpu() if key == "step" and not self._fused() else tensor
-            )
+            slots.setdefault(int(number), {})[key] = _laid_out_as(parameters[int(number)], tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(data["scaler"])
@@ -131,9 +133,6 @@ class TrainState:
         self.epoch, self.batch = position["epoch"], position["batch"]
         self.steps, self.count = position["steps"], position["count"]
 
-    def _fused(self) -> bool:
-        return bool(self.optimizer.param_groups[0].get("fused"))
-
 
 @torch.no_grad()
 def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
@@ -143,20 +142,25 @@ def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         ours.copy_(theirs)
 
 
+def _laid_out_as(parameter: Tensor, slot: Tensor) -> Tensor:
+    """Return a slot with its parameter's strides: fused optimizers walk both in the order of memory."""
+    if slot.shape != parameter.shape:
+        return slot
+    return torch.empty_like(parameter, dtype=slot.dtype).copy_(slot)
+
+
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _without_ties(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keep one name for each storage: a tied weight would be written twice."""
-    seen: set[tuple[int, torch.Size, torch.dtype]] = set()
-    kept: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.dtype)
-        if tensor.numel() == 0 or place not in seen:
-            kept[name] = tensor
-            seen.add(place)
-    return kept
+def _without_ties(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's state under prefixed names, each tied weight once."""
+    first: dict[int, str] = {}
+    return {
+        prefix + name: tensor.detach()
+        for name, tensor in module.state_dict(keep_vars=True).items()
+        if first.setdefault(id(tensor), name) == name
+    }
 
 
 def _complete(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
