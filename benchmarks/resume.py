@@ -79,9 +79,8 @@ def main() -> None:
                     stopped_and_resumed(experiment, registry, Path(folder) / str(step), step) == expected
                     for step in chosen
                 ]
-            print(
-                f"{name} {precision} {optimizer}: stopped at {chosen} of {steps}: {sum(equal)} of {stops} equal"
-            )
+            told = f"{name} {precision} {optimizer}: stopped at {chosen} of {steps}"
+            print(f"{told}: {sum(equal)} of {stops} equal")
 
 
 if __name__ == "__main__":

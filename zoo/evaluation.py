@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from zoo import weights
-from zoo.building import open_dataset
+from zoo.building import open_dataset, signature_options
 from zoo.errors import SpecError
 from zoo.feeding import feed_as
 from zoo.interfaces import Split
@@ -43,7 +43,14 @@ def evaluate_weights(
     if entry.spec.task != card.task:
         raise SpecError(f"{path} does {card.task}, and {entry.name} is data for {entry.spec.task}")
     same = entry.name == card.dataset.name
-    opened = open_dataset(entry, (card.dataset.options if same else {}) | dict(data or {}))
+    options = (card.dataset.options if same else {}) | dict(data or {})
+    opened = open_dataset(entry, options)
+    if card.task == "language-modelling" and "vocabulary" in signature_options(entry.load()):
+        known, lower = card.preprocess["vocabulary"], card.preprocess["lower"]
+        if (
+            opened.preprocess["vocabulary"] != known
+        ):  # read anew, so that no character the model knows is lost
+            opened = open_dataset(entry, options | {"vocabulary": known, "lower": lower})
     if opened.fingerprint != card.dataset.fingerprint:
         notice(f"this is other data than {card.dataset.name} as the model learned from it")
     task = make_task(card.task)

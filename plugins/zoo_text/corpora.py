@@ -16,13 +16,16 @@ from zoo_text.corpus import Corpus, read_corpus
 MinFreq = Annotated[int, Meta(ge=1)]
 
 
-def nietzsche(*, root: str | None = None, lower: bool = True, min_freq: MinFreq = 3) -> Corpus:
+def nietzsche(
+    *, root: str | None = None, lower: bool = True, min_freq: MinFreq = 3, vocabulary: Sequence[str] = ()
+) -> Corpus:
     """600,893 characters of Nietzsche; 56 tokens as the lesson has it.
 
     Args:
         root: folder that holds nietzsche.txt.
         lower: turn everything into lower case.
         min_freq: characters rarer than this in the training part become `<unk>`.
+        vocabulary: tokens to use instead of counting any, as a trained model's card lists them.
     """
     path = data_file(
         "nietzsche.txt",
@@ -30,10 +33,12 @@ def nietzsche(*, root: str | None = None, lower: bool = True, min_freq: MinFreq 
         sha256="23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647",
         root=root,
     )
-    return read_corpus([path], lower=lower, min_freq=min_freq)
+    return read_corpus([path], lower=lower, min_freq=min_freq, vocabulary=vocabulary)
 
 
-def tinyshakespeare(*, root: str | None = None, lower: bool = False, min_freq: MinFreq = 1) -> Corpus:
+def tinyshakespeare(
+    *, root: str | None = None, lower: bool = False, min_freq: MinFreq = 1, vocabulary: Sequence[str] = ()
+) -> Corpus:
     """1,115,394 characters of Shakespeare. Options as for `nietzsche`."""
     path = data_file(
         "tinyshakespeare.txt",
@@ -41,10 +46,10 @@ def tinyshakespeare(*, root: str | None = None, lower: bool = False, min_freq: M
         sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         root=root,
     )
-    return read_corpus([path], lower=lower, min_freq=min_freq)
+    return read_corpus([path], lower=lower, min_freq=min_freq, vocabulary=vocabulary)
 
 
-def stdlib(*, lower: bool = False, min_freq: MinFreq = 20) -> Corpus:
+def stdlib(*, lower: bool = False, min_freq: MinFreq = 20, vocabulary: Sequence[str] = ()) -> Corpus:
     """The top-level modules of the running Python's standard library, in name order.
 
     The text differs between Python versions; a weights file's fingerprint says which one it learned from.
@@ -52,7 +57,7 @@ def stdlib(*, lower: bool = False, min_freq: MinFreq = 20) -> Corpus:
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     if not paths:
         raise DataError("this Python comes without the source of its standard library; use text/files")
-    return read_corpus(paths, lower=lower, min_freq=min_freq)
+    return read_corpus(paths, lower=lower, min_freq=min_freq, vocabulary=vocabulary)
 
 
 def files(
@@ -64,6 +69,7 @@ def files(
     encoding: str = "utf-8",
     lower: bool = False,
     min_freq: MinFreq = 1,
+    vocabulary: Sequence[str] = (),
 ) -> Corpus:
     """Any text files. Line ends are read as newlines.
 
@@ -75,9 +81,18 @@ def files(
         encoding: of all files.
         lower: turn everything into lower case.
         min_freq: characters rarer than this in the training split become `<unk>`.
+        vocabulary: tokens to use instead of counting any, as a trained model's card lists them.
     """
     train, held_out, kept = (_expand(names, glob) for names in (paths, val, test))
-    return read_corpus(train, val=held_out, test=kept, lower=lower, min_freq=min_freq, encoding=encoding)
+    return read_corpus(
+        train,
+        val=held_out,
+        test=kept,
+        lower=lower,
+        min_freq=min_freq,
+        encoding=encoding,
+        vocabulary=vocabulary,
+    )
 
 
 def _expand(names: str | Sequence[str], glob: str) -> list[Path]:

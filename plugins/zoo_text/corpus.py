@@ -1,20 +1,22 @@
 """A corpus: files read once, encoded with a vocabulary, and kept as a memory-mapped array of small integers.
 
-Encoding streams, so that a text larger than memory is fine. A first pass numbers characters in the order they
-appear and writes those numbers down. Then the training part is counted, torchtext's Field makes the
+Encoding streams, so that a text larger than memory is fine. A first pass numbers characters as they
+turn up and writes those numbers down. Then the training part is counted, torchtext's Field makes the
 vocabulary of the counts, and a second pass over the numbers turns them into tokens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -92,12 +94,15 @@ def read_corpus(
     lower: bool,
     min_freq: int,
     encoding: str = "utf-8",
+    vocabulary: Sequence[str] = (),
 ) -> Corpus:
     """Return the corpus of some files, from the cache if the same bytes were encoded the same way before.
 
-    Without `val` and `test` files the text is cut 80 / 10 / 10 by character.
+    Without `val` and `test` files the text is cut 80 / 10 / 10 by character. With a `vocabulary`, such as a
+    trained model's, its tokens are used and none are counted.
 
-    Raises DataError naming the file that is empty, unreadable or not in this encoding.
+    Raises DataError naming the file that is empty, unreadable or not in this encoding, or the cache that
+    cannot be written.
     """
     parts = {
         "format": _FORMAT,
@@ -105,72 +110,129 @@ def read_corpus(
         "lower": lower,
         "min_freq": min_freq,
         "encoding": encoding,
+        "vocabulary": list(vocabulary),
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
     home = cache_home() / "text" / key
-    if not (home / "corpus.json").exists():
-        _encode(home, (train, val, test), lower=lower, min_freq=min_freq, encoding=encoding)
-    data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
-    tokens = torch.from_file(
-        str(home / "tokens.bin"),
-        shared=False,
-        size=data["length"],
-        dtype=_torch_dtype(len(data["vocabulary"])),
-    )
+    corpus = _cached(home, lower=lower)
+    if corpus is None:
+        _encode(
+            home, (train, val, test), lower=lower, min_freq=min_freq, encoding=encoding, vocabulary=vocabulary
+        )
+        corpus = _cached(home, lower=lower)
+    assert corpus is not None, home
+    return corpus
+
+
+def _cached(home: Path, *, lower: bool) -> Corpus | None:
+    """Return what was encoded before, or None where there is nothing or it is not what was written."""
+    path = home / "tokens.bin"
+    try:
+        data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
+        dtype = _torch_dtype(len(data["vocabulary"]))
+        with path.open("rb") as file:
+            blocks = iter(lambda: file.read(_BLOCK), b"")
+            fingerprint = _fingerprint(data["vocabulary"], data["borders"], blocks)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if fingerprint != data["fingerprint"]:
+        return None
     return Corpus(
-        tokens,
+        torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype),
         borders=(data["borders"][0], data["borders"][1]),
         vocabulary=data["vocabulary"],
         specials=data["specials"],
         lower=lower,
-        fingerprint=data["fingerprint"],
+        fingerprint=fingerprint,
     )
 
 
 def _encode(
-    home: Path, parts: Sequence[Sequence[Path]], *, lower: bool, min_freq: int, encoding: str
+    home: Path,
+    parts: Sequence[Sequence[Path]],
+    *,
+    lower: bool,
+    min_freq: int,
+    encoding: str,
+    vocabulary: Sequence[str],
 ) -> None:
     """Make the folder `home` in one rename, so that it is there whole or not at all."""
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+        with tempfile.TemporaryDirectory(prefix=f".{home.name}.", dir=home.parent) as folder:
+            work = Path(folder) / "corpus"
+            work.mkdir()
+            _write(
+                work, parts, lower=lower, min_freq=min_freq, encoding=encoding, vocabulary=list(vocabulary)
+            )
+            shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
+            with contextlib.suppress(OSError):  # someone who encoded the same at the same time was first
+                work.rename(home)
     except OSError as error:
-        raise DataError(f"the cache {home.parent} cannot be written: {error.strerror}") from None
-    try:
-        characters, lengths = _number(work / "numbers.bin", parts, lower=lower, encoding=encoding)
-        if lengths[0] == 0:
-            raise DataError("there is nothing to learn from: no training file holds a character")
-        total = sum(lengths)
-        borders = (
-            [lengths[0], lengths[0] + lengths[1]] if sum(lengths[1:]) else [total * 8 // 10, total * 9 // 10]
-        )
-        numbers = work / "numbers.bin"
-        vocabulary, specials = _vocabulary(characters, _stretch(numbers, borders[0]), min_freq)
-        fingerprint = _renumber(
-            work / "tokens.bin", _stretch(numbers, total), characters, vocabulary, borders
-        )
-        numbers.unlink()
-        data = {
-            "length": total,
-            "borders": borders,
-            "vocabulary": vocabulary,
-            "specials": specials,
-            "fingerprint": fingerprint,
-        }
-        (work / "corpus.json").write_text(json.dumps(data), encoding="utf-8")
-        try:
-            work.rename(home)
-        except OSError:
-            if not (home / "corpus.json").exists():  # else someone encoded the same at the same time
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise DataError(
+            f"the encoded text cannot be written to {home.parent}: {error.strerror or error}",
+            hint="is the disk full? $ZOO_CACHE names another folder",
+        ) from None
+
+
+def _write(
+    work: Path,
+    parts: Sequence[Sequence[Path]],
+    *,
+    lower: bool,
+    min_freq: int,
+    encoding: str,
+    vocabulary: list[str],
+) -> None:
+    numbers = work.parent / "numbers.bin"
+    characters, lengths = _number(numbers, parts, lower=lower, encoding=encoding)
+    if lengths[0] == 0:
+        raise DataError("there is nothing to learn from: no training file holds a character")
+    total = sum(lengths)
+    borders = [total * 8 // 10, total * 9 // 10]
+    if sum(lengths[1:]):
+        borders = [lengths[0], lengths[0] + lengths[1]]
+    if not vocabulary:
+        vocabulary = _vocabulary(characters, _stretch(numbers, borders[0]), min_freq)
+    tokens = _renumber(_stretch(numbers, total), characters, vocabulary)
+    with (work / "tokens.bin").open("wb") as file:
+        fingerprint = _fingerprint(vocabulary, borders, _copied(tokens, file))
+        _sync(file)
+    data = {
+        "length": total,
+        "borders": borders,
+        "vocabulary": vocabulary,
+        "specials": sum(len(token) > 1 for token in vocabulary),
+        "fingerprint": fingerprint,
+    }
+    with (work / "corpus.json").open("w", encoding="utf-8") as file:
+        json.dump(data, file)
+        _sync(file)
+
+
+def _fingerprint(vocabulary: Sequence[str], borders: Sequence[int], blocks: Iterable[Any]) -> str:
+    digest = hashlib.sha256(json.dumps([list(vocabulary), list(borders)]).encode())
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _copied(blocks: Iterator[np.ndarray], file: IO[bytes]) -> Iterator[np.ndarray]:
+    """Yield blocks, writing each on its way."""
+    for block in blocks:
+        file.write(memoryview(block))
+        yield block
+
+
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _number(
     path: Path, parts: Sequence[Sequence[Path]], *, lower: bool, encoding: str
 ) -> tuple[str, list[int]]:
-    """Write each character's number, by order of appearance; return the characters and each part's length."""
+    """Write each character's number, given as it turns up; return the characters and each part's length."""
     numbers = np.zeros(0x110000, dtype=np.uint16)  # by code point
     known = np.zeros(0x110000, dtype=bool)
     characters = ""
@@ -227,37 +289,28 @@ def _stretch(path: Path, length: int) -> Iterator[np.ndarray]:
             yield block
 
 
-def _vocabulary(characters: str, train: Iterator[np.ndarray], min_freq: int) -> tuple[list[str], int]:
-    """Return the tokens torchtext makes of the training part's character counts, and how many are special."""
+def _vocabulary(characters: str, train: Iterator[np.ndarray], min_freq: int) -> list[str]:
+    """Return the tokens torchtext makes of the training part's character counts, specials first."""
     counts = np.zeros(len(characters), dtype=np.int64)
     for block in train:
         counts += np.bincount(block, minlength=len(characters))
     field = Field(tokenize=list, unk_token="<unk>", pad_token="<pad>")
     counted = Counter({character: int(n) for character, n in zip(characters, counts, strict=True) if n})
     field.build_vocab([counted], min_freq=min_freq)
-    return list(field.vocab.itos), 2
+    return list(field.vocab.itos)
 
 
 def _renumber(
-    path: Path,
-    numbers: Iterator[np.ndarray],
-    characters: str,
-    vocabulary: Sequence[str],
-    borders: Sequence[int],
-) -> str:
-    """Write the tokens; return their fingerprint."""
+    numbers: Iterator[np.ndarray], characters: str, vocabulary: Sequence[str]
+) -> Iterator[np.ndarray]:
+    """Yield the tokens of a text, block by block; what the vocabulary lacks is `<unk>`, number 0."""
     by_text = {text: token for token, text in enumerate(vocabulary)}
     dtype = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}[
         _torch_dtype(len(vocabulary))
     ]
     table = np.array([by_text.get(character, 0) for character in characters], dtype=dtype)
-    digest = hashlib.sha256(json.dumps([list(vocabulary), list(borders)]).encode())
-    with path.open("wb") as out:
-        for block in numbers:
-            tokens = table[block]
-            digest.update(tokens)
-            tokens.tofile(out)
-    return digest.hexdigest()
+    for block in numbers:
+        yield table[block]
 
 
 def _torch_dtype(size: int) -> torch.dtype:

@@ -190,3 +190,26 @@ def test_a_thread_other_than_the_first_trains_without_handlers() -> None:
     thread.start()
     thread.join()
     assert seen == [0]
+
+
+def test_another_text_is_read_with_every_character_the_model_knows(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("to be or not to be " * 40)
+    # the training part of the other text holds none of the characters of its test part
+    (tmp_path / "train.txt").write_text("xyz" * 100)
+    (tmp_path / "test.txt").write_text("to be or not to be " * 4)
+    experiment = Experiment(
+        architecture="lstm",
+        dataset="text/files",
+        data={"paths": str(tmp_path / "a.txt")},
+        model={"hidden_size": 16},
+        train={"epochs": 3, "batch_size": 4, "lr": 0.02, "schedule": "constant"},
+    )
+    file = Path(train(experiment, registry, directory=tmp_path / "run").weights)
+    other = {"paths": str(tmp_path / "train.txt"), "test": str(tmp_path / "test.txt")}
+    notices: list[str] = []
+    ours = evaluate_weights(file, registry)
+    theirs = evaluate_weights(file, registry, data=other, notice=notices.append)
+    assert theirs["metrics"]["loss"] == pytest.approx(ours["metrics"]["loss"], abs=0.5)
+    assert len(notices) == 1

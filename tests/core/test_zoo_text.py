@@ -187,3 +187,31 @@ def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(corpus, "_MAX_CHARACTERS", 20)
     with pytest.raises(DataError, match="more than 20 different characters: this is not a text"):
         corpora.files(paths=write(tmp_path / "a.txt", SENTENCE))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("tokens.bin", lambda data: data[:-1]),
+        ("tokens.bin", lambda data: b"\0" + data[1:]),
+        ("corpus.json", lambda data: b""),
+        ("corpus.json", lambda data: data[:20]),
+    ],
+)
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: object) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 40)
+    before = corpora.files(paths=path)
+    (file,) = (tmp_path / "cache/text").rglob(name)
+    file.write_bytes(damage(file.read_bytes()))
+    after = corpora.files(paths=path)
+    assert after.fingerprint == before.fingerprint
+    assert read(after) == read(corpora.files(paths=path, min_freq=1))
+    assert "".join(read(after).values()) == SENTENCE * 40
+
+
+def test_a_given_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "abcabcabcd")
+    data = corpora.files(paths=path, vocabulary=["<unk>", "<pad>", "d", "b"])
+    assert data.dims == {"vocab_size": 4}
+    assert data.preprocess["specials"] == 2
+    assert "".join(read(data).values()).replace("<unk>", "_") == "_b__b__b_d"

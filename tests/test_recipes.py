@@ -1,0 +1,35 @@
+"""Every recipe of registry.toml trains on its real data: an epoch of each gets well past guessing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zoo import Catalog, Experiment, Registry
+from zoo.training import train
+
+BETTER_THAN = {
+    "stdlib-lstm": ("loss", 2.0),
+    "nietzsche-lstm": ("loss", 1.8),
+    "cifar10-resnet-lite": ("accuracy", 0.5),
+}
+
+
+def test_each_recipe_has_its_bar() -> None:
+    assert set(BETTER_THAN) == set(Catalog.load().recipes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", BETTER_THAN)
+def test_an_epoch_learns(name: str, tmp_path: Path) -> None:
+    if not name.startswith("stdlib") and not os.environ.get("ZOO_DATA"):
+        pytest.skip("needs the real data in $ZOO_DATA")
+    experiment = Experiment.of(Catalog.load().recipe(name))
+    short = replace(experiment, train=experiment.train | {"epochs": 1})
+    (metrics,) = train(short, Registry.discover(), directory=tmp_path / "run").metrics.values()
+    metric, bar = BETTER_THAN[name]
+    assert metrics[metric] > bar if metric == "accuracy" else metrics[metric] < bar
