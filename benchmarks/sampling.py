@@ -65,9 +65,7 @@ def main() -> None:
             statistics.median(b / t for b, t in zip(taken[base], times, strict=True))
             for base in ("bare loop", "bare loop, plain kernels")
         ]
-        print(
-            f"{name:24} {rate:6,.0f} characters/s, {against[0]:.2f} of bare, {against[1]:.2f} of bare and plain"
-        )
+        print(f"{name:24} {rate:6,.0f} characters/s, {against[0]:.2f} of bare, {against[1]:.2f} of plain")
 
 
 if __name__ == "__main__":
