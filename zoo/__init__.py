@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zoo.experiment import Experiment
     from zoo.registry import Registry
     from zoo.seeds import seed_for
+    from zoo.vocabulary import tokenize
 
 __all__ = [
     "AnalyzerSpec",
@@ -57,6 +58,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "seed_for",
+    "tokenize",
 ]
 
 __version__ = "0.1.0"
@@ -67,6 +69,7 @@ _ON_USE = {
     "Experiment": "zoo.experiment",
     "Registry": "zoo.registry",
     "seed_for": "zoo.seeds",
+    "tokenize": "zoo.vocabulary",
 }
 """What a plugin's hooks do not need is imported when it is first asked for: listing stays instant."""
 

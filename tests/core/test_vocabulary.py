@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from zoo.vocabulary import Vocabulary
+from zoo.errors import SpecError
+from zoo.vocabulary import Vocabulary, tokenize
 
 
 def vocabulary(*, lower: bool = False) -> Vocabulary:
@@ -33,3 +36,56 @@ def test_text_is_lower_cased_only_where_the_card_says_so(lower: bool, numbers: l
 def test_the_names_of_specials_are_not_characters() -> None:
     assert vocabulary().encode("<unk>")[0] == [0] * 5
     assert len(vocabulary()) == 6
+
+
+def lines() -> Vocabulary:
+    tokens = ["<unk>", "<pad>", "<eos>", *"ab"]
+    return Vocabulary({"vocabulary": tokens, "specials": 3, "newline_eos": True})
+
+
+def test_a_newline_is_eos_in_both_directions() -> None:
+    assert lines().encode("a\nb\n") == ([3, 2, 4, 2], [])
+    assert lines().decode([3, 2, 4, 2, 0]) == "a\nb\n<unk>"
+    assert lines().number("\n") == 2
+    assert lines().texts == ["<unk>", "<pad>", "\n", "a", "b"]
+    assert lines().tokens == ["<unk>", "<pad>", "<eos>", "a", "b"]
+
+
+def test_what_may_be_drawn_is_text_and_the_end_of_a_line() -> None:
+    assert vocabulary().drawable == [2, 3, 4, 5]
+    assert lines().drawable == [2, 3, 4]
+
+
+def test_words_carry_the_space_before_them() -> None:
+    tokens = ["<unk>", "<pad>", "to", " be", ",", " or", "\n"]
+    words = Vocabulary({"tokens": "word", "vocabulary": tokens, "specials": 2, "lower": True})
+    assert words.encode("To be, or\nnot  to be") == ([2, 3, 4, 5, 6, 0, 0, 0, 3], [" ", " to", "not"])
+    assert words.decode([2, 3, 4, 5, 6]) == "to be, or\n"
+
+
+@pytest.mark.parametrize("kind", ["char", "word"])
+def test_tokens_joined_are_the_text_again(kind: str) -> None:
+    draws = random.Random(0)
+    for length in range(200):
+        text = "".join(draws.choices("ab_1 .,!\t\n\u00a0\u0301é漢😀'-", k=length))
+        assert "".join(tokenize(text, kind)) == text
+        assert [tokenize(token, kind) for token in tokenize(text, kind)] == [
+            [token] for token in tokenize(text, kind)
+        ]
+
+
+def test_a_word_without_end_is_cut() -> None:
+    assert [len(token) for token in tokenize("a" * 250 + " " + "b" * 101, "word")] == [100, 100, 50, 101, 1]
+
+
+def test_keys_that_an_older_card_lacks_have_their_defaults() -> None:
+    old = Vocabulary({"vocabulary": ["<unk>", "<eos>", "a", "\n"], "specials": 2})
+    assert (old.kind, old.lower, old.newline_eos, old.backwards) == ("char", False, False, False)
+    assert old.encode("\n") == ([3], [])
+    assert old.drawable == [2, 3]
+    assert Vocabulary({"vocabulary": ["a"], "specials": 0, "backwards": True}).backwards
+
+
+def test_an_unknown_kind_of_tokens_is_refused() -> None:
+    with pytest.raises(SpecError, match="tokens are 'bpe', and zoo knows 'char' and 'word'"):
+        Vocabulary({"tokens": "bpe", "vocabulary": ["<unk>"], "specials": 1})
