@@ -115,9 +115,8 @@ def compare(name: str, registry: Registry, rounds: int) -> None:
         if round_:  # the first one warms up
             ratios.append(taken["bare"] / taken["zoo"])
             rate = sum(batch.targets.numel() for batch in batches) / taken["zoo"]
-            print(
-                f"{name} zoo {taken['zoo']:6.2f} s  bare {taken['bare']:6.2f} s  {rate:8,.0f} {task.unit}/s"
-            )
+            unit = task.unit(whole.preprocess)
+            print(f"{name} zoo {taken['zoo']:6.2f} s  bare {taken['bare']:6.2f} s  {rate:8,.0f} {unit}/s")
     print(
         f"{name:12} zoo / bare throughput: median {statistics.median(ratios):.3f} "
         f"({min(ratios):.3f} to {max(ratios):.3f}), {len(batches)} steps x {rounds} (0.93 is asked)"

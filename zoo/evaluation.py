@@ -61,6 +61,6 @@ def evaluate_weights(
         "dataset": entry.name,
         "split": split,
         "count": count,
-        "unit": task.unit,
+        "unit": task.unit(fed.preprocess),
         "metrics": metrics,
     }

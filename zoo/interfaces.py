@@ -7,7 +7,8 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 
 - classification: `model(images (B, C, H, W)) -> logits (B, K)`
 - language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
-  means zeros. State is handed in and back, never kept on the module; the loop detaches it.
+  means zeros. State is handed in and back, never kept on the module; the loop detaches it. In training mode
+  a model may hand back a third thing, a scalar penalty in nats that is added to the loss.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class Batch:
     """One step's worth of data, on the device and ready for the model."""
 
     inputs: Tensor
+    """Images (B, C, H, W), or tokens (T, B)."""
     targets: Tensor
+    """Labels (B,), or the tokens (T, B) to predict; (1, B) where only the last position predicts."""
     index: int
     """Position in the epoch, from 0."""
     total: int
@@ -95,8 +98,6 @@ class Task(ABC):
     """How data becomes batches, a loss and metrics. Two final subclasses; the loop never asks which."""
 
     name: ClassVar[TaskName]
-    unit: ClassVar[str]
-    """What is counted: `images` or `characters`."""
     headline: ClassVar[str]
     """The metric people look at first."""
 
@@ -126,7 +127,13 @@ class Task(ABC):
         """Run the model on a batch."""
 
     @abstractmethod
-    def metrics(self, sums: Mapping[str, float], count: int) -> dict[str, float]:
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return the name of what is counted in data preprocessed so, such as `images`."""
+
+    @abstractmethod
+    def metrics(
+        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
+    ) -> dict[str, float]:
         """Turn sums over a whole split into metrics."""
 
 

@@ -75,10 +75,13 @@ class Recipe:
 
     augment: tuple[Augmentation, ...] = ()
     """Random changes to training images, drawn for each image by itself."""
+    batching: Literal["stateful", "sections", "windows"] = "stateful"
+    """How a text is cut: lanes with carried state, disjoint sections, or overlapping windows that predict one
+    token each."""
     bptt: Positive = 64
-    """Characters per lane in one step: the reach of truncated backpropagation through time."""
+    """Tokens in a window or section, or per lane in one step: the reach of backpropagation through time."""
     bptt_jitter: bool = False
-    """Draw each step's length around `bptt`, so that chunk borders move between epochs."""
+    """Draw each step's length around `bptt`, so that chunk borders move between epochs; `stateful` only."""
 
     def replace(self, changes: Mapping[str, Any], *, what: str = "recipe") -> Recipe:
         """Return a recipe with `changes`. Raises OptionError naming the field and what it allows."""

@@ -164,7 +164,7 @@ def test_a_step_sums_and_the_metrics_divide() -> None:
     assert step.sums["correct"] == 2
     assert step.sums["loss"].item() == pytest.approx(sum(losses))
     assert step.loss.item() == pytest.approx(sum(losses) / 3)
-    assert TASK.metrics({"loss": 6.0, "correct": 3.0}, 4) == {"accuracy": 0.75, "loss": 1.5}
+    assert TASK.metrics({"loss": 6.0, "correct": 3.0}, 4, {}) == {"accuracy": 0.75, "loss": 1.5}
 
 
 def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
 from zoo.specs import Recipe
-from zoo.tasks import make_task
+from zoo.tasks import LanguageModelling
 from zoo.tasks.language_modelling import detach
 
-TASK = make_task("language-modelling")
+TASK = LanguageModelling()
 
 
 class Positions(Dataset):
@@ -44,7 +44,7 @@ JITTER = pytest.mark.parametrize("bptt_jitter", [False, True])
 
 
 @JITTER
-@pytest.mark.parametrize("length", [4, 13, 100, 101])
+@pytest.mark.parametrize("length", [5, 13, 100, 101])
 def test_targets_are_the_inputs_shifted_by_one(length: int, bptt_jitter: bool) -> None:
     for batch in train(length, bptt_jitter=bptt_jitter):
         assert batch.inputs.dtype == batch.targets.dtype == torch.int64
@@ -105,20 +105,18 @@ def test_jitter_of_tiny_chunks_still_covers_the_text(bptt: int) -> None:
     assert all(len(batch.inputs) for batch in batches)
 
 
-def test_evaluation_predicts_each_token_but_the_first_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.tasks.language_modelling._EVAL_STEPS", 5)
+def test_evaluation_predicts_each_token_but_the_first_once() -> None:
     for length in range(2, 201):
-        batches = list(TASK.eval_batches(Positions(length), "test"))
+        batches = list(TASK.eval_batches(Positions(length), "test", steps=5))
         predicted = torch.cat([batch.targets.flatten() for batch in batches]).tolist()
         assert sorted(predicted) == list(range(1, length)), f"a text of {length}"
         assert all(torch.equal(batch.targets, batch.inputs + 1) for batch in batches)
         assert [batch.index for batch in batches] == list(range(batches[0].total))
 
 
-def test_evaluation_carries_on_only_where_the_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.tasks.language_modelling._EVAL_STEPS", 5)
+def test_evaluation_carries_on_only_where_the_text_does() -> None:
     before: Tensor | None = None
-    for batch in TASK.eval_batches(Positions(197), "test"):
+    for batch in TASK.eval_batches(Positions(197), "test", steps=5):
         if not batch.fresh:
             assert before is not None
             assert torch.equal(batch.inputs[0], before)
@@ -134,14 +132,24 @@ def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> No
 
 def test_one_token_cannot_be_evaluated_and_none_is_nothing() -> None:
     assert list(TASK.eval_batches(Positions(0), "val")) == []
+    with pytest.raises(DataError, match="the text has 0 tokens, and predicting needs two"):
+        train(0)
     with pytest.raises(DataError, match="the val split has one token, and predicting needs two"):
         list(TASK.eval_batches(Positions(1), "val"))
 
 
+CHARACTERS = {"tokens": "char"}
+
+
 def test_metrics_are_nats_bits_and_perplexity() -> None:
-    metrics = TASK.metrics({"loss": 30 * math.log(8)}, 30)
+    metrics = TASK.metrics({"loss": 30 * math.log(8)}, 30, CHARACTERS)
     assert metrics == pytest.approx({"loss": math.log(8), "bits_per_char": 3.0, "perplexity": 8.0})
-    assert math.isfinite(TASK.metrics({"loss": 1e6}, 1)["perplexity"])
+    assert math.isfinite(TASK.metrics({"loss": 1e6}, 1, CHARACTERS)["perplexity"])
+
+
+def test_bits_of_words_are_not_called_bits_per_character() -> None:
+    assert "bits_per_char" not in TASK.metrics({"loss": 3.0}, 3, {"tokens": "word"})
+    assert (TASK.unit(CHARACTERS), TASK.unit({"tokens": "word"})) == ("characters", "tokens")
 
 
 class Counting(nn.Module):
@@ -172,3 +180,18 @@ def test_detaching_keeps_the_shape_of_a_state() -> None:
     assert not cut[0].requires_grad
     assert not cut[1][0].requires_grad
     assert torch.equal(cut[0], grown)
+
+
+class Penalised(nn.Module):
+    """Sure of nothing, and hands back a penalty."""
+
+    def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None, Tensor]:
+        return torch.zeros(*tokens.shape, 8), None, torch.tensor(2.0)
+
+
+def test_a_penalty_is_learned_from_and_not_reported() -> None:
+    batch = train(13, batch_size=2)[0]
+    batch = Batch(batch.inputs % 8, batch.targets % 8, 0, 1, 0)
+    step = TASK.step(Penalised(), batch)
+    assert step.loss.item() == pytest.approx(math.log(8) + 2)
+    assert step.sums["loss"].item() / step.count == pytest.approx(math.log(8))

@@ -24,7 +24,6 @@ class Classification(Task):
     """Each image has one of K labels."""
 
     name: ClassVar[TaskName] = "classification"
-    unit: ClassVar[str] = "images"
     headline: ClassVar[str] = "accuracy"
 
     def train_batches(
@@ -77,7 +76,13 @@ class Classification(Task):
         correct = (logits.detach().argmax(1) == batch.targets).sum()
         return Step(loss, {"loss": loss.detach() * count, "correct": correct}, count)
 
-    def metrics(self, sums: Mapping[str, float], count: int) -> dict[str, float]:
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `images`."""
+        return "images"
+
+    def metrics(
+        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
+    ) -> dict[str, float]:
         """Return accuracy in [0, 1] and loss in nats per image."""
         return {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
 

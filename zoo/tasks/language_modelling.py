@@ -1,18 +1,10 @@
-"""Language modelling: a text cut into lanes, predict the next token, carry the state along.
-
-The text is cut into `batch_size` lanes of equal length, read side by side. A batch is the next `bptt` tokens
-of every lane, and the hidden state that the last batch ended with is where the next one starts: truncated
-backpropagation through time. Targets are the inputs shifted by one::
-
-    text    a b c d e f g h i j k l m        lanes  a b c d e f    targets  b c d e f g
-                                                    g h i j k l             h i j k l m
-"""
+"""Language modelling: predict each token from those before it. `zoo.tasks.batching` cuts the text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +14,15 @@ from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo.seeds import seed_for
 from zoo.specs import Recipe, TaskName
+from zoo.tasks.batching import cut, cut_lanes
 
 __all__ = ["LanguageModelling", "detach"]
-
-_EVAL_LANES = 16
-_EVAL_STEPS = 128
 
 
 class LanguageModelling(Task):
     """Predict each token from all before it."""
 
     name: ClassVar[TaskName] = "language-modelling"
-    unit: ClassVar[str] = "characters"
     headline: ClassVar[str] = "loss"
 
     def train_batches(
@@ -48,40 +37,41 @@ class LanguageModelling(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield (T, B) chunks of the lanes in reading order; rank r reads its own share of the lanes."""
-        tokens = dataset.split("train")
-        inputs, targets = _lanes(tokens, recipe.batch_size * world)
-        mine = slice(rank * recipe.batch_size, (rank + 1) * recipe.batch_size)
-        borders = _borders(inputs.shape[1], recipe, seed_for(seed, "lengths", epoch))
-        for index in range(start, len(borders) - 1):
-            here = slice(borders[index], borders[index + 1])
+        """Yield (T, B) batches as `recipe.batching` cuts them; rank r of `world` reads its own share."""
+        cuts = cut(
+            dataset.split("train"), recipe, seed=seed, epoch=epoch, start=start, rank=rank, world=world
+        )
+        for each in cuts:
             yield Batch(
-                _column(inputs[mine, here], device),
-                _column(targets[mine, here], device),
-                index,
-                len(borders) - 1,
-                seed_for(seed, "step", epoch, index, rank),
-                fresh=index == 0,
+                _column(each.inputs, device),
+                _column(each.targets, device),
+                each.index,
+                each.total,
+                seed_for(seed, "step", epoch, each.index, rank),
+                each.fresh,
             )
 
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
+    def eval_batches(
+        self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128
+    ) -> Iterator[Batch]:
         """Yield a split so that every token but the very first is predicted once.
 
-        The text is read in 16 lanes, whatever the recipe, so that a figure does not depend on the batch
-        size a model was trained with. What is left over is read as one more, short lane.
+        The text is read in 16 lanes, whatever the recipe, so that a figure does not depend on how a model
+        was trained. What is left over is read as one more, short lane, from a state of zeros.
         """
         tokens = dataset.split(split)
         if len(tokens) == 0:
             return
         if len(tokens) < 2:
             raise DataError(f"the {split} split has one token, and predicting needs two")
-        inputs, targets = _lanes(tokens, min(_EVAL_LANES, len(tokens) - 1))
+        lanes = min(lanes, len(tokens) - 1)
+        inputs, targets = cut_lanes(tokens, lanes, (len(tokens) - 1) // lanes)
         whole = inputs.numel()
         spare = tokens[whole:]  # at least the last target
-        starts = range(0, inputs.shape[1], _EVAL_STEPS)
+        starts = range(0, inputs.shape[1], steps)
         total = len(starts) + (len(spare) > 1)
         for index, first in enumerate(starts):
-            here = slice(first, first + _EVAL_STEPS)
+            here = slice(first, first + steps)
             batch = _column(inputs[:, here], device), _column(targets[:, here], device)
             yield Batch(*batch, index, total, 0, fresh=index == 0)
         if len(spare) > 1:
@@ -92,18 +82,31 @@ class LanguageModelling(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy in nats per token and the state to carry on with."""
-        logits, state = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
+        """Return cross-entropy in nats per token and the state to carry on with.
+
+        Targets (T', B) with fewer times than the inputs are those of the last T' positions. A penalty that
+        the model hands back is part of the loss that is differentiated, and of no figure.
+        """
+        logits, state, *penalty = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
+        logits = logits[-len(batch.targets) :]
         loss = F.cross_entropy(
             logits.flatten(0, 1).float(), batch.targets.flatten(), label_smoothing=label_smoothing
         )
         count = batch.targets.numel()
-        return Step(loss, {"loss": loss.detach() * count}, count, detach(state))
+        sums = {"loss": loss.detach() * count}
+        return Step(loss + penalty[0] if penalty else loss, sums, count, detach(state))
 
-    def metrics(self, sums: Mapping[str, float], count: int) -> dict[str, float]:
-        """Return loss in nats per token, the same in bits, and perplexity."""
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `characters` or `tokens`."""
+        return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
+
+    def metrics(
+        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
+    ) -> dict[str, float]:
+        """Return loss in nats per token, the same in bits (`bits_per_char` if it is one), and perplexity."""
         loss = sums["loss"] / count
-        return {"loss": loss, "bits_per_char": loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
+        bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"
+        return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 
 
 def detach(state: State) -> State:
@@ -113,30 +116,6 @@ def detach(state: State) -> State:
     if isinstance(state, tuple | list):
         return type(state)(detach(part) for part in state)  # pyright: ignore[reportUnknownVariableType]
     return state
-
-
-def _lanes(tokens: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets as (count, length) views of the text; nothing is copied."""
-    length = (len(tokens) - 1) // count
-    if length < 1:
-        fewer = f", or --train batch_size={max(1, (len(tokens) - 1) // 2)} or less" if len(tokens) > 1 else ""
-        raise DataError(
-            f"the text has {len(tokens):,} tokens, too few to be cut into {count} lanes",
-            hint=f"use a longer text{fewer}",
-        )
-    return tokens[: count * length].view(count, length), tokens[1 : count * length + 1].view(count, length)
-
-
-def _borders(length: int, recipe: Recipe, seed: int) -> list[int]:
-    """Return where chunks begin and end; with jitter they are around bptt long, at times half of it."""
-    if not recipe.bptt_jitter:
-        return [*range(0, length, recipe.bptt), length]
-    generator = torch.Generator().manual_seed(seed)
-    count = math.ceil(length / max(1, min(5, recipe.bptt)))
-    middle = torch.where(torch.rand(count, generator=generator) < 0.95, 1.0, 0.5) * recipe.bptt
-    lengths = (middle + 5 * torch.randn(count, generator=generator)).long().clamp(min=min(5, recipe.bptt))
-    ends = lengths.cumsum(0)
-    return [0, *ends[ends < length].tolist(), length]
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:

@@ -159,16 +159,18 @@ def evaluate_counted(
         model.train(training)
     if count == 0:
         raise DataError(f"the {split} split is empty")
-    return task.metrics({name: float(value) for name, value in sums.items()}, count), count
+    totals = {name: float(value) for name, value in sums.items()}
+    return task.metrics(totals, count, dataset.preprocess), count
 
 
 def _epoch_row(
     state: TrainState, task: Task, dataset: Dataset, recipe: Recipe, *, device: str
 ) -> dict[str, Any]:
+    sums = {name: float(value) for name, value in state.sums.items()}
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
-        "train": task.metrics({name: float(value) for name, value in state.sums.items()}, state.count),
+        "train": task.metrics(sums, state.count, dataset.preprocess),
     }
     if len(dataset.split("val")):
         row["val"] = evaluate(state.best, task, dataset, "val", device=device)
