@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from zoo import options
-from zoo.errors import SpecError
+from zoo.errors import OptionError, SpecError
 
 __all__ = [
     "DIMS",
@@ -70,6 +70,9 @@ class Recipe:
     label_smoothing: Share = 0.0
     ema: Share = 0.0
     """Decay per step of the weights' moving average, which is evaluated; (1 + n) / (10 + n) while less."""
+    average_patience: Annotated[int, Meta(ge=0)] = 0
+    """Once the validation loss is above the best of more than this many epochs ago, average all weights from
+    there on and evaluate the average: NT-ASGD where the optimizer is sgd (Merity et al. 2018)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 
@@ -82,6 +85,12 @@ class Recipe:
     """Tokens in a window or section, or per lane in one step: the reach of backpropagation through time."""
     bptt_jitter: bool = False
     """Draw each step's length around `bptt`, so that chunk borders move between epochs; `stateful` only."""
+
+    def __post_init__(self) -> None:
+        if self.ema and self.average_patience:
+            raise OptionError(
+                f"ema={self.ema} and average_patience={self.average_patience} are two averages; one must be 0"
+            )
 
     def replace(self, changes: Mapping[str, Any], *, what: str = "recipe") -> Recipe:
         """Return a recipe with `changes`. Raises OptionError naming the field and what it allows."""

@@ -36,7 +36,7 @@ def begin() -> TrainState:
 def epoch(state: TrainState) -> None:
     with torch.no_grad():
         state.model.bias.add_(1)
-    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}})
+    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}}, Recipe())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError, Diverged, Interrupted
+from zoo.errors import DataError, Diverged, Interrupted, OptionError
 from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, evaluate, fit
@@ -59,6 +59,13 @@ def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
 
     halves = trained(batch_size=8, accumulate=2)  # 8 + 8, 8 + 8, 4
     torch.testing.assert_close(halves, trained(batch_size=16), atol=1e-6, rtol=0)
+
+
+def test_averaging_by_validation_needs_validation(images: Any) -> None:
+    with pytest.raises(
+        OptionError, match="average_patience watches the validation loss, and this data has no"
+    ):
+        fit(Linear(), IMAGES, images(36, val=0), Recipe(average_patience=1))
 
 
 def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registry: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import weights
-from zoo.errors import WeightsError
+from zoo.errors import OptionError, WeightsError
 from zoo.interfaces import Step
 from zoo.specs import Recipe
 from zoo.storage import canonical_json, read_header
@@ -80,7 +81,7 @@ RECIPES = pytest.mark.parametrize(
 def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, recipe: Recipe) -> None:
     state = begin(recipe)
     advance(state, recipe, 3)
-    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}})
+    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}}, recipe)
     advance(state, recipe, 2)
     restored = begin(recipe, seed=99)
     restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
@@ -90,10 +91,10 @@ def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, 
             assert equal(getattr(restored, name), getattr(state, name)), name
         assert equal(dict(restored.model.state_dict()), dict(state.model.state_dict()))
         assert equal(restored.optimizer.state_dict(), state.optimizer.state_dict())
-        assert (restored.ema is None) == (state.ema is None)
-        if state.ema is not None:
-            assert restored.ema is not None
-            assert equal(dict(restored.ema.state_dict()), dict(state.ema.state_dict()))
+        assert (restored.average is None) == (state.average is None)
+        if state.average is not None:
+            assert restored.average is not None
+            assert equal(dict(restored.average.state_dict()), dict(state.average.state_dict()))
         advance(state, recipe, 2)
         advance(restored, recipe, 2)
     assert restored.model.last.weight is restored.model.first.weight
@@ -103,7 +104,7 @@ def test_a_tied_weight_is_captured_once() -> None:
     tensors, _ = begin(Recipe(ema=0.9)).capture()
     assert [name for name in tensors if name.endswith("weight") and "norm" not in name] == [
         "model/first.weight",
-        "ema/first.weight",
+        "average/first.weight",
     ]
 
 
@@ -143,12 +144,64 @@ def test_the_average_follows_its_formula() -> None:
         advance(state, recipe, 1)
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * state.model.first.weight.detach()
-        assert state.ema is not None
-        torch.testing.assert_close(state.ema.first.weight, expected)
-    assert torch.equal(state.ema.norm.running_mean, state.model.norm.running_mean)
-    assert not any(parameter.requires_grad for parameter in state.ema.parameters())
-    assert state.best is state.ema
+        assert state.average is not None
+        torch.testing.assert_close(state.average.first.weight, expected)
+    assert torch.equal(state.average.norm.running_mean, state.model.norm.running_mean)
+    assert not any(parameter.requires_grad for parameter in state.average.parameters())
+    assert state.best is state.average
     assert begin(Recipe()).best is not None
+
+
+def epochs(state: TrainState, recipe: Recipe, losses: Sequence[float]) -> None:
+    """Train one step in each epoch, with validation losses as given."""
+    for loss in losses:
+        advance(state, recipe, 1)
+        state.end_epoch({"steps": state.steps, "val": {"loss": loss}}, recipe)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([5, 4, 3, 2, 1], None),
+        ([5, 4, 4.5, 4.4], None),
+        ([5, 4, 4.5, 4.4, 4.3], 5),
+        ([5, 4, 4.5, 3.9, 3.95, 3.92, 4.3], 7),
+        ([5, 4, 4.5, 4.4, 4.3, 1, 9], 5),
+    ],
+    ids=["better", "young", "stuck", "late", "stays"],
+)
+def test_averaging_begins_where_nothing_got_better_for_the_patience(
+    losses: list[float], expected: int | None
+) -> None:
+    recipe = Recipe(optimizer="sgd", average_patience=2)
+    state = begin(recipe)
+    epochs(state, recipe, losses)
+    assert (state.averaged_from or None) == expected
+    assert (state.average is None) == (expected is None)
+
+
+def test_a_triggered_average_counts_each_step_after_its_start_alike(tmp_path: Any) -> None:
+    recipe = Recipe(optimizer="sgd", momentum=0.0, lr=0.1, average_patience=1)
+    state = begin(recipe)
+    epochs(state, recipe, [1, 2, 3])
+    assert state.average is not None
+    assert state.best is state.average
+    seen: list[Tensor] = []
+    for _ in range(4):
+        advance(state, recipe, 1)
+        seen.append(state.model.first.weight.detach().clone())
+        torch.testing.assert_close(state.average.first.weight, torch.stack(seen).mean(0))
+    restored = begin(recipe, seed=99)
+    restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
+    advance(state, recipe, 1)
+    advance(restored, recipe, 1)
+    assert restored.average is not None
+    assert torch.equal(restored.average.first.weight, state.average.first.weight)
+
+
+def test_two_averages_at_once_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"ema=0.9 and average_patience=5 are two averages; one must be 0"):
+        Recipe(ema=0.9).replace({"average_patience": 5})
 
 
 @pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])

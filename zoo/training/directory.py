@@ -27,7 +27,7 @@ from zoo.training.state import TrainState
 
 __all__ = ["RunDirectory"]
 
-SCHEMA = 1
+SCHEMA = 2
 _OURS = (
     "checkpoint.safetensors",
     "checkpoint.previous.safetensors",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError, Diverged, Interrupted
+from zoo.errors import DataError, Diverged, Interrupted, OptionError
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.specs import Recipe
 from zoo.training.precision import Precision, autocast, resolve
@@ -73,10 +73,13 @@ def fit(
         stop: asked after each optimizer step; at a signal's number the run is saved and left.
 
     Raises:
+        OptionError: the recipe asks for what this device or data cannot give.
         Diverged: a loss, a weight or a metric is not finite. The last checkpoint stays as it is.
         Interrupted: `stop` said so.
     """
     precision = resolve(recipe.precision, device)
+    if recipe.average_patience and not len(dataset.split("val")):
+        raise OptionError("average_patience watches the validation loss, and this data has no val split")
     state = TrainState.begin(model.to(device), recipe, precision=precision, device=device)
     if store is not None:
         store.restore(state, device=device)
@@ -94,7 +97,7 @@ def fit(
                     raise _interrupted(state, store, stop())
             _require_finite(state)
             row = _epoch_row(state, task, dataset, recipe, device=device)
-            state.end_epoch(row | {"clock": clock.read()})
+            state.end_epoch(row | {"clock": clock.read()}, recipe)
             if store is not None:
                 store.save(state)
             report(clock.end(row))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
 from zoo.specs import Recipe
+from zoo.training.averaging import ema_decay, even_decay, move_average, triggered
 from zoo.training.optimizers import make_optimizer
 from zoo.training.precision import Precision
 
@@ -26,7 +27,10 @@ class TrainState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    ema: nn.Module | None
+    average: nn.Module | None
+    """The weights' average along the way, once there is one."""
+    averaged_from: int = 0
+    """Optimizer steps done before the first that an even average counts."""
     epoch: int = 0
     """Whole epochs done."""
     batch: int = 0
@@ -48,13 +52,13 @@ class TrainState:
             model=model,
             optimizer=make_optimizer(model, recipe),
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
-            ema=copy.deepcopy(model).requires_grad_(False) if recipe.ema else None,
+            average=_copy(model) if recipe.ema else None,
         )
 
     @property
     def best(self) -> nn.Module:
         """The model to judge and to keep: the averaged one where there is one."""
-        return self.ema or self.model
+        return self.average or self.model
 
     def account(self, step: Step) -> None:
         """Add one batch to the epoch's sums, in double precision and on the device."""
@@ -79,12 +83,17 @@ class TrainState:
         if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
             return
         self.steps += 1
-        if self.ema is not None:
-            _move_average(self.ema, self.model, min(recipe.ema, (1 + self.steps) / (10 + self.steps)))
+        if self.average is not None:
+            even = even_decay(self.steps - self.averaged_from)
+            move_average(self.average, self.model, ema_decay(recipe.ema, self.steps) if recipe.ema else even)
 
-    def end_epoch(self, row: dict[str, Any]) -> None:
-        """Note an epoch's row and begin the next."""
+    def end_epoch(self, row: dict[str, Any], recipe: Recipe) -> None:
+        """Note an epoch's row and begin the next, averaging from here on where the recipe says so."""
         self.history.append(row)
+        if recipe.average_patience and self.average is None:
+            start = triggered(self.history, recipe.average_patience)
+            if start is not None:
+                self.average, self.averaged_from = _copy(self.model), start
         self.epoch += 1
         self.batch = 0
         self.carried = None
@@ -94,15 +103,16 @@ class TrainState:
     def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and JSON data from which `restore` makes the same state."""
         tensors = _without_ties("model/", self.model)
-        if self.ema is not None:
-            tensors |= _without_ties("ema/", self.ema)
+        if self.average is not None:
+            tensors |= _without_ties("average/", self.average)
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {
                 f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
             }
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
         skeleton = _flatten(self.carried, "carried", tensors)
-        position = {"epoch": self.epoch, "batch": self.batch, "steps": self.steps, "count": self.count}
+        names = ("epoch", "batch", "steps", "count", "averaged_from")
+        position = {name: getattr(self, name) for name in names}
         data = {"position": position, "history": self.history, "carried": skeleton}
         return tensors, data | {"scaler": self.scaler.state_dict()}
 
@@ -116,8 +126,11 @@ class TrainState:
 
     def _restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
         self.model.load_state_dict(_complete(_under("model/", tensors), self.model))
-        if self.ema is not None:
-            self.ema.load_state_dict(_complete(_under("ema/", tensors), self.ema))
+        average = _under("average/", tensors)
+        if self.average is None and average:
+            self.average = _copy(self.model)
+        if self.average is not None:
+            self.average.load_state_dict(_complete(average, self.average))
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer/", tensors).items():
@@ -129,17 +142,12 @@ class TrainState:
         self.sums = _under("sums/", tensors)
         self.carried = _unflatten(data["carried"], tensors)
         self.history = list(data["history"])
-        position = data["position"]
-        self.epoch, self.batch = position["epoch"], position["batch"]
-        self.steps, self.count = position["steps"], position["count"]
+        for name, value in data["position"].items():
+            setattr(self, name, value)
 
 
-@torch.no_grad()
-def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
-    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        ours.copy_(theirs)
+def _copy(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).requires_grad_(False)
 
 
 def _laid_out_as(parameter: Tensor, slot: Tensor) -> Tensor:
