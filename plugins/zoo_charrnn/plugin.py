@@ -22,5 +22,23 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                 clip_norm=1.0,
             ),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM)",
-        )
+        ),
+        ArchitectureSpec(
+            name="awd-lstm",
+            target="zoo_charrnn.awd_lstm:AWDLSTM",
+            task="language-modelling",
+            summary="LSTM with dropped recurrent weights and masks that stay for a whole sequence",
+            recipe=Recipe(
+                epochs=20,
+                batch_size=64,
+                bptt=64,
+                bptt_jitter=True,
+                optimizer="adam",
+                lr=4e-3,
+                weight_decay=1.2e-6,
+                schedule="one-cycle",
+                clip_norm=1.0,
+            ),
+            source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
+        ),
     ]

