@@ -32,7 +32,7 @@ Importing zoo does not import torch.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, OptionError, ZooError
 from zoo.hookspecs import hookimpl
 from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
 
@@ -52,6 +52,7 @@ __all__ = [
     "DataError",
     "DatasetSpec",
     "Experiment",
+    "OptionError",
     "Recipe",
     "Registry",
     "ZooError",

@@ -10,10 +10,14 @@ import pytest
 import torch
 from torchtext.data import Field
 
-from zoo.errors import DataError
+from zoo.building import open_dataset
+from zoo.errors import DataError, OptionError
+from zoo.registry import Registry
 from zoo.vocabulary import Vocabulary
-from zoo_text import corpora, corpus
+from zoo_text import corpora, corpus, encoding, numbering
 
+SPLITS = ("train", "val", "test")
+NEEDS_TEXTS = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the texts in $ZOO_DATA")
 SENTENCE = "The quick brown fox jumps over the lazy dog, twice.\n"
 
 
@@ -31,7 +35,12 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> str:
 def read(data: corpus.Corpus) -> dict[str, str]:
     """Every split as text again."""
     vocabulary = Vocabulary(data.preprocess)
-    return {split: vocabulary.decode(data.split(split).tolist()) for split in ("train", "val", "test")}
+    forwards = -1 if vocabulary.backwards else 1
+    return {split: vocabulary.decode(data.split(split).tolist()[::forwards]) for split in SPLITS}
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 22])
@@ -40,7 +49,7 @@ def read(data: corpus.Corpus) -> dict[str, str]:
 def test_the_vocabulary_is_the_one_torchtext_makes_of_the_training_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower: bool, min_freq: int, block: int
 ) -> None:
-    monkeypatch.setattr(corpus, "_BLOCK", block)
+    monkeypatch.setattr(encoding, "_BLOCK", block)
     text = SENTENCE * 20 + "rare: é ß 漢 😀\n" + SENTENCE * 20
     data = corpora.files(paths=write(tmp_path / "a.txt", text), lower=lower, min_freq=min_freq)
 
@@ -61,7 +70,7 @@ def test_a_text_is_cut_80_10_10_and_comes_back(tmp_path: Path) -> None:
     assert [len(splits[split]) for split in ("train", "val", "test")] == [832, 104, 104]
 
 
-@pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the texts in $ZOO_DATA")
+@NEEDS_TEXTS
 @pytest.mark.parametrize(
     ("make", "length", "tokens"), [(corpora.nietzsche, 600_893, 56), (corpora.tinyshakespeare, 1_115_394, 67)]
 )
@@ -94,7 +103,7 @@ def test_an_encoding_that_was_cut_off_is_done_anew(tmp_path: Path, monkeypatch: 
 
     path = write(tmp_path / "a.txt", SENTENCE * 20)
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "_renumber", die)
+        patch.setattr(encoding, "_renumbered", die)
         with pytest.raises(KeyboardInterrupt):
             corpora.files(paths=path)
     assert list((tmp_path / "cache/text").iterdir()) == []
@@ -123,7 +132,8 @@ def test_an_encoding_can_be_named_and_a_wrong_one_is_refused_with_a_hint(tmp_pat
     path = write(tmp_path / "a.txt", "Also sprach Zarathustra: böse\n" * 20, "latin-1")
     with pytest.raises(DataError, match=f"{path} is not utf-8 text") as caught:
         corpora.files(paths=path)
-    assert caught.value.hint == "name its encoding: --data encoding=latin-1"
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("name its encoding: --data encoding=latin-1; ")
     assert "böse" in read(corpora.files(paths=path, encoding="latin-1"))["train"]
     with pytest.raises(DataError, match="there is no encoding 'latin-99'"):
         corpora.files(paths=path, encoding="latin-99")
@@ -184,7 +194,7 @@ def test_tokens_are_as_small_as_the_vocabulary_allows(tmp_path: Path, kinds: int
 
 
 def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "_MAX_CHARACTERS", 20)
+    monkeypatch.setattr(numbering, "_MAX_CHARACTERS", 20)
     with pytest.raises(DataError, match="more than 20 different characters: this is not a text"):
         corpora.files(paths=write(tmp_path / "a.txt", SENTENCE))
 
@@ -215,3 +225,250 @@ def test_a_given_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
     assert data.dims == {"vocab_size": 4}
     assert data.preprocess["specials"] == 2
     assert "".join(read(data).values()).replace("<unk>", "_") == "_b__b__b_d"
+
+
+@NEEDS_TEXTS
+@pytest.mark.parametrize(
+    ("make", "fingerprint"),
+    [
+        (corpora.nietzsche, "dda656daa0d1a9b835925592defb8d836ac30ed7420876c0699c2d1042a00c75"),
+        (corpora.tinyshakespeare, "38602fa6fd2157067493f4b522460a05befc6fc945c84d34719b38855a6a972d"),
+    ],
+)
+def test_the_fingerprints_that_published_cards_hold(make, fingerprint: str) -> None:
+    assert make().fingerprint == fingerprint
+
+
+@NEEDS_TEXTS
+def test_nietzsche_has_56_tokens_with_and_without_eos() -> None:
+    plain, lines = corpora.nietzsche().preprocess, corpora.nietzsche(newline_eos=True).preprocess
+    assert plain["specials"] == 2
+    assert "<eos>" not in plain["vocabulary"]
+    assert lines["specials"] == 3
+    assert lines["vocabulary"][:3] == ["<unk>", "<pad>", "<eos>"]
+    assert {*plain["vocabulary"]} - {*lines["vocabulary"]} == {"\n"}
+    assert len(plain["vocabulary"]) == len(lines["vocabulary"]) == 56
+
+
+@NEEDS_TEXTS
+def test_tiny_shakespeare_can_be_cut_as_nanogpt_cuts_it() -> None:
+    data = corpora.tinyshakespeare(splits=[90, 10, 0])
+    text = (Path(os.environ["ZOO_DATA"]) / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    assert [len(data.split(split)) for split in SPLITS] == [1_003_854, 111_540, 0]
+    assert sorted(data.preprocess["vocabulary"][2:]) == sorted(set(text))
+    assert data.dims == {"vocab_size": 65 + 2}
+    assert read(data) == {"train": text[:1_003_854], "val": text[1_003_854:], "test": ""}
+
+
+@NEEDS_TEXTS
+@pytest.mark.parametrize("newline_eos", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("tokens", ["char", "word"])
+@pytest.mark.parametrize(
+    ("name", "lower"), [("nietzsche", True), ("nietzsche", False), ("tinyshakespeare", False)]
+)
+def test_a_real_text_comes_back_whole_however_it_is_read(
+    name: str, tokens: str, lower: bool, backwards: bool, newline_eos: bool
+) -> None:
+    text = (Path(os.environ["ZOO_DATA"]) / f"{name}.txt").read_text(encoding="utf-8")
+    data = getattr(corpora, name)(
+        tokens=tokens,
+        lower=lower,
+        backwards=backwards,
+        newline_eos=newline_eos,
+        min_freq=1,
+        splits=[100, 0, 0],
+    )
+    vocabulary = Vocabulary(data.preprocess)
+    numbers = data.split("train").tolist()[:: -1 if backwards else 1]
+    text = text.lower() if lower else text
+    assert vocabulary.decode(numbers) == text
+    assert vocabulary.encode(text) == (numbers, [])
+    assert (vocabulary.kind, vocabulary.lower) == (tokens, lower)
+    assert (vocabulary.backwards, vocabulary.newline_eos) == (backwards, newline_eos)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 50])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("tokens", ["char", "word"])
+def test_how_a_file_is_cut_into_blocks_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: str, backwards: bool, block: int
+) -> None:
+    path = write(tmp_path / "a.txt", "Don't  stop,\nnow -- " * 7 + "w" * 230 + " \n\n ")
+    whole = corpora.files(paths=path, tokens=tokens, backwards=backwards)
+    monkeypatch.setattr(encoding, "_BLOCK", block)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
+    assert corpora.files(paths=path, tokens=tokens, backwards=backwards).fingerprint == whole.fingerprint
+
+
+def test_backwards_each_split_is_turned_around_by_itself(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    there, back = corpora.files(paths=path), corpora.files(paths=path, backwards=True)
+    for split in SPLITS:
+        assert torch.equal(back.split(split), there.split(split).flip(0))
+    assert back.preprocess == {**there.preprocess, "backwards": True}
+    assert read(back) == read(there)
+    assert len(back.split("train")) == 832
+
+
+def test_a_text_that_reads_the_same_both_ways_still_has_two_fingerprints(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "a" * 100)
+    assert corpora.files(paths=path).fingerprint != corpora.files(paths=path, backwards=True).fingerprint
+
+
+def test_each_reading_has_its_own_fingerprint(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    made = [
+        corpora.files(paths=path),
+        corpora.files(paths=path, newline_eos=True),
+        corpora.files(paths=path, backwards=True),
+        corpora.files(paths=path, tokens="word"),
+        corpora.files(paths=path, splits=[90, 10, 0]),
+    ]
+    assert len({data.fingerprint for data in made}) == len(made)
+
+
+@pytest.mark.parametrize("min_freq", [1, 2])
+def test_words_are_counted_in_the_training_part(tmp_path: Path, min_freq: int) -> None:
+    text = "a a a b b c\n" + "z z z\n"  # 7 tokens of 12, then 5
+    data = corpora.files(
+        paths=write(tmp_path / "a.txt", text), tokens="word", min_freq=min_freq, splits=[65, 35, 0]
+    )
+    seen = [" a", " b"] if min_freq == 2 else [" a", " b", "\n", " c", "a"]
+    assert data.preprocess["vocabulary"] == ["<unk>", "<pad>", *seen]
+    assert data.preprocess["specials"] == 2
+    assert len(data.split("train")) == 7
+    assert data.split("val").tolist() == [
+        0,
+        0,
+        0,
+        data.preprocess["vocabulary"].index("\n") if min_freq == 1 else 0,
+    ]
+
+
+def test_no_word_spans_two_files(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.txt", "one two"), write(tmp_path / "b.txt", "three")]
+    data = corpora.files(paths=paths, tokens="word", splits=[100, 0, 0])
+    assert [data.preprocess["vocabulary"][n] for n in data.split("train").tolist()] == [
+        "one",
+        " two",
+        "three",
+    ]
+
+
+def test_too_many_words_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE)
+    monkeypatch.setattr(numbering, "_MAX_WORDS", 12)
+    with pytest.raises(DataError, match="more than 12 different words") as caught:
+        corpora.files(paths=path, tokens="word")
+    assert caught.value.hint == "read characters (tokens=char), or less text"
+    monkeypatch.setattr(numbering, "_MAX_WORDS", 13)
+    corpora.files(paths=path, tokens="word")
+
+
+@pytest.mark.parametrize(
+    ("splits", "lengths"), [([80, 10, 10], [7, 1, 1]), ([100, 0, 0], [9, 0, 0]), ([12, 0, 88], [1, 0, 8])]
+)
+def test_splits_are_percents(tmp_path: Path, splits: list[int], lengths: list[int]) -> None:
+    data = corpora.files(paths=write(tmp_path / "a.txt", "abcdefghi"), splits=splits)
+    assert [len(data.split(split)) for split in SPLITS] == lengths
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        ([90, 10], "splits=[90, 10] are not percents of train, val and test"),
+        ([0, 50, 50], "three whole numbers, none below 0, that sum to 100, the first above 0"),
+        ([110, -10, 0], "splits=[110, -10, 0] are not"),
+        ([80, 10, 11], "splits=[80, 10, 11] are not"),
+        ([80.5, 9.5, 10], "splits [0]: expected `int`, got `float`"),
+        ("80", "splits: expected `array`, got `str`"),
+    ],
+)
+def test_splits_that_are_no_whole_are_refused(registry: Registry, splits: object, told: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        open_dataset(registry.dataset("stdlib"), {"splits": splits})
+    assert told.replace("`", "") in str(caught.value)
+
+
+def test_eos_needs_a_place_in_a_given_vocabulary(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "ab\n" * 20)
+    with pytest.raises(OptionError, match="newline_eos=true needs a vocabulary with '<eos>' in it"):
+        corpora.files(paths=path, newline_eos=True, vocabulary=["<unk>", "a"])
+    data = corpora.files(paths=path, newline_eos=True, vocabulary=["<unk>", "<eos>", "a"])
+    assert data.split("train")[:3].tolist() == [2, 0, 1]
+    assert data.preprocess["specials"] == 2
+
+
+@pytest.mark.parametrize("tokens", ["char", "word"])
+def test_a_given_vocabulary_reads_as_it_did_when_it_was_counted(tmp_path: Path, tokens: str) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    first = corpora.files(paths=path, tokens=tokens, newline_eos=True)
+    again = corpora.files(
+        paths=path, tokens=tokens, newline_eos=True, vocabulary=first.preprocess["vocabulary"], min_freq=50
+    )
+    assert again.fingerprint == first.fingerprint
+    assert again.preprocess == first.preprocess
+
+
+def test_a_text_of_one_character_is_a_text(tmp_path: Path) -> None:
+    data = corpora.files(paths=write(tmp_path / "a.txt", "a" * 100))
+    assert data.preprocess["vocabulary"] == ["<unk>", "<pad>", "a"]
+    assert data.split("train").tolist() == [2] * 80
+    only_lines = corpora.files(paths=write(tmp_path / "b.txt", "\n" * 100), newline_eos=True, min_freq=1_000)
+    assert only_lines.split("train").tolist() == [2] * 80
+
+
+def test_a_text_too_short_to_cut_or_with_rare_tokens_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="there is nothing to learn from: too short a text to cut 80 / 10 / 10"
+    ):
+        corpora.files(paths=write(tmp_path / "a.txt", "a"))
+    with pytest.raises(DataError, match="no token of the training part occurs min_freq=50 times"):
+        corpora.files(paths=write(tmp_path / "b.txt", SENTENCE), min_freq=50, newline_eos=True)
+
+
+def test_held_out_files_that_hold_nothing_leave_their_splits_empty(tmp_path: Path) -> None:
+    write(tmp_path / "val/a.txt", "")
+    write(tmp_path / "val/b.txt", "")
+    data = corpora.files(paths=write(tmp_path / "a.txt", "ab" * 50), val=str(tmp_path / "val"))
+    assert [len(data.split(split)) for split in SPLITS] == [100, 0, 0]
+
+
+def test_a_binary_file_in_a_folder_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "texts/a.txt", SENTENCE)
+    for name, content, told in [
+        ("picture", b"\x89PNG\r\n\x1a\n", "is not utf-8 text"),
+        ("utf-16", "text".encode("utf-16-le"), "is not text: it holds zero bytes"),
+    ]:
+        path = tmp_path / "texts" / name
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"{path} {told}") as caught:
+            corpora.files(paths=str(tmp_path / "texts"))
+        assert "--data glob='**/*.txt' leaves other files of a folder out" in (caught.value.hint or "")
+        path.unlink()
+
+
+def test_a_file_or_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "texts/a.txt", SENTENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(DataError, match=f"{path} cannot be read: Permission denied"):
+            corpora.files(paths=str(tmp_path / "texts"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        with pytest.raises(DataError, match=f"{tmp_path}/texts cannot be read: Permission denied"):
+            corpora.files(paths=str(tmp_path / "texts"))
+
+
+def test_a_link_that_leads_nowhere_and_what_is_no_file_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "texts/a.txt", SENTENCE)
+    link = tmp_path / "texts/b.txt"
+    link.symlink_to(tmp_path / "gone.txt")
+    for paths in (str(link), str(tmp_path / "texts")):
+        with pytest.raises(DataError, match=f"the link {link} leads nowhere"):
+            corpora.files(paths=paths)
+    with pytest.raises(DataError, match="there is no file or folder '/dev/null'"):
+        corpora.files(paths="/dev/null")

@@ -1,0 +1,76 @@
+"""Tokens numbered in the order in which they turn up, before anything is known of their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from zoo import DataError, tokenize
+
+_MAX_CHARACTERS = 1 << 16
+_MAX_WORDS = 1 << 20
+
+
+class Characters:
+    """Numbers characters."""
+
+    dtype = np.dtype(np.uint16)
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._numbers = np.zeros(0x110000, dtype=self.dtype)  # by code point
+        self._known = np.zeros(0x110000, dtype=bool)
+
+    def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
+        """Yield the numbers of each block. Raises DataError for more different characters than a text has."""
+        for block in blocks:
+            codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            if not self._known[codes].all():
+                self._add(np.unique(codes[~self._known[codes]]))
+            yield self._numbers[codes]
+
+    def _add(self, new: np.ndarray) -> None:
+        first, last = len(self.texts), len(self.texts) + len(new)
+        if last > _MAX_CHARACTERS:
+            raise DataError(f"more than {_MAX_CHARACTERS:,} different characters: this is not a text")
+        self._numbers[new] = np.arange(first, last)
+        self._known[new] = True
+        self.texts += map(chr, new.tolist())
+
+
+class Words:
+    """Numbers words, as `zoo.tokenize` cuts them."""
+
+    dtype = np.dtype(np.uint32)
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def texts(self) -> list[str]:
+        return list(self._numbers)
+
+    def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
+        """Yield the numbers of each block's words, the last of which is kept until the next block ends it.
+
+        Raises DataError for more different words than a model can know.
+        """
+        rest = ""
+        for block in blocks:
+            words = tokenize(rest + block, "word")
+            rest = words.pop()
+            yield self._number(words)
+        if rest:
+            yield self._number([rest])
+
+    def _number(self, words: list[str]) -> np.ndarray:
+        numbers = self._numbers
+        found = (numbers.setdefault(word, len(numbers)) for word in words)
+        array = np.fromiter(found, dtype=self.dtype, count=len(words))
+        if len(numbers) > _MAX_WORDS:
+            raise DataError(
+                f"more than {_MAX_WORDS:,} different words",
+                hint="read characters (tokens=char), or less text",
+            )
+        return array
