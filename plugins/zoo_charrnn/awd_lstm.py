@@ -64,7 +64,9 @@ class AWDLSTM(nn.Module):
         self.out = nn.Linear(last, vocab_size)
         if tie_weights:
             self.out.weight = self.embedding.weight
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+            nn.init.uniform_(
+                self.embedding.weight, -0.1, 0.1
+            )  # as in the paper; torch's own is 10 times that
         self.dropout_embedding = dropout_embedding
         self.dropout_input = dropout_input
         self.dropout_hidden = dropout_hidden
