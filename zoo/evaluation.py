@@ -8,12 +8,15 @@ from typing import Any, cast
 
 from zoo import weights
 from zoo.building import open_dataset, signature_options
+from zoo.cards import Card
 from zoo.errors import SpecError
 from zoo.feeding import feed_as
-from zoo.interfaces import Split
-from zoo.registry import Registry
+from zoo.interfaces import Dataset, Split
+from zoo.registry import Entry, Registry
+from zoo.specs import DatasetSpec
 from zoo.tasks import make_task
 from zoo.training.loop import evaluate_counted
+from zoo.vocabulary import Vocabulary
 
 __all__ = ["evaluate_weights"]
 
@@ -45,12 +48,8 @@ def evaluate_weights(
     same = entry.name == card.dataset.name
     options = (card.dataset.options if same else {}) | dict(data or {})
     opened = open_dataset(entry, options)
-    if card.task == "language-modelling" and "vocabulary" in signature_options(entry.load()):
-        known, lower = card.preprocess["vocabulary"], card.preprocess["lower"]
-        if (
-            opened.preprocess["vocabulary"] != known
-        ):  # read anew, so that no character the model knows is lost
-            opened = open_dataset(entry, options | {"vocabulary": known, "lower": lower})
+    if card.task == "language-modelling":
+        opened = _read_as(card, opened, entry, options)
     if opened.fingerprint != card.dataset.fingerprint:
         notice(f"this is other data than {card.dataset.name} as the model learned from it")
     task = make_task(card.task)
@@ -64,3 +63,11 @@ def evaluate_weights(
         "unit": task.unit(fed.preprocess),
         "metrics": metrics,
     }
+
+
+def _read_as(card: Card, opened: Dataset, entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
+    """Open a text anew if it is not read as the model reads, by the options its dataset has for that."""
+    theirs, known = Vocabulary(opened.preprocess).options(), signature_options(entry.load())
+    ours = Vocabulary(card.preprocess).options()
+    others = {name: value for name, value in ours.items() if name in known and value != theirs[name]}
+    return open_dataset(entry, {**options, **others}) if others else opened

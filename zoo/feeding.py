@@ -22,10 +22,17 @@ def feed_as(dataset: Dataset, card: Card) -> Dataset:
     """Return `dataset` as the model behind `card` reads it.
 
     Text is translated token by token into the card's vocabulary, what it lacks becoming `<unk>`; images are
-    normalised with the card's mean and deviation. Raises DataError where images or classes do not fit.
+    normalised with the card's mean and deviation. Raises DataError where images or classes do not fit, and
+    for a text in another kind of tokens or the other direction.
     """
     if card.task == "language-modelling":
-        return _Translated(dataset, card)
+        ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
+        if _way(ours) != _way(theirs):
+            raise DataError(
+                f"the model reads {_way(ours)}, and the data gives {_way(theirs)}",
+                hint=f"it was trained on {card.dataset.name}",
+            )
+        return _Translated(dataset, card, ours, theirs)
     for key in ("in_channels", "image_size", "num_classes"):
         if dataset.dims[key] != card.arguments[key]:
             raise DataError(
@@ -35,6 +42,10 @@ def feed_as(dataset: Dataset, card: Card) -> Dataset:
     if dataset.preprocess["classes"] != card.preprocess["classes"]:
         raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
     return _Fed(dataset, card)
+
+
+def _way(vocabulary: Vocabulary) -> str:
+    return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
 
 
 class _Fed(Dataset):
@@ -63,13 +74,12 @@ class _Fed(Dataset):
 class _Translated(Dataset):
     """A text in another vocabulary."""
 
-    def __init__(self, dataset: Dataset, card: Card) -> None:
-        ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
+    def __init__(self, dataset: Dataset, card: Card, ours: Vocabulary, theirs: Vocabulary) -> None:
         self._dataset = dataset
         self._card = card
         self._table = None
-        if ours.tokens != theirs.tokens:
-            texts = [token.lower() if ours.lower else token for token in theirs.tokens]
+        if ours.texts != theirs.texts:
+            texts = [text.lower() if ours.lower else text for text in theirs.texts]
             self._table = torch.tensor([ours.number(text) for text in texts])
 
     @property

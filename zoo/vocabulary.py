@@ -28,9 +28,6 @@ class Vocabulary:
         texts: what each number is written as: its token, and a newline for `<eos>`.
         drawable: the numbers that are text.
         backwards: whether the model reads from the end. Nothing here reverses anything.
-
-    Raises:
-        SpecError: for a kind of tokens that is not known.
     """
 
     def __init__(self, preprocess: Mapping[str, Any]) -> None:
@@ -40,7 +37,6 @@ class Vocabulary:
         self.backwards: bool = preprocess.get("backwards", False)
         self.tokens: list[str] = list(preprocess["vocabulary"])
         self.specials: int = preprocess["specials"]
-        tokenize("", self.kind)
         self.texts = ["\n" if self.newline_eos and token == "<eos>" else token for token in self.tokens]
         self.drawable = [n for n, text in enumerate(self.texts) if n >= self.specials or text == "\n"]
         self._numbers = {text: number for number, text in enumerate(self.texts)}
@@ -48,8 +44,21 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def options(self) -> dict[str, Any]:
+        """Return the options that have a dataset read a text so, where it has them."""
+        return {
+            "tokens": self.kind,
+            "lower": self.lower,
+            "newline_eos": self.newline_eos,
+            "backwards": self.backwards,
+            "vocabulary": self.tokens,
+        }
+
     def encode(self, text: str) -> tuple[list[int], list[str]]:
-        """Return the number of each token, and the tokens that are not in the vocabulary, sorted."""
+        """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
+
+        Raises SpecError for a kind of tokens that zoo cannot cut a text into.
+        """
         tokens = tokenize(text.lower() if self.lower else text, self.kind)
         unknown = sorted({token for token in tokens if token not in self._numbers})
         return [self.number(token) for token in tokens], unknown

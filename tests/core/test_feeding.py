@@ -54,6 +54,38 @@ def test_a_lower_case_model_reads_capitals_as_small_letters(text: Any, card: Cal
     assert feed_as(data, card(preprocess=words("cba"))).split("test").tolist() == [0, 0, 0]
 
 
+def test_a_newline_is_a_newline_whatever_it_is_called(text: Any, card: Callable[..., Card]) -> None:
+    class Lines(type(text())):
+        preprocess = words("ab\n")
+
+    class Ends(type(text())):
+        preprocess = words("") | {"vocabulary": ["<eos>", *"ba"], "specials": 1, "newline_eos": True}
+
+    lines, ends = Lines({"test": torch.tensor([2, 3, 4])}, 5), Ends({"test": torch.tensor([0, 1, 2])}, 3)
+    assert feed_as(lines, card(preprocess=Ends.preprocess)).split("test").tolist() == [2, 1, 0]
+    assert feed_as(ends, card(preprocess=Lines.preprocess)).split("test").tolist() == [4, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "told"),
+    [
+        ({"tokens": "word"}, {}, "reads word tokens forwards, and the data gives char tokens forwards"),
+        ({"backwards": True}, {}, "reads char tokens backwards, and the data gives char tokens forwards"),
+        ({}, {"backwards": True}, "reads char tokens forwards, and the data gives char tokens backwards"),
+    ],
+)
+def test_another_kind_of_tokens_or_the_other_direction_is_refused(
+    text: Any, card: Callable[..., Card], model: dict[str, Any], data: dict[str, Any], told: str
+) -> None:
+    class Other(type(text())):
+        preprocess = words("ab") | data
+
+    with pytest.raises(DataError) as caught:
+        feed_as(Other({}, 4), card(preprocess=words("ab") | model))
+    assert str(caught.value) == f"the model {told}"
+    assert caught.value.hint == "it was trained on text/files"
+
+
 def test_the_same_vocabulary_is_passed_through_uncopied(text: Any, card: Callable[..., Card]) -> None:
     data = text()
     fed = feed_as(data, card(preprocess=dict(data.preprocess)))

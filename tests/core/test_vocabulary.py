@@ -86,6 +86,12 @@ def test_keys_that_an_older_card_lacks_have_their_defaults() -> None:
     assert Vocabulary({"vocabulary": ["a"], "specials": 0, "backwards": True}).backwards
 
 
+def test_a_dataset_is_told_by_options_to_read_as_the_card_says() -> None:
+    reading = {"tokens": "word", "lower": True, "newline_eos": True, "backwards": True}
+    preprocess = {**reading, "vocabulary": ["<unk>", "<eos>", "a"]}
+    assert Vocabulary({**preprocess, "specials": 2}).options() == preprocess
+
+
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
     with pytest.raises(SpecError, match="tokens are 'bpe', and zoo knows 'char' and 'word'"):
-        Vocabulary({"tokens": "bpe", "vocabulary": ["<unk>"], "specials": 1})
+        Vocabulary({"tokens": "bpe", "vocabulary": ["<unk>"], "specials": 1}).encode("a")
