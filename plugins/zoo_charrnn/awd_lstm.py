@@ -64,9 +64,7 @@ class AWDLSTM(nn.Module):
         self.out = nn.Linear(last, vocab_size)
         if tie_weights:
             self.out.weight = self.embedding.weight
-            nn.init.uniform_(
-                self.embedding.weight, -0.1, 0.1
-            )  # as in the paper; torch's own is 10 times that
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # the paper's; torch's is too wide to predict
         self.dropout_embedding = dropout_embedding
         self.dropout_input = dropout_input
         self.dropout_hidden = dropout_hidden

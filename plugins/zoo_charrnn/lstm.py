@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo_charrnn.options import Positive, Share
+
 LSTMState = tuple[Tensor, Tensor]
 
 
@@ -24,10 +26,10 @@ class CharLSTM(nn.Module):
         self,
         *,
         vocab_size: int,
-        embedding_dim: int = 42,
-        hidden_size: int = 512,
-        num_layers: int = 2,
-        dropout: float = 0.5,
+        embedding_dim: Positive = 42,
+        hidden_size: Positive = 512,
+        num_layers: Positive = 2,
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__()
         between = dropout if num_layers > 1 else 0.0
@@ -38,5 +40,5 @@ class CharLSTM(nn.Module):
     def forward(self, tokens: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Map tokens (T, B) and a state to logits (T, B, V) and the state after them."""
         x = self.embedding(tokens)  # (T, B, E)
-        x, state = self.lstm(x, state)  # (T, B, H), two of (layers, B, H)
-        return self.out(x), state
+        x, state_after = self.lstm(x, state)  # (T, B, H), two of (layers, B, H)
+        return self.out(x), state_after

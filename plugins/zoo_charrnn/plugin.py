@@ -2,10 +2,45 @@
 
 from zoo import ArchitectureSpec, Recipe, hookimpl
 
+SMALL = Recipe(
+    epochs=8,
+    batch_size=64,
+    bptt=16,
+    bptt_jitter=True,
+    optimizer="adam",
+    lr=4e-3,
+    schedule="one-cycle",
+    clip_norm=1.0,
+)
+
 
 @hookimpl
 def zoo_architectures() -> list[ArchitectureSpec]:
     return [
+        ArchitectureSpec(
+            name="rnn",
+            target="zoo_charrnn.rnn:CharRNN",
+            task="language-modelling",
+            summary="Stateful tanh RNN",
+            recipe=SMALL,
+            source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn)",
+        ),
+        ArchitectureSpec(
+            name="rnn-cell",
+            target="zoo_charrnn.rnn_cell:CharRNNCell",
+            task="language-modelling",
+            summary="The same RNN with its loop over time in plain sight",
+            recipe=SMALL,
+            source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2)",
+        ),
+        ArchitectureSpec(
+            name="gru",
+            target="zoo_charrnn.gru:CharGRU",
+            task="language-modelling",
+            summary="Stateful GRU",
+            recipe=SMALL,
+            source="fast.ai deep learning course, lesson 6 (CharSeqStatefulGRU)",
+        ),
         ArchitectureSpec(
             name="lstm",
             target="zoo_charrnn.lstm:CharLSTM",

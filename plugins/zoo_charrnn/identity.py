@@ -1,0 +1,18 @@
+"""Identity initialisation of recurrent matrices."""
+
+from __future__ import annotations
+
+from torch import nn
+
+__all__ = ["start_as_identity"]
+
+
+def start_as_identity(rnn: nn.RNN | nn.RNNCell) -> None:
+    """Make each hidden-to-hidden matrix the identity, so that a state is kept until training says otherwise.
+
+    Source: Le, Jaitly & Hinton 2015, "A Simple Way to Initialize Recurrent Networks of Rectified Linear
+    Units", arXiv 1504.00941; with tanh as in the fast.ai deep learning course, lesson 6.
+    """
+    for name, parameter in rnn.named_parameters():
+        if name.startswith("weight_hh"):
+            nn.init.eye_(parameter)
