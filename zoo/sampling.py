@@ -1,10 +1,15 @@
-"""Text from a language model, one character at a time, the hidden state carried from each to the next."""
+"""Text from a language model, one token at a time, the hidden state carried from each to the next.
+
+A model that reads backwards also writes backwards: its prompt is what the text ends with, and the text grows
+to the left of it. It can only be handed out once it is whole.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +19,12 @@ from zoo.errors import OptionError
 from zoo.seeds import seed_for
 from zoo.vocabulary import Vocabulary
 
-__all__ = ["choose", "sample"]
+__all__ = ["choose", "sample", "sample_many"]
+
+_READ = 4096
+"""Tokens of prompt read at a time, all samples together, so that a long one needs no more memory."""
+_BLOCK = 256
+"""Steps whose uniform numbers are drawn at a time."""
 
 
 def sample(
@@ -26,90 +36,210 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    stop: str = "",
     seed: int = 0,
     device: str = "cpu",
 ) -> Iterator[str]:
-    """Yield `length` characters that follow `prompt`, each as soon as it is drawn.
+    """Yield the text that follows `prompt` piece by piece, each as soon as it is certain.
 
-    The model reads the prompt once and then only the character it drew last. Special tokens such as `<unk>`
-    are never drawn. An empty prompt starts from a newline, or from the commonest character.
+    The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
+    never drawn. An empty prompt starts from a newline or, if the model knows none, from the commonest token.
+    Of a model that reads backwards the text before `prompt` is yielded, in one piece.
 
     Args:
-        temperature: divides the logits; 0 always takes the likeliest character.
+        length: tokens to draw at most; for a model of characters, characters.
+        temperature: divides the logits; 0 always takes the likeliest token.
         top_k: draw among the k likeliest only; 0 is off.
         top_p: draw among the likeliest that together hold this share of the probability; 1 is off.
+        stop: where this string first appears in what is drawn the text ends, without it; empty is off.
         seed: of the draws.
 
     Raises:
         OptionError: for a value out of range.
     """
     _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
-    vocabulary = Vocabulary(preprocess)
-    if len(vocabulary) == vocabulary.specials:
-        raise OptionError("the vocabulary has no characters to draw from")
-    numbers, _ = vocabulary.encode(
-        prompt or ("\n" if "\n" in vocabulary.tokens else vocabulary.tokens[vocabulary.specials])
-    )
-    return _draw(model, vocabulary, numbers, length, temperature, top_k, top_p, seed, device)
+    vocabulary = _drawing(preprocess)
+    pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
+    steps = _draw(model, vocabulary, prompt, pick, count=1, length=length, seed=seed, device=device)
+    if vocabulary.backwards:
+        return _turned(_stream(steps, _Text(stop[::-1])))
+    return _stream(steps, _Text(stop))
 
 
-@torch.inference_mode()  # around each step, not around what the caller does between two characters
-def _draw(
+def sample_many(
     model: nn.Module,
-    vocabulary: Vocabulary,
-    numbers: list[int],
-    length: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int,
-    device: str,
-) -> Iterator[str]:
-    generator = torch.Generator().manual_seed(seed_for(seed, "sample"))
-    training = model.training
-    model.eval()
-    try:
-        tokens = torch.tensor(numbers, device=device)[:, None]  # (T, 1)
-        state = None
-        for _ in range(length):
-            with _plain_kernels():
-                logits, state = model(tokens, state)
-            last = logits[-1, 0].float().cpu()
-            last[: vocabulary.specials] = -math.inf
-            number = choose(last, generator, temperature=temperature, top_k=top_k, top_p=top_p)
-            tokens = torch.tensor([[number]], device=device)
-            yield vocabulary.tokens[number]
-    finally:
-        model.train(training)
+    preprocess: Mapping[str, Any],
+    *,
+    count: int,
+    prompt: str = "",
+    length: int = 400,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    stop: str = "",
+    seed: int = 0,
+    device: str = "cpu",
+) -> list[str]:
+    """Return `count` texts drawn side by side in one batch; arguments and errors are those of `sample`.
+
+    Text i follows from (seed, i), however many are drawn, and text 0 is the one that `sample` yields. That
+    is as exact as the model's arithmetic: matrix products of another batch size may round otherwise, and so
+    turn a draw that falls on the very border between two tokens.
+    """
+    if count < 1:
+        raise OptionError(f"samples is {count}; it is 1 or more")
+    _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
+    vocabulary = _drawing(preprocess)
+    turn = -1 if vocabulary.backwards else 1
+    texts = [_Text(stop[::turn]) for _ in range(count)]
+    written = [""] * count
+    pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
+    steps = _draw(model, vocabulary, prompt, pick, count=count, length=length, seed=seed, device=device)
+    with closing(steps):
+        for pieces in steps:
+            for index, piece in enumerate(pieces):
+                written[index] += texts[index].add(piece)
+            if all(text.ended for text in texts):
+                break
+    return [(start + text.rest())[::turn] for start, text in zip(written, texts, strict=True)]
 
 
 def choose(
     logits: Tensor,
-    generator: torch.Generator,
+    uniforms: Tensor,
     *,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> int:
-    """Draw one token from logits (V,), narrowed by top-k and then by top-p (Holtzman et al. 2020)."""
+) -> Tensor:
+    """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
+
+    A token is where its row's cumulative probability, in double precision, first exceeds the row's number.
+    Top-k keeps exactly k tokens, also among equals; top-p (Holtzman et al. 2020) then narrows what is left.
+    """
     if temperature == 0:
-        return int(logits.argmax())
-    logits = (logits.double() - logits.max()) / temperature  # the highest is 0, however low the temperature
-    if 0 < top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -math.inf)
-    probabilities = logits.softmax(0)
+        return logits.argmax(1)
+    logits = logits.double()
+    logits = (logits - logits.amax(1, keepdim=True)) / temperature  # the highest is 0 at any temperature
+    if 0 < top_k < logits.shape[1]:
+        values, kept = logits.topk(top_k)
+        logits = torch.full_like(logits, -math.inf).scatter(1, kept, values)
+    probabilities = logits.softmax(1)
     if top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= top_p  # the likeliest one always stays
-        probabilities[order[beyond]] = 0
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+        ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+        beyond = ordered.cumsum(1) - ordered >= top_p  # the likeliest one always stays
+        probabilities = probabilities.masked_fill(beyond.scatter(1, order, beyond), 0)
+    cumulative = probabilities.cumsum(1)
+    drawn = uniforms[:, None] * cumulative[:, -1:]  # below the last, so that nothing of probability 0 is hit
+    return torch.searchsorted(cumulative, drawn, right=True)[:, 0]
+
+
+@torch.inference_mode()  # around each step, not around what the caller does between two of them
+def _draw(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    prompt: str,
+    pick: Callable[[Tensor, Tensor], Tensor],
+    *,
+    count: int,
+    length: int,
+    seed: int,
+    device: str,
+) -> Generator[list[str]]:
+    """Yield what each step adds to each of `count` samples; mirrored, if the model reads backwards."""
+    texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
+    tokens = _start(vocabulary, prompt).to(device)[:, None].repeat(1, count)  # (T, B)
+    closed = torch.ones(len(vocabulary), dtype=torch.bool)
+    closed[vocabulary.drawable] = False
+    generators = [torch.Generator().manual_seed(seed_for(seed, "sample", index)) for index in range(count)]
+    uniforms = torch.empty(0)
+    training = model.training
+    model.eval()
+    try:
+        state = None
+        *before, tokens = tokens.split(max(1, _READ // count))
+        for part in before:
+            _, state = model(part, state)
+        for step in range(length):
+            with _plain_kernels(tokens):
+                logits, state = model(tokens, state)
+            if step % _BLOCK == 0:
+                uniforms = torch.stack([_uniforms(generator) for generator in generators], 1)  # (block, B)
+            last = logits[-1].cpu().double().masked_fill(closed, -math.inf)  # (B, V)
+            tokens = pick(last, uniforms[step % _BLOCK])
+            yield [texts[number] for number in tokens.tolist()]
+            tokens = tokens.to(device)[None]
+    finally:
+        model.train(training)
+
+
+def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
+    with closing(steps):
+        for (piece,) in steps:
+            certain = text.add(piece)
+            if certain:
+                yield certain
+            if text.ended:
+                return
+    rest = text.rest()
+    if rest:
+        yield rest
+
+
+def _turned(pieces: Iterator[str]) -> Iterator[str]:
+    yield "".join(pieces)[::-1]
+
+
+class _Text:
+    """One sample as it is drawn: lets go of what can no longer be part of the stop string."""
+
+    def __init__(self, stop: str) -> None:
+        self._stop = stop
+        self._held = ""
+        self.ended = False
+
+    def add(self, piece: str) -> str:
+        """Take the next piece and return what is certain now: nothing, once the stop string was there."""
+        if self.ended or not self._stop:
+            return "" if self.ended else piece
+        text = self._held + piece
+        before, found, _ = text.partition(self._stop)
+        self.ended = bool(found)
+        sizes = range(min(len(self._stop) - 1, len(before)), 0, -1)
+        held = 0 if found else next((size for size in sizes if text.endswith(self._stop[:size])), 0)
+        self._held = before[len(before) - held :]
+        return before[: len(before) - held]
+
+    def rest(self) -> str:
+        """Return what is still held back, when no more is drawn."""
+        return self._held
+
+
+def _drawing(preprocess: Mapping[str, Any]) -> Vocabulary:
+    vocabulary = Vocabulary(preprocess)
+    if not vocabulary.drawable:
+        raise OptionError("the vocabulary has no characters to draw from")
+    return vocabulary
+
+
+def _start(vocabulary: Vocabulary, prompt: str) -> Tensor:
+    """Return the numbers to begin with, in the order the model reads."""
+    texts = vocabulary.texts
+    numbers, _ = vocabulary.encode(prompt)
+    if not numbers:
+        numbers = [texts.index("\n") if "\n" in texts else vocabulary.drawable[0]]
+    return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers)
+
+
+def _uniforms(generator: torch.Generator) -> Tensor:
+    return torch.rand(_BLOCK, generator=generator, dtype=torch.float64)
 
 
 @contextmanager
-def _plain_kernels() -> Generator[None]:
-    """Keep oneDNN out of the way: it packs an LSTM's weights anew for each step, at five times its cost."""
+def _plain_kernels(tokens: Tensor) -> Generator[None]:
+    """Keep oneDNN out of a single step: it packs an LSTM's weights anew each time, at ten times the cost."""
     enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = enabled and len(tokens) > 1
     try:
         yield
     finally:
@@ -118,9 +248,9 @@ def _plain_kernels() -> Generator[None]:
 
 def _check(*, length: int, temperature: float, top_k: int, top_p: float) -> None:
     if length < 0:
-        raise OptionError(f"length is {length}; it counts the characters to draw, 0 or more")
+        raise OptionError(f"length is {length}; it counts the tokens to draw, 0 or more")
     if not (temperature >= 0 and math.isfinite(temperature)):
-        raise OptionError(f"temperature is {temperature}; it is 0 (the likeliest character) or more")
+        raise OptionError(f"temperature is {temperature}; it is 0 (the likeliest token) or more")
     if top_k < 0:
         raise OptionError(f"top-k is {top_k}; it is 1 or more, or 0 for off")
     if not 0 < top_p <= 1:

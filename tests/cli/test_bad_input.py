@@ -181,7 +181,15 @@ def test_sampling_from_an_image_model(net_file):
 
 @pytest.mark.parametrize(
     "option",
-    [("--temperature", "-1"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.5"), ("--length", "-1")],
+    [
+        ("--temperature", "-1"),
+        ("--top-k", "-1"),
+        ("--top-p", "0"),
+        ("--top-p", "1.5"),
+        ("--length", "-1"),
+        ("--samples", "0"),
+        ("--samples", "-2"),
+    ],
 )
 def test_sampling_options_out_of_range(lstm_file, option):
     done = zoo("sample", lstm_file, *option)

@@ -9,34 +9,44 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.building import build_model
 from zoo.errors import OptionError
-from zoo.sampling import choose, sample
+from zoo.registry import Registry
+from zoo.sampling import choose, sample, sample_many
 
 PREPROCESS = {"tokens": "char", "lower": True, "vocabulary": ["<unk>", "<pad>", *"abcde"], "specials": 2}
 
 
 class Reader(nn.Module):
-    """A model that notes what it is given; its logits depend on all it has read."""
+    """A model that notes what it is given; the logits of a lane depend on all that lane has read."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 7) -> None:
         super().__init__()
+        self.size = size
         self.read: list[list[int]] = []
-        self.states: list[int | None] = []
+        self.states: list[Tensor | None] = []
 
-    def forward(self, tokens: Tensor, state: int | None = None) -> tuple[Tensor, int]:
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         assert not self.training
         assert not torch.is_grad_enabled()
         self.read.append(tokens[:, 0].tolist())
         self.states.append(state)
-        seen = ((state or 0) * 7 + int(tokens.sum())) % 1_000_003
-        generator = torch.Generator().manual_seed(seen)
-        logits = torch.randn(*tokens.shape, 7, generator=generator)
-        logits[..., :2] = 50  # the specials are by far the likeliest
-        return logits, seen
+        seen = torch.zeros(tokens.shape[1], dtype=torch.int64) if state is None else state
+        logits: list[Tensor] = []
+        for row in tokens:
+            seen = (seen * 7 + row + 1) % 1_000_003
+            logits.append(2 * torch.sin(seen[:, None] * torch.arange(1.0, self.size + 1)))
+        scores = torch.stack(logits)  # (T, B, V)
+        scores[..., :2] = 50  # the specials are by far the likeliest
+        return scores, seen
 
 
 def text(seed: int = 0, length: int = 200, **options: Any) -> str:
     return "".join(sample(Reader(), PREPROCESS, prompt="ab", length=length, seed=seed, **options))
+
+
+def texts(count: int, seed: int = 0, length: int = 200, **options: Any) -> list[str]:
+    return sample_many(Reader(), PREPROCESS, count=count, prompt="ab", length=length, seed=seed, **options)
 
 
 def test_a_seed_gives_one_text_and_another_seed_another() -> None:
@@ -50,31 +60,29 @@ def test_specials_are_never_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-6}, {"temperature": 1e-300}]
+    "options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-6}, {"temperature": 5e-324}]
 )
 def test_the_narrowest_draw_is_the_greedy_one(options: dict[str, Any]) -> None:
     assert text(**options) == text(temperature=0, seed=5)
 
 
 def test_the_greedy_one_is_the_argmax() -> None:
-    generator = torch.Generator()
-    for seed in range(20):
-        logits = torch.randn(50, generator=torch.Generator().manual_seed(seed))
-        assert choose(logits, generator, temperature=0) == int(logits.argmax())
+    logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(choose(logits, torch.rand(20), temperature=0), logits.argmax(1))
 
 
 def draws(logits: Tensor, count: int = 2000, **options: Any) -> Tensor:
-    """How often each token is drawn, as a share."""
-    generator = torch.Generator().manual_seed(0)
-    numbers = [choose(logits, generator, **options) for _ in range(count)]
-    return torch.bincount(torch.tensor(numbers), minlength=len(logits)) / count
+    """How often each token is drawn by `count` even numbers, as a share."""
+    uniforms = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    numbers = choose(logits.expand(count, -1), uniforms, **options)
+    return torch.bincount(numbers, minlength=len(logits)) / count
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_divides_the_logits(temperature: float) -> None:
     logits = torch.tensor([1.0, 0.0, -1.0, 2.0])
     expected = (logits / temperature).softmax(0)
-    torch.testing.assert_close(draws(logits, temperature=temperature), expected, atol=0.05, rtol=0)
+    torch.testing.assert_close(draws(logits, temperature=temperature), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,50 @@ def test_what_is_kept_shares_the_probability(options: dict[str, Any], kept: list
     expected[kept] = probabilities[kept] / probabilities[kept].sum()
     shares = draws(probabilities.log(), **options)
     assert shares.nonzero().flatten().tolist() == kept
-    torch.testing.assert_close(shares, expected, atol=0.05, rtol=0)
+    torch.testing.assert_close(shares, expected, atol=1e-3, rtol=0)
+
+
+def test_each_row_is_drawn_from_its_own_logits_with_its_own_number() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(30, 9, generator=generator)
+    uniforms = torch.rand(30, generator=generator, dtype=torch.float64)
+    for options in (
+        {},
+        {"top_k": 3},
+        {"top_p": 0.6},
+        {"top_k": 5, "top_p": 0.6},
+        {"temperature": 0},
+        {"temperature": 5e-324},
+    ):
+        alone = [choose(logits[n : n + 1], uniforms[n : n + 1], **options) for n in range(30)]
+        assert torch.equal(choose(logits, uniforms, **options), torch.cat(alone))
+
+
+def test_top_k_keeps_exactly_k_of_equal_tokens() -> None:
+    assert (draws(torch.zeros(6), top_k=4) == 0.25).sum() == 4
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-53])
+def test_a_token_without_probability_is_not_drawn_at_either_end(number: float) -> None:
+    logits = torch.tensor([[-math.inf, 0.3, -math.inf, 0.1, -math.inf]])
+    drawn = choose(logits, torch.tensor([number], dtype=torch.float64))
+    assert drawn.tolist() == [1 if number == 0 else 3]
+
+
+def test_sample_0_of_a_batch_is_the_streamed_one_and_the_others_do_not_depend_on_the_batch() -> None:
+    eight = texts(8, length=700)
+    assert eight[0] == text(length=700)
+    assert len(set(eight)) == 8
+    assert texts(3, length=700) == eight[:3]
+    assert texts(3, seed=1) != texts(3)
+
+
+def test_a_trained_sized_model_writes_the_same_alone_and_in_a_batch() -> None:
+    entry = Registry.discover().architecture("lstm")
+    model = build_model(entry, {"vocab_size": 7, "hidden_size": 16, "num_layers": 2}, seed=0).double()
+    many = sample_many(model, PREPROCESS, count=5, prompt="abc", length=100, top_k=4, top_p=0.9)
+    assert many[0] == "".join(sample(model, PREPROCESS, prompt="abc", length=100, top_k=4, top_p=0.9))
+    assert len({*many}) == 5
 
 
 def test_the_prompt_is_read_once_and_then_only_what_was_drawn() -> None:
@@ -114,8 +165,115 @@ def test_an_empty_prompt_starts_from_a_newline_or_the_commonest_character(letter
     assert model.read[0] == [vocabulary.index(first)]
 
 
+def test_a_long_prompt_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt, model = "abcde" * 5, Reader()
+    whole = "".join(sample(model, PREPROCESS, prompt=prompt, length=20))
+    monkeypatch.setattr("zoo.sampling._READ", 20)
+    parts = Reader()
+    assert sample_many(parts, PREPROCESS, count=2, prompt=prompt, length=20)[0] == whole
+    assert [len(tokens) for tokens in parts.read[:4]] == [10, 10, 5, 1]
+    assert [*parts.read[0], *parts.read[1], *parts.read[2]] == model.read[0]
+
+
 def test_nothing_is_drawn_for_length_0() -> None:
     assert list(sample(Reader(), PREPROCESS, length=0)) == []
+    assert texts(2, length=0) == ["", ""]
+
+
+def test_a_vocabulary_of_one_character_writes_it() -> None:
+    only = {"vocabulary": ["<unk>", "<pad>", "a"], "specials": 2}
+    assert "".join(sample(Reader(3), only, length=5, top_k=2, top_p=0.5)) == "aaaaa"
+
+
+def test_a_line_that_ends_with_eos_is_written_with_a_newline() -> None:
+    lines = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
+    model = Reader(4)
+    assert set("".join(sample(model, lines, length=50, temperature=50.0))) == {*"ab\n"}
+    assert model.read[0] == [1]  # an empty prompt starts after the end of a line
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_stop_string_and_what_follows_it_are_not_written(size: int) -> None:
+    whole = text(length=400)
+    for at in (0, 7, 150):
+        stop = whole[at : at + size]
+        model = Reader()
+        pieces = list(sample(model, PREPROCESS, prompt="ab", length=400, stop=stop))
+        assert "".join(pieces) == whole[: whole.index(stop)]
+        assert all(pieces)
+        assert len(model.read) == whole.index(stop) + size
+
+
+def test_no_number_is_used_twice() -> None:
+    class Even(Reader):
+        def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            return torch.zeros(*tokens.shape, self.size), tokens
+
+    drawn = "".join(sample(Even(), PREPROCESS, length=1000))
+    parts = {drawn[at : at + 20] for at in range(len(drawn) - 19)}
+    assert len(parts) == len(drawn) - 19
+
+
+def test_what_may_begin_the_stop_string_is_held_back_until_it_cannot() -> None:
+    vocabulary = {"vocabulary": ["<unk>", "<pad>", "a", "ab", "b"], "specials": 2}
+
+    class Script(nn.Module):
+        """Draws the numbers of a script, whatever it reads."""
+
+        def __init__(self, script: list[int]) -> None:
+            super().__init__()
+            self.script = iter(script)
+
+        def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None]:
+            return 100.0 * nn.functional.one_hot(torch.tensor([[next(self.script)]]), 5), None
+
+    def pieces(stop: str, *script: int) -> list[str]:
+        return list(sample(Script([*script]), vocabulary, length=len(script), stop=stop))
+
+    assert pieces("aab", 2, 4, 2, 2, 2, 4) == ["ab", "a"]  # a|b|a a a|b: the third a was not a beginning
+    assert pieces("bb", 3, 2, 3, 4, 2) == ["a", "ba", "a"]  # stops within "ab" + "b"
+    assert pieces("abb", 2, 3) == ["a", "ab"]  # held back to the end, and let go there
+    assert pieces("b", 2, 3, 2) == ["a", "a"]  # a token is cut where the stop string begins in it
+
+
+def test_a_batch_ends_when_all_have_stopped_and_each_text_ends_at_its_own_stop() -> None:
+    whole = texts(4, length=300)
+    model = Reader()
+    stopped = sample_many(model, PREPROCESS, count=4, prompt="ab", length=300, stop="ab")
+    assert stopped == [each.partition("ab")[0] for each in whole]
+    assert len({len(each) for each in stopped}) > 1
+    assert len(model.read) == max(map(len, stopped)) + len("ab")
+    held = whole[0][-2:] + "!"
+    assert texts(4, length=300, stop=held) == whole  # what was held back belongs to a text that never stops
+
+
+def test_a_model_that_reads_backwards_writes_what_comes_before_the_prompt() -> None:
+    backwards = PREPROCESS | {"backwards": True}
+    model = Reader()
+    pieces = list(sample(model, backwards, prompt="cab", length=50))
+    assert len(pieces) == 1
+    assert model.read[0] == [3, 2, 4]  # b, a, c
+    forwards = "".join(sample(Reader(), PREPROCESS, prompt="bac", length=50))
+    assert pieces[0] == forwards[::-1]
+    assert sample_many(Reader(), backwards, count=2, prompt="cab", length=50)[0] == pieces[0]
+
+    stop = pieces[0][20:22]
+    (after,) = sample(Reader(), backwards, prompt="cab", length=50, stop=stop)
+    assert after == pieces[0].rpartition(stop)[2]
+    many = sample_many(Reader(), backwards, count=2, prompt="cab", length=50, stop=stop)
+    assert many[0] == after
+
+
+def test_a_word_is_not_mirrored_by_a_model_that_reads_backwards() -> None:
+    words = {
+        "tokens": "word",
+        "vocabulary": ["<unk>", "<pad>", " to", " be"],
+        "specials": 2,
+        "backwards": True,
+    }
+    for drawn in sample_many(Reader(4), words, count=3, prompt=" be", length=20):
+        assert drawn.replace(" to", "").replace(" be", "") == ""
+        assert len(drawn) == 20 * 3
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -153,6 +311,13 @@ def test_gradients_and_the_random_state_of_the_reader_are_untouched_between_char
 def test_a_value_out_of_range_is_refused_before_anything_is_drawn(options: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionError, match=told):
         sample(Reader(), PREPROCESS, **options)
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(OptionError, match="samples is 0; it is 1 or more"):
+        texts(0)
+    with pytest.raises(OptionError, match="top-k is -1"):
+        texts(2, top_k=-1)
 
 
 def test_a_vocabulary_of_specials_only_is_refused() -> None:

@@ -1,0 +1,145 @@
+"""`zoo sample` as a user types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import zoo
+from zoo import weights
+from zoo.registry import Registry
+from zoo.sampling import sample_many
+
+
+def text(*arguments, **options):
+    done = zoo("sample", *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def backwards_file(lstm_file, tmp_path_factory):
+    """The same weights, in a file that says they read from right to left."""
+    model, card = weights.load(lstm_file, Registry.discover())
+    path = tmp_path_factory.mktemp("weights") / "backwards.safetensors"
+    card.preprocess["backwards"] = True
+    weights.save(path, model, card)
+    return path
+
+
+def test_several_samples_stand_under_a_line_each_and_the_first_is_the_single_one(lstm_file):
+    options = lstm_file, "--prompt", "the ", "--length", "40"
+    single, several = text(*options), text(*options, "--samples", "3")
+    parts = several.split("--- ")
+    assert [part[: len("1 of 3 ---\n")] for part in parts[1:]] == [f"{n} of 3 ---\n" for n in (1, 2, 3)]
+    assert parts[0] == ""
+    assert parts[1] == "1 of 3 ---\n" + single
+    assert len({part.partition("\n")[2] for part in parts[1:]}) == 3
+
+
+def test_json_holds_the_first_text_and_all_of_them(lstm_file):
+    options = lstm_file, "--prompt", "the ", "--length", "40", "--json"
+    one, three = json.loads(text(*options)), json.loads(text(*options, "--samples", "3"))
+    assert one == {
+        "weights": str(lstm_file),
+        "prompt": "the ",
+        "seed": 0,
+        "text": one["text"],
+        "texts": [one["text"]],
+        "backwards": False,
+    }
+    assert len(one["text"]) == 40
+    assert three["text"] == three["texts"][0] == one["text"]
+    assert len({*three["texts"]}) == 3
+
+
+def test_the_options_arrive_where_they_belong(lstm_file):
+    model, card = weights.load(lstm_file, Registry.discover())
+    options = {"length": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
+    drawn = sample_many(model, card.preprocess, count=4, prompt="fox", **options)
+    assert json.loads(done)["texts"] == drawn
+    assert any(drawn)
+
+
+def test_the_text_ends_before_the_stop_string(lstm_file):
+    whole = text(lstm_file, "--length", "60").removesuffix("\n")
+    stop = whole[20:23]
+    assert text(lstm_file, "--length", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
+
+
+def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
+    (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
+    told = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--length", "20")
+    assert text(lstm_file, "--prompt-file", "prompt.txt", "--length", "20", cwd=tmp_path) == told
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the dog\nsleeps\n")))
+    assert text(lstm_file, "--prompt-file", "-", "--length", "20") == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("none.txt", "the prompt file none.txt cannot be read: No such file or directory"),
+        (".", "the prompt file . cannot be read: Is a directory"),
+        ("latin1.txt", "the prompt file latin1.txt is not UTF-8 text"),
+        ("empty.txt", "the prompt file empty.txt is empty"),
+    ],
+)
+def test_a_prompt_file_without_a_prompt_is_told_of(lstm_file, tmp_path, name, told):
+    (tmp_path / "latin1.txt").write_bytes("Für Elise".encode("latin-1"))
+    (tmp_path / "empty.txt").write_bytes(b"")
+    done = zoo("sample", lstm_file, "--prompt-file", name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert (done.stdout, "Traceback" in done.stderr) == ("", False)
+
+
+def test_two_prompts_are_wrong_usage(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "", "--prompt-file", "-")
+    assert done.returncode == 2
+    assert "--prompt and --prompt-file" in done.stderr
+
+
+def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--length", "1")
+    assert "never learned 'A' 'B' 'C' 'D' 'E' 'F' 'G' 'H' 'I' 'J' and 6 more; read as <unk>" in done.stderr
+
+
+def test_a_model_that_reads_backwards_writes_before_its_prompt_and_says_so(backwards_file, lstm_file):
+    done = zoo("sample", backwards_file, "--prompt", "xof", "--length", "30")
+    forwards = text(lstm_file, "--prompt", "fox", "--length", "30")
+    assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
+    assert "reads backwards" in done.stderr
+    several = text(backwards_file, "--prompt", "xof", "--length", "30", "--samples", "2")
+    assert several.startswith("--- 1 of 2 ---\n" + done.stdout)
+    document = json.loads(text(backwards_file, "--prompt", "xof", "--length", "30", "--json"))
+    assert document["backwards"]
+    assert document["text"] + "xof\n" == done.stdout
+
+
+def stream(lstm_file, *arguments, **options):
+    command = [sys.executable, "-m", "zoo", "sample", str(lstm_file), "--length", "1000000", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_ctrl_c_ends_the_line_and_the_text(lstm_file):
+    with stream(lstm_file, "--prompt", "the ") as process:
+        assert process.stdout.read(20).startswith("the ")
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.endswith("\n")
+    assert told.split() == ["zoo:", "interrupted"]
+
+
+def test_a_reader_that_has_had_enough_is_no_error(lstm_file):
+    with stream(lstm_file) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == ""
