@@ -45,8 +45,13 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
-        """JSON data enough to feed new input: `size`, `mean`, `std`, `classes`, or `tokens`, `lower`,
-        `vocabulary`, `specials`."""
+        """JSON data enough to feed new input.
+
+        - classification: `size`, `mean`, `std`, `classes`.
+        - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` cuts them), `lower`, `vocabulary`
+          (number 0 is `<unk>`), `specials` (how many at its beginning are not text); and where they are not
+          False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is reversed).
+        """
 
     @property
     @abstractmethod

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo import tokenize
 from zoo.interfaces import Analysis, Analyzer
-from zoo.testing._tiny import TinyImages, TinyText
+from zoo.testing._tiny import TEXT, TinyImages, TinyText
 
 
 class Net(nn.Module):
@@ -207,6 +208,55 @@ class TokenTwice(TinyText):
     def preprocess(self):
         vocabulary = super().preprocess["vocabulary"]
         return {**super().preprocess, "vocabulary": [*vocabulary[:-1], vocabulary[-2]]}
+
+
+class WordsBackwards(TinyText):
+    """Honest: all that a reading may be besides the usual, and an unknown word."""
+
+    @property
+    def dims(self):
+        return {"vocab_size": len(self.preprocess["vocabulary"])}
+
+    @property
+    def preprocess(self):
+        words = sorted({*tokenize(TEXT, "word")} - {"\n", " times"})
+        vocabulary = ["<unk>", "<eos>", *words]
+        reading = {"tokens": "word", "lower": False, "newline_eos": True, "backwards": True}
+        return {**reading, "vocabulary": vocabulary, "specials": 2}
+
+    def split(self, name):
+        words = tokenize(TEXT, "word")
+        first, last = {"train": (0, 700), "val": (700, 850), "test": (850, 1_000)}[name]
+        numbers = {word: number for number, word in enumerate(self.preprocess["vocabulary"])}
+        numbers["\n"] = numbers.pop("<eos>")
+        return torch.tensor([numbers.get(word, 0) for word in reversed(words[first:last])])
+
+
+class BytePairs(TinyText):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "tokens": "bpe"}
+
+
+class NewlineWithoutEos(TinyText):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "newline_eos": True}
+
+
+class WordsWithoutSpaces(TinyText):
+    @property
+    def dims(self):
+        return {"vocab_size": 201}
+
+    @property
+    def preprocess(self):
+        words = [f"w{n}" for n in range(200)]
+        return {"tokens": "word", "lower": False, "vocabulary": ["<unk>", *words], "specials": 1}
+
+    def split(self, name):
+        first = {"train": 1, "val": 101, "test": 151}[name]
+        return torch.arange(first, first + (100 if name == "train" else 50))
 
 
 class MeanFeature(Analyzer):

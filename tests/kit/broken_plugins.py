@@ -48,6 +48,7 @@ honest = Provider(
     text(ArchitectureSpec, "lstm", "Lstm"),
     images(DatasetSpec, "images", "TinyImages"),
     text(DatasetSpec, "text", "TinyText"),
+    text(DatasetSpec, "words", "WordsBackwards"),
     analyzer("mean", "MeanFeature"),
 )
 
@@ -78,7 +79,10 @@ entries = Provider(
     images(DatasetSpec, "same_fingerprint_twice", "FreshFingerprint"),
     images(DatasetSpec, "order_is_reproducible", "ShufflesItself"),
     images(DatasetSpec, "preprocess_is_json", "TupleOfClasses"),
+    text(DatasetSpec, "preprocess_is_json.tokens", "BytePairs"),
+    text(DatasetSpec, "preprocess_is_json.eos", "NewlineWithoutEos"),
     text(DatasetSpec, "text_decodes", "TokenTwice"),
+    text(DatasetSpec, "text_decodes.words", "WordsWithoutSpaces"),
     analyzer("finite", "DividesByZero"),
     analyzer("deterministic", "OwnNoise"),
     analyzer("leaves_model_untouched", "LeavesEval"),
