@@ -1,6 +1,10 @@
-"""Characters per second of `zoo.sampling.sample` against a bare LSTM stepping loop, in turn, in one process.
+"""Characters per second of `zoo.sampling` against other ways to sample, in turn, in one process.
 
-The bare loop does the least that sampling can: one step of the same model, a softmax, a draw.
+- The bare loop does the least that sampling can: one step of the same model, a softmax, a draw.
+- The window is the lesson's way: no state is carried, and each character costs a run over the last eight.
+- A batch is 64 samples drawn side by side; its rate is that of all of them together.
+
+Plain kernels are those without oneDNN, which zoo chooses for its steps.
 """
 
 from __future__ import annotations
@@ -10,14 +14,22 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.building import build_model
-from zoo.sampling import sample
+from zoo.sampling import sample, sample_many
 
 LENGTH = 500
+SAMPLES = 64
+WINDOW = 8
 ROUNDS = 5
+
+
+def draw(logits: Tensor) -> Tensor:
+    tokens = torch.multinomial(logits[-1].softmax(1), 1)
+    int(tokens)
+    return tokens
 
 
 @torch.inference_mode()
@@ -25,15 +37,21 @@ def bare(model: nn.Module, length: int) -> None:
     tokens, state = torch.zeros(1, 1, dtype=torch.int64), None
     for _ in range(length):
         logits, state = model(tokens, state)
-        tokens = torch.multinomial(logits[-1].softmax(1), 1)
-        int(tokens)
+        tokens = draw(logits)
 
 
-def plain(model: nn.Module, length: int) -> None:
-    """The bare loop with the kernels that zoo samples with."""
+@torch.inference_mode()
+def window(model: nn.Module, length: int) -> None:
+    tokens = torch.zeros(WINDOW, 1, dtype=torch.int64)
+    for _ in range(length):
+        logits, _ = model(tokens)
+        tokens = torch.cat([tokens[1:], draw(logits)])
+
+
+def plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int) -> None:
     torch.backends.mkldnn.enabled = False
     try:
-        bare(model, length)
+        loop(model, length)
     finally:
         torch.backends.mkldnn.enabled = True
 
@@ -43,29 +61,43 @@ def main() -> None:
     preprocess = {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 2}
     model = build_model(Registry.discover().architecture("lstm"), {"vocab_size": 56}, seed=0).eval()
 
-    def ours(options: dict[str, float]) -> None:
+    def one(**options: float) -> None:
         assert len("".join(sample(model, preprocess, length=LENGTH, **options))) == LENGTH
 
-    loops: dict[str, Callable[[], None]] = {
-        "bare loop": lambda: bare(model, LENGTH),
-        "bare loop, plain kernels": lambda: plain(model, LENGTH),
-        "zoo": lambda: ours({}),
-        "zoo, top-k 20, top-p 0.9": lambda: ours({"top_k": 20, "top_p": 0.9}),
+    def many() -> None:
+        texts = sample_many(model, preprocess, count=SAMPLES, length=LENGTH // 5)
+        assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
+
+    loops: dict[str, tuple[int, Callable[[], None]]] = {
+        "bare loop": (LENGTH, lambda: bare(model, LENGTH)),
+        "bare loop, plain": (LENGTH, lambda: plain(bare, model, LENGTH)),
+        "window": (LENGTH // 5, lambda: window(model, LENGTH // 5)),
+        "window, plain": (LENGTH // 5, lambda: plain(window, model, LENGTH // 5)),
+        "zoo": (LENGTH, one),
+        "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
+        f"zoo, batch of {SAMPLES}": (LENGTH // 5 * SAMPLES, many),
     }
-    taken: dict[str, list[float]] = {name: [] for name in loops}
+    rates: dict[str, list[float]] = {name: [] for name in loops}
     for round_ in range(ROUNDS + 1):
-        for name, loop in loops.items():
+        for name, (characters, loop) in loops.items():
             start = time.perf_counter()
             loop()
             if round_:  # the first one warms up
-                taken[name].append(time.perf_counter() - start)
-    for name, times in taken.items():
-        rate = LENGTH / statistics.median(times)
-        against = [
-            statistics.median(b / t for b, t in zip(taken[base], times, strict=True))
-            for base in ("bare loop", "bare loop, plain kernels")
-        ]
-        print(f"{name:24} {rate:6,.0f} characters/s, {against[0]:.2f} of bare, {against[1]:.2f} of plain")
+                rates[name].append(characters / (time.perf_counter() - start))
+    for name, measured in rates.items():
+        print(f"{name:26} {statistics.median(measured):7,.0f} characters/s")
+    for name, base in (
+        ("zoo", "bare loop"),
+        ("zoo", "bare loop, plain"),
+        ("zoo", "window"),
+        ("zoo", "window, plain"),
+        (f"zoo, batch of {SAMPLES}", "zoo"),
+        (f"zoo, batch of {SAMPLES}", "bare loop"),
+    ):
+        ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[base], strict=True)]
+        told = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name} / {base}: {told}")
+    print(f"{torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":
