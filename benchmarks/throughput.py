@@ -1,9 +1,11 @@
 """Training end to end against a bare loop: same model, precision and batches, in turn, in one process.
 
 `zoo` reads its data set, shuffles, augments, normalises, reports each step and writes a checkpoint.
-The bare loop finds its batches ready in memory and does nothing but train.
+The bare loop finds its batches ready in memory and does nothing but train. `--against OTHER` times zoo's own
+training of two architectures in turn instead, both as the other is trained.
 
-    python benchmarks/throughput.py [lstm] [resnet-lite] [--rounds 7]
+    python benchmarks/throughput.py [rnn gru lstm resnet-lite] [--rounds 7]
+    python benchmarks/throughput.py awd-lstm --against lstm
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import Experiment, Recipe, Registry
-from zoo.building import build_model, open_dataset
+from zoo.building import build_model, model_arguments, open_dataset
 from zoo.interfaces import Batch, Dataset, Split
 from zoo.tasks import make_task
+from zoo.tasks.language_modelling import detach
 from zoo.training import fit
 from zoo.training.directory import RunDirectory
 from zoo.training.optimizers import make_optimizer
 from zoo.training.precision import autocast, resolve
 
-STEPS = {"lstm": 250, "resnet-lite": 150}
-DATA = {"lstm": "nietzsche", "resnet-lite": "cifar10"}
+STEPS = {"rnn": 400, "gru": 400, "resnet-lite": 150}
+USUAL_STEPS = 250
 
 
 class Part(Dataset):
@@ -76,61 +79,83 @@ def bare_text(model: nn.Module, batches: list[Batch], recipe: Recipe) -> None:
     state = None
     for batch in batches:
         with autocast(resolve(recipe.precision, "cpu"), "cpu"):
-            logits, state = model(batch.inputs, state)
+            logits, state, *_ = model(batch.inputs, state)
             loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
-        state = tuple(part.detach() for part in state)
+        state = detach(state)
 
 
-def compare(name: str, registry: Registry, rounds: int) -> None:
-    entry = registry.architecture(name)
-    whole = open_dataset(registry.dataset(DATA[name]), {})
-    recipe = entry.spec.recipe.replace({"epochs": 1})
-    steps = STEPS[name]
-    items = recipe.batch_size * steps * (recipe.bptt if entry.spec.task == "language-modelling" else 1) + 1
-    data = Part(whole, items)
-    task = make_task(entry.spec.task)
-    batches = list(task.train_batches(data, recipe, seed=0, epoch=0))
-    bare: Callable[..., None] = bare_text if entry.spec.task == "language-modelling" else bare_images
+class Contest:
+    """One architecture's first steps on real data, to be trained by zoo or by a bare loop."""
 
-    def build() -> nn.Module:
-        return build_model(entry, dict(whole.dims), seed=0).train()
+    def __init__(self, name: str, registry: Registry, *, like: str | None = None) -> None:
+        self.entry = registry.architecture(name)
+        text = self.entry.spec.task == "language-modelling"
+        self.dataset = "nietzsche" if text else "cifar10"
+        whole = open_dataset(registry.dataset(self.dataset), {})
+        self.recipe = registry.architecture(like or name).spec.recipe.replace({"epochs": 1})
+        steps = STEPS.get(like or name, USUAL_STEPS)
+        self.data = Part(whole, self.recipe.batch_size * steps * (self.recipe.bptt if text else 1) + 1)
+        self.task = make_task(self.entry.spec.task)
+        self.batches = list(self.task.train_batches(self.data, self.recipe, seed=0, epoch=0))
+        self._bare: Callable[..., None] = bare_text if text else bare_images
 
-    def run_zoo(folder: Path) -> None:
-        experiment = Experiment(architecture=entry.name, dataset=DATA[name])
-        with RunDirectory(folder, experiment, resume=False) as store:
-            fit(build(), task, data, recipe, store=store)
+    def rate(self, seconds: float) -> str:
+        """Return what training took as items per second."""
+        items = sum(batch.targets.numel() for batch in self.batches)
+        return f"{items / seconds:8,.0f} {self.task.unit(self.data.preprocess)}/s"
 
+    def zoo(self) -> None:
+        """Train as `zoo train` does."""
+        experiment = Experiment(architecture=self.entry.name, dataset=self.dataset)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            RunDirectory(Path(folder), experiment, resume=False) as store,
+        ):
+            fit(self._build(), self.task, self.data, self.recipe, store=store)
+
+    def bare(self) -> None:
+        """Train as little code as possible would."""
+        self._bare(self._build(), self.batches, self.recipe)
+
+    def _build(self) -> nn.Module:
+        return build_model(self.entry, model_arguments(self.entry, self.data.dims, {}), seed=0).train()
+
+
+def ratio(zoo: Callable[[], None], other: Callable[[], None], rounds: int) -> tuple[list[float], float]:
+    """Run both in turn; return how many times as fast zoo was, each round, and its last seconds."""
     ratios: list[float] = []
+    taken: dict[Callable[[], None], float] = {}
     for round_ in range(rounds + 1):
-        with tempfile.TemporaryDirectory() as folder:
-            taken: dict[str, float] = {}
-            for who in ("zoo", "bare") if round_ % 2 else ("bare", "zoo"):
-                start = time.perf_counter()
-                run_zoo(Path(folder)) if who == "zoo" else bare(build(), batches, recipe)
-                taken[who] = time.perf_counter() - start
+        for run in (zoo, other) if round_ % 2 else (other, zoo):
+            start = time.perf_counter()
+            run()
+            taken[run] = time.perf_counter() - start
         if round_:  # the first one warms up
-            ratios.append(taken["bare"] / taken["zoo"])
-            rate = sum(batch.targets.numel() for batch in batches) / taken["zoo"]
-            unit = task.unit(whole.preprocess)
-            print(f"{name} zoo {taken['zoo']:6.2f} s  bare {taken['bare']:6.2f} s  {rate:8,.0f} {unit}/s")
-    print(
-        f"{name:12} zoo / bare throughput: median {statistics.median(ratios):.3f} "
-        f"({min(ratios):.3f} to {max(ratios):.3f}), {len(batches)} steps x {rounds} (0.93 is asked)"
-    )
+            ratios.append(taken[other] / taken[zoo])
+    return ratios, taken[zoo]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", default=["lstm", "resnet-lite"])
+    parser.add_argument("names", nargs="*", default=["rnn", "gru", "lstm", "resnet-lite"])
+    parser.add_argument("--against", help="an architecture")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     registry = Registry.discover()
     for name in options.names:
-        compare(name, registry, options.rounds)
+        contest = Contest(name, registry, like=options.against)
+        other = Contest(options.against, registry).zoo if options.against else contest.bare
+        ratios, seconds = ratio(contest.zoo, other, options.rounds)
+        print(
+            f"{name:12} against {options.against or 'a bare loop'}: median {statistics.median(ratios):.3f} "
+            f"({min(ratios):.3f} to {max(ratios):.3f}), {len(contest.batches)} steps x {options.rounds}, "
+            f"{contest.rate(seconds)}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
