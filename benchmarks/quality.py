@@ -1,4 +1,4 @@
-"""What recipes of registry.toml reach on real data, over several seeds.
+"""What recipes of registry.toml reach on real data, as rows of a table, over several seeds.
 
 python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3]
 """
@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from zoo import Catalog, Experiment, Registry
+from zoo import Catalog, Experiment, Registry, weights
 from zoo.tasks import make_task
-from zoo.training import train
+from zoo.training import Result, train
 
 
 def main() -> None:
@@ -22,25 +22,35 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     registry, catalog = Registry.discover(), Catalog.load()
+    heads = ("recipe", "parameters", "epochs", "figure", "each seed", "seconds a seed")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in options.recipes:
         experiment = Experiment.of(catalog.recipe(name))
-        headline = make_task(registry.architecture(experiment.architecture).spec.task).headline
-        figures: list[float] = []
-        for seed in range(options.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                run = Path(folder) / "run"
-                result = train(replace(experiment, seed=seed), registry, directory=run)
-            ((split, metrics),) = result.metrics.items()
-            figures.append(metrics[headline])
-            told = (
-                f"{split} {headline} {metrics[headline]:.4f}, {result.epochs} epochs, {result.seconds:.0f} s"
-            )
-            print(f"{name} seed {seed}: {told}", flush=True)
-        spread = f" +- {statistics.stdev(figures):.4f}" if len(figures) > 1 else ""
-        print(
-            f"{name}: mean {headline} {statistics.mean(figures):.4f}{spread} over {len(figures)} seeds",
-            flush=True,
-        )
+        runs = [run(replace(experiment, seed=seed), registry) for seed in range(options.seeds)]
+        print(row(name, experiment, registry, runs), flush=True)
+
+
+def run(experiment: Experiment, registry: Registry) -> tuple[Result, int]:
+    """Return a finished run and the number of its parameters."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(experiment, registry, directory=Path(folder) / "run")
+        model, _ = weights.load(Path(result.weights), registry)
+    return result, sum(parameter.numel() for parameter in model.parameters())
+
+
+def row(name: str, experiment: Experiment, registry: Registry, runs: list[tuple[Result, int]]) -> str:
+    """Return the last epoch's figure of every seed, their mean and deviation, as a row of the table."""
+    headline = make_task(registry.architecture(experiment.architecture).spec.task).headline
+    first, parameters = runs[0]
+    (split,) = first.metrics
+    figures = [result.metrics[split][headline] for result, _ in runs]
+    spread = f" ± {statistics.stdev(figures):.4f}" if len(figures) > 1 else ""
+    seconds = statistics.mean(result.seconds for result, _ in runs)
+    return (
+        f"| `{name}` | {parameters:,} | {first.epochs} | {split} {headline} "
+        f"{statistics.mean(figures):.4f}{spread} | {', '.join(f'{figure:.4f}' for figure in figures)} "
+        f"| {seconds:.0f} |"
+    )
 
 
 if __name__ == "__main__":
