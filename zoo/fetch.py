@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from zoo.errors import DataError
 from zoo.storage import atomic_write
 
-__all__ = ["cache_home", "data_file", "data_home", "sha256_of", "tar_members", "verified"]
+__all__ = ["cache_home", "data_file", "data_home", "offline", "sha256_of", "tar_members", "verified"]
 
 
 def cache_home() -> Path:
@@ -27,6 +28,20 @@ def data_home(root: str | None) -> list[Path]:
         return [Path(root).expanduser()]
     named = os.environ.get("ZOO_DATA")
     return [*([Path(named).expanduser()] if named else []), cache_home()]
+
+
+@contextlib.contextmanager
+def offline() -> Generator[None]:
+    """Forbid fetching inside, as `ZOO_OFFLINE=1` does."""
+    before = os.environ.get("ZOO_OFFLINE")
+    os.environ["ZOO_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["ZOO_OFFLINE"]
+        else:
+            os.environ["ZOO_OFFLINE"] = before
 
 
 def sha256_of(path: Path) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from zoo.errors import DataError
-from zoo.fetch import cache_home, data_file, tar_members, verified
+from zoo.fetch import cache_home, data_file, offline, tar_members, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -154,3 +155,23 @@ def test_an_archive_without_the_right_file_is_refused_and_leaves_nothing(
     with pytest.raises(DataError, match=told):
         tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
     assert everything(tmp_path) == ["x.tar.gz"]
+
+
+@pytest.mark.parametrize("before", [None, "", "1"])
+def test_inside_offline_nothing_is_fetched_and_after_it_all_is_as_before(
+    monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("ZOO_OFFLINE", before)
+    seen: list[str | None] = []
+
+    def look() -> None:
+        with offline():
+            seen.append(os.environ.get("ZOO_OFFLINE"))
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        look()
+    assert seen == ["1"]
+    assert os.environ.get("ZOO_OFFLINE") == before

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import options
 from zoo.cli.list import KINDS, all_rows
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
-from zoo.errors import AmbiguousName, UnknownName, ZooError, did_you_mean
+from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean
 from zoo.registry import Entry
 from zoo.specs import DIMS, ArchitectureSpec, DatasetSpec, Recipe
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Dataset, Split
 
 
 @click.command()
 @click.argument("name", type=NameType(*KINDS))
+@click.option("--data", multiple=True, metavar="K=V", help="An option of the dataset.")
+@click.option(
+    "--train", multiple=True, metavar="K=V", help="A field of the training recipe, to count batches by."
+)
 @json_option
 @pass_session
-def command(session: Session, name: str, as_json: bool) -> None:
+def command(
+    session: Session, name: str, data: tuple[str, ...], train: tuple[str, ...], as_json: bool
+) -> None:
     """Show an entry by NAME: an architecture, dataset, analyzer, recipe or weights.
 
-    For an architecture, parameters and cost are counted if torch is installed.
+    For an architecture, parameters and cost are counted if torch is installed. A dataset is opened if its
+    data is here, and its splits and batches are counted; nothing is ever downloaded.
+
+    \b
+    zoo show lstm
+    zoo show nietzsche --train batch_size=128
+    zoo show files --data paths=my.txt
     """
     row = _find(all_rows(session), name)
-    facts = row | _facts(session, row)
+    if row["kind"] != "dataset" and (data or train):
+        raise OptionError(
+            f"--data and --train are for datasets, and {row['name']} is of kind {row['kind']}",
+            hint="`zoo list dataset` shows the datasets",
+        )
+    recipe = Recipe().replace(options.parse(train, what="--train"), what="training")
+    facts = row | _facts(session, row, options.parse(data, what="--data"), recipe)
     if as_json:
         print_json(facts)
     else:
-        print_pairs([(key.replace("_", " "), _text(key, value)) for key, value in facts.items()])
+        print_pairs([pair for key, value in facts.items() for pair in _pairs(key, value)])
 
 
 def _find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -46,7 +69,7 @@ def _find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return found[0]
 
 
-def _facts(session: Session, row: dict[str, Any]) -> dict[str, Any]:
+def _facts(session: Session, row: dict[str, Any], data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if row["kind"] == "recipe":
         return asdict(session.catalog.recipes[row["name"]])
     if row["kind"] == "weights":
@@ -56,36 +79,102 @@ def _facts(session: Session, row: dict[str, Any]) -> dict[str, Any]:
     facts["version"] = entry.plugin.version
     if isinstance(entry.spec, ArchitectureSpec):
         facts["recipe"] = _changed(entry.spec.recipe)
+        return facts | _told(_of_model(entry), "options", "parameters and cost")
+    if isinstance(entry.spec, DatasetSpec):
+        parts = _of_data(entry, data, recipe)
+        return facts | _told(parts, "options", "splits", "batches per epoch", given=bool(data))
+    return facts
+
+
+def _told(parts: Iterator[dict[str, Any]], *names: str, given: bool = False) -> dict[str, Any]:
+    """Return the parts, which are called `names`, up to the one that cannot be had, and why it cannot.
+
+    Raises OptionError if the user has `given` options, which are then what is wrong.
+    """
+    facts: dict[str, Any] = {}
+    left = [*names]
     try:
-        return facts | _measured(entry)
+        for part in parts:
+            facts |= part
+            left.pop(0)
+        return facts
     except ImportError as error:
-        return facts | {
-            "unknown": f"options, parameters and cost: they need {error.name}, which is not installed"
-        }
+        why = f"they need {error.name}, which is not installed"
     except ZooError as error:
-        return facts | {"unknown": f"options, parameters and cost: {error}"}
+        if isinstance(error, OptionError) and given:
+            raise
+        why = f"{error}; {error.hint}" if error.hint else str(error)
+    except Exception as error:  # a plugin's own
+        why = f"{type(error).__name__}: {error}"
+    return facts | {"unknown": f"{', '.join(left)}: {why}"}
 
 
-def _measured(entry: Entry[Any]) -> dict[str, Any]:
+def _of_model(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
+    from zoo.building import measure
 
-    from zoo.building import measure, signature_options
+    dims = DIMS[entry.spec.task]
+    own = {name: default for name, default in _options(entry).items() if name not in dims}
+    yield {"options": own | dict(entry.spec.config)}
+    yield {"measured_at": dict(dims)} | measure(entry)
 
-    options = {
+
+def _of_data(entry: Entry[Any], data: dict[str, Any], recipe: Recipe) -> Iterator[dict[str, Any]]:
+    from zoo.building import open_dataset
+    from zoo.fetch import offline
+    from zoo.tasks import make_task
+
+    known = _options(entry)
+    yield {"options": known}
+    needed = [name for name, default in known.items() if default == "required" and name not in data]
+    if needed:
+        raise DataError(f"{entry.name} needs {' '.join(f'--data {name}=...' for name in needed)}")
+    with offline():
+        dataset = open_dataset(entry, data)
+    of_text = entry.spec.task == "language-modelling"
+    classes = {} if of_text else {"classes": dataset.preprocess["classes"]}
+    count = _tokens if of_text else _images
+    splits = {name: count(dataset, name) for name in ("train", "val", "test")}
+    yield {"dims": dict(dataset.dims), **classes, "splits": splits}
+    batch = next(iter(make_task(entry.spec.task).train_batches(dataset, recipe, seed=0, epoch=0)))
+    sizes = {"batch_size": recipe.batch_size} | ({"bptt": recipe.bptt} if of_text else {})
+    yield {"batches_per_epoch": batch.total, "batched_with": sizes | _changed(recipe)}
+
+
+def _tokens(dataset: Dataset, split: Split) -> dict[str, int]:
+    """Count a split's tokens, and those that are `<unk>`, number 0."""
+    tokens = dataset.split(split)
+    unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
+    return {"tokens": len(tokens), "unknown": unknown}
+
+
+def _images(dataset: Dataset, split: Split) -> dict[str, int]:
+    return {"images": len(dataset.split(split))}
+
+
+def _options(entry: Entry[Any]) -> dict[str, Any]:
+    from zoo.building import signature_options
+
+    return {
         name: "required" if option.default is option.empty else option.default
         for name, option in signature_options(entry.load()).items()
     }
-    if isinstance(entry.spec, DatasetSpec):
-        return {"options": options}
-    if not isinstance(entry.spec, ArchitectureSpec):
-        return {}
-    dims = DIMS[entry.spec.task]
-    own = {name: default for name, default in options.items() if name not in dims}
-    return {"options": own | dict(entry.spec.config), "measured_at": dict(dims)} | measure(entry)
 
 
 def _changed(recipe: Recipe) -> dict[str, Any]:
     usual = Recipe().to_dict()
     return {key: value for key, value in recipe.to_dict().items() if value != usual[key]}
+
+
+def _pairs(key: str, value: Any) -> list[tuple[str, str]]:
+    """Return the lines that tell a fact: one, or one for each split."""
+    if key == "splits":
+        return [(split, _counts(counts)) for split, counts in value.items()]
+    return [(key.replace("_", " "), _text(key, value))]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{told} ({100 * counts['unknown'] / counts['tokens']:.2g} %)" if counts.get("unknown") else told
 
 
 def _text(key: str, value: Any) -> str:

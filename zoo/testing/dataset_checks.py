@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from zoo.building import open_dataset, signature_options
 from zoo.errors import DataError, SpecError
+from zoo.fetch import offline
 from zoo.interfaces import Dataset, Split
 from zoo.specs import DIMS, Recipe
 from zoo.tasks import make_task
@@ -228,23 +227,10 @@ def _open(case: Case) -> Dataset:
     if required not in ([], ["paths"]):
         raise Skip(f"it needs {', '.join(required)}, which the kit cannot make up")
     try:
-        with _offline():
+        with offline():
             return open_dataset(case.entry, {"paths": [_text_file(case)]} if required else {})
     except DataError as error:
         raise Skip(f"no data here, and checks fetch nothing: {error}") from None
-
-
-@contextlib.contextmanager
-def _offline() -> Generator[None]:
-    before = os.environ.get("ZOO_OFFLINE")
-    os.environ["ZOO_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["ZOO_OFFLINE"]
-        else:
-            os.environ["ZOO_OFFLINE"] = before
 
 
 def _text_file(case: Case) -> str:

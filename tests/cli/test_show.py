@@ -1,0 +1,156 @@
+"""`zoo show` of a dataset: what is in it, and how long an epoch is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TEXT, zoo
+
+PLUGIN = """
+from zoo import DatasetSpec, hookimpl
+
+
+def absent(*, depth: int = 1):
+    raise FileNotFoundError("no such disk")
+
+
+def particular(*, first: int, second: int, third: int = 3):
+    raise AssertionError
+
+
+@hookimpl
+def zoo_datasets():
+    return [
+        DatasetSpec(name=name, target=f"sealed:{name}", task="classification", summary="Sealed")
+        for name in ("absent", "particular")
+    ]
+"""
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry.toml that brings two datasets that cannot be opened."""
+    folder = tmp_path_factory.mktemp("sealed")
+    (folder / "sealed.py").write_text(PLUGIN)
+    (folder / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["sealed.py"]\n')
+    return folder / "registry.toml"
+
+
+def shown(*arguments: str | Path, **options) -> dict:
+    done = zoo("show", *arguments, "--json", **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_text_is_counted_by_split(text_file):
+    facts = shown("files", "--data", f"paths={text_file}")
+    assert facts["splits"] == {
+        "train": {"tokens": len(TEXT) * 8 // 10, "unknown": 0},
+        "val": {"tokens": len(TEXT) // 10, "unknown": 0},
+        "test": {"tokens": len(TEXT) // 10, "unknown": 0},
+    }
+    assert facts["dims"] == {"vocab_size": len({*TEXT}) + 2}
+    assert facts["batches_per_epoch"] == 1
+    assert facts["batched_with"] == {"batch_size": 64, "bptt": 64}
+    assert "unknown" not in facts
+
+
+def test_batches_are_those_that_training_with_these_options_has(text_file, tmp_path):
+    options = ["--train", "batch_size=8", "--train", "bptt=10"]
+    data = ["--data", f"paths={text_file}", "--data", "splits=[50, 25, 25]"]
+    facts = shown("files", *data, *options)
+    assert facts["batched_with"] == {"batch_size": 8, "bptt": 10}
+    once = ["--train", "epochs=1", "--train", "bptt_jitter=false", "--model", "hidden_size=4"]
+    done = zoo("train", "lstm", "files", *data, *options, *once, "--run", tmp_path / "run", "--json")
+    assert facts["batches_per_epoch"] == json.loads(done.stdout)["steps"] == (2_040 - 1) // 8 // 10 + 1
+
+
+def test_the_share_of_unknown_tokens_is_told(tmp_path):
+    for name, text in [
+        ("train.txt", "ab" * 2_000),
+        ("val.txt", "abc?" * 5),
+        ("test.txt", "x" + "ab" * 4_000),
+    ]:
+        (tmp_path / name).write_text(text)
+    data = [f"paths={tmp_path}/train.txt", f"val={tmp_path}/val.txt", f"test={tmp_path}/test.txt"]
+    words = [word for option in data for word in ("--data", option)]
+    assert shown("files", *words)["splits"] == {
+        "train": {"tokens": 4_000, "unknown": 0},
+        "val": {"tokens": 20, "unknown": 10},
+        "test": {"tokens": 8_001, "unknown": 1},
+    }
+    told = zoo("show", "files", *words).stdout
+    assert re.search(r"^train +4,000 tokens, 0 unknown$", told, re.M)
+    assert re.search(r"^val +20 tokens, 10 unknown \(50 %\)$", told, re.M)
+    assert re.search(r"^test +8,001 tokens, 1 unknown \(0\.012 %\)$", told, re.M)
+    assert re.search(r"^batches per epoch +1$", told, re.M)
+    assert re.search(r"^batched with +batch_size=64, bptt=64$", told, re.M)
+
+
+def test_images_and_classes_are_counted():
+    sizes = ["--data", "train_size=65", "--data", "val_size=3", "--data", "test_size=2"]
+    facts = shown("shapes", *sizes, "--train", "batch_size=16")
+    assert facts["splits"] == {"train": {"images": 65}, "val": {"images": 3}, "test": {"images": 2}}
+    assert facts["dims"]["num_classes"] == len(facts["classes"]) == 8
+    assert facts["batches_per_epoch"] == 4, "the last image joins the batch before"
+    assert facts["batched_with"] == {"batch_size": 16}
+    assert re.search(r"^val +3 images$", zoo("show", "shapes", *sizes).stdout, re.M)
+
+
+def test_absent_data_is_told_in_a_line_and_nothing_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    monkeypatch.setattr("pooch.retrieve", None)
+    empty = {"ZOO_DATA": "", "ZOO_CACHE": str(tmp_path)}
+    facts = shown("nietzsche", env=empty)
+    assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {tmp_path}, and")
+    assert facts["unknown"].endswith(
+        "; it can be had from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
+    )
+    assert facts["options"]["min_freq"] == 3
+    assert "splits" not in facts
+    assert re.search("^unknown .*nietzsche.txt is not in", zoo("show", "nietzsche", env=empty).stdout, re.M)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["files"], "splits, batches per epoch: text/files needs --data paths=..."),
+        (["files", "--data", "lower=true"], "text/files needs --data paths=..."),
+        (["files", "--data", "paths=gone.txt"], "there is no file or folder 'gone.txt'"),
+        (["sealed/particular"], "sealed/particular needs --data first=... --data second=..."),
+        (["sealed/absent"], "splits, batches per epoch: FileNotFoundError: no such disk"),
+    ],
+)
+def test_what_cannot_be_opened_is_told_and_the_rest_is_shown(sealed, arguments, told):
+    facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed)})
+    assert told in facts["unknown"]
+    assert facts["options"]
+
+
+def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
+    facts = shown("files", "--data", f"paths={text_file}", "--train", "batch_size=5000")
+    assert facts["unknown"].startswith("batches per epoch: the text has 3,264 tokens, too few")
+    assert facts["splits"]["train"]["tokens"] == 3_264
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["lstm", "--data", "lower=true"], "charrnn/lstm is of kind architecture"),
+        (["lstm", "--train", "bptt=3"], "--data and --train are for datasets, and charrnn/lstm"),
+        (["nietzsche-lstm", "--data", "lower=true"], "nietzsche-lstm is of kind recipe"),
+        (["stdlib", "--data", "lowr=true"], "has no option 'lowr'; did you mean 'lower'?"),
+        (["stdlib", "--data", "splits=[1, 2]"], "splits=[1, 2] are not percents"),
+        (["stdlib", "--train", "batch=3"], "training has no option 'batch'; did you mean"),
+        (["stdlib", "--train", "bptt"], "--train 'bptt' is not of the form key=value"),
+    ],
+)
+def test_options_that_make_no_sense_are_errors(arguments, told):
+    done = zoo("show", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
