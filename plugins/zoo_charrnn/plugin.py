@@ -76,4 +76,22 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             ),
             source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
         ),
+        ArchitectureSpec(
+            name="min-gru",
+            target="zoo_charrnn.min_gru:CharMinGRU",
+            task="language-modelling",
+            summary="Residual minGRU layers, whose times train in parallel",
+            recipe=Recipe(
+                epochs=10,
+                batch_size=64,
+                bptt=64,
+                bptt_jitter=True,
+                optimizer="adamw",
+                lr=3e-3,
+                weight_decay=0.01,
+                schedule="one-cycle",
+                clip_norm=1.0,
+            ),
+            source="Feng et al. 2024, Were RNNs All We Needed?, arXiv 2410.01201",
+        ),
     ]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo_charrnn.dropout import drop_connections
 
-__all__ = ["LayerState", "WeightDropLSTM"]
+__all__ = ["LayerState", "WeightDropLSTM", "in_one_chunk"]
 
 LayerState = tuple[Tensor, Tensor]
 """Hidden and cell state, (1, B, H) each."""
@@ -51,7 +51,7 @@ class WeightDropLSTM(nn.Module):
         if not self.fused:
             return _loop(x, state, *weights)
         if x.is_cuda:
-            weights = _one_chunk(weights)
+            weights = in_one_chunk(weights)
         output, hidden, cell = torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, False)
         return output, (hidden, cell)
 
@@ -71,7 +71,7 @@ def _loop(
     return torch.stack(outputs), (hidden[None], cell[None])
 
 
-def _one_chunk(weights: list[Tensor]) -> list[Tensor]:
+def in_one_chunk(weights: list[Tensor]) -> list[Tensor]:
     """Return weights as views of one buffer, which is how cuDNN reads them; it warns if it has to copy."""
     buffer = torch.cat([weight.flatten() for weight in weights])
     parts = buffer.split([weight.numel() for weight in weights])

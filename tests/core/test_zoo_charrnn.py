@@ -1,38 +1,59 @@
-"""The character models."""
+"""The character models: what they share, and the lesson's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor, nn
 
+from zoo.building import build_model, model_arguments
+from zoo.errors import OptionError
+from zoo.registry import Registry
+from zoo.tasks.language_modelling import detach
+from zoo_charrnn.gru import CharGRU
 from zoo_charrnn.lstm import CharLSTM
+from zoo_charrnn.rnn import CharRNN
+from zoo_charrnn.rnn_cell import CharRNNCell
 
-
-def parameters(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-@pytest.fixture
-def model() -> CharLSTM:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return CharLSTM(vocab_size=11, embedding_dim=5, hidden_size=7).eval()
-
-
+NAMES = ["rnn", "rnn-cell", "gru", "lstm", "awd-lstm", "min-gru"]
 TOKENS = torch.randint(0, 11, (12, 3), generator=torch.Generator().manual_seed(0))  # (T, B)
 
 
-def test_the_lesson_s_sizes_give_the_lesson_s_parameters() -> None:
-    assert parameters(CharLSTM(vocab_size=56)) == 3_271_016
+def build(make: Callable[..., nn.Module], **options: object) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make(**({"vocab_size": 11, "embedding_dim": 5, "hidden_size": 7} | options)).eval()
 
 
-def test_shapes_are_those_of_the_interface(model: CharLSTM) -> None:
+@pytest.fixture
+def model() -> nn.Module:
+    return build(CharLSTM)
+
+
+def leaves(state: Any) -> list[Tensor]:
+    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [(CharRNN, 93_544), (CharRNNCell, 93_544), (CharGRU, 247_144), (CharLSTM, 3_271_016)],
+)
+def test_the_lesson_s_sizes_give_the_lesson_s_parameters(
+    make: Callable[..., nn.Module], expected: int
+) -> None:
+    assert sum(parameter.numel() for parameter in make(vocab_size=56).parameters()) == expected
+
+
+def test_shapes_are_those_of_the_interface(model: nn.Module) -> None:
     logits, (hidden, cell) = model(TOKENS)
     assert logits.shape == (12, 3, 11)
     assert hidden.shape == cell.shape == (2, 3, 7)
 
 
-def test_a_logit_depends_on_no_later_token_and_on_no_other_lane(model: CharLSTM) -> None:
+def test_a_logit_depends_on_no_later_token_and_on_no_other_lane(model: nn.Module) -> None:
     changed = TOKENS.clone()
     changed[6, 1] = (changed[6, 1] + 1) % 11
     before, after = model(TOKENS)[0], model(changed)[0]
@@ -42,7 +63,9 @@ def test_a_logit_depends_on_no_later_token_and_on_no_other_lane(model: CharLSTM)
     assert differs[6:, 1].all()
 
 
-def test_reading_in_pieces_with_the_state_carried_is_reading_at_once(model: CharLSTM) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_reading_in_pieces_with_the_state_carried_is_reading_at_once(name: str, registry: Registry) -> None:
+    model = build_model(registry.architecture(name), {"vocab_size": 11, "hidden_size": 7}, seed=0).eval()
     whole, end = model(TOKENS)
     first, state = model(TOKENS[:5])
     second, last = model(TOKENS[5:], state)
@@ -51,15 +74,102 @@ def test_reading_in_pieces_with_the_state_carried_is_reading_at_once(model: Char
     assert not torch.allclose(model(TOKENS[5:])[0], second)
 
 
-def test_no_state_means_zeros(model: CharLSTM) -> None:
-    zeros = (torch.zeros(2, 3, 7), torch.zeros(2, 3, 7))
-    assert torch.equal(model(TOKENS)[0], model(TOKENS, zeros)[0])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_state_means_zeros(name: str, registry: Registry) -> None:
+    model = build_model(registry.architecture(name), {"vocab_size": 11, "hidden_size": 7}, seed=0).eval()
+    logits, state = model(TOKENS)
+    assert not any((leaf == 0).all() for leaf in leaves(state))
+    for leaf in leaves(state):
+        leaf.detach().zero_()
+    assert torch.equal(model(TOKENS, state)[0], logits)
 
 
+@pytest.mark.parametrize("make", [CharRNN, CharGRU, CharLSTM])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_dropout_is_between_layers_and_only_in_training(num_layers: int) -> None:
-    model = CharLSTM(vocab_size=11, hidden_size=7, num_layers=num_layers, dropout=0.5)
+def test_dropout_is_between_layers_and_only_in_training(
+    make: Callable[..., nn.Module], num_layers: int
+) -> None:
+    model = build(make, num_layers=num_layers, dropout=0.5).train()
     same = torch.equal(model(TOKENS)[0], model(TOKENS)[0])
     assert same == (num_layers == 1)
     model.eval()
     assert torch.equal(model(TOKENS)[0], model(TOKENS)[0])
+
+
+def test_the_loop_over_a_cell_computes_what_the_rnn_does() -> None:
+    rnn, cell = build(CharRNN), build(CharRNNCell)
+    cell.load_state_dict(
+        {name.replace("rnn.", "cell.").removesuffix("_l0"): w for name, w in rnn.state_dict().items()}
+    )
+    start = torch.randn(1, 3, 7, generator=torch.Generator().manual_seed(1))
+    logits, end = rnn(TOKENS, start)
+    looped, looped_end = cell(TOKENS, start[0])
+    torch.testing.assert_close(looped, logits, atol=1e-6, rtol=0)
+    torch.testing.assert_close(looped_end, end[0], atol=1e-6, rtol=0)
+    logits.logsumexp(2).mean().backward()
+    looped.logsumexp(2).mean().backward()
+    for one, other in zip(rnn.parameters(), cell.parameters(), strict=True):
+        assert one.grad is not None
+        torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("make", "options"), [(CharRNN, {"num_layers": 2}), (CharRNNCell, {})])
+def test_identity_initialisation_is_of_every_recurrent_matrix_and_nothing_else(
+    make: Callable[..., nn.Module], options: dict[str, int]
+) -> None:
+    plain = build(make, **options).state_dict()
+    weights = build(make, init="identity", **options).state_dict()
+    recurrent = {name for name in weights if "weight_hh" in name}
+    assert len(recurrent) == options.get("num_layers", 1)
+    for name, weight in weights.items():
+        assert torch.equal(weight, torch.eye(7) if name in recurrent else plain[name]), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_in_bf16_leave_finite_gradients_near_those_of_fp32(name: str, registry: Registry) -> None:
+    model = build_model(registry.architecture(name), {"vocab_size": 11, "hidden_size": 16}, seed=0)
+    gradients: dict[bool, Tensor] = {}
+    for lowered in (False, True):
+        model.zero_grad()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+            state = detach(model(TOKENS)[1])
+            logits = model(TOKENS, state)[0]
+        logits.float().logsumexp(2).mean().backward()
+        gradients[lowered] = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert gradients[True].isfinite().all()
+    distance = (gradients[True] - gradients[False]).norm() / gradients[False].norm()
+    assert 0 < distance < 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0, -1])
+def test_sizes_below_one_are_refused_by_name(name: str, value: int, registry: Registry) -> None:
+    entry = registry.architecture(name)
+    taken = {"embedding_dim", "hidden_size", "num_layers"} & entry.load().__init__.__kwdefaults__.keys()
+    assert taken >= {"hidden_size"}
+    for option in taken:
+        with pytest.raises(OptionError) as caught:
+            model_arguments(entry, {"vocab_size": 11}, {option: value})
+        assert str(caught.value) == f"architecture charrnn/{name}: {option}: expected int >= 1 ({value})"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("value", "told"), [(1.5, "float < 1.0"), (1, "float < 1.0"), (-0.1, "float >= 0.0")]
+)
+def test_dropout_that_is_no_share_is_refused_by_name(
+    name: str, value: float, told: str, registry: Registry
+) -> None:
+    entry = registry.architecture(name)
+    options = [each for each in entry.load().__init__.__kwdefaults__ if "drop" in each]
+    assert len(options) == {"rnn-cell": 0, "awd-lstm": 5}.get(name, 1)
+    for option in options:
+        with pytest.raises(OptionError) as caught:
+            model_arguments(entry, {"vocab_size": 11}, {option: value})
+        assert str(caught.value) == f"architecture charrnn/{name}: {option}: expected {told} ({value})"
+
+
+def test_an_unknown_initialisation_is_refused_with_those_there_are(registry: Registry) -> None:
+    with pytest.raises(OptionError, match=r"init: invalid enum value 'eye' \(one of 'default', 'identity'\)"):
+        model_arguments(registry.architecture("rnn"), {"vocab_size": 11}, {"init": "eye"})
