@@ -29,14 +29,20 @@ and in the second row the herons stand and look at the water. A keeper comes at 
 pails; at noon he comes again, and at six he counts them all and locks the gate. What the lions
 know of the herons is a smell on the wind; what the herons know of the lions is a sound at night."""
 
+TEXT_RECIPE = Recipe(
+    batch_size=4, bptt=8, bptt_jitter=True, optimizer="adam", lr=1e-2, clip_norm=1.0, precision="fp32"
+)
+SMALL = {"vocab_size": 128, "hidden_size": 32}
 FAMILIES: dict[str, tuple[dict[str, Any], Recipe]] = {
-    "charrnn/lstm": (
-        {"vocab_size": 128, "hidden_size": 32, "embedding_dim": 8},
-        Recipe(
-            batch_size=4, bptt=8, bptt_jitter=True, optimizer="adam", lr=1e-2, clip_norm=1.0,
-            precision="fp32",
-        ),
+    "charrnn/rnn": ({**SMALL, "embedding_dim": 8, "num_layers": 2, "dropout": 0.1}, TEXT_RECIPE),
+    "charrnn/rnn-cell": ({**SMALL, "embedding_dim": 8, "init": "identity"}, TEXT_RECIPE),
+    "charrnn/gru": ({**SMALL, "embedding_dim": 8}, TEXT_RECIPE),
+    "charrnn/lstm": ({**SMALL, "embedding_dim": 8}, TEXT_RECIPE),
+    "charrnn/awd-lstm": (
+        {**SMALL, "embedding_dim": 8, "activation_penalty": 2.0, "temporal_penalty": 1.0},
+        TEXT_RECIPE,
     ),
+    "charrnn/min-gru": ({**SMALL, "num_layers": 2}, TEXT_RECIPE),
     "convnet/resnet-lite": (
         {"in_channels": 3, "image_size": 16, "num_classes": 4, "widths": [4, 8, 16], "dropout": 0.1},
         Recipe(
