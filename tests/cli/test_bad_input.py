@@ -43,7 +43,7 @@ CASES = {
     "model option without sense": (
         ["train", "lstm", "files", *PATHS, "--model", "hidden_size=-1"],
         1,
-        ["charrnn/lstm cannot be built", "hidden_size=-1"],
+        ["architecture charrnn/lstm", "hidden_size: expected int >= 1 (-1)"],
     ),
     "unknown data option": (["train", "lstm", "files", *PATHS, "--data", "path=x"], 1, ["'path'", "'paths'"]),
     "missing data option": (["train", "lstm", "files"], 1, ["text/files needs paths"]),
@@ -86,6 +86,11 @@ CASES = {
     ),
     "text shorter than one batch": (
         ["train", "lstm", "files", "--data", "paths=short.txt"],
+        1,
+        ["bptt is 16, and the text has", "--train bptt="],
+    ),
+    "text shorter than its lanes": (
+        ["train", "lstm", "files", "--data", "paths=short.txt", "--train", "bptt=2"],
         1,
         ["too few to be cut into 64 lanes", "batch_size="],
     ),
