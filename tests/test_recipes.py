@@ -13,7 +13,16 @@ from zoo.training import train
 
 BETTER_THAN = {
     "stdlib-lstm": ("loss", 2.0),
+    "nietzsche-windows": ("loss", 2.2),
+    "nietzsche-sections": ("loss", 2.1),
+    "nietzsche-stateful": ("loss", 2.1),
+    "nietzsche-rnn": ("loss", 1.9),
+    "nietzsche-rnn-cell": ("loss", 1.9),
+    "nietzsche-gru": ("loss", 1.8),
+    "nietzsche-min-gru": ("loss", 1.8),
     "nietzsche-lstm": ("loss", 1.8),
+    "nietzsche-awd-lstm": ("loss", 1.8),
+    "tinyshakespeare-awd-lstm": ("loss", 1.9),
     "cifar10-resnet-lite": ("accuracy", 0.3),
 }
 

@@ -1,0 +1,101 @@
+"""The lesson's argument, run: one network, three ways to cut the text, the same number of epochs.
+
+`windows` reads each character `bptt` times and predicts once; `sections` predicts at every position but
+forgets at each border; `stateful` carries on. Each loss is told twice: as the model was trained, from at most
+`bptt` characters, and as text is read, with the state carried along the whole validation split.
+
+    python benchmarks/batching.py [--epochs 8] [--seconds 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import Catalog, Experiment, Recipe, Registry, weights
+from zoo.building import open_dataset
+from zoo.interfaces import Dataset
+from zoo.tasks import make_task
+from zoo.training import train
+
+RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
+
+
+@torch.inference_mode()
+def loss_as_trained(model: nn.Module, tokens: Tensor, recipe: Recipe) -> float:
+    """Return nats per character of a text (N,) cut as in training; the remainder of a section is left out."""
+    if recipe.batching == "stateful":
+        raise ValueError("a stateful model is trained as text is read")
+    size = recipe.bptt
+    stride = size if recipe.batching == "sections" else 1
+    inputs, targets = (part.unfold(0, size, stride) for part in (tokens[:-1], tokens[1:]))
+    total = count = 0.0
+    for start in range(0, len(inputs), 4096):
+        here = slice(start, start + 4096)
+        logits, _ = model(inputs[here].T.long())
+        wanted = targets[here].T.long()
+        if recipe.batching == "windows":
+            logits, wanted = logits[-1:], wanted[-1:]
+        total += F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum").item()
+        count += wanted.numel()
+    return total / count
+
+
+def read_characters(dataset: Dataset, recipe: Recipe) -> int:
+    """Return how many characters an epoch puts through the network."""
+    batches = make_task("language-modelling").train_batches(dataset, recipe, seed=0, epoch=0)
+    return sum(batch.inputs.numel() for batch in batches)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    options = parser.parse_args()
+    registry, catalog = Registry.discover(), Catalog.load()
+    heads = (
+        "cut", f"characters read, {options.epochs} epochs", "seconds", "loss, as trained",
+        "loss, state carried", f"the same after {options.seconds:.0f} s",
+    )  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for name in RECIPES:
+        experiment = Experiment.of(catalog.recipe(name))
+        experiment = replace(experiment, train=experiment.train | {"epochs": options.epochs})
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(experiment, registry, directory=Path(folder) / "run")
+            lines = (Path(result.run) / "metrics.jsonl").read_text().splitlines()
+            model, card = weights.load(Path(result.weights), registry)
+        recipe = experiment.recipe(registry)
+        dataset = open_dataset(registry.dataset(experiment.dataset), experiment.data)
+        carried = card.metrics["val"]["loss"]
+        trained = carried
+        if recipe.batching != "stateful":
+            trained = loss_as_trained(model.eval(), dataset.split("val"), recipe)
+        print(
+            f"| `{recipe.batching}` | {read_characters(dataset, recipe) * options.epochs / 1e6:.1f} M "
+            f"| {result.seconds:.0f} | {trained:.4f} | {carried:.4f} "
+            f"| {_after([json.loads(line) for line in lines], options.seconds)} |",
+            flush=True,
+        )
+
+
+def _after(rows: list[dict[str, Any]], seconds: float) -> str:
+    """Return the loss, state carried, at the end of the last epoch that ended within `seconds`."""
+    passed, told = 0.0, "no epoch done"
+    for row in rows:
+        passed += row["clock"]["seconds"]
+        if passed <= seconds:
+            told = f"{row['val']['loss']:.4f} ({row['epoch']} epochs)"
+    return told
+
+
+if __name__ == "__main__":
+    main()
