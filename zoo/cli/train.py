@@ -51,7 +51,7 @@ def command(
     """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
 
     \b
-    zoo train nietzsche-lstm
+    zoo train nietzsche-gru
     zoo train lstm nietzsche --model hidden_size=256 --train epochs=5
     zoo train lstm files --data paths=my.txt
 
