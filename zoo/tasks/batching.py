@@ -9,8 +9,8 @@ A text `a b c d e f g h i j k l m` and `bptt` 3::
 
 Windows and sections come in a new order each epoch and start from a state of zeros. Lanes are read from front
 to back; cutting the gradient at each border is truncated backpropagation through time (Williams & Peng 1990).
-All lanes are equally long, so that a carried state always fits: the fewer than `batch_size` tokens left over at
-the end of the text are not trained on, nor are those after the last whole section.
+All lanes are equally long, so that a carried state always fits: the fewer than `batch_size` tokens left over
+at the end of the text are not trained on, nor are those after the last whole section.
 
 Source: fast.ai deep learning course, lesson 6.
 """
