@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.gpu
 TEXT = Experiment(
     architecture="lstm", dataset="files", model={"hidden_size": 32}, train={"epochs": 2, "batch_size": 8}
 )
+SEQUENCES = {
+    "lstm": TEXT,
+    "gru": replace(TEXT, architecture="gru"),
+    "awd-lstm": replace(TEXT, architecture="awd-lstm", model={"hidden_size": 32, "activation_penalty": 2.0}),
+    "min-gru": replace(TEXT, architecture="min-gru", model={"hidden_size": 32, "num_layers": 2}),
+}
 IMAGES = Experiment(
     architecture="resnet-lite",
     dataset="shapes",
@@ -27,12 +34,12 @@ IMAGES = Experiment(
 )
 
 
-@pytest.fixture(params=[TEXT, IMAGES], ids=["lstm", "resnet-lite"])
+@pytest.fixture(params=[*SEQUENCES.values(), IMAGES], ids=[*SEQUENCES, "resnet-lite"])
 def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Experiment:
     if request.param is IMAGES:
         return IMAGES
     (tmp_path / "text.txt").write_text("a rolling stone gathers no moss. " * 300)
-    return Experiment(**(TEXT.to_dict() | {"data": {"paths": str(tmp_path / "text.txt")}}))
+    return replace(request.param, data={"paths": str(tmp_path / "text.txt")})
 
 
 def test_a_stopped_run_goes_on_and_ends_on_the_same_metrics(experiment: Experiment, tmp_path: Path) -> None:
