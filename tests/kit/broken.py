@@ -150,6 +150,30 @@ class StateInDict(Lstm):
         return logits, {"hidden": hidden, "cell": cell}
 
 
+class PenalisesAlways(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return logits, state, 0.1 * logits.pow(2).mean()
+
+
+class PenalisesInVain(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return (logits, state, 0.1 * logits.detach().pow(2).mean()) if self.training else (logits, state)
+
+
+class PenalisesInFloats(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return (logits, state, 0.1 * logits.pow(2).mean().item()) if self.training else (logits, state)
+
+
+class Penalises(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return (logits, state, 5 + logits.pow(2).mean()) if self.training else (logits, state)
+
+
 class MisspeltDims(TinyImages):
     @property
     def dims(self):

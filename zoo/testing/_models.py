@@ -16,7 +16,16 @@ from zoo.tasks import make_task
 from zoo.testing._suite import Case, Skip
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = ["arguments", "build", "forward", "inputs", "step", "train_batch", "train_briefly"]
+__all__ = [
+    "arguments",
+    "build",
+    "forward",
+    "inputs",
+    "mean_loss",
+    "step",
+    "train_batch",
+    "train_briefly",
+]
 
 
 def arguments(case: Case) -> dict[str, Any]:
@@ -55,10 +64,13 @@ def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
 def forward(
     case: Case, model: nn.Module, given: Tensor, state: State = None, *, seed: int = 0
 ) -> tuple[Tensor, State]:
-    """Return logits and state, without gradients; any random draw in the model comes from `seed`."""
+    """Return a model's logits and state in eval mode, without gradients; random draws come from `seed`."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return (model(given), None) if case.spec.task == "classification" else model(given, state)
+        if case.spec.task == "classification":
+            return model(given), None
+        logits, state = model(given, state)
+        return logits, state
 
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
@@ -66,6 +78,11 @@ def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, see
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make_task(case.spec.task).step(model, batch, state)
+
+
+def mean_loss(done: Step) -> float:
+    """Return the loss as it is reported, without what a model adds to it in training."""
+    return float(done.sums["loss"]) / done.count
 
 
 def train_briefly(case: Case, model: nn.Module, *, steps: int) -> nn.Module:

@@ -75,7 +75,12 @@ CHECKS: tuple[Check, ...] = (
     *_checks(
         "language_checks",
         "architecture",
-        {"causal": ("output_shape",), "carries_state": ("causal",), "state_detaches": ("output_shape",)},
+        {
+            "causal": ("output_shape",),
+            "carries_state": ("causal",),
+            "state_detaches": ("output_shape",),
+            "penalty_trains": ("output_shape",),
+        },
         "language-modelling",
     ),
     *_checks(

@@ -1,16 +1,17 @@
-"""Checks of a language model's time: what it may know, and what it carries from one batch to the next."""
+"""Checks of what a language model knows, carries from one batch to the next, and adds to the loss."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from zoo.testing._models import build, forward, inputs, step, train_batch
 from zoo.testing._suite import Case, told
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = ["carries_state", "causal", "state_detaches"]
+__all__ = ["carries_state", "causal", "penalty_trains", "state_detaches"]
 
 
 def causal(case: Case) -> None:
@@ -61,3 +62,22 @@ def state_detaches(case: Case) -> None:
                 usually="a state that is not a tensor or a tuple or list of them, or one kept on the module",
             )
         ) from error
+
+
+def penalty_trains(case: Case) -> None:
+    """If training mode hands back a penalty, it is one finite number, and there is a gradient behind it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, _, *rest = build(case)(inputs(case, 2))
+    for penalty in rest[:1]:
+        scalar = isinstance(penalty, Tensor) and penalty.ndim == 0 and bool(penalty.isfinite())
+        assert scalar, told(
+            expected="a penalty that is a finite scalar tensor",
+            got=str(penalty),
+            usually="a mean over some of the axes only, or item()",
+        )
+        assert penalty.requires_grad, told(
+            expected="a penalty whose gradient reaches the weights",
+            got="a constant",
+            usually="a detach(), or activations computed without gradients",
+        )
