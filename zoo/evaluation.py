@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from zoo import weights
 from zoo.building import open_dataset, signature_options
 from zoo.cards import Card
-from zoo.errors import SpecError
+from zoo.errors import OptionError, SpecError
 from zoo.feeding import feed_as
 from zoo.interfaces import Dataset, Split
 from zoo.registry import Entry, Registry
 from zoo.specs import DatasetSpec
 from zoo.tasks import make_task
+from zoo.training.dynamic import Dynamic, evaluate_dynamic
 from zoo.training.loop import evaluate_counted
 from zoo.vocabulary import Vocabulary
 
@@ -29,13 +31,19 @@ def evaluate_weights(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    dynamic: Dynamic | None = None,
+    report: Callable[[float, float], None] = lambda share, loss: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Return `{weights, dataset, split, count, unit, metrics}` for a weights file.
 
+    With `dynamic` there is one key more, `dynamic`: its own `metrics`, and the settings they come from.
+
     Args:
         dataset: other data than the model learned from; its own options then start from their defaults.
         data: options of the dataset, over those the model learned with.
+        dynamic: how to adapt while reading; for language models only.
+        report: told how far dynamic evaluation is, as `zoo.training.dynamic` has it.
         notice: told if the data is not what the model was trained and judged on.
 
     Raises:
@@ -45,6 +53,8 @@ def evaluate_weights(
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"{path} does {card.task}, and {entry.name} is data for {entry.spec.task}")
+    if dynamic is not None and card.task != "language-modelling":
+        raise OptionError(f"dynamic evaluation is for language models, and {path} does {card.task}")
     same = entry.name == card.dataset.name
     options = (card.dataset.options if same else {}) | dict(data or {})
     opened = open_dataset(entry, options)
@@ -54,8 +64,9 @@ def evaluate_weights(
         notice(f"this is other data than {card.dataset.name} as the model learned from it")
     task = make_task(card.task)
     fed = feed_as(opened, card)
-    metrics, count = evaluate_counted(model, task, fed, cast("Split", split), device=device)
-    return {
+    part = cast("Split", split)
+    metrics, count = evaluate_counted(model, task, fed, part, device=device)
+    result: dict[str, Any] = {
         "weights": str(path),
         "dataset": entry.name,
         "split": split,
@@ -63,6 +74,10 @@ def evaluate_weights(
         "unit": task.unit(fed.preprocess),
         "metrics": metrics,
     }
+    if dynamic is not None:
+        adapted, _ = evaluate_dynamic(model, fed, part, dynamic, device=device, report=report)
+        result["dynamic"] = {"metrics": adapted, **asdict(dynamic)}
+    return result
 
 
 def _read_as(card: Card, opened: Dataset, entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:

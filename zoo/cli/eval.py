@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import click
 
 from zoo import options
@@ -19,6 +22,11 @@ from zoo.cli.session import Session, pass_session
 @click.option(
     "--data", multiple=True, metavar="K=V", help="An option of the dataset, over those it learned with."
 )
+@click.option("--dynamic", is_flag=True, help="Also let a copy go on learning from the text as it reads.")
+@click.option("--dynamic-lr", type=float, help="Step size of --dynamic; 0 does not adapt.  [default: 0.0002]")
+@click.option(
+    "--dynamic-decay", type=float, help="Pull of --dynamic back to the trained weights.  [default: 0.001]"
+)
 @click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if there is one]")
 @json_option
 @pass_session
@@ -28,14 +36,26 @@ def command(
     split: str,
     dataset: str | None,
     data: tuple[str, ...],
+    dynamic: bool,
+    dynamic_lr: float | None,
+    dynamic_decay: float | None,
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Measure WEIGHTS (a file or a published id) on a split of its data, every item once, in fp32."""
+    """Measure WEIGHTS (a file or a published id) on a split of its data, every item once, in fp32.
+
+    With --dynamic a language model is measured twice: as it is, and by dynamic evaluation, in which a copy
+    takes a gradient step on each piece of the text once that is scored. The file is left as it is.
+    """
     given = options.parse(data, what="--data")
+    settings = {"lr": dynamic_lr, "decay": dynamic_decay}
+    adapting: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    if adapting and not dynamic:
+        raise click.UsageError(f"--dynamic-{next(iter(adapting))} needs --dynamic")
 
     from zoo.cli.progress import metrics_text
     from zoo.evaluation import evaluate_weights
+    from zoo.training.dynamic import Dynamic
     from zoo.training.precision import pick_device
     from zoo.weights import find
 
@@ -46,10 +66,28 @@ def command(
         dataset=dataset,
         data=given,
         device=pick_device(device),
+        dynamic=Dynamic(**adapting) if dynamic else None,
+        report=_Pace(),
         notice=notice,
     )
     if as_json:
         print_json(result)
-    else:
-        told = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}"
-        click.echo(f"{told}  |  {metrics_text(result['metrics'])}")
+        return
+    told = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}"
+    click.echo(f"{told}  |  {metrics_text(result['metrics'])}")
+    if dynamic:
+        adapted = result["dynamic"]
+        told = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
+        click.echo(f"{told}  |  {metrics_text(adapted['metrics'])}")
+
+
+class _Pace:
+    """Tells every 15 seconds, on stderr, how far dynamic evaluation is."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, share: float, loss: float) -> None:
+        if time.monotonic() - self._told > 15:
+            self._told = time.monotonic()
+            notice(f"dynamic evaluation {share:.0%}, loss {loss:.4f} so far")

@@ -1,0 +1,106 @@
+"""`zoo eval --dynamic` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.cli.conftest import zoo
+from zoo.training.dynamic import Dynamic
+
+
+def document(*arguments):
+    done = zoo("eval", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_plain_figures_stay_what_they_are_and_the_dynamic_ones_stand_apart(lstm_file):
+    before = lstm_file.read_bytes()
+    plain = document(lstm_file)
+    both = document(lstm_file, "--dynamic")
+    dynamic = both.pop("dynamic")
+    assert both == plain
+    metrics = dynamic.pop("metrics")
+    assert metrics.keys() == plain["metrics"].keys()
+    assert metrics["loss"] < plain["metrics"]["loss"]
+    assert dynamic == {"lr": Dynamic().lr, "decay": Dynamic().decay, "segment": Dynamic().segment}
+    assert lstm_file.read_bytes() == before
+
+
+def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
+    plain, both = zoo("eval", lstm_file), zoo("eval", lstm_file, "--dynamic")
+    first, second = both.stdout.splitlines()
+    assert [first] == plain.stdout.splitlines()
+    assert "dynamic" not in first
+    assert re.fullmatch(
+        r"dynamic evaluation, lr 0.0002, decay 0.001  \|  loss \d.\d{4}  bits_per_char .*", second
+    )
+    assert both.stderr == ""
+
+
+def test_its_options_arrive(lstm_file):
+    options = "--dynamic", "--dynamic-lr", "0", "--dynamic-decay", "0.5", "--split", "val"
+    found = document(lstm_file, *options)
+    assert (found["dynamic"]["lr"], found["dynamic"]["decay"]) == (0, 0.5)
+    assert found["dynamic"]["metrics"]["loss"] == pytest.approx(found["metrics"]["loss"], rel=0.3)
+    assert found["dynamic"]["metrics"] != document(lstm_file, "--dynamic")["dynamic"]["metrics"]
+
+
+def test_help_tells_the_defaults():
+    out = " ".join(zoo("eval", "--help").stdout.split())
+    assert f"[default: {Dynamic().lr}]" in out
+    assert f"[default: {Dynamic().decay}]" in out
+
+
+def test_progress_is_told_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("zoo.cli.eval.time.monotonic", lambda: next(clock))
+    done = zoo("eval", lstm_file, "--dynamic")
+    assert re.search(r"^zoo: dynamic evaluation \d+%, loss \d\.\d{4} so far$", done.stderr, re.MULTILINE)
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_ctrl_c_while_it_adapts_is_an_interruption(lstm_file, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.cli.eval._Pace.__call__", interrupt)
+    done = zoo("eval", lstm_file, "--dynamic")
+    assert done.returncode == 130
+    assert done.stderr.split() == ["zoo:", "interrupted"]
+
+
+@pytest.mark.parametrize("option", ["--dynamic-lr", "--dynamic-decay"])
+def test_its_options_need_it(lstm_file, option):
+    done = zoo("eval", lstm_file, option, "0.1")
+    assert done.returncode == 2
+    assert f"{option} needs --dynamic" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--dynamic-lr", "-1", "dynamic-lr is -1.0; it is 0 or more"),
+        ("--dynamic-decay", "2", "dynamic-decay is 2.0; it is a share between 0 and 1"),
+    ],
+)
+def test_a_value_out_of_range_is_told_of(lstm_file, option, value, told):
+    done = zoo("eval", lstm_file, "--dynamic", option, value)
+    assert done.returncode == 1
+    assert told in done.stderr
+
+
+def test_a_model_of_images_cannot_adapt(net_file):
+    done = zoo("eval", net_file, "--dynamic")
+    assert done.returncode == 1
+    assert f"dynamic evaluation is for language models, and {net_file} does classification" in done.stderr
+
+
+def test_a_step_that_is_too_large_exits_3(lstm_file):
+    done = zoo("eval", lstm_file, "--dynamic", "--dynamic-lr", "1e38")
+    assert done.returncode == 3
+    assert "try a --dynamic-lr below 1e+38" in done.stderr
+    assert done.stdout == ""

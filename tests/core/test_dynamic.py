@@ -1,0 +1,210 @@
+"""Dynamic evaluation: what is scored, when, and by what."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.core.conftest import FakeText
+from zoo.building import build_model
+from zoo.errors import DataError, Diverged, OptionError
+from zoo.registry import Registry
+from zoo.tasks import LanguageModelling
+from zoo.training.dynamic import Dynamic, evaluate_dynamic
+
+SIZE = 8
+
+
+def lstm(registry: Registry, name: str = "lstm", **arguments: Any) -> nn.Module:
+    options = {"vocab_size": SIZE, "embedding_dim": 6, "hidden_size": 12, **arguments}
+    return build_model(registry.architecture(name), options, seed=0)
+
+
+def letters(*numbers: int) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.uint8)
+
+
+def with_test(data: FakeText, tokens: Tensor) -> FakeText:
+    return FakeText({"train": data.split("train"), "val": data.split("val"), "test": tokens}, SIZE)
+
+
+def losses(model: nn.Module, data: FakeText, dynamic: Dynamic) -> list[float]:
+    """Return the sum of losses up to each segment's end, divided by the tokens so far."""
+    told: list[float] = []
+    evaluate_dynamic(model, data, "test", dynamic, report=lambda share, loss: told.append(loss))
+    return told
+
+
+def one_lane(model: nn.Module, data: FakeText) -> float:
+    """Return the loss of a whole split read in one go, without adapting."""
+    tokens = data.split("test").long()
+    with torch.no_grad():
+        logits, _ = copy.deepcopy(model).eval()(tokens[:-1, None])
+    return float(nn.functional.cross_entropy(logits[:, 0], tokens[1:]))
+
+
+@pytest.mark.parametrize("segment", [1, 7, 20, 39, 100])
+def test_without_a_step_it_is_static_evaluation_in_one_lane(
+    registry: Registry, text: Callable[..., FakeText], segment: int
+) -> None:
+    model, data = lstm(registry), text()
+    metrics, count = evaluate_dynamic(model, data, "test", Dynamic(lr=0, segment=segment))
+    assert count == len(data.split("test")) - 1
+    assert metrics["loss"] == pytest.approx(one_lane(model, data), rel=1e-5)
+    assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / math.log(2))
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "awd-lstm"])
+def test_a_pattern_that_the_model_does_not_know_is_learned_while_it_is_read(
+    registry: Registry, text: Callable[..., FakeText], name: str
+) -> None:
+    model = lstm(registry, name)
+    data = with_test(text(), letters(2, 3, 5, 2, 7, 4).repeat(200))
+    metrics, _ = evaluate_dynamic(model, data, "test", Dynamic(lr=3e-3))
+    assert metrics["loss"] < 0.6 * one_lane(model, data)
+
+
+@pytest.mark.parametrize("segment", [1, 5])
+def test_a_token_is_predicted_before_the_model_learns_from_it(
+    registry: Registry, text: Callable[..., FakeText], segment: int
+) -> None:
+    model, tokens = lstm(registry), text().split("test")[: 1 + 6 * segment].clone()
+    dynamic = Dynamic(lr=1e-2, segment=segment)
+    before = losses(model, with_test(text(), tokens), dynamic)
+    tokens[-1] = 2 + (tokens[-1] - 1) % (SIZE - 2)
+    after = losses(model, with_test(text(), tokens), dynamic)
+    assert len(before) == 6
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+
+
+def test_a_step_is_the_one_of_the_paper() -> None:
+    table = torch.randn(SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+    class Bigrams(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding.from_pretrained(table, freeze=False)
+
+        def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None]:
+            return self.table(tokens), None
+
+    def gradient(weight: Tensor, tokens: Tensor) -> Tensor:
+        """Of the mean loss: (softmax - one-hot) / count, in the row of each token read."""
+        found = torch.zeros_like(weight)
+        for here, there in zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True):
+            found[here] += weight[here].softmax(0) / (len(tokens) - 1)
+            found[here, there] -= 1 / (len(tokens) - 1)
+        return found
+
+    def loss(weight: Tensor, tokens: Tensor) -> float:
+        return -float(weight[tokens[:-1]].log_softmax(1)[torch.arange(len(tokens) - 1), tokens[1:]].sum())
+
+    train, test = letters(2, 3, 2, 4, 5, 6, 3, 2, 6), letters(3, 2, 4, 7, 2, 6, 6, 3, 2)
+    data = FakeText({"train": train, "val": train, "test": test}, SIZE)
+    trained = table.double()
+    parts = train[:5].long(), train[4:].long()
+    rms = (sum(gradient(trained, part) ** 2 for part in parts) / 2).sqrt()
+    pull = (0.3 * rms / rms.mean()).clamp(max=1)
+    floor = rms.clamp(min=0.01 * rms.mean())
+    assert (pull == 1).any()  # all of it is put to use
+    assert (rms < floor).any()
+
+    expected, weight = 0.0, trained
+    for start in (0, 4):
+        part = test[start : start + 5].long()
+        expected += loss(weight, part)
+        weight = weight + pull * (trained - weight) - 0.05 * gradient(weight, part) / floor
+    two, _ = evaluate_dynamic(Bigrams(), data, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    assert two["loss"] == pytest.approx(expected / 8, rel=1e-6)
+
+    longer = FakeText({"train": train, "val": train, "test": torch.cat([test, letters(5, 3, 4, 4)])}, SIZE)
+    expected += loss(weight, letters(2, 5, 3, 4, 4).long())
+    three, count = evaluate_dynamic(Bigrams(), longer, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    assert count == 12
+    assert three["loss"] == pytest.approx(expected / 12, rel=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_is_and_nothing_is_drawn(
+    registry: Registry, text: Callable[..., FakeText], training: bool
+) -> None:
+    model = lstm(registry, dropout=0.5).train(training)
+    model.out.requires_grad_(False)
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    with torch.no_grad():
+        first, second = (evaluate_dynamic(model, text(), "test", Dynamic()) for _ in range(2))
+    assert first == second
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert model.training is training
+    assert [parameter.grad for parameter in model.parameters()] == [None] * len([*model.parameters()])
+    assert {p.requires_grad for p in model.out.parameters()} == {False}
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_share_that_is_read_is_told(registry: Registry, text: Callable[..., FakeText]) -> None:
+    told: list[tuple[float, float]] = []
+    metrics, _ = evaluate_dynamic(
+        lstm(registry), text(), "test", Dynamic(), report=lambda *progress: told.append(progress)
+    )
+    assert [share for share, _ in told] == [0.5, 1.0]
+    assert told[-1][1] == metrics["loss"]
+
+
+def test_only_the_first_training_segments_are_looked_at(
+    registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model, seen = text(), lstm(registry), list[int]()
+    step = LanguageModelling.step
+    monkeypatch.setattr(
+        LanguageModelling, "step", lambda *given, **more: seen.append(1) or step(*given, **more)
+    )
+    for segments, looked_at in ((3, 3), (200, 250 // 20 + 1)):
+        monkeypatch.setattr("zoo.training.dynamic._TRAINING_SEGMENTS", segments)
+        seen.clear()
+        evaluate_dynamic(model, data, "test", Dynamic())
+        assert len(seen) == looked_at + 2
+
+
+def test_a_step_that_is_too_large_is_told_of(registry: Registry, text: Callable[..., FakeText]) -> None:
+    with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as told:
+        evaluate_dynamic(lstm(registry), text(), "test", Dynamic(lr=1e38, segment=2))
+    assert told.value.hint == "try a --dynamic-lr below 1e+38"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_split_is_told_of(registry: Registry, text: Callable[..., FakeText], split: str) -> None:
+    splits = {name: text().split(name) for name in ("train", "val", "test")} | {split: letters()}
+    with pytest.raises(DataError, match=f"the {split} split is empty"):
+        evaluate_dynamic(lstm(registry), FakeText(splits, SIZE), "test", Dynamic())
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"lr": -1.0}, "dynamic-lr is -1.0; it is 0 or more"),
+        ({"lr": math.inf}, "dynamic-lr is inf"),
+        ({"lr": math.nan}, "dynamic-lr is nan"),
+        ({"decay": 1.5}, "dynamic-decay is 1.5; it is a share between 0 and 1"),
+        ({"decay": math.nan}, "dynamic-decay is nan"),
+        ({"segment": 0}, "segment is 0; it is 1 token or more"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Dynamic(**settings)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["lstm", "awd-lstm"])
+def test_a_gpu_finds_the_same(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
+    model = lstm(registry, name)
+    here, _ = evaluate_dynamic(model, text(), "test", Dynamic())
+    there, _ = evaluate_dynamic(model.cuda(), text(), "test", Dynamic(), device="cuda")
+    assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)

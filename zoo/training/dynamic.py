@@ -1,0 +1,128 @@
+"""Dynamic evaluation: a language model goes on learning from the text that it is judged on.
+
+The text is read in one lane, a short segment at a time. A segment is scored first, and only then does a copy
+of the model take a step on it. So every token but the very first is predicted once, from nothing but the text
+before it, by a model that has adapted to that text. Such a figure is not one of the weights alone.
+
+A step goes down the gradient and a little back to the trained weights, each parameter at its own pace::
+
+    r = RMS of the parameter's gradient on the training split
+    weight += decay * r / mean(r) * (trained - weight) - lr * gradient / r
+
+Source: Mikolov et al. 2010, "Recurrent neural network based language model", section 2; the step is that of
+Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models", section 4, arXiv 1709.07432.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError, Diverged, OptionError
+from zoo.interfaces import Dataset, Split, Step
+from zoo.tasks import LanguageModelling
+
+__all__ = ["Dynamic", "evaluate_dynamic"]
+
+_TRAINING_SEGMENTS = 200
+_FLOOR = 0.01
+"""Of the mean RMS: the least that a gradient is divided by, for what the training segments never moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """How a model adapts. Raises OptionError for a value out of range."""
+
+    lr: float = 2e-4
+    decay: float = 1e-3
+    """Share of the way back to the trained weights that a parameter of mean RMS goes in a step."""
+    segment: int = 20
+    """Tokens between two steps."""
+
+    def __post_init__(self) -> None:
+        if not (self.lr >= 0 and math.isfinite(self.lr)):
+            raise OptionError(f"dynamic-lr is {self.lr}; it is 0 or more, and 0 does not adapt")
+        if not 0 <= self.decay <= 1:
+            raise OptionError(f"dynamic-decay is {self.decay}; it is a share between 0 and 1")
+        if self.segment < 1:
+            raise OptionError(f"segment is {self.segment}; it is 1 token or more")
+
+
+@torch.enable_grad()
+def evaluate_dynamic(
+    model: nn.Module,
+    dataset: Dataset,
+    split: Split,
+    dynamic: Dynamic,
+    *,
+    device: str = "cpu",
+    report: Callable[[float, float], None] = lambda share, loss: None,
+) -> tuple[dict[str, float], int]:
+    """Return a split's metrics under dynamic evaluation, and how many tokens they are over.
+
+    In fp32, without dropout, and without a draw. `model` stays as it is: a copy of it adapts.
+
+    Args:
+        report: told after each segment what share of the split is read, and the loss so far.
+
+    Raises:
+        DataError: the split, or the training split, is empty.
+        Diverged: the loss is not finite any more.
+    """
+    for name in ("train", split):
+        if len(dataset.split(name)) == 0:
+            raise DataError(f"the {name} split is empty")
+    task = LanguageModelling()
+    ours = copy.deepcopy(model).eval().requires_grad_()
+    parameters = [*ours.parameters()]
+    trained = [parameter.detach() for parameter in model.parameters()]
+    total, count, carried = 0.0, 0, None
+    with torch.backends.cudnn.flags(enabled=False):  # whose RNNs have no backward in eval mode
+        scales = _scales(ours, dataset, dynamic.segment, device)
+        mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
+        pulls = [(dynamic.decay / mean * scale).clamp(max=1) for scale in scales]
+        for scale in scales:
+            scale.clamp_(min=_FLOOR * mean)
+        for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=dynamic.segment):
+            step = task.step(ours, batch, carried)
+            carried = step.state
+            total += float(step.sums["loss"])
+            count += step.count
+            if not math.isfinite(total):
+                raise Diverged(
+                    f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}",
+                    hint=f"try a --dynamic-lr below {dynamic.lr:g}",
+                )
+            gradients = _gradients(step, parameters)
+            with torch.no_grad():
+                for n, parameter in enumerate(parameters):
+                    parameter.lerp_(trained[n], pulls[n])
+                    parameter.addcdiv_(gradients[n], scales[n], value=-dynamic.lr)
+            report((batch.index + 1) / batch.total, total / count)
+    return task.metrics({"loss": total}, count, dataset.preprocess), count
+
+
+def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> list[Tensor]:
+    """Return the RMS of each parameter's gradient over the first segments of the training split."""
+    task = LanguageModelling()
+    parameters = [*model.parameters()]
+    squares = [torch.zeros_like(parameter) for parameter in parameters]
+    batches = task.eval_batches(dataset, "train", device=device, lanes=1, steps=segment)
+    count, carried = 0, None
+    for batch in islice(batches, _TRAINING_SEGMENTS):
+        step = task.step(model, batch, carried)
+        carried = step.state
+        count += 1
+        for square, gradient in zip(squares, _gradients(step, parameters), strict=True):
+            square.addcmul_(gradient, gradient)
+    return [(square / count).sqrt_() for square in squares]
+
+
+def _gradients(step: Step, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(step.loss, parameters, allow_unused=True, materialize_grads=True)
