@@ -91,12 +91,14 @@ class Step:
     """What one batch produced."""
 
     loss: Tensor
-    """Mean over the batch, for `backward()`."""
+    """Mean over the batch, a model's penalty added, for `backward()`."""
     sums: Mapping[str, Tensor]
     """Sums over the batch's items, such as `loss` and `correct`; divided once, by the summed count."""
     count: int
     state: State = None
     """Carried to the next batch, detached."""
+    penalty: Tensor | float = 0.0
+    """The part of `loss` that the model adds to punish itself, detached."""
 
 
 class Task(ABC):

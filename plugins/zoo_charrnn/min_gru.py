@@ -42,7 +42,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (T, B, H) and a state (B, H) to x and the state after them."""
         states = self.rnn(self.norm(x), hidden)
-        x = x + self.dropout(states)
+        x = x + self.dropout(states.to(x.dtype))
         return x + self.dropout(self.mlp(x)), states[-1]
 
 

@@ -84,7 +84,7 @@ def shapes(
     splits: dict[Split, ImageSplit] = {name: Shapes(count, name, style) for name, count in counts.items()}
     digest = hashlib.sha256()
     for part in splits.values():
-        digest.update(part.images.numpy())
+        digest.update(part.images.numpy().data)
     return ImageSet(splits, classes=list(SHAPES), fingerprint=digest.hexdigest())
 
 

@@ -170,16 +170,22 @@ def files(
 def _expand(names: str | Sequence[str], glob: str) -> list[Path]:
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
-        path = Path(name).expanduser()
-        if name and path.is_dir():
-            found += _inside(path, glob)
-        elif name and path.is_file():
-            found.append(path)
-        elif name and path.is_symlink() and not path.exists():
-            raise DataError(f"the link {path} leads nowhere")
-        else:
-            raise DataError(f"there is no file or folder {name!r}")
+        try:
+            found += _named(name, glob)
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, of no home, with a zero byte
+            raise DataError(f"{name!r} cannot be the name of a file or folder: {error}") from None
     return found
+
+
+def _named(name: str, glob: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return _inside(path, glob)
+    if name and path.is_file():
+        return [path]
+    if name and path.is_symlink() and not path.exists():
+        raise DataError(f"the link {path} leads nowhere")
+    raise DataError(f"there is no file or folder {name!r}")
 
 
 def _inside(folder: Path, glob: str) -> list[Path]:

@@ -26,7 +26,7 @@ class Reading:
         encoding: of the files.
 
     Raises:
-        OptionError: for splits that are not a whole, and a vocabulary without the `<eos>` that is asked for.
+        OptionError: for splits that are not a whole, and a vocabulary that could not be one of ours.
     """
 
     tokens: Tokens
@@ -45,5 +45,17 @@ class Reading:
                 f"splits={splits} are not percents of train, val and test: "
                 "three whole numbers, none below 0, that sum to 100, the first above 0"
             )
-        if self.newline_eos and self.vocabulary and "<eos>" not in self.vocabulary:
+        if self.vocabulary:
+            self._check_vocabulary()
+
+    def _check_vocabulary(self) -> None:
+        tokens = list(self.vocabulary)
+        if tokens[0] != "<unk>":
+            raise OptionError(f"a vocabulary begins with '<unk>', and this one begins with {tokens[0]!r}")
+        if len(set(tokens)) < len(tokens):
+            twice = next(token for token in tokens if tokens.count(token) > 1)
+            raise OptionError(f"the vocabulary has {twice!r} twice")
+        if self.newline_eos and "<eos>" not in tokens:
             raise OptionError("newline_eos=true needs a vocabulary with '<eos>' in it")
+        if self.newline_eos and "\n" in tokens:
+            raise OptionError("newline_eos=true makes a newline '<eos>', and the vocabulary has both")

@@ -64,14 +64,27 @@ def test_the_order_is_a_function_of_seed_and_epoch(batching: str) -> None:
 
 
 @SHUFFLED
-def test_starting_late_is_skipping_and_ranks_share(batching: str) -> None:
+def test_starting_late_is_skipping(batching: str) -> None:
     for whole, late in zip(cuts(batching)[1:], cuts(batching, start=1), strict=True):
         assert (whole.index, whole.total) == (late.index, late.total)
         assert torch.equal(whole.inputs, late.inputs)
-    read = Counter(
-        int(row[0]) for rank in (0, 1) for each in cuts(batching, rank=rank, world=2) for row in each.inputs
-    )
-    assert read == Counter(int(row[0]) for each in cuts(batching) for row in each.inputs)
+
+
+@SHUFFLED
+def test_ranks_share_what_they_can_share_evenly(batching: str) -> None:
+    shares = [cuts(batching, rank=rank, world=3, batch_size=1) for rank in range(3)]
+    assert len({len(share) for share in shares}) == 1
+    read = Counter(int(row[0]) for share in shares for each in share for row in each.inputs)
+    whole = Counter(int(row[0]) for each in cuts(batching) for row in each.inputs)
+    assert set(read.values()) == {1}
+    assert read <= whole
+    assert len(whole) - len(read) < 3
+
+
+@SHUFFLED
+def test_fewer_pieces_than_processes_are_refused(batching: str) -> None:
+    with pytest.raises(DataError, match=f"the text makes 1 {batching}, too few for 3 processes"):
+        cuts(batching, bptt=100, world=3)
 
 
 @pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])

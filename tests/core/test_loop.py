@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, Diverged, Interrupted, OptionError
+from zoo.registry import Registry
 from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, evaluate, fit
@@ -157,6 +158,20 @@ def test_a_stop_finishes_the_step_saves_and_leaves(images: Any, number: int) -> 
         )  # fmt: skip
     assert caught.value.exit_code == 128 + number
     assert (store.saved[-1]["batch"], store.saved[-1]["steps"], len(told)) == (4, 2, 4)
+
+
+def test_the_loss_told_is_without_a_model_s_penalty(text: Any, registry: Registry) -> None:
+    def told(penalty: float) -> list[float]:
+        model = registry.architecture("awd-lstm").load()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made = model(vocab_size=8, hidden_size=4, activation_penalty=penalty)
+        losses: list[float] = []
+        recipe = Recipe(batch_size=4, bptt=8, lr=1e-9, precision="fp32")
+        fit(made, TEXT, text(), recipe, report=lambda progress: losses.append(progress.loss))
+        return losses
+
+    assert told(500.0) == pytest.approx(told(0.0), abs=1e-3)
 
 
 def test_a_stop_at_the_last_step_changes_nothing(images: Any) -> None:

@@ -400,6 +400,28 @@ def test_eos_needs_a_place_in_a_given_vocabulary(tmp_path: Path) -> None:
     assert data.preprocess["specials"] == 2
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "newline_eos", "told"),
+    [
+        (["a", "b"], False, "a vocabulary begins with '<unk>', and this one begins with 'a'"),
+        (["<unk>", "a", "b", "a"], False, "the vocabulary has 'a' twice"),
+        (["<unk>", "<eos>", "\n"], True, "makes a newline '<eos>', and the vocabulary has both"),
+    ],
+)
+def test_a_given_vocabulary_that_could_not_be_ours_is_refused(
+    tmp_path: Path, vocabulary: list[str], newline_eos: bool, told: str
+) -> None:
+    path = write(tmp_path / "a.txt", "ab\n" * 20)
+    with pytest.raises(OptionError, match=told):
+        corpora.files(paths=path, newline_eos=newline_eos, vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-has-this-name/a.txt"])
+def test_what_can_be_no_name_of_a_file_is_told_so(name: str) -> None:
+    with pytest.raises(DataError, match="cannot be the name of a file or folder"):
+        corpora.files(paths=name)
+
+
 @pytest.mark.parametrize("tokens", ["char", "word"])
 def test_a_given_vocabulary_reads_as_it_did_when_it_was_counted(tmp_path: Path, tokens: str) -> None:
     path = write(tmp_path / "a.txt", SENTENCE * 20)

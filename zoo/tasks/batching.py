@@ -67,7 +67,9 @@ def cut(
         inputs = tokens[:-1].unfold(0, recipe.bptt, 1)  # (N - bptt, bptt): a view
         targets = tokens[recipe.bptt :, None]
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-    order = torch.randperm(len(inputs), generator=generator)[rank::world]
+    order = torch.randperm(len(inputs), generator=generator)[: len(inputs) // world * world][rank::world]
+    if len(order) == 0:
+        raise DataError(f"the text makes {len(inputs)} {recipe.batching}, too few for {world} processes")
     return _shuffled(inputs, targets, order, recipe.batch_size, start)
 
 
@@ -81,9 +83,10 @@ def _stateful(tokens: Tensor, recipe: Recipe, seed: int, start: int, rank: int, 
     count = recipe.batch_size * world
     length = (len(tokens) - 1) // count
     if length < 1:
+        fits = max(1, (len(tokens) - 1) // 2 // world)
         raise DataError(
             f"the text has {len(tokens):,} tokens, too few to be cut into {count} lanes",
-            hint=f"use a longer text, or --train batch_size={max(1, (len(tokens) - 1) // 2)} or less",
+            hint=f"use a longer text, or --train batch_size={fits} or less",
         )
     inputs, targets = cut_lanes(tokens, count, length)
     mine = slice(rank * recipe.batch_size, (rank + 1) * recipe.batch_size)

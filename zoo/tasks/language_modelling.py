@@ -94,7 +94,9 @@ class LanguageModelling(Task):
         )
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
-        return Step(loss + penalty[0] if penalty else loss, sums, count, detach(state))
+        if not penalty:
+            return Step(loss, sums, count, detach(state))
+        return Step(loss + penalty[0], sums, count, detach(state), penalty[0].detach())
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""

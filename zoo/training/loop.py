@@ -116,19 +116,22 @@ def train_step(
     precision: Precision,
     device: str,
 ) -> float:
-    """Run one batch forward and back; step the optimizer where it completes a group of gradients."""
+    """Run one batch forward and back; step the optimizer where it completes a group of gradients.
+
+    Returns the batch's loss, without what a model punishes itself for.
+    """
     torch.manual_seed(batch.seed)
     with autocast(precision, device):
         step = task.step(state.model, batch, state.carried, label_smoothing=recipe.label_smoothing)
-    loss = float(step.loss.detach())
-    if not math.isfinite(loss):
-        raise _diverged(state, f"the loss is {loss} at a learning rate of {lr:.3g}")
+    differentiated = float(step.loss.detach())
+    if not math.isfinite(differentiated):
+        raise _diverged(state, f"the loss is {differentiated} at a learning rate of {lr:.3g}")
     first = batch.index - batch.index % recipe.accumulate
     state.scaler.scale(step.loss / min(recipe.accumulate, batch.total - first)).backward()
     state.account(step)
     if state.batch % recipe.accumulate == 0 or state.batch == batch.total:
         state.update(recipe, lr)
-    return loss
+    return differentiated - float(step.penalty)
 
 
 def evaluate(
