@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,7 +37,8 @@ def evaluate_weights(
 ) -> dict[str, Any]:
     """Return `{weights, dataset, split, count, unit, metrics}` for a weights file.
 
-    With `dynamic` there is one key more, `dynamic`: its own `metrics`, and the settings they come from.
+    With `dynamic` there is one key more, `dynamic`: its own `metrics`, those of the same one lane without
+    adapting (`unadapted`), and the settings they come from.
 
     Args:
         dataset: other data than the model learned from; its own options then start from their defaults.
@@ -75,8 +76,9 @@ def evaluate_weights(
         "metrics": metrics,
     }
     if dynamic is not None:
+        still, _ = evaluate_dynamic(model, fed, part, replace(dynamic, lr=0.0), device=device)
         adapted, _ = evaluate_dynamic(model, fed, part, dynamic, device=device, report=report)
-        result["dynamic"] = {"metrics": adapted, **asdict(dynamic)}
+        result["dynamic"] = {"metrics": adapted, "unadapted": still, **asdict(dynamic)}
     return result
 
 

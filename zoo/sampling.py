@@ -59,6 +59,7 @@ def sample(
     """
     _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
     vocabulary = _drawing(preprocess)
+    stop = stop.lower() if vocabulary.lower else stop
     pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
     steps = _draw(model, vocabulary, prompt, pick, count=1, length=length, seed=seed, device=device)
     if vocabulary.backwards:
@@ -90,6 +91,7 @@ def sample_many(
         raise OptionError(f"samples is {count}; it is 1 or more")
     _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
     vocabulary = _drawing(preprocess)
+    stop = stop.lower() if vocabulary.lower else stop
     turn = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::turn]) for _ in range(count)]
     written = [""] * count
@@ -250,7 +252,9 @@ def _check(*, length: int, temperature: float, top_k: int, top_p: float) -> None
     if length < 0:
         raise OptionError(f"length is {length}; it counts the tokens to draw, 0 or more")
     if not (temperature >= 0 and math.isfinite(temperature)):
-        raise OptionError(f"temperature is {temperature}; it is 0 (the likeliest token) or more")
+        raise OptionError(
+            f"temperature is {temperature}; it is 0 (the likeliest token) or a finite number above"
+        )
     if top_k < 0:
         raise OptionError(f"top-k is {top_k}; it is 1 or more, or 0 for off")
     if not 0 < top_p <= 1:

@@ -57,9 +57,14 @@ class Vocabulary:
     def encode(self, text: str) -> tuple[list[int], list[str]]:
         """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
 
+        A first word that is only known with a space before it is taken as that one.
+
         Raises SpecError for a kind of tokens that zoo cannot cut a text into.
         """
         tokens = tokenize(text.lower() if self.lower else text, self.kind)
+        if self.kind == "word" and tokens and tokens[0] not in self._numbers:
+            spaced = " " + tokens[0]
+            tokens[0] = spaced if spaced in self._numbers else tokens[0]
         unknown = sorted({token for token in tokens if token not in self._numbers})
         return [self.number(token) for token in tokens], unknown
 

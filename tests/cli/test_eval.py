@@ -23,16 +23,17 @@ def test_the_plain_figures_stay_what_they_are_and_the_dynamic_ones_stand_apart(l
     both = document(lstm_file, "--dynamic")
     dynamic = both.pop("dynamic")
     assert both == plain
-    metrics = dynamic.pop("metrics")
-    assert metrics.keys() == plain["metrics"].keys()
-    assert metrics["loss"] < plain["metrics"]["loss"]
+    metrics, still = dynamic.pop("metrics"), dynamic.pop("unadapted")
+    assert metrics.keys() == still.keys() == plain["metrics"].keys()
+    assert metrics["loss"] < still["loss"]
     assert dynamic == {"lr": Dynamic().lr, "decay": Dynamic().decay, "segment": Dynamic().segment}
     assert lstm_file.read_bytes() == before
 
 
 def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     plain, both = zoo("eval", lstm_file), zoo("eval", lstm_file, "--dynamic")
-    first, second = both.stdout.splitlines()
+    first, still, second = both.stdout.splitlines()
+    assert still.startswith("the same in one lane  |  loss ")
     assert [first] == plain.stdout.splitlines()
     assert "dynamic" not in first
     assert re.fullmatch(
@@ -60,7 +61,7 @@ def test_progress_is_told_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
     monkeypatch.setattr("zoo.cli.eval.time.monotonic", lambda: next(clock))
     done = zoo("eval", lstm_file, "--dynamic")
     assert re.search(r"^zoo: dynamic evaluation \d+%, loss \d\.\d{4} so far$", done.stderr, re.MULTILINE)
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) == 3
 
 
 def test_ctrl_c_while_it_adapts_is_an_interruption(lstm_file, monkeypatch):

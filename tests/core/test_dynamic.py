@@ -208,3 +208,12 @@ def test_a_gpu_finds_the_same(registry: Registry, text: Callable[..., FakeText],
     here, _ = evaluate_dynamic(model, text(), "test", Dynamic())
     there, _ = evaluate_dynamic(model.cuda(), text(), "test", Dynamic(), device="cuda")
     assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
+
+
+def test_a_model_that_is_sure_of_everything_has_nothing_to_adapt_by(
+    registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = lambda step, parameters: tuple(torch.zeros_like(p) for p in parameters)  # noqa: E731
+    monkeypatch.setattr("zoo.training.dynamic._gradients", nothing)
+    with pytest.raises(DataError, match="the model is sure of every token of the training split"):
+        evaluate_dynamic(lstm(registry), text(), "test", Dynamic())

@@ -63,6 +63,12 @@ def test_words_carry_the_space_before_them() -> None:
     assert words.decode([2, 3, 4, 5, 6]) == "to be, or\n"
 
 
+def test_a_first_word_known_only_after_a_space_is_that_word() -> None:
+    words = Vocabulary({"tokens": "word", "vocabulary": ["<unk>", " god", " is"], "specials": 1})
+    assert words.encode("god is") == ([1, 2], [])
+    assert words.encode("man is") == ([0, 2], ["man"])
+
+
 @pytest.mark.parametrize("kind", ["char", "word"])
 def test_tokens_joined_are_the_text_again(kind: str) -> None:
     draws = random.Random(0)

@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Measure WEIGHTS (a file or a published id) on a split of its data, every item once, in fp32.
 
-    With --dynamic a language model is measured twice: as it is, and by dynamic evaluation, in which a copy
-    takes a gradient step on each piece of the text once that is scored. The file is left as it is.
+    With --dynamic a language model is also measured in one lane, as it is and by dynamic evaluation, in which
+    a copy takes a gradient step on each piece of the text once that is scored. The file is left as it is.
     """
     given = options.parse(data, what="--data")
     settings = {"lr": dynamic_lr, "decay": dynamic_decay}
@@ -77,6 +77,7 @@ def command(
     click.echo(f"{told}  |  {metrics_text(result['metrics'])}")
     if dynamic:
         adapted = result["dynamic"]
+        click.echo(f"the same in one lane  |  {metrics_text(adapted['unadapted'])}")
         told = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
         click.echo(f"{told}  |  {metrics_text(adapted['metrics'])}")
 

@@ -115,12 +115,14 @@ def _stream(pieces: Iterable[str], before: str, after: str) -> None:
 def _read(name: str) -> str:
     """Return the text of a file, or of stdin. Raises DataError if there is none."""
     try:
-        with click.open_file(name, encoding="utf-8") as file:
+        with click.open_file(name, encoding="utf-8-sig") as file:
             text = file.read()
     except OSError as error:
         raise DataError(f"the prompt file {name} cannot be read: {error.strerror}") from None
     except UnicodeError as error:
         raise DataError(f"the prompt file {name} is not UTF-8 text: {error}") from None
+    if "\0" in text:
+        raise DataError(f"the prompt file {name} is not text: it holds zero bytes")
     if not text:
         raise DataError(
             f"the prompt file {name} is empty", hint="without a prompt the model begins by itself"

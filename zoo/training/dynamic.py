@@ -3,10 +3,12 @@
 The text is read in one lane, a short segment at a time. A segment is scored first, and only then does a copy
 of the model take a step on it. So every token but the very first is predicted once, from nothing but the text
 before it, by a model that has adapted to that text. Such a figure is not one of the weights alone.
+It is to be compared with the same lane read at a learning rate of 0, not with the sixteen lanes of static
+evaluation.
 
 A step goes down the gradient and a little back to the trained weights, each parameter at its own pace::
 
-    r = RMS of the parameter's gradient on the training split
+    r = RMS of the parameter's gradient on the first 200 segments of the training split
     weight += decay * r / mean(r) * (trained - weight) - lr * gradient / r
 
 Source: Mikolov et al. 2010, "Recurrent neural network based language model", section 2; the step is that of
@@ -80,15 +82,9 @@ def evaluate_dynamic(
             raise DataError(f"the {name} split is empty")
     task = LanguageModelling()
     ours = copy.deepcopy(model).eval().requires_grad_()
-    parameters = [*ours.parameters()]
-    trained = [parameter.detach() for parameter in model.parameters()]
     total, count, carried = 0.0, 0, None
     with torch.backends.cudnn.flags(enabled=False):  # whose RNNs have no backward in eval mode
-        scales = _scales(ours, dataset, dynamic.segment, device)
-        mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
-        pulls = [(dynamic.decay / mean * scale).clamp(max=1) for scale in scales]
-        for scale in scales:
-            scale.clamp_(min=_FLOOR * mean)
+        adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else _stand_still
         for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=dynamic.segment):
             step = task.step(ours, batch, carried)
             carried = step.state
@@ -99,13 +95,37 @@ def evaluate_dynamic(
                     f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}",
                     hint=f"try a --dynamic-lr below {dynamic.lr:g}",
                 )
-            gradients = _gradients(step, parameters)
-            with torch.no_grad():
-                for n, parameter in enumerate(parameters):
-                    parameter.lerp_(trained[n], pulls[n])
-                    parameter.addcdiv_(gradients[n], scales[n], value=-dynamic.lr)
+            adapt(step)
             report((batch.index + 1) / batch.total, total / count)
     return task.metrics({"loss": total}, count, dataset.preprocess), count
+
+
+def _adapter(
+    ours: nn.Module, model: nn.Module, dataset: Dataset, dynamic: Dynamic, device: str
+) -> Callable[[Step], None]:
+    """Return what takes one step of `ours`, a copy of `model`, on the segment just scored."""
+    parameters = [*ours.parameters()]
+    trained = [parameter.detach() for parameter in model.parameters()]
+    scales = _scales(ours, dataset, dynamic.segment, device)
+    mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
+    if mean == 0:
+        raise DataError("the model is sure of every token of the training split: nothing to adapt by")
+    pulls = [(dynamic.decay / mean * scale).clamp(max=1) for scale in scales]
+    for scale in scales:
+        scale.clamp_(min=_FLOOR * mean)
+
+    @torch.no_grad()
+    def adapt(step: Step) -> None:
+        gradients = _gradients(step, parameters)
+        for n, parameter in enumerate(parameters):
+            parameter.lerp_(trained[n], pulls[n])
+            parameter.addcdiv_(gradients[n], scales[n], value=-dynamic.lr)
+
+    return adapt
+
+
+def _stand_still(step: Step) -> None:
+    """Adapt to nothing."""
 
 
 def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> list[Tensor]:
