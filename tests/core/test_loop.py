@@ -220,8 +220,9 @@ def test_evaluation_leaves_mode_and_gradients_alone(images: Any, training: bool)
     assert model.training is training
     assert torch.equal(model.out.weight.grad, torch.ones_like(before))
     assert torch.equal(model.out.weight, before)
-    with pytest.raises(DataError, match="the test split is empty"):
+    with pytest.raises(DataError, match="the test split is empty") as caught:
         evaluate(model, IMAGES, images(5, 5, 0), "test")
+    assert caught.value.hint == "there is data in train and val: --split val"
     assert model.training is training
 
 

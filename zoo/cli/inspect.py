@@ -45,4 +45,4 @@ def command(file: Path, as_json: bool) -> None:
 
 
 def _words(table: dict[str, object] | dict[str, int] | dict[str, float] | dict[str, str]) -> str:
-    return ", ".join(f"{key}={round(v, 4) if isinstance(v, float) else v}" for key, v in table.items())
+    return ", ".join(f"{key}={f'{v:.5g}' if isinstance(v, float) else v}" for key, v in table.items())

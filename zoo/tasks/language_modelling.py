@@ -96,7 +96,7 @@ class LanguageModelling(Task):
         sums = {"loss": loss.detach() * count}
         if not penalty:
             return Step(loss, sums, count, detach(state))
-        return Step(loss + penalty[0], sums, count, detach(state), penalty[0].detach())
+        return Step(loss + penalty[0], sums, count, detach(state), detach(penalty[0]))
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""

@@ -164,7 +164,9 @@ def evaluate_counted(
     finally:
         model.train(training)
     if count == 0:
-        raise DataError(f"the {split} split is empty")
+        others = [name for name in ("train", "val", "test") if name != split and len(dataset.split(name))]
+        hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
+        raise DataError(f"the {split} split is empty", hint=hint)
     totals = {name: float(value) for name, value in sums.items()}
     return task.metrics(totals, count, dataset.preprocess), count
 
