@@ -23,7 +23,7 @@ from zoo.cli.session import Session, pass_session
     "--data", multiple=True, metavar="K=V", help="An option of the dataset, over those it learned with."
 )
 @click.option("--dynamic", is_flag=True, help="Also let a copy go on learning from the text as it reads.")
-@click.option("--dynamic-lr", type=float, help="Step size of --dynamic; 0 does not adapt.  [default: 0.0002]")
+@click.option("--dynamic-lr", type=float, help="Step size of --dynamic; 0 does not adapt.  [default: 0.0003]")
 @click.option(
     "--dynamic-decay", type=float, help="Pull of --dynamic back to the trained weights.  [default: 0.001]"
 )

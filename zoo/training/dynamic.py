@@ -33,7 +33,7 @@ from zoo.tasks import LanguageModelling
 __all__ = ["Dynamic", "evaluate_dynamic"]
 
 _TRAINING_SEGMENTS = 200
-_FLOOR = 0.01
+_FLOOR = 0.3
 """Of the mean RMS: the least that a gradient is divided by, for what the training segments never moved."""
 
 
@@ -41,7 +41,7 @@ _FLOOR = 0.01
 class Dynamic:
     """How a model adapts. Raises OptionError for a value out of range."""
 
-    lr: float = 2e-4
+    lr: float = 3e-4
     decay: float = 1e-3
     """Share of the way back to the trained weights that a parameter of mean RMS goes in a step."""
     segment: int = 20
