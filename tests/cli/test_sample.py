@@ -78,6 +78,8 @@ def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeyp
     (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
     told = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--length", "20")
     assert text(lstm_file, "--prompt-file", "prompt.txt", "--length", "20", cwd=tmp_path) == told
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfthe dog\nsleeps\n")  # as Windows editors do
+    assert text(lstm_file, "--prompt-file", "marked.txt", "--length", "20", cwd=tmp_path) == told
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the dog\nsleeps\n")))
     assert text(lstm_file, "--prompt-file", "-", "--length", "20") == told
 
@@ -89,11 +91,13 @@ def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeyp
         (".", "the prompt file . cannot be read: Is a directory"),
         ("latin1.txt", "the prompt file latin1.txt is not UTF-8 text"),
         ("empty.txt", "the prompt file empty.txt is empty"),
+        ("binary.txt", "the prompt file binary.txt is not text: it holds zero bytes"),
     ],
 )
 def test_a_prompt_file_without_a_prompt_is_told_of(lstm_file, tmp_path, name, told):
     (tmp_path / "latin1.txt").write_bytes("Für Elise".encode("latin-1"))
     (tmp_path / "empty.txt").write_bytes(b"")
+    (tmp_path / "binary.txt").write_bytes(b"the dog\0")
     done = zoo("sample", lstm_file, "--prompt-file", name, cwd=tmp_path)
     assert done.returncode == 1
     assert told in done.stderr

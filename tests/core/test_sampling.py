@@ -204,6 +204,12 @@ def test_a_stop_string_and_what_follows_it_are_not_written(size: int) -> None:
         assert len(model.read) == whole.index(stop) + size
 
 
+def test_a_stop_string_is_lower_cased_where_the_text_is() -> None:
+    whole = text(length=400)
+    assert text(length=400, stop=whole[9:12].upper()) == text(length=400, stop=whole[9:12]) != whole
+    assert texts(2, length=400, stop=whole[9:12].upper()) == texts(2, length=400, stop=whole[9:12])
+
+
 def test_no_number_is_used_twice() -> None:
     class Even(Reader):
         def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
