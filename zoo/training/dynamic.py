@@ -9,7 +9,7 @@ evaluation.
 A step goes down the gradient and a little back to the trained weights, each parameter at its own pace::
 
     r = RMS of the parameter's gradient on the first 200 segments of the training split
-    weight += decay * r / mean(r) * (trained - weight) - lr * gradient / r
+    weight += decay * r / mean(r) * (trained - weight) - lr * gradient / max(r, 0.3 mean(r))
 
 Source: Mikolov et al. 2010, "Recurrent neural network based language model", section 2; the step is that of
 Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models", section 4, arXiv 1709.07432.
