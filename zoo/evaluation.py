@@ -60,7 +60,7 @@ def evaluate_weights(
     options = (card.dataset.options if same else {}) | dict(data or {})
     opened = open_dataset(entry, options)
     if card.task == "language-modelling":
-        opened = _read_as(card, opened, entry, options)
+        opened = _read_as(card, opened, entry, options, given=data or {}, notice=notice)
     if opened.fingerprint != card.dataset.fingerprint:
         notice(f"this is other data than {card.dataset.name} as the model learned from it")
     task = make_task(card.task)
@@ -82,9 +82,20 @@ def evaluate_weights(
     return result
 
 
-def _read_as(card: Card, opened: Dataset, entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
+def _read_as(
+    card: Card,
+    opened: Dataset,
+    entry: Entry[DatasetSpec],
+    options: Mapping[str, Any],
+    *,
+    given: Mapping[str, Any],
+    notice: Callable[[str], None],
+) -> Dataset:
     """Open a text anew if it is not read as the model reads, by the options its dataset has for that."""
     theirs, known = Vocabulary(opened.preprocess).options(), signature_options(entry.load())
     ours = Vocabulary(card.preprocess).options()
     others = {name: value for name, value in ours.items() if name in known and value != theirs[name]}
+    overruled = ", ".join(name for name in others if name in given)
+    if overruled:
+        notice(f"the model reads text with its own {overruled}, which --data does not change")
     return open_dataset(entry, {**options, **others}) if others else opened

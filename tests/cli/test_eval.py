@@ -104,3 +104,10 @@ def test_a_step_that_is_too_large_exits_3(lstm_file):
     assert done.returncode == 3
     assert "try a --dynamic-lr below 1e+38" in done.stderr
     assert done.stdout == ""
+
+
+def test_an_option_that_the_model_overrules_is_told_of(lstm_file):
+    plain, done = zoo("eval", lstm_file), zoo("eval", lstm_file, "--data", "backwards=true")
+    assert done.stdout == plain.stdout
+    assert "the model reads text with its own backwards, which --data does not change" in done.stderr
+    assert "its own" not in plain.stderr
