@@ -141,10 +141,18 @@ def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
         fit(Fails(calls[where], where), IMAGES, images(20), recipe, store=store)
     assert told in str(caught.value)
     assert caught.value.exit_code == 3
-    assert "lr" in (caught.value.hint or "")
+    assert caught.value.hint == "try a --train lr=... below 0.05, or --train clip_norm=1"
     (kept,) = store.saved
     assert kept["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
+
+
+@pytest.mark.parametrize("where", ["loss", "buffer", "evaluation"])
+def test_what_to_try_leaves_out_what_the_recipe_does_already(images: Any, where: str) -> None:
+    recipe = Recipe(batch_size=5, optimizer="sgd", lr=0.05, clip_norm=2.0, precision="fp32")
+    with pytest.raises(Diverged) as caught:
+        fit(Fails(4, where), IMAGES, images(20), recipe)
+    assert caught.value.hint == "try a --train lr=... below 0.05"
 
 
 @pytest.mark.parametrize("number", [2, 15])

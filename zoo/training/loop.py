@@ -94,15 +94,15 @@ def fit(
                 loss = train_step(state, task, batch, recipe, lr, precision=precision, device=device)
                 report(clock.tick(batch, loss, lr))
                 if state.batch % recipe.accumulate == 0 and state.batch < batch.total and stop():
-                    raise _interrupted(state, store, stop())
-            _require_finite(state)
+                    raise _interrupted(state, recipe, store, stop())
+            _require_finite(state, recipe)
             row = _epoch_row(state, task, dataset, recipe, device=device)
             state.end_epoch(row | {"clock": clock.read()}, recipe)
             if store is not None:
                 store.save(state)
             report(clock.end(row))
             if state.epoch < recipe.epochs and stop():
-                raise _interrupted(state, None, stop())
+                raise _interrupted(state, recipe, None, stop())
     return state
 
 
@@ -125,7 +125,7 @@ def train_step(
         step = task.step(state.model, batch, state.carried, label_smoothing=recipe.label_smoothing)
     differentiated = float(step.loss.detach())
     if not math.isfinite(differentiated):
-        raise _diverged(state, f"the loss is {differentiated} at a learning rate of {lr:.3g}")
+        raise _diverged(state, recipe, f"the loss is {differentiated} at a learning rate of {lr:.3g}")
     first = batch.index - batch.index % recipe.accumulate
     state.scaler.scale(step.loss / min(recipe.accumulate, batch.total - first)).backward()
     state.account(step)
@@ -194,27 +194,27 @@ def _epoch_row(
     for split in ("val", "test"):
         for name, value in row.get(split, {}).items():
             if not math.isfinite(value):
-                raise _diverged(state, f"the {split} {name} is {value}")
+                raise _diverged(state, recipe, f"the {split} {name} is {value}")
     return row
 
 
-def _require_finite(state: TrainState) -> None:
+def _require_finite(state: TrainState, recipe: Recipe) -> None:
     for name, tensor in state.model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise _diverged(state, f"{name} has values that are not finite")
+            raise _diverged(state, recipe, f"{name} has values that are not finite")
 
 
-def _diverged(state: TrainState, what: str) -> Diverged:
+def _diverged(state: TrainState, recipe: Recipe, what: str) -> Diverged:
     where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
+    clipping = "" if recipe.clip_norm else ", or --train clip_norm=1"
     return Diverged(
-        f"training diverged in {where}: {what}",
-        hint="the last checkpoint is kept; try a lower --train lr=... or --train clip_norm=1",
+        f"training diverged in {where}: {what}", hint=f"try a --train lr=... below {recipe.lr:g}{clipping}"
     )
 
 
-def _interrupted(state: TrainState, store: Store | None, number: int) -> Interrupted:
+def _interrupted(state: TrainState, recipe: Recipe, store: Store | None, number: int) -> Interrupted:
     if store is not None:
-        _require_finite(state)
+        _require_finite(state, recipe)
         store.save(state)
     where = f"epoch {state.epoch + 1}, batch {state.batch}"
     return Interrupted(
