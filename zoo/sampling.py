@@ -55,11 +55,11 @@ def sample(
         seed: of the draws.
 
     Raises:
-        OptionError: for a value out of range.
+        OptionError: for a value out of range, or a stop string that the model can never write.
     """
     _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
     vocabulary = _drawing(preprocess)
-    stop = stop.lower() if vocabulary.lower else stop
+    stop = _writable(stop, vocabulary)
     pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
     steps = _draw(model, vocabulary, prompt, pick, count=1, length=length, seed=seed, device=device)
     if vocabulary.backwards:
@@ -91,7 +91,7 @@ def sample_many(
         raise OptionError(f"samples is {count}; it is 1 or more")
     _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
     vocabulary = _drawing(preprocess)
-    stop = stop.lower() if vocabulary.lower else stop
+    stop = _writable(stop, vocabulary)
     turn = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::turn]) for _ in range(count)]
     written = [""] * count
@@ -222,6 +222,20 @@ def _drawing(preprocess: Mapping[str, Any]) -> Vocabulary:
     if not vocabulary.drawable:
         raise OptionError("the vocabulary has no characters to draw from")
     return vocabulary
+
+
+def _writable(stop: str, vocabulary: Vocabulary) -> str:
+    """Return a stop string in the text's case. Raises OptionError if it holds what no token does."""
+    stop = stop.lower() if vocabulary.lower else stop
+    written = {character for number in vocabulary.drawable for character in vocabulary.texts[number]}
+    never = [character for character in dict.fromkeys(stop) if character not in written]
+    if never:
+        newline = vocabulary.newline_eos and "<eos>" in stop
+        raise OptionError(
+            f"stop is {stop!r}, and the model can never write {' '.join(map(repr, never))}",
+            hint="<eos> is written as a newline: in a shell, --stop $'\\n'" if newline else None,
+        )
+    return stop
 
 
 def _start(vocabulary: Vocabulary, prompt: str) -> Tensor:

@@ -74,6 +74,13 @@ def test_the_text_ends_before_the_stop_string(lstm_file):
     assert text(lstm_file, "--length", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
 
 
+@pytest.mark.parametrize("several", [(), ("--samples", "2")])
+def test_a_stop_string_that_can_never_be_written_is_an_error(lstm_file, several):
+    done = zoo("sample", lstm_file, "--stop", "the Ωmega!", *several)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "zoo: stop is 'the Ωmega!', and the model can never write 'Ω' '!'\n"
+
+
 def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
     (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
     told = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--length", "20")

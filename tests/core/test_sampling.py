@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from zoo.registry import Registry
 from zoo.sampling import choose, sample, sample_many
 
 PREPROCESS = {"tokens": "char", "lower": True, "vocabulary": ["<unk>", "<pad>", *"abcde"], "specials": 2}
+LINES = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
+WORDS = {"tokens": "word", "vocabulary": ["<unk>", "<pad>", " to", " be", "."], "specials": 2}
 
 
 class Reader(nn.Module):
@@ -186,9 +189,8 @@ def test_a_vocabulary_of_one_character_writes_it() -> None:
 
 
 def test_a_line_that_ends_with_eos_is_written_with_a_newline() -> None:
-    lines = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
     model = Reader(4)
-    assert set("".join(sample(model, lines, length=50, temperature=50.0))) == {*"ab\n"}
+    assert set("".join(sample(model, LINES, length=50, temperature=50.0))) == {*"ab\n"}
     assert model.read[0] == [1]  # an empty prompt starts after the end of a line
 
 
@@ -208,6 +210,44 @@ def test_a_stop_string_is_lower_cased_where_the_text_is() -> None:
     whole = text(length=400)
     assert text(length=400, stop=whole[9:12].upper()) == text(length=400, stop=whole[9:12]) != whole
     assert texts(2, length=400, stop=whole[9:12].upper()) == texts(2, length=400, stop=whole[9:12])
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop", "never"),
+    [
+        ({}, "ab!?!", "'!' '?'"),
+        ({}, "<unk>", "'<' 'u' 'n' 'k' '>'"),
+        ({"lower": False}, "aB", "'B'"),
+        ({"backwards": True}, "xa", "'x'"),
+        (LINES, "a\n\n.", "'.'"),
+        (WORDS | {"lower": False}, "x. To", "'x' 'T'"),
+        ({"vocabulary": ["<unk>", "<eos>", *"ab"]}, "a\n", r"'\n'"),
+    ],
+)
+def test_a_stop_string_that_can_never_be_written_is_refused(
+    changes: dict[str, Any], stop: str, never: str
+) -> None:
+    preprocess = PREPROCESS | changes
+    for draw in (sample, partial(sample_many, count=2)):
+        with pytest.raises(OptionError) as caught:
+            draw(Reader(), preprocess, stop=stop)
+        assert str(caught.value) == f"stop is {stop!r}, and the model can never write {never}"
+        assert caught.value.hint is None
+
+
+def test_the_end_of_a_line_is_a_newline_to_stop_at() -> None:
+    with pytest.raises(OptionError, match=r"can never write '<' 'e' 'o' 's' '>'") as caught:
+        sample(Reader(4), LINES, stop="a<eos>")
+    assert caught.value.hint == "<eos> is written as a newline: in a shell, --stop $'\\n'"
+    whole = "".join(sample(Reader(4), LINES, length=50, prompt="b"))
+    assert whole.count("\n") > 1
+    stopped = "".join(sample(Reader(4), LINES, length=50, prompt="b", stop="\n"))
+    assert stopped == whole.partition("\n")[0]
+
+
+@pytest.mark.parametrize("stop", ["be to", "o.", "TO"])
+def test_a_stop_string_may_lie_across_words_and_within_them(stop: str) -> None:
+    sample(Reader(5), WORDS | {"lower": True}, stop=stop)
 
 
 def test_no_number_is_used_twice() -> None:
@@ -249,7 +289,7 @@ def test_a_batch_ends_when_all_have_stopped_and_each_text_ends_at_its_own_stop()
     assert stopped == [each.partition("ab")[0] for each in whole]
     assert len({len(each) for each in stopped}) > 1
     assert len(model.read) == max(map(len, stopped)) + len("ab")
-    held = whole[0][-2:] + "!"
+    held = whole[0][-9:] + "abcde"
     assert texts(4, length=300, stop=held) == whole  # what was held back belongs to a text that never stops
 
 
