@@ -41,6 +41,27 @@ def test_list_rows_have_the_documented_keys():
         assert row["task"] in ("classification", "language-modelling")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "plugins", "told"),
+    [
+        (["weights"], None, "no weights are published yet"),
+        (["weights", "nietzsche*"], None, "no weights are published yet"),
+        (["datasets"], "charrnn", "there is no dataset; `zoo plugins` shows what each plugin provides"),
+        ([], "", "there is no entry; `zoo plugins` shows what each plugin provides"),
+        (["datasets", "nix"], None, "nothing fits; `zoo list dataset` shows all"),
+        (["nix"], None, "nothing fits; `zoo list` shows all"),
+    ],
+)
+def test_list_says_why_it_is_empty(arguments, plugins, told, monkeypatch, tmp_path):
+    (tmp_path / "registry.toml").write_text("schema = 1\n")
+    monkeypatch.setattr("zoo.catalog.shipped_path", lambda: tmp_path / "registry.toml")
+    env = {} if plugins is None else {"ZOO_PLUGINS": plugins}
+    done = zoo("list", *arguments, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", told + "\n")
+    done = zoo("list", *arguments, "--json", env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
 def test_show_counts_parameters():
     shown = json.loads(zoo("show", "lstm", "--json").stdout)
     assert shown["parameters"] == 3_271_016

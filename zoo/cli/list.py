@@ -49,20 +49,19 @@ def command(
             raise click.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="KIND")
         kind, pattern = None, kind
     chosen = parse_where(where)
-    rows = [
-        row
-        for row in all_rows(session)
-        if (kind is None or row["kind"] == kind)
-        and (pattern is None or matches(row["name"], pattern))
-        and chosen(row)
-    ]
+    of_kind = [row for row in all_rows(session) if kind in (None, row["kind"])]
+    rows = [row for row in of_kind if (pattern is None or matches(row["name"], pattern)) and chosen(row)]
     if as_json:
         print_json(rows)
     elif rows:
         shown = ("kind", "name", "task", "summary")
         print_table([word.upper() for word in shown], [[row[key] for key in shown] for row in rows])
+    elif of_kind:
+        click.echo(f"nothing fits; `zoo list{f' {kind}' if kind else ''}` shows all", err=True)
+    elif kind == "weights":
+        click.echo("no weights are published yet", err=True)
     else:
-        click.echo("nothing fits; `zoo list` shows all", err=True)
+        click.echo(f"there is no {kind or 'entry'}; `zoo plugins` shows what each plugin provides", err=True)
 
 
 def all_rows(session: Session) -> list[dict[str, Any]]:
