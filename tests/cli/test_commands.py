@@ -56,9 +56,9 @@ def test_list_says_why_it_is_empty(arguments, plugins, told, monkeypatch, tmp_pa
     (tmp_path / "registry.toml").write_text("schema = 1\n")
     monkeypatch.setattr("zoo.catalog.shipped_path", lambda: tmp_path / "registry.toml")
     env = {} if plugins is None else {"ZOO_PLUGINS": plugins}
-    done = zoo("list", *arguments, env=env)
+    done = zoo("list", *arguments, env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", told + "\n")
-    done = zoo("list", *arguments, "--json", env=env)
+    done = zoo("list", *arguments, "--json", env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
