@@ -39,7 +39,7 @@ def check_same_task(architecture: Entry[ArchitectureSpec], dataset: Entry[Datase
 def open_dataset(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> Dataset:
     """Open a dataset. Raises OptionError for a wrong option, DataError for missing data."""
     target = entry.load()
-    dataset = target(**_checked(target, given, what=f"dataset {entry.name}"))
+    dataset = target(**_checked(target, given, what=f"dataset {entry.name}", flag="--data"))
     if not isinstance(dataset, Dataset):
         raise SpecError(f"{entry.name}: {entry.spec.target} is not a zoo.interfaces.Dataset")
     return dataset
@@ -58,7 +58,7 @@ def model_arguments(
         raise SpecError(f"the dataset does not say its {', '.join(missing)}, which {entry.spec.task} needs")
     what = f"architecture {entry.name}"
     options.check_names(given, signature_options(entry.load()).keys() - needed.keys(), what=what)
-    checked = _checked(entry.load(), {**entry.spec.config, **given}, what=what)
+    checked = _checked(entry.load(), {**entry.spec.config, **given}, what=what, flag="--model")
     defaults = {
         name: p.default for name, p in signature_options(entry.load()).items() if p.default is not p.empty
     }
@@ -98,7 +98,7 @@ def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter
     return {name: p for name, p in inspect.signature(target).parameters.items() if p.kind in kinds}
 
 
-def _checked(target: Callable[..., Any], given: Mapping[str, Any], *, what: str) -> dict[str, Any]:
+def _checked(target: Callable[..., Any], given: Mapping[str, Any], *, what: str, flag: str) -> dict[str, Any]:
     known = signature_options(target)
     options.check_names(given, known, what=what)
     owner = cast("Any", target).__init__ if inspect.isclass(target) else target
@@ -110,7 +110,8 @@ def _checked(target: Callable[..., Any], given: Mapping[str, Any], *, what: str)
     needed = [name for name, p in known.items() if p.default is p.empty and name not in dims]
     missing = [name for name in needed if name not in given]
     if missing:
-        raise OptionError(f"{what} needs {', '.join(missing)}")
+        hint = " ".join(f"{flag} {name}=..." for name in missing)
+        raise OptionError(f"{what} needs {', '.join(missing)}", hint=hint)
     return {
         key: options.convert(value, types[key], what=f"{what}: {key}") if key in types else value
         for key, value in given.items()

@@ -46,7 +46,7 @@ CASES = {
         ["architecture charrnn/lstm", "hidden_size: expected int >= 1 (-1)"],
     ),
     "unknown data option": (["train", "lstm", "files", *PATHS, "--data", "path=x"], 1, ["'path'", "'paths'"]),
-    "missing data option": (["train", "lstm", "files"], 1, ["text/files needs paths"]),
+    "missing data option": (["train", "lstm", "files"], 1, ["text/files needs paths", "--data paths=..."]),
     "unknown training option": (
         ["train", "lstm", "stdlib", "--train", "epoch=3"],
         1,
@@ -143,6 +143,31 @@ def test_says_what_is_wrong(desk, name):
     for word in words:
         assert word in message
     assert sorted(desk.rglob("*")) == before
+
+
+NEEDY = """
+from zoo import ArchitectureSpec, hookimpl
+
+
+def needy(*, vocab_size: int, width: int, depth: int, size: int = 1):
+    raise AssertionError
+
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="needy", target="needy:needy", task="language-modelling", summary="Needy")]
+"""
+
+
+def test_missing_model_options_are_told_as_they_are_given(desk, tmp_path):
+    (tmp_path / "needy.py").write_text(NEEDY)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["needy.py"]\n')
+    done = zoo("train", "needy", "files", *PATHS, cwd=desk, env={"ZOO_REGISTRY": f"{tmp_path}/registry.toml"})
+    assert done.returncode == 1
+    assert told(done).splitlines() == [
+        "zoo: architecture needy/needy needs width, depth",
+        "     --model width=... --model depth=...",
+    ]
 
 
 def test_an_error_is_a_document_with_json(desk):
