@@ -99,6 +99,11 @@ CASES = {
         1,
         ["cannot be used as a run directory"],
     ),
+    "run directory that is a file": (
+        ["train", "lstm", "files", *PATHS, "--run", "fox.txt"],
+        1,
+        ["fox.txt is a file, not a folder", "another --run"],
+    ),
     "data that cannot be fetched": (
         ["train", "lstm", "nietzsche"],
         1,

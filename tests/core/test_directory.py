@@ -245,7 +245,7 @@ def test_one_process_owns_a_directory_once(path: Path) -> None:
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be used as a run directory"):
+    with pytest.raises(RunError, match=r"file is a file, not a folder to run in"):
         RunDirectory(tmp_path / "file", EXPERIMENT, resume=False).__enter__()
 
 

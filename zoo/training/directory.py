@@ -70,6 +70,10 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(_owned(self.path))
+        except FileExistsError:
+            raise RunError(
+                f"{self.path} is a file, not a folder to run in", hint="choose another --run"
+            ) from None
         except OSError as error:
             raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
         try:
