@@ -7,23 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.specs import Augmentation
 
-__all__ = ["AUGMENTATIONS", "augment", "crop", "flip"]
+__all__ = ["AUGMENTATIONS", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     """Pad by an eighth with zeros (4 pixels of 32) and cut each image back to size at its own offset."""
-    count, _, height, width = images.shape
-    pad = max(1, height // 8)
-    padded = F.pad(images, (pad, pad, pad, pad))
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2·pad+1, 2·pad+1, H, W), a view
-    rows, columns = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(images.device)
-    return windows[torch.arange(count, device=images.device), :, rows, columns]
+    pad = max(1, images.shape[2] // 8)
+    return _windows(F.pad(images, (pad, pad, pad, pad)), pad, generator)
+
+
+def translate(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to a sixteenth (2 pixels of 32) each way, its borders mirrored outwards."""
+    pad = max(1, images.shape[2] // 16)
+    for axis in (2, 3):
+        size = images.shape[axis]
+        before, after = images.narrow(axis, 1, pad), images.narrow(axis, size - pad - 1, pad)
+        images = torch.cat([before.flip(axis), images, after.flip(axis)], axis)
+    return _windows(images, pad, generator)
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -32,9 +39,42 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
 
 
+def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Blacken a square a quarter as wide as the image around a pixel of each (DeVries & Taylor 2017).
+
+    Part of the square may lie outside.
+    """
+    count, _, height, width = images.shape
+    side = max(1, height // 4)
+    middles = torch.randint(0, min(height, width), (2, count, 1), generator=generator).to(images.device)
+    down, right = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    rows, columns = down - middles[0] + side // 2, right - middles[1] + side // 2  # from the square's corner
+    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
+    return images.masked_fill(inside[:, None], 0)
+
+
+def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Blend each image with its neighbour in the batch; the target is as much of each one's class.
+
+    The share is one draw from Beta(alpha, alpha) for the batch (Zhang et al. 2018, arXiv 1710.09412).
+
+    Args:
+        images: (B, C, H, W), floating point.
+        labels: (B,)
+
+    Returns:
+        Images (B, C, H, W) and probabilities (B, K).
+    """
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    targets = F.one_hot(labels, classes).float()
+    return images.lerp(images.roll(1, 0), share), targets.lerp(targets.roll(1, 0), share)
+
+
 AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]] = {
     "crop": crop,
+    "cutout": cutout,
     "flip": flip,
+    "translate": translate,
 }
 
 
@@ -43,3 +83,11 @@ def augment(images: Tensor, names: Sequence[Augmentation], generator: torch.Gene
     for name in names:
         images = AUGMENTATIONS[name](images, generator)
     return images
+
+
+def _windows(padded: Tensor, pad: int, generator: torch.Generator) -> Tensor:
+    """Cut each image's own window out of (B, C, H + 2 pad, W + 2 pad)."""
+    count, _, height, width = padded.shape
+    windows = padded.unfold(2, height - 2 * pad, 1).unfold(3, width - 2 * pad, 1)
+    rows, columns = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(padded.device)
+    return windows[torch.arange(count, device=padded.device), :, rows, columns]

@@ -75,7 +75,8 @@ class Batch:
     inputs: Tensor
     """Images (B, C, H, W), or tokens (T, B)."""
     targets: Tensor
-    """Labels (B,), or the tokens (T, B) to predict; (1, B) where only the last position predicts."""
+    """Labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict; (1, B) where only the
+    last position predicts."""
     index: int
     """Position in the epoch, from 0."""
     total: int
@@ -84,6 +85,11 @@ class Batch:
     """What this step's own randomness (dropout) is drawn from."""
     fresh: bool = False
     """True where carried state must start again from zeros."""
+
+    @property
+    def count(self) -> int:
+        """Items to predict: images or tokens."""
+        return len(self.targets) if self.targets.is_floating_point() else self.targets.numel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ DIMS: Mapping[TaskName, Mapping[str, int]] = {
 }
 """Each task's dims, with the values that `zoo show` counts parameters for (CIFAR-10, Nietzsche)."""
 
-Augmentation = Literal["crop", "flip"]
+Augmentation = Literal["crop", "cutout", "flip", "translate"]
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -77,7 +77,9 @@ class Recipe:
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 
     augment: tuple[Augmentation, ...] = ()
-    """Random changes to training images, drawn for each image by itself."""
+    """Random changes to training images, drawn for each image by itself; see `zoo.augment`."""
+    mixup: NotNegative = 0.0
+    """Alpha of mixup, which blends training images and their labels in pairs."""
     batching: Literal["stateful", "sections", "windows"] = "stateful"
     """How a text is cut: lanes with carried state, disjoint sections, or overlapping windows that predict one
     token each."""

@@ -1,27 +1,124 @@
 """What zoo_convnet provides."""
 
+from typing import Any
+
 from zoo import ArchitectureSpec, Recipe, hookimpl
+
+LESSON = "fast.ai deep learning course, lesson 7"
+RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
+USUAL = Recipe(
+    epochs=6,
+    batch_size=256,
+    optimizer="sgd",
+    lr=0.2,
+    momentum=0.9,
+    weight_decay=5e-4,
+    schedule="one-cycle",
+    augment=("crop", "flip"),
+)
+
+
+def _ladder(name: str, target: str, summary: str, *, lesson: str, **config: Any) -> ArchitectureSpec:
+    return ArchitectureSpec(
+        name=name,
+        target=f"zoo_convnet.{target}",
+        task="classification",
+        summary=summary,
+        config=config,
+        recipe=USUAL,
+        landmarks={"features": "stages", "head": "out"},
+        source=f"{LESSON} ({lesson})",
+    )
+
+
+def _resnet(depth: int) -> ArchitectureSpec:
+    return ArchitectureSpec(
+        name=f"resnet{depth}",
+        target="zoo_convnet.resnet:ResNet",
+        task="classification",
+        summary=f"Residual network of {depth} layers for small images, two convolutions a block",
+        config={"depth": depth},
+        recipe=USUAL.replace({"epochs": 40, "batch_size": 128}),
+        landmarks={"features": "stages", "head": "out"},
+        source=RESNET,
+    )
 
 
 @hookimpl
 def zoo_architectures() -> list[ArchitectureSpec]:
     return [
         ArchitectureSpec(
-            name="resnet-lite",
-            target="zoo_convnet.resnet_lite:ResNetLite",
+            name="mlp",
+            target="zoo_convnet.mlp:MLP",
             task="classification",
-            summary="Residual layers of one convolution each, five widths, max pooling",
-            recipe=Recipe(
-                epochs=6,
-                batch_size=256,
-                optimizer="sgd",
-                lr=0.2,
-                momentum=0.9,
-                weight_decay=5e-4,
-                schedule="one-cycle",
-                augment=("crop", "flip"),
-            ),
-            landmarks={"features": "stages", "head": "out"},
-            source="fast.ai deep learning course, lesson 7 (Resnet, Resnet2)",
-        )
+            summary="Fully connected layers over all pixels",
+            recipe=USUAL,
+            landmarks={"head": "out"},
+            source=f"{LESSON} (SimpleNet)",
+        ),
+        _ladder(
+            "convnet",
+            "convnet:ConvNet",
+            "Convolutions that halve the image, without normalisation",
+            lesson="ConvNet",
+            stem="none",
+            norm="none",
+            widths=[20, 40, 80],
+        ),
+        _ladder(
+            "convnet-bn",
+            "convnet:ConvNet",
+            "The same with a stem, BatchNorm and another stage",
+            lesson="ConvBnNet",
+        ),
+        _ladder(
+            "convnet-bn-deep",
+            "convnet:ConvNet",
+            "The same with a second layer in each stage",
+            lesson="ConvBnNet2",
+            extra=1,
+        ),
+        _ladder(
+            "resnet-lite",
+            "resnet_lite:ResNetLite",
+            "Residual layers of one convolution each, five widths, max pooling",
+            lesson="Resnet",
+        ),
+        _ladder(
+            "resnet-lite-wide",
+            "resnet_lite:ResNetLite",
+            "The same, wider, with a 7×7 stem and dropout",
+            lesson="Resnet2",
+            stem="bn7",
+            widths=[16, 32, 64, 128, 256],
+            dropout=0.2,
+        ),
+        *(_resnet(depth) for depth in (20, 32, 44, 56)),
+        ArchitectureSpec(
+            name="airbench",
+            target="zoo_convnet.airbench:Airbench",
+            task="classification",
+            summary="Wide early and small soon: made to learn CIFAR-10 in ten epochs",
+            recipe=USUAL.replace({"epochs": 10}),
+            landmarks={"features": "groups", "head": "out"},
+            source="Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498",
+        ),
+        ArchitectureSpec(
+            name="camnet",
+            target="zoo_convnet.camnet:CAMNet",
+            task="classification",
+            summary="Residual layers and a convolution with one channel per class, averaged",
+            recipe=USUAL.replace({"epochs": 10}),
+            landmarks={"features": "stages", "head": "head"},
+            source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
+        ),
+        ArchitectureSpec(
+            name="resnet34-cam",
+            target="zoo_convnet.resnet34_cam:ResNet34CAM",
+            task="classification",
+            summary="torchvision's ResNet-34 with a convolution of one channel per class, averaged",
+            recipe=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
+            landmarks={"features": "features", "head": "head"},
+            source=f"{LESSON} (CAM)",
+        ),
     ]

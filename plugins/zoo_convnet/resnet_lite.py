@@ -9,37 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class ConvLayer(nn.Module):
-    """Convolution, ReLU, BatchNorm, in the lesson's order."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(F.relu(self.conv(x)))
-
-
-class Residual(nn.Module):
-    """A layer that learns what to add to its input."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layer(x)
-
-
-def stage(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Halve the image, then refine it twice: (B, in, H, W) to (B, out, H / 2, W / 2)."""
-    return nn.Sequential(
-        ConvLayer(in_channels, out_channels, stride=2),
-        Residual(ConvLayer(out_channels, out_channels)),
-        Residual(ConvLayer(out_channels, out_channels)),
-    )
+from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Residual, Share, Style
 
 
 class ResNetLite(nn.Module):
@@ -51,6 +21,7 @@ class ResNetLite(nn.Module):
         num_classes: labels.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
+        norm, order, activation: see `Style`.
         dropout: before the linear layer.
 
     Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2 is `bn7`, widths
@@ -63,21 +34,35 @@ class ResNetLite(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        widths: Sequence[int] = (10, 20, 40, 80, 160),
+        widths: Sequence[Channels] = (10, 20, 40, 80, 160),
         stem: Literal["conv5", "bn7"] = "conv5",
-        dropout: float = 0.0,
+        norm: Norm = "batchnorm",
+        order: Order = "conv-relu-bn",
+        activation: Activation = "relu",
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        style = Style(norm, order, activation)
         if stem == "conv5":
             self.stem: nn.Module = nn.Conv2d(in_channels, widths[0], 5, padding=2)
         else:
-            self.stem = ConvLayer(in_channels, widths[0], kernel_size=7)
-        self.stages = nn.Sequential(*(stage(before, after) for before, after in pairwise(widths)))
+            self.stem = ConvLayer(in_channels, widths[0], style, kernel_size=7)
+        self.stages = nn.Sequential(*(_stage(before, after, style) for before, after in pairwise(widths)))
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(widths[-1], num_classes)
+        nn.init.normal_(self.out.weight, std=0.01)  # a maximum of sums is large: keep the first logits small
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.stages(self.stem(images))  # (B, W, H / 16, W / 16)
         x = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, W)
         return self.out(self.dropout(x))
+
+
+def _stage(in_channels: int, out_channels: int, style: Style) -> nn.Sequential:
+    """Halve the image, then refine it twice: (B, in, H, W) to (B, out, H / 2, W / 2)."""
+    return nn.Sequential(
+        ConvLayer(in_channels, out_channels, style, stride=2),
+        Residual(ConvLayer(out_channels, out_channels, style)),
+        Residual(ConvLayer(out_channels, out_channels, style)),
+    )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.augment import AUGMENTATIONS, augment, crop, flip
+from zoo.augment import AUGMENTATIONS, augment, crop, cutout, flip, mixup, translate
 from zoo.specs import Recipe
 
 
@@ -67,9 +67,74 @@ def test_each_image_is_mirrored_or_left_alone_half_the_time() -> None:
     assert abs(mirrored.float().mean() - 0.5) < 0.04  # five deviations
 
 
+def slow_translate(image: Tensor, row: int, column: int, pad: int) -> Tensor:
+    """Read each pixel from where it comes from; what lies outside is mirrored at the border pixel."""
+    last = image.shape[-1] - 1
+
+    def back(place: int) -> int:
+        return last - abs(last - abs(place))
+
+    rows = [back(y + row - pad) for y in range(last + 1)]
+    columns = [back(x + column - pad) for x in range(last + 1)]
+    return image[:, rows][:, :, columns]
+
+
+def test_each_translation_is_a_shift_of_its_own_with_mirrored_borders() -> None:
+    images = random_images(40, 32)
+    found: set[tuple[int, int]] = set()
+    for image, moved in zip(images, translate(images, generator()), strict=True):
+        places = [(r, c) for r in range(5) for c in range(5)]
+        (place,) = [place for place in places if torch.equal(slow_translate(image, *place, 2), moved)]
+        found.add(place)
+    assert {row for row, _ in found} == {column for _, column in found} == set(range(5))
+
+
+def test_each_cutout_is_one_black_square_around_a_place_of_its_own() -> None:
+    images = random_images(300, 16)
+    cut = cutout(images, generator())
+    black = (cut == 0).all(1)
+    assert torch.equal(torch.where(black[:, None], 0, images), cut)  # all else is as it was
+    assert torch.equal((cut == 0).any(1), black)
+    middles: set[tuple[int, int]] = set()
+    for hole in black:
+        rows, columns = hole.any(1).nonzero()[:, 0], hole.any(0).nonzero()[:, 0]
+        assert hole.sum() == len(rows) * len(columns)  # a rectangle
+        assert 2 <= len(rows) <= 4
+        assert 2 <= len(columns) <= 4
+        inside = rows[0] > 0 and rows[-1] < 15 and columns[0] > 0 and columns[-1] < 15
+        assert not inside or len(rows) == len(columns) == 4
+        middles.add((int(rows[0]), int(columns[0])))
+    assert len(middles) > 80
+    assert black.any(0).all()  # every pixel can be hit
+
+
+def test_mixup_blends_neighbours_and_their_labels_alike() -> None:
+    images = torch.randn(6, 3, 4, 4)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    blended, targets = mixup(images, labels, classes=3, alpha=1.0, seed=7)
+    share = float(targets[1, 0])
+    assert 0 < share < 1
+    assert torch.allclose(targets.sum(1), torch.ones(6))
+    for i in range(6):
+        assert torch.allclose(blended[i], (1 - share) * images[i] + share * images[i - 1], atol=1e-6)
+        assert targets[i, labels[i]] == pytest.approx(1 - share)
+        assert targets[i, labels[i - 1]] == pytest.approx(share)
+
+
+def test_mixup_s_shares_follow_its_beta_distribution() -> None:
+    labels = torch.tensor([0, 1])
+    drawn = [
+        float(mixup(torch.zeros(2, 1, 1, 1), labels, classes=2, alpha=0.2, seed=seed)[1][0, 1])
+        for seed in range(400)
+    ]
+    extreme = sum(not 0.1 < share < 0.9 for share in drawn) / len(drawn)
+    assert 0.6 < extreme < 0.8  # 0.67 of Beta(0.2, 0.2)
+    assert abs(sum(drawn) / len(drawn) - 0.5) < 0.12
+
+
 def test_draws_depend_on_the_generator_alone() -> None:
     images = random_images(8)
-    names = ("crop", "flip")
+    names = ("crop", "flip", "translate", "cutout")
     assert torch.equal(augment(images, names, generator(1)), augment(images, names, generator(1)))
     assert not torch.equal(augment(images, names, generator(1)), augment(images, names, generator(2)))
     state = torch.get_rng_state()
@@ -88,7 +153,8 @@ def test_augmentations_are_applied_in_the_order_of_their_names() -> None:
 def test_the_originals_are_left_as_they_are() -> None:
     images = random_images(8)
     before = images.clone()
-    augment(images, ("crop", "flip"), generator())
+    for change in AUGMENTATIONS.values():
+        change(images, generator())
     assert torch.equal(images, before)
 
 
@@ -101,6 +167,6 @@ def test_every_augmentation_can_be_named_in_a_recipe(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_images() -> None:
     images = random_images(32)
-    names = ("crop", "flip")
+    names = ("crop", "flip", "translate", "cutout")
     on_gpu = augment(images.cuda(), names, generator())
     assert torch.equal(on_gpu.cpu(), augment(images, names, generator()))

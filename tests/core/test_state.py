@@ -139,14 +139,19 @@ def test_a_state_that_cannot_be_kept_is_refused() -> None:
 def test_the_average_follows_its_formula() -> None:
     recipe = Recipe(optimizer="sgd", lr=0.1, ema=0.3)
     state = begin(recipe)
-    expected = state.model.first.weight.detach().clone()
+
+    def values() -> list[Tensor]:
+        return [state.model.first.weight.detach().clone(), state.model.norm.running_mean.clone()]
+
+    expected = values()
     for step in range(1, 6):
         advance(state, recipe, 1)
         decay = min(0.3, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * state.model.first.weight.detach()
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, values(), strict=True)]
         assert state.average is not None
-        torch.testing.assert_close(state.average.first.weight, expected)
-    assert torch.equal(state.average.norm.running_mean, state.model.norm.running_mean)
+        torch.testing.assert_close(state.average.first.weight, expected[0])
+        torch.testing.assert_close(state.average.norm.running_mean, expected[1])
+    assert torch.equal(state.average.norm.num_batches_tracked, state.model.norm.num_batches_tracked)
     assert not any(parameter.requires_grad for parameter in state.average.parameters())
     assert state.best is state.average
     assert begin(Recipe()).best is not None

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from zoo import Registry
+from zoo.building import build_model, model_arguments
+from zoo_convnet.airbench import Airbench
+from zoo_convnet.batch_norm import BatchNorm
+from zoo_convnet.camnet import CAMNet
+from zoo_convnet.convnet import ConvNet
+from zoo_convnet.layers import ConvLayer, Style
+from zoo_convnet.resnet import ResNet, Shortcut
 from zoo_convnet.resnet_lite import ResNetLite
 
 CIFAR = {"in_channels": 3, "image_size": 32, "num_classes": 10}
-RESNET2 = {"stem": "bn7", "widths": [16, 32, 64, 128, 256], "dropout": 0.2}
+PARAMETERS = {
+    "mlp": 123_330,
+    "convnet": 37_490,
+    "convnet-bn": 155_970,
+    "convnet-bn-deep": 462_570,
+    "resnet-lite": 769_170,
+    "resnet-lite-wide": 1_966_234,
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+}
+"""The lesson's own counts; for the full ResNets those of the paper's option A."""
+ANY_SIZE = ["convnet", "convnet-bn", "resnet-lite", "resnet-lite-wide", "resnet20", "airbench", "camnet"]
 
 
-@pytest.mark.parametrize(("options", "expected"), [({}, 769_170), (RESNET2, 1_966_234)])
-def test_the_lesson_s_sizes_give_the_lesson_s_parameters(options: dict[str, Any], expected: int) -> None:
-    model = ResNetLite(**CIFAR, **options)
-    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+def build(name: str, dims: Mapping[str, int] = CIFAR, **options: Any) -> nn.Module:
+    entry = Registry.discover().architecture(name)
+    return build_model(entry, model_arguments(entry, dims, options), seed=0)
 
 
-@pytest.mark.parametrize("options", [{}, RESNET2])
-@pytest.mark.parametrize("size", [16, 32, 33])
-def test_images_become_logits_whatever_their_size(options: dict[str, Any], size: int) -> None:
-    model = ResNetLite(**(CIFAR | {"image_size": size, "num_classes": 7}), **options).eval()
-    assert model(torch.zeros(2, 3, size, size)).shape == (2, 7)
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_sizes_are_those_published(name: str) -> None:
+    assert sum(parameter.numel() for parameter in build(name).parameters()) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", ANY_SIZE)
+@pytest.mark.parametrize("size", [24, 33])
+def test_images_become_logits_whatever_their_size(name: str, size: int) -> None:
+    model = build(name, {"in_channels": 1, "image_size": size, "num_classes": 7}).eval()
+    assert model(torch.zeros(2, 1, size, size)).shape == (2, 7)
 
 
 def test_each_stage_halves_the_image_and_widens_it() -> None:
@@ -43,6 +69,99 @@ def test_a_residual_layer_of_zeros_passes_its_input_on() -> None:
     assert torch.equal(residual(x), x)
 
 
+def test_a_block_whose_second_normalisation_is_zero_passes_its_shortcut_on() -> None:
+    block = ResNet(**CIFAR).stages[1][0].eval()
+    nn.init.zeros_(block.norm2.weight)
+    x = torch.rand(2, 16, 8, 8)
+    out = block(x)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])  # the new channels are on both sides, and zero
+    assert not out[:, :8].any()
+    assert not out[:, 24:].any()
+
+
+def test_the_shortcut_of_option_b_is_a_convolution() -> None:
+    assert sum(parameter.numel() for parameter in build("resnet20", shortcut="conv").parameters()) == 272_474
+    assert not any(isinstance(m, Shortcut) for m in build("resnet20", shortcut="conv").modules())
+
+
+def test_a_depth_that_is_no_resnet_s_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"depth is 18; it is 6 n \+ 2, such as 8, 14, 20"):
+        ResNet(**CIFAR, depth=18)
+
+
+def test_a_camnet_s_logits_are_the_means_of_its_maps() -> None:
+    model = CAMNet(**CIFAR).eval()
+    maps: list[Tensor] = []
+    model.head.register_forward_hook(lambda module, given, out: maps.append(out))
+    logits = model(torch.randn(2, 3, 32, 32))
+    assert maps[0].shape == (2, 10, 8, 8)
+    torch.testing.assert_close(logits, maps[0].mean((2, 3)))
+
+
+def test_an_airbench_group_begins_by_passing_its_input_on() -> None:
+    conv = Airbench(**CIFAR).groups[0].conv1
+    x = torch.randn(1, 24, 8, 8)
+    torch.testing.assert_close(conv(x)[:, :24], x)
+
+
+@pytest.mark.parametrize("order", ["conv-bn-relu", "conv-relu-bn"])
+@pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("gelu", nn.functional.gelu)])
+def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function: Any) -> None:
+    layer = ConvLayer(3, 5, Style(order=order, activation=activation))
+    nn.init.normal_(layer.norm.bias)
+    x = torch.randn(4, 3, 8, 8)
+    conv = nn.functional.conv2d(x, layer.conv.weight, padding=1)
+    first, second = (layer.norm, function) if order == "conv-bn-relu" else (function, layer.norm)
+    torch.testing.assert_close(layer(x), second(first(conv)))
+
+
+def test_without_normalisation_convolutions_have_a_bias() -> None:
+    assert ConvNet(**CIFAR, norm="none").stages[0][0].conv.bias is not None
+    assert ConvNet(**CIFAR, norm="batchnorm").stages[0][0].conv.bias is None
+
+
+def test_batch_norm_from_scratch_is_torch_s() -> None:
+    ours, theirs = BatchNorm(5), nn.BatchNorm2d(5)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    with torch.no_grad():
+        for parameter in (ours.weight, ours.bias):
+            parameter.copy_(torch.randn(5))
+    theirs.load_state_dict(ours.state_dict())
+    for step in range(20):
+        x = 3 * torch.randn(6, 5, 7, 9, generator=torch.Generator().manual_seed(step)) + 1
+        mine, yours = (x.clone().requires_grad_() for _ in range(2))
+        a, b = ours(mine), theirs(yours)
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+        weights = torch.randn(a.shape, generator=torch.Generator().manual_seed(step))
+        (a * weights).sum().backward()
+        (b * weights).sum().backward()
+        torch.testing.assert_close(mine.grad, yours.grad, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, atol=1e-3, rtol=1e-5)
+    for name, buffer in ours.named_buffers():
+        torch.testing.assert_close(buffer, theirs.get_buffer(name), atol=1e-6, rtol=1e-6)
+    ours.eval()
+    theirs.eval()
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-6)
+
+
+def test_batch_norm_from_scratch_survives_what_the_lesson_s_does_not() -> None:
+    norm = BatchNorm(2)
+    assert torch.isfinite(norm(torch.ones(4, 2, 3, 3))).all()  # a constant channel
+    with pytest.raises(ValueError, match="two values per channel or more"):
+        norm(torch.ones(1, 2, 1, 1))
+    assert norm(torch.ones(2, 2, 2, 2).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("norm", ["batchnorm", "scratch"])
+def test_either_batch_norm_reads_the_other_s_weights(norm: str) -> None:
+    trained = build("convnet-bn", norm=norm)
+    images = torch.randn(8, 3, 32, 32)
+    trained(images)
+    other = build("convnet-bn", norm="scratch" if norm == "batchnorm" else "batchnorm")
+    other.load_state_dict(trained.state_dict())
+    torch.testing.assert_close(other.eval()(images), trained.eval()(images), atol=1e-5, rtol=1e-5)
+
+
 def test_one_image_s_logits_do_not_depend_on_the_others_in_evaluation() -> None:
     model = ResNetLite(**CIFAR)
     images = torch.randn(6, 3, 32, 32)
@@ -51,9 +170,15 @@ def test_one_image_s_logits_do_not_depend_on_the_others_in_evaluation() -> None:
     torch.testing.assert_close(model(images)[2:3], model(images[2:3]), atol=1e-5, rtol=1e-4)
 
 
-def test_dropout_acts_in_training_only() -> None:
-    model = ResNetLite(**CIFAR, dropout=0.5)
+@pytest.mark.parametrize("name", ["mlp", "convnet-bn", "resnet-lite", "resnet20", "camnet"])
+def test_dropout_acts_in_training_only(name: str) -> None:
+    model = build(name, dropout=0.5)
     images = torch.randn(4, 3, 32, 32)
     assert not torch.equal(model(images), model(images))
     model.eval()
     assert torch.equal(model(images), model(images))
+
+
+def test_pretrained_weights_are_for_colour() -> None:
+    with pytest.raises(Exception, match="IMAGENET1K_V1 weights are for 3 channels, and the images have 1"):
+        build("resnet34-cam", CIFAR | {"in_channels": 1}, weights="IMAGENET1K_V1")

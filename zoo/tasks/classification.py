@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.augment import augment
+from zoo.augment import augment, mixup
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo.seeds import seed_for
@@ -48,13 +48,16 @@ class Classification(Task):
             inputs, labels = _fetch(images, chunks[index].tolist())
             draws = _generator(seed, "augment", epoch, index, rank)
             inputs = augment(inputs.to(device, non_blocking=True), recipe.augment, draws)
-            yield Batch(
-                _normalise(inputs, dataset.preprocess),
-                labels.to(device, non_blocking=True),
-                index,
-                len(chunks),
-                seed_for(seed, "step", epoch, index, rank),
-            )
+            inputs, targets = _normalise(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
+            if recipe.mixup:
+                inputs, targets = mixup(
+                    inputs,
+                    targets,
+                    classes=dataset.dims["num_classes"],
+                    alpha=recipe.mixup,
+                    seed=seed_for(seed, "mixup", epoch, index, rank),
+                )
+            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield a split in order, every image once."""
@@ -73,7 +76,8 @@ class Classification(Task):
         logits = logits.float()
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
         count = len(batch.targets)
-        correct = (logits.detach().argmax(1) == batch.targets).sum()
+        labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
+        correct = (logits.detach().argmax(1) == labels).sum()
         return Step(loss, {"loss": loss.detach() * count, "correct": correct}, count)
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:

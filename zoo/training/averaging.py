@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["ema_decay", "even_decay", "move_average", "triggered"]
 
@@ -37,8 +38,16 @@ def even_decay(steps: int) -> float:
 
 @torch.no_grad()
 def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move every parameter of `average` towards the model's; buffers are copied."""
-    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
-    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        ours.copy_(theirs)
+    """Move every parameter and buffer of `average` towards the model's; what counts in integers is copied.
+
+    BatchNorm's statistics are averaged too: those of the model are of other weights than the average's.
+    """
+    for ours, theirs in zip(_values(average), _values(model), strict=True):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - decay)
+        else:
+            ours.copy_(theirs)
+
+
+def _values(module: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(module.parameters(), module.buffers())

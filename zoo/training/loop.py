@@ -234,7 +234,7 @@ class Clock:
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Note that a batch is done."""
         self._now = time.perf_counter()
-        self._items += batch.targets.numel()
+        self._items += batch.count
         self._batches += 1
         to_come = batch.total - batch.index - 1 + (self._epochs - self._epoch) * batch.total
         left = (self._now - self._start) / self._batches * to_come

@@ -1,0 +1,59 @@
+"""A network whose last convolution has one channel for each class: where it is high, the class was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Residual, Share, Style
+
+
+class CAMNet(nn.Module):
+    """Residual stages, a 3×3 convolution to one channel per class, and the mean of each channel.
+
+    Args:
+        in_channels: of the images.
+        image_size: height and width in pixels; any size works that is not halved away.
+        num_classes: labels.
+        widths: channels of the stem and of each stage; each stage halves the image.
+        norm, order, activation: see `Style`.
+        dropout: of whole channels, before the last convolution.
+
+    Source: Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", arXiv 1512.04150;
+    fast.ai deep learning course, lesson 7 (CAM).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        widths: Sequence[Channels] = (32, 64, 128),
+        norm: Norm = "batchnorm",
+        order: Order = "conv-bn-relu",
+        activation: Activation = "relu",
+        dropout: Share = 0.0,
+    ) -> None:
+        super().__init__()
+        style = Style(norm, order, activation)
+        self.stem = ConvLayer(in_channels, widths[0], style)
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(
+                    ConvLayer(before, after, style, stride=2), Residual(ConvLayer(after, after, style))
+                )
+                for before, after in pairwise(widths)
+            )
+        )
+        self.dropout = nn.Dropout2d(dropout)
+        self.head = nn.Conv2d(widths[-1], num_classes, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        x = self.stages(self.stem(images))
+        maps = self.head(self.dropout(x))  # (B, K, H / 2^stages, ...)
+        return F.adaptive_avg_pool2d(maps, 1).flatten(1)

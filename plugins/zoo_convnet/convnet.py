@@ -1,0 +1,66 @@
+"""The lesson's plain convolutional networks: each layer halves the image and widens it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Share, Style
+
+
+class ConvNet(nn.Module):
+    """Stages of 3×3 convolutions with stride 2, adaptive max pooling, dropout and a linear layer.
+
+    Args:
+        in_channels: of the images.
+        image_size: height and width in pixels; any size works that is not halved away.
+        num_classes: labels.
+        widths: channels after the stem, if there is one, and after each stage.
+        stem: `none`, or `conv5`, a plain 5×5 convolution at full size.
+        extra: layers of stride 1 after the one that halves, in each stage.
+        norm, order, activation: see `Style`.
+        dropout: before the linear layer.
+
+    Source: fast.ai deep learning course, lesson 7 (ConvNet: 37,490 parameters; ConvBnNet: 155,970;
+    ConvBnNet2: 462,570).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        widths: Sequence[Channels] = (10, 20, 40, 80, 160),
+        stem: Literal["none", "conv5"] = "conv5",
+        extra: Annotated[int, Meta(ge=0)] = 0,
+        norm: Norm = "batchnorm",
+        order: Order = "conv-relu-bn",
+        activation: Activation = "relu",
+        dropout: Share = 0.0,
+    ) -> None:
+        super().__init__()
+        style = Style(norm, order, activation)
+        self.stem = nn.Conv2d(in_channels, widths[0], 5, padding=2) if stem == "conv5" else nn.Identity()
+        sizes = widths if stem == "conv5" else (in_channels, *widths)
+        self.stages = nn.Sequential(
+            *(_stage(before, after, style, extra) for before, after in pairwise(sizes))
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        x = self.stages(self.stem(images))  # (B, W, H / 2^stages, ...)
+        x = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, W)
+        return self.out(self.dropout(x))
+
+
+def _stage(in_channels: int, out_channels: int, style: Style, extra: int) -> nn.Sequential:
+    halve = ConvLayer(in_channels, out_channels, style, stride=2)
+    return nn.Sequential(halve, *(ConvLayer(out_channels, out_channels, style) for _ in range(extra)))

@@ -1,0 +1,79 @@
+"""What the networks are made of: a convolution with normalisation and activation, and a residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_convnet.batch_norm import BatchNorm
+
+__all__ = ["Activation", "Channels", "ConvLayer", "Norm", "Order", "Residual", "Share", "Style", "make_norm"]
+
+Norm = Literal["batchnorm", "scratch", "none"]
+Order = Literal["conv-bn-relu", "conv-relu-bn"]
+Activation = Literal["relu", "gelu", "silu"]
+Channels = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What all layers of a network have in common."""
+
+    norm: Norm = "batchnorm"
+    """torch's BatchNorm2d, the same written out, or none; then the convolutions have a bias."""
+    order: Order = "conv-relu-bn"
+    """The lesson normalises after the activation; Ioffe & Szegedy 2015, and most others, before it."""
+    activation: Activation = "relu"
+
+
+def make_norm(norm: Norm, channels: int) -> nn.Module:
+    """Return a normalisation of (B, C, H, W)."""
+    if norm == "none":
+        return nn.Identity()
+    return nn.BatchNorm2d(channels) if norm == "batchnorm" else BatchNorm(channels)
+
+
+class ConvLayer(nn.Module):
+    """Convolution, activation and normalisation: (B, in, H, W) to (B, out, H / stride, W / stride)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        style: Style,
+        *,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+    ) -> None:
+        super().__init__()
+        bias = style.norm == "none"
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
+        self.norm = make_norm(style.norm, out_channels)
+        self.activation = ACTIVATIONS[style.activation]
+        self.normalise_first = style.order == "conv-bn-relu"
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.normalise_first:
+            return self.activation(self.norm(x))
+        return self.norm(self.activation(x))
+
+
+class Residual(nn.Module):
+    """A layer that learns what to add to its input."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x)

@@ -1,0 +1,46 @@
+"""The fully connected network that the lesson begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_convnet.layers import Channels, Share
+
+
+class MLP(nn.Module):
+    """All pixels of an image as one long vector, linear layers with ReLU between them.
+
+    Args:
+        in_channels, image_size: of the images; every pixel has weights of its own, so the size is fixed.
+        num_classes: labels.
+        widths: units of each hidden layer.
+        dropout: after each hidden layer.
+
+    Source: fast.ai deep learning course, lesson 7 (SimpleNet [3072, 40, 10]: 123,330 parameters).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        widths: Sequence[Channels] = (40,),
+        dropout: Share = 0.0,
+    ) -> None:
+        super().__init__()
+        sizes = [in_channels * image_size**2, *widths]
+        self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(sizes[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        x = images.flatten(1)
+        for layer in self.hidden:
+            x = self.dropout(F.relu(layer(x)))
+        return self.out(x)
