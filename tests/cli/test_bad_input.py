@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import zoo
 
@@ -67,7 +68,11 @@ CASES = {
         1,
         ["optimizer", "'sgd'", "'adam'", "'adamw'"],
     ),
-    "no such device": (["train", "lstm", "files", *PATHS, "--device", "tpu9"], 1, ["device 'tpu9'"]),
+    "no such device": (
+        ["train", "lstm", "files", *PATHS, "--device", "tpu9"],
+        1,
+        ["there is no device 'tpu9'"],
+    ),
     "no such text": (
         ["train", "lstm", "files", "--data", "paths=none.txt"],
         1,
@@ -185,6 +190,25 @@ def test_an_error_is_a_document_with_json(desk):
     usage = zoo("list", "--json", "--nonsense")
     assert usage.returncode == 2
     assert json.loads(usage.stdout)["kind"] == "usage"
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:0:1", "mps:0", "hpu"])
+@pytest.mark.parametrize("command", [["train", "lstm", "files", *PATHS], ["eval"], ["sample"]])
+def test_a_device_that_is_not_here_gets_one_line_that_names_those_that_are(
+    desk, lstm_file, monkeypatch, command, device
+):
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    file = [] if command[0] == "train" else [lstm_file]
+    done = zoo(*command, *file, "--device", device, cwd=desk)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told(done) == f"zoo: there is no device {device!r}; this machine has cpu\n"
+
+
+def test_the_devices_of_this_machine_are_named(lstm_file, monkeypatch):
+    found = torch.device("cuda")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: found)
+    done = zoo("eval", lstm_file, "--device", "gpu")
+    assert told(done) == "zoo: there is no device 'gpu'; this machine has cpu and cuda\n"
 
 
 def test_debug_shows_the_traceback(run_zoo, desk):
