@@ -185,8 +185,17 @@ def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, n
 def test_resume_starts_a_run_where_there_is_none(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
     assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0
-    again = zoo(*arguments, "--run", tmp_path / "new")
-    assert again.returncode == 0, again.stderr
+
+
+def test_resume_says_that_a_run_is_done_and_prints_its_result_again(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
+    first = zoo(*arguments, "--json")
+    assert "finished" not in first.stderr
+    before = (tmp_path / "model.safetensors").read_bytes()
+    again = zoo(*arguments, "--json", "--resume")
+    assert (again.returncode, json.loads(again.stdout)) == (0, json.loads(first.stdout))
+    assert again.stderr == f"zoo: the run in {tmp_path} is finished already: 2 of 2 epochs are done\n"
+    assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
 def test_a_run_without_a_name_takes_the_next_free_one(text_file, tmp_path):

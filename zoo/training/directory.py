@@ -48,6 +48,10 @@ class RunDirectory:
         resume: go on from the checkpoint there is; without it a directory that holds a run is refused.
         fingerprint: of the data, so that a run never goes on with other data under the same name.
 
+    Attributes:
+        notices: what the user should be told, once the run is restored.
+        epochs_found: whole epochs that a restored run had done.
+
     Raises:
         RunError: the directory cannot be written, is in use, or holds another run.
     """
@@ -58,6 +62,7 @@ class RunDirectory:
         self.fingerprint = fingerprint
         self.resume = resume
         self.notices: list[str] = []
+        self.epochs_found = 0
         self._damaged: dict[Path, str] = {}
         self._stack = contextlib.ExitStack()
 
@@ -116,6 +121,7 @@ class RunDirectory:
         tensors, data = found
         self._refuse_drift(data["experiment"], data["fingerprint"])
         state.restore(tensors, data, device=device)
+        self.epochs_found = state.epoch
         self._write_metrics(state)
 
     def threads(self) -> int | None:

@@ -102,6 +102,9 @@ def train(
             torch.set_num_threads(threads)
             for text in store.notices:
                 notice(text)
+        if store.epochs_found == recipe.epochs:
+            done = f"{recipe.epochs} of {recipe.epochs} epochs are done"
+            notice(f"the run in {store.path} is finished already: {done}")
         last = state.history[-1]
         card = Card(
             architecture=architecture.name,
