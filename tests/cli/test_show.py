@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TEXT, zoo
+from zoo.registry import Registry
+from zoo.specs import Recipe
 
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl
@@ -99,6 +101,39 @@ def test_images_and_classes_are_counted():
     assert facts["batches_per_epoch"] == 4, "the last image joins the batch before"
     assert facts["batched_with"] == {"batch_size": 16}
     assert re.search(r"^val +3 images$", zoo("show", "shapes", *sizes).stdout, re.M)
+
+
+RECIPES = """
+schema = 1
+
+[recipes.slow]
+architecture = "charrnn/lstm"
+dataset = "text/stdlib"
+train = { lr = 0.125, epochs = 3 }
+
+[recipes.gone]
+architecture = "gone/model"
+dataset = "text/stdlib"
+train = { lr = 0.125 }
+"""
+
+
+def test_a_recipe_is_shown_with_all_that_it_takes_from_its_architecture(tmp_path):
+    (tmp_path / "registry.toml").write_text(RECIPES)
+    facts = shown("slow", cwd=tmp_path)
+    assert facts["train"] == {"lr": 0.125, "epochs": 3}
+    own = Registry.discover().architecture("lstm").spec.recipe
+    assert facts["recipe"] == own.replace(facts["train"]).to_dict()
+    assert own.bptt != Recipe().bptt
+    told = zoo("show", "slow", cwd=tmp_path).stdout
+    assert re.search(rf"^recipe +.*epochs=3,.* lr=0\.125,.* bptt={own.bptt},", told, re.M)
+
+
+def test_a_recipe_of_an_architecture_that_is_not_there_is_shown_as_it_stands(tmp_path):
+    (tmp_path / "registry.toml").write_text(RECIPES)
+    facts = shown("gone", cwd=tmp_path)
+    assert facts["train"] == {"lr": 0.125}
+    assert facts["unknown"].startswith("recipe: no architecture 'gone/model'")
 
 
 def test_absent_data_is_told_in_a_line_and_nothing_is_fetched(tmp_path, monkeypatch):

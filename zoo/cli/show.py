@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import options
+from zoo.catalog import RecipeEntry
 from zoo.cli.list import KINDS, all_rows
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean
+from zoo.experiment import Experiment
 from zoo.registry import Entry
 from zoo.specs import DIMS, ArchitectureSpec, DatasetSpec, Recipe
 
@@ -34,6 +36,7 @@ def command(
 ) -> None:
     """Show an entry by NAME: an architecture, dataset, analyzer, recipe or weights.
 
+    A recipe is shown with every setting it trains by, its architecture's own included.
     For an architecture, parameters and cost are counted if torch is installed. A dataset is opened if its
     data is here, and its splits and batches are counted; nothing is ever downloaded.
 
@@ -71,7 +74,8 @@ def _find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def _facts(session: Session, row: dict[str, Any], data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if row["kind"] == "recipe":
-        return asdict(session.catalog.recipes[row["name"]])
+        found = session.catalog.recipes[row["name"]]
+        return asdict(found) | _told(_of_recipe(session, found), "recipe")
     if row["kind"] == "weights":
         return asdict(session.catalog.weights[row["name"]])
     entry = next(e for e in session.registry.entries(row["kind"]) if e.name == row["name"])
@@ -107,6 +111,10 @@ def _told(parts: Iterator[dict[str, Any]], *names: str, given: bool = False) -> 
     except Exception as error:  # a plugin's own
         why = f"{type(error).__name__}: {error}"
     return facts | {"unknown": f"{', '.join(left)}: {why}"}
+
+
+def _of_recipe(session: Session, found: RecipeEntry) -> Iterator[dict[str, Any]]:
+    yield {"recipe": Experiment.of(found).recipe(session.registry).to_dict()}
 
 
 def _of_model(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
