@@ -172,7 +172,7 @@ def weights(tmp_path: Path) -> Path:
     [
         (["--strict", "list"], "charrnn/lstm"),
         (["--strict", "show", "charrnn/lstm"], "they need torch, which is not installed"),
-        (["--strict", "plugins"], "1 architecture"),
+        (["--strict", "plugins"], "13 architectures"),
         (["inspect", "model.safetensors"], "1, 2 numbers"),
         (["--help"], "inspect"),
     ],

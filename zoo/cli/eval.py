@@ -53,10 +53,10 @@ def command(
     if adapting and not dynamic:
         raise click.UsageError(f"--dynamic-{next(iter(adapting))} needs --dynamic")
 
-    from zoo.cli.device import pick_device
     from zoo.cli.progress import metrics_text
     from zoo.evaluation import evaluate_weights
     from zoo.training.dynamic import Dynamic
+    from zoo.training.precision import pick_device
     from zoo.weights import find
 
     result = evaluate_weights(

@@ -60,8 +60,8 @@ def command(
         raise click.UsageError("--prompt and --prompt-file are two ways to say the same; give one of them")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
 
-    from zoo.cli.device import pick_device
     from zoo.sampling import sample, sample_many
+    from zoo.training.precision import pick_device
     from zoo.vocabulary import Vocabulary
     from zoo.weights import find, load
 

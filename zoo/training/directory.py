@@ -23,6 +23,7 @@ from torch import Tensor
 from zoo import storage, weights
 from zoo.errors import RunError, WeightsError
 from zoo.experiment import Experiment
+from zoo.specs import Recipe
 from zoo.training.state import TrainState
 
 __all__ = ["RunDirectory"]
@@ -169,6 +170,8 @@ class RunDirectory:
 
     def _refuse_drift(self, before: Mapping[str, Any], fingerprint: str) -> None:
         then, now = _flat(before), _flat(json.loads(storage.canonical_json(self.experiment.to_dict())))
+        fields = json.loads(storage.canonical_json(Recipe().to_dict()))
+        then = {f"train.{name}": value for name, value in fields.items()} | then  # of those it did not know
         changes = [
             f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
             for key in sorted(then | now)

@@ -15,11 +15,15 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def pick_device(name: str | None) -> str:
-    """Return a device by name, by default the GPU if there is one. Raises OptionError if unusable."""
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Return a device by name, by default a GPU. Raises OptionError naming what there is."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    here = ["cpu", accelerator.type] if accelerator else ["cpu"]
+    chosen = name or ("cuda" if "cuda" in here else "cpu")
+    if chosen.partition(":")[0] not in here:
+        raise OptionError(f"there is no device {chosen!r}; this machine has {' and '.join(here)}")
     try:
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:  # such as a second GPU where there is one
         first = str(error).split("\n")[0]
         raise OptionError(f"device {chosen!r} cannot be used: {first}", hint="try --device cpu") from None
     return chosen
