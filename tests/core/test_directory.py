@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_a_run_goes_on_from_its_last_save(path: Path) -> None:
     assert torch.equal(state.model.bias, begin().model.bias + 2)
     assert [row["epoch"] for row in state.history] == [1, 2]
     assert notices == []
+
+
+def test_a_run_from_before_a_recipe_had_a_field_goes_on(path: Path) -> None:
+    assert resumed(path, replace(EXPERIMENT, train={"epochs": 3, "mixup": 0.0}))[0].epoch == 2
+    with pytest.raises(RunError, match=r"train.mixup: 0.0 then, 0.2 now"):
+        resumed(path, replace(EXPERIMENT, train={"epochs": 3, "mixup": 0.2}))
 
 
 def test_resume_begins_a_run_where_there_is_none(tmp_path: Path) -> None:

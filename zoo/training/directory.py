@@ -170,8 +170,6 @@ class RunDirectory:
 
     def _refuse_drift(self, before: Mapping[str, Any], fingerprint: str) -> None:
         then, now = _flat(before), _flat(json.loads(storage.canonical_json(self.experiment.to_dict())))
-        fields = json.loads(storage.canonical_json(Recipe().to_dict()))
-        then = {f"train.{name}": value for name, value in fields.items()} | then  # of those it did not know
         changes = [
             f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
             for key in sorted(then | now)
@@ -198,8 +196,11 @@ class RunDirectory:
 
 
 def _flat(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an experiment with its tables' keys spelt out: `train.epochs`."""
-    flat: dict[str, Any] = {}
+    """Return an experiment with its tables' keys spelt out: `train.epochs`.
+
+    A field of the recipe that an older zoo did not know has its default.
+    """
+    flat: dict[str, Any] = {f"train.{name}": value for name, value in Recipe().to_dict().items()}
     for key, value in experiment.items():
         flat |= (
             {f"{key}.{name}": held for name, held in value.items()}
