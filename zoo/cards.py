@@ -50,6 +50,8 @@ class Card:
     """`epochs` and `steps` trained."""
     metrics: dict[str, dict[str, float]]
     """By split."""
+    start: dict[str, str] = field(default_factory=dict[str, str])
+    """What training started from, if not from random weights: its `architecture`, `dataset` and `sha256`."""
     versions: dict[str, str]
     """Of zoo, torch and, under `plugin`, the distribution that brings the architecture."""
     sha256: str = ""

@@ -39,6 +39,8 @@ class RecipeEntry:
     model: dict[str, Any] = field(default_factory=dict[str, Any])
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     train: dict[str, Any] = field(default_factory=dict[str, Any])
+    start: str = ""
+    """Weights to start from: a path or an id of `[weights]`."""
     seed: int = 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from zoo import weights
+from zoo.augment import Views
 from zoo.building import open_dataset, signature_options
 from zoo.cards import Card
 from zoo.errors import OptionError, SpecError
@@ -17,7 +18,7 @@ from zoo.registry import Entry, Registry
 from zoo.specs import DatasetSpec
 from zoo.tasks import make_task
 from zoo.training.dynamic import Dynamic, evaluate_dynamic
-from zoo.training.loop import evaluate_counted
+from zoo.training.loop import measure
 from zoo.vocabulary import Vocabulary
 
 __all__ = ["evaluate_weights"]
@@ -31,11 +32,14 @@ def evaluate_weights(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    tta: bool = False,
     dynamic: Dynamic | None = None,
     report: Callable[[float, float], None] = lambda share, loss: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Return `{weights, dataset, split, count, unit, metrics}` for a weights file.
+    """Return `{weights, dataset, split, count, unit, tta, metrics}` for a weights file.
+
+    Of a classifier also `classes`, each one's count and accuracy, and `confusion[true][guessed]`.
 
     With `dynamic` there is one key more, `dynamic`: its own `metrics`, those of the same one lane without
     adapting (`unadapted`), and the settings they come from.
@@ -43,6 +47,7 @@ def evaluate_weights(
     Args:
         dataset: other data than the model learned from; its own options then start from their defaults.
         data: options of the dataset, over those the model learned with.
+        tta: average the answers to several views of each image (`zoo.augment.Views`); for classifiers only.
         dynamic: how to adapt while reading; for language models only.
         report: told how far dynamic evaluation is, as `zoo.training.dynamic` has it.
         notice: told if the data is not what the model was trained and judged on.
@@ -56,6 +61,8 @@ def evaluate_weights(
         raise SpecError(f"{path} does {card.task}, and {entry.name} is data for {entry.spec.task}")
     if dynamic is not None and card.task != "language-modelling":
         raise OptionError(f"dynamic evaluation is for language models, and {path} does {card.task}")
+    if tta and card.task != "classification":
+        raise OptionError(f"test-time augmentation is for images, and {path} does {card.task}")
     same = entry.name == card.dataset.name
     options = (card.dataset.options if same else {}) | dict(data or {})
     opened = open_dataset(entry, options)
@@ -66,14 +73,16 @@ def evaluate_weights(
     task = make_task(card.task)
     fed = feed_as(opened, card)
     part = cast("Split", split)
-    metrics, count = evaluate_counted(model, task, fed, part, device=device)
+    measured = measure(Views(model).eval() if tta else model, task, fed, part, device=device)
     result: dict[str, Any] = {
         "weights": str(path),
         "dataset": entry.name,
         "split": split,
-        "count": count,
+        "count": measured.count,
         "unit": task.unit(fed.preprocess),
-        "metrics": metrics,
+        "tta": tta,
+        "metrics": measured.metrics,
+        **measured.details,
     }
     if dynamic is not None:
         still, _ = evaluate_dynamic(model, fed, part, replace(dynamic, lr=0.0), device=device)

@@ -22,6 +22,8 @@ class Experiment:
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     train: dict[str, Any] = field(default_factory=dict[str, Any])
     """Recipe fields that differ from the architecture's own recipe."""
+    start: str = ""
+    """Weights to start from, a path or a published id; empty for random ones."""
     seed: int = 0
 
     @classmethod
@@ -33,6 +35,7 @@ class Experiment:
             model=entry.model,
             data=entry.data,
             train=entry.train,
+            start=entry.start,
             seed=entry.seed,
         )
 

@@ -99,7 +99,8 @@ class Step:
     loss: Tensor
     """Mean over the batch, a model's penalty added, for `backward()`."""
     sums: Mapping[str, Tensor]
-    """Sums over the batch's items, such as `loss` and `correct`; divided once, by the summed count."""
+    """Sums over the batch's items, such as `loss` and `correct`; divided once, by the summed count. Those
+    that are no scalars are for `Task.details`."""
     count: int
     state: State = None
     """Carried to the next batch, detached."""
@@ -113,6 +114,8 @@ class Task(ABC):
     name: ClassVar[TaskName]
     headline: ClassVar[str]
     """The metric people look at first."""
+    headline_grows: ClassVar[bool]
+    """Whether more of it is better."""
 
     @abstractmethod
     def train_batches(
@@ -148,6 +151,10 @@ class Task(ABC):
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
     ) -> dict[str, float]:
         """Turn sums over a whole split into metrics."""
+
+    def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn sums over a whole split into what is more than a number, as JSON data."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

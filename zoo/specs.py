@@ -73,6 +73,12 @@ class Recipe:
     average_patience: Annotated[int, Meta(ge=0)] = 0
     """Once the validation loss is above the best of more than this many epochs ago, average all weights from
     there on and evaluate the average: NT-ASGD where the optimizer is sgd (Merity et al. 2018)."""
+    patience: Annotated[int, Meta(ge=0)] = 0
+    """Stop once the validation has not got better for this many epochs."""
+    freeze: tuple[str, ...] = ()
+    """Names of modules or parameters to leave as they are, with `*` for anything: `stages`, `*.norm`."""
+    lr_decay_by_depth: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """What each layer's learning rate is times, for each layer that comes after it."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.augment import AUGMENTATIONS, augment, crop, cutout, flip, mixup, translate
+from zoo.augment import AUGMENTATIONS, Views, augment, crop, cutout, flip, mixup, translate
 from zoo.specs import Recipe
 
 
@@ -170,3 +170,21 @@ def test_a_gpu_gives_the_same_images() -> None:
     names = ("crop", "flip", "translate", "cutout")
     on_gpu = augment(images.cuda(), names, generator())
     assert torch.equal(on_gpu.cpu(), augment(images, names, generator()))
+
+
+def test_views_average_the_probabilities_of_six_versions_of_each_image() -> None:
+    seen: list[Tensor] = []
+
+    class Corner(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images)
+            return images[:, 0, 0, :2]
+
+    images = torch.randn(3, 1, 32, 32)
+    out = Views(Corner())(images)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    shifted = [images, padded[:, :, :32, :32], padded[:, :, 2:, 2:]]
+    expected = [view for each in shifted for view in (each, each.flip(3))]
+    assert all(torch.equal(view, wanted) for view, wanted in zip(seen, expected, strict=True))
+    mean = sum(view[:, 0, 0, :2].softmax(1) for view in expected) / 6
+    torch.testing.assert_close(out.exp(), mean)

@@ -173,3 +173,48 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     log_p = logits.log_softmax(1)[0]
     expected = -(0.9 * log_p[0] + 0.1 * log_p.mean())
     assert TASK.step(Fixed(logits), batch, label_smoothing=0.1).loss.item() == pytest.approx(expected.item())
+
+
+def test_the_confusion_has_a_row_for_each_true_class(images: Any) -> None:
+    guesses = torch.tensor([0, 1, 1, 2, 2, 2])
+    batch = Batch(torch.zeros(6, 3, 4, 4), torch.tensor([0, 0, 1, 2, 2, 1]), 0, 1, 0)
+    model = Fixed(torch.eye(4)[guesses])
+    assert "confusion" not in TASK.step(model.train(), batch).sums
+    sums = TASK.step(model.eval(), batch).sums
+    details = TASK.details(sums, images().preprocess)
+    assert details["confusion"] == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    assert details["classes"] == [
+        {"class": "a", "count": 2, "accuracy": 0.5},
+        {"class": "b", "count": 2, "accuracy": 0.5},
+        {"class": "c", "count": 2, "accuracy": 1.0},
+        {"class": "d", "count": 0, "accuracy": None},
+    ]
+
+
+def test_many_classes_are_also_judged_by_their_five_likeliest() -> None:
+    logits = torch.arange(12.0).repeat(3, 1)  # the likeliest are 11, 10, 9, 8, 7
+    batch = Batch(torch.zeros(3, 3, 4, 4), torch.tensor([11, 7, 6]), 0, 1, 0)
+    step = TASK.step(Fixed(logits), batch)
+    sums = {name: float(value) for name, value in step.sums.items() if value.ndim == 0}
+    metrics = TASK.metrics(sums, step.count, {})
+    assert metrics["accuracy"] == pytest.approx(1 / 3)
+    assert metrics["top5_accuracy"] == pytest.approx(2 / 3)
+    few = TASK.step(Fixed(torch.eye(4)), Batch(torch.zeros(4, 3, 4, 4), torch.arange(4), 0, 1, 0))
+    assert "correct_of_5" not in few.sums
+
+
+def test_blended_targets_count_as_what_they_are_most(images: Any) -> None:
+    data = images(20)
+    recipe = Recipe(batch_size=20, mixup=0.4)
+    (batch,) = TASK.train_batches(data, recipe, seed=0, epoch=0)
+    assert batch.targets.shape == (20, 4)
+    assert batch.count == 20
+    logits = batch.targets.log()
+    step = TASK.step(Fixed(logits), batch)
+    assert step.sums["correct"] == 20
+    entropy = -(batch.targets * batch.targets.clamp(min=1e-30).log()).sum(1).mean()
+    torch.testing.assert_close(
+        TASK.step(Fixed(logits.clamp(min=-60)), batch).loss, entropy, atol=1e-4, rtol=1e-4
+    )
+    (again,) = TASK.train_batches(data, recipe, seed=0, epoch=0)
+    assert torch.equal(again.inputs, batch.inputs)

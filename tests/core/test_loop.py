@@ -41,6 +41,10 @@ class Memory:
 
     def __init__(self) -> None:
         self.saved: list[dict[str, Any]] = []
+        self.best: list[int] = []
+
+    def keep_best(self, state: TrainState) -> None:
+        self.best.append(state.epoch)
 
     def restore(self, state: TrainState, *, device: str) -> None:
         pass
@@ -62,11 +66,28 @@ def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
     torch.testing.assert_close(halves, trained(batch_size=16), atol=1e-6, rtol=0)
 
 
-def test_averaging_by_validation_needs_validation(images: Any) -> None:
-    with pytest.raises(
-        OptionError, match="average_patience watches the validation loss, and this data has no"
-    ):
-        fit(Linear(), IMAGES, images(36, val=0), Recipe(average_patience=1))
+@pytest.mark.parametrize("name", ["average_patience", "patience"])
+def test_what_watches_the_validation_needs_one(images: Any, name: str) -> None:
+    with pytest.raises(OptionError, match=f"^{name} watches the validation, and this data has no val split"):
+        fit(Linear(), IMAGES, images(36, val=0), Recipe().replace({name: 1}))
+
+
+def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_there(images: Any) -> None:
+    memory = Memory()
+    recipe = Recipe(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
+    state = fit(Linear(), IMAGES, images(36), recipe, store=memory)
+    judged = [row["val"]["accuracy"] for row in state.history]
+    rising = [epoch for epoch in (1, 2, 3) if judged[epoch - 1] > max(judged[: epoch - 1], default=-1)]
+    assert memory.best == rising
+
+    class Again(Memory):
+        def restore(self, state: TrainState, *, device: str) -> None:
+            state.history = [{"val": {"accuracy": 0.5}}, {"val": {"accuracy": 2.0}}]
+            state.epoch = 2
+
+    again = Again()
+    fit(Linear(), IMAGES, images(36), recipe, store=again)
+    assert again.best == [2]
 
 
 def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registry: Any) -> None:

@@ -57,6 +57,6 @@ def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype
 
 @pytest.mark.parametrize("name", ["warp", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(OptionError, match="there is no device '(warp|cuda:99)'; this machine has cpu$"):
+    with pytest.raises(OptionError, match=f"there is no device '{name}'; this machine has cpu"):
         pick_device(name)
     assert pick_device("cpu") == "cpu"

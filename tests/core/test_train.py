@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
     names = {path.name for path in Path(run.run).iterdir()}
     assert {
         "model.safetensors",
+        "best.safetensors",
         "checkpoint.safetensors",
         "config.toml",
         "metrics.jsonl",
@@ -48,6 +50,20 @@ def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
     assert (run.epochs, run.steps) == (2, 6)
     assert run.metrics.keys() == {"val"}
     assert run.to_dict()["weights"] == str(Path(run.run) / "model.safetensors")
+
+
+def test_the_best_epoch_s_weights_are_apart_from_the_last_and_score_as_it_did(
+    run: Any, registry: Registry
+) -> None:
+    rows = [json.loads(line) for line in (Path(run.run) / "metrics.jsonl").read_text().splitlines()]
+    judged = [row["val"]["accuracy"] for row in rows]
+    best = judged.index(max(judged)) + 1
+    assert run.best["epoch"] == best
+    card, _ = read_card(Path(run.best["weights"]))
+    assert card.progress["epochs"] == best
+    assert card.metrics == run.best["metrics"] == {"val": rows[best - 1]["val"]}
+    measured = evaluate_weights(Path(run.best["weights"]), registry, split="val")
+    assert measured["metrics"] == card.metrics["val"]
 
 
 def test_the_card_tells_all_that_made_the_model(run: Any) -> None:

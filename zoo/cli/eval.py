@@ -22,6 +22,7 @@ from zoo.cli.session import Session, pass_session
 @click.option(
     "--data", multiple=True, metavar="K=V", help="An option of the dataset, over those it learned with."
 )
+@click.option("--tta", is_flag=True, help="Average the answers to six views of each image.")
 @click.option("--dynamic", is_flag=True, help="Also let a copy go on learning from the text as it reads.")
 @click.option("--dynamic-lr", type=float, help="Step size of --dynamic; 0 does not adapt.  [default: 0.0003]")
 @click.option(
@@ -36,6 +37,7 @@ def command(
     split: str,
     dataset: str | None,
     data: tuple[str, ...],
+    tta: bool,
     dynamic: bool,
     dynamic_lr: float | None,
     dynamic_decay: float | None,
@@ -43,6 +45,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure WEIGHTS (a file or a published id) on a split of its data, every item once, in fp32.
+
+    Of a classifier --json also gives each class's accuracy and the confusion matrix; with --tta it is shown
+    each image as it is, mirrored and shifted.
 
     With --dynamic a language model is also measured in one lane, as it is and by dynamic evaluation, in which
     a copy takes a gradient step on each piece of the text once that is scored. The file is left as it is.
@@ -66,6 +71,7 @@ def command(
         dataset=dataset,
         data=given,
         device=pick_device(device),
+        tta=tta,
         dynamic=Dynamic(**adapting) if dynamic else None,
         report=_Pace(),
         notice=notice,

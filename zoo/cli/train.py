@@ -24,6 +24,9 @@ from zoo.registry import Registry
 @click.option(
     "--train", "train_options", multiple=True, metavar="K=V", help="A field of the training recipe."
 )
+@click.option(
+    "--from", "start", metavar="WEIGHTS", help="Start from a weights file or a published id: fine-tuning."
+)
 @click.option("--seed", type=int, help="Of weights, order, augmentation and dropout.  [default: 0]")
 @click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option(
@@ -42,6 +45,7 @@ def command(
     model: tuple[str, ...],
     data: tuple[str, ...],
     train_options: tuple[str, ...],
+    start: str | None,
     seed: int | None,
     device: str | None,
     directory: Path | None,
@@ -54,6 +58,7 @@ def command(
     zoo train nietzsche-gru
     zoo train lstm nietzsche --model hidden_size=256 --train epochs=5
     zoo train lstm files --data paths=my.txt
+    zoo train resnet-lite folder --data root=pictures --from cifar10-resnet-lite --train freeze=stem
 
     Ctrl-C saves and stops; the same command with --resume goes on, bit for bit.
     """
@@ -64,6 +69,7 @@ def command(
         model=experiment.model | options.parse(model, what="--model"),
         data=experiment.data | options.parse(data, what="--data"),
         train=experiment.train | options.parse(train_options, what="--train"),
+        start=experiment.start if start is None else start,
         seed=experiment.seed if seed is None else seed,
     )
     experiment.recipe(session.registry)  # a wrong name or option is told before torch is loaded
@@ -88,6 +94,8 @@ def command(
         print_json(result.to_dict())
     else:
         click.echo(f"weights  {result.weights}")
+        if result.best and result.best["epoch"] < result.epochs:
+            click.echo(f"best     {result.best['weights']}, of epoch {result.best['epoch']}")
 
 
 def _experiment(session: Session, name: str, dataset: str | None) -> Experiment:

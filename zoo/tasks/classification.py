@@ -25,6 +25,7 @@ class Classification(Task):
 
     name: ClassVar[TaskName] = "classification"
     headline: ClassVar[str] = "accuracy"
+    headline_grows: ClassVar[bool] = True
 
     def train_batches(
         self,
@@ -71,14 +72,25 @@ class Classification(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy, summed loss and the number of correct images."""
+        """Return cross-entropy, summed loss and the number of correct images.
+
+        With more than ten classes also how often the right one was among the five likeliest; in evaluation
+        also the confusion matrix, (K, K), a row for each true class.
+        """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
         count = len(batch.targets)
         labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
-        correct = (logits.detach().argmax(1) == labels).sum()
-        return Step(loss, {"loss": loss.detach() * count, "correct": correct}, count)
+        logits = logits.detach()
+        guesses, classes = logits.argmax(1), logits.shape[1]
+        sums = {"loss": loss.detach() * count, "correct": (guesses == labels).sum()}
+        if classes > 10:
+            sums["correct_of_5"] = (logits.topk(5).indices == labels[:, None]).sum()
+        if not model.training:
+            pairs = torch.bincount(labels * classes + guesses, minlength=classes**2)
+            sums["confusion"] = pairs.view(classes, classes)
+        return Step(loss, sums, count)
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""
@@ -87,8 +99,20 @@ class Classification(Task):
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
     ) -> dict[str, float]:
-        """Return accuracy in [0, 1] and loss in nats per image."""
-        return {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
+        """Return accuracy in [0, 1] and loss in nats per image; beyond ten classes `top5_accuracy` too."""
+        metrics = {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
+        if "correct_of_5" in sums:
+            metrics["top5_accuracy"] = sums["correct_of_5"] / count
+        return metrics
+
+    def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
+        """Return each class's count and accuracy, and `confusion[true][guessed]` as numbers of images."""
+        confusion = sums["confusion"].long()
+        counts = confusion.sum(1)
+        shares = confusion.diagonal().double() / counts.clamp(min=1)
+        rows = zip(preprocess["classes"], counts.tolist(), shares.tolist(), strict=True)
+        classes = [{"class": name, "count": n, "accuracy": share if n else None} for name, n, share in rows]
+        return {"classes": classes, "confusion": confusion.tolist()}
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:

@@ -24,6 +24,7 @@ class LanguageModelling(Task):
 
     name: ClassVar[TaskName] = "language-modelling"
     headline: ClassVar[str] = "loss"
+    headline_grows: ClassVar[bool] = False
 
     def train_batches(
         self,

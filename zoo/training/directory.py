@@ -1,7 +1,7 @@
 """A run directory: one owner at a time, one commit point, everything needed to go on or to run again.
 
 `checkpoint.safetensors` is the only file that counts for resuming, and the one before it is kept beside it.
-`metrics.jsonl`, `config.toml`, `curve.png` and `model.safetensors` are made from it.
+`metrics.jsonl`, `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are made from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo import storage, weights
+from zoo.cards import Card
 from zoo.errors import RunError, WeightsError
 from zoo.experiment import Experiment
 from zoo.specs import Recipe
@@ -30,6 +31,7 @@ __all__ = ["RunDirectory"]
 
 SCHEMA = 2
 _OURS = (
+    "best.safetensors",
     "checkpoint.safetensors",
     "checkpoint.previous.safetensors",
     "config.toml",
@@ -47,7 +49,9 @@ class RunDirectory:
     Args:
         path: made if it does not exist.
         resume: go on from the checkpoint there is; without it a directory that holds a run is refused.
-        fingerprint: of the data, so that a run never goes on with other data under the same name.
+        fingerprint: of the data and of the weights it starts from, so that a run never goes on with others
+            under the same name.
+        describe: writes the card of the best weights, which are kept apart from the last.
 
     Attributes:
         notices: what the user should be told, once the run is restored.
@@ -57,11 +61,20 @@ class RunDirectory:
         RunError: the directory cannot be written, is in use, or holds another run.
     """
 
-    def __init__(self, path: Path, experiment: Experiment, *, resume: bool, fingerprint: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        experiment: Experiment,
+        *,
+        resume: bool,
+        fingerprint: str = "",
+        describe: Callable[[TrainState], Card] | None = None,
+    ) -> None:
         self.path = path
         self.experiment = experiment
         self.fingerprint = fingerprint
         self.resume = resume
+        self._describe = describe
         self.notices: list[str] = []
         self.epochs_found = 0
         self._damaged: dict[Path, str] = {}
@@ -71,6 +84,11 @@ class RunDirectory:
     def weights(self) -> Path:
         """Where the result goes."""
         return self.path / "model.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Where the weights of the epoch go whose validation was best."""
+        return self.path / "best.safetensors"
 
     def __enter__(self) -> RunDirectory:
         try:
@@ -147,6 +165,11 @@ class RunDirectory:
         self._damaged.clear()
         self._write_metrics(state)
 
+    def keep_best(self, state: TrainState) -> None:
+        """Write the weights as they are now beside the checkpoint."""
+        if self._describe is not None:
+            weights.save(self.best, state.best, self._describe(state))
+
     @property
     def _current(self) -> Path:
         return self.path / "checkpoint.safetensors"
@@ -176,7 +199,8 @@ class RunDirectory:
             if then.get(key) != now.get(key) and key != "data.root"  # where data lies, not what it is
         ]
         if not changes and fingerprint != self.fingerprint:
-            changes = ["the data has changed since"]
+            started = ", or the weights it started from," if self.experiment.start else ""
+            changes = [f"the data{started} has changed since"]
         if changes:
             raise RunError(
                 f"{self.path} holds a run of something else ({'; '.join(changes)})",

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from zoo.errors import DataError, Diverged, Interrupted, OptionError
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.specs import Recipe
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.judging import best_epoch, exhausted
 from zoo.training.precision import Precision, autocast, resolve
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
 
-__all__ = ["Clock", "Progress", "Store", "evaluate", "evaluate_counted", "fit", "train_step"]
+__all__ = ["Clock", "Measured", "Progress", "Store", "evaluate", "fit", "measure", "train_step"]
 
 
 class Store(Protocol):
@@ -30,6 +32,10 @@ class Store(Protocol):
 
     def save(self, state: TrainState) -> None:
         """Keep the run as it is now."""
+        ...
+
+    def keep_best(self, state: TrainState) -> None:
+        """Keep the weights as they are now, the best so far by validation."""
         ...
 
 
@@ -51,6 +57,17 @@ class Progress:
     row: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an evaluation found."""
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    """Such as each class's accuracy, as JSON data."""
+    count: int
+    """Items it is over."""
+
+
 def fit(
     model: nn.Module,
     task: Task,
@@ -66,6 +83,7 @@ def fit(
     """Train `model` in place as `recipe` says; return the final state, its `history` one row an epoch.
 
     After each epoch the `val` split is evaluated, or, where there is none, the `test` split after the last.
+    What the recipe freezes stays without a gradient afterwards.
 
     Args:
         store: takes a checkpoint after each epoch and when stopped, and is where a run resumes from.
@@ -78,15 +96,19 @@ def fit(
         Interrupted: `stop` said so.
     """
     precision = resolve(recipe.precision, device)
-    if recipe.average_patience and not len(dataset.split("val")):
-        raise OptionError("average_patience watches the validation loss, and this data has no val split")
+    for name in ("average_patience", "patience"):
+        if getattr(recipe, name) and not len(dataset.split("val")):
+            raise OptionError(f"{name} watches the validation, and this data has no val split")
+    freeze(model, recipe.freeze)
     state = TrainState.begin(model.to(device), recipe, precision=precision, device=device)
     if store is not None:
         store.restore(state, device=device)
+        if state.batch == 0 and best_epoch(state.history, task) == state.epoch:  # killed before it was kept
+            store.keep_best(state)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # the caller's random state stays
-        while state.epoch < recipe.epochs:
+        while state.epoch < recipe.epochs and not exhausted(state.history, task, recipe.patience):
             clock = Clock(state.epoch + 1, recipe.epochs)
-            model.train()
+            train_mode(model, recipe.freeze)
             for batch in task.train_batches(
                 dataset, recipe, seed=seed, epoch=state.epoch, start=state.batch, device=device
             ):
@@ -100,6 +122,8 @@ def fit(
             state.end_epoch(row | {"clock": clock.read()}, recipe)
             if store is not None:
                 store.save(state)
+                if best_epoch(state.history, task) == state.epoch:
+                    store.keep_best(state)
             report(clock.end(row))
             if state.epoch < recipe.epochs and stop():
                 raise _interrupted(state, recipe, None, stop())
@@ -141,15 +165,12 @@ def evaluate(
 
     Raises DataError if the split is empty.
     """
-    metrics, _ = evaluate_counted(model, task, dataset, split, device=device)
-    return metrics
+    return measure(model, task, dataset, split, device=device).metrics
 
 
 @torch.inference_mode()
-def evaluate_counted(
-    model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu"
-) -> tuple[dict[str, float], int]:
-    """Return a split's metrics and how many items they are over."""
+def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu") -> Measured:
+    """Do what `evaluate` does, and return all that comes of it."""
     training = model.training
     model.eval()
     sums: dict[str, Tensor] = {}
@@ -167,8 +188,10 @@ def evaluate_counted(
         others = [name for name in ("train", "val", "test") if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
-    totals = {name: float(value) for name, value in sums.items()}
-    return task.metrics(totals, count, dataset.preprocess), count
+    totals = {name: float(value) for name, value in sums.items() if value.ndim == 0}
+    return Measured(
+        task.metrics(totals, count, dataset.preprocess), task.details(sums, dataset.preprocess), count
+    )
 
 
 def _seed(seed: int, device: str) -> None:

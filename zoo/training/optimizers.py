@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -13,10 +16,12 @@ __all__ = ["make_optimizer"]
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all parameters that require a gradient.
 
+    Each parameter group's `scale` is what its learning rate is a multiple of the recipe's by.
+
     SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
     does not (Loshchilov & Hutter 2019).
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = _by_depth(model, recipe.lr_decay_by_depth)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -26,6 +31,34 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             weight_decay=recipe.weight_decay,
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
     betas = (recipe.momentum, 0.999)
     return kind(parameters, lr=recipe.lr, betas=betas, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups, one for each layer where learning rates differ by depth.
+
+    Layers are the model's children, each entry of a Sequential or ModuleList among them by itself, in the
+    order they are defined in; parameters of the model itself count with the last. Source: the differential
+    learning rates of the lesson; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
+    """
+    layers = list(_layers(model)) if decay != 1 else [model]
+    seen: set[nn.Parameter] = set()
+    groups: list[dict[str, Any]] = []
+    for after, layer in zip(reversed(range(len(layers))), layers, strict=True):
+        own = [each for each in layer.parameters() if each.requires_grad and each not in seen]
+        seen.update(own)
+        if own:
+            groups.append({"params": own, "scale": decay**after})
+    rest = [each for each in model.parameters() if each.requires_grad and each not in seen]
+    return [*groups, {"params": rest, "scale": 1.0}] if rest else groups
+
+
+def _layers(model: nn.Module) -> Iterator[nn.Module]:
+    children = (
+        part
+        for child in model.children()
+        for part in (child if isinstance(child, nn.Sequential | nn.ModuleList) else [child])
+    )
+    yield from (layer for layer in children if any(True for _ in layer.parameters()))

@@ -13,6 +13,7 @@ import zoo
 from zoo import weights
 from zoo.building import build_model, check_same_task, model_arguments, open_dataset
 from zoo.cards import Card, DatasetCard
+from zoo.catalog import Catalog
 from zoo.errors import DataError
 from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
@@ -21,10 +22,14 @@ from zoo.seeds import seed_for
 from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training.directory import RunDirectory
+from zoo.training.freezing import freeze
+from zoo.training.judging import best_epoch
 from zoo.training.loop import Progress, fit
 from zoo.training.plots import learning_curve
 from zoo.training.precision import resolve
 from zoo.training.signals import listening
+from zoo.training.state import TrainState
+from zoo.transfer import adopt, options_of
 
 __all__ = ["Result", "train"]
 
@@ -38,6 +43,8 @@ class Result:
     epochs: int
     steps: int
     metrics: dict[str, dict[str, float]]
+    best: dict[str, Any] | None
+    """`{weights, epoch, metrics}` of the epoch whose validation was best; None without validation."""
     rate: float
     """Items per second in the last epoch."""
     seconds: float
@@ -71,10 +78,20 @@ def train(
     recipe = experiment.recipe(registry)
     task = make_task(check_same_task(architecture, data))
     dataset = open_dataset(data, experiment.data)
-    arguments = model_arguments(architecture, dataset.dims, experiment.model)
+    source = weights.find(experiment.start, Catalog.load()) if experiment.start else None
+    options = experiment.model if source is None else options_of(source, architecture) | experiment.model
+    arguments = model_arguments(architecture, dataset.dims, options)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
     recipe = recipe.replace({"precision": resolve(recipe.precision, device)})  # what `auto` means here
     _require_batches(task, dataset, recipe)
+    freeze(model, recipe.freeze)
+    start: dict[str, str] = {}
+    if source is not None:
+        adopted = adopt(model, source, architecture, arguments, dataset.preprocess, registry)
+        start = adopted.origin
+        notice(adopted.told())
+    elif pretrain := getattr(model, "load_pretrained", None):
+        pretrain()
     experiment = replace(
         experiment,
         architecture=architecture.name,
@@ -82,7 +99,35 @@ def train(
         model={name: value for name, value in arguments.items() if name not in dataset.dims},
         train=recipe.to_dict(),
     )
-    store = RunDirectory(Path(directory), experiment, resume=resume, fingerprint=dataset.fingerprint)
+
+    def describe(state: TrainState) -> Card:
+        last = state.history[-1]
+        return Card(
+            architecture=architecture.name,
+            arguments=arguments,
+            task=task.name,
+            dataset=DatasetCard(
+                name=data.name,
+                options={key: value for key, value in experiment.data.items() if key != "root"},
+                fingerprint=dataset.fingerprint,
+            ),
+            preprocess=dict(dataset.preprocess),
+            recipe=recipe.to_dict(),
+            seed=experiment.seed,
+            progress={"epochs": state.epoch, "steps": state.steps},
+            metrics={split: last[split] for split in ("val", "test") if split in last},
+            start=start,
+            versions={
+                "zoo": zoo.__version__,
+                "torch": torch.__version__.partition("+")[0],
+                "plugin": f"{architecture.plugin.distribution} {architecture.plugin.version}".strip(),
+            },
+        )
+
+    fingerprint = " ".join(filter(None, (dataset.fingerprint, start.get("sha256"))))
+    store = RunDirectory(
+        Path(directory), experiment, resume=resume, fingerprint=fingerprint, describe=describe
+    )
     with store, listening() as stop:
         threads = torch.get_num_threads()
         torch.set_num_threads(store.threads() or threads)
@@ -102,31 +147,10 @@ def train(
             torch.set_num_threads(threads)
             for text in store.notices:
                 notice(text)
-        if store.epochs_found == recipe.epochs:
-            done = f"{recipe.epochs} of {recipe.epochs} epochs are done"
+        if store.epochs_found == state.epoch:
+            done = f"{state.epoch} of {recipe.epochs} epochs are done"
             notice(f"the run in {store.path} is finished already: {done}")
-        last = state.history[-1]
-        card = Card(
-            architecture=architecture.name,
-            arguments=arguments,
-            task=task.name,
-            dataset=DatasetCard(
-                name=data.name,
-                options={key: value for key, value in experiment.data.items() if key != "root"},
-                fingerprint=dataset.fingerprint,
-            ),
-            preprocess=dict(dataset.preprocess),
-            recipe=recipe.to_dict(),
-            seed=experiment.seed,
-            progress={"epochs": state.epoch, "steps": state.steps},
-            metrics={split: last[split] for split in ("val", "test") if split in last},
-            versions={
-                "zoo": zoo.__version__,
-                "torch": torch.__version__.partition("+")[0],
-                "plugin": f"{architecture.plugin.distribution} {architecture.plugin.version}".strip(),
-            },
-        )
-        card = weights.save(store.weights, state.best, card)
+        card = weights.save(store.weights, state.best, describe(state))
         learning_curve(
             store.path / "curve.png", state.history, task, title=f"{architecture.name} on {data.name}"
         )
@@ -136,9 +160,17 @@ def train(
         epochs=state.epoch,
         steps=state.steps,
         metrics=card.metrics,
-        rate=last["clock"]["rate"],
+        best=_best(store, state, task),
+        rate=state.history[-1]["clock"]["rate"],
         seconds=round(sum(row["clock"]["seconds"] for row in state.history), 3),
     )
+
+
+def _best(store: RunDirectory, state: TrainState, task: Task) -> dict[str, Any] | None:
+    epoch = best_epoch(state.history, task)
+    if epoch is None:
+        return None
+    return {"weights": str(store.best), "epoch": epoch, "metrics": {"val": state.history[epoch - 1]["val"]}}
 
 
 def _require_batches(task: Task, dataset: Dataset, recipe: Recipe) -> None:

@@ -72,7 +72,7 @@ class TrainState:
     def update(self, recipe: Recipe, lr: float) -> None:
         """Take one optimizer step with the gradients there are, then move the average."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         if recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)

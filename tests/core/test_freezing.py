@@ -1,0 +1,103 @@
+"""Parts of a model that stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import OptionError
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training import fit
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.optimizers import make_optimizer
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.stages = nn.Sequential(
+            nn.Conv2d(4, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False))
+        )
+        self.dropout = nn.Dropout(0.5)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.out = nn.Linear(4, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.dropout(self.stages(self.stem(images)).mean((2, 3)))) * self.scale
+
+
+def frozen(model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["stem"], {"stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"}),
+        (["stages.1", "out.bias"], {"stages.1.0.weight", "stages.1.0.bias", "out.bias"}),
+        (["*.bias"], {"stem.0.bias", "stem.1.bias", "stages.0.bias", "stages.1.0.bias", "out.bias"}),
+        ([], set()),
+    ],
+)
+def test_patterns_name_modules_or_parameters(patterns: list[str], expected: set[str]) -> None:
+    model = Net().requires_grad_(False)
+    freeze(model, patterns)
+    assert frozen(model) == expected
+
+
+def test_a_pattern_that_matches_nothing_is_refused() -> None:
+    with pytest.raises(OptionError, match="freeze=stag matches no parameter") as caught:
+        freeze(Net(), ["stem", "stag"])
+    assert caught.value.hint == "the model consists of scale, stem, stages, out"
+
+
+def test_something_must_be_left_to_train() -> None:
+    with pytest.raises(OptionError, match=r"freeze=\* leaves nothing to train"):
+        freeze(Net(), ["*"])
+
+
+def test_only_frozen_modules_with_buffers_leave_training() -> None:
+    model = Net().eval()
+    train_mode(model, ["stages"])
+    still = {name for name, module in model.named_modules() if not module.training}
+    assert still == {"stages.1.1"}  # BatchNorm that has no parameters, only statistics
+    train_mode(model, ["*.weight"])  # takes no statistics
+    assert all(module.training for module in model.modules())
+
+
+def test_what_is_frozen_comes_out_of_training_as_it_went_in(images: Any) -> None:
+    model = Net()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recipe = Recipe(epochs=2, batch_size=8, lr=0.1, weight_decay=0.1, freeze=("stem", "stages.1"), ema=0.5)
+    fit(model, make_task("classification"), images(), recipe)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"stages.0.weight", "stages.0.bias", "scale", "out.weight", "out.bias"}
+
+
+def test_learning_rates_fall_with_distance_from_the_output() -> None:
+    model = Net()
+    groups = make_optimizer(model, Recipe(lr_decay_by_depth=0.5)).param_groups
+    scales = {id(parameter): group["scale"] for group in groups for parameter in group["params"]}
+    names = {name: scales[id(parameter)] for name, parameter in model.named_parameters()}
+    assert names == {
+        "stem.0.weight": 1 / 16, "stem.0.bias": 1 / 16, "stem.1.weight": 1 / 8, "stem.1.bias": 1 / 8,
+        "stages.0.weight": 1 / 4, "stages.0.bias": 1 / 4,
+        "stages.1.0.weight": 1 / 2, "stages.1.0.bias": 1 / 2,
+        "out.weight": 1, "out.bias": 1, "scale": 1,
+    }  # fmt: skip
+
+
+def test_a_step_moves_each_layer_at_its_own_rate(images: Any) -> None:
+    model = Net()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    recipe = Recipe(optimizer="adam", lr=1e-3, schedule="constant", lr_decay_by_depth=0.1, batch_size=20)
+    fit(model, make_task("classification"), images(20), recipe)  # one step: Adam's first is lr long
+    moved = {name: (p.detach() - before[name]).abs().max().item() for name, p in model.named_parameters()}
+    assert moved["out.bias"] == pytest.approx(1e-3, rel=1e-3)
+    assert moved["stages.1.0.weight"] == pytest.approx(1e-4, rel=1e-2)
+    assert moved["stem.1.weight"] == pytest.approx(1e-6, rel=0.1)

@@ -1,0 +1,53 @@
+"""The best epoch, and when to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zoo.specs import Recipe
+from zoo.tasks import make_task
+from zoo.training import fit
+from zoo.training.judging import best_epoch, exhausted
+
+IMAGES = make_task("classification")
+TEXT = make_task("language-modelling")
+
+
+def accuracies(*values: float) -> list[dict[str, Any]]:
+    return [{"val": {"accuracy": value, "loss": 9.0}} for value in values]
+
+
+def losses(*values: float) -> list[dict[str, Any]]:
+    return [{"val": {"loss": value}} for value in values]
+
+
+def test_the_best_is_the_highest_accuracy_or_the_lowest_loss_and_of_equals_the_first() -> None:
+    assert best_epoch(accuracies(0.1, 0.4, 0.3, 0.4), IMAGES) == 2
+    assert best_epoch(losses(2.0, 1.5, 1.7), TEXT) == 2
+    assert best_epoch([{"test": {"accuracy": 1.0}}], IMAGES) is None
+    assert best_epoch([], IMAGES) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "expected"),
+    [
+        ([0.5, 0.4], 2, False),
+        ([0.5, 0.4, 0.4], 2, True),
+        ([0.5, 0.4, 0.6], 2, False),
+        ([0.5, 0.5, 0.5], 2, True),  # no better is not better
+        ([0.5, 0.1, 0.1, 0.1], 0, False),
+        ([], 1, False),
+    ],
+)
+def test_patience_counts_epochs_since_the_best(values: list[float], patience: int, expected: bool) -> None:
+    assert exhausted(accuracies(*values), IMAGES, patience) is expected
+
+
+def test_a_run_out_of_patience_stops(text: Any, registry: Any) -> None:
+    model = registry.architecture("gru").load()(vocab_size=8, hidden_size=4)
+    recipe = Recipe(epochs=9, batch_size=4, lr=1e-9, patience=2, precision="fp32")
+    state = fit(model, TEXT, text(), recipe.replace({"schedule": "constant"}))
+    judged = [row["val"]["loss"] for row in state.history]
+    assert len(judged) == judged.index(min(judged)) + 1 + 2 < 9

@@ -1,0 +1,176 @@
+"""Fine-tuning: what a model takes from another, and how it says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo import Experiment, Registry, weights
+from zoo.cards import read_card
+from zoo.errors import OptionError, RunError, SpecError, WeightsError
+from zoo.training import train
+
+SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
+SOURCE = Experiment(
+    architecture="resnet-lite",
+    dataset="shapes",
+    data=SHAPES,
+    model={"widths": [4, 8]},
+    train={"epochs": 1, "batch_size": 16, "precision": "fp32"},
+)
+STILL = {"epochs": 1, "batch_size": 16, "lr": 1e-30, "weight_decay": 0.0, "freeze": ["stem", "stages"]}
+PLUGIN = """
+from zoo import DatasetSpec, hookimpl
+from zoo.interfaces import Dataset
+import torch
+
+
+class Stripes(Dataset):
+    fingerprint = "2" * 64
+
+    def __init__(self, *, classes: int = 8, same: bool = False):
+        names = ["circle", "ring", "square", "frame", "triangle", "diamond", "plus", "cross"]
+        self.names = names if same else [f"kind {n}" for n in range(classes)]
+        self.dims = {"in_channels": 3, "image_size": 16, "num_classes": len(self.names)}
+        self.preprocess = {"size": 16, "mean": [0.5] * 3, "std": [0.2] * 3, "classes": self.names}
+
+    dims = preprocess = None
+
+    def split(self, name):
+        return [(torch.full((3, 16, 16), n, dtype=torch.uint8), n % len(self.names)) for n in range(16)]
+
+
+@hookimpl
+def zoo_datasets():
+    return [DatasetSpec(name="stripes", target="stripes:Stripes", task="classification", summary="Stripes")]
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    path = tmp_path_factory.mktemp("plugin") / "stripes.py"
+    path.write_text(PLUGIN)
+    return Registry.discover(local=[path])
+
+
+@pytest.fixture(scope="module")
+def source(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(train(SOURCE, registry, directory=tmp_path_factory.mktemp("source")).weights)
+
+
+def tuned(registry: Registry, source: Path, folder: Path, **data: Any) -> tuple[Any, Any, list[str]]:
+    told: list[str] = []
+    experiment = Experiment(
+        architecture="resnet-lite", dataset="stripes", data=data, train=STILL, start=str(source), seed=1
+    )
+    result = train(experiment, registry, directory=folder, notice=told.append)
+    return *weights.load(result.weights, registry), told
+
+
+def test_a_new_head_for_other_classes_and_all_else_kept(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    model, card, told = tuned(registry, source, tmp_path, classes=3)
+    before = weights.load(source, registry)[0].state_dict()
+    after = model.state_dict()
+    kept = {name for name in after if after[name].shape == before[name].shape}
+    assert set(after) - kept == {"out.weight", "out.bias"}
+    assert all(torch.equal(after[name], before[name]) for name in kept), "statistics of BatchNorm too"
+    assert card.arguments["widths"] == [4, 8], "the file's own options"
+    names = "out.weight, out.bias"
+    assert told == [
+        f"starting from 20 tensors of a convnet/resnet-lite trained on images/shapes; new: {names}"
+    ]
+
+
+def test_as_many_classes_of_another_kind_get_a_new_head_too(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    before = weights.load(source, registry)[0].state_dict()
+    other, _, told = tuned(registry, source, tmp_path / "other", classes=8)
+    assert not torch.equal(other.state_dict()["out.weight"], before["out.weight"])
+    assert "new: out.weight" in told[0]
+    same, _, told = tuned(registry, source, tmp_path / "same", same=True)
+    torch.testing.assert_close(same.state_dict()["out.weight"], before["out.weight"])
+    assert "new" not in told[0]
+
+
+def test_the_card_says_what_a_model_started_from(registry: Registry, source: Path, tmp_path: Path) -> None:
+    _, card, _ = tuned(registry, source, tmp_path, classes=3)
+    sha256 = read_card(source)[0].sha256
+    assert card.start == {
+        "architecture": "convnet/resnet-lite",
+        "dataset": "images/shapes",
+        "sha256": sha256,
+    }
+    assert read_card(source)[0].start == {}
+
+
+def test_the_file_itself_is_left_alone(registry: Registry, source: Path, tmp_path: Path) -> None:
+    before = source.read_bytes()
+    tuned(registry, source, tmp_path, classes=3)
+    assert source.read_bytes() == before
+
+
+def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_path: Path) -> None:
+    wrong = Experiment(architecture="camnet", dataset="shapes", data=SHAPES, start=str(source))
+    with pytest.raises(
+        SpecError, match="holds a convnet/resnet-lite, and a convnet/camnet is to be"
+    ) as caught:
+        train(wrong, registry, directory=tmp_path / "run")
+    assert caught.value.hint is not None
+    assert f"zoo train convnet/resnet-lite DATASET --from {source}" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_do_not_exist_or_do_not_fit_are_refused(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="there is no file nowhere"):
+        train(replace(SOURCE, start="nowhere"), registry, directory=tmp_path / "run")
+    linear = Experiment(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
+    file = train(replace(linear, train={"epochs": 1}), registry, directory=tmp_path / "mlp").weights
+    other = Experiment(architecture="mlp", dataset="stripes", data={"classes": 3}, start=file)
+    with pytest.raises(WeightsError, match=r"nothing in .* fits the convnet/mlp that is to be trained"):
+        train(other, registry, directory=tmp_path / "run")
+    with pytest.raises(OptionError, match="freeze=body matches no parameter"):
+        train(replace(SOURCE, train={"freeze": ["body"]}), registry, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_only_from_the_weights_it_started_from(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "start.safetensors"
+    file.write_bytes(source.read_bytes())
+    experiment = replace(SOURCE, start=str(file))
+    train(experiment, registry, directory=tmp_path / "run")
+    train(experiment, registry, directory=tmp_path / "run", resume=True)
+    other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
+    file.write_bytes(Path(other).read_bytes())
+    with pytest.raises(RunError, match="the data, or the weights it started from, has changed since"):
+        train(experiment, registry, directory=tmp_path / "run", resume=True)
+
+
+def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Path) -> None:
+    def run(text: str, name: str, start: str = "") -> tuple[Path, list[str]]:
+        (tmp_path / f"{name}.txt").write_text(text)
+        told: list[str] = []
+        experiment = Experiment(
+            architecture="gru",
+            dataset="files",
+            data={"paths": str(tmp_path / f"{name}.txt")},
+            model={"hidden_size": 8},
+            train={"epochs": 1, "batch_size": 4},
+            start=start,
+        )
+        result = train(experiment, registry, directory=tmp_path / name, notice=told.append)
+        return Path(result.weights), told
+
+    first, _ = run("to be or not to be. " * 60, "one")
+    _, told = run("ab cd ef gh ij. " * 60, "two", str(first))
+    assert "new: embedding.weight, out.weight, out.bias" in told[0]
