@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "All that is known of one entry.",
     "plugins": "Each plugin, whether it loaded, and what it provides.",
     "train": "Train a recipe, or an architecture on a dataset.",
+    "lr-find": "Suggest learning rates, from a short sweep that leaves nothing changed.",
     "eval": "Measure a weights file on a split of its data.",
     "sample": "Write text with a language model.",
     "inspect": "What a weights file says of itself.",
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"zoo.cli.{cmd_name}").command
+        return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

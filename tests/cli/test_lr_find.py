@@ -1,0 +1,158 @@
+"""`zoo lr-find` as a user types it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shlex
+
+import pytest
+
+from tests.cli.conftest import zoo
+
+SMALL = (
+    "--model", "hidden_size=16", "--model", "num_layers=1", "--train", "batch_size=8", "--train", "lr=3",
+    "--steps", "25",
+)  # fmt: skip
+
+
+@pytest.fixture
+def desk(text_file, tmp_path):
+    """A folder with a text in it."""
+    (tmp_path / "fox.txt").write_bytes(text_file.read_bytes())
+    return tmp_path
+
+
+def find(desk, *arguments, **environment):
+    return zoo(
+        "lr-find", "lstm", "files", "--data", "paths=fox.txt", *SMALL, *arguments, cwd=desk, **environment
+    )
+
+
+def test_it_prints_three_suggestions_and_what_to_type_next(desk):
+    done = find(desk, "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    header, *rows, end, following = done.stdout.splitlines()
+    assert header.split() == ["SUGGESTION", "LR", "IS"]
+    assert [row.split()[0] for row in rows] == ["valley", "steep", "minimum"]
+    assert re.fullmatch(r"the loss (did not diverge|diverged at \S+), after \d+ of 25 steps", end)
+    valley = rows[0].split()[1]
+    assert following == (
+        "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "
+        f"--train batch_size=8 --seed 3 --train lr={valley}"
+    )
+    assert done.stderr == "charrnn/lstm on text/files, learning rates from 1e-06 to 10\n"
+
+
+def test_what_it_says_to_type_next_can_be_typed(desk):
+    following = shlex.split(find(desk).stdout.splitlines()[-1])
+    done = zoo(*following[1:], "--train", "epochs=1", "--json", cwd=desk)
+    assert done.returncode == 0, done.stderr
+
+
+def test_json_is_one_document_with_suggestions_and_curve(desk):
+    done = find(desk, "--json")
+    found = json.loads(done.stdout)
+    assert found["suggestions"].keys() == {"steep", "valley", "minimum"}
+    assert all(lr > 0 for lr in found["suggestions"].values())
+    assert len(found["curve"]) == len(found["losses"]) <= 25
+    assert found["curve"][0] == pytest.approx([1e-6, found["losses"][0]])
+    assert found["plot"] is None
+    assert done.stdout == find(desk, "--json").stdout != find(desk, "--json", "--seed", "1").stdout
+
+
+def test_a_recipe_is_swept_with_its_own_options(desk):
+    (desk / "registry.toml").write_text(
+        'schema = 1\n[recipes.fox]\narchitecture = "lstm"\ndataset = "files"\ndata = { paths = "fox.txt" }\n'
+        "model = { hidden_size = 16, num_layers = 1 }\ntrain = { batch_size = 8 }\n"
+    )
+    done = zoo("lr-find", "fox", "--steps", "25", "--json", cwd=desk)
+    assert done.stdout == find(desk, "--json").stdout
+    assert (
+        zoo("lr-find", "fox", "--steps", "25", cwd=desk)
+        .stdout.splitlines()[-1]
+        .startswith("zoo train fox --")
+    )
+
+
+def test_no_file_is_written_but_the_plot(desk):
+    before = sorted(desk.rglob("*"))
+    find(desk)
+    assert sorted(desk.rglob("*")) == before
+    done = find(desk, "--plot", "lr.png", "--json")
+    assert sorted(desk.rglob("*")) == sorted([*before, desk / "lr.png"])
+    assert json.loads(done.stdout)["plot"] == "lr.png"
+    assert (desk / "lr.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ctrl_c_is_told_in_one_line_and_leaves_nothing(desk, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.cli.lr_find._Pace.__call__", interrupt)
+    before = sorted(desk.rglob("*"))
+    done = find(desk, "--plot", "lr.png")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "zoo: interrupted")
+    assert sorted(desk.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--steps", "3"], 1, "steps is 3; a suggestion takes 10 or more"),
+        (["--start", "0"], 1, "start is 0; it is a learning rate above 0"),
+        (["--start", "1", "--stop", "0.1"], 1, "stop is 0.1; it is a learning rate above start, 1"),
+        (["--start", "1e30", "--stop", "1e35"], 3, "try a --start below 1e+30"),
+        (["--plot", "none/lr.png"], 1, "--plot none/lr.png: there is no folder none"),
+        (["--plot", "."], 1, "--plot . is a folder"),
+        (["--train", "epoch=1"], 1, "did you mean 'epochs'"),
+        (["--device", "tpu9"], 1, "device 'tpu9'"),
+    ],
+)
+def test_what_has_no_sense_is_told_of(desk, arguments, code, told):
+    before = sorted(desk.rglob("*"))
+    done = find(desk, *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(desk.rglob("*")) == before
+
+
+@pytest.mark.parametrize("arguments", [["--plot", "none/lr.png"], ["--steps", "3"], ["--plot", "."]])
+def test_wrong_options_are_told_before_any_step(desk, arguments):
+    assert "learning rates from" not in find(desk, *arguments).stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_plot_in_a_read_only_folder_is_refused(desk):
+    (desk / "closed").mkdir(mode=0o500)
+    assert "the folder closed cannot be written to" in find(desk, "--plot", "closed/lr.png").stderr
+
+
+def test_it_takes_the_options_of_train_and_tells_its_defaults():
+    from zoo.training.lr_finder import Sweep
+
+    out = " ".join(zoo("lr-find", "--help").stdout.split())
+    for option in ("--model", "--data", "--train", "--seed", "--device", "--json"):
+        assert f" {option} " in out
+    assert "--run" not in out
+    assert "--resume" not in out
+    for name, parameter in inspect.signature(Sweep).parameters.items():
+        assert re.search(rf"--{name} [^\[]*\[default: {parameter.default}\]", out), name
+
+
+def test_progress_is_told_on_stderr_when_it_takes_long(desk, monkeypatch):
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("zoo.cli.lr_find.time.monotonic", lambda: next(clock))
+    lines = find(desk).stderr.splitlines()
+    assert len(lines) > 5
+    assert re.fullmatch(r" *\d+%  lr \d\.\de-\d\d  loss \d\.\d{4}", lines[1])
+
+
+def test_a_terminal_shows_a_live_line(desk):
+    done = find(desk, env={"TTY_COMPATIBLE": "1", "COLUMNS": "100"})
+    assert "\x1b[" in done.stderr
+    assert re.search(r"lr \d\.\de", done.stderr)
+    assert "\x1b" not in done.stdout
