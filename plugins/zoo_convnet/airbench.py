@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, make_norm
+from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, make_norm, require_size
 
 
 class Airbench(nn.Module):
@@ -18,11 +18,14 @@ class Airbench(nn.Module):
 
     Args:
         in_channels: of the images.
-        image_size: height and width in pixels, 24 or more.
+        image_size: height and width in pixels; any size works that can be halved once for each group.
         num_classes: labels.
         widths: channels after the first layer and after each group; 24, 64, 256, 256 are 1.97 M parameters.
         scale: of the logits; a small one keeps the first steps calm at a high learning rate.
         norm, activation: see `zoo_convnet.layers.Style`.
+
+    Raises:
+        ValueError: for images too small to be halved so often.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, section 3.
     """
@@ -39,6 +42,7 @@ class Airbench(nn.Module):
         activation: Activation = "gelu",
     ) -> None:
         super().__init__()
+        require_size(image_size - 1, len(widths) - 1)  # the first layer takes a pixel away
         self.stem = nn.Conv2d(in_channels, widths[0], 2)
         self.activation = ACTIVATIONS[activation]
         self.groups = nn.Sequential(

@@ -8,7 +8,17 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Residual, Share, Style
+from zoo_convnet.layers import (
+    Activation,
+    Channels,
+    ConvLayer,
+    Norm,
+    Order,
+    Residual,
+    Share,
+    Style,
+    require_size,
+)
 
 
 class CAMNet(nn.Module):
@@ -16,11 +26,14 @@ class CAMNet(nn.Module):
 
     Args:
         in_channels: of the images.
-        image_size: height and width in pixels; any size works that is not halved away.
+        image_size: height and width in pixels; any size works that can be halved once for each stage.
         num_classes: labels.
         widths: channels of the stem and of each stage; each stage halves the image.
         norm, order, activation: see `Style`.
         dropout: of whole channels, before the last convolution.
+
+    Raises:
+        ValueError: for images too small to be halved so often.
 
     Source: Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", arXiv 1512.04150;
     fast.ai deep learning course, lesson 7 (CAM).
@@ -39,6 +52,7 @@ class CAMNet(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        require_size(image_size, len(widths) - 1)
         style = Style(norm, order, activation)
         self.stem = ConvLayer(in_channels, widths[0], style)
         self.stages = nn.Sequential(

@@ -10,7 +10,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Share, Style
+from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Share, Style, require_size
 
 
 class ConvNet(nn.Module):
@@ -18,13 +18,16 @@ class ConvNet(nn.Module):
 
     Args:
         in_channels: of the images.
-        image_size: height and width in pixels; any size works that is not halved away.
+        image_size: height and width in pixels; any size works that can be halved once for each stage.
         num_classes: labels.
         widths: channels after the stem, if there is one, and after each stage.
         stem: `none`, or `conv5`, a plain 5×5 convolution at full size.
         extra: layers of stride 1 after the one that halves, in each stage.
         norm, order, activation: see `Style`.
         dropout: before the linear layer.
+
+    Raises:
+        ValueError: for images too small to be halved so often.
 
     Source: fast.ai deep learning course, lesson 7 (ConvNet: 37,490 parameters; ConvBnNet: 155,970;
     ConvBnNet2: 462,570).
@@ -45,6 +48,7 @@ class ConvNet(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        require_size(image_size, len(widths) - (stem == "conv5"))
         style = Style(norm, order, activation)
         self.stem = nn.Conv2d(in_channels, widths[0], 5, padding=2) if stem == "conv5" else nn.Identity()
         sizes = widths if stem == "conv5" else (in_channels, *widths)

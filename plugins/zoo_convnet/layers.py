@@ -12,7 +12,18 @@ from torch.nn import functional as F
 
 from zoo_convnet.batch_norm import BatchNorm
 
-__all__ = ["Activation", "Channels", "ConvLayer", "Norm", "Order", "Residual", "Share", "Style", "make_norm"]
+__all__ = [
+    "Activation",
+    "Channels",
+    "ConvLayer",
+    "Norm",
+    "Order",
+    "Residual",
+    "Share",
+    "Style",
+    "make_norm",
+    "require_size",
+]
 
 Norm = Literal["batchnorm", "scratch", "none"]
 Order = Literal["conv-bn-relu", "conv-relu-bn"]
@@ -32,6 +43,14 @@ class Style:
     order: Order = "conv-relu-bn"
     """The lesson normalises after the activation; Ioffe & Szegedy 2015, and most others, before it."""
     activation: Activation = "relu"
+
+
+def require_size(image_size: int, halvings: int) -> None:
+    """Raise ValueError for images that cannot be halved so often."""
+    if image_size < 2**halvings:
+        raise ValueError(
+            f"image_size is {image_size}, and {halvings} halvings take images of {2**halvings} pixels or more"
+        )
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, Share, make_norm
+from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, Share, make_norm, require_size
 
 
 class Shortcut(nn.Module):
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
         dropout: before the linear layer.
 
     Raises:
-        ValueError: for a depth that is not 6 n + 2.
+        ValueError: for a depth that is not 6 n + 2, and for images of less than 4 pixels.
 
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385, section 4.2.
     """
@@ -96,6 +96,7 @@ class ResNet(nn.Module):
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"depth is {depth}; it is 6 n + 2, such as 8, 14, 20, 32, 44 or 56")
+        require_size(image_size, 2)
         self.conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm == "none")
         self.norm = make_norm(norm, width)
         self.activation = ACTIVATIONS[activation]

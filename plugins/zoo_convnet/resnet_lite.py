@@ -9,7 +9,17 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Residual, Share, Style
+from zoo_convnet.layers import (
+    Activation,
+    Channels,
+    ConvLayer,
+    Norm,
+    Order,
+    Residual,
+    Share,
+    Style,
+    require_size,
+)
 
 
 class ResNetLite(nn.Module):
@@ -17,12 +27,15 @@ class ResNetLite(nn.Module):
 
     Args:
         in_channels: of the images.
-        image_size: height and width in pixels; any size works, and 16 or more is sensible with five widths.
+        image_size: height and width in pixels; any size works that can be halved once for each stage.
         num_classes: labels.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
         norm, order, activation: see `Style`.
         dropout: before the linear layer.
+
+    Raises:
+        ValueError: for images too small to be halved so often.
 
     Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2 is `bn7`, widths
     [16, 32, 64, 128, 256] and dropout 0.2: 1,966,234).
@@ -42,6 +55,7 @@ class ResNetLite(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        require_size(image_size, len(widths) - 1)
         style = Style(norm, order, activation)
         if stem == "conv5":
             self.stem: nn.Module = nn.Conv2d(in_channels, widths[0], 5, padding=2)

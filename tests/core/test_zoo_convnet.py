@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.building import build_model, model_arguments
+from zoo.errors import SpecError
 from zoo_convnet.airbench import Airbench
 from zoo_convnet.batch_norm import BatchNorm
 from zoo_convnet.camnet import CAMNet
@@ -87,6 +88,16 @@ def test_the_shortcut_of_option_b_is_a_convolution() -> None:
 def test_a_depth_that_is_no_resnet_s_is_refused() -> None:
     with pytest.raises(ValueError, match=r"depth is 18; it is 6 n \+ 2, such as 8, 14, 20"):
         ResNet(**CIFAR, depth=18)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("convnet", 8), ("resnet-lite", 16), ("resnet20", 4), ("airbench", 9)]
+)
+def test_images_too_small_to_be_halved_are_refused(name: str, least: int) -> None:
+    dims = {"in_channels": 3, "image_size": least, "num_classes": 4}
+    assert build(name, dims).eval()(torch.zeros(1, 3, least, least)).shape == (1, 4)
+    with pytest.raises(SpecError, match=r"halvings take images of \d+ pixels or more"):
+        build(name, dims | {"image_size": least - 1})
 
 
 def test_a_camnet_s_logits_are_the_means_of_its_maps() -> None:
@@ -180,5 +191,5 @@ def test_dropout_acts_in_training_only(name: str) -> None:
 
 
 def test_pretrained_weights_are_for_colour() -> None:
-    with pytest.raises(Exception, match="IMAGENET1K_V1 weights are for 3 channels, and the images have 1"):
+    with pytest.raises(SpecError, match="IMAGENET1K_V1 weights are for 3 channels, and the images have 1"):
         build("resnet34-cam", CIFAR | {"in_channels": 1}, weights="IMAGENET1K_V1")
