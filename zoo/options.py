@@ -65,17 +65,29 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
 
 
 def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
-    """Return the dataclass `base` with `changes` applied, each checked against its field's type."""
+    """Return the dataclass `base` with `changes` applied, each checked against its field's type.
+
+    Where a field is a tuple, a string is its words between commas: `crop,flip`.
+    """
     types = {f.name: f for f in dataclasses.fields(base)}  # type: ignore[arg-type]
     check_names(changes, types, what=what)
     hints = msgspec_hints(type(base))
-    checked = {key: convert(value, hints[key], what=f"{what} {key}") for key, value in changes.items()}
+    checked = {
+        key: convert(_words(value, hints[key]), hints[key], what=f"{what} {key}")
+        for key, value in changes.items()
+    }
     return dataclasses.replace(base, **checked)  # type: ignore[type-var]
 
 
 def msgspec_hints(owner: object) -> dict[str, Any]:
     """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
     return get_type_hints(owner, include_extras=True)
+
+
+def _words(value: object, type_: Any) -> object:
+    if get_origin(type_) is tuple and isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
 
 
 def _choices(type_: Any) -> str:

@@ -16,7 +16,7 @@ from zoo.specs import ArchitectureSpec, Recipe
         ({"optimiser": "sgd"}, "recipe has no option 'optimiser'; did you mean 'optimizer'?"),
         ({"optimizer": "rms"}, "optimizer: invalid enum value 'rms' (one of 'sgd', 'adam', 'adamw')"),
         ({"schedule": "linear"}, "(one of 'constant', 'cosine', 'one-cycle', 'cosine-restarts')"),
-        ({"augment": ["crop", "flop"]}, "augment [1]: invalid enum value 'flop' (one of 'crop', 'flip')"),
+        ({"augment": ["crop", "flop"]}, "augment [1]: invalid enum value 'flop' (one of 'crop', 'cutout', "),
         ({"lr": 0}, "recipe lr: expected float > 0"),
         ({"momentum": 1.0}, "recipe momentum: expected float < 1"),
         ({"epochs": 1.5}, "recipe epochs: expected int, got float"),
@@ -54,3 +54,11 @@ def test_a_target_that_is_not_there_is_a_spec_error(target: str, told: str) -> N
 def test_a_target_is_what_it_names() -> None:
     spec = ArchitectureSpec(name="x", target="json:JSONDecoder", task="classification", summary="")
     assert spec.load() is json.JSONDecoder
+
+
+def test_words_between_commas_are_a_tuple() -> None:
+    assert Recipe().replace({"augment": "crop, flip"}).augment == ("crop", "flip")
+    assert Recipe().replace({"freeze": "stem"}).freeze == ("stem",)
+    assert Recipe().replace({"augment": ""}).augment == ()
+    with pytest.raises(OptionError, match="'zoom'"):
+        Recipe().replace({"augment": "flip,zoom"})

@@ -33,6 +33,7 @@ def command(file: Path, as_json: bool) -> None:
         ("dataset", f"{card.dataset.name} {_words(card.dataset.options)}".strip()),
         ("fingerprint", card.dataset.fingerprint),
         ("preprocess", ", ".join(card.preprocess)),
+        ("start", _words(card.start)),
         ("recipe", _words(card.recipe)),
         ("seed", card.seed),
         ("progress", _words(card.progress)),

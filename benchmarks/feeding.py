@@ -1,0 +1,141 @@
+"""What feeding images costs: zoo's batch-wise pipeline against a DataLoader, and augmentation within a step.
+
+`zoo` fetches, augments and normalises a whole batch at a time in the training process. The other loop is the
+usual one: a torch DataLoader with two workers, each of which turns one image after the other into a picture,
+crops, flips and normalises it with torchvision. Same network, precision and steps, in turn, in one process.
+
+    python benchmarks/feeding.py [resnet-lite] [--steps 100] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import transforms
+
+from zoo import Registry
+from zoo.augment import augment
+from zoo.building import build_model, model_arguments, open_dataset
+from zoo.interfaces import Dataset
+from zoo.tasks import make_task
+from zoo.training.loop import train_step
+from zoo.training.optimizers import make_optimizer
+from zoo.training.precision import autocast, resolve
+from zoo.training.state import TrainState
+
+
+class Pictures(TorchDataset[tuple[Tensor, int]]):
+    """CIFAR-10 as torchvision hands it out: a picture at a time, each through its transforms."""
+
+    def __init__(self, data: Dataset) -> None:
+        split = data.split("train")
+        self._arrays = split.images.permute(0, 2, 3, 1).contiguous().numpy()
+        self._labels = split.labels.tolist()
+        self._transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(data.preprocess["mean"], data.preprocess["std"]),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._transform(Image.fromarray(self._arrays[index])), self._labels[index]
+
+
+class Contest:
+    """One network, to be trained for a number of steps by either loop."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        registry = Registry.discover()
+        self.entry = registry.architecture(name)
+        self.data = open_dataset(registry.dataset("cifar10"), {"val_size": 0})
+        self.recipe = self.entry.spec.recipe.replace({"batch_size": 256, "augment": ["crop", "flip"]})
+        self.precision = resolve(self.recipe.precision, "cpu")
+        self.steps = steps
+        self.pictures = Pictures(self.data)
+
+    def build(self) -> nn.Module:
+        arguments = model_arguments(self.entry, self.data.dims, {})
+        return build_model(self.entry, arguments, seed=0).train()
+
+    def zoo(self) -> float:
+        """Return the seconds from the first batch's end to the last one's, as zoo trains."""
+        state = TrainState.begin(self.build(), self.recipe, precision=self.precision, device="cpu")
+        task = make_task("classification")
+        start = 0.0
+        for batch in task.train_batches(self.data, self.recipe, seed=0, epoch=0):
+            train_step(state, task, batch, self.recipe, 0.01, precision=self.precision, device="cpu")
+            start = start or time.perf_counter()
+            if batch.index == self.steps:
+                break
+        return time.perf_counter() - start
+
+    def loader(self) -> float:
+        """Return the same of a DataLoader with two workers, once they have started."""
+        model, recipe = self.build(), self.recipe
+        optimizer = make_optimizer(model, recipe)
+        start = 0.0
+        loader = DataLoader(self.pictures, batch_size=recipe.batch_size, shuffle=True, num_workers=2)
+        for index, (images, labels) in enumerate(loader):
+            with autocast(self.precision, "cpu"):
+                loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            start = start or time.perf_counter()
+            if index == self.steps:
+                break
+        return time.perf_counter() - start
+
+    def augmentation(self) -> float:
+        """Return the seconds that the same number of batches take to be augmented alone."""
+        images = self.data.split("train").images[: self.recipe.batch_size]
+        generator = torch.Generator().manual_seed(0)
+        augment(images, self.recipe.augment, generator)
+        start = time.perf_counter()
+        for _ in range(self.steps):
+            augment(images, self.recipe.augment, generator)
+        return time.perf_counter() - start
+
+
+def in_turn(runs: tuple[Callable[[], float], ...], rounds: int) -> list[list[float]]:
+    """Run each once to warm up, then all in turn; return the seconds of each round."""
+    for run in runs:
+        run()
+    return [[run() for run in runs] for _ in range(rounds)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", nargs="?", default="resnet-lite")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    contest = Contest(options.name, options.steps)
+    rows = in_turn((contest.zoo, contest.loader, contest.augmentation), options.rounds)
+    faster = [loader / zoo for zoo, loader, _ in rows]
+    shares = [alone / zoo for zoo, _, alone in rows]
+    images = options.steps * contest.recipe.batch_size
+    print(
+        f"{options.name}: {images / rows[-1][0]:,.0f} images/s, {statistics.median(faster):.2f} times a "
+        f"DataLoader ({min(faster):.2f} to {max(faster):.2f}); {' and '.join(contest.recipe.augment)} take "
+        f"{statistics.median(shares):.2%} of a step ({min(shares):.2%} to {max(shares):.2%})"
+    )
+
+
+if __name__ == "__main__":
+    main()

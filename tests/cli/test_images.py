@@ -1,0 +1,93 @@
+"""Image models as a user trains, fine-tunes and judges them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import SMALL_NET, SMALL_SHAPES, zoo
+from zoo.cards import read_card
+
+FEW = ("--train", "batch_size=32", "--train", "epochs=1")
+
+
+def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
+    shapes = ("--data", "train_size=64", "--data", "val_size=16", "--data", "objects=2")
+    done = zoo("train", "resnet-lite", "shapes", *shapes, *FEW, "--train", "freeze=stem", "--from", net_file,
+               "--run", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "starting from 22 tensors of a convnet/resnet-lite trained on images/shapes\n" in done.stderr
+    card, _ = read_card(tmp_path / "run" / "model.safetensors")
+    assert card.start["sha256"] == read_card(net_file)[0].sha256
+    assert card.arguments["widths"] == [4, 8]
+    told = zoo("inspect", tmp_path / "run" / "model.safetensors")
+    assert card.start["sha256"][:12] in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--from", "{text}"], "holds a charrnn/lstm, and a convnet/resnet-lite is to be trained"),
+        (["--from", "nowhere"], "there is no file nowhere, and no published weights of that name"),
+        (["--from", "{net}", "--train", "freeze=steem"], "freeze=steem matches no parameter"),
+        (["--from", "{net}", "--train", "freeze=*"], "freeze=* leaves nothing to train"),
+        (["--train", "lr_decay_by_depth=2"], "lr_decay_by_depth"),
+        (["--train", "augment=zoom"], "'zoom'"),
+        (["--train", "mixup=-1"], "mixup"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_left(options, said, net_file, lstm_file, tmp_path):
+    options = [option.format(text=lstm_file, net=net_file) for option in options]
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, *FEW, *options, "--run", tmp_path / "run")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_too_small_for_a_network_are_refused(tmp_path):
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, "--data", "size=16", "--model",
+               "widths=[4, 4, 4, 4, 4, 4]", "--run", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 1
+    assert "image_size is 16, and 5 halvings take images of 32 pixels or more" in done.stderr
+
+
+def test_the_best_epoch_is_told_where_it_is_not_the_last(tmp_path):
+    few = ("--train", "epochs=3", "--train", "batch_size=32", "--train", "lr=1e-9")
+    found = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
+                "--run", tmp_path / "run")  # fmt: skip
+    best = json.loads(found.stdout)["best"]
+    card, _ = read_card(tmp_path / "run" / "best.safetensors")
+    assert best["weights"] == str(tmp_path / "run" / "best.safetensors")
+    assert best["epoch"] == card.progress["epochs"]
+    told = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
+               "--run", tmp_path / "run")  # fmt: skip
+    line = f"best     {tmp_path / 'run' / 'best.safetensors'}, of epoch {best['epoch']}\n"
+    assert (line in told.stdout) == (best["epoch"] < 3)
+
+
+def test_patience_ends_a_run(tmp_path):
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, "--train", "epochs=9",
+               "--train", "lr=1e-30", "--train", "ema=0.9999", "--train", "patience=1", "--json",
+               "--run", tmp_path / "run")  # fmt: skip
+    result = json.loads(done.stdout)
+    assert result["epochs"] == result["best"]["epoch"] + 1 < 9
+
+
+def test_eval_tells_of_each_class(net_file):
+    plain = json.loads(zoo("eval", net_file, "--json").stdout)
+    assert len(plain["classes"]) == len(plain["confusion"]) == 8
+    assert sum(map(sum, plain["confusion"])) == plain["count"] == 16
+    right = sum(row[index] for index, row in enumerate(plain["confusion"]))
+    assert plain["metrics"]["accuracy"] == right / 16
+    assert plain["classes"][0].keys() == {"class", "count", "accuracy"}
+
+
+def test_views_change_the_answer_and_are_for_images(net_file, lstm_file):
+    plain, views = (json.loads(zoo("eval", net_file, *more, "--json").stdout) for more in ([], ["--tta"]))
+    assert (plain["tta"], views["tta"]) == (False, True)
+    assert plain["count"] == views["count"]
+    assert plain["metrics"]["loss"] != views["metrics"]["loss"]
+    refused = zoo("eval", lstm_file, "--tta")
+    assert refused.returncode == 1
+    assert "test-time augmentation is for images" in refused.stderr
