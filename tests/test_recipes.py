@@ -23,7 +23,14 @@ BETTER_THAN = {
     "nietzsche-lstm": ("loss", 1.8),
     "nietzsche-awd-lstm": ("loss", 1.8),
     "tinyshakespeare-awd-lstm": ("loss", 1.9),
-    "cifar10-resnet-lite": ("accuracy", 0.3),
+    "cifar10-mlp": ("accuracy", 0.35),
+    "cifar10-convnet": ("accuracy", 0.35),
+    "cifar10-convnet-bn": ("accuracy", 0.5),
+    "cifar10-convnet-bn-deep": ("accuracy", 0.5),
+    "cifar10-resnet-lite": ("accuracy", 0.5),
+    "cifar10-resnet-lite-wide": ("accuracy", 0.5),
+    "cifar10-resnet20": ("accuracy", 0.5),
+    "cifar10-airbench": ("accuracy", 0.5),
 }
 
 

@@ -8,13 +8,13 @@ LESSON = "fast.ai deep learning course, lesson 7"
 RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
 USUAL = Recipe(
     epochs=6,
-    batch_size=256,
+    batch_size=128,
     optimizer="sgd",
     lr=0.2,
     momentum=0.9,
     weight_decay=5e-4,
     schedule="one-cycle",
-    augment=("crop", "flip"),
+    augment=("translate", "flip"),
 )
 
 
@@ -38,7 +38,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         task="classification",
         summary=f"Residual network of {depth} layers for small images, two convolutions a block",
         config={"depth": depth},
-        recipe=USUAL.replace({"epochs": 40, "batch_size": 128}),
+        recipe=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
         landmarks={"features": "stages", "head": "out"},
         source=RESNET,
     )
@@ -99,7 +99,18 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.airbench:Airbench",
             task="classification",
             summary="Wide early and small soon: made to learn CIFAR-10 in ten epochs",
-            recipe=USUAL.replace({"epochs": 10}),
+            recipe=USUAL.replace(
+                {
+                    "epochs": 10,
+                    "batch_size": 512,
+                    "lr": 0.6,
+                    "momentum": 0.85,
+                    "weight_decay": 1.3e-3,
+                    "warmup": 2.3,
+                    "label_smoothing": 0.2,
+                    "ema": 0.98,
+                }
+            ),
             landmarks={"features": "groups", "head": "out"},
             source="Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498",
         ),
