@@ -6,6 +6,7 @@ python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3]
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import tempfile
 from dataclasses import replace
@@ -20,21 +21,28 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("recipes", nargs="*", default=["nietzsche-lstm", "cifar10-resnet-lite"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="a folder for the weights of seed 0, as RECIPE.safetensors")
     options = parser.parse_args()
     registry, catalog = Registry.discover(), Catalog.load()
     heads = ("recipe", "parameters", "epochs", "figure", "each seed", "seconds a seed")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in options.recipes:
         experiment = Experiment.of(catalog.recipe(name))
-        runs = [run(replace(experiment, seed=seed), registry) for seed in range(options.seeds)]
+        keep = options.keep and options.keep / f"{name}.safetensors"
+        runs = [
+            run(replace(experiment, seed=seed), registry, None if seed else keep)
+            for seed in range(options.seeds)
+        ]
         print(row(name, experiment, registry, runs), flush=True)
 
 
-def run(experiment: Experiment, registry: Registry) -> tuple[Result, int]:
+def run(experiment: Experiment, registry: Registry, keep: Path | None) -> tuple[Result, int]:
     """Return a finished run and the number of its parameters."""
     with tempfile.TemporaryDirectory() as folder:
         result = train(experiment, registry, directory=Path(folder) / "run")
         model, _ = weights.load(Path(result.weights), registry)
+        if keep is not None:
+            shutil.copyfile(result.weights, keep)
     return result, sum(parameter.numel() for parameter in model.parameters())
 
 
