@@ -1,79 +1,148 @@
-"""CIFAR-10 from its binary release: each record is a label byte and 3,072 bytes of channels, rows, columns.
+"""CIFAR-10 and CIFAR-100 from their binary releases: a record is its labels and 3,072 bytes, channels first.
 
-Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The hashes of CIFAR-100 are
+those of TensorFlow Datasets (the archive) and of torchvision for Ruby (its two files).
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from msgspec import Meta
+from torch import Tensor
 
 from zoo import DataError
 from zoo.fetch import cache_home, data_file, data_home, tar_members, verified
-from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
+from zoo_images.image_set import ImageSet, ImageSplit, cut_val
 
-FOLDER = "cifar-10-batches-bin"
-ARCHIVE = "cifar-10-binary.tar.gz"
-URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-HASHES = {
-    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
-}
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-RECORD = 1 + 3 * 32 * 32
+ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 
-def cifar10(*, root: str | None = None, val_size: Annotated[int, Meta(ge=0, le=49_999)] = 5_000) -> ImageSet:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A pinned archive, and the files of images inside it."""
+
+    archive: str
+    sha256: str
+    folder: str
+    files: Mapping[str, tuple[int, str]]
+    """For each file how many images it holds and its sha256; the last file is the test split."""
+    labels: int
+    """How many bytes of each record are labels."""
+
+    @property
+    def url(self) -> str:
+        """Where the archive is published."""
+        return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """For each file its sha256."""
+        return {name: sha256 for name, (_, sha256) in self.files.items()}
+
+
+RELEASE_10 = Release(
+    archive="cifar-10-binary.tar.gz",
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    folder="cifar-10-batches-bin",
+    files={
+        "data_batch_1.bin": (10_000, "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+        "data_batch_2.bin": (10_000, "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+        "data_batch_3.bin": (10_000, "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+        "data_batch_4.bin": (10_000, "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+        "data_batch_5.bin": (10_000, "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+        "test_batch.bin": (10_000, "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
+    },
+    labels=1,
+)
+RELEASE_100 = Release(
+    archive="cifar-100-binary.tar.gz",
+    sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    folder="cifar-100-binary",
+    files={
+        "train.bin": (50_000, "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29"),
+        "test.bin": (10_000, "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a"),
+    },
+    labels=2,
+)
+
+
+def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
     """50,000 training and 10,000 test images.
 
     Args:
         root: folder that holds `cifar-10-batches-bin`.
         val_size: how many training images, the last ones, are kept apart for choosing between models. With 0
             training uses all and the test split is reported at the end.
+
+    Raises:
+        DataError: naming the file that is missing, or of another length or hash than the release's.
     """
-    folder = _folder(root)
-    paths = [verified(folder / name, sha256) for name, sha256 in HASHES.items()]
-    images, labels = (torch.cat(parts) for parts in zip(*map(_read, paths[:-1]), strict=True))
-    border = len(images) - val_size
-    return ImageSet(
-        {
-            "train": ImageSplit(images[:border], labels[:border]),
-            "val": ImageSplit(images[border:], labels[border:]),
-            "test": ImageSplit(*_read(paths[-1])),
-        },
-        classes=CLASSES,
-        fingerprint=hashlib.sha256(repr((sorted(HASHES.values()), val_size)).encode()).hexdigest(),
-    )
+    train, test = _read(RELEASE_10, root)
+    source = (sorted(RELEASE_10.hashes.values()), val_size)
+    return cut_val(train, test, val_size, classes=CIFAR10, source=source)
 
 
-def _folder(root: str | None) -> Path:
-    """Return the folder of the batches, unpacking the archive into the cache if need be."""
+def cifar100(
+    *, root: str | None = None, val_size: ValSize = 5_000, labels: Literal["fine", "coarse"] = "fine"
+) -> ImageSet:
+    """50,000 training and 10,000 test images.
+
+    Args:
+        root: folder that holds `cifar-100-binary`.
+        val_size: as for `cifar10`.
+        labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups that they come in.
+
+    Raises:
+        DataError: as for `cifar10`.
+    """
+    train, test = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
+    classes = CIFAR100_FINE if labels == "fine" else CIFAR100_COARSE
+    source = (sorted(RELEASE_100.hashes.values()), val_size, labels)
+    return cut_val(train, test, val_size, classes=classes, source=source)
+
+
+def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit]:
+    """Return the training and the test images, each with the label that stands at this byte of its record."""
+    folder = _folder(release, root)
+    *train, test = (_records(folder / name, release, *pinned) for name, pinned in release.files.items())
+    return _split(torch.cat(train), release, label), _split(test, release, label)
+
+
+def _split(records: Tensor, release: Release, label: int) -> ImageSplit:
+    return ImageSplit(records[:, release.labels :].reshape(-1, 3, 32, 32), records[:, label].long())
+
+
+def _records(path: Path, release: Release, count: int, sha256: str) -> Tensor:
+    """Return a file's records (N, labels + 3072) uint8, once their number and hash are found right."""
+    length = release.labels + 3 * 32 * 32
+    found = path.stat().st_size
+    if found != count * length:
+        raise DataError(
+            f"{path} has {found:,} bytes, not the {count * length:,} of {count:,} records",
+            hint=f"copy it again; it is part of {release.url}",
+        )
+    return torch.from_numpy(np.fromfile(verified(path, sha256), dtype=np.uint8)).view(count, length)
+
+
+def _folder(release: Release, root: str | None) -> Path:
+    """Return the folder of the files, unpacking the archive into the cache if need be."""
     cache = cache_home()
     for home in data_home(root):
-        missing = [name for name in HASHES if not (home / FOLDER / name).is_file()]
+        folder = home / release.folder
+        missing = [name for name in release.files if not (folder / name).is_file()]
         if not missing:
-            return home / FOLDER
-        if (
-            home / FOLDER
-        ).is_dir() and home != cache:  # in the cache an interrupted unpacking is gone on with
-            raise DataError(f"{home / FOLDER} lacks {', '.join(missing)}", hint=f"it is part of {URL}")
-    archive = data_file(ARCHIVE, url=URL, sha256=ARCHIVE_SHA256, root=root)
-    folder = cache / FOLDER
+            return folder
+        if folder.is_dir() and home != cache:  # in the cache an interrupted unpacking is gone on with
+            raise DataError(f"{folder} lacks {', '.join(missing)}", hint=f"it is part of {release.url}")
+    archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
+    folder = cache / release.folder
     folder.mkdir(parents=True, exist_ok=True)
-    tar_members(archive, HASHES, folder)
+    tar_members(archive, release.hashes, folder)
     return folder
-
-
-def _read(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    records = torch.from_numpy(np.fromfile(path, dtype=np.uint8)).view(-1, RECORD)
-    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

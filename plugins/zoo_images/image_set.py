@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,15 +65,37 @@ class ImageSet(Dataset):
         return self._splits[name]
 
 
+def cut_val(
+    train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object
+) -> ImageSet:
+    """Return a set whose val split is the last `val_size` training images.
+
+    Args:
+        source: what tells this data from other data; its repr is hashed.
+    """
+    border = len(train) - val_size
+    return ImageSet(
+        {
+            "train": ImageSplit(train.images[:border], train.labels[:border]),
+            "val": ImageSplit(train.images[border:], train.labels[border:]),
+            "test": test,
+        },
+        classes=classes,
+        fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
+    )
+
+
 def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
     """Return each channel's mean and deviation in [0, 1], exactly, from how often each byte value occurs."""
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
+    for part in images.split(1_000):  # images in a mapped file are never all in memory
+        for count, channel in zip(counts, part.unbind(1), strict=True):
+            count += torch.bincount(channel.flatten(), minlength=256)
+    shares = counts / counts.sum(1, keepdim=True).double()
     values = torch.arange(256, dtype=torch.float64) / 255
-    means: list[float] = []
-    deviations: list[float] = []
-    for channel in images.unbind(1):
-        counts = torch.bincount(channel.flatten(), minlength=256).double()
-        share = counts / counts.sum()
-        mean = (share * values).sum()
-        means.append(round(mean.item(), 6))
-        deviations.append(max(round((share * (values - mean) ** 2).sum().sqrt().item(), 6), 1e-6))
-    return means, deviations
+    means = (shares * values).sum(1)
+    deviations = (shares * (values - means[:, None]) ** 2).sum(1).sqrt()
+    return (
+        [round(mean, 6) for mean in means.tolist()],
+        [max(round(deviation, 6), 1e-6) for deviation in deviations.tolist()],
+    )

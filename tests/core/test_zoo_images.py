@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,9 @@ import pytest
 import torch
 
 from zoo.errors import DataError
-from zoo_images.cifar import FOLDER, HASHES, cifar10
+from zoo_images import cifar
+from zoo_images.cifar import RELEASE_10, RELEASE_100, Release, cifar10, cifar100
+from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit
 from zoo_images.shapes import SHAPES, Shapes, Style, shapes
 
@@ -111,8 +116,8 @@ def test_cifar10_has_its_known_counts_and_statistics() -> None:
 
 @needs_data
 def test_a_wrong_byte_in_cifar10_is_refused_by_file(tmp_path: Path) -> None:
-    copy = tmp_path / FOLDER
-    shutil.copytree(Path(os.environ["ZOO_DATA"]) / FOLDER, copy, copy_function=os.symlink)
+    copy = tmp_path / RELEASE_10.folder
+    shutil.copytree(Path(os.environ["ZOO_DATA"]) / RELEASE_10.folder, copy, copy_function=os.symlink)
     bad = copy / "data_batch_3.bin"
     data = bytearray(bad.read_bytes())
     data[1000] ^= 1
@@ -123,9 +128,10 @@ def test_a_wrong_byte_in_cifar10_is_refused_by_file(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
-    (tmp_path / FOLDER).mkdir()
-    for name in list(HASHES)[1:]:
-        (tmp_path / FOLDER / name).write_bytes(b"")
+    folder = tmp_path / RELEASE_10.folder
+    folder.mkdir()
+    for name in list(RELEASE_10.files)[1:]:
+        (folder / name).write_bytes(b"")
     with pytest.raises(DataError, match=r"lacks data_batch_1\.bin"):
         cifar10(root=str(tmp_path))
 
@@ -133,8 +139,8 @@ def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> Non
 def test_an_interrupted_unpacking_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.delenv("ZOO_DATA", raising=False)
-    (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "data_batch_1.bin").write_bytes(b"")
+    (tmp_path / RELEASE_10.folder).mkdir()
+    (tmp_path / RELEASE_10.folder / "data_batch_1.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in"):
         cifar10()
 
@@ -143,3 +149,97 @@ def test_cifar10_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in") as caught:
         cifar10(root=str(tmp_path))
     assert "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz" in (caught.value.hint or "")
+
+
+def write_release(release: Release, folder: Path, counts: list[int]) -> Release:
+    """Write files of random records with labels in turn, and return the release with their hashes."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    files: dict[str, tuple[int, str]] = {}
+    for name, count in zip(release.files, counts, strict=True):
+        records = random.integers(0, 256, (count, release.labels + 3_072), dtype=np.uint8)
+        records[:, 0] = np.arange(count) % 20
+        records[:, release.labels - 1] = np.arange(count) % (20 if release.labels == 1 else 100)
+        (folder / name).write_bytes(records.tobytes())
+        files[name] = (count, hashlib.sha256(records).hexdigest())
+    return dataclasses.replace(release, files=files)
+
+
+@pytest.fixture
+def small_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pin 200 + 100 images of our own as CIFAR-100, and return the folder of their files."""
+    folder = tmp_path / RELEASE_100.folder
+    monkeypatch.setattr("zoo_images.cifar.RELEASE_100", write_release(RELEASE_100, folder, [200, 100]))
+    return folder
+
+
+def test_cifar100_reads_both_labels_of_a_record(small_cifar100: Path) -> None:
+    root = str(small_cifar100.parent)
+    fine, coarse = cifar100(root=root, val_size=50), cifar100(root=root, val_size=50, labels="coarse")
+    raw = np.frombuffer((small_cifar100 / "train.bin").read_bytes(), np.uint8).reshape(200, 3_074)
+    for data, classes in ((fine, CIFAR100_FINE), (coarse, CIFAR100_COARSE)):
+        assert [len(data.split(split)) for split in ("train", "val", "test")] == [150, 50, 100]
+        assert data.preprocess["classes"] == list(classes)
+        image, _ = data.split("train")[123]
+        assert image.flatten().tolist() == raw[123, 2:].tolist()
+    assert fine.dims["num_classes"] == 100
+    assert fine.split("train")[123][1] == 23
+    assert coarse.dims["num_classes"] == 20
+    assert coarse.split("train")[123][1] == 3
+    assert len({fine.fingerprint, coarse.fingerprint, cifar100(root=root, val_size=0).fingerprint}) == 3
+
+
+def test_cifar100_names_are_as_many_as_its_labels_and_in_order() -> None:
+    assert len(CIFAR100_FINE) == 100
+    assert len(CIFAR100_COARSE) == 20
+    assert list(CIFAR100_FINE) == sorted(CIFAR100_FINE)
+    assert list(CIFAR100_COARSE) == sorted(CIFAR100_COARSE)
+
+
+def test_cifar100_is_unpacked_from_its_archive(
+    small_cifar100: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    archive = home / RELEASE_100.archive
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(small_cifar100, RELEASE_100.folder)
+    pinned = cifar_release(monkeypatch, sha256=hashlib.sha256(archive.read_bytes()).hexdigest())
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    data = cifar100(root=str(home), val_size=50)
+    assert len(data.split("train")) == 150
+    assert sorted(path.name for path in (tmp_path / "cache" / pinned.folder).iterdir()) == [
+        "test.bin",
+        "train.bin",
+    ]
+
+
+def cifar_release(monkeypatch: pytest.MonkeyPatch, **changes: str) -> Release:
+    """Change what is pinned of CIFAR-100."""
+    release = dataclasses.replace(cifar.RELEASE_100, **changes)
+    monkeypatch.setattr(cifar, "RELEASE_100", release)
+    return release
+
+
+def test_a_file_of_the_wrong_length_is_told_with_both_lengths(small_cifar100: Path) -> None:
+    path = small_cifar100 / "test.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError) as caught:
+        cifar100(root=str(small_cifar100.parent), val_size=50)
+    assert str(caught.value) == f"{path} has 307,399 bytes, not the 307,400 of 100 records"
+    assert "cifar-100-binary.tar.gz" in (caught.value.hint or "")
+
+
+def test_a_file_of_the_wrong_hash_is_told_with_both_hashes(small_cifar100: Path) -> None:
+    path = small_cifar100 / "train.bin"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=rf"{path} is not the file it should be") as caught:
+        cifar100(root=str(small_cifar100.parent), val_size=50)
+    assert hashlib.sha256(content).hexdigest() in str(caught.value)
+
+
+def test_cifar100_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz is not in") as caught:
+        cifar100(root=str(tmp_path))
+    assert "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz" in (caught.value.hint or "")
