@@ -38,6 +38,24 @@ FAMILIES = {
         "model": {"hidden_size": 8, "num_layers": 2},
         "train": {"batch_size": 4, "bptt": 12, "batching": "sections", "optimizer": "adam"},
     },
+    "gru by windows": {
+        "architecture": "charrnn/gru",
+        "model": {"hidden_size": 8, "embedding_dim": 4},
+        "train": {"batch_size": 40, "bptt": 6, "batching": "windows", "average_patience": 1},
+    },
+    "convnet-bn in part": {
+        "architecture": "convnet/convnet-bn",
+        "model": {"widths": [4, 8, 8], "norm": "scratch", "dropout": 0.3},
+        "train": {
+            "batch_size": 6,
+            "augment": ["translate", "cutout"],
+            "mixup": 0.4,
+            "ema": 0.9,
+            "patience": 3,
+            "freeze": ["stem", "stages.0"],
+            "lr_decay_by_depth": 0.5,
+        },
+    },
     "resnet-lite": {
         "architecture": "convnet/resnet-lite",
         "model": {"widths": [4, 8], "dropout": 0.3},

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ def test_the_best_epoch_s_weights_are_apart_from_the_last_and_score_as_it_did(
     assert card.metrics == run.best["metrics"] == {"val": rows[best - 1]["val"]}
     measured = evaluate_weights(Path(run.best["weights"]), registry, split="val")
     assert measured["metrics"] == card.metrics["val"]
+
+
+def test_batch_norm_from_scratch_scores_the_same_once_it_is_loaded(
+    registry: Registry, tmp_path: Path
+) -> None:
+    experiment = replace(EXPERIMENT, model={"widths": [4, 8], "norm": "scratch"})
+    result = train(experiment, registry, directory=tmp_path / "run")
+    measured = evaluate_weights(Path(result.weights), registry, split="val")
+    assert measured["metrics"] == result.metrics["val"]
 
 
 def test_the_card_tells_all_that_made_the_model(run: Any) -> None:
