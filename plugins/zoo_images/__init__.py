@@ -1,1 +1,1 @@
-"""Images as in-memory arrays of bytes."""
+"""Images as arrays of bytes, in memory or in a mapped file."""

@@ -34,6 +34,12 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://github.com/zalandoresearch/fashion-mnist",
         ),
         DatasetSpec(
+            name="folder",
+            target="zoo_images.folder:folder",
+            task="classification",
+            summary="Your own pictures, of any size and mode, in class folders",
+        ),
+        DatasetSpec(
             name="mnist",
             target="zoo_images.mnist:mnist",
             task="classification",

@@ -1,0 +1,109 @@
+"""A user's own pictures, in one folder for each class, decoded once by threads."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from msgspec import Meta
+from PIL import UnidentifiedImageError
+from torch import Tensor
+
+from zoo import DataError
+from zoo.fetch import cache_home
+from zoo_images.class_folders import Picture, find_pictures
+from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.pictures import decode
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+def folder(
+    *,
+    root: str,
+    size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
+    channels: Literal[1, 3] = 3,
+    val_share: Share = 0.1,
+    test_share: Share = 0.1,
+    split_seed: int = 0,
+) -> ImageSet:
+    """Pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` with `val` and `test` beside it.
+
+    A class is called as its folder. Hidden files, and those that do not end as pictures do, are left out.
+    Each picture is turned as its EXIF says, transparency laid on white, and its middle square resized.
+
+    Args:
+        root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
+            folders inside. If there is a `val` or `test` folder nothing is cut off from `train`.
+        size: height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        val_share, test_share: parts of each class that are drawn for val and test.
+        split_seed: of that drawing, in which a picture counts by its name.
+
+    Raises:
+        DataError: naming the first picture that cannot be read, the class folder without pictures, or the
+            classes that splits do not share.
+    """
+    classes, found = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
+    pictures = [picture for split in found.values() for picture in split]
+    images, hashes = _decoded(pictures, size, channels)  # (N, channels, size, size) uint8, N sha256
+    labels = torch.tensor([picture.label for picture in pictures])
+    counts = [len(split) for split in found.values()]
+    parts = zip(found, images.split(counts), labels.split(counts), strict=True)
+    source = (size, channels, counts, [picture.name for picture in pictures], hashes)
+    return ImageSet(
+        {split: ImageSplit(*part) for split, *part in parts},
+        classes=classes,
+        fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
+    )
+
+
+def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Tensor, list[str]]:
+    """Return the decoded pictures and the sha256 of each file.
+
+    The pictures are in a file without a name, mapped into memory, which goes when they go: each is decoded
+    once, and memory need not hold them all. Raises DataError naming the first, by path, that cannot be read.
+    """
+    length = channels * size * size
+    places = sorted(range(len(pictures)), key=lambda place: pictures[place].path)
+    hashes = [""] * len(pictures)
+    home = cache_home()
+    pool = ThreadPoolExecutor()  # threads are enough: Pillow holds no lock while it decodes and resizes
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            paths = [pictures[place].path for place in places]
+            read = pool.map(_read, paths, itertools.repeat(size), itertools.repeat(channels))
+            for place, (pixels, hashes[place]) in zip(places, read, strict=True):
+                file.seek(place * length)
+                file.write(pixels)
+            file.flush()
+            mapped = np.memmap(file, np.uint8, mode="c", shape=(len(pictures), channels, size, size))
+    except OSError as error:
+        raise DataError(
+            f"the decoded pictures cannot be kept in {home}: {error.strerror or error}",
+            hint="is the disk full? $ZOO_CACHE names another folder",
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return torch.from_numpy(mapped), hashes
+
+
+def _read(path: Path, size: int, channels: int) -> tuple[bytes, str]:
+    try:
+        content = path.read_bytes()
+        pixels = decode(content, size=size, channels=channels)
+    except UnidentifiedImageError:
+        why = "it is in no format that is known here"
+    except Exception as error:  # Pillow raises of every kind for a damaged picture
+        why = str(error).split("\n")[0]
+    else:
+        return pixels.numpy().tobytes(), hashlib.sha256(content).hexdigest()
+    raise DataError(f"{path} cannot be read as a picture: {why}", hint="mend it, or take it out")

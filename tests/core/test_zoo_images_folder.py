@@ -1,0 +1,395 @@
+"""A user's own pictures: every mode, every mistake, and the split that is drawn."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo.errors import DataError
+from zoo.fetch import cache_home
+from zoo_images.class_folders import SUFFIXES, find_pictures
+from zoo_images.folder import folder
+from zoo_images.pictures import decode
+
+WHITE, BLACK, RED = [255, 255, 255], [0, 0, 0], [255, 0, 0]
+
+
+def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_, **options)
+    return file.getvalue()
+
+
+def put(root: Path, *names: str, color: str = "red") -> Path:
+    """Write pictures of one colour, each a little larger than the one before, so that no two are equal."""
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + number, 30), color).save(path)
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a folder of ten red cats and ten blue dogs."""
+    home = tmp_path / "pictures"
+    put(home, *(f"cat/{n}.png" for n in range(10)))
+    return put(home, *(f"dog/{n}.jpg" for n in range(10)), color="blue")
+
+
+def told(root: Path, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        folder(root=str(root), **options)
+    return str(caught.value)
+
+
+def palette(**options: Any) -> bytes:
+    image = Image.new("P", (20, 20), 1)
+    image.putpalette([0, 0, 0, *RED])
+    return encoded(image, **options)
+
+
+def grey16() -> Image.Image:
+    return Image.fromarray(np.full((20, 30), 0x8080, np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (encoded(Image.new("RGB", (9, 40), "red")), RED),
+        (encoded(Image.new("RGB", (1, 500), "red")), RED),
+        (encoded(Image.new("L", (20, 20), 90)), [90] * 3),
+        (encoded(Image.new("1", (20, 20), 1)), WHITE),
+        (encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0))), WHITE),
+        (encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 128))), [127] * 3),
+        (encoded(Image.new("LA", (20, 20), (0, 0))), WHITE),
+        (encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0)), "WEBP", lossless=True), WHITE),
+        (encoded(Image.new("L", (20, 20), 7), transparency=7), WHITE),
+        (palette(), RED),
+        (palette(transparency=1), WHITE),
+        (palette(transparency=b"\xff\x00"), WHITE),
+        (palette(format_="GIF", transparency=1), WHITE),
+        (encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95), RED),
+        (encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "TIFF"), RED),
+        (encoded(grey16()), [0x80] * 3),
+        (encoded(grey16(), "TIFF"), [0x80] * 3),
+        (encoded(grey16(), "PPM"), [0x80] * 3),
+        (
+            encoded(
+                Image.new("RGB", (20, 20), "red"),
+                "GIF",
+                save_all=True,
+                append_images=[Image.new("RGB", (20, 20), "blue")],
+            ),
+            RED,
+        ),
+    ],
+    ids=["rgb", "thin", "grey", "1-bit", "rgba", "half-clear", "la", "webp", "grey-clear", "palette",
+         "palette-clear", "palette-alpha", "gif-clear", "cmyk-jpeg", "cmyk-tiff", "16-bit-png", "16-bit-tiff",
+         "16-bit-ppm", "animated"],
+)  # fmt: skip
+def test_a_picture_of_any_mode_becomes_eight_bits_of_colour(content: bytes, wanted: list[int]) -> None:
+    pixels = decode(content, size=8, channels=3)
+    assert (pixels.shape, pixels.dtype) == ((3, 8, 8), torch.uint8)
+    assert (pixels.int() - torch.tensor(wanted)[:, None, None]).abs().max() <= 2
+
+
+def test_sixteen_bits_are_scaled_not_cut() -> None:
+    ramp = np.linspace(0, 65_535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    pixels = decode(encoded(Image.fromarray(ramp)), size=64, channels=1)
+    assert torch.equal(pixels[0], torch.from_numpy((ramp / 257).round().astype(np.uint8)))
+
+
+def test_grey_is_made_of_colours() -> None:
+    pixels = decode(encoded(Image.new("RGB", (20, 20), "red")), size=8, channels=1)
+    assert pixels.shape == (1, 8, 8)
+    assert pixels.unique().tolist() == [76]  # 299 thousandths of 255
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0))])
+def test_a_picture_is_turned_upright(orientation: int, corner: tuple[int, int]) -> None:
+    image = Image.new("L", (400, 400))
+    image.paste(255, (0, 0, 200, 200))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for format_ in ("JPEG", "PNG", "TIFF"):
+        pixels = decode(encoded(image, format_, exif=exif), size=8, channels=1)[0]
+        bright = {(y, x) for y in (0, 1) for x in (0, 1) if pixels[1 + 5 * y, 1 + 5 * x] > 128}
+        assert bright == {corner}, format_
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG"])
+def test_the_middle_square_is_resized(format_: str) -> None:
+    image = Image.new("RGB", (900, 300), "blue")
+    image.paste((255, 0, 0), (300, 0, 600, 300))
+    pixels = decode(encoded(image, format_, quality=100, subsampling=0), size=30, channels=3).int()
+    assert (pixels[:, :, 1:-1] - torch.tensor(RED)[:, None, None]).abs().max() <= 3
+
+
+def test_a_jpeg_is_not_decoded_smaller_than_it_is_needed() -> None:
+    rows = np.arange(400) // 10 % 2 * 160 + 40
+    stripes = np.broadcast_to(rows.astype(np.uint8), (400, 400))
+    jpeg = encoded(Image.fromarray(stripes), "JPEG", quality=95)
+    whole = encoded(Image.open(io.BytesIO(jpeg)))
+    for size in (40, 80, 200):
+        pixels = [decode(content, size=size, channels=1).int() for content in (jpeg, whole)]
+        assert (pixels[0] - pixels[1]).abs().max() <= 8, size
+
+
+def test_pictures_get_the_label_of_their_folder(root: Path) -> None:
+    data = folder(root=str(root), size=16)
+    assert data.dims == {"in_channels": 3, "image_size": 16, "num_classes": 2}
+    assert data.preprocess["classes"] == ["cat", "dog"]
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [16, 2, 2]
+    for split in ("train", "val", "test"):
+        images, labels = data.split(split).__getitems__(range(len(data.split(split))))
+        assert labels.bincount().tolist() == [len(labels) // 2] * 2
+        for image, label in zip(images, labels, strict=True):
+            assert image[0 if label == 0 else 2].min() >= 253
+            assert image[2 if label == 0 else 0].max() <= 2
+    assert data.preprocess["mean"] == pytest.approx([0.5, 0, 0.5], abs=0.01)
+
+
+def test_grey_pictures_have_one_channel(root: Path) -> None:
+    assert folder(root=str(root), size=16, channels=1).split("train")[0][0].shape == (1, 16, 16)
+
+
+def test_all_is_decoded_at_opening_and_nothing_stays_behind(root: Path) -> None:
+    data = folder(root=str(root), size=16)
+    assert list(cache_home().glob("*")) == [], "the file of pictures has no name"
+    shutil.rmtree(root)
+    assert len(data.split("train")[3][0].unique()) > 1
+
+
+def test_the_fingerprint_is_of_the_pictures_their_names_and_the_options(root: Path, tmp_path: Path) -> None:
+    def fingerprint(**options: Any) -> str:
+        return folder(**({"root": str(root), "size": 16} | options)).fingerprint
+
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(root, moved)
+    (moved / "cat/.hidden.png").write_bytes(b"")
+    (moved / "notes.txt").write_text("mine")
+    before = fingerprint()
+    assert before == fingerprint(root=str(moved))
+    changes: list[dict[str, Any]] = [{"size": 17}, {"channels": 1}, {"split_seed": 1}, {"val_share": 0.2}]
+    others = [fingerprint(**change) for change in changes]
+    put(root, "dog/5.jpg", color="green")
+    others.append(fingerprint())
+    (moved / "cat/9.png").rename(moved / "cat/a.png")
+    others.append(fingerprint(root=str(moved)))
+    assert len({before, *others}) == len(others) + 1
+
+
+def test_the_split_is_drawn_from_seed_and_names(root: Path) -> None:
+    shares: dict[Any, float] = {"val": 0.3, "test": 0.2}
+
+    def names(seed: int = 0) -> dict[str, list[str]]:
+        return {
+            split: [p.name for p in found]
+            for split, found in find_pictures(str(root), shares, seed)[1].items()
+        }
+
+    drawn = names()
+    assert {split: len(each) for split, each in drawn.items()} == {"train": 10, "val": 6, "test": 4}
+    everything = [p.relative_to(root).as_posix() for p in root.glob("*/*")]
+    assert sorted(itertools.chain(*drawn.values())) == sorted(everything)
+    assert drawn == names()
+    assert drawn != names(seed=1)
+    assert [each == sorted(each) for each in drawn.values()] == [True] * 3
+    put(root, "emu/0.png", "emu/1.png")
+    assert [name for name in names()["val"] if "emu" not in name] == drawn["val"]
+
+
+def test_a_class_of_which_nothing_would_be_left_is_named(root: Path) -> None:
+    assert told(root, val_share=0.5, test_share=0.5) == (
+        f"val_share=0.5, test_share=0.5: nothing is left to train on of the 10 pictures in {root / 'cat'}"
+    )
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
+def test_split_folders_are_used_as_they_are_and_a_train_folder_alone_is_split(
+    tmp_path: Path, val: str
+) -> None:
+    for split, count in (("train", 6), (val, 2), ("test", 1)):
+        put(tmp_path, *(f"{split}/{name}/{n}.png" for name in ("cat", "dog") for n in range(count)))
+    data = folder(root=str(tmp_path), size=8)
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [12, 4, 2]
+    shutil.rmtree(tmp_path / "test")
+    data = folder(root=str(tmp_path), size=8)
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [12, 4, 0]
+    shutil.rmtree(tmp_path / val)
+    data = folder(root=str(tmp_path), size=8)
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [8, 2, 2]
+
+
+def test_a_class_may_be_called_train(root: Path) -> None:
+    put(root, "train/0.png")
+    assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog", "train"]
+
+
+def test_files_that_are_no_pictures_are_left_out(root: Path) -> None:
+    for name in ("cat/notes.txt", "cat/.hidden.png", ".git/x.png", "loose.png", "cat/Thumbs.db"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"no picture")
+    (root / "cat/10.PNG").write_bytes((root / "cat/1.png").read_bytes())
+    data = folder(root=str(root), size=8)
+    assert sum(len(data.split(split)) for split in ("train", "val", "test")) == 21
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+noise = Image.effect_noise((200, 200), 90)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("x.jpg", truncated(encoded(noise, "JPEG")), "image file is truncated"),
+        ("x.png", truncated(encoded(noise)), "image file is truncated"),
+        ("x.png", b"", "it is in no format that is known here"),
+        ("x.heic", b"\x00\x00\x00\x18ftypheic", "it is in no format that is known here"),
+        ("x.tif", encoded(Image.new("F", (9, 9)), "TIFF"), "its pixels are floating-point numbers"),
+    ],
+    ids=["jpeg", "png", "empty", "heic", "float"],
+)
+def test_the_first_picture_that_cannot_be_read_is_named(
+    root: Path, name: str, content: bytes, why: str
+) -> None:
+    for place in ("cat", "dog"):
+        (root / place / name).write_bytes(content)
+    for seed in range(3):
+        assert re.match(
+            f"{root / 'cat' / name} cannot be read as a picture: {why}", told(root, split_seed=seed)
+        )
+
+
+def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
+    (root / "cat/link.png").symlink_to(root / "nothing.png")
+    assert told(root).startswith(f"{root / 'cat/link.png'} cannot be read as a picture: ")
+
+
+def test_a_picture_that_would_fill_memory_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    Image.new("RGB", (100, 100)).save(root / "dog/bomb.png")
+    assert re.match(
+        rf"{root / 'dog/bomb.png'} cannot be read as a picture: Image size \(10000 pixels\) exceeds",
+        told(root),
+    )
+
+
+def empty_class(root: Path) -> str:
+    (root / "emu").mkdir()
+    (root / "emu/notes.txt").write_text("none yet")
+    return f"the class folder {root / 'emu'} holds no pictures"
+
+
+def no_classes(root: Path) -> str:
+    shutil.rmtree(root / "cat")
+    (root / "dog").rename(root / ".dog")
+    return f"{root} holds no class folders"
+
+
+def one_class(root: Path) -> str:
+    shutil.rmtree(root / "cat")
+    return f"{root} has one class only, 'dog'"
+
+
+def nested(root: Path) -> str:
+    put(root, "cat/black/1.png")
+    return f"{root / 'cat/black'} is a folder inside a class folder"
+
+
+def missing(root: Path) -> str:
+    shutil.rmtree(root)
+    return f"there is no folder {str(root)!r}"
+
+
+def a_file(root: Path) -> str:
+    shutil.rmtree(root)
+    root.write_text("no folder")
+    return f"there is no folder {str(root)!r}"
+
+
+def as_train(root: Path) -> None:
+    (root / "train").mkdir()
+    for name in ("cat", "dog"):
+        (root / name).rename(root / "train" / name)
+
+
+def other_class(root: Path) -> str:
+    as_train(root)
+    put(root, "val/cat/1.png", "val/dgo/1.png", "val/dog/1.png")
+    return f"{root / 'val'} and {root / 'train'} differ in classes: only {root / 'val'} has 'dgo'"
+
+
+def lacking_class(root: Path) -> str:
+    as_train(root)
+    put(root, "test/dog/1.png")
+    return f"{root / 'test'} and {root / 'train'} differ in classes: only {root / 'train'} has 'cat'"
+
+
+def unlabelled(root: Path) -> str:
+    as_train(root)
+    put(root, "test/1.png")
+    return f"{root / 'test'} holds no class folders"
+
+
+def stranger(root: Path) -> str:
+    as_train(root)
+    put(root, "vla/cat/1.png")
+    return f"{root / 'vla'} is none of train, val and test, which {root} is divided into"
+
+
+def twice(root: Path) -> str:
+    as_train(root)
+    put(root, "val/cat/1.png", "val/dog/1.png", "valid/cat/1.png", "valid/dog/1.png")
+    return f"{root / 'val'} and {root / 'valid'} are both the val split"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [empty_class, no_classes, one_class, nested, missing, a_file, other_class, lacking_class, unlabelled,
+     stranger, twice],
+)  # fmt: skip
+def test_a_folder_that_is_not_as_it_should_be_is_told(root: Path, spoil: Callable[[Path], str]) -> None:
+    message = spoil(root)
+    assert told(root) == message
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/pictures"])
+def test_a_name_that_can_be_no_folder_is_told(name: str) -> None:
+    assert told(Path(name)).startswith(f"{name!r} cannot be the name of a folder: ")
+
+
+def test_an_empty_class_is_told_what_a_picture_is(root: Path) -> None:
+    empty_class(root)
+    with pytest.raises(DataError) as caught:
+        folder(root=str(root))
+    assert caught.value.hint == f"pictures end in {', '.join(SUFFIXES)}"
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    return
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_told(root: Path) -> None:
+    assert told(root) == f"the decoded pictures cannot be kept in {cache_home()}: No space left on device"
