@@ -9,6 +9,9 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 - language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
   means zeros. State is handed in and back, never kept on the module; the loop detaches it. In training mode
   a model may hand back a third thing, a scalar penalty in nats that is added to the loss.
+
+A model whose training starts from published weights has a method `load_pretrained()` that fills them in. It
+is called once, before a training that is given no other weights to start from, and never when a file is loaded.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
@@ -46,15 +48,22 @@ class ResNet34CAM(nn.Module):
         self.head = nn.Conv2d(512, num_classes, 3, padding=1)
 
     def load_pretrained(self) -> None:
-        """Fill the backbone from torchvision, which checks the hash of what it downloads."""
+        """Fill the backbone from torchvision, which checks the hash of what it downloads.
+
+        Raises DataError where the weights are not in torch's cache and cannot be fetched.
+        """
         if self.weights == "none":
             return
         found = ResNet34_Weights[self.weights]
-        if os.environ.get("ZOO_OFFLINE"):
+        cached = Path(torch.hub.get_dir(), "checkpoints", found.url.rpartition("/")[2])
+        if os.environ.get("ZOO_OFFLINE") and not cached.exists():
             raise DataError(
-                f"weights={self.weights} are fetched from {found.url}, and ZOO_OFFLINE forbids it"
+                f"weights={self.weights} are not in {cached.parent}, and ZOO_OFFLINE forbids to fetch"
             )
-        state = found.get_state_dict(progress=False, check_hash=True)
+        try:
+            state = found.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"weights={self.weights} could not be had from {found.url}: {error}") from error
         self.features.load_state_dict({name: value for name, value in state.items() if name[:3] != "fc."})
 
     def forward(self, images: Tensor) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import Registry
 from zoo.building import build_model, model_arguments
-from zoo.errors import SpecError
+from zoo.errors import DataError, SpecError
 from zoo_convnet.airbench import Airbench
 from zoo_convnet.batch_norm import BatchNorm
 from zoo_convnet.camnet import CAMNet
@@ -188,6 +190,40 @@ def test_dropout_acts_in_training_only(name: str) -> None:
     assert not torch.equal(model(images), model(images))
     model.eval()
     assert torch.equal(model(images), model(images))
+
+
+def test_pretrained_weights_fill_the_backbone_when_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published = {name: torch.full_like(value, 7) for name, value in resnet34().state_dict().items()}
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    monkeypatch.setattr(ResNet34_Weights, "get_state_dict", lambda self, **options: published)
+    plain, pretrained = build("resnet34-cam"), build("resnet34-cam", weights="IMAGENET1K_V1")
+    before = pretrained.head.weight.detach().clone()
+    plain.load_pretrained()
+    assert not (plain.features.conv1.weight == 7).any()
+    assert not (pretrained.features.conv1.weight == 7).any(), "not when it is built"
+    pretrained.load_pretrained()
+    assert all((value == 7).all() for value in pretrained.features.state_dict().values())
+    assert torch.equal(pretrained.head.weight, before)
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("invalid hash value")])
+def test_pretrained_weights_that_cannot_be_had_are_told_of(
+    error: Exception, monkeypatch: Any, tmp_path: Path
+) -> None:
+    def fail(self: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ResNet34_Weights, "get_state_dict", fail)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    model = build("resnet34-cam", weights="IMAGENET1K_V1")
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"IMAGENET1K_V1 are not at .*, and ZOO_OFFLINE forbids"):
+        model.load_pretrained()
+    monkeypatch.delenv("ZOO_OFFLINE")
+    with pytest.raises(DataError, match=rf"could not be had from https://.*: {error}"):
+        model.load_pretrained()
 
 
 def test_pretrained_weights_are_for_colour() -> None:
