@@ -57,9 +57,7 @@ class ResNet34CAM(nn.Module):
         found = ResNet34_Weights[self.weights]
         cached = Path(torch.hub.get_dir(), "checkpoints", found.url.rpartition("/")[2])
         if os.environ.get("ZOO_OFFLINE") and not cached.exists():
-            raise DataError(
-                f"weights={self.weights} are not in {cached.parent}, and ZOO_OFFLINE forbids to fetch"
-            )
+            raise DataError(f"weights={self.weights} are not at {cached}, and ZOO_OFFLINE forbids fetching")
         try:
             state = found.get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:
