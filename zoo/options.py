@@ -95,8 +95,8 @@ def _choices(type_: Any) -> str:
     return f" (one of {', '.join(words)})" if words else ""
 
 
-def _literals(type_: Any) -> list[str]:
-    """Return the words of a Literal, or of the Literals inside a container such as `tuple[Literal, ...]`."""
+def _literals(type_: Any) -> list[object]:
+    """Return the values of a Literal, or of the Literals inside a container such as `tuple[Literal, ...]`."""
     if get_origin(type_) is Literal:
-        return [choice for choice in get_args(type_) if isinstance(choice, str)]
+        return list(get_args(type_))
     return [word for part in get_args(type_) for word in _literals(part)]

@@ -97,3 +97,8 @@ def test_replacing_converts_and_leaves_the_original_alone() -> None:
         modes=("fast",), share=1.0
     )
     assert base == Knobs()
+
+
+def test_choices_that_are_numbers_are_told_too() -> None:
+    with pytest.raises(OptionError, match=r"channels: invalid enum value 2 \(one of 1, 3\)"):
+        options.convert(2, Literal[1, 3], what="channels")
