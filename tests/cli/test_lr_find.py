@@ -41,7 +41,7 @@ def test_it_prints_three_suggestions_and_what_to_type_next(desk):
     valley = rows[0].split()[1]
     assert following == (
         "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "
-        f"--train batch_size=8 --seed 3 --train lr={valley}"
+        f"--seed 3 --train batch_size=8 --train lr={valley}"
     )
     assert done.stderr == "charrnn/lstm on text/files, learning rates from 1e-06 to 10\n"
 
@@ -74,6 +74,16 @@ def test_a_recipe_is_swept_with_its_own_options(desk):
         zoo("lr-find", "fox", "--steps", "25", cwd=desk)
         .stdout.splitlines()[-1]
         .startswith("zoo train fox --")
+    )
+
+
+def test_it_starts_from_weights_as_train_does(desk, lstm_file):
+    done = find(desk, "--from", lstm_file, "--json")
+    assert "starting from" in done.stderr
+    assert json.loads(done.stdout)["losses"][0] < 0.9 * json.loads(find(desk, "--json").stdout)["losses"][0]
+    assert (
+        f" --from {lstm_file} --train batch_size=8 --train lr="
+        in find(desk, "--from", lstm_file).stdout.splitlines()[-1]
     )
 
 
@@ -135,7 +145,7 @@ def test_it_takes_the_options_of_train_and_tells_its_defaults():
     from zoo.training.lr_finder import Sweep
 
     out = " ".join(zoo("lr-find", "--help").stdout.split())
-    for option in ("--model", "--data", "--train", "--seed", "--device", "--json"):
+    for option in ("--model", "--data", "--train", "--from", "--seed", "--device", "--json"):
         assert f" {option} " in out
     assert "--run" not in out
     assert "--resume" not in out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +12,11 @@ import click
 
 from zoo import options
 from zoo.cli import train
-from zoo.cli.output import json_option, print_json, print_table
+from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import OptionError
 
-AS_TRAIN = ("name", "dataset", "model", "data", "train_options", "seed", "device")
+AS_TRAIN = ("name", "dataset", "model", "data", "train_options", "start", "seed", "device")
 WHERE = {
     "valley": "two thirds along the longest fall of the loss",
     "steep": "where the loss falls fastest there",
@@ -45,6 +44,7 @@ def command(
     model: tuple[str, ...],
     data: tuple[str, ...],
     train_options: tuple[str, ...],
+    start: str | None,
     seed: int | None,
     device: str | None,
     first: float,
@@ -71,6 +71,7 @@ def command(
         model=experiment.model | options.parse(model, what="--model"),
         data=experiment.data | options.parse(data, what="--data"),
         train=experiment.train | options.parse(train_options, what="--train"),
+        start=experiment.start if start is None else start,
         seed=experiment.seed if seed is None else seed,
     )
     experiment.recipe(session.registry)  # a wrong name or option is told before torch is loaded
@@ -87,6 +88,7 @@ def command(
             Sweep(first, last, steps),
             device=pick_device(device),
             report=report,
+            notice=notice,
         )
     if plot is not None:
         lr_curve(plot, found, title=title)
@@ -98,14 +100,15 @@ def command(
     end = f"diverged at {found.curve[-1][0]:.2g}" if found.diverged else "did not diverge"
     click.echo(f"the loss {end}, after {len(found.curve)} of {steps} steps")
     others = [word for word in train_options if word.partition("=")[0].strip() != "lr"]
-    given = [*_repeated("--model", model), *_repeated("--data", data), *_repeated("--train", others)]
-    given += _repeated("--seed", [] if seed is None else [str(seed)])
-    lr = f"lr={suggestions['valley']:.2g}"
-    click.echo(shlex.join(["zoo", "train", name, *([dataset] if dataset else []), *given, "--train", lr]))
-
-
-def _repeated(flag: str, words: Iterable[str]) -> list[str]:
-    return [each for word in words for each in (flag, word)]
+    flags = {
+        "--model": model,
+        "--data": data,
+        "--from": [start] if start else [],
+        "--seed": [] if seed is None else [str(seed)],
+        "--train": [*others, f"lr={suggestions['valley']:.2g}"],
+    }
+    given = [each for flag, words in flags.items() for word in words for each in (flag, word)]
+    click.echo(shlex.join(["zoo", "train", name, *([dataset] if dataset else []), *given]))
 
 
 def _require_writable(path: Path) -> None:

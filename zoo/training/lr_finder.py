@@ -4,9 +4,9 @@ The rate grows by the same factor at each step, so that every decade takes as ma
 once the smoothed loss is four times its lowest, or a loss is not finite. Nothing is left changed: neither the
 model, its gradients and its mode, nor the random state.
 
-The steps are those that training would begin with: its batches, optimizer, precision, clipping and label
-smoothing. One step is one of the optimizer's, of `accumulate` batches; a sweep longer than an epoch goes on
-into the next. The schedule has no say, and weights are not averaged, for an average changes no step.
+The steps are those that training would begin with: its batches, optimizer, precision, clipping, label
+smoothing and frozen parts. One step is one of the optimizer's, of `accumulate` batches; a sweep longer than
+an epoch goes on into the next. The schedule has no say, and weights are not averaged, which changes no step.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
 suggestions are named after those of fast.ai's learner.
@@ -24,7 +24,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo import weights
 from zoo.building import build_model, check_same_task, model_arguments, open_dataset
+from zoo.catalog import Catalog
 from zoo.errors import Diverged, OptionError
 from zoo.experiment import Experiment
 from zoo.interfaces import Batch, Dataset, Task
@@ -32,9 +34,11 @@ from zoo.registry import Registry
 from zoo.seeds import seed_for
 from zoo.specs import Recipe
 from zoo.tasks import make_task
+from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import train_step
 from zoo.training.precision import Precision, resolve
 from zoo.training.state import TrainState
+from zoo.transfer import adopt, options_of
 
 __all__ = ["Found", "Report", "Suggestions", "Sweep", "find_lr", "find_lr_for", "suggest"]
 
@@ -104,6 +108,7 @@ def find_lr_for(
     *,
     device: str = "cpu",
     report: Report = lambda share, lr, loss: None,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> Found:
     """Sweep over the first steps of what `zoo.training.train` would run, as `find_lr` does.
 
@@ -115,8 +120,14 @@ def find_lr_for(
     recipe = experiment.recipe(registry)
     task = make_task(check_same_task(architecture, data))
     dataset = open_dataset(data, experiment.data)
-    arguments = model_arguments(architecture, dataset.dims, experiment.model)
+    source = weights.find(experiment.start, Catalog.load()) if experiment.start else None
+    options = experiment.model if source is None else options_of(source, architecture) | experiment.model
+    arguments = model_arguments(architecture, dataset.dims, options)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
+    if source is not None:
+        notice(adopt(model, source, architecture, arguments, dataset.preprocess, registry).told())
+    elif pretrain := getattr(model, "load_pretrained", None):
+        pretrain()
     return find_lr(model, task, dataset, recipe, sweep, seed=experiment.seed, device=device, report=report)
 
 
@@ -142,7 +153,9 @@ def find_lr(
     """
     recipe = recipe.replace({"ema": 0.0, "average_patience": 0})
     precision = resolve(recipe.precision, device)
-    ours = copy.deepcopy(model).to(device).train()
+    ours = copy.deepcopy(model).to(device)
+    freeze(ours, recipe.freeze)
+    train_mode(ours, recipe.freeze)
     state = TrainState.begin(ours, recipe, precision=precision, device=device)
     batches = _batches(state, task, dataset, recipe, seed, device)
     curve: list[tuple[float, float]] = []
