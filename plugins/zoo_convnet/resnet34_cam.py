@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
@@ -55,11 +54,13 @@ class ResNet34CAM(nn.Module):
         if self.weights == "none":
             return
         found = ResNet34_Weights[self.weights]
-        cached = Path(torch.hub.get_dir(), "checkpoints", found.url.rpartition("/")[2])
+        caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
+        cached = home / "hub" / "checkpoints" / found.url.rpartition("/")[2]
         if os.environ.get("ZOO_OFFLINE") and not cached.exists():
             raise DataError(f"weights={self.weights} are not at {cached}, and ZOO_OFFLINE forbids fetching")
         try:
-            state = found.get_state_dict(progress=False, check_hash=True)
+            state = found.get_state_dict(progress=False, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise DataError(f"weights={self.weights} could not be had from {found.url}: {error}") from error
         self.features.load_state_dict({name: value for name, value in state.items() if name[:3] != "fc."})

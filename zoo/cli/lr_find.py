@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from zoo import options
 from zoo.cli import train
+from zoo.cli.experiments import experiment_of
 from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import OptionError
@@ -65,16 +64,9 @@ def command(
     """
     if plot is not None:
         _require_writable(plot)
-    experiment = train._experiment(session, name, dataset)  # pyright: ignore[reportPrivateUsage]
-    experiment = replace(
-        experiment,
-        model=experiment.model | options.parse(model, what="--model"),
-        data=experiment.data | options.parse(data, what="--data"),
-        train=experiment.train | options.parse(train_options, what="--train"),
-        start=experiment.start if start is None else start,
-        seed=experiment.seed if seed is None else seed,
+    experiment = experiment_of(
+        session, name, dataset, model=model, data=data, train=train_options, start=start, seed=seed
     )
-    experiment.recipe(session.registry)  # a wrong name or option is told before torch is loaded
 
     from zoo.training.lr_finder import Sweep, find_lr_for
     from zoo.training.plots import lr_curve

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import click
 
-from zoo import options
+from zoo.cli.experiments import experiment_of
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, notice, print_json
 from zoo.cli.session import Session, pass_session
-from zoo.errors import UnknownName
-from zoo.experiment import Experiment
-from zoo.plugins import Kind
-from zoo.registry import Registry
 
 
 @click.command()
@@ -62,17 +58,9 @@ def command(
 
     Ctrl-C saves and stops; the same command with --resume goes on, bit for bit.
     """
-    experiment = _experiment(session, name, dataset)
-    experiment = Experiment(
-        architecture=experiment.architecture,
-        dataset=experiment.dataset,
-        model=experiment.model | options.parse(model, what="--model"),
-        data=experiment.data | options.parse(data, what="--data"),
-        train=experiment.train | options.parse(train_options, what="--train"),
-        start=experiment.start if start is None else start,
-        seed=experiment.seed if seed is None else seed,
+    experiment = experiment_of(
+        session, name, dataset, model=model, data=data, train=train_options, start=start, seed=seed
     )
-    experiment.recipe(session.registry)  # a wrong name or option is told before torch is loaded
     if directory is None:
         directory = _free_directory("-".join(filter(None, (name, dataset))).replace("/", "-"), resume=resume)
 
@@ -96,30 +84,6 @@ def command(
         click.echo(f"weights  {result.weights}")
         if result.best and result.best["epoch"] < result.epochs:
             click.echo(f"best     {result.best['weights']}, of epoch {result.best['epoch']}")
-
-
-def _experiment(session: Session, name: str, dataset: str | None) -> Experiment:
-    if dataset is not None:
-        _refuse_swapped(session.registry, name, dataset)
-        architecture = session.registry.architecture(name)
-        return Experiment(architecture=architecture.name, dataset=session.registry.dataset(dataset).name)
-    try:
-        return Experiment.of(session.catalog.recipe(name))
-    except UnknownName:
-        if any(name in (entry.name, entry.spec.name) for entry in session.registry.entries("architecture")):
-            raise UnknownName(
-                f"{name} is an architecture; name a dataset too: zoo train {name} DATASET",
-                hint="`zoo list dataset` shows them",
-            ) from None
-        raise
-
-
-def _refuse_swapped(registry: Registry, name: str, dataset: str) -> None:
-    def has(kind: Kind, word: str) -> bool:
-        return any(word in (entry.name, entry.spec.name) for entry in registry.entries(kind))
-
-    if has("dataset", name) and has("architecture", dataset):
-        raise UnknownName(f"the architecture comes first: zoo train {dataset} {name}")
 
 
 def _free_directory(name: str, *, resume: bool) -> Path:

@@ -24,21 +24,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo import weights
-from zoo.building import build_model, check_same_task, model_arguments, open_dataset
-from zoo.catalog import Catalog
 from zoo.errors import Diverged, OptionError
 from zoo.experiment import Experiment
 from zoo.interfaces import Batch, Dataset, Task
 from zoo.registry import Registry
-from zoo.seeds import seed_for
 from zoo.specs import Recipe
-from zoo.tasks import make_task
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import train_step
 from zoo.training.precision import Precision, resolve
+from zoo.training.preparing import prepare
 from zoo.training.state import TrainState
-from zoo.transfer import adopt, options_of
 
 __all__ = ["Found", "Report", "Suggestions", "Sweep", "find_lr", "find_lr_for", "suggest"]
 
@@ -115,20 +110,17 @@ def find_lr_for(
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
     """
-    architecture = registry.architecture(experiment.architecture)
-    data = registry.dataset(experiment.dataset)
-    recipe = experiment.recipe(registry)
-    task = make_task(check_same_task(architecture, data))
-    dataset = open_dataset(data, experiment.data)
-    source = weights.find(experiment.start, Catalog.load()) if experiment.start else None
-    options = experiment.model if source is None else options_of(source, architecture) | experiment.model
-    arguments = model_arguments(architecture, dataset.dims, options)
-    model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
-    if source is not None:
-        notice(adopt(model, source, architecture, arguments, dataset.preprocess, registry).told())
-    elif pretrain := getattr(model, "load_pretrained", None):
-        pretrain()
-    return find_lr(model, task, dataset, recipe, sweep, seed=experiment.seed, device=device, report=report)
+    made = prepare(experiment, registry, notice=notice)
+    return find_lr(
+        made.model,
+        made.task,
+        made.dataset,
+        made.recipe,
+        sweep,
+        seed=experiment.seed,
+        device=device,
+        report=report,
+    )
 
 
 def find_lr(

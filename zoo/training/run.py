@@ -11,25 +11,20 @@ import torch
 
 import zoo
 from zoo import weights
-from zoo.building import build_model, check_same_task, model_arguments, open_dataset
 from zoo.cards import Card, DatasetCard
-from zoo.catalog import Catalog
 from zoo.errors import DataError
 from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
 from zoo.registry import Registry
-from zoo.seeds import seed_for
 from zoo.specs import Recipe
-from zoo.tasks import make_task
 from zoo.training.directory import RunDirectory
-from zoo.training.freezing import freeze
 from zoo.training.judging import best_epoch
 from zoo.training.loop import Progress, fit
 from zoo.training.plots import learning_curve
 from zoo.training.precision import resolve
+from zoo.training.preparing import prepare
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
-from zoo.transfer import adopt, options_of
 
 __all__ = ["Result", "train"]
 
@@ -73,41 +68,27 @@ def train(
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
     """
-    architecture = registry.architecture(experiment.architecture)
-    data = registry.dataset(experiment.dataset)
-    recipe = experiment.recipe(registry)
-    task = make_task(check_same_task(architecture, data))
-    dataset = open_dataset(data, experiment.data)
-    source = weights.find(experiment.start, Catalog.load()) if experiment.start else None
-    options = experiment.model if source is None else options_of(source, architecture) | experiment.model
-    arguments = model_arguments(architecture, dataset.dims, options)
-    model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
-    recipe = recipe.replace({"precision": resolve(recipe.precision, device)})  # what `auto` means here
+    made = prepare(experiment, registry, notice=notice)
+    task, dataset = made.task, made.dataset
+    precision = resolve(made.recipe.precision, device)  # what `auto` means here
+    recipe = made.recipe.replace({"precision": precision})
     _require_batches(task, dataset, recipe)
-    freeze(model, recipe.freeze)
-    start: dict[str, str] = {}
-    if source is not None:
-        adopted = adopt(model, source, architecture, arguments, dataset.preprocess, registry)
-        start = adopted.origin
-        notice(adopted.told())
-    elif pretrain := getattr(model, "load_pretrained", None):
-        pretrain()
     experiment = replace(
         experiment,
-        architecture=architecture.name,
-        dataset=data.name,
-        model={name: value for name, value in arguments.items() if name not in dataset.dims},
+        architecture=made.architecture.name,
+        dataset=made.data.name,
+        model={name: value for name, value in made.arguments.items() if name not in dataset.dims},
         train=recipe.to_dict(),
     )
 
     def describe(state: TrainState) -> Card:
-        last = state.history[-1]
+        last, plugin = state.history[-1], made.architecture.plugin
         return Card(
-            architecture=architecture.name,
-            arguments=arguments,
+            architecture=made.architecture.name,
+            arguments=made.arguments,
             task=task.name,
             dataset=DatasetCard(
-                name=data.name,
+                name=made.data.name,
                 options={key: value for key, value in experiment.data.items() if key != "root"},
                 fingerprint=dataset.fingerprint,
             ),
@@ -116,15 +97,15 @@ def train(
             seed=experiment.seed,
             progress={"epochs": state.epoch, "steps": state.steps},
             metrics={split: last[split] for split in ("val", "test") if split in last},
-            start=start,
+            start=made.start,
             versions={
                 "zoo": zoo.__version__,
                 "torch": torch.__version__.partition("+")[0],
-                "plugin": f"{architecture.plugin.distribution} {architecture.plugin.version}".strip(),
+                "plugin": f"{plugin.distribution} {plugin.version}".strip(),
             },
         )
 
-    fingerprint = " ".join(filter(None, (dataset.fingerprint, start.get("sha256"))))
+    fingerprint = " ".join(filter(None, (dataset.fingerprint, made.start.get("sha256"))))
     store = RunDirectory(
         Path(directory), experiment, resume=resume, fingerprint=fingerprint, describe=describe
     )
@@ -133,7 +114,7 @@ def train(
         torch.set_num_threads(store.threads() or threads)
         try:
             state = fit(
-                model,
+                made.model,
                 task,
                 dataset,
                 recipe,
@@ -152,7 +133,10 @@ def train(
             notice(f"the run in {store.path} is finished already: {done}")
         card = weights.save(store.weights, state.best, describe(state))
         learning_curve(
-            store.path / "curve.png", state.history, task, title=f"{architecture.name} on {data.name}"
+            store.path / "curve.png",
+            state.history,
+            task,
+            title=f"{made.architecture.name} on {made.data.name}",
         )
     return Result(
         run=str(store.path),
