@@ -129,6 +129,16 @@ def test_a_recipe_is_shown_with_all_that_it_takes_from_its_architecture(tmp_path
     assert re.search(rf"^recipe +.*epochs=3,.* lr=0\.125,.* bptt={own.bptt},", told, re.M)
 
 
+def test_a_recipe_is_shown_with_the_weights_it_made():
+    facts = shown("cifar10-convnet-bn")
+    assert facts["kind"] == "recipe"
+    made = facts["weights"]["cifar10-convnet-bn"]
+    assert made["metrics"]["test"]["accuracy"] > 0.77
+    text = zoo("show", "cifar10-convnet-bn").stdout
+    line = f"cifar10-convnet-bn, test accuracy {made['metrics']['test']['accuracy']:.4f} loss"
+    assert re.search(rf"^weights +{line} .* {made['bytes']:,} bytes$", text, re.M)
+
+
 def test_a_recipe_of_an_architecture_that_is_not_there_is_shown_as_it_stands(tmp_path):
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("gone", cwd=tmp_path)

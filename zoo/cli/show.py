@@ -61,6 +61,8 @@ def command(
 
 def _find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     found = [row for row in rows if name in (row["name"], row["name"].rpartition("/")[2])]
+    if [row["kind"] for row in found] == ["recipe", "weights"] and found[0]["name"] == found[1]["name"]:
+        return found[0]  # which shows the weights that it made
     if len(found) > 1:
         choices = ", ".join(f"{row['kind']} {row['name']}" for row in found)
         raise AmbiguousName(f"{name!r} may be {choices}; write the full name")
@@ -75,7 +77,9 @@ def _find(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def _facts(session: Session, row: dict[str, Any], data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if row["kind"] == "recipe":
         found = session.catalog.recipes[row["name"]]
-        return asdict(found) | _told(_of_recipe(session, found), "recipe")
+        made = {name: asdict(w) for name, w in session.catalog.weights.items() if w.recipe == row["name"]}
+        facts = asdict(found) | _told(_of_recipe(session, found), "recipe")
+        return facts | ({"weights": made} if made else {})
     if row["kind"] == "weights":
         return asdict(session.catalog.weights[row["name"]])
     entry = next(e for e in session.registry.entries(row["kind"]) if e.name == row["name"])
@@ -174,10 +178,21 @@ def _changed(recipe: Recipe) -> dict[str, Any]:
 
 
 def _pairs(key: str, value: Any) -> list[tuple[str, str]]:
-    """Return the lines that tell a fact: one, or one for each split."""
+    """Return the lines that tell a fact: one, or one for each split or file of weights."""
     if key == "splits":
         return [(split, _counts(counts)) for split, counts in value.items()]
+    if key == "weights":
+        return [(key, f"{name}, {_claim(entry)}") for name, entry in value.items()]
     return [(key.replace("_", " "), _text(key, value))]
+
+
+def _claim(entry: dict[str, Any]) -> str:
+    """Return what is claimed for published weights, in words."""
+    parts = [
+        f"{split} {' '.join(f'{metric} {figure:.4f}' for metric, figure in metrics.items())}"
+        for split, metrics in entry["metrics"].items()
+    ]
+    return f"{', '.join(parts)}, {entry['bytes']:,} bytes"
 
 
 def _counts(counts: dict[str, int]) -> str:
