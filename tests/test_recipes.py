@@ -31,6 +31,8 @@ BETTER_THAN = {
     "cifar10-resnet-lite-wide": ("accuracy", 0.5),
     "cifar10-resnet20": ("accuracy", 0.5),
     "cifar10-airbench": ("accuracy", 0.5),
+    "shapes-from-cifar10": ("accuracy", 0.2),
+    "shapes-from-scratch": ("accuracy", 0.13),
 }
 
 
@@ -42,7 +44,7 @@ def test_each_recipe_has_its_bar() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BETTER_THAN)
 def test_an_epoch_learns(name: str, tmp_path: Path) -> None:
-    if not name.startswith("stdlib") and not os.environ.get("ZOO_DATA"):
+    if not name.startswith(("stdlib", "shapes")) and not os.environ.get("ZOO_DATA"):
         pytest.skip("needs the real data in $ZOO_DATA")
     experiment = Experiment.of(Catalog.load().recipe(name))
     short = replace(experiment, train=experiment.train | {"epochs": 1})

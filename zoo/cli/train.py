@@ -54,7 +54,7 @@ def command(
     zoo train nietzsche-gru
     zoo train lstm nietzsche --model hidden_size=256 --train epochs=5
     zoo train lstm files --data paths=my.txt
-    zoo train resnet-lite folder --data root=pictures --from cifar10-resnet-lite --train freeze=stem
+    zoo train convnet-bn folder --data root=pictures --data size=32 --from cifar10-convnet-bn
 
     Ctrl-C saves and stops; the same command with --resume goes on, bit for bit.
     """
