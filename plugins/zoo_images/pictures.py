@@ -9,6 +9,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a picture for. It knows others that start programs, such as Ghostscript for EPS."""
+
 
 def decode(content: bytes, *, size: int, channels: int) -> Tensor:
     """Return an encoded picture as uint8 (channels, size, size): its middle square, resized.
@@ -17,7 +20,9 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
     and of an animation the first frame is taken. Raises whatever Pillow raises for a damaged picture, and
     ValueError for one of floating-point numbers.
     """
-    with Image.open(io.BytesIO(content)) as opened:
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF; HEIF is an add-on
+    with Image.open(io.BytesIO(content), formats=formats) as opened:
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
         image = _flat(ImageOps.exif_transpose(opened), "RGB" if channels == 3 else "L")
     transform = v2.Compose([v2.CenterCrop(min(image.size)), v2.Resize(size), v2.PILToTensor()])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image, features
 
 from zoo.errors import DataError
 from zoo.fetch import cache_home
@@ -260,9 +260,11 @@ noise = Image.effect_noise((200, 200), 90)
         ("x.png", truncated(encoded(noise)), "image file is truncated"),
         ("x.png", b"", "it is in no format that is known here"),
         ("x.heic", b"\x00\x00\x00\x18ftypheic", "it is in no format that is known here"),
+        ("x.png", encoded(Image.new("RGB", (9, 9)), "EPS"), "it is in no format that is known here"),
+        ("x.tif", encoded(Image.new("RGB", (9, 9)), "TGA"), "it is in no format that is known here"),
         ("x.tif", encoded(Image.new("F", (9, 9)), "TIFF"), "its pixels are floating-point numbers"),
     ],
-    ids=["jpeg", "png", "empty", "heic", "float"],
+    ids=["jpeg", "png", "empty", "heic", "eps", "tga", "float"],
 )
 def test_the_first_picture_that_cannot_be_read_is_named(
     root: Path, name: str, content: bytes, why: str
@@ -273,6 +275,23 @@ def test_the_first_picture_that_cannot_be_read_is_named(
         assert re.match(
             f"{root / 'cat' / name} cannot be read as a picture: {why}", told(root, split_seed=seed)
         )
+
+
+def test_no_program_is_started_for_a_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("gs"))
+    monkeypatch.setattr("subprocess.Popen", lambda *arguments, **_: started.append(arguments))
+    (root / "cat/x.png").write_bytes(encoded(Image.new("RGB", (9, 9)), "EPS"))
+    assert told(root).startswith(f"{root / 'cat/x.png'} cannot be read as a picture: ")
+    assert started == []
+
+
+@pytest.mark.parametrize("format_", ["AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"])
+def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: str) -> None:
+    if format_ == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    (root / "cat/x.png").write_bytes(encoded(Image.new("RGB", (20, 20), "red"), format_))
+    assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
 
 
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
