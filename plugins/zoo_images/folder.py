@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import stat
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,8 @@ def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Ten
 
 def _read(path: Path, size: int, channels: int) -> tuple[bytes, str]:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
+            raise ValueError("it is no regular file but a pipe or a device")
         content = path.read_bytes()
         pixels = decode(content, size=size, channels=channels)
     except UnidentifiedImageError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -297,6 +299,30 @@ def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: s
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (root / "cat/link.png").symlink_to(root / "nothing.png")
     assert told(root).startswith(f"{root / 'cat/link.png'} cannot be read as a picture: ")
+
+
+def test_a_device_is_named(root: Path) -> None:
+    (root / "cat/null.png").symlink_to(os.devnull)
+    assert told(root) == (
+        f"{root / 'cat/null.png'} cannot be read as a picture: it is no regular file but a pipe or a device"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
+    pipe = root / "dog/pipe.png"
+    os.mkfifo(pipe)
+    wrote = threading.Event()
+
+    def write() -> None:  # waits for a reader, and lets it go
+        pipe.write_bytes(b"")
+        wrote.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    assert told(root).startswith(f"{pipe} cannot be read as a picture: it is no regular file")
+    assert not wrote.is_set(), "nobody opened it"
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    wrote.wait(60)
 
 
 def test_a_picture_that_would_fill_memory_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
