@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="a folder for the weights of seed 0, as RECIPE.safetensors")
     options = parser.parse_args()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     registry, catalog = Registry.discover(), Catalog.load()
     heads = ("recipe", "parameters", "epochs", "figure", "each seed", "seconds a seed")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)

@@ -6,6 +6,7 @@ every device. In evaluation `Views` tries the same few on all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -98,8 +99,8 @@ class Views(nn.Module):
         padded = F.pad(images, (pad, pad, pad, pad), mode="reflect")
         shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * pad)]
         views = [view for each in (images, *shifted) for view in (each, each.flip(3))]
-        probabilities = [self.model(view).softmax(1) for view in views]
-        return torch.stack(probabilities).mean(0).log()
+        answers = torch.stack([self.model(view).log_softmax(1) for view in views])
+        return answers.logsumexp(0) - math.log(len(views))
 
 
 def augment(images: Tensor, names: Sequence[Augmentation], generator: torch.Generator) -> Tensor:

@@ -11,7 +11,8 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   a model may hand back a third thing, a scalar penalty in nats that is added to the loss.
 
 A model whose training starts from published weights has a method `load_pretrained()` that fills them in. It
-is called once, before a training that is given no other weights to start from, and not when a file is loaded.
+is called once, before a training that is given no other weights, and not when a file is loaded. It returns
+`{"architecture", "dataset", "sha256"}` for the card, or an empty one where there is nothing to load.
 """
 
 from __future__ import annotations

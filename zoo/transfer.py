@@ -15,45 +15,75 @@ from zoo.building import build_model
 from zoo.cards import Card, read_card
 from zoo.errors import SpecError, WeightsError
 from zoo.registry import Entry, Registry
-from zoo.specs import DIMS, ArchitectureSpec
+from zoo.specs import DIMS, ArchitectureSpec, TaskName
 
-__all__ = ["Adopted", "adopt"]
+__all__ = ["Source", "open_source"]
 
-_LABELS = {"classification": ("num_classes", "classes"), "language-modelling": ("vocab_size", "vocabulary")}
+_LABELS: Mapping[TaskName, tuple[str, str]] = {
+    "classification": ("num_classes", "classes"),
+    "language-modelling": ("vocab_size", "vocabulary"),
+}
 """By task: the dim that counts what a model predicts, and the names of it in `preprocess`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
-    """What a model took over."""
+class Source:
+    """Weights to start from, checked."""
 
+    path: Path
+    entry: Entry[ArchitectureSpec]
+    model: nn.Module
     card: Card
-    """Of the weights it starts from."""
-    kept: list[str]
-    """Tensors it took."""
-    fresh: list[str]
-    """Tensors that start anew: of another shape, or standing for other classes or tokens."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the model was built with, the task's dims apart."""
+        dims = DIMS[self.card.task]
+        return {name: value for name, value in self.card.arguments.items() if name not in dims}
 
     @property
     def origin(self) -> dict[str, str]:
-        """What the card of the new model says of the old one."""
-        return {
-            "architecture": self.card.architecture,
-            "dataset": self.card.dataset.name,
-            "sha256": self.card.sha256,
-        }
+        """What the card of a model that starts from here says of it."""
+        card = self.card
+        return {"architecture": card.architecture, "dataset": card.dataset.name, "sha256": card.sha256}
 
-    def told(self) -> str:
-        """Return it as a sentence."""
-        new = f"; new: {', '.join(self.fresh)}" if self.fresh else ""
-        origin = f"a {self.card.architecture} trained on {self.card.dataset.name}"
-        return f"starting from {len(self.kept)} tensors of {origin}{new}"
+    def copy_into(
+        self, model: nn.Module, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
+    ) -> tuple[list[str], list[str]]:
+        """Copy what fits; return the names of the tensors that were kept, and of those that start anew.
+
+        A tensor whose shape follows the number of classes (or tokens) is kept only if the classes are the
+        same, in the same order: ten of one set are not ten of another.
+
+        Args:
+            arguments: what `model` was built with.
+            preprocess: of the data it is to learn from.
+
+        Raises:
+            WeightsError: nothing fits.
+        """
+        ours, theirs = model.state_dict(), self.model.state_dict()
+        fitting = {name for name in ours if name in theirs and ours[name].shape == theirs[name].shape}
+        count, labels = _LABELS[self.card.task]
+        if self.card.preprocess[labels] != preprocess[labels]:
+            fitting -= self._that_follow(count, arguments)
+        if not fitting:
+            raise WeightsError(f"nothing in {self.path} fits the {self.entry.name} that is to be trained")
+        model.load_state_dict({name: theirs[name] for name in fitting}, strict=False)
+        return [name for name in ours if name in fitting], [name for name in ours if name not in fitting]
+
+    def _that_follow(self, dim: str, arguments: Mapping[str, Any]) -> set[str]:
+        """Return the tensors whose shape follows a dim."""
+        with torch.device("meta"):
+            now = build_model(self.entry, arguments).state_dict()
+            then = build_model(self.entry, {**arguments, dim: arguments[dim] + 1}).state_dict()
+        return {name for name in now if now[name].shape != then[name].shape}
 
 
-def options_of(path: Path, entry: Entry[ArchitectureSpec]) -> dict[str, Any]:
-    """Return the options a file's model was built with, the task's dims apart.
+def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) -> Source:
+    """Return the weights in a file, which must be of the architecture `entry`.
 
-    Raises SpecError if it is of another architecture than `entry`, WeightsError if it is no weights file.
+    Raises SpecError if they are of another, WeightsError if the file is damaged.
     """
     card, _ = read_card(path)
     if card.architecture != entry.name:
@@ -61,48 +91,5 @@ def options_of(path: Path, entry: Entry[ArchitectureSpec]) -> dict[str, Any]:
             f"{path} holds a {card.architecture}, and a {entry.name} is to be trained",
             hint=f"train the same: zoo train {card.architecture} DATASET --from {path}",
         )
-    return {name: value for name, value in card.arguments.items() if name not in DIMS[card.task]}
-
-
-def adopt(
-    model: nn.Module,
-    path: Path,
-    entry: Entry[ArchitectureSpec],
-    arguments: Mapping[str, Any],
-    preprocess: Mapping[str, Any],
-    registry: Registry,
-) -> Adopted:
-    """Copy into `model` what fits it of the weights in a file.
-
-    A tensor whose shape follows the number of classes (or tokens) is kept only if the classes are the same,
-    in the same order: ten of one set are not ten of another.
-
-    Args:
-        entry, arguments: what `model` was built from.
-        preprocess: of the data it is to learn from.
-
-    Raises WeightsError if it is damaged, or nothing in it fits.
-    """
-    other, card = weights.load(path, registry)
-    ours, theirs = model.state_dict(), other.state_dict()
-    fitting = {name for name in ours if name in theirs and ours[name].shape == theirs[name].shape}
-    _, labels = _LABELS[card.task]
-    if card.preprocess[labels] != preprocess[labels]:
-        fitting -= _of_labels(entry, arguments)
-    if not fitting:
-        raise WeightsError(f"nothing in {path} fits the {entry.name} that is to be trained")
-    model.load_state_dict({name: theirs[name] for name in fitting}, strict=False)
-    return Adopted(
-        card=card,
-        kept=[name for name in ours if name in fitting],
-        fresh=[name for name in ours if name not in fitting],
-    )
-
-
-def _of_labels(entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any]) -> set[str]:
-    """Return the tensors whose shape follows the number of classes or tokens."""
-    count, _ = _LABELS[entry.spec.task]
-    with torch.device("meta"):
-        now = build_model(entry, arguments).state_dict()
-        then = build_model(entry, {**arguments, count: arguments[count] + 1}).state_dict()
-    return {name for name in now if now[name].shape != then[name].shape}
+    model, card = weights.load(path, registry)
+    return Source(path=path, entry=entry, model=model, card=card)

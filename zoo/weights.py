@@ -21,6 +21,7 @@ from zoo.cards import KEY, Card, read_card
 from zoo.catalog import Catalog
 from zoo.errors import UnknownName, WeightsError, did_you_mean
 from zoo.registry import Registry
+from zoo.specs import TaskName
 
 __all__ = ["find", "load", "pack", "read_tensors", "save", "save_tensors"]
 
@@ -36,6 +37,13 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+
+
+_PREPROCESS: Mapping[TaskName, tuple[str, ...]] = {
+    "classification": ("size", "mean", "std", "classes"),
+    "language-modelling": ("tokens", "lower", "vocabulary", "specials"),
+}
+"""By task: what a card's `preprocess` must have for new data to be fed."""
 
 
 def save(path: Path, model: nn.Module, card: Card) -> Card:
@@ -60,6 +68,9 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
     """
     path = Path(path)
     card, header = read_card(path)
+    lacking = [name for name in _PREPROCESS[card.task] if name not in card.preprocess]
+    if lacking:
+        raise WeightsError(f"{path}: its card does not say the {', '.join(lacking)} of its data")
     entry = _architecture(card, path, registry)
     unknown = [name for name in card.arguments if name not in signature_options(entry.load())]
     if unknown:

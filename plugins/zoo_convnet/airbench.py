@@ -14,7 +14,8 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, make_nor
 class Airbench(nn.Module):
     """A convolution of neighbours, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    Differs from its source in the first layer, which there is fixed beforehand to whiten the data's patches.
+    It has the shape of its source and not all of its tricks: there the first layer is fixed beforehand, to
+    whiten the data's patches, BatchNorm has no scale, and biases learn faster.
 
     Args:
         in_channels: of the images.

@@ -40,8 +40,8 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, H, W), in fp32 whatever comes in; the result has the dtype of the input."""
-        values = x.float()
+        """Normalise (B, C, H, W), half precision in fp32; the result has the dtype of the input."""
+        values = x.to(self.weight.dtype)
         if self.training:
             mean, var = self._learn(values)
         else:

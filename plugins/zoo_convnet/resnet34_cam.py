@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import DataError
+from zoo.fetch import sha256_of
 
 
 class ResNet34CAM(nn.Module):
@@ -46,24 +47,36 @@ class ResNet34CAM(nn.Module):
             self.features.add_module(name, part)
         self.head = nn.Conv2d(512, num_classes, 3, padding=1)
 
-    def load_pretrained(self) -> None:
-        """Fill the backbone from torchvision, which checks the hash of what it downloads.
+    def load_pretrained(self) -> dict[str, str]:
+        """Fill the backbone from torchvision; return what a card says of where its weights come from.
 
-        Raises DataError where the weights are not in torch's cache and cannot be fetched.
+        torchvision names a file by the first digits of its sha256. They are checked here, since a file that
+        lies in torch's cache already is not checked there.
+
+        Raises DataError where the weights cannot be had, or are not what they should be.
         """
         if self.weights == "none":
-            return
+            return {}
         found = ResNet34_Weights[self.weights]
+        name = found.url.rpartition("/")[2]
         caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
-        cached = home / "hub" / "checkpoints" / found.url.rpartition("/")[2]
+        cached = home / "hub" / "checkpoints" / name
         if os.environ.get("ZOO_OFFLINE") and not cached.exists():
             raise DataError(f"weights={self.weights} are not at {cached}, and ZOO_OFFLINE forbids fetching")
         try:
             state = found.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"weights={self.weights} could not be had from {found.url}: {error}") from error
-        self.features.load_state_dict({name: value for name, value in state.items() if name[:3] != "fc."})
+            sha256 = sha256_of(cached)
+            if not sha256.startswith(name.partition("-")[2].partition(".")[0]):
+                raise ValueError(f"its sha256 is {sha256}")
+            self.features.load_state_dict({key: value for key, value in state.items() if key[:3] != "fc."})
+        except Exception as error:  # of the network, of torch's reader, or for tensors that do not fit
+            first = str(error).split("\n")[0]
+            raise DataError(
+                f"{self.weights} cannot be read from {cached}: {type(error).__name__}: {first}",
+                hint=f"remove the file, or put {found.url} there",
+            ) from error
+        return {"architecture": "torchvision/resnet34", "dataset": self.weights, "sha256": sha256}
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""

@@ -188,3 +188,11 @@ def test_views_average_the_probabilities_of_six_versions_of_each_image() -> None
     assert all(torch.equal(view, wanted) for view, wanted in zip(seen, expected, strict=True))
     mean = sum(view[:, 0, 0, :2].softmax(1) for view in expected) / 6
     torch.testing.assert_close(out.exp(), mean)
+
+
+def test_views_of_a_model_that_is_very_sure_are_finite() -> None:
+    class Sure(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([[300.0, 0.0]])
+
+    torch.testing.assert_close(Views(Sure())(torch.zeros(1, 1, 8, 8)), torch.tensor([[0.0, -300.0]]))

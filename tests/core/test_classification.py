@@ -49,9 +49,11 @@ def test_labels_stay_with_their_images(images: Any) -> None:
 
 
 def test_evaluation_shows_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.tasks.classification._EVAL_BATCH", 6)
+    monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 6 * 4 * 4 + 1)
     data = numbered(images, 20)
-    assert numbers(list(TASK.eval_batches(data, "val")), data.preprocess) == list(range(20))
+    batches = list(TASK.eval_batches(data, "val"))
+    assert [batch.count for batch in batches] == [6, 6, 6, 2]
+    assert numbers(batches, data.preprocess) == list(range(20))
 
 
 def test_each_epoch_and_each_seed_has_an_order_of_its_own(images: Any) -> None:

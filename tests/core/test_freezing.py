@@ -45,9 +45,26 @@ def frozen(model: nn.Module) -> set[str]:
     ],
 )
 def test_patterns_name_modules_or_parameters(patterns: list[str], expected: set[str]) -> None:
-    model = Net().requires_grad_(False)
+    model = Net()
     freeze(model, patterns)
     assert frozen(model) == expected
+
+
+def test_what_an_architecture_froze_itself_stays_frozen(images: Any) -> None:
+    model = Net()
+    model.stem.requires_grad_(False)
+    model.order = nn.Parameter(torch.arange(3), requires_grad=False)
+    before = model.stem[0].weight.clone()
+    fit(model, make_task("classification"), images(), Recipe(batch_size=8, lr=0.1))
+    assert torch.equal(model.stem[0].weight, before)
+    assert not model.stem[0].weight.requires_grad
+
+
+def test_a_tied_parameter_goes_by_any_of_its_names() -> None:
+    model = nn.ModuleDict({"first": nn.Linear(2, 2), "last": nn.Linear(2, 2)})
+    model["last"].weight = model["first"].weight
+    freeze(model, ["last.weight"])
+    assert not model["first"].weight.requires_grad
 
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
@@ -66,8 +83,18 @@ def test_only_frozen_modules_with_buffers_leave_training() -> None:
     train_mode(model, ["stages"])
     still = {name for name, module in model.named_modules() if not module.training}
     assert still == {"stages.1.1"}  # BatchNorm that has no parameters, only statistics
-    train_mode(model, ["*.weight"])  # takes no statistics
+    train_mode(model, ["*.weight"])  # BatchNorm's shift is trained, and so its statistics go on
     assert all(module.training for module in model.modules())
+    train_mode(model, ["stem.*.weight", "stem.*.bias"])
+    assert [name for name, module in model.named_modules() if not module.training] == ["stem.1"]
+
+
+def test_a_module_that_is_frozen_itself_does_not_silence_what_it_holds() -> None:
+    model = Net()
+    model.place = nn.Parameter(torch.zeros(1))
+    model.register_buffer("place_ids", torch.zeros(1))
+    train_mode(model, ["place", "place_ids", "scale"])
+    assert [name for name, module in model.named_modules() if not module.training] == [""]
 
 
 def test_what_is_frozen_comes_out_of_training_as_it_went_in(images: Any) -> None:

@@ -236,7 +236,7 @@ def test_a_ragged_last_batch_weighs_no_more_than_its_images(
 ) -> None:
     data, model = images(1, 23), Linear()
     whole = evaluate(model, IMAGES, data, "val")
-    monkeypatch.setattr("zoo.tasks.classification._EVAL_BATCH", 5)
+    monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 5 * 8 * 8)
     assert evaluate(model, IMAGES, data, "val") == pytest.approx(whole, abs=1e-6)
 
 

@@ -55,7 +55,7 @@ def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
-@pytest.mark.parametrize("name", ["warp", "cuda:99"])
+@pytest.mark.parametrize("name", ["warp", "mps:99" if torch.cuda.is_available() else "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"there is no device '{name}'; this machine has cpu"):
         pick_device(name)

@@ -152,8 +152,71 @@ def test_a_run_goes_on_only_from_the_weights_it_started_from(
     train(experiment, registry, directory=tmp_path / "run", resume=True)
     other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
     file.write_bytes(Path(other).read_bytes())
-    with pytest.raises(RunError, match="the data, or the weights it started from, has changed since"):
+    with pytest.raises(RunError, match="the data has changed since, or the weights it started from"):
         train(experiment, registry, directory=tmp_path / "run", resume=True)
+
+
+def test_a_run_goes_on_without_the_weights_it_started_from_or_from_another_place(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "start.safetensors"
+    file.write_bytes(source.read_bytes())
+    experiment = replace(SOURCE, model={}, start=str(file))
+    before = Path(train(experiment, registry, directory=tmp_path / "run").weights).read_bytes()
+    moved = file.rename(tmp_path / "moved.safetensors")
+    for start in (str(file), str(moved)):
+        (tmp_path / "run" / "model.safetensors").unlink()
+        again = train(replace(experiment, start=start), registry, directory=tmp_path / "run", resume=True)
+        assert Path(again.weights).read_bytes() == before
+    assert read_card(Path(again.weights))[0].start["sha256"] == read_card(source)[0].sha256
+    with pytest.raises(WeightsError, match="there is no file"):
+        train(experiment, registry, directory=tmp_path / "other")
+
+
+def test_what_starts_anew_cannot_be_frozen(registry: Registry, source: Path, tmp_path: Path) -> None:
+    wrong = Experiment(
+        architecture="resnet-lite", dataset="stripes", train={"freeze": ["out"]}, start=str(source)
+    )
+    with pytest.raises(OptionError, match=r"freeze=out holds out.weight, out.bias, which start anew"):
+        train(wrong, registry, directory=tmp_path / "run")
+
+
+def test_freezing_random_weights_is_told(registry: Registry, tmp_path: Path) -> None:
+    told: list[str] = []
+    frozen = replace(SOURCE, train=SOURCE.train | {"freeze": ["stem"]})
+    train(frozen, registry, directory=tmp_path / "run", notice=told.append)
+    assert told == ["freeze keeps weights that are random: nothing was given to start --from"]
+
+
+def test_a_card_that_asks_for_a_giant_is_refused_before_it_is_built(
+    registry: Registry, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, card = weights.load(source, registry)
+    giant = replace(card, arguments=card.arguments | {"widths": [4, 10**6]})
+    weights.save(tmp_path / "giant.safetensors", model, giant)
+    with pytest.raises(WeightsError, match="does not fit its architecture"):
+        train(
+            replace(SOURCE, model={}, start=str(tmp_path / "giant.safetensors")),
+            registry,
+            directory=tmp_path / "run",
+        )
+
+
+def test_a_card_that_does_not_say_its_classes_is_refused(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    model, card = weights.load(source, registry)
+    preprocess = {name: value for name, value in card.preprocess.items() if name != "classes"}
+    weights.save(tmp_path / "bare.safetensors", model, replace(card, preprocess=preprocess))
+    with pytest.raises(WeightsError, match="its card does not say the classes of its data"):
+        weights.load(tmp_path / "bare.safetensors", registry)
+
+
+@pytest.mark.parametrize("option", [{"mixup": 0.2}, {"augment": ["flip"]}])
+def test_what_is_for_images_is_refused_for_text(registry: Registry, tmp_path: Path, option: Any) -> None:
+    text = Experiment(architecture="gru", dataset="stdlib", train=option)
+    with pytest.raises(OptionError, match=f"{next(iter(option))} is for images, and charrnn/gru does"):
+        train(text, registry, directory=tmp_path / "run")
 
 
 def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Path) -> None:

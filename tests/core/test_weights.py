@@ -105,7 +105,9 @@ def test_integer_buffers_and_channels_last_survive(path: Path, registry: Registr
     entry = registry.architecture("convnet/resnet-lite")
     model = build_model(entry, arguments, seed=1)
     model(torch.randn(4, 3, 8, 8))  # moves the running statistics and their counter
-    weights.save(path, model, card(architecture=entry.name, arguments=arguments, task="classification"))
+    feeding = {"size": 8, "mean": [0.5] * 3, "std": [0.2] * 3, "classes": list("abcd")}
+    written = card(architecture=entry.name, arguments=arguments, task="classification", preprocess=feeding)
+    weights.save(path, model, written)
     loaded, _ = weights.load(path, registry)
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name

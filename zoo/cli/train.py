@@ -82,7 +82,7 @@ def command(
         print_json(result.to_dict())
     else:
         click.echo(f"weights  {result.weights}")
-        if result.best and result.best["epoch"] < result.epochs:
+        if result.best and result.best["weights"] and result.best["epoch"] < result.epochs:
             click.echo(f"best     {result.best['weights']}, of epoch {result.best['epoch']}")
 
 

@@ -17,7 +17,8 @@ from zoo.specs import Recipe, TaskName
 
 __all__ = ["Classification"]
 
-_EVAL_BATCH = 500
+_EVAL_PIXELS = 500 * 64 * 64
+"""How much is evaluated at a time: 500 images of up to 64×64, fewer of larger ones."""
 
 
 class Classification(Task):
@@ -63,9 +64,10 @@ class Classification(Task):
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield a split in order, every image once."""
         images = dataset.split(split)
-        starts = range(0, len(images), _EVAL_BATCH)
+        size = max(1, min(500, _EVAL_PIXELS // dataset.dims["image_size"] ** 2))
+        starts = range(0, len(images), size)
         for index, first in enumerate(starts):
-            inputs, labels = _fetch(images, range(first, min(first + _EVAL_BATCH, len(images))))
+            inputs, labels = _fetch(images, range(first, min(first + size, len(images))))
             inputs = _normalise(inputs.to(device), dataset.preprocess)
             yield Batch(inputs, labels.to(device), index, len(starts), 0)
 

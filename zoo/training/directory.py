@@ -25,11 +25,12 @@ from zoo.cards import Card
 from zoo.errors import RunError, WeightsError
 from zoo.experiment import Experiment
 from zoo.specs import Recipe
+from zoo.training.preparing import Begun
 from zoo.training.state import TrainState
 
 __all__ = ["RunDirectory"]
 
-SCHEMA = 2
+SCHEMA = 3
 _OURS = (
     "best.safetensors",
     "checkpoint.safetensors",
@@ -51,6 +52,7 @@ class RunDirectory:
         resume: go on from the checkpoint there is; without it a directory that holds a run is refused.
         fingerprint: of the data and of the weights it starts from, so that a run never goes on with others
             under the same name.
+        start: what a card says of those weights, kept for when they are gone.
         describe: writes the card of the best weights, which are kept apart from the last.
 
     Attributes:
@@ -68,12 +70,14 @@ class RunDirectory:
         *,
         resume: bool,
         fingerprint: str = "",
+        start: Mapping[str, str] | None = None,
         describe: Callable[[TrainState], Card] | None = None,
     ) -> None:
         self.path = path
         self.experiment = experiment
         self.fingerprint = fingerprint
         self.resume = resume
+        self._start = dict(start or {})
         self._describe = describe
         self.notices: list[str] = []
         self.epochs_found = 0
@@ -156,6 +160,7 @@ class RunDirectory:
             "schema": SCHEMA,
             "experiment": self.experiment.to_dict(),
             "fingerprint": self.fingerprint,
+            "start": self._start,
             "threads": torch.get_num_threads(),
             "sha256": storage.tensor_sha256(packed),
         }
@@ -196,11 +201,11 @@ class RunDirectory:
         changes = [
             f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
             for key in sorted(then | now)
-            if then.get(key) != now.get(key) and key != "data.root"  # where data lies, not what it is
+            # where data and weights lie, not what they are: that is the fingerprint's to say
+            if then.get(key) != now.get(key) and key not in ("data.root", "start")
         ]
         if not changes and fingerprint != self.fingerprint:
-            started = ", or the weights it started from," if self.experiment.start else ""
-            changes = [f"the data{started} has changed since"]
+            changes = ["the data has changed since, or the weights it started from"]
         if changes:
             raise RunError(
                 f"{self.path} holds a run of something else ({'; '.join(changes)})",
@@ -217,6 +222,15 @@ class RunDirectory:
         with storage.atomic_write(self.path / "metrics.jsonl") as file:
             for row in state.history:
                 file.write(storage.canonical_json(row).encode() + b"\n")
+
+
+def begun_in(path: Path) -> Begun | None:
+    """Return what the run in a directory is, or None if it has no checkpoint that can be read."""
+    for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
+        with contextlib.suppress(WeightsError):
+            data = _read_position(path / name, storage.read_header(path / name))
+            return Begun(model=data["experiment"]["model"], start=data["start"])
+    return None
 
 
 def _flat(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,14 +259,20 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     header = storage.read_header(path)
+    data = _read_position(path, header)
+    return weights.read_tensors(path, header, data["sha256"]), data
+
+
+def _read_position(path: Path, header: storage.Header) -> dict[str, Any]:
+    """Return all that a checkpoint holds beside tensors."""
     try:
         data = json.loads(header.metadata[KEY])
-        schema, sha256 = data["schema"], data["sha256"]
+        schema, _ = data["schema"], data["sha256"]
     except (KeyError, TypeError, ValueError):
         raise WeightsError(f"{path} is not a zoo checkpoint") from None
     if schema != SCHEMA:
         raise WeightsError(f"{path} is a checkpoint of schema {schema!r}, and this zoo reads {SCHEMA}")
-    return weights.read_tensors(path, header, sha256), data
+    return data
 
 
 @contextlib.contextmanager

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from zoo.errors import OptionError
 
-__all__ = ["freeze", "train_mode"]
+__all__ = ["freeze", "frozen_among", "train_mode"]
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Take the gradient from each parameter that a pattern matches, and give it back to all others.
+    """Take the gradient from each parameter that a pattern matches. What has none already keeps having none.
 
     A pattern is a name, of a parameter or of a module with all it holds, in which `*` stands for anything:
-    `stages`, `stages.0`, `*.norm`.
+    `stages`, `stages.0`, `*.norm`. A tied parameter goes by any of its names.
 
     Raises:
         OptionError: for a pattern that matches nothing, and where nothing is left to train.
     """
-    names = [name for name, _ in model.named_parameters()]
+    parameters = list(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
-        if not any(_matches(name, pattern) for name in names):
-            tops = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+        if not any(_matches(name, pattern) for name, _ in parameters):
+            tops = ", ".join(dict.fromkeys(name.partition(".")[0] for name, _ in parameters))
             raise OptionError(f"freeze={pattern} matches no parameter", hint=f"the model consists of {tops}")
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(_matches(name, pattern) for pattern in patterns))
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    for name, parameter in parameters:
+        if any(_matches(name, pattern) for pattern in patterns):
+            parameter.requires_grad_(False)
+    if patterns and not any(parameter.requires_grad for _, parameter in parameters):
         raise OptionError(f"freeze={','.join(patterns)} leaves nothing to train")
 
 
+def frozen_among(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that a pattern matches."""
+    return [name for name in names if any(_matches(name, pattern) for pattern in patterns)]
+
+
 def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Switch a model to training, but for its frozen modules with buffers: BatchNorm keeps its statistics."""
+    """Switch a model to training, but for frozen modules with buffers: a BatchNorm keeps its statistics.
+
+    Such a module has only frozen parameters; or, if it has none, its buffers' names match.
+    """
     model.train()
-    for module in _still(model, patterns):
-        module.eval()
-
-
-def _still(model: nn.Module, patterns: Sequence[str]) -> Iterator[nn.Module]:
-    """Yield modules with buffers of their own, all of whose own tensors are frozen."""
-    for name, module in model.named_modules():
-        buffers = [key for key, _ in module.named_buffers(name, recurse=False)]
-        parameters = [key for key, _ in module.named_parameters(name, recurse=False)]
-        if buffers and all(any(_matches(key, each) for each in patterns) for key in buffers + parameters):
-            yield module
+    for prefix, module in model.named_modules():
+        own = [name for name, _ in module.named_parameters(prefix, recurse=False)]
+        buffers = [name for name, _ in module.named_buffers(prefix, recurse=False)]
+        names = own or buffers
+        if buffers and len(frozen_among(names, patterns)) == len(names):
+            module.training = False  # itself, and not what it holds
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -125,7 +125,8 @@ def fit(
                 if best_epoch(state.history, task) == state.epoch:
                     store.keep_best(state)
             report(clock.end(row))
-            if state.epoch < recipe.epochs and stop():
+            done = state.epoch == recipe.epochs or exhausted(state.history, task, recipe.patience)
+            if not done and stop():
                 raise _interrupted(state, recipe, None, stop())
     return state
 
@@ -204,7 +205,7 @@ def _seed(seed: int, device: str) -> None:
 def _epoch_row(
     state: TrainState, task: Task, dataset: Dataset, recipe: Recipe, *, device: str
 ) -> dict[str, Any]:
-    sums = {name: float(value) for name, value in state.sums.items()}
+    sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "steps": state.steps,

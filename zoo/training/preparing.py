@@ -11,16 +11,27 @@ from torch import nn
 from zoo import weights
 from zoo.building import build_model, check_same_task, model_arguments, open_dataset
 from zoo.catalog import Catalog
+from zoo.errors import OptionError, WeightsError
 from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
 from zoo.registry import Entry, Registry
 from zoo.seeds import seed_for
 from zoo.specs import ArchitectureSpec, DatasetSpec, Recipe
 from zoo.tasks import make_task
-from zoo.training.freezing import freeze
-from zoo.transfer import adopt, options_of
+from zoo.training.freezing import freeze, frozen_among
+from zoo.transfer import Source, open_source
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Begun", "Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What a checkpoint says of its run."""
+
+    model: dict[str, Any]
+    """The options of its model."""
+    start: dict[str, str]
+    """What it started from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +51,18 @@ class Prepared:
     """What a card says of the weights it starts from."""
 
 
-def prepare(experiment: Experiment, registry: Registry, *, notice: Callable[[str], None]) -> Prepared:
+def prepare(
+    experiment: Experiment,
+    registry: Registry,
+    *,
+    begun: Begun | None = None,
+    notice: Callable[[str], None],
+) -> Prepared:
     """Open the data and build the model. A model that starts from a file has that file's options.
+
+    Args:
+        begun: what a run was that goes on. Its weights come from its checkpoint: those that it started from
+            need not be there any more.
 
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
@@ -50,19 +71,28 @@ def prepare(experiment: Experiment, registry: Registry, *, notice: Callable[[str
     data = registry.dataset(experiment.dataset)
     recipe = experiment.recipe(registry)
     task = make_task(check_same_task(architecture, data))
+    for name in ("augment", "mixup"):
+        if getattr(recipe, name) and task.name != "classification":
+            raise OptionError(f"{name} is for images, and {architecture.name} does {task.name}")
     dataset = open_dataset(data, experiment.data)
-    source = weights.find(experiment.start, Catalog.load()) if experiment.start else None
-    options = experiment.model if source is None else options_of(source, architecture) | experiment.model
-    arguments = model_arguments(architecture, dataset.dims, options)
+    source = None if not experiment.start else _source(experiment.start, architecture, registry, begun)
+    start = source.origin if source else (begun.start if begun and experiment.start else {})
+    options = source.options if source else (begun.model if begun and experiment.start else {})
+    arguments = model_arguments(architecture, dataset.dims, options | experiment.model)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
     freeze(model, recipe.freeze)
-    start: dict[str, str] = {}
-    if source is not None:
-        adopted = adopt(model, source, architecture, arguments, dataset.preprocess, registry)
-        start = adopted.origin
-        notice(adopted.told())
+    if begun is None and source is not None:
+        kept, fresh = source.copy_into(model, arguments, dataset.preprocess)
+        still = frozen_among(fresh, recipe.freeze)
+        if still:
+            raise OptionError(f"freeze={','.join(recipe.freeze)} holds {', '.join(still)}, which start anew")
+        new = f"; new: {', '.join(fresh)}" if fresh else ""
+        origin = f"a {source.card.architecture} trained on {source.card.dataset.name}"
+        notice(f"starting from {len(kept)} tensors of {origin}{new}")
     elif pretrain := getattr(model, "load_pretrained", None):
-        pretrain()
+        start = begun.start if begun else pretrain()
+    elif begun is None and recipe.freeze:
+        notice("freeze keeps weights that are random: nothing was given to start --from")
     return Prepared(
         architecture=architecture,
         data=data,
@@ -73,3 +103,15 @@ def prepare(experiment: Experiment, registry: Registry, *, notice: Callable[[str
         model=model,
         start=start,
     )
+
+
+def _source(
+    name: str, architecture: Entry[ArchitectureSpec], registry: Registry, begun: Begun | None
+) -> Source | None:
+    try:
+        path = weights.find(name, Catalog.load())
+    except WeightsError:
+        if begun is not None:
+            return None
+        raise
+    return open_source(path, architecture, registry)

@@ -11,13 +11,13 @@ import torch
 
 import zoo
 from zoo import weights
-from zoo.cards import Card, DatasetCard
-from zoo.errors import DataError
+from zoo.cards import Card, DatasetCard, read_card
+from zoo.errors import DataError, WeightsError
 from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
 from zoo.registry import Registry
 from zoo.specs import Recipe
-from zoo.training.directory import RunDirectory
+from zoo.training.directory import RunDirectory, begun_in
 from zoo.training.judging import best_epoch
 from zoo.training.loop import Progress, fit
 from zoo.training.plots import learning_curve
@@ -39,7 +39,8 @@ class Result:
     steps: int
     metrics: dict[str, dict[str, float]]
     best: dict[str, Any] | None
-    """`{weights, epoch, metrics}` of the epoch whose validation was best; None without validation."""
+    """`{weights, epoch, metrics}` of the epoch whose validation was best; None without validation. `weights`
+    is None if its file is gone."""
     rate: float
     """Items per second in the last epoch."""
     seconds: float
@@ -68,7 +69,8 @@ def train(
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
     """
-    made = prepare(experiment, registry, notice=notice)
+    begun = begun_in(Path(directory)) if resume else None
+    made = prepare(experiment, registry, begun=begun, notice=notice)
     task, dataset = made.task, made.dataset
     precision = resolve(made.recipe.precision, device)  # what `auto` means here
     recipe = made.recipe.replace({"precision": precision})
@@ -107,7 +109,12 @@ def train(
 
     fingerprint = " ".join(filter(None, (dataset.fingerprint, made.start.get("sha256"))))
     store = RunDirectory(
-        Path(directory), experiment, resume=resume, fingerprint=fingerprint, describe=describe
+        Path(directory),
+        experiment,
+        resume=resume,
+        fingerprint=fingerprint,
+        start=made.start,
+        describe=describe,
     )
     with store, listening() as stop:
         threads = torch.get_num_threads()
@@ -131,6 +138,11 @@ def train(
         if store.epochs_found == state.epoch:
             done = f"{state.epoch} of {recipe.epochs} epochs are done"
             notice(f"the run in {store.path} is finished already: {done}")
+        elif state.epoch < recipe.epochs:
+            notice(
+                f"stopped after epoch {state.epoch} of {recipe.epochs}: "
+                f"the validation {task.headline} has not got better for {recipe.patience}"
+            )
         card = weights.save(store.weights, state.best, describe(state))
         learning_curve(
             store.path / "curve.png",
@@ -154,7 +166,12 @@ def _best(store: RunDirectory, state: TrainState, task: Task) -> dict[str, Any] 
     epoch = best_epoch(state.history, task)
     if epoch is None:
         return None
-    return {"weights": str(store.best), "epoch": epoch, "metrics": {"val": state.history[epoch - 1]["val"]}}
+    try:
+        kept = read_card(store.best)[0].progress["epochs"] == epoch
+    except WeightsError:
+        kept = False  # removed, or of a run from before there was such a file
+    path = str(store.best) if kept else None
+    return {"weights": path, "epoch": epoch, "metrics": {"val": state.history[epoch - 1]["val"]}}
 
 
 def _require_batches(task: Task, dataset: Dataset, recipe: Recipe) -> None:
