@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+import os
 import stat
 import tempfile
+import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,16 +16,17 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from msgspec import Meta
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from zoo import DataError
 from zoo.fetch import cache_home
 from zoo_images.class_folders import Picture, find_pictures
 from zoo_images.image_set import ImageSet, ImageSplit
-from zoo_images.pictures import decode
+from zoo_images.pictures import MAX_PIXELS, decode
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
+MAX_THREADS = 8
 
 
 def folder(
@@ -39,6 +42,7 @@ def folder(
 
     A class is called as its folder. Hidden files, and those that do not end as pictures do, are left out.
     Each picture is turned as its EXIF says, transparency laid on white, and its middle square resized.
+    One of more than 67,108,864 pixels (8192 x 8192) is refused, by its header.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
@@ -70,21 +74,32 @@ def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Ten
     """Return the decoded pictures and the sha256 of each file.
 
     The pictures are in a file without a name, mapped into memory, which goes when they go: each is decoded
-    once, and memory need not hold them all. Raises DataError naming the first, by path, that cannot be read.
+    once, and memory need not hold the set. For each thread it must hold one file, and its picture at full
+    size as Pillow decodes it: for MAX_PIXELS 256 MiB, twice that for one to be turned, 1 GiB for a WebP.
+    Raises DataError naming the first, by path, that cannot be read.
     """
     length = channels * size * size
     places = sorted(range(len(pictures)), key=lambda place: pictures[place].path)
     hashes = [""] * len(pictures)
     home = cache_home()
-    pool = ThreadPoolExecutor()  # threads are enough: Pillow holds no lock while it decodes and resizes
+    writing = threading.Lock()
+    threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow holds no lock while it decodes and resizes
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home) as file:
-            paths = [pictures[place].path for place in places]
-            read = pool.map(_read, paths, itertools.repeat(size), itertools.repeat(channels))
-            for place, (pixels, hashes[place]) in zip(places, read, strict=True):
-                file.seek(place * length)
-                file.write(pixels)
+        with (
+            warnings.catch_warnings(action="ignore"),  # what Pillow has doubts about and can read
+            tempfile.TemporaryFile(dir=home) as file,
+            ThreadPoolExecutor(threads) as pool,
+        ):
+
+            def keep(place: int) -> None:
+                pixels, hashes[place] = _read(pictures[place].path, size, channels)
+                with writing:
+                    file.seek(place * length)
+                    file.write(pixels)
+
+            for _ in pool.map(keep, places):  # stops at the first that fails, and starts no other
+                pass
             file.flush()
             mapped = np.memmap(file, np.uint8, mode="c", shape=(len(pictures), channels, size, size))
     except OSError as error:
@@ -92,8 +107,6 @@ def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Ten
             f"the decoded pictures cannot be kept in {home}: {error.strerror or error}",
             hint="is the disk full? $ZOO_CACHE names another folder",
         ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
     return torch.from_numpy(mapped), hashes
 
 
@@ -105,6 +118,8 @@ def _read(path: Path, size: int, channels: int) -> tuple[bytes, str]:
         pixels = decode(content, size=size, channels=channels)
     except UnidentifiedImageError:
         why = "it is in no format that is known here"
+    except Image.DecompressionBombError:
+        why = f"it has more than {MAX_PIXELS:,} pixels"
     except Exception as error:  # Pillow raises of every kind for a damaged picture
         why = str(error).split("\n")[0]
     else:

@@ -9,13 +9,15 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import EpsImagePlugin, Image, features
+from PIL import EpsImagePlugin, Image, ImageOps, features
+from torchvision.transforms import v2
 
 from zoo.errors import DataError
 from zoo.fetch import cache_home
@@ -136,6 +138,31 @@ def test_the_middle_square_is_resized(format_: str) -> None:
     image.paste((255, 0, 0), (300, 0, 600, 300))
     pixels = decode(encoded(image, format_, quality=100, subsampling=0), size=30, channels=3).int()
     assert (pixels[:, :, 1:-1] - torch.tensor(RED)[:, None, None]).abs().max() <= 3
+
+
+@pytest.mark.parametrize("orientation", [1, 4, 7])
+def test_a_large_picture_is_laid_on_white_a_strip_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1_501, 1_200, 4), np.uint8)
+    image = Image.fromarray(noise)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(image, compress_level=0, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    flat = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
+    square = v2.functional.center_crop(flat, [1_200, 1_200])
+    wanted = v2.functional.pil_to_tensor(square.resize((32, 32), Image.Resampling.BILINEAR))
+    composite, pixels = Image.alpha_composite, 0
+
+    def counted(below: Image.Image, above: Image.Image) -> Image.Image:
+        nonlocal pixels
+        pixels = max(pixels, above.width * above.height)
+        return composite(below, above)
+
+    monkeypatch.setattr(Image, "alpha_composite", counted)
+    assert torch.equal(decode(content, size=32, channels=3), wanted)
+    assert 0 < pixels <= 2**20
 
 
 def test_a_jpeg_is_not_decoded_smaller_than_it_is_needed() -> None:
@@ -321,17 +348,43 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
     threading.Thread(target=write, daemon=True).start()
     assert told(root).startswith(f"{pipe} cannot be read as a picture: it is no regular file")
     assert not wrote.is_set(), "nobody opened it"
-    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     wrote.wait(60)
+    os.close(reader)
 
 
-def test_a_picture_that_would_fill_memory_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
-    Image.new("RGB", (100, 100)).save(root / "dog/bomb.png")
-    assert re.match(
-        rf"{root / 'dog/bomb.png'} cannot be read as a picture: Image size \(10000 pixels\) exceeds",
-        told(root),
+@pytest.mark.parametrize("side", [8_193, 10_000, 20_000], ids=["ours", "a warning", "an error"])
+def test_a_picture_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
+    (root / "dog/bomb.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side))
+    assert told(root) == (
+        f"{root / 'dog/bomb.ppm'} cannot be read as a picture: it has more than 67,108,864 pixels"
     )
+
+
+def test_the_largest_picture_is_not_refused(root: Path) -> None:
+    (root / "dog/large.ppm").write_bytes(b"P4 8192 8192\n")
+    assert told(root).startswith(f"{root / 'dog/large.ppm'} cannot be read as a picture: image file is trunc")
+
+
+def test_what_pillow_warns_of_is_read_in_silence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # it warns above, and refuses above twice that
+    assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("cpus", [2, 64, None])
+def test_no_more_than_eight_threads_decode(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
+) -> None:
+    threads: list[int] = []
+
+    def pool(count: int) -> ThreadPoolExecutor:
+        threads.append(count)
+        return ThreadPoolExecutor(count)
+
+    monkeypatch.setattr("os.cpu_count", lambda: cpus)
+    monkeypatch.setattr("zoo_images.folder.ThreadPoolExecutor", pool)
+    folder(root=str(root), size=8)
+    assert threads == [min(cpus or 1, 8)]
 
 
 def empty_class(root: Path) -> str:
