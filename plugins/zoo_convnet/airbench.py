@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, make_norm, require_size
+from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, make_norm, require_size
 
 
 class Airbench(nn.Module):
@@ -37,13 +36,13 @@ class Airbench(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        widths: Sequence[Channels] = (24, 64, 256, 256),
+        widths: Widths = (24, 64, 256, 256),
         scale: float = 1 / 9,
         norm: Norm = "batchnorm",
         activation: Activation = "gelu",
     ) -> None:
         super().__init__()
-        require_size(image_size - 1, len(widths) - 1)  # the first layer takes a pixel away
+        require_size(image_size, len(widths) - 1, lost=1)
         self.stem = nn.Conv2d(in_channels, widths[0], 2)
         self.activation = ACTIVATIONS[activation]
         self.groups = nn.Sequential(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -10,13 +9,13 @@ from torch.nn import functional as F
 
 from zoo_convnet.layers import (
     Activation,
-    Channels,
     ConvLayer,
     Norm,
     Order,
     Residual,
     Share,
     Style,
+    Widths,
     require_size,
 )
 
@@ -45,7 +44,7 @@ class CAMNet(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        widths: Sequence[Channels] = (32, 64, 128),
+        widths: Widths = (32, 64, 128),
         norm: Norm = "batchnorm",
         order: Order = "conv-bn-relu",
         activation: Activation = "relu",

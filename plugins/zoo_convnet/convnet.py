@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -10,7 +9,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import Activation, Channels, ConvLayer, Norm, Order, Share, Style, require_size
+from zoo_convnet.layers import Activation, ConvLayer, Norm, Order, Share, Style, Widths, require_size
 
 
 class ConvNet(nn.Module):
@@ -39,7 +38,7 @@ class ConvNet(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        widths: Sequence[Channels] = (10, 20, 40, 80, 160),
+        widths: Widths = (10, 20, 40, 80, 160),
         stem: Literal["none", "conv5"] = "conv5",
         extra: Annotated[int, Meta(ge=0)] = 0,
         norm: Norm = "batchnorm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -21,6 +21,7 @@ __all__ = [
     "Residual",
     "Share",
     "Style",
+    "Widths",
     "make_norm",
     "require_size",
 ]
@@ -29,6 +30,7 @@ Norm = Literal["batchnorm", "scratch", "none"]
 Order = Literal["conv-bn-relu", "conv-relu-bn"]
 Activation = Literal["relu", "gelu", "silu"]
 Channels = Annotated[int, Meta(ge=1)]
+Widths = Annotated[Sequence[Channels], Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
@@ -45,12 +47,11 @@ class Style:
     activation: Activation = "relu"
 
 
-def require_size(image_size: int, halvings: int) -> None:
-    """Raise ValueError for images that cannot be halved so often."""
-    if image_size < 2**halvings:
-        raise ValueError(
-            f"image_size is {image_size}, and {halvings} halvings take images of {2**halvings} pixels or more"
-        )
+def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
+    """Raise ValueError for images that cannot be halved so often, once `lost` pixels are cut off."""
+    least = 2**halvings + lost
+    if image_size < least:
+        raise ValueError(f"image_size is {image_size}, and {halvings} halvings take {least} pixels or more")
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:

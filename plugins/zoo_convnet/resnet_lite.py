@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -11,13 +10,13 @@ from torch.nn import functional as F
 
 from zoo_convnet.layers import (
     Activation,
-    Channels,
     ConvLayer,
     Norm,
     Order,
     Residual,
     Share,
     Style,
+    Widths,
     require_size,
 )
 
@@ -47,7 +46,7 @@ class ResNetLite(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        widths: Sequence[Channels] = (10, 20, 40, 80, 160),
+        widths: Widths = (10, 20, 40, 80, 160),
         stem: Literal["conv5", "bn7"] = "conv5",
         norm: Norm = "batchnorm",
         order: Order = "conv-relu-bn",

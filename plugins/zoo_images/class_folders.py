@@ -72,6 +72,8 @@ def find_pictures(
 
 
 def _existing(root: str) -> Path:
+    if not root:
+        raise DataError("root is empty, and names no folder", hint=LAYOUT)
     try:
         home = Path(root).expanduser()
         found = home.is_dir()

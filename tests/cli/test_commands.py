@@ -36,7 +36,8 @@ def test_list_narrows_by_kind_pattern_and_condition():
     large = names("dataset", "--where", "download_bytes>1e8")
     assert "images/cifar10" in large
     assert "text/nietzsche" not in large
-    assert names("shape") == ["images/shapes"]
+    assert names("dataset", "shape") == ["images/shapes"]
+    assert set(names("shape")) > {"images/shapes", "shapes-from-cifar10"}
 
 
 def test_list_rows_have_the_documented_keys():

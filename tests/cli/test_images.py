@@ -35,6 +35,7 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
         (["--train", "lr_decay_by_depth=2"], "lr_decay_by_depth"),
         (["--train", "augment=zoom"], "'zoom'"),
         (["--train", "mixup=-1"], "mixup"),
+        (["--model", "widths=[]"], "widths: expected array of length >= 1"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_left(options, said, net_file, lstm_file, tmp_path):
@@ -49,7 +50,7 @@ def test_images_too_small_for_a_network_are_refused(tmp_path):
     done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, "--data", "size=16", "--model",
                "widths=[4, 4, 4, 4, 4, 4]", "--run", tmp_path / "run")  # fmt: skip
     assert done.returncode == 1
-    assert "image_size is 16, and 5 halvings take images of 32 pixels or more" in done.stderr
+    assert "image_size is 16, and 5 halvings take 32 pixels or more" in done.stderr
 
 
 def test_the_best_epoch_is_told_where_it_is_not_the_last(tmp_path):

@@ -68,8 +68,10 @@ def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
 
 @pytest.mark.parametrize("name", ["average_patience", "patience"])
 def test_what_watches_the_validation_needs_one(images: Any, name: str) -> None:
-    with pytest.raises(OptionError, match=f"^{name} watches the validation, and this data has no val split"):
+    told = f"^{name} watches the validation, and this data has no val split"
+    with pytest.raises(OptionError, match=told) as caught:
         fit(Linear(), IMAGES, images(36, val=0), Recipe().replace({name: 1}))
+    assert caught.value.hint == "give it one, such as with --data val_size=... or val_share=..."
 
 
 def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_there(images: Any) -> None:

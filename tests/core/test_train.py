@@ -137,13 +137,34 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("data", "batch_size", "told"),
+    [
+        (
+            {"val_size": 0, "test_size": 0},
+            16,
+            "there is neither a val nor a test split: nothing but training",
+        ),
+        ({}, 64, "an epoch is a single step: batch_size=64 takes all there is to train on"),
+        ({}, 16, ""),
+    ],
+)
+def test_data_that_gives_little_is_told_of(
+    registry: Registry, tmp_path: Path, data: dict[str, int], batch_size: int, told: str
+) -> None:
+    notices: list[str] = []
+    few = replace(EXPERIMENT, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
+    train(few, registry, directory=tmp_path / "run", notice=notices.append)
+    assert [notice[: len(told)] for notice in notices] == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"architecture": "resnet-life"}, UnknownName),
         ({"dataset": "stdlib"}, SpecError),
         ({"train": {"epoch": 1}}, OptionError),
         ({"model": {"width": 3}}, OptionError),
-        ({"model": {"widths": []}}, SpecError),
+        ({"model": {"widths": []}}, OptionError),
         ({"data": {"size": 3}}, OptionError),
     ],
 )

@@ -82,9 +82,9 @@ def test_a_new_head_for_other_classes_and_all_else_kept(
     assert all(torch.equal(after[name], before[name]) for name in kept), "statistics of BatchNorm too"
     assert card.arguments["widths"] == [4, 8], "the file's own options"
     names = "out.weight, out.bias"
-    assert told == [
-        f"starting from 20 tensors of a convnet/resnet-lite trained on images/shapes; new: {names}"
-    ]
+    origin = "a convnet/resnet-lite trained on images/shapes"
+    assert told[0] == f"starting from 20 tensors of {origin}; new: {names}"
+    assert told[1] == "27 of 1,819 parameters are trained"
 
 
 def test_as_many_classes_of_another_kind_get_a_new_head_too(
@@ -185,7 +185,10 @@ def test_freezing_random_weights_is_told(registry: Registry, tmp_path: Path) -> 
     told: list[str] = []
     frozen = replace(SOURCE, train=SOURCE.train | {"freeze": ["stem"]})
     train(frozen, registry, directory=tmp_path / "run", notice=told.append)
-    assert told == ["freeze keeps weights that are random: nothing was given to start --from"]
+    assert told == [
+        "freeze keeps weights that are random: nothing was given to start --from",
+        "1,560 of 1,864 parameters are trained",
+    ]
 
 
 def test_a_card_that_asks_for_a_giant_is_refused_before_it_is_built(

@@ -98,7 +98,7 @@ def test_a_depth_that_is_no_resnet_s_is_refused() -> None:
 def test_images_too_small_to_be_halved_are_refused(name: str, least: int) -> None:
     dims = {"in_channels": 3, "image_size": least, "num_classes": 4}
     assert build(name, dims).eval()(torch.zeros(1, 3, least, least)).shape == (1, 4)
-    with pytest.raises(SpecError, match=r"halvings take images of \d+ pixels or more"):
+    with pytest.raises(SpecError, match=rf"{least - 1}, and \d halvings take {least} pixels or more"):
         build(name, dims | {"image_size": least - 1})
 
 

@@ -79,7 +79,8 @@ def command(
     if as_json:
         print_json(result)
         return
-    told = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}"
+    views = ", six views of each" if tta else ""
+    told = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}{views}"
     click.echo(f"{told}  |  {metrics_text(result['metrics'])}")
     if dynamic:
         adapted = result["dynamic"]

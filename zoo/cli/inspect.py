@@ -39,7 +39,7 @@ def command(file: Path, as_json: bool) -> None:
         ("progress", _words(card.progress)),
         *((f"metrics {split}", _words(metrics)) for split, metrics in card.metrics.items()),
         ("versions", _words(card.versions)),
-        ("sha256", card.sha256),
+        ("tensors' sha256", card.sha256),
         ("tied", _words(card.tied)),
     ]
     print_pairs(pairs)

@@ -87,6 +87,10 @@ def command(
     if as_json:
         print_json(found.to_dict() | {"plot": plot and str(plot)})
         return
+    first_loss, lowest = found.curve[0][1], min(loss for _, loss in found.curve)
+    if first_loss - lowest < 0.05 * first_loss:
+        share = (first_loss - lowest) / first_loss
+        notice(f"the loss fell by {share:.1%} only: take these with care, or sweep with more --steps")
     suggestions = found.to_dict()["suggestions"]
     print_table(["SUGGESTION", "LR", "IS"], [[key, f"{suggestions[key]:.2g}", WHERE[key]] for key in WHERE])
     end = f"diverged at {found.curve[-1][0]:.2g}" if found.diverged else "did not diverge"

@@ -98,7 +98,10 @@ def fit(
     precision = resolve(recipe.precision, device)
     for name in ("average_patience", "patience"):
         if getattr(recipe, name) and not len(dataset.split("val")):
-            raise OptionError(f"{name} watches the validation, and this data has no val split")
+            raise OptionError(
+                f"{name} watches the validation, and this data has no val split",
+                hint="give it one, such as with --data val_size=... or val_share=...",
+            )
     freeze(model, recipe.freeze)
     state = TrainState.begin(model.to(device), recipe, precision=precision, device=device)
     if store is not None:

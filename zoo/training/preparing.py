@@ -93,6 +93,9 @@ def prepare(
         start = begun.start if begun else pretrain()
     elif begun is None and recipe.freeze:
         notice("freeze keeps weights that are random: nothing was given to start --from")
+    if begun is None and recipe.freeze:
+        trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+        notice(f"{trained:,} of {sum(each.numel() for each in model.parameters()):,} parameters are trained")
     return Prepared(
         architecture=architecture,
         data=data,

@@ -74,7 +74,7 @@ def train(
     task, dataset = made.task, made.dataset
     precision = resolve(made.recipe.precision, device)  # what `auto` means here
     recipe = made.recipe.replace({"precision": precision})
-    _require_batches(task, dataset, recipe)
+    _require_batches(task, dataset, recipe, notice)
     experiment = replace(
         experiment,
         architecture=made.architecture.name,
@@ -174,9 +174,12 @@ def _best(store: RunDirectory, state: TrainState, task: Task) -> dict[str, Any] 
     return {"weights": path, "epoch": epoch, "metrics": {"val": state.history[epoch - 1]["val"]}}
 
 
-def _require_batches(task: Task, dataset: Dataset, recipe: Recipe) -> None:
-    """Make the first batch of each split, so that data too small is refused before the run begins."""
-    if next(task.train_batches(dataset, recipe, seed=0, epoch=0), None) is None:
+def _require_batches(task: Task, dataset: Dataset, recipe: Recipe, notice: Callable[[str], None]) -> None:
+    """Make the first batch of each split, so that data too small is refused or told before the run begins."""
+    first = next(task.train_batches(dataset, recipe, seed=0, epoch=0), None)
+    if first is None:
         raise DataError("there is nothing to train on")
-    next(task.eval_batches(dataset, "val"), None)
-    next(task.eval_batches(dataset, "test"), None)
+    if first.total == 1:
+        notice(f"an epoch is a single step: batch_size={recipe.batch_size} takes all there is to train on")
+    if not [split for split in ("val", "test") if next(task.eval_batches(dataset, split), None)]:
+        notice("there is neither a val nor a test split: nothing but training itself is measured")
