@@ -80,7 +80,7 @@ def test_the_source_distribution_makes_the_same_wheel(wheel: ZipFile, unpacked: 
 
 def test_the_source_distribution_holds_only_what_is_meant_to_ship(unpacked: Path) -> None:
     meant = {
-        *("zoo", "plugins", "tests", "benchmarks", "docs"),
+        *("zoo", "plugins", "tests", "benchmarks", "docs", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }
