@@ -75,27 +75,28 @@ def prepare(
         if getattr(recipe, name) and task.name != "classification":
             raise OptionError(f"{name} is for images, and {architecture.name} does {task.name}")
     dataset = open_dataset(data, experiment.data)
-    source = None if not experiment.start else _source(experiment.start, architecture, registry, begun)
-    start = source.origin if source else (begun.start if begun and experiment.start else {})
-    options = source.options if source else (begun.model if begun and experiment.start else {})
+    source = _source(experiment.start, architecture, registry, begun) if experiment.start else None
+    options: dict[str, Any] = {}
+    start: dict[str, str] = {}
+    if source is not None:
+        options, start = source.options, source.origin
+    elif experiment.start and begun is not None:
+        options, start = begun.model, begun.start
     arguments = model_arguments(architecture, dataset.dims, options | experiment.model)
     model = build_model(architecture, arguments, seed=seed_for(experiment.seed, "weights"))
     freeze(model, recipe.freeze)
-    if begun is None and source is not None:
-        kept, fresh = source.copy_into(model, arguments, dataset.preprocess)
-        still = frozen_among(fresh, recipe.freeze)
-        if still:
-            raise OptionError(f"freeze={','.join(recipe.freeze)} holds {', '.join(still)}, which start anew")
-        new = f"; new: {', '.join(fresh)}" if fresh else ""
-        origin = f"a {source.card.architecture} trained on {source.card.dataset.name}"
-        notice(f"starting from {len(kept)} tensors of {origin}{new}")
+    if begun is not None:
+        start = start or begun.start
+    elif source is not None:
+        notice(_copied(source, model, arguments, dataset, recipe))
     elif pretrain := getattr(model, "load_pretrained", None):
-        start = begun.start if begun else pretrain()
-    elif begun is None and recipe.freeze:
+        start = pretrain()
+    elif recipe.freeze:
         notice("freeze keeps weights that are random: nothing was given to start --from")
-    if begun is None and recipe.freeze:
-        trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
-        notice(f"{trained:,} of {sum(each.numel() for each in model.parameters()):,} parameters are trained")
+    if recipe.freeze and begun is None:
+        sizes = [(each.numel(), each.requires_grad) for each in model.parameters()]
+        trained = sum(size for size, gradient in sizes if gradient)
+        notice(f"{trained:,} of {sum(size for size, _ in sizes):,} parameters are trained")
     return Prepared(
         architecture=architecture,
         data=data,
@@ -118,3 +119,16 @@ def _source(
             return None
         raise
     return open_source(path, architecture, registry)
+
+
+def _copied(
+    source: Source, model: nn.Module, arguments: dict[str, Any], dataset: Dataset, recipe: Recipe
+) -> str:
+    """Copy what fits into a model and tell what that was. Raises OptionError for what is frozen and new."""
+    kept, fresh = source.copy_into(model, arguments, dataset.preprocess)
+    still = frozen_among(fresh, recipe.freeze)
+    if still:
+        raise OptionError(f"freeze={','.join(recipe.freeze)} holds {', '.join(still)}, which start anew")
+    new = f"; new: {', '.join(fresh)}" if fresh else ""
+    origin = f"a {source.card.architecture} trained on {source.card.dataset.name}"
+    return f"starting from {len(kept)} tensors of {origin}{new}"
