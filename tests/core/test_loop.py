@@ -245,10 +245,12 @@ def test_a_ragged_last_batch_weighs_no_more_than_its_images(
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_leaves_mode_and_gradients_alone(images: Any, training: bool) -> None:
     model = Linear().train(training)
+    model.out.train(not training)  # such as a frozen BatchNorm
     model.out.weight.grad = torch.ones_like(model.out.weight)
     before = model.out.weight.detach().clone()
     evaluate(model, IMAGES, images(), "val")
     assert model.training is training
+    assert model.out.training is not training
     assert torch.equal(model.out.weight.grad, torch.ones_like(before))
     assert torch.equal(model.out.weight, before)
     with pytest.raises(DataError, match="the test split is empty") as caught:

@@ -175,7 +175,7 @@ def evaluate(
 @torch.inference_mode()
 def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu") -> Measured:
     """Do what `evaluate` does, and return all that comes of it."""
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     sums: dict[str, Tensor] = {}
     count, carried = 0, None
@@ -187,7 +187,8 @@ def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, dev
             for name, value in step.sums.items():
                 sums[name] = sums[name] + value.double() if name in sums else value.double()
     finally:
-        model.train(training)
+        for module, training in modes:  # each its own: a frozen BatchNorm is not in training
+            module.training = training
     if count == 0:
         others = [name for name in ("train", "val", "test") if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
