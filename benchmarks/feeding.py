@@ -4,7 +4,7 @@
 usual one: a torch DataLoader with two workers, each of which turns one image after the other into a picture,
 crops, flips and normalises it with torchvision. Same network, precision and steps, in turn, in one process.
 
-    python benchmarks/feeding.py [resnet-lite] [--steps 100] [--rounds 5]
+    python benchmarks/feeding.py [resnet-lite] [--steps 60] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def in_turn(runs: tuple[Callable[[], float], ...], rounds: int) -> list[list[flo
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", nargs="?", default="resnet-lite")
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     contest = Contest(options.name, options.steps)

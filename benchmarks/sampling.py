@@ -5,16 +5,23 @@
 - A batch is 64 samples drawn side by side; its rate is that of all of them together.
 
 Plain kernels are those without oneDNN, which zoo chooses for its steps.
+
+`--limits` times what a batch cannot be faster than instead: a step of the LSTM's cells written out, in fp32
+and in bf16, of 1 and of 64 samples, before anything is drawn.
+
+    python benchmarks/sampling.py [--limits]
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo import Registry
 from zoo.building import build_model
@@ -56,7 +63,42 @@ def plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int)
         torch.backends.mkldnn.enabled = True
 
 
+@torch.inference_mode()
+def limits() -> None:
+    """Print how many times as fast 64 samples can be as one, for two layers of 512 units."""
+    size, layers = 512, 2
+    for dtype in (torch.float32, torch.bfloat16):
+        weights = [torch.randn(4 * size, 2 * size).to(dtype) / size for _ in range(layers)]
+        bias = torch.zeros(4 * size, dtype=dtype)
+        best: dict[int, float] = {}
+        for count in (1, SAMPLES):
+            hidden = torch.zeros(layers, count, size)
+            seconds: list[float] = []
+            for _ in range(300):
+                start = time.perf_counter()
+                x = hidden[0]
+                for number, weight in enumerate(weights):
+                    gates = F.linear(torch.cat([x, hidden[number]], 1).to(dtype), weight, bias).float()
+                    entry, forget, new, out = gates.chunk(4, 1)
+                    cell = forget.sigmoid() * hidden[number] + entry.sigmoid() * new.tanh()
+                    x = out.sigmoid() * cell.tanh()
+                seconds.append(time.perf_counter() - start)
+            best[count] = statistics.median(seconds)
+        told = ", ".join(f"{1e3 * each:.2f} ms a step of {count}" for count, each in best.items())
+        print(f"{dtype}: {told}: at most {SAMPLES * best[1] / best[SAMPLES]:.1f} times")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--limits", action="store_true")
+    if parser.parse_args().limits:
+        limits()
+    else:
+        compare()
+    print(f"{torch.get_num_threads()} threads")
+
+
+def compare() -> None:
     vocabulary = ["<unk>", "<pad>", *map(chr, range(32, 86))]
     preprocess = {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 2}
     model = build_model(Registry.discover().architecture("lstm"), {"vocab_size": 56}, seed=0).eval()
@@ -97,7 +139,6 @@ def main() -> None:
         ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[base], strict=True)]
         told = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{name} / {base}: {told}")
-    print(f"{torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":
