@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,10 +26,9 @@ from zoo.cards import Card
 from zoo.errors import RunError, WeightsError
 from zoo.experiment import Experiment
 from zoo.specs import Recipe
-from zoo.training.preparing import Begun
 from zoo.training.state import TrainState
 
-__all__ = ["RunDirectory"]
+__all__ = ["Begun", "RunDirectory", "begun_in"]
 
 SCHEMA = 3
 _OURS = (
@@ -42,6 +42,16 @@ _OURS = (
 )
 _CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 KEY = "zoo-checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What a checkpoint says of its run."""
+
+    model: dict[str, Any]
+    """The options of its model."""
+    start: dict[str, str]
+    """What it started from."""
 
 
 class RunDirectory:

@@ -18,20 +18,11 @@ from zoo.registry import Entry, Registry
 from zoo.seeds import seed_for
 from zoo.specs import ArchitectureSpec, DatasetSpec, Recipe
 from zoo.tasks import make_task
+from zoo.training.directory import Begun
 from zoo.training.freezing import freeze, frozen_among
 from zoo.transfer import Source, open_source
 
-__all__ = ["Begun", "Prepared", "prepare"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """What a checkpoint says of its run."""
-
-    model: dict[str, Any]
-    """The options of its model."""
-    start: dict[str, str]
-    """What it started from."""
+__all__ = ["Prepared", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
