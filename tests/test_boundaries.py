@@ -43,7 +43,7 @@ COMMAND_MODULES = {f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS}
 CLI_RANK = 7
 
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "safetensors", "matplotlib", "rich", "pooch")
-OPEN_TO_PLUGINS = {"zoo", "zoo.interfaces", "zoo.testing", "zoo.fetch"}
+OPEN_TO_PLUGINS = {"zoo", "zoo.interfaces", "zoo.testing", "zoo.fetch", "zoo.hooks", "zoo.pictures"}
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}
 

@@ -18,15 +18,16 @@ is called once, before a training that is given no other weights, and not when a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from zoo.specs import Recipe, TaskName
 
-__all__ = ["Analysis", "Analyzer", "Batch", "Dataset", "Split", "State", "Step", "Task"]
+__all__ = ["Analysis", "Analyzer", "Batch", "Dataset", "Split", "State", "Step", "Subject", "Task"]
 
 Split = Literal["train", "val", "test"]
 State = Any
@@ -67,7 +68,9 @@ class Dataset(ABC):
         """Return one split, which may be empty.
 
         - classification: a map-style dataset of (uint8 image (C, H, W), label); it may define
-          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)).
+          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)). Where it
+          is known where objects are, `boxes` holds for each image a list of (x0, y0, x1, y1) in pixels, x1
+          and y1 outside; the maps of analyzers are scored by them.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         """
 
@@ -161,22 +164,64 @@ class Task(ABC):
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What an analyzer found: arrays by name, and scores by name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an analyzer is told of the model before it, and what it is asked."""
 
-    maps: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    task: TaskName
+    landmarks: Mapping[str, str]
+    """Paths of submodules by what they are; those that the analyzer's spec `needs` are there."""
+    preprocess: Mapping[str, Any]
+    """As `Dataset.preprocess`: the names of the classes, or the vocabulary."""
+    classes: tuple[int, ...] | Literal["predicted", "true"] = "predicted"
+    """The classes asked about for every image: some, the one the model predicts, or the label."""
+
+    def ask(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the classes asked about, (B, K) int64.
+
+        Args:
+            logits: (B, classes)
+            labels: (B,), -1 where not known; `classes = "true"` takes the prediction there.
+        """
+        if isinstance(self.classes, tuple):
+            return torch.tensor(self.classes, device=logits.device).expand(len(logits), -1)
+        predicted = logits.argmax(1, keepdim=True)
+        labels = labels.to(predicted)[:, None]
+        return torch.where(labels >= 0, labels, predicted) if self.classes == "true" else predicted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """What an analyzer found. Every part may be missing, but not all."""
+
+    maps: Tensor | None = None
+    """Where each class was seen, (N, K, h, w) for N images and K classes asked about: more is more."""
+    classes: Tensor | None = None
+    """Which class each map is of, (N, K); needed with `maps`."""
+    logits: Tensor | None = None
+    """(N, classes), if they were computed; otherwise zoo asks the model itself."""
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
-
-    def with_scores(self, **scores: float) -> Analysis:
-        """Return the analysis with more scores."""
-        return replace(self, scores={**self.scores, **scores})
+    """Rows of JSON data by the table's name."""
+    figures: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """What draws a picture or a page, by file name, such as `confusion.png`."""
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """JSON data on how it was found, such as the layer that was looked at."""
+    text: str = ""
+    """What a terminal shows, colours as ANSI codes."""
 
 
 class Analyzer(ABC):
-    """Looks inside a model and leaves parameters, gradients, mode, hooks and RNG as found."""
+    """Looks inside a model and leaves parameters, gradients, modes, hooks and random state as found.
+
+    The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
+    `zoo.hooks` has what keeps the promise: `untouched` and `stored`.
+    """
 
     @abstractmethod
-    def analyze(self, model: nn.Module, inputs: Tensor, *, landmarks: Mapping[str, str]) -> Analysis:
-        """Look at what `model` makes of `inputs` (B, C, H, W), hooking only the landmarks' submodules."""
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Look at what `model` makes of some batches, which may be walked through more than once.
+
+        Batches are those of `Task.eval_batches`: images as the model sees them with labels, -1 where a label
+        is not known; or tokens and those that follow, state carried from batch to batch.
+        """

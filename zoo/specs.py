@@ -121,7 +121,13 @@ class ArchitectureSpec:
     """Arguments that make this preset, such as `{"depth": 20}`."""
     recipe: Recipe = field(default_factory=Recipe)
     landmarks: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Submodule paths an analyzer may hook, such as `{"features": "stages.2", "head": "out"}`."""
+    """Paths of submodules that an analyzer may look at, such as `{"features": "stages", "head": "out"}`.
+
+    - `features`: gives the last feature maps, (B, C, h, w).
+    - `class_maps`: gives a map for each class, (B, K, h, w), whose means are the logits.
+    - `mean_head`: the linear layer that makes logits of the means of `features`, and of nothing else.
+    - `head`: the last layer.
+    """
     source: str = ""
     """The paper or lesson this comes from."""
 
@@ -156,8 +162,12 @@ class AnalyzerSpec:
     summary: str
     tasks: tuple[TaskName, ...]
     needs: tuple[str, ...] = ()
-    """Landmarks an architecture must have for this analyzer to work on it."""
+    """Landmarks an architecture must have for this analyzer to work on it; `a|b` is either."""
     source: str = ""
+
+    def lacks(self, architecture: ArchitectureSpec) -> list[str]:
+        """Return the needs that an architecture's landmarks do not meet."""
+        return [need for need in self.needs if not set(need.split("|")) & architecture.landmarks.keys()]
 
     def load(self) -> Callable[..., Any]:
         """Import and return the class behind `target`. Raises SpecError where it does not resolve."""

@@ -39,7 +39,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         summary=f"Residual network of {depth} layers for small images, two convolutions a block",
         config={"depth": depth},
         recipe=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
-        landmarks={"features": "stages", "head": "out"},
+        landmarks={"features": "stages", "mean_head": "out", "head": "out"},
         source=RESNET,
     )
 
@@ -120,7 +120,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="classification",
             summary="Residual layers and a convolution with one channel per class, averaged",
             recipe=USUAL.replace({"epochs": 10}),
-            landmarks={"features": "stages", "head": "head"},
+            landmarks={"features": "stages", "class_maps": "head", "head": "head"},
             source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
         ),
         ArchitectureSpec(
@@ -129,7 +129,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="classification",
             summary="torchvision's ResNet-34 with a convolution of one channel per class, averaged",
             recipe=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
-            landmarks={"features": "features", "head": "head"},
+            landmarks={"features": "features", "class_maps": "head", "head": "head"},
             source=f"{LESSON} (CAM)",
         ),
     ]

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from zoo import DataError
 from zoo.fetch import cache_home
+from zoo.pictures import MAX_PIXELS, decode
 from zoo_images.class_folders import Picture, find_pictures
 from zoo_images.image_set import ImageSet, ImageSplit
-from zoo_images.pictures import MAX_PIXELS, decode
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
 MAX_THREADS = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import uuid
 
@@ -284,50 +285,56 @@ class WordsWithoutSpaces(TinyText):
 
 
 class MeanFeature(Analyzer):
-    def analyze(self, model, inputs, *, landmarks):
+    def analyze(self, model, batches, *, subject):
         kept = []
         modes = {module: module.training for module in model.modules()}
-        hook = model.get_submodule(landmarks["features"]).register_forward_hook(
+        hook = model.get_submodule(subject.landmarks["features"]).register_forward_hook(
             lambda module, given, features: kept.append(features.detach().mean(1))
         )
         try:
             with torch.no_grad():
-                model.eval()(inputs)
+                logits = torch.cat([model.eval()(batch.inputs) for batch in batches])
         finally:
             hook.remove()
             for module, training in modes.items():
                 module.training = training
-        return Analysis(maps={"features": kept[0]}, scores={"mean": kept[0].mean().item()})
+        maps = torch.cat(kept)[:, None]
+        return Analysis(
+            maps=maps,
+            classes=subject.ask(logits, torch.full((len(logits),), -1)),
+            logits=logits,
+            scores={"mean": maps.mean().item()},
+        )
 
 
 class DividesByZero(MeanFeature):
-    def analyze(self, model, inputs, *, landmarks):
-        found = super().analyze(model, inputs, landmarks=landmarks)
-        return Analysis(maps={"features": found.maps["features"] / 0})
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, maps=found.maps / 0)
 
 
 class OwnNoise(MeanFeature):
-    def analyze(self, model, inputs, *, landmarks):
-        found = super().analyze(model, inputs, landmarks=landmarks)
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
         generator = torch.Generator()
         generator.seed()
-        return found.with_scores(noise=torch.rand((), generator=generator).item())
+        return dataclasses.replace(found, scores={"noise": torch.rand((), generator=generator).item()})
 
 
 class LeavesEval(MeanFeature):
-    def analyze(self, model, inputs, *, landmarks):
-        return super().analyze(model.eval(), inputs, landmarks=landmarks)
+    def analyze(self, model, batches, *, subject):
+        return super().analyze(model.eval(), batches, subject=subject)
 
 
 class LeavesAHook(MeanFeature):
-    def analyze(self, model, inputs, *, landmarks):
-        model.get_submodule(landmarks["head"]).register_forward_hook(lambda *given: None)
-        return super().analyze(model, inputs, landmarks=landmarks)
+    def analyze(self, model, batches, *, subject):
+        model.get_submodule(subject.landmarks["head"]).register_forward_hook(lambda *given: None)
+        return super().analyze(model, batches, subject=subject)
 
 
 class LeavesGradients(MeanFeature):
-    def analyze(self, model, inputs, *, landmarks):
-        found = super().analyze(model, inputs, landmarks=landmarks)
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
         with torch.random.fork_rng(devices=[]):
-            model(inputs).sum().backward()
+            model(next(iter(batches)).inputs).sum().backward()
         return found

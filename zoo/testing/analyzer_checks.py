@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import SpecError
-from zoo.interfaces import Analysis, Analyzer
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.testing._suite import Case, Skip, told
+from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["deterministic", "finite", "leaves_model_untouched"]
 
-_LANDMARKS = {"features": "features", "head": "head"}
+_LANDMARKS = {"features": "features", "mean_head": "head", "head": "head"}
 
 
 class _Net(nn.Module):
@@ -37,12 +38,12 @@ def finite(case: Case) -> None:
     assert isinstance(found, Analysis), told(
         expected="an Analysis", got=type(found).__name__, usually="a bare tensor or dict returned"
     )
-    assert found.maps or found.scores or found.tables, told(
-        expected="a map, a score or a table",
+    assert found.maps is not None or found.scores or found.tables, told(
+        expected="maps, a score or a table",
         got="an empty Analysis",
         usually="a hook that never fired: hook the submodules that `landmarks` names",
     )
-    broken = [name for name, array in found.maps.items() if not array.isfinite().all()]
+    broken = ["maps"] if found.maps is not None and not found.maps.isfinite().all() else []
     broken += [name for name, score in found.scores.items() if not math.isfinite(score)]
     assert not broken, told(
         expected="finite maps and scores",
@@ -58,7 +59,7 @@ def deterministic(case: Case) -> None:
         one = _analyze(case, _model())
         torch.manual_seed(1)
         other = _analyze(case, _model())
-    differing = [name for name in one.maps if not torch.equal(one.maps[name], other.maps[name])]
+    differing = [] if _same(one.maps, other.maps) else ["maps"]
     differing += [name for name in one.scores if one.scores[name] != other.scores[name]]
     differing += [name for name in one.tables if one.tables[name] != other.tables[name]]
     assert not differing, told(
@@ -95,7 +96,7 @@ def _model() -> _Net:
 
 def _analyze(case: Case, model: nn.Module) -> Any:
     assert case.entry is not None
-    lacking = [name for name in case.spec.needs if name not in _LANDMARKS]
+    lacking = [need for need in case.spec.needs if not set(need.split("|")) & _LANDMARKS.keys()]
     if lacking:
         raise Skip(f"it needs {', '.join(lacking)}, which the kit's model does not have")
     if "classification" not in case.spec.tasks:
@@ -110,7 +111,11 @@ def _analyze(case: Case, model: nn.Module) -> Any:
         usually="a class that does not subclass it",
     )
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    return analyzer.analyze(model, images, landmarks=_LANDMARKS)
+    batch = Batch(images, torch.tensor([3, -1]), 0, 1, 0)
+    subject = Subject(
+        task="classification", landmarks=_LANDMARKS, preprocess=tiny_dataset("classification").preprocess
+    )
+    return analyzer.analyze(model, [batch], subject=subject)
 
 
 def _everything(model: nn.Module) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, Diverged, Interrupted, OptionError
+from zoo.hooks import evaluating
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.specs import Recipe
 from zoo.training.freezing import freeze, train_mode
@@ -175,20 +176,15 @@ def evaluate(
 @torch.inference_mode()
 def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu") -> Measured:
     """Do what `evaluate` does, and return all that comes of it."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     sums: dict[str, Tensor] = {}
     count, carried = 0, None
-    try:
+    with evaluating(model):
         for batch in task.eval_batches(dataset, split, device=device):
             step = task.step(model, batch, carried)
             carried = step.state
             count += step.count
             for name, value in step.sums.items():
                 sums[name] = sums[name] + value.double() if name in sums else value.double()
-    finally:
-        for module, training in modes:  # each its own: a frozen BatchNorm is not in training
-            module.training = training
     if count == 0:
         others = [name for name in ("train", "val", "test") if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
