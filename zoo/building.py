@@ -11,13 +11,14 @@ from torch import nn
 
 from zoo import options
 from zoo.errors import OptionError, SpecError, ZooError
-from zoo.interfaces import Dataset
+from zoo.interfaces import Analyzer, Dataset
 from zoo.registry import Entry
-from zoo.specs import DIMS, ArchitectureSpec, DatasetSpec, TaskName
+from zoo.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, TaskName
 
 __all__ = [
     "build_model",
     "check_same_task",
+    "make_analyzer",
     "measure",
     "model_arguments",
     "open_dataset",
@@ -43,6 +44,15 @@ def open_dataset(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> Dataset
     if not isinstance(dataset, Dataset):
         raise SpecError(f"{entry.name}: {entry.spec.target} is not a zoo.interfaces.Dataset")
     return dataset
+
+
+def make_analyzer(entry: Entry[AnalyzerSpec], given: Mapping[str, Any]) -> Analyzer:
+    """Make an analyzer. Raises OptionError for a wrong option."""
+    target = entry.load()
+    analyzer = target(**_checked(target, given, what=f"analyzer {entry.name}", flag="--option"))
+    if not isinstance(analyzer, Analyzer):
+        raise SpecError(f"{entry.name}: {entry.spec.target} is not a zoo.interfaces.Analyzer")
+    return analyzer
 
 
 def model_arguments(

@@ -15,6 +15,7 @@ __all__ = [
     "Diverged",
     "Interrupted",
     "OptionError",
+    "OutputError",
     "PluginError",
     "RunError",
     "SpecError",
@@ -82,6 +83,12 @@ class WeightsError(ZooError):
     """A weights or checkpoint file is damaged, foreign, or does not fit."""
 
     kind = "weights"
+
+
+class OutputError(ZooError):
+    """Results cannot be written where they should go."""
+
+    kind = "output"
 
 
 class RunError(ZooError):

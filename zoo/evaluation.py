@@ -9,17 +9,13 @@ from typing import Any, cast
 
 from zoo import weights
 from zoo.augment import Views
-from zoo.building import open_dataset, signature_options
-from zoo.cards import Card
-from zoo.errors import OptionError, SpecError
-from zoo.feeding import feed_as
-from zoo.interfaces import Dataset, Split
-from zoo.registry import Entry, Registry
-from zoo.specs import DatasetSpec
+from zoo.errors import OptionError
+from zoo.feeding import open_fed
+from zoo.interfaces import Split
+from zoo.registry import Registry
 from zoo.tasks import make_task
 from zoo.training.dynamic import Dynamic, evaluate_dynamic
 from zoo.training.loop import measure
-from zoo.vocabulary import Vocabulary
 
 __all__ = ["evaluate_weights"]
 
@@ -56,22 +52,12 @@ def evaluate_weights(
         WeightsError, DataError, OptionError, UnknownName, SpecError: each says what to do.
     """
     model, card = weights.load(path, registry, device=device)
-    entry = registry.dataset(dataset or card.dataset.name)
-    if entry.spec.task != card.task:
-        raise SpecError(f"{path} does {card.task}, and {entry.name} is data for {entry.spec.task}")
     if dynamic is not None and card.task != "language-modelling":
         raise OptionError(f"dynamic evaluation is for language models, and {path} does {card.task}")
     if tta and card.task != "classification":
         raise OptionError(f"test-time augmentation is for images, and {path} does {card.task}")
-    same = entry.name == card.dataset.name
-    options = (card.dataset.options if same else {}) | dict(data or {})
-    opened = open_dataset(entry, options)
-    if card.task == "language-modelling":
-        opened = _read_as(card, opened, entry, options, given=data or {}, notice=notice)
-    if opened.fingerprint != card.dataset.fingerprint:
-        notice(f"this is other data than {card.dataset.name} as the model learned from it")
+    entry, fed = open_fed(card, registry, dataset=dataset, data=data, notice=notice)
     task = make_task(card.task)
-    fed = feed_as(opened, card)
     part = cast("Split", split)
     measured = measure(Views(model).eval() if tta else model, task, fed, part, device=device)
     result: dict[str, Any] = {
@@ -89,22 +75,3 @@ def evaluate_weights(
         adapted, _ = evaluate_dynamic(model, fed, part, dynamic, device=device, report=report)
         result["dynamic"] = {"metrics": adapted, "unadapted": still, **asdict(dynamic)}
     return result
-
-
-def _read_as(
-    card: Card,
-    opened: Dataset,
-    entry: Entry[DatasetSpec],
-    options: Mapping[str, Any],
-    *,
-    given: Mapping[str, Any],
-    notice: Callable[[str], None],
-) -> Dataset:
-    """Open a text anew if it is not read as the model reads, by the options its dataset has for that."""
-    theirs, known = Vocabulary(opened.preprocess).options(), signature_options(entry.load())
-    ours = Vocabulary(card.preprocess).options()
-    others = {name: value for name, value in ours.items() if name in known and value != theirs[name]}
-    overruled = ", ".join(name for name in others if name in given)
-    if overruled:
-        notice(f"the model reads text with its own {overruled}, which --data does not change")
-    return open_dataset(entry, {**options, **others}) if others else opened

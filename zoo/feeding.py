@@ -5,17 +5,51 @@ A model knows one vocabulary, one normalisation and one order of classes: those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from zoo.building import open_dataset, signature_options
 from zoo.cards import Card
-from zoo.errors import DataError
+from zoo.errors import DataError, SpecError
 from zoo.interfaces import Dataset, Split
+from zoo.registry import Entry, Registry
+from zoo.specs import DatasetSpec
 from zoo.vocabulary import Vocabulary
 
-__all__ = ["feed_as"]
+__all__ = ["feed_as", "open_fed"]
+
+
+def open_fed(
+    card: Card,
+    registry: Registry,
+    *,
+    dataset: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> tuple[Entry[DatasetSpec], Dataset]:
+    """Open the data a model learned from, or other data, and feed it as the model's card says.
+
+    Args:
+        dataset: other data; its own options then start from their defaults.
+        data: options of the dataset, over those the model learned with.
+        notice: told if the data is not what the model was trained and judged on.
+
+    Raises:
+        UnknownName, SpecError, OptionError, DataError: each says what to do.
+    """
+    entry = registry.dataset(dataset or card.dataset.name)
+    if entry.spec.task != card.task:
+        raise SpecError(f"the model does {card.task}, and {entry.name} is data for {entry.spec.task}")
+    same = entry.name == card.dataset.name
+    options = (card.dataset.options if same else {}) | dict(data or {})
+    opened = open_dataset(entry, options)
+    if card.task == "language-modelling":
+        opened = _read_as(card, opened, entry, options, given=data or {}, notice=notice)
+    if opened.fingerprint != card.dataset.fingerprint:
+        notice(f"this is other data than {card.dataset.name} as the model learned from it")
+    return entry, feed_as(opened, card)
 
 
 def feed_as(dataset: Dataset, card: Card) -> Dataset:
@@ -97,3 +131,22 @@ class _Translated(Dataset):
     def split(self, name: Split) -> Any:
         tokens = self._dataset.split(name)
         return tokens if self._table is None else self._table[tokens.long()]
+
+
+def _read_as(
+    card: Card,
+    opened: Dataset,
+    entry: Entry[DatasetSpec],
+    options: Mapping[str, Any],
+    *,
+    given: Mapping[str, Any],
+    notice: Callable[[str], None],
+) -> Dataset:
+    """Open a text anew if it is not read as the model reads, by the options its dataset has for that."""
+    theirs, known = Vocabulary(opened.preprocess).options(), signature_options(entry.load())
+    ours = Vocabulary(card.preprocess).options()
+    others = {name: value for name, value in ours.items() if name in known and value != theirs[name]}
+    overruled = ", ".join(name for name in others if name in given)
+    if overruled:
+        notice(f"the model reads text with its own {overruled}, which --data does not change")
+    return open_dataset(entry, {**options, **others}) if others else opened

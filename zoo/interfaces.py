@@ -13,6 +13,10 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 A model whose training starts from published weights has a method `load_pretrained()` that fills them in. It
 is called once, before a training that is given no other weights, and not when a file is loaded. It returns
 `{"architecture", "dataset", "sha256"}` for the card, or an empty one where there is nothing to load.
+
+A model whose first weights follow from the data, such as a layer that whitens it, has a method
+`fit_inputs(inputs)`. It is called once, before a training that is given no other weights, with some training
+inputs as the model sees them: up to 500 images (B, C, H, W), or tokens (T, B).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
 )
 
-_NAME = re.compile(r"[a-z0-9]+([._+-]+[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z0-9]+([._+-]+[a-z0-9]+)*\+*")  # such as grad-cam++
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

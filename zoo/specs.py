@@ -79,6 +79,8 @@ class Recipe:
     """Names of modules or parameters to leave as they are, with `*` for anything: `stages`, `*.norm`."""
     lr_decay_by_depth: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """What each layer's learning rate is times, for each layer that comes after it."""
+    norm_bias_lr: Annotated[float, Meta(gt=0)] = 1.0
+    """What the learning rate of normalisation layers' biases is times; their weight decay is over it."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 

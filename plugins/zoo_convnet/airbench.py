@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,10 +12,10 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, make_norm,
 
 
 class Airbench(nn.Module):
-    """A convolution of neighbours, three groups of two convolutions, max pooling and a scaled linear layer.
+    """A layer that whitens, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    It has the shape of its source and not all of its tricks: there the first layer is fixed beforehand, to
-    whiten the data's patches, BatchNorm has no scale, and biases learn faster.
+    The first layer does not learn. `fit_inputs` makes it whiten the data: neighbouring pixels are nearly
+    equal, and without that correlation the layers after it learn twice as fast. BatchNorm has no scale.
 
     Args:
         in_channels: of the images.
@@ -44,12 +45,27 @@ class Airbench(nn.Module):
         super().__init__()
         require_size(image_size, len(widths) - 1, lost=1)
         self.stem = nn.Conv2d(in_channels, widths[0], 2)
+        self.stem.weight.requires_grad_(False)
         self.activation = ACTIVATIONS[activation]
         self.groups = nn.Sequential(
             *(Group(before, after, norm, activation) for before, after in pairwise(widths))
         )
         self.out = nn.Linear(widths[-1], num_classes, bias=False)
         self.scale = scale
+
+    @torch.no_grad()
+    def fit_inputs(self, images: Tensor) -> None:
+        """Make the first layer whiten images like these (B, C, H, W): patches come out with a variance of 1.
+
+        Each eigenvector of the patches' covariance is one filter, and its negative another. Filters beyond
+        those stay random, and where there are fewer filters the directions of least variance go without.
+        """
+        patches = F.unfold(images.float(), 2).transpose(1, 2).flatten(0, 1)  # (B L, 4 C)
+        variances, directions = torch.linalg.eigh(torch.cov(patches.T))  # ascending, in columns
+        filters = (directions / (variances + 5e-4).sqrt()).T.flip(0)  # (4 C, 4 C), widest first
+        weight = self.stem.weight
+        filters = filters[: len(weight) // 2].view(-1, *weight.shape[1:])
+        weight[: 2 * len(filters)] = torch.cat([filters, -filters]).to(weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
@@ -69,6 +85,9 @@ class Group(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=bias)
         self.norm2 = make_norm(norm, out_channels)
         self.activation = ACTIVATIONS[activation]
+        if norm != "none":
+            for layer in (self.norm1, self.norm2):
+                layer.weight.requires_grad_(False)  # a scale only changes how fast the next layer learns
         for conv in (self.conv1, self.conv2):  # as many filters as fit pass their input on at first
             nn.init.dirac_(conv.weight[: conv.in_channels].data)
 

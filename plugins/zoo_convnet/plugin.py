@@ -103,9 +103,10 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                 {
                     "epochs": 10,
                     "batch_size": 512,
-                    "lr": 0.6,
+                    "lr": 0.75,
                     "momentum": 0.85,
-                    "weight_decay": 1.3e-3,
+                    "weight_decay": 1.33e-3,
+                    "norm_bias_lr": 64.0,
                     "warmup": 2.3,
                     "label_smoothing": 0.2,
                     "ema": 0.98,

@@ -9,12 +9,7 @@ from pathlib import Path
 
 from zoo import DataError, seed_for
 from zoo.interfaces import Split
-
-SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-)  # fmt: skip
-"""Files that end otherwise are no pictures. HEIC ones are, and are refused where Pillow cannot read them."""
+from zoo.pictures import SUFFIXES
 
 SPLITS: Mapping[str, Split] = {
     "train": "train",

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tempfile
 import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from msgspec import Meta
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from zoo import DataError
 from zoo.fetch import cache_home
-from zoo.pictures import MAX_PIXELS, decode
+from zoo.pictures import read_picture
 from zoo_images.class_folders import Picture, find_pictures
 from zoo_images.image_set import ImageSet, ImageSplit
 
@@ -93,10 +90,11 @@ def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Ten
         ):
 
             def keep(place: int) -> None:
-                pixels, hashes[place] = _read(pictures[place].path, size, channels)
+                pixels, content = read_picture(pictures[place].path, size=size, channels=channels)
+                hashes[place] = hashlib.sha256(content).hexdigest()
                 with writing:
                     file.seek(place * length)
-                    file.write(pixels)
+                    file.write(pixels.numpy().tobytes())
 
             for _ in pool.map(keep, places):  # stops at the first that fails, and starts no other
                 pass
@@ -108,20 +106,3 @@ def _decoded(pictures: Sequence[Picture], size: int, channels: int) -> tuple[Ten
             hint="is the disk full? $ZOO_CACHE names another folder",
         ) from None
     return torch.from_numpy(mapped), hashes
-
-
-def _read(path: Path, size: int, channels: int) -> tuple[bytes, str]:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
-            raise ValueError("it is no regular file but a pipe or a device")
-        content = path.read_bytes()
-        pixels = decode(content, size=size, channels=channels)
-    except UnidentifiedImageError:
-        why = "it is in no format that is known here"
-    except Image.DecompressionBombError:
-        why = f"it has more than {MAX_PIXELS:,} pixels"
-    except Exception as error:  # Pillow raises of every kind for a damaged picture
-        why = str(error).split("\n")[0]
-    else:
-        return pixels.numpy().tobytes(), hashlib.sha256(content).hexdigest()
-    raise DataError(f"{path} cannot be read as a picture: {why}", hint="mend it, or take it out")

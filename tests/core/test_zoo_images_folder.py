@@ -21,8 +21,8 @@ from torchvision.transforms import v2
 
 from zoo.errors import DataError
 from zoo.fetch import cache_home
-from zoo.pictures import decode
-from zoo_images.class_folders import SUFFIXES, find_pictures
+from zoo.pictures import SUFFIXES, decode
+from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder
 
 WHITE, BLACK, RED = [255, 255, 255], [0, 0, 0], [255, 0, 0]

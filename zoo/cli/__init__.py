@@ -29,6 +29,7 @@ COMMANDS = {
     "lr-find": "Suggest learning rates, from a short sweep that leaves nothing changed.",
     "eval": "Measure a weights file on a split of its data.",
     "sample": "Write text with a language model.",
+    "analyze": "Look inside a trained model: where it looked, what it does.",
     "inspect": "What a weights file says of itself.",
     "check": "Whether a plugin keeps the contract: every check, and what failed.",
 }

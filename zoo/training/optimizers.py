@@ -22,6 +22,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     does not (Loshchilov & Hutter 2019).
     """
     parameters = _by_depth(model, recipe.lr_decay_by_depth)
+    if recipe.norm_bias_lr != 1:
+        parameters = _norm_biases_apart(parameters, model, recipe)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -53,6 +55,33 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
             groups.append({"params": own, "scale": decay**after})
     rest = [each for each in model.parameters() if each.requires_grad and each not in seen]
     return [*groups, {"params": rest, "scale": 1.0}] if rest else groups
+
+
+def _norm_biases_apart(
+    groups: list[dict[str, Any]], model: nn.Module, recipe: Recipe
+) -> list[dict[str, Any]]:
+    """Give the biases of layers whose weight is one number a channel, or none, their own rate.
+
+    What their weight decay takes off at each step stays the same. Source: Jordan 2024, arXiv 2404.00498,
+    section 3.4.
+    """
+    factor = recipe.norm_bias_lr
+    biases = {
+        module.bias
+        for module in model.modules()
+        if isinstance(getattr(module, "bias", None), nn.Parameter)
+        and (getattr(module, "weight", None) is None or module.weight.ndim == 1)
+    }
+    apart: list[dict[str, Any]] = []
+    for group in groups:
+        fast = [each for each in group["params"] if each in biases]
+        slow = [each for each in group["params"] if each not in biases]
+        if slow:
+            apart.append(group | {"params": slow})
+        if fast:
+            decay = recipe.weight_decay / factor
+            apart.append({"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
+    return apart
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import weights
 from zoo.building import build_model, check_same_task, model_arguments, open_dataset
@@ -80,10 +80,13 @@ def prepare(
         start = start or begun.start
     elif source is not None:
         notice(_copied(source, model, arguments, dataset, recipe))
-    elif pretrain := getattr(model, "load_pretrained", None):
-        start = pretrain()
-    elif recipe.freeze:
-        notice("freeze keeps weights that are random: nothing was given to start --from")
+    else:
+        if fit := getattr(model, "fit_inputs", None):
+            fit(_some_inputs(task, dataset, seed_for(experiment.seed, "fit")))
+        if pretrain := getattr(model, "load_pretrained", None):
+            start = pretrain()
+        elif recipe.freeze:
+            notice("freeze keeps weights that are random: nothing was given to start --from")
     if recipe.freeze and begun is None:
         sizes = [(each.numel(), each.requires_grad) for each in model.parameters()]
         trained = sum(size for size, gradient in sizes if gradient)
@@ -110,6 +113,11 @@ def _source(
             return None
         raise
     return open_source(path, architecture, registry)
+
+
+def _some_inputs(task: Task, dataset: Dataset, seed: int) -> Tensor:
+    """Return a batch drawn from the training split, as the model sees it but for augmentations."""
+    return next(task.train_batches(dataset, Recipe(batch_size=500), seed=seed, epoch=0)).inputs
 
 
 def _copied(

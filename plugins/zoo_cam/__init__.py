@@ -1,0 +1,1 @@
+"""Where a classifier looked: class activation maps and their family."""

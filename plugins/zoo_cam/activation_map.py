@@ -1,0 +1,127 @@
+"""What the whole family shares: one pass through the model that stops at a layer to look."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo import OptionError
+from zoo.hooks import Stored, stored, untouched
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+
+__all__ = ["ActivationMap", "Look"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A batch of images and what the layer made of it."""
+
+    model: nn.Module
+    images: Tensor
+    """(B, C, H, W)"""
+    layer: Stored
+    features: Tensor
+    """What the layer put out, (B, F, h, w) in fp32."""
+    logits: Tensor
+    """(B, classes), with a graph down to the features."""
+    classes: Tensor
+    """The classes asked about, (B, K)."""
+    subject: Subject
+
+    def gradients(self) -> Tensor:
+        """Return how each class's logit changes with the features, (B, K, F, h, w).
+
+        In evaluation an image's logit depends on no other image, so one backward pass does for all of them.
+        """
+        with torch.enable_grad():
+            asked = self.logits.gather(1, self.classes).sum(0).unbind()  # K scalars
+        last = asked[-1]
+        found = [self.layer.gradient(logit, again=logit is not last) for logit in asked]
+        return torch.stack(found, 1).float()
+
+
+class ActivationMap(Analyzer):
+    """Maps from what a layer put out. A method of the family says how, in `draw`.
+
+    Args:
+        flips: average each map with that of the mirrored image.
+        rectify: cut off what is below zero, evidence against the class.
+    """
+
+    differentiates: ClassVar[bool] = True
+    """Whether `draw` asks for gradients."""
+
+    def __init__(self, *, flips: bool = False, rectify: bool = True) -> None:
+        self.flips = flips
+        self.rectify = rectify
+
+    @abstractmethod
+    def draw(self, look: Look) -> Tensor:
+        """Return maps (B, K, h, w) from features (B, F, h, w), not yet rectified."""
+
+    def landmark(self, subject: Subject) -> str:
+        """Return the landmark to look at."""
+        return "features"
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Return maps (N, K, h, w) of the layer's size, the classes they are of, and logits.
+
+        Raises OptionError where the layer's output is not (B, F, h, w) of more than one place.
+        """
+        path = subject.landmarks[self.landmark(subject)]
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        with untouched(model) as inner:
+            for batch in batches:
+                images = batch.inputs.clone() if batch.inputs.is_inference() else batch.inputs
+                ask = partial(subject.ask, labels=batch.targets)
+                maps, classes, logits = self._look(inner, path, images, subject, ask)
+                if self.flips:
+                    mirrored, *_ = self._look(inner, path, images.flip(3), subject, lambda _, c=classes: c)
+                    maps = (maps + mirrored.flip(3)) / 2
+                found.append((maps, classes, logits))
+        maps, classes, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return Analysis(maps=maps, classes=classes, logits=logits, details={"layer": path})
+
+    def _look(
+        self,
+        model: nn.Module,
+        path: str,
+        images: Tensor,
+        subject: Subject,
+        ask: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with stored(model.get_submodule(path), differentiable=self.differentiates) as layer:
+            logits = model(images)
+        features = _spatial(layer, path)
+        classes = ask(logits)
+        look = Look(
+            model=model,
+            images=images,
+            layer=layer,
+            features=features,
+            logits=logits,
+            classes=classes,
+            subject=subject,
+        )
+        with torch.inference_mode(False), torch.no_grad():
+            maps = self.draw(look)
+        return maps.relu() if self.rectify else maps, classes, logits.detach().float()
+
+
+def _spatial(kept: Stored, path: str) -> Tensor:
+    try:
+        features = kept.output.detach()
+    except TypeError as error:
+        raise OptionError(f"there is no map in layer {path}: {error}") from None
+    if features.ndim != 4 or features.shape[2] * features.shape[3] == 1:
+        raise OptionError(
+            f"there is no map in layer {path}: it puts out {tuple(features.shape)}",
+            hint="a map needs (images, channels, height, width), with more than one place",
+        )
+    return features.float()

@@ -1,0 +1,29 @@
+"""Eigen-CAM: what most of a layer's variation has in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo_cam.activation_map import ActivationMap, Look
+
+
+class EigenCAM(ActivationMap):
+    """The projection of the features on their first right singular vector: the same for every class.
+
+    A singular vector has no sign of its own; here it points where the features are large.
+
+    Source: Muhammad & Yeasin 2020, section 3.
+    """
+
+    differentiates: ClassVar[bool] = False
+
+    def draw(self, look: Look) -> Tensor:
+        batch, channels, height, width = look.features.shape
+        places = look.features.view(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
+        _, _, directions = torch.linalg.svd(places, full_matrices=False)
+        maps = (places @ directions[:, 0, :, None]).view(batch, 1, height, width)
+        maps = maps * torch.where(maps.sum((2, 3), keepdim=True) < 0, -1.0, 1.0)
+        return maps.expand(-1, look.classes.shape[1], -1, -1)

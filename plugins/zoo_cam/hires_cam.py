@@ -1,0 +1,21 @@
+"""HiResCAM: features times gradients, each place by itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo_cam.activation_map import ActivationMap, Look
+
+
+class HiResCAM(ActivationMap):
+    """The sum over channels of features times gradients.
+
+    Where Grad-CAM averages the gradient over the image first, this keeps it in place: behind linear layers
+    the map is then exactly what each place added to the logit.
+
+    Source: Draelos & Carin 2020, section 3.2.
+    """
+
+    def draw(self, look: Look) -> Tensor:
+        return torch.einsum("bkfhw,bfhw->bkhw", look.gradients(), look.features)

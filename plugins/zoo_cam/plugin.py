@@ -1,0 +1,63 @@
+"""What zoo_cam provides."""
+
+from zoo import AnalyzerSpec, hookimpl
+
+
+def _map(name: str, target: str, summary: str, source: str, needs: str = "features") -> AnalyzerSpec:
+    return AnalyzerSpec(
+        name=name,
+        target=f"zoo_cam.{target}",
+        summary=summary,
+        tasks=("classification",),
+        needs=(needs,),
+        source=source,
+    )
+
+
+@hookimpl
+def zoo_analyzers() -> list[AnalyzerSpec]:
+    return [
+        _map(
+            "cam",
+            "cam:CAM",
+            "The class's own map, or feature maps weighted by the class's row of the last layer",
+            "Zhou et al. 2016, Learning Deep Features for Discriminative Localization, arXiv 1512.04150",
+            "class_maps|mean_head",
+        ),
+        _map(
+            "grad-cam",
+            "grad_cam:GradCAM",
+            "Feature maps weighted by the mean gradient of the class's logit",
+            "Selvaraju et al. 2017, Grad-CAM, arXiv 1610.02391",
+        ),
+        _map(
+            "grad-cam++",
+            "grad_cam_plus_plus:GradCAMPlusPlus",
+            "Grad-CAM that gives several objects of a class equal weight",
+            "Chattopadhay et al. 2018, Grad-CAM++, arXiv 1710.11063",
+        ),
+        _map(
+            "hires-cam",
+            "hires_cam:HiResCAM",
+            "Feature maps times gradients, place by place: only what raised the logit",
+            "Draelos & Carin 2020, Use HiResCAM instead of Grad-CAM, arXiv 2011.08891",
+        ),
+        _map(
+            "layer-cam",
+            "layer_cam:LayerCAM",
+            "Feature maps times positive gradients, place by place: good at early layers too",
+            "Jiang et al. 2021, LayerCAM, IEEE TIP 30",
+        ),
+        _map(
+            "score-cam",
+            "score_cam:ScoreCAM",
+            "Feature maps weighted by the class's score for the image seen through each: no gradients",
+            "Wang et al. 2020, Score-CAM, arXiv 1910.01279",
+        ),
+        _map(
+            "eigen-cam",
+            "eigen_cam:EigenCAM",
+            "The feature maps' first principal component, whatever the class",
+            "Muhammad & Yeasin 2020, Eigen-CAM, arXiv 2008.00299",
+        ),
+    ]

@@ -1,0 +1,51 @@
+"""Score-CAM: what the model says of the image seen through each feature map."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_cam.activation_map import ActivationMap, Look
+
+
+class ScoreCAM(ActivationMap):
+    """Features weighted by the class's logit for the image masked with each of them; no gradients.
+
+    Each feature map is scaled to [0, 1], enlarged to the image and multiplied with it; the model's logits for
+    these images become weights by a softmax over the channels. It takes a pass for every channel.
+
+    Args:
+        flips, rectify: see `ActivationMap`.
+        batch_size: masked images in one pass.
+
+    Source: Wang et al. 2020, algorithm 1.
+    """
+
+    differentiates: ClassVar[bool] = False
+
+    def __init__(
+        self, *, flips: bool = False, rectify: bool = True, batch_size: Annotated[int, Meta(ge=1)] = 128
+    ) -> None:
+        super().__init__(flips=flips, rectify=rectify)
+        self.batch_size = batch_size
+
+    def draw(self, look: Look) -> Tensor:
+        maps: list[Tensor] = []
+        for image, features, classes in zip(look.images, look.features, look.classes, strict=True):
+            scores = torch.cat(
+                [look.model(image * _masks(part, image)).float() for part in features.split(self.batch_size)]
+            )  # (F, classes)
+            weights = scores[:, classes].softmax(0)  # (F, K)
+            maps.append(torch.einsum("fk,fhw->khw", weights, features))
+        return torch.stack(maps)
+
+
+def _masks(features: Tensor, image: Tensor) -> Tensor:
+    """(F, h, w) to (F, 1, H, W) from 0 to 1; what is the same everywhere masks everything."""
+    large = F.interpolate(features[:, None], image.shape[1:], mode="bilinear")
+    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
+    return (large - low) / (high - low).clamp(min=1e-8)

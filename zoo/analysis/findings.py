@@ -1,0 +1,110 @@
+"""What came of an analysis, in memory; and as a folder of pictures, arrays and a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from zoo.analysis.inputs import Inputs
+from zoo.analysis.render import contact_sheet, overlay, png
+from zoo.errors import OutputError
+from zoo.interfaces import Analysis
+from zoo.storage import atomic_write
+
+__all__ = ["Findings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """An analysis and what it is of."""
+
+    analysis: Analysis
+    inputs: Inputs
+    items: list[dict[str, Any]]
+    """One for each map: its `input`, `class`, that class's `probability`, the class `predicted` and its
+    probability, the `true` one where it is known."""
+    facts: dict[str, Any]
+    """How it was made: analyzer, options, weights and their hash, data, precision."""
+    scores: dict[str, float]
+
+    def manifest(self) -> dict[str, Any]:
+        """Return everything but the arrays as JSON data."""
+        return {
+            **self.facts,
+            **self.analysis.details,
+            "items": self.items,
+            "scores": self.scores,
+            "tables": dict(self.analysis.tables),
+        }
+
+    def write(self, out: Path, *, draw: int = 64) -> dict[str, Any]:
+        """Write pictures of the first `draw` images, their maps, figures and `manifest.json`; return that.
+
+        For each image there is an overlay, a row for each class, and for each class an array (h, w) of the
+        layer's size; for several images a contact sheet. Files of these names are replaced.
+
+        Raises OutputError where the folder cannot be written.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            items = self._write_maps(out, draw)
+            figures = [_keep(out / name, drawn()) for name, drawn in self.analysis.figures.items()]
+            document = self.manifest() | {"out": str(out), "items": items, "figures": figures}
+            text = json.dumps(document, ensure_ascii=False, indent=2)
+            _keep(out / "manifest.json", text.encode())
+        except OSError as error:
+            place = f"{out}: {error.strerror or error}"
+            raise OutputError(f"cannot write to {place}", hint="--out names another folder") from None
+        return document
+
+    def _write_maps(self, out: Path, draw: int) -> list[dict[str, Any]]:
+        """Return the items with the names of the files that were written for them."""
+        maps = self.analysis.maps
+        if maps is None:
+            return self.items
+        items = [dict(item) for item in self.items]
+        asked = maps.shape[1]
+        pictures: list[Image] = []
+        for number, stem in enumerate(_stems(self.inputs.names[:draw])):
+            own = items[number * asked : (number + 1) * asked]
+            pictures.append(overlay(self.inputs.image(number), maps[number], own))
+            drawn = _keep(out / f"{stem}.png", png(pictures[-1]))
+            for k, item in enumerate(own):
+                name = f"{stem}.npy" if asked == 1 else f"{stem}.{item['class_index']}.npy"
+                item["overlay"] = drawn
+                item["map"] = _keep(out / name, _npy(maps[number, k].cpu().numpy()))
+        if len(pictures) > 1:
+            _keep(out / "contact-sheet.png", png(contact_sheet(pictures)))
+        return items
+
+
+def _stems(names: list[str]) -> list[str]:
+    """Return a file name without its ending for each input, numbered where it would be taken."""
+    taken = {"manifest", "contact-sheet"}
+    stems: list[str] = []
+    for name in names:
+        stem, number = Path(name).stem, 1
+        while stem in taken:
+            number += 1
+            stem = f"{Path(name).stem}-{number}"
+        taken.add(stem)
+        stems.append(stem)
+    return stems
+
+
+def _keep(path: Path, content: bytes) -> str:
+    with atomic_write(path) as file:
+        file.write(content)
+    return path.name
+
+
+def _npy(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

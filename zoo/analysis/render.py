@@ -1,0 +1,93 @@
+"""Maps drawn over the images they are of."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo.analysis.maps import enlarge, normalise
+
+__all__ = ["contact_sheet", "overlay", "png"]
+
+_TILE = 224
+"""Height and width of an image in a picture, in pixels."""
+_GAP = 8
+_LINE = 20
+_STRENGTH = 0.5
+"""How much of an overlay is map."""
+
+
+def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Image.Image:
+    """Return a picture with a row for each class: the image, the map, the map over the image, and words.
+
+    Args:
+        image: uint8 (C, H, W), 1 or 3 channels.
+        maps: (K, h, w)
+        items: what to say of each map: `class`, `probability`, `predicted` and its, and the `true` one.
+    """
+    seen = _enlarged(image)
+    heat = normalise(enlarge(maps[None].float().cpu(), _TILE))[0].numpy()  # (K, tile, tile)
+    height = _TILE + 2 * _LINE + _GAP
+    picture = Image.new("RGB", (3 * _TILE + 4 * _GAP, len(items) * height + _GAP), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (item, each) in enumerate(zip(items, heat, strict=True)):
+        top = _GAP + row * height
+        coloured = _coloured(each)
+        blend = Image.blend(seen, coloured, _STRENGTH)
+        for column, tile in enumerate((seen, coloured, blend)):
+            picture.paste(tile, (_GAP + column * (_TILE + _GAP), top))
+        for line, words in enumerate(_words(item)):
+            draw.text((_GAP, top + _TILE + 2 + line * _LINE), words, "black", _font())
+    return picture
+
+
+def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures of one size side by side, about as wide as high."""
+    width, height = pictures[0].size
+    columns = max(1, round(math.sqrt(len(pictures) * height / width)))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * width, number // columns * height))
+    return sheet
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _words(item: dict[str, Any]) -> tuple[str, str]:
+    true = f"   is {item['true']}" if item["true"] is not None else ""
+    return (
+        f"map of {item['class']} ({item['probability']:.1%})",
+        f"predicted {item['predicted']} ({item['predicted_probability']:.1%}){true}",
+    )
+
+
+def _enlarged(image: Tensor) -> Image.Image:
+    """uint8 (C, H, W) to a picture; what is small keeps its pixels' edges."""
+    pixels = image.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
+    how = Image.Resampling.NEAREST if max(image.shape[1:]) < _TILE else Image.Resampling.BILINEAR
+    return Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE), how)
+
+
+def _coloured(heat: np.ndarray[Any, Any]) -> Image.Image:
+    """(H, W) from 0 to 1 to a picture, dark blue to yellow."""
+    from matplotlib import colormaps
+
+    return Image.fromarray((colormaps["viridis"](heat)[..., :3] * 255).astype(np.uint8))
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(15)

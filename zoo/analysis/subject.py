@@ -1,0 +1,106 @@
+"""What an analyzer is asked: which places of a model, which classes; or why it cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from zoo.cards import Card
+from zoo.errors import OptionError, SpecError, did_you_mean
+from zoo.interfaces import Subject
+from zoo.registry import Entry, Registry
+from zoo.specs import AnalyzerSpec, ArchitectureSpec
+
+__all__ = ["make_subject"]
+
+
+def make_subject(
+    entry: Entry[AnalyzerSpec],
+    model: nn.Module,
+    card: Card,
+    registry: Registry,
+    *,
+    classes: Sequence[str],
+    layer: str | None,
+) -> Subject:
+    """Return what an analyzer is asked of a model.
+
+    Raises:
+        SpecError: the analyzer does not fit the model; the hint names those that do.
+        OptionError: a class or a layer that there is not.
+    """
+    architecture = registry.architecture(card.architecture)
+    return Subject(
+        task=card.task,
+        landmarks=_landmarks(entry, architecture, registry, model, layer),
+        preprocess=card.preprocess,
+        classes=_asked(classes, card),
+    )
+
+
+def _landmarks(
+    entry: Entry[AnalyzerSpec],
+    architecture: Entry[ArchitectureSpec],
+    registry: Registry,
+    model: nn.Module,
+    layer: str | None,
+) -> dict[str, str]:
+    """Return the landmarks to look at. Raises SpecError naming the analyzers that would do instead."""
+    spec, other = entry.spec, architecture.spec
+    if other.task not in spec.tasks:
+        _refuse(entry, f"is for {' and '.join(spec.tasks)}", architecture, registry)
+    landmarks = dict(other.landmarks)
+    if layer is not None:
+        if "features" not in spec.needs:
+            raise OptionError(f"{entry.name} does not look at a layer of one's choice")
+        landmarks["features"] = _layer(layer, landmarks, model)
+    lacking = [need for need in spec.needs if not set(need.split("|")) & landmarks.keys()]
+    if lacking:
+        _refuse(entry, f"needs {' and '.join(lacking).replace('|', ' or ')}", architecture, registry)
+    return landmarks
+
+
+def _refuse(
+    entry: Entry[AnalyzerSpec], why: str, architecture: Entry[ArchitectureSpec], registry: Registry
+) -> None:
+    spec = architecture.spec
+    fits_task = spec.task in entry.spec.tasks
+    has = f"has {', '.join(spec.landmarks) or 'no landmarks'}" if fits_task else f"does {spec.task}"
+    fitting = [
+        each.spec.name
+        for each in registry.entries("analyzer")
+        if isinstance(each.spec, AnalyzerSpec) and spec.task in each.spec.tasks and not each.spec.lacks(spec)
+    ]
+    hint = f"for {architecture.name} there is {', '.join(fitting)}" if fitting else None
+    raise SpecError(f"{entry.name} {why}, and {architecture.name} {has}", hint=hint)
+
+
+def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
+    known = [path for path, _ in model.named_modules() if path]
+    path = landmarks.get(name, name)
+    if path not in known:
+        nearest = did_you_mean(name, [*landmarks, *known])
+        tops = ", ".join(name for name, _ in model.named_children())
+        raise OptionError(f"the model has no layer {name!r}{nearest}", hint=f"it consists of {tops}")
+    return path
+
+
+def _asked(classes: Sequence[str], card: Card) -> Any:
+    """Return `Subject.classes` for names and numbers. Raises OptionError for one the model does not know."""
+    if not classes or list(classes) in (["predicted"], ["true"]):
+        return classes[0] if classes else "predicted"
+    if card.task != "classification":
+        raise OptionError(f"--class chooses a class, and the model does {card.task}")
+    names = [str(name) for name in card.preprocess["classes"]]
+    numbers: list[int] = []
+    for asked in classes:
+        if asked in names:
+            numbers.append(names.index(asked))
+        elif asked.isdecimal() and int(asked) < len(names):
+            numbers.append(int(asked))
+        else:
+            listed = f"it knows {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            raise OptionError(f"the model has no class {asked!r}{did_you_mean(asked, names)}", hint=listed)
+    return tuple(numbers)

@@ -1,0 +1,138 @@
+"""`zoo analyze`: look inside a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo import options
+from zoo.cli.names import NameType
+from zoo.cli.output import json_option, notice, print_json, print_table
+from zoo.cli.session import Session, pass_session
+from zoo.errors import OptionError
+
+
+@click.command()
+@click.argument("analyzer", type=NameType("analyzer"))
+@click.argument("weights", type=NameType("weights", files=True))
+@click.argument("files", metavar="[INPUT]...", nargs=-1, type=click.Path())
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Look at a split of its data.")
+@click.option("--indices", metavar="LIST", help="Images of the split, from 0: 0,5,9 or 0-99.  [default: all]")
+@click.option(
+    "--dataset", metavar="NAME", type=NameType("dataset"), help="Other data.  [default: what it learned from]"
+)
+@click.option("--data", multiple=True, metavar="K=V", help="An option of the dataset.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="CLASS",
+    help="Ask about a class, by name or number; `true` is the right one.  [default: predicted]",
+)
+@click.option("--layer", metavar="NAME", help="Look at this layer: a landmark or a module's path.")
+@click.option("--option", "given", multiple=True, metavar="K=V", help="An option of the analyzer.")
+@click.option("--score", is_flag=True, help="Also measure whether the maps can be believed.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/ANALYZER-WEIGHTS]")
+@click.option("--draw", default=64, show_default=True, help="Draw at most so many images.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "fp16", "auto"]),
+    default="fp32",
+    show_default=True,
+    help="Of the model's passes; auto is bf16 where that is fast.",
+)
+@click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if there is one]")
+@json_option
+@pass_session
+def command(
+    session: Session,
+    analyzer: str,
+    weights: str,
+    files: tuple[str, ...],
+    split: str | None,
+    indices: str | None,
+    dataset: str | None,
+    data: tuple[str, ...],
+    classes: tuple[str, ...],
+    layer: str | None,
+    given: tuple[str, ...],
+    score: bool,
+    out: Path | None,
+    draw: int,
+    precision: str,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Look with ANALYZER into WEIGHTS (a file or a published id) at INPUT, or at a split of its data.
+
+    INPUT is pictures or folders of them, of any size; for a language model, texts. The folder gets pictures,
+    arrays and manifest.json, which --json prints.
+
+    \b
+    zoo analyze cam runs/x/model.safetensors cat.jpg --class cat --class dog
+    zoo analyze grad-cam cifar10-resnet20 --split test --indices 0,5,9
+    zoo analyze confusion cifar10-resnet20
+    """
+    if files and (split or indices or dataset or data):
+        raise click.UsageError("give either INPUT or a split of the data, not both")
+    numbers = None if indices is None else _numbers(indices)
+    analyzer_options = options.parse(given, what="--option")
+    data_options = options.parse(data, what="--data")
+
+    from zoo.analysis import analyze
+    from zoo.training.precision import pick_device
+
+    entry = session.registry.analyzer(analyzer)
+    found = analyze(
+        entry.name,
+        weights,
+        session.registry,
+        files=files,
+        split=split,  # pyright: ignore[reportArgumentType]
+        indices=numbers,
+        dataset=dataset,
+        data=data_options,
+        classes=classes,
+        layer=layer,
+        options=analyzer_options,
+        score=score,
+        precision=precision,
+        device=pick_device(device),
+        notice=notice,
+    )
+    name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem
+    folder = out or Path("runs") / f"{entry.spec.name}-{name}"
+    written = found.write(folder, draw=draw)
+    if as_json:
+        print_json(written)
+        return
+    if found.analysis.text:
+        click.echo(found.analysis.text)
+    _print_items(written["items"][:draw])
+    for score_name, value in written["scores"].items():
+        click.echo(f"{score_name}  {value:.4g}")
+    click.echo(f"wrote {folder}")
+
+
+def _print_items(items: list[dict[str, object]]) -> None:
+    if items:
+        columns = ("input", "true", "predicted", "predicted_probability", "class", "probability")
+        rows = [[_cell(item[column]) for column in columns] for item in items]
+        print_table([column.replace("_", " ").upper() for column in columns], rows)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _numbers(text: str) -> list[int]:
+    """Read `0,5,9` and `0-99`. Raises OptionError for anything else."""
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        raise OptionError(f"--indices {text!r} is not like 0,5,9 or 0-99") from None
+    return numbers
