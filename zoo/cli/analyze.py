@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,8 @@ from zoo.cli.names import NameType
 from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import OptionError
+
+_ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability")
 
 
 @click.command()
@@ -109,17 +112,20 @@ def command(
         return
     if found.analysis.text:
         click.echo(found.analysis.text)
-    _print_items(written["items"][:draw])
+    else:
+        for rows in found.analysis.tables.values():
+            _print_rows(rows, tuple(rows[0]) if rows else ())
+    _print_rows(written["items"][:draw], _ITEM)
     for score_name, value in written["scores"].items():
         click.echo(f"{score_name}  {value:.4g}")
     click.echo(f"wrote {folder}")
 
 
-def _print_items(items: list[dict[str, object]]) -> None:
-    if items:
-        columns = ("input", "true", "predicted", "predicted_probability", "class", "probability")
-        rows = [[_cell(item[column]) for column in columns] for item in items]
-        print_table([column.replace("_", " ").upper() for column in columns], rows)
+def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    if rows:
+        cells = [[_cell(row[column]) for column in columns] for row in rows]
+        print_table([column.replace("_", " ").upper() for column in columns], cells)
+        click.echo()
 
 
 def _cell(value: object) -> str:

@@ -1,0 +1,1 @@
+"""What a model does: what its layers put out, and where it is wrong."""

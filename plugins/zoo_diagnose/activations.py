@@ -1,0 +1,91 @@
+"""What every layer puts out: whether the signal neither fades nor grows, and which units are dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo import OptionError
+from zoo.hooks import untouched, watching
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo_diagnose.plots import activation_plot
+
+_SILENT = (nn.Sequential, nn.ModuleList, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
+"""Modules that put out only what others gave them."""
+
+
+class Activations(Analyzer):
+    """Mean, standard deviation and dead units of each layer over all that it is shown, in evaluation mode.
+
+    A unit is a channel of feature maps, or one number of a vector. It is dead if it says the same of every
+    input and in every place: nothing after it, and no gradient, depends on it any more.
+
+    Source: the lesson's argument for BatchNorm; Ioffe & Szegedy 2015, arXiv 1502.03167, section 1.
+    """
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Return the table `layers`, in the order they ran, and `activations.png`.
+
+        Raises OptionError if no layer puts out a tensor.
+        """
+        layers: dict[str, _Layer] = {}
+
+        def see(name: str, output: object) -> None:
+            values = output[0] if isinstance(output, tuple) and output else output
+            if isinstance(values, Tensor) and values.is_floating_point() and values.ndim > 1:
+                layers.setdefault(name, _Layer()).add(values.detach())
+
+        with untouched(model) as inner, torch.no_grad():
+            modules = {
+                name: each for name, each in inner.named_modules() if name and not isinstance(each, _SILENT)
+            }
+            with watching(modules, see):
+                state = None
+                for batch in batches:
+                    if subject.task == "classification":
+                        inner(batch.inputs)
+                    else:
+                        _, state, *_ = inner(batch.inputs, None if batch.fresh else state)
+        rows = [
+            {"layer": name, "kind": type(modules[name]).__name__, **layer.row()}
+            for name, layer in layers.items()
+        ]
+        if not rows:
+            raise OptionError("no layer of this model puts out a tensor")
+        dead = sum(row["dead"] * row["units"] for row in rows) / sum(row["units"] for row in rows)
+        return Analysis(
+            tables={"layers": rows},
+            scores={"dead": dead},
+            figures={"activations.png": lambda: activation_plot(rows)},
+        )
+
+
+class _Layer:
+    """Sums over what one layer put out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum = self.squares = 0.0
+        self.low: Tensor | None = None
+        self.high: Tensor | None = None
+
+    def add(self, values: Tensor) -> None:
+        units = 1 if values.ndim == 4 else values.ndim - 1
+        flat = values.float().transpose(0, units).flatten(1)  # (units, the rest)
+        self.count += flat.numel()
+        self.sum += float(flat.sum(dtype=torch.float64))
+        self.squares += float(flat.double().square().sum())
+        low, high = flat.amin(1), flat.amax(1)
+        self.low = low if self.low is None else torch.minimum(self.low, low)
+        self.high = high if self.high is None else torch.maximum(self.high, high)
+
+    def row(self) -> dict[str, Any]:
+        assert self.low is not None
+        assert self.high is not None
+        mean = self.sum / self.count
+        variance = max(self.squares / self.count - mean**2, 0.0)
+        dead = (self.low == self.high).float().mean()
+        return {"units": len(self.low), "mean": mean, "std": variance**0.5, "dead": float(dead)}

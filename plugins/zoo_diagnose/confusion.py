@@ -1,0 +1,121 @@
+"""Where a model is wrong: a classifier takes one class for another, a language model is surprised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import OptionError
+from zoo.hooks import untouched
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo_diagnose.plots import matrix_plot, pairs_plot
+from zoo_diagnose.surprise import surprise
+
+_THUMBNAIL = 96
+"""Pixels to which an example is shrunk, if it is larger."""
+
+
+class Confusion(Analyzer):
+    """The confusion matrix, each class's precision and recall, and the pairs that are confused most.
+
+    Of a language model: the loss by token, and the passages that surprised it most.
+
+    Args:
+        pairs: confused pairs, or passages, to show.
+        examples: pictures of each pair.
+        length: of a passage, in tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        pairs: Annotated[int, Meta(ge=1)] = 10,
+        examples: Annotated[int, Meta(ge=1, le=20)] = 6,
+        length: Annotated[int, Meta(ge=1)] = 80,
+    ) -> None:
+        self.pairs = pairs
+        self.examples = examples
+        self.length = length
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Return tables, pictures and scores. Raises OptionError for images without labels."""
+        if subject.task == "language-modelling":
+            with untouched(model) as inner:
+                return surprise(inner, batches, subject.preprocess, passages=self.pairs, length=self.length)
+        names = [str(name) for name in subject.preprocess["classes"]]
+        matrix, loss, examples = self._count(model, batches, subject, len(names))
+        if not matrix.sum():
+            raise OptionError(
+                "what is confused takes labels, and these images have none", hint="look at a --split"
+            )
+        correct = matrix.diagonal()
+        counts, guesses = matrix.sum(1), matrix.sum(0)
+        classes = [
+            {
+                "class": name,
+                "count": int(counts[k]),
+                "precision": float(correct[k] / guesses[k]) if guesses[k] else None,
+                "recall": float(correct[k] / counts[k]) if counts[k] else None,
+            }
+            for k, name in enumerate(names)
+        ]
+        wrong = matrix - correct.diag()
+        order = wrong.flatten().argsort(descending=True, stable=True)[: self.pairs].tolist()
+        most = [divmod(place, len(names)) for place in order if wrong.flatten()[place]]
+        confused = [
+            {
+                "true": names[label],
+                "predicted": names[guess],
+                "count": int(wrong[label, guess]),
+                "share": float(wrong[label, guess] / counts[label]),
+            }
+            for label, guess in most
+        ]
+        shown = [
+            (f"{names[label]}\ntaken for\n{names[guess]}", examples[label, guess]) for label, guess in most
+        ]
+        return Analysis(
+            scores={"accuracy": float(correct.sum() / matrix.sum()), "loss": loss},
+            tables={"classes": classes, "confused": confused},
+            details={"matrix": matrix.tolist()},
+            figures={
+                "confusion.png": lambda: matrix_plot(matrix.tolist(), names),
+                "confused.png": lambda: pairs_plot(shown),
+            },
+        )
+
+    def _count(
+        self, model: nn.Module, batches: Iterable[Batch], subject: Subject, classes: int
+    ) -> tuple[Tensor, float, dict[tuple[int, int], list[Tensor]]]:
+        """Return the matrix, a row for each true class, the mean loss, and pictures of each wrong pair."""
+        matrix = torch.zeros(classes, classes, dtype=torch.int64)
+        examples: dict[tuple[int, int], list[Tensor]] = {}
+        loss = 0.0
+        with untouched(model) as inner, torch.no_grad():
+            for batch in batches:
+                labels = batch.targets.cpu()
+                logits = inner(batch.inputs).float().cpu()
+                guesses, known = logits.argmax(1), labels >= 0
+                matrix += torch.bincount(labels[known] * classes + guesses[known], minlength=classes**2).view(
+                    classes, classes
+                )
+                loss += float(F.cross_entropy(logits[known], labels[known], reduction="sum"))
+                for place in ((labels != guesses) & known).nonzero()[:, 0].tolist():
+                    kept = examples.setdefault((int(labels[place]), int(guesses[place])), [])
+                    if len(kept) < self.examples:
+                        kept.append(_picture(batch.inputs[place].cpu(), subject.preprocess))
+        return matrix, loss / max(int(matrix.sum()), 1), examples
+
+
+def _picture(image: Tensor, preprocess: Any) -> Tensor:
+    """Return a normalised image (C, H, W) as it was, from 0 to 1, and not large."""
+    mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    seen = (image * std + mean).clamp(0, 1)
+    if seen.shape[1] > _THUMBNAIL:
+        seen = F.interpolate(seen[None], (_THUMBNAIL, _THUMBNAIL), mode="bilinear", antialias=True)[0]
+    return seen

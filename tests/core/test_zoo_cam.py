@@ -1,0 +1,235 @@
+"""Class activation maps against what they must equal: logits, each other, other libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo import OptionError, Registry
+from zoo.building import build_model, make_analyzer, model_arguments
+from zoo.interfaces import Analysis, Batch, Subject
+
+REGISTRY = Registry.discover()
+DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
+PREPROCESS = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [str(n) for n in range(10)]}
+FAMILY = [entry.spec.name for entry in REGISTRY.entries("analyzer", "cam/*")]
+CONVOLUTIONAL = [
+    entry.spec.name
+    for entry in REGISTRY.entries("architecture", "convnet/*")
+    if "features" in entry.spec.landmarks
+]
+ARCHITECTURES = ["convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench", "camnet"]
+
+
+def model_of(name: str, *, trained: bool = True, **options: Any) -> nn.Module:
+    """A network with statistics that are no longer those of a fresh one, in evaluation mode."""
+    entry = REGISTRY.architecture(name)
+    model = build_model(entry, model_arguments(entry, DIMS, options), seed=0)
+    if trained:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for _ in range(3):
+                model(images(32, seed=7))
+    return model.eval()
+
+
+def images(count: int, *, seed: int = 0) -> Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(count, 3, 8, 8, generator=draws)
+    smooth = nn.functional.interpolate(coarse, (32, 32), mode="bilinear")
+    return (smooth + 0.3 * torch.randn(count, 3, 32, 32, generator=draws)).to(
+        memory_format=torch.channels_last
+    )
+
+
+def look(
+    analyzer: str,
+    architecture: str,
+    model: nn.Module,
+    given: Tensor,
+    *,
+    classes: Any = "predicted",
+    layer: str | None = None,
+    **options: Any,
+) -> Analysis:
+    landmarks = dict(REGISTRY.architecture(architecture).spec.landmarks)
+    if layer:
+        landmarks["features"] = layer
+    subject = Subject(task="classification", landmarks=landmarks, preprocess=PREPROCESS, classes=classes)
+    batch = Batch(given, torch.full((len(given),), -1), 0, 1, 0)
+    return make_analyzer(REGISTRY.analyzer(analyzer), options).analyze(model, [batch], subject=subject)
+
+
+def scaled(maps: Tensor) -> Tensor:
+    """Divided by the largest value of each map."""
+    return maps / maps.amax((-2, -1), keepdim=True).clamp(min=1e-12)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet56"])
+def test_the_mean_of_cam_and_the_bias_are_the_logit(name: str) -> None:
+    model, given = model_of(name), images(4)
+    found = look("cam", name, model, given, classes=tuple(range(10)), rectify=False)
+    with torch.no_grad():
+        logits = model(given)
+    assert found.maps is not None
+    assert found.maps.shape == (4, 10, 8, 8)
+    torch.testing.assert_close(found.maps.mean((2, 3)) + model.out.bias, logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.logits, logits)
+
+
+def test_the_mean_of_a_class_map_is_the_logit() -> None:
+    model, given = model_of("camnet"), images(4)
+    found = look("cam", "camnet", model, given, classes=tuple(range(10)), rectify=False)
+    with torch.no_grad():
+        torch.testing.assert_close(found.maps.mean((2, 3)), model(given), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", ["grad-cam", "hires-cam"])
+def test_behind_a_mean_gradients_say_what_cam_says(other: str) -> None:
+    model, given = model_of("resnet20"), images(4)
+    plain = look("cam", "resnet20", model, given, classes=(1, 2, 3), rectify=False)
+    found = look(other, "resnet20", model, given, classes=(1, 2, 3), rectify=False)
+    places = 8 * 8
+    torch.testing.assert_close(found.maps * places, plain.maps, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_maps_are_of_the_predicted_class_unless_others_are_asked_about(name: str) -> None:
+    model, given = model_of("resnet20"), images(3)
+    with torch.no_grad():
+        predicted = model(given).argmax(1)
+    found = look(name, "resnet20", model, given)
+    assert torch.equal(found.classes, predicted[:, None])
+    asked = look(name, "resnet20", model, given, classes=(4, int(predicted[0])))
+    assert asked.classes.tolist() == [[4, int(predicted[0])]] * 3
+    torch.testing.assert_close(asked.maps[0, 1], found.maps[0, 0])
+    assert (found.maps >= 0).all()
+    if name != "eigen-cam":
+        assert not torch.equal(asked.maps[:, 0], asked.maps[:, 1])
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_flips_average_with_the_mirrored_image(name: str) -> None:
+    model, given = model_of("resnet20"), images(2)
+    found = look(name, "resnet20", model, given, classes=(3,), flips=True)
+    plain = look(name, "resnet20", model, given, classes=(3,))
+    mirrored = look(name, "resnet20", model, given.flip(3), classes=(3,))
+    torch.testing.assert_close(found.maps, (plain.maps + mirrored.maps.flip(3)) / 2)
+    assert found.classes.tolist() == [[3], [3]]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_constant_image_gives_finite_maps(name: str) -> None:
+    found = look(name, "resnet20", model_of("resnet20"), torch.zeros(1, 3, 32, 32))
+    assert found.maps.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "layer-cam", "score-cam"])
+def test_another_layer_gives_maps_of_its_size(name: str) -> None:
+    found = look(name, "resnet20", model_of("resnet20"), images(1), layer="stages.1")
+    assert found.maps.shape == (1, 1, 16, 16)
+    assert found.details == {"layer": "stages.1"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"), [("out", r"it puts out \(1, 10\)"), ("stages", r"it puts out \(1, 256, 1, 1\)")]
+)
+def test_a_layer_without_places_is_refused(layer: str, words: str) -> None:
+    model = model_of("resnet20", depth=8)
+    given = images(1)[:, :, :4, :4] if layer == "stages" else images(1)
+    model_ = model if layer == "out" else model_of("resnet20", width=64)
+    with pytest.raises(OptionError, match=words):
+        look("grad-cam", "resnet20", model_, given, layer=layer)
+
+
+def test_a_layer_that_puts_out_no_tensor_is_refused() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair = Pair()
+            self.unused = nn.Identity()
+            self.out = nn.Linear(3, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.pair(x)[0].mean((2, 3)))
+
+    with pytest.raises(OptionError, match="no map in layer pair: the module gave a tuple"):
+        look("grad-cam", "resnet20", Net(), images(1), layer="pair")
+    with pytest.raises(OptionError, match="no map in layer unused: the module gave nothing: it did not run"):
+        look("grad-cam", "resnet20", Net(), images(1), layer="unused")
+
+
+def test_score_cam_does_not_depend_on_its_batch_size() -> None:
+    model, given = model_of("resnet20"), images(2)
+    one = look("score-cam", "resnet20", model, given, batch_size=7)
+    torch.testing.assert_close(one.maps, look("score-cam", "resnet20", model, given).maps)
+
+
+# Against other libraries: the same model, layer and classes.
+
+
+def theirs(kind: str, model: nn.Module, layer: nn.Module, given: Tensor, classes: list[int]) -> np.ndarray:
+    import pytorch_grad_cam as library
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    names = {
+        "grad-cam": "GradCAM",
+        "grad-cam++": "GradCAMPlusPlus",
+        "hires-cam": "HiResCAM",
+        "layer-cam": "LayerCAM",
+        "score-cam": "ScoreCAM",
+        "eigen-cam": "EigenCAM",
+    }
+    with getattr(library, names[kind])(model, [layer]) as cam:
+        return cam(input_tensor=given, targets=[ClassifierOutputTarget(number) for number in classes])
+
+
+def as_they_scale(maps: Tensor, size: int) -> np.ndarray:
+    from pytorch_grad_cam.utils.image import scale_cam_image
+
+    return scale_cam_image(scale_cam_image(maps.numpy(), (size, size)))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("kind", ["grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam"])
+def test_maps_equal_those_of_pytorch_grad_cam(kind: str, architecture: str) -> None:
+    count = 2 if kind == "score-cam" else 16
+    options = {"widths": [8, 16, 32, 32]} if kind == "score-cam" and architecture == "airbench" else {}
+    model, given = model_of(architecture, **options), images(count)
+    classes = [number % 10 for number in range(count)]
+    ours = torch.stack(
+        [
+            look(kind, architecture, model, given[i : i + 1], classes=(c,)).maps[0, 0]
+            for i, c in enumerate(classes)
+        ]
+    )
+    layer = model.get_submodule(REGISTRY.architecture(architecture).spec.landmarks["features"])
+    with contextlib.redirect_stderr(io.StringIO()):
+        expected = theirs(kind, model, layer, given, classes)
+    np.testing.assert_allclose(as_they_scale(ours, 32), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("kind", ["grad-cam", "layer-cam"])
+def test_maps_equal_those_of_torch_cam(kind: str, architecture: str) -> None:
+    from torchcam import methods
+
+    model, given = model_of(architecture), images(16)
+    layer = REGISTRY.architecture(architecture).spec.landmarks["features"]
+    with getattr(methods, {"grad-cam": "GradCAM", "layer-cam": "LayerCAM"}[kind])(model, layer) as cam:
+        expected = torch.cat(
+            [cam(3, model(each[None]), normalized=False)[0].detach().relu() for each in given]
+        )
+    ours = look(kind, architecture, model, given, classes=(3,)).maps[:, 0]
+    torch.testing.assert_close(scaled(ours), scaled(expected), rtol=0, atol=1e-4)
