@@ -51,3 +51,23 @@ def test_a_frozen_parameter_is_left_out(name: str) -> None:
     held: list[Tensor] = optimizer.param_groups[0]["params"]
     assert len(held) == 1
     assert held[0] is model.weight
+
+
+def test_biases_of_normalisation_have_a_rate_of_their_own_and_decay_as_much() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    model[1].weight.requires_grad_(False)
+    recipe = Recipe().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr": 8.0})
+    slow, fast = make_optimizer(model, recipe).param_groups
+    assert {id(each) for each in slow["params"]} == {id(p) for i in (0, 3) for p in model[i].parameters()}
+    assert [id(each) for each in fast["params"]] == [id(model[1].bias)]
+    assert (slow["scale"], slow["weight_decay"]) == (1.0, 0.1)
+    assert (fast["scale"], fast["weight_decay"]) == (8.0, 0.1 / 8)
+
+
+def test_rates_by_depth_and_of_biases_multiply() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    recipe = Recipe().replace({"lr_decay_by_depth": 0.5, "norm_bias_lr": 8.0})
+    scales = {
+        id(p): group["scale"] for group in make_optimizer(model, recipe).param_groups for p in group["params"]
+    }
+    assert [scales[id(p)] for p in model.parameters()] == [0.25, 0.25, 0.5, 4.0, 1.0, 1.0]

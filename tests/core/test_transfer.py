@@ -12,7 +12,9 @@ import torch
 from zoo import Experiment, Registry, weights
 from zoo.cards import read_card
 from zoo.errors import OptionError, RunError, SpecError, WeightsError
+from zoo.tasks import make_task
 from zoo.training import train
+from zoo.training.preparing import prepare
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
 SOURCE = Experiment(
@@ -179,6 +181,26 @@ def test_what_starts_anew_cannot_be_frozen(registry: Registry, source: Path, tmp
     )
     with pytest.raises(OptionError, match=r"freeze=out holds out.weight, out.bias, which start anew"):
         train(wrong, registry, directory=tmp_path / "run")
+
+
+def test_first_weights_that_follow_from_the_data_are_fitted_once(registry: Registry, tmp_path: Path) -> None:
+    experiment = Experiment(
+        architecture="airbench",
+        dataset="shapes",
+        model={"widths": [24, 4, 4, 4]},
+        data={"train_size": 64, "val_size": 0, "test_size": 8},
+        train={"epochs": 1, "batch_size": 16},
+    )
+    made = prepare(experiment, registry, notice=print)
+    made.model.stem.bias.data.zero_()
+    images = next(make_task("classification").eval_batches(made.dataset, "train")).inputs
+    variances = made.model.stem(images).var((0, 2, 3))
+    torch.testing.assert_close(variances, torch.ones(24), rtol=0, atol=0.1)
+    again = prepare(experiment, registry, notice=print).model
+    assert torch.equal(again.stem.weight, made.model.stem.weight)
+    result = train(experiment, registry, directory=tmp_path / "run")
+    finer = replace(experiment, start=result.weights, data=experiment.data | {"seed": 1})
+    assert torch.equal(prepare(finer, registry, notice=print).model.stem.weight, again.stem.weight)
 
 
 def test_freezing_random_weights_is_told(registry: Registry, tmp_path: Path) -> None:

@@ -117,6 +117,31 @@ def test_an_airbench_group_begins_by_passing_its_input_on() -> None:
     torch.testing.assert_close(conv(x)[:, :24], x)
 
 
+@pytest.mark.parametrize(("channels", "filters"), [(3, 24), (1, 8)])
+def test_airbench_s_first_layer_whitens_patches_like_those_it_was_shown(channels: int, filters: int) -> None:
+    smooth = nn.functional.interpolate(torch.randn(64, channels, 8, 8), (32, 32), mode="bilinear")
+    given = smooth + 0.2 * torch.randn(64, channels, 32, 32)
+    model = Airbench(**CIFAR | {"in_channels": channels})
+    untouched = model.stem.weight[filters:].clone()
+    model.fit_inputs(given)
+    out = nn.functional.conv2d(given, model.stem.weight)[:, :filters]
+    half = filters // 2
+    torch.testing.assert_close(out[:, :half], -out[:, half:])
+    values = out[:, :half].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(torch.cov(values), torch.eye(half), rtol=0, atol=0.05)
+    assert torch.equal(model.stem.weight[filters:], untouched)
+    assert not model.stem.weight.requires_grad
+
+
+def test_airbench_with_few_filters_keeps_the_directions_of_most_variance() -> None:
+    given = torch.randn(8, 3, 16, 16).cumsum(3)
+    model = Airbench(**CIFAR, widths=[4, 8, 8, 8])
+    model.fit_inputs(given)
+    whole = Airbench(**CIFAR)
+    whole.fit_inputs(given)
+    torch.testing.assert_close(model.stem.weight[:2], whole.stem.weight[:2])
+
+
 @pytest.mark.parametrize("order", ["conv-bn-relu", "conv-relu-bn"])
 @pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("gelu", nn.functional.gelu)])
 def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function: Any) -> None:
