@@ -45,13 +45,17 @@ class Stored:
             raise TypeError(f"the module gave {what}, where a tensor is needed")
         return self._output
 
-    def gradient(self, of: Tensor, *, again: bool = False) -> Tensor:
-        """Return the gradient of a scalar by the output; no parameter's `grad` is touched.
+    def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
+        """Return the gradient by the output of the sum of `of` times `along`; no `grad` is touched.
 
         Args:
+            of: what the model made of the output, such as logits (B, K).
+            along: of the same shape: a one for each number that counts.
             again: whether other gradients will be asked for.
         """
-        (found,) = torch.autograd.grad(of, self.output, retain_graph=again, materialize_grads=True)
+        (found,) = torch.autograd.grad(
+            of, self.output, along.to(of), retain_graph=again, materialize_grads=True
+        )
         return found
 
 

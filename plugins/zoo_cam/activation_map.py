@@ -10,12 +10,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo import OptionError
 from zoo.hooks import Stored, stored, untouched
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 
-__all__ = ["ActivationMap", "Look"]
+__all__ = ["ActivationMap", "Look", "weighted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,9 @@ class Look:
 
         In evaluation an image's logit depends on no other image, so one backward pass does for all of them.
         """
-        with torch.enable_grad():
-            asked = self.logits.gather(1, self.classes).sum(0).unbind()  # K scalars
-        last = asked[-1]
-        found = [self.layer.gradient(logit, again=logit is not last) for logit in asked]
+        counted = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
+        last = len(counted) - 1
+        found = [self.layer.gradient(self.logits, each, again=k < last) for k, each in enumerate(counted)]
         return torch.stack(found, 1).float()
 
 
@@ -112,6 +112,12 @@ class ActivationMap(Analyzer):
         with torch.inference_mode(False), torch.no_grad():
             maps = self.draw(look)
         return maps.relu() if self.rectify else maps, classes, logits.detach().float()
+
+
+def weighted(features: Tensor, weights: Tensor) -> Tensor:
+    """Return sums of features (B, F, h, w) by weights (B, K, F): (B, K, h, w), in fp32 under autocast too."""
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.einsum("bkf,bfhw->bkhw", weights, features)
 
 
 def _spatial(kept: Stored, path: str) -> Tensor:

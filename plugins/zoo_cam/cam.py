@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from zoo.interfaces import Subject
-from zoo_cam.activation_map import ActivationMap, Look
+from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class CAM(ActivationMap):
@@ -35,4 +34,4 @@ class CAM(ActivationMap):
         head = look.model.get_submodule(look.subject.landmarks["mean_head"])
         assert isinstance(head, nn.Linear), "a mean_head is a linear layer; the contract kit checks it"
         rows = head.weight.float()[look.classes]  # (B, K, F)
-        return torch.einsum("bkf,bfhw->bkhw", rows, look.features)
+        return weighted(look.features, rows)

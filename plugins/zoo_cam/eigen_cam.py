@@ -24,6 +24,6 @@ class EigenCAM(ActivationMap):
         batch, channels, height, width = look.features.shape
         places = look.features.view(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
         _, _, directions = torch.linalg.svd(places, full_matrices=False)
-        maps = (places @ directions[:, 0, :, None]).view(batch, 1, height, width)
+        maps = (places * directions[:, :1]).sum(2).view(batch, 1, height, width)
         maps = maps * torch.where(maps.sum((2, 3), keepdim=True) < 0, -1.0, 1.0)
         return maps.expand(-1, look.classes.shape[1], -1, -1)

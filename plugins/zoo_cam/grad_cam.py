@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from zoo_cam.activation_map import ActivationMap, Look
+from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class GradCAM(ActivationMap):
@@ -19,4 +18,4 @@ class GradCAM(ActivationMap):
 
     def draw(self, look: Look) -> Tensor:
         weights = look.gradients().mean((3, 4))  # (B, K, F)
-        return torch.einsum("bkf,bfhw->bkhw", weights, look.features)
+        return weighted(look.features, weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo_cam.activation_map import ActivationMap, Look
+from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class GradCAMPlusPlus(ActivationMap):
@@ -23,4 +23,4 @@ class GradCAMPlusPlus(ActivationMap):
         sums = look.features.sum((2, 3))[:, None, :, None, None]  # (B, 1, F, 1, 1)
         shares = torch.where(gradients != 0, squares / (2 * squares + sums * gradients * squares + 1e-6), 0)
         weights = (gradients.relu() * shares).sum((3, 4))  # (B, K, F)
-        return torch.einsum("bkf,bfhw->bkhw", weights, look.features)
+        return weighted(look.features, weights)

@@ -9,7 +9,7 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_cam.activation_map import ActivationMap, Look
+from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class ScoreCAM(ActivationMap):
@@ -34,14 +34,13 @@ class ScoreCAM(ActivationMap):
         self.batch_size = batch_size
 
     def draw(self, look: Look) -> Tensor:
-        maps: list[Tensor] = []
+        weights: list[Tensor] = []
         for image, features, classes in zip(look.images, look.features, look.classes, strict=True):
             scores = torch.cat(
                 [look.model(image * _masks(part, image)).float() for part in features.split(self.batch_size)]
             )  # (F, classes)
-            weights = scores[:, classes].softmax(0)  # (F, K)
-            maps.append(torch.einsum("fk,fhw->khw", weights, features))
-        return torch.stack(maps)
+            weights.append(scores[:, classes].softmax(0).T)  # (K, F)
+        return weighted(look.features, torch.stack(weights))
 
 
 def _masks(features: Tensor, image: Tensor) -> Tensor:

@@ -1,0 +1,352 @@
+"""From a weights file and inputs to findings, in memory and as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo import Experiment, Registry, weights
+from zoo.analysis import analyze, enlarge, normalise
+from zoo.analysis.faithfulness import box_scores, pixel_scores
+from zoo.building import make_analyzer
+from zoo.errors import DataError, OptionError, OutputError, SpecError
+from zoo.interfaces import Batch, Subject
+from zoo.training import train
+from zoo_cam.cam import CAM
+
+SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size": 24}
+
+
+@pytest.fixture(scope="module")
+def camnet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    experiment = Experiment(
+        architecture="camnet",
+        dataset="shapes",
+        data=SHAPES,
+        model={"widths": [4, 8, 8]},
+        train={"epochs": 1, "batch_size": 16},
+    )
+    return train(experiment, registry, directory=tmp_path_factory.mktemp("runs") / "camnet").weights
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "cat.png"
+    draws = np.random.default_rng(0)
+    Image.fromarray(draws.integers(0, 255, (40, 30, 3), dtype=np.uint8)).save(path)
+    return str(path)
+
+
+def snapshot(model: nn.Module) -> dict[str, Any]:
+    kept: dict[str, Any] = {"rng": hashlib.sha256(torch.get_rng_state().numpy()).hexdigest()}
+    for name, value in model.state_dict().items():
+        kept[name] = hashlib.sha256(value.numpy().tobytes()).hexdigest()
+    for name, parameter in model.named_parameters():
+        kept[f"{name}.grad"] = (parameter.requires_grad, parameter.grad)
+    for name, module in model.named_modules():
+        hooks = {key: len(held) for key, held in vars(module).items() if key.endswith("_hooks")}
+        kept[f"{name}."] = (module.training, hooks)
+    return kept
+
+
+# What is asked
+
+
+def test_a_picture_of_any_size_is_shown_as_the_card_says(
+    registry: Registry, camnet: str, picture: str
+) -> None:
+    found = analyze("cam", camnet, registry, files=[picture])
+    (item,) = found.items
+    model, card = weights.load(camnet, registry)
+    with torch.no_grad():
+        (batch,) = found.inputs
+        probabilities = model(batch.inputs).softmax(1)[0]
+    assert batch.inputs.shape == (1, 3, 16, 16)
+    names = card.preprocess["classes"]
+    assert item["predicted"] == item["class"] == names[int(probabilities.argmax())]
+    assert item["probability"] == item["predicted_probability"] == pytest.approx(float(probabilities.max()))
+    assert item["true"] is None
+    assert item["input"] == picture
+    assert found.analysis.maps.shape == (1, 1, 4, 4)
+    assert found.facts["weights_sha256"] == card.sha256
+
+
+def test_a_folder_is_its_pictures_sorted(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "sub/c.png"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 20), 128).save(tmp_path / "pictures" / name)
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    found = analyze("grad-cam", camnet, registry, files=[str(tmp_path / "pictures")])
+    assert [Path(name).name for name in found.inputs.names] == ["a.jpg", "b.png", "c.png"]
+
+
+def test_images_of_a_split_by_number(registry: Registry, camnet: str) -> None:
+    found = analyze(
+        "cam",
+        camnet,
+        registry,
+        split="test",
+        indices=[9, 2],
+        classes=[
+            "true",
+        ][:1],
+    )
+    assert [item["input"] for item in found.items] == ["test-00009", "test-00002"]
+    names = found.inputs.card.preprocess["classes"]
+    assert [item["true"] for item in found.items] == [names[1], names[2]]
+    assert [item["class"] for item in found.items] == [names[1], names[2]]
+    whole = analyze("cam", camnet, registry, split="test", classes=["true"])
+    torch.testing.assert_close(found.analysis.maps, whole.analysis.maps[[9, 2]])
+    assert len(whole.items) == 24
+
+
+def test_classes_by_name_and_number(registry: Registry, camnet: str, picture: str) -> None:
+    found = analyze("cam", camnet, registry, files=[picture], classes=["ring", "0"])
+    assert [(item["class"], item["class_index"]) for item in found.items] == [("ring", 1), ("circle", 0)]
+
+
+def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, picture: str) -> None:
+    one = analyze("grad-cam", camnet, registry, files=[picture])
+    same = analyze("grad-cam", camnet, registry, files=[picture], layer="features")
+    other = analyze("grad-cam", camnet, registry, files=[picture], layer="stages.0")
+    torch.testing.assert_close(one.analysis.maps, same.analysis.maps)
+    assert other.analysis.maps.shape[-1] == 8
+    assert (one.manifest()["layer"], other.manifest()["layer"]) == ("stages", "stages.0")
+
+
+def test_precision_is_of_the_passes(registry: Registry, camnet: str, picture: str) -> None:
+    exact = analyze("grad-cam", camnet, registry, files=[picture])
+    coarse = analyze("grad-cam", camnet, registry, files=[picture], precision="bf16")
+    assert coarse.facts["precision"] == "bf16"
+    assert coarse.analysis.maps.dtype == torch.float32
+    assert not torch.equal(exact.analysis.maps, coarse.analysis.maps)
+    span = exact.analysis.maps.max()
+    torch.testing.assert_close(exact.analysis.maps / span, coarse.analysis.maps / span, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words", "hint"),
+    [
+        (
+            {"classes": ["rign"]},
+            OptionError,
+            "no class 'rign'; did you mean 'ring'?",
+            "it knows circle, ring",
+        ),
+        ({"classes": ["8"]}, OptionError, "no class '8'", "it knows circle"),
+        (
+            {"layer": "stages.9"},
+            OptionError,
+            "no layer 'stages.9'; did you mean 'stages.",
+            "consists of stem",
+        ),
+        ({"options": {"flip": True}}, OptionError, "no option 'flip'; did you mean 'flips'?", None),
+        ({"options": {"flips": 3}}, OptionError, "flips: expected bool", None),
+        ({"split": "test", "indices": [24]}, OptionError, "no image 24 in the test split of 24", None),
+        ({"split": "val"}, DataError, "the val split is empty", None),
+        ({"files": ["nothing.png"]}, DataError, "no picture or folder nothing.png", None),
+    ],
+)
+def test_what_there_is_not_is_told(
+    registry: Registry,
+    camnet: str,
+    given: Mapping[str, Any],
+    kind: type[Exception],
+    words: str,
+    hint: str | None,
+) -> None:
+    with pytest.raises(kind) as caught:
+        analyze("grad-cam", camnet, registry, **given)
+    assert words in str(caught.value)
+    assert hint is None or hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"not a picture", "in no format that is known here"),
+        (None, "a single pixel, and there is nothing to see"),
+    ],
+)
+def test_a_picture_that_cannot_be_looked_at_is_named(
+    registry: Registry, camnet: str, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    path = tmp_path / "odd.png"
+    if content is None:
+        Image.new("RGB", (1, 1)).save(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        analyze("cam", camnet, registry, files=[str(path)])
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_without_pictures_is_named(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"no pictures in {tmp_path}"):
+        analyze("cam", camnet, registry, files=[str(tmp_path)])
+
+
+def test_an_analyzer_that_does_not_fit_names_those_that_do(
+    registry: Registry, tmp_path: Path, picture: str
+) -> None:
+    experiment = Experiment(
+        architecture="convnet",
+        dataset="shapes",
+        data=SHAPES,
+        model={"widths": [4, 8]},
+        train={"epochs": 1, "batch_size": 16},
+    )
+    maxed = train(experiment, registry, directory=tmp_path / "run").weights
+    with pytest.raises(
+        SpecError, match="needs class_maps or mean_head, and convnet/convnet has features"
+    ) as caught:
+        analyze("cam", maxed, registry, files=[picture])
+    assert "grad-cam" in str(caught.value.hint)
+    with pytest.raises(OptionError, match="does not look at a layer of one's choice"):
+        analyze("cam", maxed, registry, files=[picture], layer="stages.0")
+    assert analyze("grad-cam", maxed, registry, files=[picture]).items
+
+
+# What is left as it was
+
+
+@pytest.mark.parametrize(
+    "analyzer", ["cam", "grad-cam", "score-cam", "eigen-cam", "activations", "confusion"]
+)
+def test_the_model_and_the_random_state_stay(registry: Registry, camnet: str, analyzer: str) -> None:
+    model, card = weights.load(camnet, registry)
+    model.train()
+    model.stem.norm.eval()
+    model.head.weight.requires_grad_(False)
+    model.head.bias.grad = torch.ones(8)
+    subject = Subject(
+        task="classification",
+        landmarks=registry.architecture("camnet").spec.landmarks,
+        preprocess=card.preprocess,
+    )
+    made = make_analyzer(registry.analyzer(analyzer), {})
+    batch = Batch(torch.randn(3, 3, 16, 16), torch.tensor([0, 1, 2]), 0, 1, 0)
+    before = snapshot(model)
+    made.analyze(model, [batch], subject=subject)
+    with pytest.raises(RuntimeError):
+        made.analyze(model, [Batch(torch.zeros(1, 5, 16, 16), torch.tensor([0]), 0, 1, 0)], subject=subject)
+    after = snapshot(model)
+    assert {name for name in before if str(before[name]) != str(after[name])} == set()
+    assert before.keys() == after.keys()
+
+
+# Files
+
+
+def test_files_say_what_was_found(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[0, 1, 2], classes=["ring", "plus"])
+    told = found.write(tmp_path / "out", draw=2)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == told
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    maps = {f"test-0000{n}.{k}.npy" for n in (0, 1) for k in (1, 6)}
+    assert names == {"manifest.json", "contact-sheet.png", "test-00000.png", "test-00001.png"} | maps
+    first, second, *_ = told["items"]
+    assert (first["class"], first["map"], first["overlay"]) == ("ring", "test-00000.1.npy", "test-00000.png")
+    assert (second["class"], second["map"]) == ("plus", "test-00000.6.npy")
+    assert "map" not in told["items"][-1]
+    array = np.load(tmp_path / "out" / "test-00001.6.npy")
+    np.testing.assert_array_equal(array, found.analysis.maps[1, 1].numpy())
+    with Image.open(tmp_path / "out" / "test-00000.png") as picture:
+        assert picture.size[0] > 3 * 224
+
+
+def test_inputs_of_one_name_get_files_of_their_own(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "manifest.png" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        Image.new("RGB", (20, 20)).save(path)
+    told = analyze("cam", camnet, registry, files=[str(path) for path in paths]).write(tmp_path / "out")
+    assert [item["overlay"] for item in told["items"]] == ["manifest-2.png", "manifest-3.png"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = analyze("cam", camnet, registry, split="test", indices=[0])
+    with pytest.raises(OutputError, match=f"cannot write to {tmp_path / 'file' / 'out'}: Not a directory"):
+        found.write(tmp_path / "file" / "out")
+
+
+# Maps and scores
+
+
+def test_maps_are_brought_to_0_to_1_and_constant_ones_to_zeros() -> None:
+    maps = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]], [[0.0, 1e-30], [0.0, 0.0]]])
+    expected = torch.tensor([[[0.0, 1.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    torch.testing.assert_close(normalise(maps), expected)
+    assert enlarge(maps[None], 8).shape == (1, 3, 8, 8)
+
+
+def test_boxes_score_maps() -> None:
+    map_ = torch.zeros(16, 16)
+    map_[2:6, 8:14] = 1.0
+    map_[12, 2] = 0.9  # a smaller part elsewhere
+    exact = box_scores(map_[None], [[(8, 2, 14, 6)]], size=16)
+    assert exact == {"pointing_game": 1.0, "pointing_centre": 0.0, "box_iou": 1.0, "boxed_maps": 1}
+    missed = box_scores(map_[None], [[(0, 8, 8, 16), (7, 7, 9, 9)]], size=16)
+    assert missed == {"pointing_game": 0.0, "pointing_centre": 1.0, "box_iou": 0.0, "boxed_maps": 1}
+    half = box_scores(torch.stack([map_, map_]), [[(8, 2, 14, 6)], [(8, 2, 14, 14)]], size=16)
+    assert half["box_iou"] == pytest.approx((1 + 24 / 72) / 2)
+    assert box_scores(torch.zeros(1, 4, 4), [[(0, 0, 4, 4)]], size=16)["box_iou"] == 0.0
+
+
+class Corner(nn.Module):
+    """Class 1 is likelier the brighter the upper left quarter is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        evidence = images[:, :, :8, :8].mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(evidence), 8 * evidence - 4], 1)
+
+
+def test_pixels_score_maps() -> None:
+    images = torch.zeros(2, 3, 16, 16)
+    images[:, :, :8, :8] = 1.0
+    batches = [Batch(images, torch.tensor([1, 1]), 0, 1, 0)]
+    right, wrong = torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16)
+    right[:, :, :8, :8] = 1.0
+    wrong[:, :, 8:, 8:] = 1.0
+    classes = torch.ones(2, 1, dtype=torch.int64)
+    good = pixel_scores(Corner(), batches, right, classes)
+    bad = pixel_scores(Corner(), batches, wrong, classes)
+    assert good["deletion"] < bad["deletion"] - 0.3
+    assert good["insertion"] > bad["insertion"]
+    assert good["average_drop"] == pytest.approx(0, abs=1e-6)
+    assert bad["average_drop"] > 0.9
+    # each step takes a tenth of 256 pixels, those of the quarter first: 25, 51, then all 64 of it
+    p = torch.sigmoid(8 * torch.tensor([64, 39, 13, *[0] * 8]) / 64 - 4)
+    assert good["deletion"] == pytest.approx(float(torch.trapezoid(p, dx=0.1)), abs=1e-6)
+
+
+def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture: str) -> None:
+    found = analyze("cam", camnet, registry, split="test", classes=["true"], score=True)
+    assert found.scores["boxed_maps"] == 24
+    assert {"pointing_game", "box_iou", "deletion", "insertion", "average_drop"} <= found.scores.keys()
+    free = analyze("cam", camnet, registry, files=[picture], score=True)
+    assert "deletion" in free.scores
+    assert "pointing_game" not in free.scores
+    with pytest.raises(OptionError, match="--score is for maps, and diagnose/confusion draws none"):
+        analyze("confusion", camnet, registry, split="test", score=True)
+
+
+def test_an_analyzer_s_own_logits_are_not_needed(
+    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CAM.analyze
+    with_logits = analyze("cam", camnet, registry, files=[picture]).items
+    monkeypatch.setattr(CAM, "analyze", lambda *a, **k: dataclasses.replace(plain(*a, **k), logits=None))
+    (without,), (expected,) = analyze("cam", camnet, registry, files=[picture]).items, with_logits
+    assert without["probability"] == pytest.approx(expected["probability"])

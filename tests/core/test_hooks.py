@@ -1,0 +1,173 @@
+"""Hooks that come off again, whatever happens in between."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed
+from torch import Tensor, nn
+
+from zoo.hooks import evaluating, stored, untouched, watching
+
+
+class Net(nn.Module):
+    """A convolution, an activation in place, and the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop = nn.Dropout(0.5)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.drop(self.relu(self.conv(images))).mean((2, 3)))
+
+
+@pytest.fixture
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net()
+
+
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(
+        len(held)
+        for module in model.modules()
+        for name, held in vars(module).items()
+        if name.endswith("_hooks")
+    )
+
+
+def test_what_is_stored_is_what_the_layer_put_out_before_an_activation_in_place(net: Net) -> None:
+    with torch.no_grad():
+        expected = net.conv(IMAGES)
+    with stored(net.conv) as kept:
+        net.eval()(IMAGES)
+    assert (expected < 0).any()
+    torch.testing.assert_close(kept.output, expected)
+    assert not kept.output.requires_grad
+    assert hooks(net) == 0
+
+
+@pytest.mark.parametrize("caller", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_a_gradient_by_the_layer_whatever_the_caller_s_mode(net: Net, caller: Any) -> None:
+    with caller():
+        before = torch.is_grad_enabled()
+        with stored(net.conv, differentiable=True) as kept:
+            logits = net.eval()(IMAGES)
+        assert torch.is_grad_enabled() == before
+        found = kept.gradient(logits, torch.tensor([[0, 1], [0, 1]]))
+    places = kept.output.shape[2] * kept.output.shape[3]
+    expected = (kept.output > 0) * net.out.weight[1].detach().view(1, -1, 1, 1) / places
+    torch.testing.assert_close(found, expected)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_the_graph_begins_at_the_layer(net: Net) -> None:
+    with stored(net.conv, differentiable=True) as kept:
+        logits = net.eval()(IMAGES)
+    assert logits.requires_grad
+    seen, waiting = set(), [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [other for other, _ in node.next_functions]
+    assert not any("Convolution" in type(node).__name__ for node in seen)
+    assert kept.output.is_leaf
+
+
+def test_hooks_come_off_after_an_exception(net: Net) -> None:
+    with pytest.raises(RuntimeError), stored(net.conv, differentiable=True):
+        net(torch.zeros(1, 5, 8, 8))
+    with pytest.raises(KeyError), watching({"conv": net.conv, "out": net.out}, lambda name, output: None):
+        raise KeyError
+    assert hooks(net) == 0
+    assert torch.is_grad_enabled()
+
+
+def test_watching_names_what_ran_and_may_replace_it(net: Net) -> None:
+    seen: list[str] = []
+    with watching({"conv": net.conv, "out": net.out}, lambda name, output: seen.append(name)):
+        net(IMAGES)
+    assert seen == ["conv", "out"]
+    with watching({"out": net.out}, lambda name, output: output * 0):
+        assert not net(IMAGES).any()
+
+
+def test_each_module_gets_its_own_mode_back(net: Net) -> None:
+    net.train()
+    net.drop.eval()
+    with evaluating(net):
+        assert not any(module.training for module in net.modules())
+    assert net.conv.training
+    assert not net.drop.training
+
+
+def test_a_model_is_lent_and_given_back(net: Net) -> None:
+    net.train()
+    state = torch.get_rng_state()
+    with untouched(net) as inner:
+        assert inner is net
+        torch.rand(3)
+    with pytest.raises(RuntimeError), untouched(net) as inner:
+        inner(torch.rand(1, 5, 8, 8))
+    assert net.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own, in its compiler
+@pytest.mark.parametrize("how", ["function", "method", "part"])
+def test_hooks_work_on_a_compiled_model(net: Net, how: str) -> None:
+    expected = net.eval()(IMAGES)
+    model: Any = net
+    if how == "function":
+        model = torch.compile(net, backend="eager")
+    elif how == "method":
+        net.compile(backend="eager")
+    else:
+        net.relu = torch.compile(net.relu, backend="eager")
+    torch.testing.assert_close(model(IMAGES), expected)
+    with untouched(model) as inner, stored(inner.get_submodule("conv"), differentiable=True) as kept:
+        logits = inner(IMAGES)
+    assert kept.gradient(logits, torch.ones(2, 2)).any()
+    torch.testing.assert_close(model(IMAGES), expected)
+
+
+def test_hooks_work_on_a_model_wrapped_for_several_processes(net: Net, tmp_path: Any) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
+    )
+    try:
+        model = nn.parallel.DistributedDataParallel(net)
+        with untouched(model) as inner, stored(inner.get_submodule("conv")) as kept:
+            inner(IMAGES)
+        assert kept.output.shape == (2, 4, 6, 6)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_nothing_is_kept_alive(net: Net) -> None:
+    with stored(net.conv, differentiable=True) as kept:
+        logits = net.eval()(IMAGES)
+    kept.gradient(logits, torch.ones(2, 2))
+    watched = weakref.ref(kept.output)
+    del kept, logits
+    gc.collect()
+    assert watched() is None
+
+
+@pytest.mark.gpu
+def test_a_gradient_on_a_gpu(net: Net) -> None:
+    net.to("cuda")
+    with untouched(net) as inner, stored(inner.get_submodule("conv"), differentiable=True) as kept:
+        logits = inner(IMAGES.to("cuda"))
+    assert kept.gradient(logits, torch.ones(2, 2)).device.type == "cuda"
