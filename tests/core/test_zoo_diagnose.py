@@ -1,0 +1,198 @@
+"""Diagnoses against what can be counted by hand."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo import OptionError
+from zoo.interfaces import Analysis, Batch, Subject
+from zoo.tasks.language_modelling import LanguageModelling
+from zoo_diagnose.activations import Activations
+from zoo_diagnose.confusion import Confusion
+from zoo_diagnose.surprise import _highest
+
+IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
+TEXT = {"tokens": "char", "lower": False, "vocabulary": ["<unk>", *"abcd<"], "specials": 1}
+
+
+def subject(task: Any = "classification", **preprocess: Any) -> Subject:
+    base = IMAGES if task == "classification" else TEXT
+    return Subject(task=task, landmarks={}, preprocess=base | preprocess)
+
+
+class Guesses(nn.Module):
+    """Reads its answer off the first pixel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer = (images[:, 0, 0, 0] * 0.25 + 0.5).mul(255).round().long()
+        return 3.0 * nn.functional.one_hot(answer, 3)
+
+
+def pictures(answers: list[int], labels: list[int]) -> Batch:
+    images = torch.zeros(len(answers), 1, 4, 4)
+    images[:, 0, 0, 0] = (torch.tensor(answers) / 255 - 0.5) / 0.25
+    return Batch(images, torch.tensor(labels), 0, 1, 0)
+
+
+def confusion(*batches: Batch, **options: Any) -> Analysis:
+    return Confusion(**options).analyze(Guesses(), batches, subject=subject())
+
+
+def test_who_is_taken_for_whom() -> None:
+    found = confusion(pictures([0, 1, 1, 1], [0, 0, 0, 1]), pictures([2, 0, 2], [2, 1, -1]))
+    assert found.details["matrix"] == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
+    assert found.tables["confused"] == [
+        {"true": "a", "predicted": "b", "count": 2, "share": pytest.approx(2 / 3)},
+        {"true": "b", "predicted": "a", "count": 1, "share": 0.5},
+    ]
+    first = found.tables["classes"][0]
+    assert first == {"class": "a", "count": 3, "precision": 0.5, "recall": pytest.approx(1 / 3)}
+    assert found.scores["accuracy"] == 0.5
+    right, wrong = -math.log(math.e**3 / (math.e**3 + 2)), -math.log(1 / (math.e**3 + 2))
+    assert found.scores["loss"] == pytest.approx((right + wrong) / 2)
+
+
+def test_a_class_that_never_comes_or_is_never_guessed_has_no_share() -> None:
+    rows = confusion(pictures([0, 0], [0, 1])).tables["classes"]
+    assert [(row["precision"], row["recall"]) for row in rows] == [(0.5, 1.0), (None, 0.0), (None, None)]
+
+
+def test_confused_pairs_are_shown_with_pictures() -> None:
+    found = confusion(pictures([1] * 9, [0] * 9), examples=4, pairs=1)
+    sizes = {}
+    for name, draw in found.figures.items():
+        with Image.open(io.BytesIO(draw())) as picture:
+            sizes[name] = picture.size
+    assert sizes.keys() == {"confusion.png", "confused.png"}
+    more = confusion(pictures([1] * 9, [0] * 9), examples=8, pairs=1)
+    with Image.open(io.BytesIO(more.figures["confused.png"]())) as picture:
+        assert picture.size[0] > sizes["confused.png"][0]
+    assert confusion(pictures([0], [0])).figures["confused.png"](), "nothing confused can be drawn too"
+
+
+def test_images_without_labels_are_refused() -> None:
+    with pytest.raises(OptionError, match="takes labels, and these images have none"):
+        confusion(pictures([0, 1], [-1, -1]))
+
+
+class Layers(nn.Module):
+    """A dead unit, a constant one, and one that lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(1, 3, 1)
+        self.relu = nn.ReLU()
+        self.body = nn.Sequential(nn.Identity())
+        self.out = nn.Linear(3, 3)
+        with torch.no_grad():
+            self.scale.weight[:, 0, 0, 0] = torch.tensor([1.0, 1.0, 0.0])
+            self.scale.bias.copy_(torch.tensor([0.0, -100.0, 5.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.body(self.relu(self.scale(images))).mean((2, 3)))
+
+
+def test_layers_are_measured_over_all_batches() -> None:
+    images = torch.rand(6, 1, 4, 4)
+    batches = [Batch(part, torch.zeros(len(part)), i, 2, 0) for i, part in enumerate(images.split(4))]
+    model = Layers()
+    found = Activations().analyze(model, batches, subject=subject())
+    rows = {row["layer"]: row for row in found.tables["layers"]}
+    assert [*rows] == ["scale", "relu", "out"], "what only hands on is left out"
+    with torch.no_grad():
+        values = model.relu(model.scale(images))
+    assert rows["relu"]["mean"] == pytest.approx(float(values.mean()), rel=1e-5)
+    assert rows["relu"]["std"] == pytest.approx(float(values.std(correction=0)), rel=1e-5)
+    assert rows["scale"]["dead"] == pytest.approx(1 / 3), "the constant one"
+    assert rows["relu"]["dead"] == pytest.approx(2 / 3), "and one that never fires"
+    assert rows["relu"]["units"] == 3
+    assert found.scores["dead"] == pytest.approx((1 + 2 + 0) / 9)
+    with Image.open(io.BytesIO(found.figures["activations.png"]())) as picture:
+        assert picture.size > (400, 400)
+
+
+def test_a_model_of_functions_alone_has_no_layers_to_show() -> None:
+    with pytest.raises(OptionError, match="no layer of this model"):
+        Activations().analyze(Guesses(), [pictures([0], [0])], subject=subject())
+
+
+class Alphabet(nn.Module):
+    """Expects b after a and so on, and counts how often it was asked in its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(6, 6)
+        self.embedding.weight.data = 4.0 * torch.eye(6).roll(1, 1)
+
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.embedding(tokens), torch.zeros(1) if state is None else state + 1
+
+
+class Told(LanguageModelling):
+    """Batches of a text."""
+
+    def of(self, text: str, lanes: int) -> list[Batch]:
+        numbers = torch.tensor([TEXT["vocabulary"].index(letter) for letter in text])
+
+        class Data:
+            def split(self, name: str) -> Tensor:
+                return numbers
+
+        return list(self.eval_batches(Data(), "test", lanes=lanes, steps=5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 16])
+def test_surprise_is_told_token_by_token_in_the_text_s_order(lanes: int) -> None:
+    text = "abcd" * 5 + "ddd" + "abcd" * 5
+    found = Confusion(pairs=1, length=3).analyze(
+        Alphabet(), Told().of(text, lanes), subject=subject("language-modelling")
+    )
+    (passage,) = found.tables["passages"]
+    odds = math.log2(1 + 5 * math.exp(-4))
+    wrong = odds + 4 / math.log(2)
+    assert passage["from"] == 19, "the first token is not predicted, so token 20 of the text is number 19"
+    assert passage["text"] == "ddd"
+    assert passage["bits"] == pytest.approx(wrong, rel=1e-5)
+    rows = {row["token"]: row for row in found.tables["tokens"]}
+    assert sum(row["count"] for row in rows.values()) == len(text) - 1
+    assert rows["d"]["count"] == text.count("d")
+    assert rows["d"]["bits"] == pytest.approx((10 * odds + 3 * wrong) / 13, rel=1e-5)
+    assert sum(row["share"] for row in rows.values()) == pytest.approx(1)
+    assert "ddd" in _plain(found.text)
+
+
+def _plain(text: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_the_page_is_safe_and_whole() -> None:
+    text = "abcd<abcd" * 4
+    found = Confusion(pairs=2, length=4).analyze(
+        Alphabet(), Told().of(text, 1), subject=subject("language-modelling")
+    )
+    page = found.figures["surprise.html"]().decode()
+    assert "><</span>" not in page
+    assert "&lt;</span>" in page
+    assert page.count("<pre>") == 1 + len(found.tables["passages"])
+
+
+def test_a_backwards_model_is_told_in_the_order_people_read() -> None:
+    found = Confusion(pairs=1, length=2).analyze(
+        Alphabet(), Told().of("abcdaabcd", 1), subject=subject("language-modelling", backwards=True)
+    )
+    assert found.tables["passages"][0]["text"] in ("aa", "ad")
+
+
+def test_passages_do_not_overlap() -> None:
+    bits = torch.tensor([0.0, 5, 5, 5, 5, 0, 0, 3, 3, 0])
+    assert _highest(bits, count=5, length=2) == [(1, 3), (3, 5), (7, 9), (5, 7)]
+    assert _highest(bits[:1], count=5, length=80) == [(0, 1)]
