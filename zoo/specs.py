@@ -171,6 +171,10 @@ class AnalyzerSpec:
         """Return the needs that an architecture's landmarks do not meet."""
         return [need for need in self.needs if not set(need.split("|")) & architecture.landmarks.keys()]
 
+    def fits(self, architecture: ArchitectureSpec) -> bool:
+        """Say whether this analyzer can look into models of an architecture."""
+        return architecture.task in self.tasks and not self.lacks(architecture)
+
     def load(self) -> Callable[..., Any]:
         """Import and return the class behind `target`. Raises SpecError where it does not resolve."""
         return _resolve(self.target)

@@ -199,3 +199,16 @@ def test_options_that_make_no_sense_are_errors(arguments, told):
     done = zoo("show", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert told in done.stderr
+
+
+def test_analyzers_and_architectures_name_each_other():
+    def shown(name):
+        return json.loads(zoo("show", name, "--json").stdout)
+
+    assert {"cam/cam", "cam/grad-cam", "diagnose/confusion"} <= set(shown("resnet20")["analyzers"])
+    assert "cam/cam" not in shown("convnet")["analyzers"]
+    assert shown("convnet/mlp")["analyzers"] == ["diagnose/activations", "diagnose/confusion"]
+    cam = shown("cam/cam")
+    assert "convnet/camnet" in cam["architectures"]
+    assert not {"convnet/convnet", "charrnn/lstm"} & set(cam["architectures"])
+    assert cam["options"] == {"flips": False, "rectify": True}

@@ -47,34 +47,32 @@ def _landmarks(
     model: nn.Module,
     layer: str | None,
 ) -> dict[str, str]:
-    """Return the landmarks to look at. Raises SpecError naming the analyzers that would do instead."""
-    spec, other = entry.spec, architecture.spec
-    if other.task not in spec.tasks:
-        _refuse(entry, f"is for {' and '.join(spec.tasks)}", architecture, registry)
-    landmarks = dict(other.landmarks)
+    """Return the landmarks to look at, `layer` in place of the features."""
+    spec, landmarks = entry.spec, dict(architecture.spec.landmarks)
+    task = architecture.spec.task
+    if task not in spec.tasks:
+        why = f"is for {' and '.join(spec.tasks)}, and {architecture.name} does {task}"
+        raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
     if layer is not None:
         if "features" not in spec.needs:
             raise OptionError(f"{entry.name} does not look at a layer of one's choice")
         landmarks["features"] = _layer(layer, landmarks, model)
     lacking = [need for need in spec.needs if not set(need.split("|")) & landmarks.keys()]
     if lacking:
-        _refuse(entry, f"needs {' and '.join(lacking).replace('|', ' or ')}", architecture, registry)
+        needs = " and ".join(lacking).replace("|", " or ")
+        has = ", ".join(landmarks) or "no landmarks"
+        why = f"needs {needs}, and {architecture.name} has {has}"
+        raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
     return landmarks
 
 
-def _refuse(
-    entry: Entry[AnalyzerSpec], why: str, architecture: Entry[ArchitectureSpec], registry: Registry
-) -> None:
-    spec = architecture.spec
-    fits_task = spec.task in entry.spec.tasks
-    has = f"has {', '.join(spec.landmarks) or 'no landmarks'}" if fits_task else f"does {spec.task}"
-    fitting = [
+def _fitting(architecture: Entry[ArchitectureSpec], registry: Registry) -> str | None:
+    names = [
         each.spec.name
         for each in registry.entries("analyzer")
-        if isinstance(each.spec, AnalyzerSpec) and spec.task in each.spec.tasks and not each.spec.lacks(spec)
+        if isinstance(each.spec, AnalyzerSpec) and each.spec.fits(architecture.spec)
     ]
-    hint = f"for {architecture.name} there is {', '.join(fitting)}" if fitting else None
-    raise SpecError(f"{entry.name} {why}, and {architecture.name} {has}", hint=hint)
+    return f"for {architecture.name} there is {', '.join(names)}" if names else None
 
 
 def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:

@@ -17,7 +17,7 @@ from zoo.cli.session import Session, pass_session
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean
 from zoo.experiment import Experiment
 from zoo.registry import Entry
-from zoo.specs import DIMS, ArchitectureSpec, DatasetSpec, Recipe
+from zoo.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
 
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Split
@@ -87,11 +87,21 @@ def _facts(session: Session, row: dict[str, Any], data: dict[str, Any], recipe: 
     facts["version"] = entry.plugin.version
     if isinstance(entry.spec, ArchitectureSpec):
         facts["recipe"] = _changed(entry.spec.recipe)
+        facts["analyzers"] = [
+            other.name
+            for other in session.registry.entries("analyzer")
+            if isinstance(other.spec, AnalyzerSpec) and other.spec.fits(entry.spec)
+        ]
         return facts | _told(_of_model(entry), "options", "parameters and cost")
     if isinstance(entry.spec, DatasetSpec):
         parts = _of_data(entry, data, recipe)
         return facts | _told(parts, "options", "splits", "batches per epoch", given=bool(data))
-    return facts
+    facts["architectures"] = [
+        other.name
+        for other in session.registry.entries("architecture")
+        if isinstance(other.spec, ArchitectureSpec) and entry.spec.fits(other.spec)
+    ]
+    return facts | _told(_of_analyzer(entry), "options")
 
 
 def _told(parts: Iterator[dict[str, Any]], *names: str, given: bool = False) -> dict[str, Any]:
@@ -128,6 +138,10 @@ def _of_model(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
     own = {name: default for name, default in _options(entry).items() if name not in dims}
     yield {"options": own | dict(entry.spec.config)}
     yield {"measured_at": dict(dims)} | measure(entry)
+
+
+def _of_analyzer(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
+    yield {"options": _options(entry)}
 
 
 def _of_data(entry: Entry[Any], data: dict[str, Any], recipe: Recipe) -> Iterator[dict[str, Any]]:
