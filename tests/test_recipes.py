@@ -31,6 +31,7 @@ BETTER_THAN = {
     "cifar10-resnet-lite-wide": ("accuracy", 0.5),
     "cifar10-resnet20": ("accuracy", 0.5),
     "cifar10-airbench": ("accuracy", 0.5),
+    "shapes-resnet20": ("accuracy", 0.5),
     "shapes-from-cifar10": ("accuracy", 0.2),
     "shapes-from-scratch": ("accuracy", 0.13),
 }
