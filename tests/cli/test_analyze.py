@@ -100,6 +100,12 @@ def test_a_language_model_is_shown_texts(lstm_file, tmp_path):
         (["cam", "nothing.safetensors"], "there is no file nothing.safetensors", "zoo list weights"),
         (["cam", "NET", "--class", "rind"], "no class 'rind'; did you mean 'ring'?", "it knows circle"),
         (["cam", "NET", "--indices", "1-x"], "--indices '1-x' is not like 0,5,9 or 0-99", None),
+        (["cam", "NET", "--indices", "5-2"], "--indices '5-2' is not like 0,5,9 or 0-99", None),
+        (
+            ["confusion", "NET", "--class", "ring"],
+            "--class is for maps, and diagnose/confusion draws none",
+            None,
+        ),
         (["cam", "NET", "--indices", "16"], "there is no image 16 in the test split of 16 images", None),
         (["cam", "NET", "--layer", "stages"], "does not look at a layer of one's choice", None),
         (["grad-cam", "NET", "--layer", "stage"], "no layer 'stage'; did you mean", "it consists of stem"),

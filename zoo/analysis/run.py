@@ -84,6 +84,8 @@ def analyze(
         analysis = made.analyze(model, inputs, subject=subject)
     items = [] if analysis.maps is None else _items(analysis, model, inputs)
     scores = dict(analysis.scores)
+    if classes and analysis.maps is None:
+        raise OptionError(f"--class is for maps, and {entry.name} draws none")
     if score:
         scores |= _score(entry, analysis, model, inputs)
     facts = {
@@ -134,13 +136,13 @@ def _score(
     if maps is None or classes is None:
         raise OptionError(f"--score is for maps, and {entry.name} draws none")
     scores = pixel_scores(model, inputs, maps, classes)
-    if inputs.boxes is None:
-        return scores
+    boxes = inputs.boxes
     labels = torch.tensor([inputs.label(number) for number in range(len(inputs.names))])
     of_label = (classes.cpu() == labels[:, None]).nonzero().tolist()
-    chosen = [maps[number, k] for number, k in of_label]
-    boxes = [inputs.boxes[number] for number, _ in of_label]
-    if not chosen:
+    if boxes is None or not of_label:
         return scores
-    size = int(inputs.card.arguments["image_size"])
-    return scores | box_scores(torch.stack(chosen), boxes, size=size)
+    return scores | box_scores(
+        torch.stack([maps[number, k] for number, k in of_label]),
+        [boxes[number] for number, _ in of_label],
+        size=int(inputs.card.arguments["image_size"]),
+    )

@@ -37,7 +37,13 @@ _ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probab
 @click.option("--option", "given", multiple=True, metavar="K=V", help="An option of the analyzer.")
 @click.option("--score", is_flag=True, help="Also measure whether the maps can be believed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/ANALYZER-WEIGHTS]")
-@click.option("--draw", default=64, show_default=True, help="Draw at most so many images.")
+@click.option(
+    "--draw",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    help="Draw at most so many images.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16", "auto"]),
@@ -133,12 +139,12 @@ def _cell(value: object) -> str:
 
 
 def _numbers(text: str) -> list[int]:
-    """Read `0,5,9` and `0-99`. Raises OptionError for anything else."""
-    numbers: list[int] = []
+    """Read `0,5,9` and `0-99`. Raises OptionError for anything else, and for more than a million."""
     try:
-        for part in text.split(","):
-            first, dash, last = part.partition("-")
-            numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+        parts = [part.partition("-") for part in text.split(",")]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
     except ValueError:
-        raise OptionError(f"--indices {text!r} is not like 0,5,9 or 0-99") from None
-    return numbers
+        ranges = []
+    if not 0 < sum(map(len, ranges)) <= 1_000_000:
+        raise OptionError(f"--indices {text!r} is not like 0,5,9 or 0-99")
+    return [number for each in ranges for number in each]
