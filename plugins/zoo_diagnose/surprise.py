@@ -59,12 +59,13 @@ def surprise(
         for start, end in spans
     ]
     mean = float(losses.mean())
+    unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
     words, numbers = [texts[number] for number in tokens.tolist()], bits.tolist()
     titles = [f"{row['bits']:.2f} bits a token, from token {row['from']:,}" for row in rows]
     shown = [*zip(titles, spans, strict=True)]
     beginning = "The beginning", (0, min(_START, len(words)))
     return Analysis(
-        scores={"loss": mean, "bits": mean / math.log(2)},
+        scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2)},
         tables={"tokens": _by_token(tokens, bits, texts), "passages": rows},
         details={"tokens": len(words)},
         figures={"surprise.html": lambda: _page(words, numbers, [beginning, *shown])},

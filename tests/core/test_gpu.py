@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo import weights
+from zoo.analysis import analyze
+from zoo.catalog import Catalog
 from zoo.errors import Interrupted
 from zoo.evaluation import evaluate_weights
 from zoo.experiment import Experiment
@@ -67,3 +70,24 @@ def test_weights_measure_the_same_on_both_devices(experiment: Experiment, tmp_pa
     model, card = weights.load(file, registry, device="cuda")
     if card.task == "language-modelling":
         assert len("".join(sample(model, card.preprocess, length=20, device="cuda"))) == 20
+
+
+@pytest.mark.parametrize("analyzer", ["cam", "grad-cam", "grad-cam++", "layer-cam", "score-cam", "eigen-cam"])
+def test_maps_and_their_scores_are_those_of_a_cpu(registry: Registry, analyzer: str) -> None:
+    data = {"train_size": 8, "test_size": 16}
+    given = {"split": "test", "data": data, "classes": ["true"], "score": True}
+    path = weights.find("shapes-resnet20", Catalog.load())
+    there, here = (analyze(analyzer, path, registry, device=name, **given) for name in ("cuda", "cpu"))
+    assert there.analysis.maps is not None
+    assert here.analysis.maps is not None
+    assert there.analysis.maps.device.type == "cuda"
+    torch.testing.assert_close(there.analysis.maps.cpu(), here.analysis.maps, rtol=1e-3, atol=1e-3)
+    assert there.scores == pytest.approx(here.scores, abs=0.05)
+
+
+@pytest.mark.parametrize("analyzer", ["activations", "confusion"])
+def test_diagnoses_on_a_gpu(registry: Registry, analyzer: str, tmp_path: Path) -> None:
+    data = {"train_size": 8, "test_size": 16}
+    path = weights.find("shapes-resnet20", Catalog.load())
+    found = analyze(analyzer, path, registry, split="test", data=data, device="cuda")
+    assert found.write(tmp_path)["figures"]

@@ -106,5 +106,5 @@ def _keep(path: Path, content: bytes) -> str:
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer, array)
     return buffer.getvalue()
