@@ -108,7 +108,7 @@ def beside(one: Image.Image, other: Image.Image) -> Image.Image:
 
 
 def keep(path: Path, picture: Image.Image) -> None:
-    path.write_bytes(png(picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=192)))
+    path.write_bytes(png(picture))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ class Dataset(ABC):
         - classification: a map-style dataset of (uint8 image (C, H, W), label); it may define
           `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)). Where it
           is known where objects are, `boxes` holds for each image a list of (x0, y0, x1, y1) in pixels, x1
-          and y1 outside; the maps of analyzers are scored by them.
+          and y1 outside; the maps of analyzers are scored by them. Where images are files, `names` holds
+          what each is called.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         """
 
@@ -177,21 +178,26 @@ class Subject:
     """Paths of submodules by what they are; those that the analyzer's spec `needs` are there."""
     preprocess: Mapping[str, Any]
     """As `Dataset.preprocess`: the names of the classes, or the vocabulary."""
-    classes: tuple[int, ...] | Literal["predicted", "true"] = "predicted"
-    """The classes asked about for every image: some, the one the model predicts, or the label."""
+    classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
+    """The classes asked about for every image: by number, the one the model predicts, or the label."""
 
     def ask(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes asked about, (B, K) int64.
 
         Args:
             logits: (B, classes)
-            labels: (B,), -1 where not known; `classes = "true"` takes the prediction there.
+            labels: (B,), -1 where not known; `true` is the prediction there.
         """
-        if isinstance(self.classes, tuple):
-            return torch.tensor(self.classes, device=logits.device).expand(len(logits), -1)
-        predicted = logits.argmax(1, keepdim=True)
-        labels = labels.to(predicted)[:, None]
-        return torch.where(labels >= 0, labels, predicted) if self.classes == "true" else predicted
+        predicted = logits.argmax(1)
+        labels = labels.to(predicted)
+        true = torch.where(labels >= 0, labels, predicted)
+        columns = [
+            {"predicted": predicted, "true": true}[asked]
+            if isinstance(asked, str)
+            else torch.full_like(predicted, asked)
+            for asked in self.classes
+        ]
+        return torch.stack(columns, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

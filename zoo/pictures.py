@@ -40,6 +40,8 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes
         if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
             raise ValueError("it is no regular file but a pipe or a device")
         content = path.read_bytes()
+        if not content:
+            raise ValueError("it is empty")
         return decode(content, size=size, channels=channels), content
     except UnidentifiedImageError:
         why = "it is in no format that is known here"

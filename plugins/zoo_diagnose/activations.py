@@ -13,9 +13,6 @@ from zoo.hooks import untouched, watching
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo_diagnose.plots import activation_plot
 
-_SILENT = (nn.Sequential, nn.ModuleList, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
-"""Modules that put out only what others gave them."""
-
 
 class Activations(Analyzer):
     """Mean, standard deviation and dead units of each layer over all that it is shown, in evaluation mode.
@@ -39,9 +36,7 @@ class Activations(Analyzer):
                 layers.setdefault(name, _Layer()).add(values.detach())
 
         with untouched(model) as inner, torch.no_grad():
-            modules = {
-                name: each for name, each in inner.named_modules() if name and not isinstance(each, _SILENT)
-            }
+            modules = {name: each for name, each in inner.named_modules() if name and _is_layer(each)}
             with watching(modules, see):
                 state = None
                 for batch in batches:
@@ -61,6 +56,18 @@ class Activations(Analyzer):
             scores={"dead": dead},
             figures={"activations.png": lambda: activation_plot(rows)},
         )
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Say whether a module makes something of its own, and does not only hand on what others gave it.
+
+    It has parameters, or is one of torch's activations. What pads with zeros, say, has units that are always
+    the same, and dead is not the word.
+    """
+    if isinstance(module, nn.Sequential | nn.ModuleList):
+        return False
+    activation = type(module).__module__ == nn.ReLU.__module__
+    return activation or any(True for _ in module.parameters())
 
 
 class _Layer:

@@ -16,15 +16,17 @@ def activation_plot(rows: Sequence[dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(max(6, 0.28 * len(rows) + 2), 6), layout="constrained")
     means, deads = figure.subplots(2, 1, sharex=True)
     places = range(len(rows))
-    means.errorbar(
-        places, [row["mean"] for row in rows], [row["std"] for row in rows], fmt="o", ms=4, capsize=2
-    )
+    middles, spreads = [row["mean"] for row in rows], [row["std"] for row in rows]
+    means.errorbar(places, middles, spreads, fmt="o", ms=4, capsize=2)
     means.axhline(0, color="grey", lw=0.5)
     means.set_ylabel("mean ± deviation")
-    means.set_yscale("symlog", linthresh=1)
+    if max(abs(middle) + spread for middle, spread in zip(middles, spreads, strict=True)) > 20:
+        means.set_yscale("symlog", linthresh=1)
     deads.bar(places, [100 * row["dead"] for row in rows], color="tab:red")
     deads.set_ylabel("dead units, %")
     deads.set_ylim(0, 100)
+    if not any(row["dead"] for row in rows):
+        deads.text(0.5, 0.5, "none", ha="center", transform=deads.transAxes)
     deads.set_xticks(places, [row["layer"] for row in rows], rotation=90, fontsize=7)
     return _png(figure)
 
@@ -42,6 +44,10 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
+    axes.set_xticks([place - 0.5 for place in range(1, len(names))], minor=True)
+    axes.set_yticks([place - 0.5 for place in range(1, len(names))], minor=True)
+    axes.grid(which="minor", color="white")
+    axes.tick_params(which="minor", length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(names) <= 20:

@@ -15,7 +15,7 @@ from zoo.interfaces import Analysis, Batch
 
 _MOST = 8.0
 """Bits of surprise that are coloured fully."""
-_START = 2_000
+_START = 20_000
 """Tokens from the beginning of the text that the page shows."""
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
@@ -27,7 +27,8 @@ h1, h2, p {{ font-family: system-ui, sans-serif }}
 </style>
 <h1>What surprised the model</h1>
 <p>{mean:.2f} bits a token on average. The redder a token, the less it was expected; full red is
-{most:.0f} bits, a chance of 1 in {odds:.0f}, or more.</p>
+{most:.0f} bits, a chance of 1 in {odds:.0f}, or more. The very first token is not predicted, and so
+not shown.</p>
 {parts}
 """
 
@@ -44,15 +45,16 @@ def surprise(
         length: of a passage in tokens.
     """
     tokens, losses = _read(model, batches)
+    first = 1  # the number, in the text, of the first token that was predicted
     if preprocess.get("backwards"):
-        tokens, losses = tokens.flip(0), losses.flip(0)
+        tokens, losses, first = tokens.flip(0), losses.flip(0), 0
     eos = preprocess.get("newline_eos", False)
     texts = ["\n" if eos and token == "<eos>" else str(token) for token in preprocess["vocabulary"]]
     bits = losses / math.log(2)
     spans = _highest(bits, count=passages, length=length)
     rows = [
         {
-            "from": start,
+            "from": start + first,
             "bits": float(bits[start:end].mean()),
             "text": "".join(texts[number] for number in tokens[start:end].tolist()),
         }
@@ -63,12 +65,14 @@ def surprise(
     words, numbers = [texts[number] for number in tokens.tolist()], bits.tolist()
     titles = [f"{row['bits']:.2f} bits a token, from token {row['from']:,}" for row in rows]
     shown = [*zip(titles, spans, strict=True)]
-    beginning = "The beginning", (0, min(_START, len(words)))
+    beginning = "The text", (0, len(words))
+    if len(words) > _START:
+        beginning = f"The first {_START:,} of {len(words):,} tokens", (0, _START)
     return Analysis(
         scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2)},
         tables={"tokens": _by_token(tokens, bits, texts), "passages": rows},
         details={"tokens": len(words)},
-        figures={"surprise.html": lambda: _page(words, numbers, [beginning, *shown])},
+        figures={"surprise.html": lambda: _page(words, numbers, [*shown, beginning])},
         text="\n\n".join(f"{title}\n{_coloured(words, numbers, span)}" for title, span in shown),
     )
 
@@ -123,6 +127,11 @@ def _by_token(tokens: Tensor, bits: Tensor, texts: Sequence[str]) -> list[dict[s
     ]
 
 
+def _shown(word: str) -> str:
+    """Return a token as it stands in a line: a line's end is a sign of its own."""
+    return word.replace("\n", "↵")
+
+
 def _page(words: Sequence[str], bits: Sequence[float], shown: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
     parts = [
         f"<h2>{html.escape(title)}</h2>\n<pre>{''.join(_span(words[i], bits[i]) for i in range(*span))}</pre>"
@@ -135,11 +144,13 @@ def _page(words: Sequence[str], bits: Sequence[float], shown: Sequence[tuple[str
 def _span(word: str, bits: float) -> str:
     share = min(bits / _MOST, 1)
     style = f"background: rgba(255, 60, 30, {share:.2f})"
-    return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(word)}</span>'
+    end = "\n" if "\n" in word else ""
+    return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(_shown(word))}</span>{end}'
 
 
 def _coloured(words: Sequence[str], bits: Sequence[float], span: tuple[int, int]) -> str:
     """Return a stretch of text for a terminal, each token on a ground from black to red."""
     return "".join(
-        f"\x1b[48;2;{int(200 * min(bits[i] / _MOST, 1))};0;0;97m{words[i]}\x1b[0m" for i in range(*span)
+        f"\x1b[48;2;{int(200 * min(bits[i] / _MOST, 1))};0;0;97m{_shown(words[i])}\x1b[0m"
+        for i in range(*span)
     )

@@ -58,10 +58,13 @@ def folder(
     images, hashes = _decoded(pictures, size, channels)  # (N, channels, size, size) uint8, N sha256
     labels = torch.tensor([picture.label for picture in pictures])
     counts = [len(split) for split in found.values()]
-    parts = zip(found, images.split(counts), labels.split(counts), strict=True)
+    parts = zip(found.items(), images.split(counts), labels.split(counts), strict=True)
     source = (size, channels, counts, [picture.name for picture in pictures], hashes)
     return ImageSet(
-        {split: ImageSplit(*part) for split, *part in parts},
+        {
+            split: ImageSplit(*part, names=[picture.name for picture in held])
+            for (split, held), *part in parts
+        },
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
     )

@@ -13,11 +13,15 @@ from zoo.interfaces import Dataset, Split
 
 
 class ImageSplit:
-    """Images (N, C, H, W) uint8 and labels (N,) int64 as a map-style dataset giving whole batches."""
+    """Images (N, C, H, W) uint8 and labels (N,) int64 as a map-style dataset giving whole batches.
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    Where images are files, `names` says which.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, *, names: Sequence[str] | None = None) -> None:
         self.images = images
         self.labels = labels
+        self.names = names
 
     def __len__(self) -> int:
         return len(self.labels)

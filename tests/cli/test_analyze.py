@@ -25,22 +25,14 @@ def test_it_says_where_it_looked_and_where_it_wrote(camnet_file, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split() == [
-        "INPUT",
-        "TRUE",
-        "PREDICTED",
-        "PREDICTED",
-        "PROBABILITY",
-        "CLASS",
-        "PROBABILITY",
-    ]
+    assert " ".join(lines[0].split()) == "INPUT TRUE PREDICTED PREDICTED PROBABILITY CLASS PROBABILITY PEAK"
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["test-00000", "circle"],
         ["test-00001", "ring"],
         ["test-00002", "square"],
         ["test-00005", "diamond"],
     ]
-    assert lines[-1] == f"wrote {tmp_path / 'a'}"
+    assert lines[-1] == f"wrote {tmp_path / 'a'}: a picture and an array for each manifest.json"
     assert (tmp_path / "a" / "contact-sheet.png").exists()
 
 
@@ -59,7 +51,7 @@ def test_json_is_the_manifest(camnet_file, tmp_path):
 def test_the_folder_is_named_after_analyzer_and_run(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "--split", "test", "--indices", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "wrote runs/cam-camnet"
+    assert done.stdout.splitlines()[-1].startswith("wrote runs/cam-camnet: ")
     assert (tmp_path / "runs" / "cam-camnet" / "manifest.json").exists()
 
 
@@ -128,6 +120,29 @@ def test_nonsense_is_told(camnet_file, lstm_file, tmp_path, words, message, hint
     assert not (tmp_path / "a").exists()
 
 
+def test_a_long_table_says_what_it_leaves_out(camnet_file, tmp_path):
+    done = zoo("analyze", "cam", camnet_file, "--split", "test", "--draw", "3", "--out", tmp_path / "a")
+    assert "and 13 more in manifest.json; --draw 3 shows and draws no more" in done.stdout
+    assert done.stdout.count("test-000") == 3
+
+
+def test_scores_say_which_way_is_good(camnet_file, tmp_path):
+    done = zoo(
+        "analyze",
+        "cam",
+        camnet_file,
+        "--indices",
+        "0-3",
+        "--class",
+        "true",
+        "--score",
+        "--out",
+        tmp_path / "a",
+    )
+    assert "(low is good)" in done.stdout
+    assert "pointing_centre" in done.stdout
+
+
 def test_a_picture_or_a_split_but_not_both(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "x.png", "--split", "test", "--out", tmp_path)
     assert done.returncode == 2
@@ -138,5 +153,4 @@ def test_a_file_where_the_folder_should_be(camnet_file, tmp_path):
     (tmp_path / "file").write_text("")
     done = zoo("analyze", "cam", camnet_file, "--indices", "0", "--out", tmp_path / "file")
     assert done.returncode == 1
-    assert f"cannot write to {tmp_path / 'file'}" in done.stderr
-    assert "--out names another folder" in done.stderr
+    assert f"{tmp_path / 'file'} is a file, not a folder" in done.stderr

@@ -153,6 +153,7 @@ def test_precision_is_of_the_passes(registry: Registry, camnet: str, picture: st
         ({"options": {"flip": True}}, OptionError, "no option 'flip'; did you mean 'flips'?", None),
         ({"options": {"flips": 3}}, OptionError, "flips: expected bool", None),
         ({"split": "test", "indices": [24]}, OptionError, "no image 24 in the test split of 24", None),
+        ({"classes": ["true"], "files": ["a.png"]}, OptionError, "--class true takes labels", "--split"),
         ({"split": "val"}, DataError, "the val split is empty", None),
         ({"files": ["nothing.png"]}, DataError, "no picture or folder nothing.png", None),
     ],
@@ -212,8 +213,9 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     ) as caught:
         analyze("cam", maxed, registry, files=[picture])
     assert "grad-cam" in str(caught.value.hint)
-    with pytest.raises(OptionError, match="does not look at a layer of one's choice"):
+    with pytest.raises(OptionError, match="does not look at a layer of one's choice") as refused:
         analyze("cam", maxed, registry, files=[picture], layer="stages.0")
+    assert "grad-cam" in str(refused.value.hint)
     assert analyze("grad-cam", maxed, registry, files=[picture]).items
 
 
@@ -263,6 +265,62 @@ def test_files_say_what_was_found(registry: Registry, camnet: str, tmp_path: Pat
     np.testing.assert_array_equal(array, found.analysis.maps[1, 1].numpy())
     with Image.open(tmp_path / "out" / "test-00000.png") as picture:
         assert picture.size[0] > 3 * 224
+
+
+def test_an_analysis_takes_the_place_of_an_earlier_one(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    analyze("cam", camnet, registry, split="test", indices=[0, 1]).write(out)
+    (out / "mine.txt").write_text("stays")
+    told = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
+    assert {path.name for path in out.iterdir()} == {*told["files"], "manifest.json", "mine.txt"}
+    assert told["files"] == ["test-00002.png", "test-00002.npy"]
+    (out / "manifest.json").write_text(json.dumps({"files": ["../keep.txt", 3, "test-00002.png"]}))
+    (tmp_path / "keep.txt").write_text("stays")
+    analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
+    assert (tmp_path / "keep.txt").exists()
+
+
+def test_what_an_analysis_wrote_is_no_input(registry: Registry, camnet: str, picture: str) -> None:
+    home = Path(picture).parent
+    for _ in range(2):
+        found = analyze("cam", camnet, registry, files=[str(home)])
+        assert found.inputs.names == [picture]
+        found.write(home / "out")
+
+
+def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[3], classes=["true", "ring", "predicted"])
+    assert [item["class"] for item in found.items] == ["frame", "ring", found.items[0]["predicted"]]
+    peaks = [item["peak"] for item in found.items]
+    assert peaks == pytest.approx(found.analysis.maps.amax((2, 3))[0].tolist())
+
+
+def test_pictures_of_a_folder_set_are_called_by_their_files(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (20, 20), (number, 0, 99)).save(tmp_path / "set" / name / f"{number}.png")
+    experiment = Experiment(
+        architecture="camnet",
+        dataset="folder",
+        data={"root": str(tmp_path / "set"), "size": 16, "test_share": 0.5, "val_share": 0.0},
+        model={"widths": [4, 8]},
+        train={"epochs": 1, "batch_size": 4},
+    )
+    made = train(experiment, registry, directory=tmp_path / "run").weights
+    found = analyze("cam", made, registry, split="test", data={"root": str(tmp_path / "set")})
+    assert all((tmp_path / "set" / name).exists() for name in found.inputs.names)
+    assert len(found.inputs.names) == 8
+
+
+def test_it_is_told_how_far_it_is(registry: Registry, camnet: str) -> None:
+    told: list[tuple[int, int]] = []
+    analyze("cam", camnet, registry, split="test", report=lambda done, total: told.append((done, total)))
+    assert told == [(24, 24)]
 
 
 def test_inputs_of_one_name_get_files_of_their_own(registry: Registry, camnet: str, tmp_path: Path) -> None:

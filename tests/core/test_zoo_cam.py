@@ -54,7 +54,7 @@ def look(
     model: nn.Module,
     given: Tensor,
     *,
-    classes: Any = "predicted",
+    classes: Any = ("predicted",),
     layer: str | None = None,
     **options: Any,
 ) -> Analysis:

@@ -83,20 +83,20 @@ def test_images_without_labels_are_refused() -> None:
 
 
 class Layers(nn.Module):
-    """A dead unit, a constant one, and one that lives."""
+    """A dead unit, a constant one, one that lives, and padding."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Conv2d(1, 3, 1)
         self.relu = nn.ReLU()
-        self.body = nn.Sequential(nn.Identity())
+        self.body = nn.Sequential(nn.ZeroPad2d(1))
         self.out = nn.Linear(3, 3)
         with torch.no_grad():
             self.scale.weight[:, 0, 0, 0] = torch.tensor([1.0, 1.0, 0.0])
             self.scale.bias.copy_(torch.tensor([0.0, -100.0, 5.0]))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.out(self.body(self.relu(self.scale(images))).mean((2, 3)))
+        return self.out(self.body(self.relu(self.scale(images)))[:, :, 1:-1, 1:-1].mean((2, 3)))
 
 
 def test_layers_are_measured_over_all_batches() -> None:
@@ -157,7 +157,7 @@ def test_surprise_is_told_token_by_token_in_the_text_s_order(lanes: int) -> None
     (passage,) = found.tables["passages"]
     odds = math.log2(1 + 5 * math.exp(-4))
     wrong = odds + 4 / math.log(2)
-    assert passage["from"] == 19, "the first token is not predicted, so token 20 of the text is number 19"
+    assert passage["from"] == 20
     assert passage["text"] == "ddd"
     assert passage["bits"] == pytest.approx(wrong, rel=1e-5)
     rows = {row["token"]: row for row in found.tables["tokens"]}
@@ -183,6 +183,7 @@ def test_the_page_is_safe_and_whole() -> None:
     assert "><</span>" not in page
     assert "&lt;</span>" in page
     assert page.count("<pre>") == 1 + len(found.tables["passages"])
+    assert page.count("<span") == len(text) - 1 + 2 * 4, "the whole text but its first token, and passages"
 
 
 def test_a_backwards_model_is_told_in_the_order_people_read() -> None:

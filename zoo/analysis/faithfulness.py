@@ -15,7 +15,17 @@ from zoo.analysis.maps import enlarge, normalise
 from zoo.hooks import untouched
 from zoo.interfaces import Batch
 
-__all__ = ["Box", "box_scores", "pixel_scores"]
+__all__ = ["BETTER", "Box", "box_scores", "pixel_scores"]
+
+BETTER: Mapping[str, str] = {
+    "pointing_game": "high is good; guessing the middle of the image gets pointing_centre",
+    "box_iou": "high is good",
+    "deletion": "low is good",
+    "insertion": "high is good",
+    "average_drop": "low is good",
+    "increase_in_confidence": "high is good, for classes that are likely",
+}
+"""How to read a score."""
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 are outside."""

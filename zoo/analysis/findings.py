@@ -17,7 +17,9 @@ from zoo.errors import OutputError
 from zoo.interfaces import Analysis
 from zoo.storage import atomic_write
 
-__all__ = ["Findings"]
+__all__ = ["MANIFEST", "Findings"]
+
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +29,8 @@ class Findings:
     analysis: Analysis
     inputs: Inputs
     items: list[dict[str, Any]]
-    """One for each map: its `input`, `class`, that class's `probability`, the class `predicted` and its
-    probability, the `true` one where it is known."""
+    """One for each map: its `input`, `class`, that class's `probability`, the map's highest value (`peak`),
+    the class `predicted` and its probability, the `true` one where it is known."""
     facts: dict[str, Any]
     """How it was made: analyzer, options, weights and their hash, data, precision."""
     scores: dict[str, float]
@@ -47,23 +49,27 @@ class Findings:
         """Write pictures of the first `draw` images, their maps, figures and `manifest.json`; return that.
 
         For each image there is an overlay, a row for each class, and for each class an array (h, w) of the
-        layer's size; for several images a contact sheet. Files of these names are replaced.
+        layer's size; for several images a contact sheet. What an earlier analysis wrote there goes.
 
         Raises OutputError where the folder cannot be written.
         """
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"{out} is a file, not a folder", hint="--out takes a folder, which may be new")
         try:
             out.mkdir(parents=True, exist_ok=True)
-            items = self._write_maps(out, draw)
-            figures = [_keep(out / name, drawn()) for name, drawn in self.analysis.figures.items()]
-            document = self.manifest() | {"out": str(out), "items": items, "figures": figures}
-            text = json.dumps(document, ensure_ascii=False, indent=2)
-            _keep(out / "manifest.json", text.encode())
+            _remove_earlier(out)
+            kept = _Folder(out)
+            items = self._write_maps(kept, draw)
+            for name, drawn in self.analysis.figures.items():
+                kept.keep(name, drawn())
+            document = self.manifest() | {"out": str(out), "items": items, "files": [*kept.names]}
+            kept.keep(MANIFEST, json.dumps(document, ensure_ascii=False, indent=2).encode())
         except OSError as error:
             place = f"{out}: {error.strerror or error}"
-            raise OutputError(f"cannot write to {place}", hint="--out names another folder") from None
+            raise OutputError(f"cannot write to {place}", hint="--out takes another folder") from None
         return document
 
-    def _write_maps(self, out: Path, draw: int) -> list[dict[str, Any]]:
+    def _write_maps(self, kept: _Folder, draw: int) -> list[dict[str, Any]]:
         """Return the items with the names of the files that were written for them."""
         maps = self.analysis.maps
         if maps is None:
@@ -74,14 +80,39 @@ class Findings:
         for number, stem in enumerate(_stems(self.inputs.names[:draw])):
             own = items[number * asked : (number + 1) * asked]
             pictures.append(overlay(self.inputs.image(number), maps[number], own))
-            drawn = _keep(out / f"{stem}.png", png(pictures[-1]))
+            drawn = kept.keep(f"{stem}.png", png(pictures[-1]))
             for k, item in enumerate(own):
                 name = f"{stem}.npy" if asked == 1 else f"{stem}.{item['class_index']}.npy"
                 item["overlay"] = drawn
-                item["map"] = _keep(out / name, _npy(maps[number, k].cpu().numpy()))
+                item["map"] = kept.keep(name, _npy(maps[number, k].cpu().numpy()))
         if len(pictures) > 1:
-            _keep(out / "contact-sheet.png", png(contact_sheet(pictures)))
+            kept.keep("contact-sheet.png", png(contact_sheet(pictures)))
         return items
+
+
+class _Folder:
+    """A folder and the names of the files that were written into it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.names: list[str] = []
+
+    def keep(self, name: str, content: bytes) -> str:
+        with atomic_write(self.home / name) as file:
+            file.write(content)
+        self.names.append(name)
+        return name
+
+
+def _remove_earlier(out: Path) -> None:
+    """Remove the files that a manifest in the folder names, so that two analyses do not mix."""
+    try:
+        told = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+        names = [name for name in told if isinstance(name, str) and Path(name).name == name]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return
+    for name in names:
+        (out / name).unlink(missing_ok=True)
 
 
 def _stems(names: list[str]) -> list[str]:
@@ -96,12 +127,6 @@ def _stems(names: list[str]) -> list[str]:
         taken.add(stem)
         stems.append(stem)
     return stems
-
-
-def _keep(path: Path, content: bytes) -> str:
-    with atomic_write(path) as file:
-        file.write(content)
-    return path.name
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

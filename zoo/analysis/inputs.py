@@ -30,11 +30,15 @@ class Inputs:
     items: Any
     """Images and labels, -1 where not known, as `Dataset.split` has them; or tokens."""
     device: str
+    report: Callable[[int, int], None] = lambda done, total: None
+    """Told after each batch how many images, or tokens, of all are done."""
 
     def __iter__(self) -> Iterator[Batch]:
-        return make_task(self.card.task).eval_batches(
-            _Shown(self.card, self.items), "test", device=self.device
-        )
+        shown, done = _Shown(self.card, self.items), 0
+        for batch in make_task(self.card.task).eval_batches(shown, "test", device=self.device):
+            yield batch
+            done += batch.count
+            self.report(done, len(self.items))
 
     def label(self, number: int) -> int:
         """Return an image's label, -1 where it is not known."""
@@ -50,22 +54,36 @@ class Inputs:
         return getattr(self.items, "boxes", None)
 
 
-def of_files(card: Card, paths: Sequence[str], *, device: str, notice: Callable[[str], None]) -> Inputs:
+def of_files(
+    card: Card,
+    paths: Sequence[str],
+    *,
+    device: str,
+    report: Callable[[int, int], None],
+    notice: Callable[[str], None],
+) -> Inputs:
     """Return the pictures in some files and folders; or the text of some files, one after the other.
 
     Raises DataError naming the first that is missing or cannot be read.
     """
     if card.task == "language-modelling":
         tokens = _tokens(card, [_text(Path(path)) for path in paths], notice)
-        return Inputs(card=card, names=[], items=tokens, device=device)
+        return Inputs(card=card, names=[], items=tokens, device=device, report=report)
     found = [each for path in paths for each in _pictures(Path(path))]
     size, channels = card.arguments["image_size"], card.arguments["in_channels"]
+    notice(f"the model sees the middle square of a picture, at {size}×{size} pixels")
     images = [(read_picture(each, size=size, channels=channels)[0], -1) for each in found]
-    return Inputs(card=card, names=[str(each) for each in found], items=images, device=device)
+    return Inputs(card=card, names=[str(each) for each in found], items=images, device=device, report=report)
 
 
 def of_split(
-    card: Card, dataset: Dataset, split: Split, indices: Sequence[int] | None, *, device: str
+    card: Card,
+    dataset: Dataset,
+    split: Split,
+    indices: Sequence[int] | None,
+    *,
+    device: str,
+    report: Callable[[int, int], None],
 ) -> Inputs:
     """Return a split, or the images of it that have some numbers, which count from 0.
 
@@ -77,13 +95,14 @@ def of_split(
     if card.task == "language-modelling":
         if indices is not None:
             raise OptionError("--indices choose images, and the model reads text")
-        return Inputs(card=card, names=[], items=items, device=device)
+        return Inputs(card=card, names=[], items=items, device=device, report=report)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
         if not 0 <= index < len(items):
             raise OptionError(f"there is no image {index} in the {split} split of {len(items):,} images")
-    names = [f"{split}-{index:05}" for index in chosen]
-    return Inputs(card=card, names=names, items=_Some(items, list(chosen)), device=device)
+    known = getattr(items, "names", None)  # of files, where the data is files
+    names = [known[index] if known else f"{split}-{index:05}" for index in chosen]
+    return Inputs(card=card, names=names, items=_Some(items, list(chosen)), device=device, report=report)
 
 
 class _Some:
@@ -136,12 +155,19 @@ class _Shown(Dataset):
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Return a picture's path, or those of all pictures in a folder and below it, sorted."""
+    """Return a picture's path, or those of all pictures in a folder and below it, sorted.
+
+    Folders that an analysis has written to are left out.
+    """
     if not path.exists():
         raise DataError(f"there is no picture or folder {path}")
     if not path.is_dir():
         return [path]
-    found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
+    found = sorted(
+        each
+        for each in path.rglob("*")
+        if each.suffix.lower() in SUFFIXES and each.is_file() and not (each.parent / "manifest.json").exists()
+    )
     if not found:
         raise DataError(f"there are no pictures in {path}", hint=f"pictures end in {', '.join(SUFFIXES)}")
     return found

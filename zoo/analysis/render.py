@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ _TILE = 224
 """Height and width of an image in a picture, in pixels."""
 _GAP = 8
 _LINE = 20
-_STRENGTH = 0.5
-"""How much of an overlay is map."""
+_STRENGTH = 0.7
+"""How much of an overlay is map where the map is highest; where it is lowest there is only the image."""
 
 
 def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Image.Image:
@@ -40,7 +41,7 @@ def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Ima
     for row, (item, each) in enumerate(zip(items, heat, strict=True)):
         top = _GAP + row * height
         coloured = _coloured(each)
-        blend = Image.blend(seen, coloured, _STRENGTH)
+        blend = Image.composite(coloured, seen, Image.fromarray((255 * _STRENGTH * each).astype(np.uint8)))
         for column, tile in enumerate((seen, coloured, blend)):
             picture.paste(tile, (_GAP + column * (_TILE + _GAP), top))
         for line, words in enumerate(_words(item)):
@@ -68,8 +69,9 @@ def png(picture: Image.Image) -> bytes:
 
 def _words(item: dict[str, Any]) -> tuple[str, str]:
     true = f"   is {item['true']}" if item["true"] is not None else ""
+    name = Path(item["input"]).name
     return (
-        f"map of {item['class']} ({item['probability']:.1%})",
+        f"{name}: map of {item['class']} ({item['probability']:.1%}), up to {item['peak']:.3g}",
         f"predicted {item['predicted']} ({item['predicted_probability']:.1%}){true}",
     )
 

@@ -44,6 +44,7 @@ def analyze(
     score: bool = False,
     precision: str = "fp32",
     device: str = "cpu",
+    report: Callable[[int, int], None] = lambda done, total: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Findings:
     """Look inside a trained model.
@@ -61,6 +62,7 @@ def analyze(
         options: of the analyzer.
         score: whether to measure how faithful maps are.
         precision: `fp32`, `bf16`, `fp16` or `auto`, of the model's passes.
+        report: told after each batch how many images, or tokens, of all that are looked at are done.
         notice: told of what is odd about the data.
 
     Raises:
@@ -73,11 +75,13 @@ def analyze(
     made = make_analyzer(entry, options or {})
     source: dict[str, Any]
     if files:
-        inputs = of_files(card, files, device=device, notice=notice)
+        if "true" in subject.classes:
+            raise OptionError("--class true takes labels, which files have not", hint="look at a --split")
+        inputs = of_files(card, files, device=device, report=report, notice=notice)
         source = {"files": list(files)}
     else:
         opened, fed = open_fed(card, registry, dataset=dataset, data=data, notice=notice)
-        inputs = of_split(card, fed, split or "test", indices, device=device)
+        inputs = of_split(card, fed, split or "test", indices, device=device, report=report)
         source = {"dataset": opened.name, "split": split or "test"}
     resolved = resolve(precision, device)
     with autocast(resolved, device):
@@ -106,6 +110,7 @@ def _items(analysis: Analysis, model: nn.Module, inputs: Inputs) -> list[dict[st
     assert analysis.classes is not None, "an analysis with maps says which classes they are of"
     logits = _logits(model, inputs) if analysis.logits is None else analysis.logits
     names = [str(name) for name in inputs.card.preprocess["classes"]]
+    peaks = analysis.maps.amax((2, 3)).tolist()
     items: list[dict[str, Any]] = []
     for number, (name, asked) in enumerate(zip(inputs.names, analysis.classes.tolist(), strict=True)):
         probabilities = logits[number].float().softmax(0)
@@ -116,10 +121,9 @@ def _items(analysis: Analysis, model: nn.Module, inputs: Inputs) -> list[dict[st
             "predicted_probability": float(probabilities[guess]),
             "true": names[label] if label >= 0 else None,
         }
-        items += [
-            {**of_input, "class": names[one], "class_index": one, "probability": float(probabilities[one])}
-            for one in asked
-        ]
+        for one, peak in zip(asked, peaks[number], strict=True):
+            of_class = {"class": names[one], "class_index": one, "probability": float(probabilities[one])}
+            items.append({**of_input, **of_class, "peak": peak})
     return items
 
 

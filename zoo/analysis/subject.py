@@ -55,7 +55,10 @@ def _landmarks(
         raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
     if layer is not None:
         if "features" not in spec.needs:
-            raise OptionError(f"{entry.name} does not look at a layer of one's choice")
+            others = [e.spec.name for e in registry.entries("analyzer") if "features" in _needs(e)]
+            raise OptionError(
+                f"{entry.name} does not look at a layer of one's choice", hint=f"{', '.join(others)} do"
+            )
         landmarks["features"] = _layer(layer, landmarks, model)
     lacking = [need for need in spec.needs if not set(need.split("|")) & landmarks.keys()]
     if lacking:
@@ -64,6 +67,10 @@ def _landmarks(
         why = f"needs {needs}, and {architecture.name} has {has}"
         raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
     return landmarks
+
+
+def _needs(entry: Entry[Any]) -> Sequence[str]:
+    return entry.spec.needs
 
 
 def _fitting(architecture: Entry[ArchitectureSpec], registry: Registry) -> str | None:
@@ -85,20 +92,20 @@ def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
     return path
 
 
-def _asked(classes: Sequence[str], card: Card) -> Any:
+def _asked(classes: Sequence[str], card: Card) -> tuple[Any, ...]:
     """Return `Subject.classes` for names and numbers. Raises OptionError for one the model does not know."""
-    if not classes or list(classes) in (["predicted"], ["true"]):
-        return classes[0] if classes else "predicted"
-    if card.task != "classification":
+    if classes and card.task != "classification":
         raise OptionError(f"--class chooses a class, and the model does {card.task}")
-    names = [str(name) for name in card.preprocess["classes"]]
-    numbers: list[int] = []
-    for asked in classes:
-        if asked in names:
-            numbers.append(names.index(asked))
-        elif asked.isdecimal() and int(asked) < len(names):
-            numbers.append(int(asked))
-        else:
-            listed = f"it knows {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
-            raise OptionError(f"the model has no class {asked!r}{did_you_mean(asked, names)}", hint=listed)
-    return tuple(numbers)
+    names = [str(name) for name in card.preprocess.get("classes", ())]
+    return tuple(_class(asked, names) for asked in classes) or ("predicted",)
+
+
+def _class(asked: str, names: list[str]) -> int | str:
+    if asked in names:
+        return names.index(asked)
+    if asked in ("predicted", "true"):
+        return asked
+    if asked.isdecimal() and int(asked) < len(names):
+        return int(asked)
+    listed = f"it knows {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+    raise OptionError(f"the model has no class {asked!r}{did_you_mean(asked, names)}", hint=listed)

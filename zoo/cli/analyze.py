@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import OptionError
 
-_ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability")
+_ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability", "peak")
 
 
 @click.command()
@@ -75,8 +76,9 @@ def command(
 ) -> None:
     """Look with ANALYZER into WEIGHTS (a file or a published id) at INPUT, or at a split of its data.
 
-    INPUT is pictures or folders of them, of any size; for a language model, texts. The folder gets pictures,
-    arrays and manifest.json, which --json prints.
+    INPUT is pictures or folders of them, of any size: the model sees their middle square. For a language
+    model, INPUT is texts. The folder gets pictures, arrays and manifest.json, which --json prints; what an
+    earlier analysis wrote there goes. Interrupted, it writes nothing.
 
     \b
     zoo analyze cam runs/x/model.safetensors cat.jpg --class cat --class dog
@@ -90,6 +92,8 @@ def command(
     data_options = options.parse(data, what="--data")
 
     from zoo.analysis import analyze
+    from zoo.analysis.faithfulness import BETTER
+    from zoo.analysis.findings import MANIFEST
     from zoo.training.precision import pick_device
 
     entry = session.registry.analyzer(analyzer)
@@ -108,6 +112,7 @@ def command(
         score=score,
         precision=precision,
         device=pick_device(device),
+        report=_Pace(),
         notice=notice,
     )
     name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem
@@ -117,14 +122,19 @@ def command(
         print_json(written)
         return
     if found.analysis.text:
-        click.echo(found.analysis.text)
+        click.echo(f"{found.analysis.text}\n")
     else:
         for rows in found.analysis.tables.values():
             _print_rows(rows, tuple(rows[0]) if rows else ())
-    _print_rows(written["items"][:draw], _ITEM)
+    items = written["items"]
+    _print_rows(items[:draw], _ITEM)
+    if len(items) > draw:
+        click.echo(f"and {len(items) - draw:,} more in {MANIFEST}; --draw {draw} shows and draws no more\n")
     for score_name, value in written["scores"].items():
-        click.echo(f"{score_name}  {value:.4g}")
-    click.echo(f"wrote {folder}")
+        better = f"  ({BETTER[score_name]})" if score_name in BETTER else ""
+        click.echo(f"{score_name}  {value:.4g}{better}")
+    figures = "".join(f" {name}" for name in found.analysis.figures)
+    click.echo(f"wrote {folder}:{figures or ' a picture and an array for each'} {MANIFEST}")
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
@@ -135,7 +145,19 @@ def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+class _Pace:
+    """Tells every 15 seconds, on stderr, how far the passes over the inputs are."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._told > 15:
+            self._told = time.monotonic()
+            notice(f"{done:,} of {total:,}")
 
 
 def _numbers(text: str) -> list[int]:
