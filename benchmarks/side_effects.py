@@ -2,8 +2,8 @@
 
 python benchmarks/side_effects.py [--repetitions 200]
 
-Every analyzer is run on every image network that it fits, also with images that make the model raise, with
-mixed modes, a frozen parameter and a gradient that was there before. Then one is repeated many times.
+Every analyzer is run on every architecture that it fits, also with inputs that make the model raise, with
+mixed modes, a frozen parameter and a gradient that was there before. Then each is repeated many times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import argparse
 import contextlib
 import gc
 import hashlib
+import resource
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +24,16 @@ from torch import Tensor, nn
 from zoo import Registry
 from zoo.building import build_model, make_analyzer, model_arguments
 from zoo.interfaces import Analyzer, Batch, Subject
+from zoo.specs import TaskName
 
-DIMS = {"in_channels": 3, "image_size": 64, "num_classes": 10}
-PREPROCESS = {"size": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [*"abcdefghij"]}
+DIMS: dict[TaskName, dict[str, int]] = {
+    "classification": {"in_channels": 3, "image_size": 64, "num_classes": 10},
+    "language-modelling": {"vocab_size": 8},
+}
+PREPROCESS: dict[TaskName, dict[str, Any]] = {
+    "classification": {"size": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [*"abcdefghij"]},
+    "language-modelling": {"tokens": "char", "vocabulary": ["<unk>", *"abcdefg"], "specials": 1},
+}
 
 
 def main() -> None:
@@ -32,25 +42,30 @@ def main() -> None:
     options = parser.parse_args()
     registry = Registry.discover()
     pairs = different = 0
-    for architecture in registry.entries("architecture", "convnet/*"):
-        model = build_model(architecture, model_arguments(architecture, DIMS, {}), seed=0)  # type: ignore[arg-type]
-        mixed_up(model)
-        for entry in registry.entries("analyzer"):
-            if "classification" not in entry.spec.tasks or entry.spec.lacks(architecture.spec):  # type: ignore[union-attr]
-                continue
-            analyzer = make_analyzer(entry, {"batch_size": 64} if entry.spec.name == "score-cam" else {})  # type: ignore[arg-type]
-            subject = Subject(
-                task="classification",
-                landmarks=architecture.spec.landmarks,  # type: ignore[union-attr]
-                preprocess=PREPROCESS,
-            )
-            found = differences(model, analyzer, subject)
-            pairs += 1
-            different += bool(found)
-            if found:
-                print(f"{entry.name} changes {', '.join(found)} of {architecture.name}")
+    for model, analyzer, subject, names in everything_that_fits(registry):
+        found = differences(model, analyzer, subject)
+        pairs += 1
+        different += bool(found)
+        if found:
+            print(f"{names}: {', '.join(found)}")
     print(f"{pairs} pairs of analyzer and architecture, each also with an exception: {different} differ")
-    repeat(registry, options.repetitions)
+    for entry in registry.entries("analyzer"):
+        repeat(registry, entry.name, options.repetitions)
+
+
+def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyzer, Subject, str]]:
+    """Yield each model with each analyzer that fits it."""
+    for name in [entry.name for entry in registry.entries("architecture")]:
+        architecture = registry.architecture(name)
+        spec = architecture.spec
+        model = build_model(architecture, model_arguments(architecture, DIMS[spec.task], {}), seed=0)
+        mixed_up(model)
+        subject = Subject(task=spec.task, landmarks=spec.landmarks, preprocess=PREPROCESS[spec.task])
+        for other in [entry.name for entry in registry.entries("analyzer")]:
+            entry = registry.analyzer(other)
+            if entry.spec.fits(spec):
+                options = {"batch_size": 64} if entry.spec.name == "score-cam" else {}
+                yield model, make_analyzer(entry, options), subject, f"{other} of {name}"
 
 
 def mixed_up(model: nn.Module) -> None:
@@ -66,9 +81,10 @@ def mixed_up(model: nn.Module) -> None:
 def differences(model: nn.Module, analyzer: Analyzer, subject: Subject) -> list[str]:
     """Return what of a model, or of the random state, an analysis changes, done well and done badly."""
     before = dict(everything(model))
-    analyzer.analyze(model, [batch(2, 3)], subject=subject)
-    with contextlib.suppress(RuntimeError):
-        analyzer.analyze(model, [batch(2, 5)], subject=subject)  # five channels: the model raises
+    analyzer.analyze(model, [batch(subject.task)], subject=subject)
+    with contextlib.suppress(RuntimeError, IndexError):
+        analyzer.analyze(model, [batch(subject.task, broken=True)], subject=subject)
+        raise AssertionError("the model should have raised")
     after = dict(everything(model))
     return [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
 
@@ -92,30 +108,45 @@ def digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
-def batch(count: int, channels: int) -> Batch:
-    images = torch.rand(count, channels, 64, 64, generator=torch.Generator().manual_seed(0))
-    return Batch(images, torch.arange(count), 0, 1, 0)
+def batch(task: TaskName, *, broken: bool = False) -> Batch:
+    """Return two items; or two that no model can read: of five channels, of an unknown token."""
+    draws = torch.Generator().manual_seed(0)
+    if task == "classification":
+        return Batch(
+            torch.rand(2, 5 if broken else 3, 64, 64, generator=draws), torch.tensor([0, 1]), 0, 1, 0
+        )
+    tokens = torch.randint(1, 8, (9, 2), generator=draws)
+    return Batch(tokens[:-1] + 100 * broken, tokens[1:], 0, 1, 0, fresh=True)
 
 
-def repeat(registry: Registry, times: int) -> None:
-    """Print how many tensors are alive, and how much memory they hold, after the first and the last run."""
-    entry = registry.architecture("resnet20")
-    model = build_model(entry, model_arguments(entry, DIMS, {}), seed=0)
-    subject = Subject(task="classification", landmarks=entry.spec.landmarks, preprocess=PREPROCESS)
-    for name in ("cam", "grad-cam", "grad-cam++", "layer-cam", "activations", "confusion"):
-        analyzer = make_analyzer(registry.analyzer(name), {})
-        analyzer.analyze(model, [batch(4, 3)], subject=subject)
-        first = alive()
-        for _ in range(times):
-            analyzer.analyze(model, [batch(4, 3)], subject=subject)
-        count, held = (now - then for now, then in zip(alive(), first, strict=True))
-        print(f"{name}, {times} times: {count:+} tensors, {held:+} bytes alive")
+def repeat(registry: Registry, name: str, times: int) -> None:
+    """Print how many tensors, and how much memory of the process, many runs add."""
+    entry = registry.analyzer(name)
+    task = entry.spec.tasks[0]
+    architecture = registry.architecture("resnet20")
+    model = build_model(architecture, model_arguments(architecture, DIMS[task], {"depth": 8}), seed=0)
+    subject = Subject(task=task, landmarks=architecture.spec.landmarks, preprocess=PREPROCESS[task])
+    analyzer = make_analyzer(entry, {})
+    for _ in range(20):
+        analyzer.analyze(model, [batch(task)], subject=subject)
+    first = alive(), resident()
+    for _ in range(times):
+        analyzer.analyze(model, [batch(task)], subject=subject)
+    count, held = alive() - first[0], (resident() - first[1]) / 1e6
+    print(f"{name}, {times} times: {count:+} tensors alive, {held:+.1f} MB of memory", flush=True)
 
 
-def alive() -> tuple[int, int]:
+def alive() -> int:
     gc.collect()
-    tensors = [each for each in gc.get_objects() if isinstance(each, Tensor)]
-    return len(tensors), sum(each.untyped_storage().nbytes() for each in tensors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sum(isinstance(each, Tensor) for each in gc.get_objects())
+
+
+def resident() -> int:
+    """Return the memory of this process in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

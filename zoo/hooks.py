@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Mapping
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import OptionError
+
 __all__ = ["Stored", "evaluating", "stored", "untouched", "watching"]
 
 
@@ -52,10 +54,17 @@ class Stored:
             of: what the model made of the output, such as logits (B, K).
             along: of the same shape: a one for each number that counts.
             again: whether other gradients will be asked for.
+
+        Raises OptionError if `of` does not depend on the output.
         """
-        (found,) = torch.autograd.grad(
-            of, self.output, along.to(of), retain_graph=again, materialize_grads=True
-        )
+        found = None
+        if of.requires_grad:
+            (found,) = torch.autograd.grad(
+                of, self.output, along.to(of), retain_graph=again, allow_unused=True
+            )
+        if found is None:
+            why = "or the model switches gradients off after it"
+            raise OptionError(f"what the model gives does not depend on this layer, {why}")
         return found
 
 
@@ -107,7 +116,8 @@ def untouched(model: nn.Module) -> Generator[nn.Module]:
         for module in inner.modules()
     )
     stance = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
-    with stance, torch.random.fork_rng(range(torch.cuda.device_count())), evaluating(inner):
+    gpus = {tensor.device for tensor in inner.parameters() if tensor.is_cuda}
+    with stance, torch.random.fork_rng(gpus), evaluating(inner):
         yield inner
 
 

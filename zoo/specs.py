@@ -7,7 +7,7 @@ thousand models costs no more than reading a thousand records. A `Recipe` is how
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -167,13 +167,13 @@ class AnalyzerSpec:
     """Landmarks an architecture must have for this analyzer to work on it; `a|b` is either."""
     source: str = ""
 
-    def lacks(self, architecture: ArchitectureSpec) -> list[str]:
-        """Return the needs that an architecture's landmarks do not meet."""
-        return [need for need in self.needs if not set(need.split("|")) & architecture.landmarks.keys()]
+    def lacks(self, landmarks: Collection[str]) -> list[str]:
+        """Return the needs that some landmarks do not meet."""
+        return [need for need in self.needs if not set(need.split("|")) & set(landmarks)]
 
     def fits(self, architecture: ArchitectureSpec) -> bool:
         """Say whether this analyzer can look into models of an architecture."""
-        return architecture.task in self.tasks and not self.lacks(architecture)
+        return architecture.task in self.tasks and not self.lacks(architecture.landmarks)
 
     def load(self) -> Callable[..., Any]:
         """Import and return the class behind `target`. Raises SpecError where it does not resolve."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -35,15 +35,15 @@ class Look:
     """The classes asked about, (B, K)."""
     subject: Subject
 
-    def gradients(self) -> Tensor:
-        """Return how each class's logit changes with the features, (B, K, F, h, w).
+    def gradients(self) -> Iterator[Tensor]:
+        """Yield how each class's logit changes with the features, K times (B, F, h, w).
 
         In evaluation an image's logit depends on no other image, so one backward pass does for all of them.
         """
         counted = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
         last = len(counted) - 1
-        found = [self.layer.gradient(self.logits, each, again=k < last) for k, each in enumerate(counted)]
-        return torch.stack(found, 1).float()
+        for k, each in enumerate(counted):
+            yield self.layer.gradient(self.logits, each, again=k < last).float()
 
 
 class ActivationMap(Analyzer):

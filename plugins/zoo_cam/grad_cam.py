@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo_cam.activation_map import ActivationMap, Look, weighted
@@ -17,5 +18,5 @@ class GradCAM(ActivationMap):
     """
 
     def draw(self, look: Look) -> Tensor:
-        weights = look.gradients().mean((3, 4))  # (B, K, F)
+        weights = torch.stack([gradient.mean((2, 3)) for gradient in look.gradients()], 1)  # (B, K, F)
         return weighted(look.features, weights)

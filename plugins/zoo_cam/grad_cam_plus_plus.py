@@ -18,9 +18,11 @@ class GradCAMPlusPlus(ActivationMap):
     """
 
     def draw(self, look: Look) -> Tensor:
-        gradients = look.gradients()  # (B, K, F, h, w)
-        squares = gradients**2
-        sums = look.features.sum((2, 3))[:, None, :, None, None]  # (B, 1, F, 1, 1)
-        shares = torch.where(gradients != 0, squares / (2 * squares + sums * gradients * squares + 1e-6), 0)
-        weights = (gradients.relu() * shares).sum((3, 4))  # (B, K, F)
-        return weighted(look.features, weights)
+        sums = look.features.sum((2, 3), keepdim=True)  # (B, F, 1, 1)
+        weights: list[Tensor] = []
+        for gradient in look.gradients():  # (B, F, h, w)
+            squares = gradient**2
+            shares = squares / (2 * squares + sums * gradient * squares + 1e-6)
+            shares = torch.where(gradient != 0, shares, 0)
+            weights.append((gradient.relu() * shares).sum((2, 3)))
+        return weighted(look.features, torch.stack(weights, 1))

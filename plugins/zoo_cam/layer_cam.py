@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo_cam.activation_map import ActivationMap, Look
@@ -17,4 +18,4 @@ class LayerCAM(ActivationMap):
     """
 
     def draw(self, look: Look) -> Tensor:
-        return (look.gradients().relu() * look.features[:, None]).sum(2)
+        return torch.stack([(gradient.relu() * look.features).sum(1) for gradient in look.gradients()], 1)

@@ -57,7 +57,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         _map(
             "eigen-cam",
             "eigen_cam:EigenCAM",
-            "The feature maps' first principal component, whatever the class",
+            "What the feature maps have most in common, whatever the class",
             "Muhammad & Yeasin 2020, Eigen-CAM, arXiv 2008.00299",
         ),
     ]

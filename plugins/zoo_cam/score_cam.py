@@ -47,4 +47,4 @@ def _masks(features: Tensor, image: Tensor) -> Tensor:
     """(F, h, w) to (F, 1, H, W) from 0 to 1; what is the same everywhere masks everything."""
     large = F.interpolate(features[:, None], image.shape[1:], mode="bilinear", align_corners=True)
     low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
-    return (large - low) / (high - low).clamp(min=1e-8)
+    return ((large - low) / (high - low).clamp(min=1e-8)).to(image.dtype)

@@ -26,14 +26,18 @@ class Activations(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return the table `layers`, in the order they ran, and `activations.png`.
 
+        `dead` is a share of the layer's units, None where each was seen once; the score `most_dead` is the
+        highest. A module that runs with several numbers of units is a row for each.
+
         Raises OptionError if no layer puts out a tensor.
         """
-        layers: dict[str, _Layer] = {}
+        layers: dict[tuple[str, int], _Layer] = {}
 
         def see(name: str, output: object) -> None:
             values = output[0] if isinstance(output, tuple) and output else output
             if isinstance(values, Tensor) and values.is_floating_point() and values.ndim > 1:
-                layers.setdefault(name, _Layer()).add(values.detach())
+                units = values.shape[1 if values.ndim == 4 else -1]
+                layers.setdefault((name, units), _Layer()).add(values.detach())
 
         with untouched(model) as inner, torch.no_grad():
             modules = {name: each for name, each in inner.named_modules() if name and _is_layer(each)}
@@ -46,14 +50,13 @@ class Activations(Analyzer):
                         _, state, *_ = inner(batch.inputs, None if batch.fresh else state)
         rows = [
             {"layer": name, "kind": type(modules[name]).__name__, **layer.row()}
-            for name, layer in layers.items()
+            for (name, _), layer in layers.items()
         ]
         if not rows:
             raise OptionError("no layer of this model puts out a tensor")
-        dead = sum(row["dead"] * row["units"] for row in rows) / sum(row["units"] for row in rows)
         return Analysis(
             tables={"layers": rows},
-            scores={"dead": dead},
+            scores={"most_dead": max((row["dead"] or 0.0 for row in rows), default=0.0)},
             figures={"activations.png": lambda: activation_plot(rows)},
         )
 
@@ -74,7 +77,7 @@ class _Layer:
     """Sums over what one layer put out."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.seen = 0
         self.sum = self.squares = 0.0
         self.low: Tensor | None = None
         self.high: Tensor | None = None
@@ -83,6 +86,7 @@ class _Layer:
         units = 1 if values.ndim == 4 else values.ndim - 1
         flat = values.float().transpose(0, units).flatten(1)  # (units, the rest)
         self.count += flat.numel()
+        self.seen += flat.shape[1]
         self.sum += float(flat.sum(dtype=torch.float64))
         self.squares += float(flat.double().square().sum())
         low, high = flat.amin(1), flat.amax(1)
@@ -94,5 +98,5 @@ class _Layer:
         assert self.high is not None
         mean = self.sum / self.count
         variance = max(self.squares / self.count - mean**2, 0.0)
-        dead = (self.low == self.high).float().mean()
-        return {"units": len(self.low), "mean": mean, "std": variance**0.5, "dead": float(dead)}
+        dead = float((self.low == self.high).float().mean()) if self.seen > 1 else None
+        return {"units": len(self.low), "mean": mean, "std": variance**0.5, "dead": dead}

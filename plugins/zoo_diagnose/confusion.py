@@ -18,6 +18,8 @@ from zoo_diagnose.surprise import surprise
 
 _THUMBNAIL = 96
 """Pixels to which an example is shrunk, if it is larger."""
+_MOST = 5_000
+"""Examples that are kept in all, before it is known which pairs are confused most."""
 
 
 class Confusion(Analyzer):
@@ -95,19 +97,19 @@ class Confusion(Analyzer):
         """Return the matrix, a row for each true class, the mean loss, and pictures of each wrong pair."""
         matrix = torch.zeros(classes, classes, dtype=torch.int64)
         examples: dict[tuple[int, int], list[Tensor]] = {}
-        loss = 0.0
+        loss, pictures = 0.0, 0
         with untouched(model) as inner, torch.no_grad():
             for batch in batches:
                 labels = batch.targets.cpu()
                 logits = inner(batch.inputs).float().cpu()
                 guesses, known = logits.argmax(1), labels >= 0
-                matrix += torch.bincount(labels[known] * classes + guesses[known], minlength=classes**2).view(
-                    classes, classes
-                )
+                ones = torch.ones(int(known.sum()), dtype=torch.int64)
+                matrix.index_put_((labels[known], guesses[known]), ones, accumulate=True)
                 loss += float(F.cross_entropy(logits[known], labels[known], reduction="sum"))
                 for place in ((labels != guesses) & known).nonzero()[:, 0].tolist():
                     kept = examples.setdefault((int(labels[place]), int(guesses[place])), [])
-                    if len(kept) < self.examples:
+                    if len(kept) < self.examples and pictures < _MOST:
+                        pictures += 1
                         kept.append(_picture(batch.inputs[place].cpu(), subject.preprocess))
         return matrix, loss / max(int(matrix.sum()), 1), examples
 

@@ -22,7 +22,7 @@ def activation_plot(rows: Sequence[dict[str, Any]]) -> bytes:
     means.set_ylabel("mean ± deviation")
     if max(abs(middle) + spread for middle, spread in zip(middles, spreads, strict=True)) > 20:
         means.set_yscale("symlog", linthresh=1)
-    deads.bar(places, [100 * row["dead"] for row in rows], color="tab:red")
+    deads.bar(places, [100 * row["dead"] or 0 for row in rows], color="tab:red")
     deads.set_ylabel("dead units, %")
     deads.set_ylim(0, 100)
     if not any(row["dead"] for row in rows):
@@ -38,16 +38,18 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:
 
     counts = np.array(matrix)
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    side = max(4, 0.5 * len(names) + 2)
+    side = min(max(4, 0.5 * len(names) + 2), 14)
+    shown = range(0, len(names), -(-len(names) // 60))  # no more names than can be read
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks([place - 0.5 for place in range(1, len(names))], minor=True)
-    axes.set_yticks([place - 0.5 for place in range(1, len(names))], minor=True)
-    axes.grid(which="minor", color="white")
-    axes.tick_params(which="minor", length=0)
+    axes.set_xticks(shown, [names[k] for k in shown], rotation=90)
+    axes.set_yticks(shown, [names[k] for k in shown])
+    if len(names) <= 60:
+        axes.set_xticks([place - 0.5 for place in range(1, len(names))], minor=True)
+        axes.set_yticks([place - 0.5 for place in range(1, len(names))], minor=True)
+        axes.grid(which="minor", color="white")
+        axes.tick_params(which="minor", length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(names) <= 20:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,6 +34,20 @@ not shown.</p>
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text that was read: each token and its bits, (N,), and how tokens are written."""
+
+    tokens: Tensor
+    bits: Tensor
+    texts: Sequence[str]
+
+    def between(self, start: int, end: int) -> list[tuple[str, float]]:
+        """Return a stretch of it, word by word."""
+        words = [self.texts[number] for number in self.tokens[start:end].tolist()]
+        return [*zip(words, self.bits[start:end].tolist(), strict=True)]
+
+
 @torch.no_grad()
 def surprise(
     model: nn.Module, batches: Iterable[Batch], preprocess: Mapping[str, Any], *, passages: int, length: int
@@ -51,29 +66,29 @@ def surprise(
     eos = preprocess.get("newline_eos", False)
     texts = ["\n" if eos and token == "<eos>" else str(token) for token in preprocess["vocabulary"]]
     bits = losses / math.log(2)
+    read = _Read(tokens, bits, texts)
     spans = _highest(bits, count=passages, length=length)
     rows = [
         {
             "from": start + first,
             "bits": float(bits[start:end].mean()),
-            "text": "".join(texts[number] for number in tokens[start:end].tolist()),
+            "text": "".join(word for word, _ in read.between(start, end)),
         }
         for start, end in spans
     ]
     mean = float(losses.mean())
     unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
-    words, numbers = [texts[number] for number in tokens.tolist()], bits.tolist()
     titles = [f"{row['bits']:.2f} bits a token, from token {row['from']:,}" for row in rows]
     shown = [*zip(titles, spans, strict=True)]
-    beginning = "The text", (0, len(words))
-    if len(words) > _START:
-        beginning = f"The first {_START:,} of {len(words):,} tokens", (0, _START)
+    beginning = "The text", (0, len(tokens))
+    if len(tokens) > _START:
+        beginning = f"The first {_START:,} of {len(tokens):,} tokens", (0, _START)
     return Analysis(
-        scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2)},
+        scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2), "perplexity": math.exp(mean)},
         tables={"tokens": _by_token(tokens, bits, texts), "passages": rows},
-        details={"tokens": len(words)},
-        figures={"surprise.html": lambda: _page(words, numbers, [*shown, beginning])},
-        text="\n\n".join(f"{title}\n{_coloured(words, numbers, span)}" for title, span in shown),
+        details={"tokens": len(tokens)},
+        figures={"surprise.html": lambda: _page(read, [*shown, beginning])},
+        text="\n\n".join(f"{title}\n{_coloured(read, span)}" for title, span in shown),
     )
 
 
@@ -128,29 +143,28 @@ def _by_token(tokens: Tensor, bits: Tensor, texts: Sequence[str]) -> list[dict[s
 
 
 def _shown(word: str) -> str:
-    """Return a token as it stands in a line: a line's end is a sign of its own."""
-    return word.replace("\n", "↵")
+    """Return a token as it stands in a line: a line's end, or what a terminal would obey, is a sign."""
+    return "".join("↵" if sign == "\n" else sign if sign.isprintable() else "·" for sign in word)
 
 
-def _page(words: Sequence[str], bits: Sequence[float], shown: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
+def _page(read: _Read, shown: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
     parts = [
-        f"<h2>{html.escape(title)}</h2>\n<pre>{''.join(_span(words[i], bits[i]) for i in range(*span))}</pre>"
+        f"<h2>{html.escape(title)}</h2>\n<pre>{''.join(_span(*each) for each in read.between(*span))}</pre>"
         for title, span in shown
     ]
-    mean = sum(bits) / len(bits)
+    mean = float(read.bits.mean())
     return _PAGE.format(mean=mean, most=_MOST, odds=2**_MOST, parts="\n".join(parts)).encode()
 
 
 def _span(word: str, bits: float) -> str:
-    share = min(bits / _MOST, 1)
-    style = f"background: rgba(255, 60, 30, {share:.2f})"
+    style = f"background: rgba(255, 60, 30, {min(bits / _MOST, 1):.2f})"
     end = "\n" if "\n" in word else ""
     return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(_shown(word))}</span>{end}'
 
 
-def _coloured(words: Sequence[str], bits: Sequence[float], span: tuple[int, int]) -> str:
+def _coloured(read: _Read, span: tuple[int, int]) -> str:
     """Return a stretch of text for a terminal, each token on a ground from black to red."""
     return "".join(
-        f"\x1b[48;2;{int(200 * min(bits[i] / _MOST, 1))};0;0;97m{_shown(words[i])}\x1b[0m"
-        for i in range(*span)
+        f"\x1b[48;2;{int(200 * min(bits / _MOST, 1))};0;0;97m{_shown(word)}\x1b[0m"
+        for word, bits in read.between(*span)
     )

@@ -122,7 +122,7 @@ def test_nonsense_is_told(camnet_file, lstm_file, tmp_path, words, message, hint
 
 def test_a_long_table_says_what_it_leaves_out(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "--split", "test", "--draw", "3", "--out", tmp_path / "a")
-    assert "and 13 more in manifest.json; --draw 3 shows and draws no more" in done.stdout
+    assert "and 13 more in manifest.json and maps.npy; --draw 3 shows and draws no more" in done.stdout
     assert done.stdout.count("test-000") == 3
 
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from zoo import Experiment, Registry, weights
 from zoo.analysis import analyze, enlarge, normalise
 from zoo.analysis.faithfulness import box_scores, pixel_scores
+from zoo.analysis.render import overlay
 from zoo.building import make_analyzer
-from zoo.errors import DataError, OptionError, OutputError, SpecError
+from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.interfaces import Batch, Subject
 from zoo.training import train
 from zoo_cam.cam import CAM
@@ -256,7 +257,9 @@ def test_files_say_what_was_found(registry: Registry, camnet: str, tmp_path: Pat
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == told
     names = {path.name for path in (tmp_path / "out").iterdir()}
     maps = {f"test-0000{n}.{k}.npy" for n in (0, 1) for k in (1, 6)}
-    assert names == {"manifest.json", "contact-sheet.png", "test-00000.png", "test-00001.png"} | maps
+    assert (
+        names == {"manifest.json", "contact-sheet.png", "maps.npy", "test-00000.png", "test-00001.png"} | maps
+    )
     first, second, *_ = told["items"]
     assert (first["class"], first["map"], first["overlay"]) == ("ring", "test-00000.1.npy", "test-00000.png")
     assert (second["class"], second["map"]) == ("plus", "test-00000.6.npy")
@@ -335,7 +338,7 @@ def test_inputs_of_one_name_get_files_of_their_own(registry: Registry, camnet: s
 def test_a_folder_that_cannot_be_written_is_named(registry: Registry, camnet: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found = analyze("cam", camnet, registry, split="test", indices=[0])
-    with pytest.raises(OutputError, match=f"cannot write to {tmp_path / 'file' / 'out'}: Not a directory"):
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
         found.write(tmp_path / "file" / "out")
 
 
@@ -387,6 +390,118 @@ def test_pixels_score_maps() -> None:
     # each step takes a tenth of 256 pixels, those of the quarter first: 25, 51, then all 64 of it
     p = torch.sigmoid(8 * torch.tensor([64, 39, 13, *[0] * 8]) / 64 - 4)
     assert good["deletion"] == pytest.approx(float(torch.trapezoid(p, dx=0.1)), abs=1e-6)
+
+
+def test_each_batch_is_scored_by_its_own_maps() -> None:
+    images = torch.zeros(3, 3, 16, 16)
+    images[:, :, :8, :8] = 1.0
+    batches = [Batch(part, torch.ones(len(part)), i, 2, 0) for i, part in enumerate(images.split(2))]
+    maps = torch.zeros(3, 1, 16, 16)
+    maps[:2, :, :8, :8], maps[2:, :, 8:, 8:] = 1.0, 1.0
+    classes = torch.ones(3, 1, dtype=torch.int64)
+    together = pixel_scores(Corner(), batches, maps, classes)
+    good = pixel_scores(Corner(), batches[:1], maps[:2], classes[:2])
+    bad = pixel_scores(Corner(), batches[1:], maps[2:], classes[2:])
+    assert together == pytest.approx({name: (2 * good[name] + bad[name]) / 3 for name in good})
+
+
+def test_several_maps_of_an_image_are_scored_each_by_its_class() -> None:
+    images = torch.zeros(2, 3, 16, 16)
+    images[:, :, :8, :8] = 1.0
+    batches = [Batch(images, torch.ones(2), 0, 1, 0)]
+    maps = torch.zeros(2, 2, 16, 16)
+    maps[:, :, :8, :8] = 0.6
+    classes = torch.tensor([[1, 0], [1, 0]])
+    both = pixel_scores(Corner(), batches, maps, classes)
+    one, other = (pixel_scores(Corner(), batches, maps[:, [k]], classes[:, [k]]) for k in (0, 1))
+    assert both == pytest.approx({name: (one[name] + other[name]) / 2 for name in one})
+    assert other["increase_in_confidence"] == 0.0
+    assert other["average_drop"] == pytest.approx(0.0, abs=1e-6), "a probability that grows is no drop"
+
+
+def test_a_blurred_image_is_where_insertion_begins() -> None:
+    images = torch.ones(1, 3, 16, 16)
+    found = pixel_scores(
+        Corner(),
+        [Batch(images, torch.ones(1), 0, 1, 0)],
+        torch.rand(1, 1, 4, 4),
+        torch.ones(1, 1, dtype=torch.int64),
+    )
+    assert found["insertion"] == pytest.approx(float(torch.tensor(4.0).sigmoid()), abs=1e-4)
+
+
+def test_a_map_that_is_the_same_everywhere_points_nowhere() -> None:
+    found = box_scores(torch.zeros(1, 4, 4), [[(0, 0, 16, 16)]], size=16)
+    assert (found["pointing_game"], found["pointing_centre"], found["box_iou"]) == (0.0, 1.0, 0.0)
+
+
+def test_a_box_is_drawn_around_what_is_above_a_fifth_of_the_maximum() -> None:
+    map_ = torch.full((16, 16), 0.1)
+    map_[4:8, 4:8], map_[4:8, 8:12] = 1.0, 0.3
+    assert box_scores(map_[None], [[(4, 4, 12, 8)]], size=16)["box_iou"] == 1.0
+    assert box_scores(map_[None], [[(4, 4, 12, 8), (0, 0, 1, 1)]], size=16)["box_iou"] == 1.0
+
+
+def test_only_maps_of_the_label_are_held_against_its_boxes(registry: Registry, camnet: str) -> None:
+    true = analyze("cam", camnet, registry, split="test", classes=["true"], score=True).scores
+    more = analyze("cam", camnet, registry, split="test", classes=["true", "ring"], score=True).scores
+    assert true["boxed_maps"] == 24
+    assert more["boxed_maps"] == 24 + 3, "three of the images are rings, asked about twice"
+    other = analyze("cam", camnet, registry, split="test", indices=[0], classes=["ring"], score=True).scores
+    assert "pointing_game" not in other
+
+
+def test_maps_are_enlarged_smoothly() -> None:
+    maps = torch.tensor([[[[0.0, 1.0]] * 2]])
+    expected = torch.tensor([0.0, 0.25, 0.75, 1.0])
+    torch.testing.assert_close(enlarge(maps, 4)[0, 0, 0], expected)
+
+
+def test_an_overlay_shows_the_image_the_map_and_both(registry: Registry) -> None:
+    image = torch.full((3, 16, 16), 200, dtype=torch.uint8)
+    map_ = torch.zeros(1, 16, 16)
+    map_[:, :, 12:] = 1.0
+    item = {"input": "x.png", "class": "a", "probability": 0.5, "peak": 1.0, "predicted": "a"}
+    picture = overlay(image, map_, [{**item, "predicted_probability": 0.5, "true": None}])
+    pixels = np.asarray(picture)
+    rows, columns = 8 + 112, (8 + 20, 8 + 204)  # the middle of the first row, left and right in a tile
+    seen, heat, both = ([pixels[rows, x + n * 232].tolist() for x in columns] for n in range(3))
+    assert seen == [[200, 200, 200]] * 2
+    assert heat[0] == [68, 1, 84], "viridis from its darkest"
+    assert heat[1] == [253, 231, 36], "to its brightest"
+    assert both[0] == [200, 200, 200], "only the image where the map is lowest"
+    assert both[1] != [200, 200, 200]
+    assert both[1] != heat[1]
+
+
+def test_maps_that_are_not_drawn_are_kept_all_the_same(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    found = analyze("cam", camnet, registry, split="test", classes=["ring", "plus"])
+    told = found.write(tmp_path / "out", draw=3)
+    assert np.load(tmp_path / "out" / "maps.npy").shape == (24, 2, 4, 4)
+    assert sum("map" in item for item in told["items"]) == 6
+
+
+@pytest.mark.parametrize("analyzer", ["grad-cam", "score-cam", "activations"])
+def test_a_caller_without_gradients_is_none_the_worse(registry: Registry, camnet: str, analyzer: str) -> None:
+    plain = analyze(analyzer, camnet, registry, split="test")
+    with torch.inference_mode():
+        found = analyze(analyzer, camnet, registry, split="test")
+    assert str(found.analysis.maps) == str(plain.analysis.maps)
+    assert found.analysis.tables == plain.analysis.tables
+
+
+def test_nonsense_from_python_is_told(registry: Registry, camnet: str) -> None:
+    nonsense: dict[str, dict[str, Any]] = {
+        "no image is chosen": {"split": "test", "indices": []},
+        "there is no split 'tset'": {"split": "tset"},
+        "there is no precision 'fp8'": {"split": "test", "precision": "fp8"},
+        "give either files or a split": {"split": "test", "files": ["x.png"]},
+    }
+    for words, given in nonsense.items():
+        with pytest.raises(ZooError, match=words):
+            analyze("cam", camnet, registry, **given)
 
 
 def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture: str) -> None:

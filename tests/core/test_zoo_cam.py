@@ -175,6 +175,52 @@ def test_score_cam_does_not_depend_on_its_batch_size() -> None:
     torch.testing.assert_close(one.maps, look("score-cam", "resnet20", model, given).maps)
 
 
+def test_eigen_cam_finds_the_pattern_that_features_share_the_right_way_up() -> None:
+    pattern = torch.tensor([[0.0, 1.0, 0.0], [2.0, 5.0, 1.0], [0.0, 3.0, 0.0]])
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = nn.Conv2d(1, 3, 1, bias=False)
+            self.stages.weight.data = torch.tensor([2.0, -0.5, 1.0]).view(3, 1, 1, 1)
+            self.out = nn.Linear(3, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.stages(x).mean((2, 3)))
+
+    maps = look("eigen-cam", "resnet20", Net(), pattern[None, None]).maps
+    torch.testing.assert_close(scaled(maps)[0, 0], pattern / 5)
+
+
+def test_a_layer_that_the_logits_do_not_depend_on_is_refused() -> None:
+    class Net(nn.Module):
+        def __init__(self, how: str) -> None:
+            super().__init__()
+            self.how = how
+            self.stages = nn.Conv2d(3, 4, 1)
+            self.out = nn.Linear(4, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.set_grad_enabled(self.how != "no_grad" and torch.is_grad_enabled()):
+                features = self.stages(x)
+            if self.how == "aside":
+                features = features.detach()
+            return self.out(features.mean((2, 3)))
+
+    for how in ("no_grad", "aside"):
+        with pytest.raises(OptionError, match="does not depend on this layer, or the model switches"):
+            look("grad-cam", "resnet20", Net(how), images(1))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_models_in_half_precision_are_looked_into(name: str) -> None:
+    model, given = model_of("resnet20").bfloat16(), images(2).bfloat16()
+    found = look(name, "resnet20", model, given, classes=(3,))
+    exact = look(name, "resnet20", model_of("resnet20"), images(2), classes=(3,))
+    assert found.maps.dtype == torch.float32
+    torch.testing.assert_close(scaled(found.maps), scaled(exact.maps), rtol=0, atol=0.35)
+
+
 # Against other libraries: the same model, layer and classes.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from typing import Any
 
 import pytest
@@ -113,9 +114,37 @@ def test_layers_are_measured_over_all_batches() -> None:
     assert rows["scale"]["dead"] == pytest.approx(1 / 3), "the constant one"
     assert rows["relu"]["dead"] == pytest.approx(2 / 3), "and one that never fires"
     assert rows["relu"]["units"] == 3
-    assert found.scores["dead"] == pytest.approx((1 + 2 + 0) / 9)
+    assert found.scores["most_dead"] == pytest.approx(2 / 3)
     with Image.open(io.BytesIO(found.figures["activations.png"]())) as picture:
         assert picture.size > (400, 400)
+
+
+def test_a_unit_that_is_seen_once_is_neither_dead_nor_alive() -> None:
+    batch = Batch(torch.rand(1, 1, 4, 4), torch.zeros(1), 0, 1, 0)
+    rows = Activations().analyze(Layers(), [batch], subject=subject()).tables["layers"]
+    assert {row["layer"]: row["dead"] for row in rows}["out"] is None
+    assert rows[0]["dead"] is not None
+
+
+def test_a_layer_that_is_used_twice_may_have_other_units_each_time() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.relu(torch.cat([self.relu(images)] * 2, 1)).mean((2, 3))
+
+    batch = Batch(torch.rand(3, 1, 4, 4), torch.zeros(3), 0, 1, 0)
+    found = Activations().analyze(Shared(), [batch], subject=subject())
+    assert [(row["layer"], row["units"]) for row in found.tables["layers"]] == [("relu", 1), ("relu", 2)]
+
+
+def test_vectors_have_their_units_last() -> None:
+    tokens = torch.randint(1, 6, (7, 2), generator=torch.Generator().manual_seed(0))
+    batch = Batch(tokens[:-1], tokens[1:], 0, 1, 0, fresh=True)
+    found = Activations().analyze(Alphabet(), [batch], subject=subject("language-modelling"))
+    assert [(row["layer"], row["units"]) for row in found.tables["layers"]] == [("embedding", 6)]
 
 
 def test_a_model_of_functions_alone_has_no_layers_to_show() -> None:
@@ -124,15 +153,17 @@ def test_a_model_of_functions_alone_has_no_layers_to_show() -> None:
 
 
 class Alphabet(nn.Module):
-    """Expects b after a and so on, and counts how often it was asked in its state."""
+    """Expects b after a and so on; knows all the better the more batches it has read."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool = True) -> None:
         super().__init__()
         self.embedding = nn.Embedding(6, 6)
         self.embedding.weight.data = 4.0 * torch.eye(6).roll(1, 1)
+        self.forgets = forgets
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.embedding(tokens), torch.zeros(1) if state is None else state + 1
+        read = torch.zeros(1) if state is None else state + 1
+        return self.embedding(tokens) * (1 if self.forgets else 2**read), read
 
 
 class Told(LanguageModelling):
@@ -169,8 +200,6 @@ def test_surprise_is_told_token_by_token_in_the_text_s_order(lanes: int) -> None
 
 
 def _plain(text: str) -> str:
-    import re
-
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
@@ -186,11 +215,51 @@ def test_the_page_is_safe_and_whole() -> None:
     assert page.count("<span") == len(text) - 1 + 2 * 4, "the whole text but its first token, and passages"
 
 
+def test_state_is_carried_from_batch_to_batch_and_begins_anew_where_the_text_does() -> None:
+    batches = Told().of("abcd" * 6, 1)
+    assert len(batches) > 2
+    learns = Confusion().analyze(Alphabet(forgets=False), batches, subject=subject("language-modelling"))
+    forgets = Confusion().analyze(Alphabet(), batches, subject=subject("language-modelling"))
+    costs = []
+    for number, batch in enumerate(batches):
+        sure = 4 * 2**number
+        wrong = (batch.inputs + 1) % 6 != batch.targets  # d is followed by a
+        costs.append(math.log(1 + 5 * math.exp(-sure)) + sure * wrong)
+    expected = float(torch.cat(costs).mean()) / math.log(2)
+    assert learns.scores["bits_per_char"] == pytest.approx(expected, rel=1e-3)
+    assert learns.scores["bits_per_char"] != pytest.approx(forgets.scores["bits_per_char"], rel=0.01)
+    assert learns.scores["perplexity"] == pytest.approx(2**expected, rel=1e-3)
+
+
+def test_lines_end_visibly_and_what_a_terminal_would_obey_is_shown_as_a_sign() -> None:
+    vocabulary = {"vocabulary": ["<unk>", *"abc", "<eos>", "\x1b"], "newline_eos": True}
+    tokens = torch.tensor([1, 2, 4, 5, 3, 1])
+    batch = Batch(tokens[:-1, None], tokens[1:, None], 0, 1, 0, fresh=True)
+    given = subject("language-modelling", **vocabulary)
+    found = Confusion(pairs=1, length=5).analyze(Alphabet(), [batch], subject=given)
+    assert found.tables["passages"][0]["text"] == "b\n\x1bca"
+    assert _plain(found.text).endswith("b↵·ca")
+    page = found.figures["surprise.html"]().decode()
+    assert "↵</span>\n" in page
+    assert "\x1b" not in page
+
+
+def test_what_costs_more_is_redder() -> None:
+    found = Confusion(pairs=1, length=8).analyze(
+        Alphabet(), Told().of("abcddabcd", 1), subject=subject("language-modelling")
+    )
+    heats = [float(heat) for heat in re.findall(r"30, ([\d.]+)\)", found.figures["surprise.html"]().decode())]
+    assert max(heats) > 0.5 > 0.1 > min(heats)
+    reds = [int(red) for red in re.findall(r"48;2;(\d+);", found.text)]
+    assert max(reds) > 100 > 20 > min(reds)
+
+
 def test_a_backwards_model_is_told_in_the_order_people_read() -> None:
-    found = Confusion(pairs=1, length=2).analyze(
+    found = Confusion(pairs=1, length=3).analyze(
         Alphabet(), Told().of("abcdaabcd", 1), subject=subject("language-modelling", backwards=True)
     )
-    assert found.tables["passages"][0]["text"] in ("aa", "ad")
+    assert found.tables["passages"][0]["text"] == "baa"  # of "dcbaadcb", all but the last that was read first
+    assert found.tables["passages"][0]["from"] == 2
 
 
 def test_passages_do_not_overlap() -> None:

@@ -53,7 +53,8 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
     for small, inside in zip(maps.cpu(), boxes, strict=True):
         large = enlarge(small[None, None], size)[0, 0]
         y, x = divmod(int(large.argmax()), size)
-        hits += any(_holds(box, x, y) for box in inside)
+        points = bool((small != small.flatten()[0]).any())  # one that is the same everywhere does not
+        hits += points and any(_holds(box, x, y) for box in inside)
         centred += any(_holds(box, size // 2, size // 2) for box in inside)
         drawn = _box_around(large)
         overlap += max((_iou(drawn, box) for box in inside), default=0.0) if drawn else 0.0
@@ -129,8 +130,8 @@ def _area(curve: Sequence[Tensor]) -> Tensor:
 
 def _box_around(large: Tensor) -> Box | None:
     """Return the box of the largest connected part of a map (H, W) above a share of its maximum."""
-    above = normalise(large) > _BOX_SHARE
-    if not above.any():
+    above = large > _BOX_SHARE * large.max()
+    if not above.any() or above.all():
         return None
     parts = torch.where(above, torch.arange(1, above.numel() + 1).view_as(above).float(), 0.0)
     while True:  # every place takes the highest number among its neighbours, until all of a part have one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from zoo.errors import OutputError
 from zoo.interfaces import Analysis
 from zoo.storage import atomic_write
 
-__all__ = ["MANIFEST", "Findings"]
+__all__ = ["MANIFEST", "Findings", "require_folder"]
 
 MANIFEST = "manifest.json"
+_ON_A_SHEET = 64
+"""Pictures on a contact sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +52,12 @@ class Findings:
         """Write pictures of the first `draw` images, their maps, figures and `manifest.json`; return that.
 
         For each image there is an overlay, a row for each class, and for each class an array (h, w) of the
-        layer's size; for several images a contact sheet. What an earlier analysis wrote there goes.
+        layer's size; for several images a contact sheet. If there are more than are drawn, `maps.npy` holds
+        the maps of all, (N, K, h, w). What an earlier analysis wrote there goes.
 
         Raises OutputError where the folder cannot be written.
         """
-        if out.exists() and not out.is_dir():
-            raise OutputError(f"{out} is a file, not a folder", hint="--out takes a folder, which may be new")
+        require_folder(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
             _remove_earlier(out)
@@ -86,8 +89,21 @@ class Findings:
                 item["overlay"] = drawn
                 item["map"] = kept.keep(name, _npy(maps[number, k].cpu().numpy()))
         if len(pictures) > 1:
-            kept.keep("contact-sheet.png", png(contact_sheet(pictures)))
+            kept.keep("contact-sheet.png", png(contact_sheet(pictures[:_ON_A_SHEET])))
+        if len(maps) > draw:
+            kept.keep("maps.npy", _npy(maps.cpu().numpy()))
         return items
+
+
+def require_folder(out: Path) -> None:
+    """Raise OutputError for a path that is no folder and could not become one, before any work is done."""
+    nearest = out
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{nearest} is a file, not a folder", hint="--out takes a folder, which may be new")
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(f"nothing can be written to {nearest}", hint="--out takes another folder")
 
 
 class _Folder:
@@ -117,7 +133,7 @@ def _remove_earlier(out: Path) -> None:
 
 def _stems(names: list[str]) -> list[str]:
     """Return a file name without its ending for each input, numbered where it would be taken."""
-    taken = {"manifest", "contact-sheet"}
+    taken = {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []
     for name in names:
         stem, number = Path(name).stem, 1

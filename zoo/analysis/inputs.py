@@ -15,7 +15,11 @@ from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch, Dataset, Split
 from zoo.pictures import SUFFIXES, read_picture
 from zoo.tasks import make_task
+from zoo.tasks.language_modelling import LanguageModelling
 from zoo.vocabulary import Vocabulary
+
+_SHORT = 20_000
+"""Tokens of a text that is read in one lane. In several, each begins without knowing what came before."""
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
@@ -35,7 +39,10 @@ class Inputs:
 
     def __iter__(self) -> Iterator[Batch]:
         shown, done = _Shown(self.card, self.items), 0
-        for batch in make_task(self.card.task).eval_batches(shown, "test", device=self.device):
+        batches = make_task(self.card.task).eval_batches(shown, "test", device=self.device)
+        if self.card.task == "language-modelling" and len(self.items) < _SHORT:
+            batches = LanguageModelling().eval_batches(shown, "test", device=self.device, lanes=1)
+        for batch in batches:
             yield batch
             done += batch.count
             self.report(done, len(self.items))
@@ -89,9 +96,11 @@ def of_split(
 
     Raises DataError if it is empty, OptionError for a number it does not have or for those of a text.
     """
+    if split not in ("train", "val", "test"):
+        raise OptionError(f"there is no split {split!r}; there are train, val and test")
     items = dataset.split(split)
-    if len(items) == 0:
-        raise DataError(f"the {split} split is empty")
+    if len(items) == 0 or (indices is not None and len(indices) == 0):
+        raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image is chosen")
     if card.task == "language-modelling":
         if indices is not None:
             raise OptionError("--indices choose images, and the model reads text")

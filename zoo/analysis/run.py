@@ -28,6 +28,8 @@ from zoo.training.precision import autocast, resolve
 __all__ = ["analyze"]
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def analyze(
     analyzer: str,
     weights: Path | str,
@@ -68,6 +70,8 @@ def analyze(
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
     """
+    if files and (split or indices is not None or dataset or data):
+        raise OptionError("give either files or a split of the data, not both")
     entry = registry.analyzer(analyzer)
     path = weights_files.find(str(weights), Catalog.load())
     model, card = weights_files.load(path, registry, device=device)
@@ -82,7 +86,8 @@ def analyze(
     else:
         opened, fed = open_fed(card, registry, dataset=dataset, data=data, notice=notice)
         inputs = of_split(card, fed, split or "test", indices, device=device, report=report)
-        source = {"dataset": opened.name, "split": split or "test"}
+        source = {"dataset": opened.name, "split": split or "test", "data": dict(data or {})}
+        source["fingerprint"] = fed.fingerprint
     resolved = resolve(precision, device)
     with autocast(resolved, device):
         analysis = made.analyze(model, inputs, subject=subject)
@@ -99,7 +104,9 @@ def analyze(
         "weights_sha256": card.sha256,
         "architecture": card.architecture,
         **source,
+        "classes": list(classes),
         "precision": resolved,
+        "device": device,
         "versions": {"zoo": zoo.__version__, "torch": torch.__version__},
     }
     return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)

@@ -60,7 +60,7 @@ def _landmarks(
                 f"{entry.name} does not look at a layer of one's choice", hint=f"{', '.join(others)} do"
             )
         landmarks["features"] = _layer(layer, landmarks, model)
-    lacking = [need for need in spec.needs if not set(need.split("|")) & landmarks.keys()]
+    lacking = spec.lacks(landmarks)
     if lacking:
         needs = " and ".join(lacking).replace("|", " or ")
         has = ", ".join(landmarks) or "no landmarks"

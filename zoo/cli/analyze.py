@@ -93,10 +93,13 @@ def command(
 
     from zoo.analysis import analyze
     from zoo.analysis.faithfulness import BETTER
-    from zoo.analysis.findings import MANIFEST
+    from zoo.analysis.findings import MANIFEST, require_folder
     from zoo.training.precision import pick_device
 
     entry = session.registry.analyzer(analyzer)
+    name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem
+    folder = out or Path("runs") / f"{entry.spec.name}-{name}"
+    require_folder(folder)
     found = analyze(
         entry.name,
         weights,
@@ -115,8 +118,6 @@ def command(
         report=_Pace(),
         notice=notice,
     )
-    name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem
-    folder = out or Path("runs") / f"{entry.spec.name}-{name}"
     written = found.write(folder, draw=draw)
     if as_json:
         print_json(written)
@@ -127,9 +128,11 @@ def command(
         for rows in found.analysis.tables.values():
             _print_rows(rows, tuple(rows[0]) if rows else ())
     items = written["items"]
-    _print_rows(items[:draw], _ITEM)
-    if len(items) > draw:
-        click.echo(f"and {len(items) - draw:,} more in {MANIFEST}; --draw {draw} shows and draws no more\n")
+    drawn = [item for item in items if "map" in item]
+    _print_rows(drawn, _ITEM)
+    if len(items) > len(drawn):
+        left = len(items) - len(drawn)
+        click.echo(f"and {left:,} more in {MANIFEST} and maps.npy; --draw {draw} shows and draws no more\n")
     for score_name, value in written["scores"].items():
         better = f"  ({BETTER[score_name]})" if score_name in BETTER else ""
         click.echo(f"{score_name}  {value:.4g}{better}")

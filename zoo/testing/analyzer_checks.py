@@ -96,7 +96,7 @@ def _model() -> _Net:
 
 def _analyze(case: Case, model: nn.Module) -> Any:
     assert case.entry is not None
-    lacking = [need for need in case.spec.needs if not set(need.split("|")) & _LANDMARKS.keys()]
+    lacking = case.spec.lacks(_LANDMARKS)
     if lacking:
         raise Skip(f"it needs {', '.join(lacking)}, which the kit's model does not have")
     if "classification" not in case.spec.tasks:

@@ -62,8 +62,8 @@ def _norm_biases_apart(
 ) -> list[dict[str, Any]]:
     """Give the biases of layers whose weight is one number a channel, or none, their own rate.
 
-    What their weight decay takes off at each step stays the same. Source: Jordan 2024, arXiv 2404.00498,
-    section 3.4.
+    What their weight decay takes off at each step stays the same (with SGD and AdamW). Source: Jordan 2024,
+    arXiv 2404.00498, section 3.4.
     """
     factor = recipe.norm_bias_lr
     biases = {
@@ -80,7 +80,7 @@ def _norm_biases_apart(
             apart.append(group | {"params": slow})
         if fast:
             decay = recipe.weight_decay / factor
-            apart.append({"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
+            apart.append(group | {"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
     return apart
 
 

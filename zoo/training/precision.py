@@ -36,6 +36,8 @@ def resolve(precision: str, device: str) -> Precision:
     """
     if precision == "fp16" and torch.device(device).type == "cpu":
         raise OptionError("precision fp16 is for GPUs", hint="on a CPU use --train precision=bf16, or fp32")
+    if precision not in ("auto", "fp32", "bf16", "fp16"):
+        raise OptionError(f"there is no precision {precision!r}; there are auto, fp32, bf16 and fp16")
     if precision != "auto":
         return precision  # pyright: ignore[reportReturnType]
     if torch.device(device).type == "cuda":
