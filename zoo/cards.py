@@ -5,19 +5,20 @@ It is one canonical JSON text under the key `zoo` of the safetensors metadata, r
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zoo import options
 from zoo.errors import OptionError, WeightsError
 from zoo.specs import TaskName
-from zoo.storage import Header, canonical_json, read_header
+from zoo.storage import Header, canonical_json, parse_json, read_header
 
 __all__ = ["SCHEMA", "Card", "DatasetCard", "read_card"]
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Files of schema 1 have no seal, and their cards no `changes`."""
 KEY = "zoo"
 
 
@@ -52,6 +53,8 @@ class Card:
     """By split."""
     start: dict[str, str] = field(default_factory=dict[str, str])
     """What training started from, if not from random weights: its `architecture`, `dataset` and `sha256`."""
+    changes: tuple[str, ...] = ()
+    """What was changed in the course of training, and when: the recipe is what held at the end."""
     versions: dict[str, str]
     """Of zoo, torch and, under `plugin`, the distribution that brings the architecture."""
     sha256: str = ""
@@ -77,19 +80,25 @@ def read_card(path: Path) -> tuple[Card, Header]:
             f"{path} is a safetensors file without a zoo card",
             hint="zoo reads the model.safetensors that `zoo train` writes",
         )
-    return parse_card(text, path), header
+    card = parse_card(text, path)
+    if card.schema > 1 and not header.sealed:
+        raise WeightsError(
+            f"{path} is damaged: its header lacks its sha256", hint="copy or download it again"
+        )
+    return card, header
 
 
 def parse_card(text: str, path: Path) -> Card:
     """Read a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
     try:
-        data = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        data = parse_json(text)
+    except ValueError:
         raise WeightsError(f"{path} is damaged: its card is not JSON") from None
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
+    schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
+    if type(schema) is not int or schema not in READABLE:
+        told = " and ".join(map(str, READABLE))
         raise WeightsError(
-            f"{path} has a card of schema {schema!r}, and this zoo reads schema {SCHEMA}",
+            f"{path} has a card of schema {schema!r:.40}, and this zoo reads {told}",
             hint="a newer zoo wrote it: pip install --upgrade zoo-registry",
         )
     try:

@@ -1,25 +1,34 @@
 """Save and load a model with its Card: one safetensors file that needs no other.
 
 Loading believes nothing: the hash of the tensor bytes, every name, shape and dtype, and that all values are
-finite are checked, and nothing is ever unpickled.
+finite are checked, before the model is built, and nothing is ever unpickled. What a file costs in memory and
+time is bounded by its size.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import math
+from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any, TypedDict, cast
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
-from zoo import fetch, storage
+from zoo import fetch, options, storage
 from zoo.building import build_model, signature_options
-from zoo.cards import KEY, Card, read_card
+from zoo.cards import KEY, SCHEMA, Card, read_card
 from zoo.catalog import Catalog
-from zoo.errors import UnknownName, WeightsError, did_you_mean
+from zoo.errors import OptionError, UnknownName, WeightsError, did_you_mean
 from zoo.registry import Registry
 from zoo.specs import TaskName
 
@@ -38,12 +47,36 @@ _DTYPES = {
     torch.bool: "BOOL",
 }
 
+_SPARE = 64_000_000
+"""Bytes of buffers that a model may have beside what its file holds, such as masks."""
 
-_PREPROCESS: Mapping[TaskName, tuple[str, ...]] = {
-    "classification": ("size", "mean", "std", "classes"),
-    "language-modelling": ("tokens", "lower", "vocabulary", "specials"),
-}
-"""By task: what a card's `preprocess` must have for new data to be fed."""
+
+class ImageFeeding(TypedDict):
+    """What a card's `preprocess` must have for images to be fed."""
+
+    size: Any
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+
+class TextNeeds(TypedDict):
+    """What a card's `preprocess` must have for a text to be fed."""
+
+    tokens: str
+    lower: bool
+    vocabulary: list[str]
+    specials: int
+
+
+class TextFeeding(TextNeeds, total=False):
+    """What it may have besides."""
+
+    newline_eos: bool
+    backwards: bool
+
+
+_FEEDING: Mapping[TaskName, type[Any]] = {"classification": ImageFeeding, "language-modelling": TextFeeding}
 
 
 def save(path: Path, model: nn.Module, card: Card) -> Card:
@@ -55,7 +88,7 @@ def save(path: Path, model: nn.Module, card: Card) -> Card:
     for name, tensor in stored.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{name} holds values that are not finite; nothing was written to {path}")
-    card = dataclasses.replace(card, sha256=storage.tensor_sha256(pack(stored)), tied=tied)
+    card = dataclasses.replace(card, schema=SCHEMA, sha256=storage.tensor_sha256(pack(stored)), tied=tied)
     save_tensors(path, stored, {"format": "pt", KEY: card.to_json()})
     return card
 
@@ -68,17 +101,23 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
     """
     path = Path(path)
     card, header = read_card(path)
-    lacking = [name for name in _PREPROCESS[card.task] if name not in card.preprocess]
-    if lacking:
-        raise WeightsError(f"{path}: its card does not say the {', '.join(lacking)} of its data")
+    _check_feeding(card, path)
     entry = _architecture(card, path, registry)
     unknown = [name for name in card.arguments if name not in signature_options(entry.load())]
     if unknown:
         raise WeightsError(f"{path}: {entry.name} has no argument {', '.join(unknown)} in this version")
-    with torch.device("meta"):
-        expected = build_model(entry, card.arguments).state_dict()
+    stored = sum(1 for _ in header.tensors) + len(card.tied)
+    with torch.device("meta"), _no_larger_than(stored, f"{path} does not fit its architecture"):
+        planned = build_model(entry, card.arguments)
+    expected = planned.state_dict()
     told = {name: (tensor["dtype"], tuple(tensor["shape"])) for name, tensor in header.tensors.items()}
     _check_fit(path, expected, told, card.tied)
+    needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
+    if needed > 2 * header.size + _SPARE:
+        raise WeightsError(
+            f"{path} does not fit its architecture: the model would take {needed:,} bytes, and the file has "
+            f"{header.size:,}"
+        )
     tensors = read_tensors(path, header, card.sha256)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -117,6 +156,62 @@ def pack(tensors: Mapping[str, torch.Tensor]) -> list[storage.Tensor]:
     return packed
 
 
+@contextlib.contextmanager
+def _no_larger_than(tensors: int, told: str) -> Generator[None]:
+    """Stop a model from being built inside that has far more parameters or layers than a file has tensors."""
+    parameters, modules = 4 * tensors + 100, 40 * tensors + 1_000
+
+    def count_parameter(*_: object) -> None:
+        nonlocal parameters
+        parameters -= 1
+        if parameters < 0:
+            raise WeightsError(f"{told}: it holds {tensors} tensors, and the model has several times as many")
+
+    def count_module(*_: object) -> None:
+        nonlocal modules
+        modules -= 1
+        if modules < 0:
+            raise WeightsError(f"{told}: it holds {tensors} tensors, and the model has far more layers")
+
+    hooks = (
+        register_module_parameter_registration_hook(count_parameter),
+        register_module_module_registration_hook(count_module),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check_feeding(card: Card, path: Path) -> None:
+    """Refuse a card that does not say how its model is fed, or says so for a model of other dims."""
+    feeding = _FEEDING[card.task]
+    lacking = [name for name in feeding.__required_keys__ if name not in card.preprocess]
+    if lacking:
+        raise WeightsError(f"{path}: its card does not say the {', '.join(sorted(lacking))} of its data")
+    try:
+        told = cast("dict[str, Any]", options.convert(card.preprocess, feeding, what="its card's preprocess"))
+    except OptionError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    if card.task == "classification":
+        lengths = {"classes": "num_classes", "mean": "in_channels", "std": "in_channels"}
+        if not all(map(math.isfinite, told["mean"])) or not all(
+            0 < value < math.inf for value in told["std"]
+        ):
+            raise WeightsError(f"{path}: its card has a mean or std that no image can be normalised with")
+    else:
+        lengths = {"vocabulary": "vocab_size"}
+    for name, dim in lengths.items():
+        if len(told[name]) != card.arguments.get(dim):
+            raise WeightsError(
+                f"{path}: its card has {len(told[name])} values in {name}, and {dim} is "
+                f"{card.arguments.get(dim)!r:.40}"
+            )
+    if card.task == "language-modelling" and not 0 <= told["specials"] <= len(told["vocabulary"]):
+        raise WeightsError(f"{path}: its card has specials={told['specials']}, and too few tokens for that")
+
+
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors and metadata as one safetensors file, atomically."""
     storage.write_container(path, pack(tensors), metadata)
@@ -124,23 +219,19 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
 
 def read_tensors(path: Path, header: storage.Header, sha256: str) -> dict[str, torch.Tensor]:
     """Return a file's tensors. Raises WeightsError if their bytes are not the ones that were hashed."""
-    data = path.read_bytes()
     try:
-        tensors = safetensors.torch.load(data)
-    except safetensors.SafetensorError:
-        raise WeightsError(f"{path} is damaged: its header does not describe its bytes") from None
-    if _sha256(data, header.data_start) != sha256:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest() != sha256:
         raise WeightsError(
             f"{path} is damaged: the sha256 of its tensors is not the one in its card",
             hint="copy or download it again",
         )
-    return tensors
-
-
-def _sha256(data: bytes, start: int) -> str:
-    import hashlib
-
-    return hashlib.sha256(memoryview(data)[start:]).hexdigest()
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError:
+        raise WeightsError(f"{path} is damaged: its header does not describe its bytes") from None
 
 
 def _architecture(card: Card, path: Path, registry: Registry):

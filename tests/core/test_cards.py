@@ -30,7 +30,8 @@ def test_equal_cards_have_equal_text(card: Callable[..., Card]) -> None:
     ("change", "told"),
     [
         ({"sede": 1}, "has no option 'sede'; did you mean 'seed'?"),
-        ({"schema": 2}, "has a card of schema 2, and this zoo reads schema 1"),
+        ({"schema": 3}, "has a card of schema 3, and this zoo reads 1 and 2"),
+        ({"schema": True}, "has a card of schema True, and this zoo reads 1 and 2"),
         ({"task": "detection"}, "task: invalid enum value 'detection'"),
         ({"seed": "0"}, "seed: expected int, got str"),
         ({"dataset": {"name": "x", "options": {}}}, "missing required field fingerprint"),

@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from zoo import storage
-from zoo.errors import RunError, WeightsError
+from zoo.errors import OptionError, RunError, WeightsError
 from zoo.experiment import Experiment
 from zoo.specs import Recipe
+from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 
@@ -168,16 +169,128 @@ def test_a_damaged_checkpoint_never_replaces_the_good_one(
 ) -> None:
     damage(path / "checkpoint.safetensors")
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(storage, "write_container", crash)
     with RunDirectory(path, EXPERIMENT, resume=True) as store:
         state = begin()
         store.restore(state, device="cpu")
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(RunError, match="No space"):
             store.save(state)
     assert resumed(path)[0].epoch == 1
+    monkeypatch.undo()
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        store.save(state)
+    damage(path / "checkpoint.safetensors")
+    assert resumed(path)[0].epoch == 1, "the damaged one was not kept in its place"
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "hint"),
+    [
+        (OSError(28, "No space left on device"), r"; it takes 32 bytes, and [\d,]+ are free", "make room"),
+        (OSError(122, "Disk quota exceeded"), "it takes 32 bytes", "make room"),
+        (PermissionError(13, "Permission denied"), "denied$", "give yourself the right to write"),
+        (OSError(5, "Input/output error"), "output error$", "--resume goes on from the last"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_told_with_path_and_need(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str, hint: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(RunError, match=told) as caught:
+            store.save(state)
+    assert str(caught.value).startswith(f"{path / 'checkpoint.safetensors'} cannot be written: ")
+    assert hint in (caught.value.hint or "")
+    monkeypatch.undo()
+    assert resumed(path)[0].epoch == 2
+
+
+def test_a_changed_run_goes_on_only_if_told_and_tells_what_changed(path: Path) -> None:
+    longer = replace(EXPERIMENT, train={"epochs": 5, "lr": 0.5})
+    with pytest.raises(RunError) as caught:
+        resumed(path, longer)
+    assert "--accept-changes" in (caught.value.hint or "")
+    told = "from epoch 3, batch 1: train.epochs: 3 then, 5 now; train.lr: 0.001 then, 0.5 now"
+    with RunDirectory(path, longer, resume=True, accept_changes=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        assert state.epoch == 2
+        assert store.notices == [f"going on with a changed run, {told}"]
+        epoch(state)
+        store.save(state)
+    assert tomllib.loads((path / "config.toml").read_text())["recipes"]["run"]["train"]["epochs"] == 5
+    with RunDirectory(path, longer, resume=True) as store:
+        store.restore(begin(), device="cpu")
+        assert store.changes == [told]
+        assert store.notices == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch"),
+    [({"train": {"epochs": 3, "lr": 0.5}}, 7), ({"train": {"epochs": 3, "batch_size": 2}}, 0),
+     ({"seed": 1}, 0), ({"data": {"paths": ["b.txt"]}}, 0)],
+)  # fmt: skip
+def test_an_epoch_whose_batches_are_others_begins_anew(
+    path: Path, changes: dict[str, Any], batch: int
+) -> None:
+    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        state.batch, state.count = 7, 70
+        store.save(state)
+    other = Experiment(**(EXPERIMENT.to_dict() | changes))
+    with RunDirectory(path, other, resume=True, accept_changes=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+    assert (state.epoch, state.batch, state.count) == (2, batch, 10 * batch)
+    assert ("epoch 3 begins anew" in store.notices[0]) == (batch == 0)
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"freeze": ["a"]}, {"lr_decay_by_depth": 0.5}])
+def test_what_the_optimizer_s_memory_is_of_cannot_be_changed(path: Path, change: dict[str, Any]) -> None:
+    other = replace(EXPERIMENT, train={"epochs": 3} | change)
+    with (
+        RunDirectory(path, other, resume=True, accept_changes=True) as store,
+        pytest.raises(RunError, match="cannot be changed in a run that has begun"),
+    ):
+        store.restore(begin(), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "seconds", "due"),
+    [("3", 2, 1e6, False), ("3", 3, 0.0, True), ("2m", 1_000, 119.0, False), ("2m", 0, 120.0, True),
+     ("0", 10**6, 1e6, False)],
+)  # fmt: skip
+def test_a_checkpoint_is_due_so_many_steps_or_seconds_after_the_last(
+    path: Path, text: str, steps: int, seconds: float, due: bool
+) -> None:
+    now = [100.0]
+    every = Cadence.parse(text)
+    with RunDirectory(path, EXPERIMENT, resume=True, every=every, clock=lambda: now[0]) as store:
+        state = begin()
+        state.steps = 50
+        now[0] += 1e9
+        store.save(state)
+        assert not store.due(state)
+        state.steps += steps
+        now[0] += seconds
+        assert store.due(state) == due
+
+
+@pytest.mark.parametrize("text", ["", "often", "5 minutes", "-3", "1.5", "3d"])
+def test_an_interval_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="is no interval: 500 is steps, 90s and 5m are time"):
+        Cadence.parse(text)
 
 
 def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
@@ -260,6 +373,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from zoo.experiment import Experiment
+from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory
 with RunDirectory(Path(sys.argv[1]), Experiment(architecture="a", dataset="b"), resume=True):
     print("held", flush=True)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError, Diverged, Interrupted, OptionError
+from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.registry import Registry
 from zoo.specs import Recipe
 from zoo.tasks import make_task
@@ -48,6 +48,9 @@ class Memory:
 
     def restore(self, state: TrainState, *, device: str) -> None:
         pass
+
+    def due(self, state: TrainState) -> bool:
+        return False
 
     def save(self, state: TrainState) -> None:
         tensors, data = state.capture()
@@ -149,7 +152,7 @@ class Fails(Linear):
     ("where", "told"),
     [
         ("loss", "epoch 2, batch 2: the loss is nan at a learning rate of 0.05"),
-        ("gradient", "epoch 2, batch"),
+        ("gradient", "epoch 2, batch 2: a gradient is not finite at a learning rate of 0.05"),
         ("buffer", "mean has values that are not finite"),
         ("evaluation", "the val loss is nan"),
     ],
@@ -205,8 +208,117 @@ def test_the_loss_told_is_without_a_model_s_penalty(text: Any, registry: Registr
     assert told(500.0) == pytest.approx(told(0.0), abs=1e-3)
 
 
-def test_a_stop_at_the_last_step_changes_nothing(images: Any) -> None:
-    assert fit(Linear(), IMAGES, images(5), Recipe(batch_size=5), stop=lambda: 2).epoch == 1
+def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(images: Any) -> None:
+    recipe = Recipe(epochs=1, batch_size=5, precision="fp32")
+    whole = fit(Linear(), IMAGES, images(20), recipe)
+
+    class Stopped(Memory):
+        state: TrainState
+
+        def save(self, state: TrainState) -> None:
+            super().save(state)
+            self.state = state
+
+    for asked_from in (4, 5):  # after the last step of four, or while validating
+        store, asked = Stopped(), 0
+
+        def stop(asked_from: int = asked_from) -> int:
+            nonlocal asked
+            asked += 1
+            return 15 if asked >= asked_from else 0
+
+        with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4"):
+            fit(Linear(), IMAGES, images(20), recipe, store=store, stop=stop)
+        assert store.saved[-1]["batch"] == 4
+        tensors, data = store.state.capture()
+
+        class Again(Memory):
+            def restore(
+                self, state: TrainState, *, device: str, tensors: Any = tensors, data: Any = data
+            ) -> None:
+                state.restore(tensors, data, device=device)
+
+        told: list[Progress] = []
+        state = fit(Linear(), IMAGES, images(20), recipe, store=Again(), report=told.append)
+        assert [(progress.batch, progress.row is None) for progress in told] == [(0, False)]
+        for row in (state.history[0], whole.history[0]):
+            row.pop("clock", None)
+        assert state.history == whole.history
+
+
+def test_a_run_is_saved_within_an_epoch_when_that_is_due(images: Any) -> None:
+    class Often(Memory):
+        def due(self, state: TrainState) -> bool:
+            return state.steps % 3 == 0
+
+    store = Often()
+    fit(Linear(), IMAGES, images(35), Recipe(epochs=2, batch_size=5), store=store)
+    places = [(kept["epoch"], kept["batch"]) for kept in store.saved]
+    assert places == [(0, 3), (0, 6), (1, 0), (1, 2), (1, 5), (2, 0)]
+
+
+def test_a_gradient_and_a_weight_that_no_loss_tells_of_end_the_run_in_their_own_step(text: Any) -> None:
+    class Poisoned(nn.Module):
+        def __init__(self, where: str) -> None:
+            super().__init__()
+            self.where, self.calls = where, 0
+            self.embedding = nn.Embedding(9, 4)  # one row more than there are tokens
+            self.out = nn.Linear(4, 8)
+            self.out.bias.register_hook(self._poison)
+
+        def _poison(self, gradient: Tensor) -> Tensor:
+            return gradient * math.nan if self.where == "gradient" and self.calls == 3 else gradient
+
+        def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None]:
+            if self.training:
+                self.calls += 1
+                if self.where == "weight" and self.calls == 3:
+                    with torch.no_grad():
+                        self.embedding.weight[8] = math.nan
+            return self.out(self.embedding(tokens)), None
+
+    for where, clip in (("gradient", 0.0), ("gradient", 1.0), ("weight", 0.0)):
+        model = Poisoned(where)
+        recipe = Recipe(batch_size=4, bptt=8, lr=0.25, schedule="constant", precision="fp32", clip_norm=clip)
+        told = f"in epoch 1, batch 3: a {where} is not finite at a learning rate of 0.25"
+        with pytest.raises(Diverged, match=told):
+            fit(model, TEXT, text(), recipe)
+        assert model.calls == 3
+        assert where == "weight" or all(torch.isfinite(each).all() for each in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+@pytest.mark.parametrize("evaluating", [False, True])
+def test_too_little_memory_names_the_batch_size_to_try(
+    images: Any, error: Exception, evaluating: bool
+) -> None:
+    class Greedy(Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training != evaluating:
+                raise error
+            return super().forward(images)
+
+    with pytest.raises(
+        RunError, match=r"memory was not enough in epoch 1, batch .* at batch_size=16"
+    ) as caught:
+        fit(Greedy(), IMAGES, images(36), Recipe(batch_size=16))
+    assert "--train batch_size=8 --train accumulate=2 takes half; --resume" in (caught.value.hint or "")
+
+
+def test_another_error_of_a_model_is_its_own(images: Any) -> None:
+    class Wrong(Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fit(Wrong(), IMAGES, images(36), Recipe())
 
 
 @pytest.mark.parametrize(

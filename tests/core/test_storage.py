@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,15 @@ import torch
 
 from zoo import weights
 from zoo.errors import WeightsError
-from zoo.storage import atomic_write, canonical_json, read_header, write_container
+from zoo.storage import (
+    atomic_write,
+    canonical_json,
+    parse_json,
+    read_header,
+    sweep,
+    temporary_beside,
+    write_container,
+)
 
 TENSORS = {
     "b": torch.arange(6, dtype=torch.float32).view(2, 3),
@@ -93,7 +104,9 @@ def test_plain_safetensors_reads_what_is_written(path: Path) -> None:
         assert read[name].dtype == tensor.dtype
         assert torch.equal(read[name], tensor)
     with safetensors.safe_open(path, "pt") as file:
-        assert file.metadata() == {"format": "pt", "k": "v"}
+        metadata = file.metadata()
+        assert len(metadata.pop("header_sha256")) == 64
+        assert metadata == {"format": "pt", "k": "v"}
 
 
 def test_equal_content_gives_equal_bytes(path: Path) -> None:
@@ -134,6 +147,7 @@ GOOD = container({"t": entry()}, b"1234")
         (container(b"[" * 10_000), "is not a safetensors file: its header is not JSON"),
         (container(b"[1, 2, 3]"), "is not a safetensors file: its header is not a table"),
         (container({"__metadata__": 3}), "is damaged: its metadata is not a table"),
+        (container({"__metadata__": {"k": 3}}), "is damaged: its metadata is not a table of texts"),
         (GOOD[:20], "is cut short"),
         (GOOD[:-1], "is cut short: the header promises 4 bytes of tensors, the file holds 3"),
         (GOOD + b"5", "has bytes after its end: the header promises 4 bytes of tensors, the file holds 5"),
@@ -164,21 +178,104 @@ def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "table",
+    ("table", "told"),
     [
-        {"t": entry(shape=[5])},
-        {"t": entry(data_offsets=[4, 0]), "u": entry()},
-        {"t": entry(shape=[2], data_offsets=[0, 2]), "u": entry()},
-        {"t": entry(data_offsets=[-4, 4])},
-        {"t": entry(dtype="F99")},
+        ({"t": entry(shape=[5])}, "the shape of 't' is not that of its bytes"),
+        ({"t": entry(dtype="F32")}, "the shape of 't' is not that of its bytes"),
+        ({"t": entry(shape=[2**40] * 4)}, "the shape of 't' is not that of its bytes"),
+        ({"t": entry(data_offsets=[4, 0]), "u": entry()}, "the shape of 't' is not that of its bytes"),
+        ({"t": entry(), "u": entry(shape=[2], data_offsets=[2, 4])}, "'u' overlaps another"),
+        ({"t": entry(), "u": entry()}, "'u' overlaps another"),
+        ({"t": entry(shape=[2], data_offsets=[2, 4])}, "'t' leaves bytes before it that no tensor has"),
+        ({"t": entry(data_offsets=[-4, 0])}, "entry for 't' is malformed"),
+        ({"t": entry(data_offsets=[0, 4.0])}, "entry for 't' is malformed"),
+        ({"t": entry(shape=[True, 4])}, "entry for 't' is malformed"),
+        ({"t": entry(dtype="F99")}, "'t' is of the type 'F99', which zoo does not know"),
     ],
-    ids=["shape", "backwards", "overlap", "negative", "dtype"],
-)
-def test_a_header_that_lies_about_its_bytes_is_refused(path: Path, table: dict[str, Any]) -> None:
+)  # fmt: skip
+def test_a_header_that_lies_about_its_bytes_is_refused(path: Path, table: dict[str, Any], told: str) -> None:
     path.write_bytes(container(table, b"1234"))
-    header = read_header(path)
-    with pytest.raises(WeightsError, match="is damaged: its header does not describe its bytes"):
-        weights.read_tensors(path, header, "0" * 64)
+    with pytest.raises(WeightsError) as caught:
+        read_header(path)
+    assert told in str(caught.value)
+
+
+def test_a_flipped_bit_anywhere_in_the_header_is_noticed(path: Path) -> None:
+    weights.save_tensors(path, TENSORS, {"says": "1.25"})
+    whole = path.read_bytes()
+    for place in range(read_header(path).data_start):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            try:
+                header = read_header(path)
+            except WeightsError:
+                continue
+            assert not header.sealed, (place, bit)  # the seal's own name: whoever needs one refuses
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": NaN}', '{"a": -Infinity}', '{"a": 1, "a": 2}', '"\\ud800"', "[" * 100_000, "{", "", "1" * 5_000],
+)
+def test_what_json_does_not_allow_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_json(text)
+
+
+def test_a_pipe_is_refused_and_never_read(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(WeightsError, match="is a pipe or a device"):
+        read_header(path)
+
+
+def test_the_file_before_is_kept_only_once_the_next_is_whole(path: Path) -> None:
+    keep = path.with_name("before")
+    write_container(path, [], {"v": "1"}, keep=keep)
+    assert not keep.exists()
+    first = path.read_bytes()
+    write_container(path, [], {"v": "2"}, keep=keep)
+    assert keep.read_bytes() == first
+
+    def fails() -> None:
+        with atomic_write(path, keep=keep) as file:
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fails()
+    assert keep.read_bytes() == first
+    assert read_header(path).metadata["v"] == "2"
+
+
+def test_a_disk_that_keeps_other_bytes_than_were_written_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_container(path, [], {"v": "1"})
+    before = path.read_bytes()
+    monkeypatch.setattr("hashlib.file_digest", lambda file, name: hashlib.sha256(b"rotten"))
+    with pytest.raises(OSError, match="what was written reads otherwise"):
+        write_container(path, [], {"v": "2"})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_only_what_the_dead_of_this_machine_left_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr(os, "getpid", lambda: gone.pid)
+    dead, folder = temporary_beside(tmp_path / "dead"), temporary_beside(tmp_path / "folder")
+    monkeypatch.setattr("platform.node", lambda: "else where.example")
+    elsewhere = temporary_beside(tmp_path / "dead")
+    monkeypatch.undo()
+    alive = temporary_beside(tmp_path / "alive")
+    mine = tmp_path / ".mine.tmp"
+    for path in (dead, elsewhere, alive, mine, folder / "deep"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([elsewhere, alive, mine])
 
 
 def test_a_folder_and_an_absent_file_are_refused(tmp_path: Path) -> None:

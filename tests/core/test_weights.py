@@ -42,19 +42,31 @@ class Tied(nn.Module):
         return self.out(self.embedding(tokens)), state
 
 
+class Wide(Tied):
+    """A model with layers and a buffer that no file holds."""
+
+    def __init__(self, *, vocab_size: int, layers: int = 0, reach: int = 1) -> None:
+        super().__init__(vocab_size=vocab_size)
+        self.register_buffer("mask", torch.zeros(reach), persistent=False)
+        self.layers = nn.Sequential()
+        for _ in range(layers):
+            self.layers.append(nn.Identity())
+
+
 TIED = Registry(
     [
         Plugin(
             name="acme",
             status="ok",
             where="acme.plugin",
-            specs=(
+            specs=tuple(
                 (
                     "architecture",
                     ArchitectureSpec(
-                        name="tied", target=f"{__name__}:Tied", task="language-modelling", summary=""
+                        name=name, target=f"{__name__}:{target}", task="language-modelling", summary=""
                     ),
-                ),
+                )
+                for name, target in (("tied", "Tied"), ("wide", "Wide"))
             ),
         )
     ]
@@ -223,6 +235,59 @@ def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
         weights.load(path, registry)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"layers": 10**9}, "the model has far more layers"),
+        ({"reach": 10**13}, "the model would take 40,000,000,000"),
+    ],
+)
+def test_what_a_file_cannot_fill_is_not_built(
+    path: Path, card: MakeCard, arguments: dict[str, int], told: str
+) -> None:
+    weights.save(
+        path, Wide(vocab_size=8), card(architecture="acme/wide", arguments={"vocab_size": 8} | arguments)
+    )
+    with pytest.raises(WeightsError, match=told):
+        weights.load(path, TIED)
+    rewrite(path, card=lambda card: card | {"arguments": {"vocab_size": 8, "layers": 3}})
+    assert len(weights.load(path, TIED)[0].layers) == 3
+
+
+def test_a_billion_layers_are_refused_while_they_are_counted(
+    path: Path, saved: nn.Module, registry: Registry
+) -> None:
+    rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"num_layers": 10**9}})
+    with pytest.raises(WeightsError, match="it holds 11 tensors, and the model has several times as many"):
+        weights.load(path, registry)
+
+
+@pytest.mark.parametrize(
+    ("feeding", "told"),
+    [
+        ({"vocabulary": ["a"]}, "its card has 1 values in vocabulary, and vocab_size is 8"),
+        ({"vocabulary": "abcdefgh"}, "preprocess vocabulary: expected array, got str"),
+        ({"vocabulary": [1] * 8}, "expected str, got int"),
+        ({"specials": 9}, "specials=9, and too few tokens"),
+        ({"lower": "yes"}, "lower: expected bool, got str"),
+        ({"backwards": 1}, "backwards: expected bool, got int"),
+    ],
+)
+def test_a_card_that_cannot_feed_its_model_is_refused(
+    path: Path, saved: nn.Module, registry: Registry, feeding: dict[str, Any], told: str
+) -> None:
+    rewrite(path, card=lambda card: card | {"preprocess": card["preprocess"] | feeding})
+    with pytest.raises(WeightsError) as caught:
+        weights.load(path, registry)
+    assert told in str(caught.value)
+
+
+def test_a_card_of_the_new_schema_without_a_seal_is_refused(path: Path, saved: nn.Module) -> None:
+    path.write_bytes(path.read_bytes().replace(b"header_sha256", b"header_sha257"))
+    with pytest.raises(WeightsError, match="its header lacks its sha256"):
+        read_card(path)
 
 
 def test_arguments_that_cannot_build_a_model_are_refused_in_its_own_words(

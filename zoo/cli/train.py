@@ -32,6 +32,16 @@ from zoo.cli.session import Session, pass_session
     help="Run directory.  [default: runs/NAME, or NAME-2 ...]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint; start if there is none.")
+@click.option(
+    "--accept-changes", is_flag=True, help="Resume although options or data are not those of the run so far."
+)
+@click.option(
+    "--save-every",
+    metavar="N",
+    default="5m",
+    show_default=True,
+    help="Save also within an epoch: every 500 steps, or 90s, 5m, 1h; 0 is never.",
+)
 @json_option
 @pass_session
 def command(
@@ -46,6 +56,8 @@ def command(
     device: str | None,
     directory: Path | None,
     resume: bool,
+    accept_changes: bool,
+    save_every: str,
     as_json: bool,
 ) -> None:
     """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
@@ -74,6 +86,8 @@ def command(
             session.registry,
             directory=directory,
             resume=resume,
+            accept_changes=accept_changes,
+            save_every=save_every,
             device=pick_device(device),
             report=report,
             notice=notice,

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
+import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -26,11 +28,14 @@ from zoo.cards import Card
 from zoo.errors import RunError, WeightsError
 from zoo.experiment import Experiment
 from zoo.specs import Recipe
+from zoo.training.cadence import Cadence
 from zoo.training.state import TrainState
 
 __all__ = ["Begun", "RunDirectory", "begun_in"]
 
-SCHEMA = 3
+SCHEMA = 4
+READABLE = (3, 4)
+"""Checkpoints of schema 3 have no seal, and know of no changes."""
 _OURS = (
     "best.safetensors",
     "checkpoint.safetensors",
@@ -42,6 +47,19 @@ _OURS = (
 )
 _CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 KEY = "zoo-checkpoint"
+_FIXED = ("train.optimizer", "train.freeze", "train.lr_decay_by_depth")
+"""Options that say what the optimizer's memory is of."""
+_CUTTING = (
+    "seed",
+    "train.accumulate",
+    "train.batch_size",
+    "train.batching",
+    "train.bptt",
+    "train.bptt_jitter",
+)
+"""Options, beside those of the data, that say which items a batch has."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +82,13 @@ class RunDirectory:
             under the same name.
         start: what a card says of those weights, kept for when they are gone.
         describe: writes the card of the best weights, which are kept apart from the last.
+        every: how often a run is saved within an epoch.
+        accept_changes: go on with a run whose options or data were others.
+        clock: seconds, from any beginning.
 
     Attributes:
         notices: what the user should be told, once the run is restored.
+        changes: what was changed in the course of the run, and when.
         epochs_found: whole epochs that a restored run had done.
 
     Raises:
@@ -82,6 +104,9 @@ class RunDirectory:
         fingerprint: str = "",
         start: Mapping[str, str] | None = None,
         describe: Callable[[TrainState], Card] | None = None,
+        every: Cadence = Cadence(),  # noqa: B008
+        accept_changes: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.experiment = experiment
@@ -90,7 +115,12 @@ class RunDirectory:
         self._start = dict(start or {})
         self._describe = describe
         self.notices: list[str] = []
+        self.changes: list[str] = []
         self.epochs_found = 0
+        self._every = every
+        self._accept_changes = accept_changes
+        self._clock = clock
+        self._saved = (0, clock())
         self._damaged: dict[Path, str] = {}
         self._stack = contextlib.ExitStack()
 
@@ -148,14 +178,31 @@ class RunDirectory:
     def restore(self, state: TrainState, *, device: str) -> None:
         """Bring `state` to the newest good checkpoint, if there is one."""
         found = self._newest() if self.resume else None
-        if found is None:
+        if found is not None:
+            tensors, data = found
+            changes = self._changes(data["experiment"], data["fingerprint"])
+            state.restore(tensors, data, device=device)
+            self.epochs_found = state.epoch
+            self.changes = list(data.get("changes", []))
+            if changes:
+                self._change(state, changes)
+        self._saved = (state.steps, self._clock())
+        with self.writing(self.path):
             self._write_config()
-            return
-        tensors, data = found
-        self._refuse_drift(data["experiment"], data["fingerprint"])
-        state.restore(tensors, data, device=device)
-        self.epochs_found = state.epoch
-        self._write_metrics(state)
+            if found is not None:
+                self._write_metrics(state)
+
+    def _change(self, state: TrainState, changes: Mapping[str, str]) -> None:
+        """Note what is not as it was; where batches are others, the epoch under way begins anew."""
+        cut = [key for key in changes if key in _CUTTING or key.startswith("data")]
+        if cut and state.batch:
+            self.notices.append(
+                f"epoch {state.epoch + 1} begins anew: with other {', '.join(cut)} its batches are others"
+            )
+            state.begin_epoch_anew()
+        told = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
+        self.notices.append(f"going on with a changed run, {told}")
+        self.changes.append(told)
 
     def threads(self) -> int | None:
         """Return the thread count the run began with: another one would round differently."""
@@ -171,19 +218,49 @@ class RunDirectory:
             "experiment": self.experiment.to_dict(),
             "fingerprint": self.fingerprint,
             "start": self._start,
+            "changes": self.changes,
             "threads": torch.get_num_threads(),
             "sha256": storage.tensor_sha256(packed),
         }
-        if self._current.exists() and self._current not in self._damaged:
-            self._current.replace(self._previous)
-        storage.write_container(self._current, packed, {"format": "pt", KEY: storage.canonical_json(data)})
+        metadata = {"format": "pt", KEY: storage.canonical_json(data)}
+        keep = None if self._current in self._damaged else self._previous
+        with self.writing(self._current, needs=sum(tensor.data.nbytes for tensor in packed)):
+            storage.write_container(self._current, packed, metadata, keep=keep)
         self._damaged.clear()
-        self._write_metrics(state)
+        self._saved = (state.steps, self._clock())
+        with self.writing(self.path / "metrics.jsonl"):
+            self._write_metrics(state)
+
+    def due(self, state: TrainState) -> bool:
+        """Say whether it is time for a checkpoint within the epoch."""
+        steps, seconds = self._saved
+        return self._every.due(steps=state.steps - steps, seconds=self._clock() - seconds)
 
     def keep_best(self, state: TrainState) -> None:
         """Write the weights as they are now beside the checkpoint."""
         if self._describe is not None:
-            weights.save(self.best, state.best, self._describe(state))
+            with self.writing(self.best, needs=sum(each.nbytes for each in state.best.state_dict().values())):
+                weights.save(self.best, state.best, self._describe(state))
+
+    @contextlib.contextmanager
+    def writing(self, path: Path, *, needs: int = 0) -> Generator[None]:
+        """Say of what cannot be written what is needed, and that nothing is lost: bytes, or a permission."""
+        try:
+            yield
+        except OSError as error:
+            told = f"{path} cannot be written: {error.strerror or error}"
+            do = ""
+            if error.errno in _FULL:
+                free = shutil.disk_usage(self.path).free
+                told += (
+                    f"; it takes {needs:,} bytes, and {free:,} are free"
+                    if needs
+                    else f"; {free:,} bytes are free"
+                )
+                do = "make room, then "
+            elif error.errno in _FORBIDDEN:
+                do = "give yourself the right to write there, then "
+            raise RunError(told, hint=f"{do}--resume goes on from the last checkpoint") from error
 
     @property
     def _current(self) -> Path:
@@ -206,21 +283,32 @@ class RunDirectory:
             raise RunError(f"no checkpoint in {self.path} can be read: {'; '.join(self._damaged.values())}")
         return None
 
-    def _refuse_drift(self, before: Mapping[str, Any], fingerprint: str) -> None:
-        then, now = _flat(before), _flat(json.loads(storage.canonical_json(self.experiment.to_dict())))
-        changes = [
-            f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+    def _changes(self, before: Mapping[str, Any], fingerprint: str) -> dict[str, str]:
+        """Return what differs from the run that is there. Raises RunError unless changes are accepted."""
+        now = _flat(storage.parse_json(storage.canonical_json(self.experiment.to_dict())))
+        then = _flat(before)
+        changes = {
+            key: f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
             for key in sorted(then | now)
             # where data and weights lie, not what they are: that is the fingerprint's to say
             if then.get(key) != now.get(key) and key not in ("data.root", "start")
-        ]
+        }
         if not changes and fingerprint != self.fingerprint:
-            changes = ["the data has changed since, or the weights it started from"]
-        if changes:
+            changes = {"data": "the data has changed since, or the weights it started from"}
+        told = "; ".join(changes.values())
+        if changes and not self._accept_changes:
             raise RunError(
-                f"{self.path} holds a run of something else ({'; '.join(changes)})",
-                hint="resume with the options in its config.toml, or choose another --run",
+                f"{self.path} holds a run of something else ({told})",
+                hint="resume with the options in its config.toml; --accept-changes goes on all the same, "
+                "--run DIR starts elsewhere",
             )
+        fixed = [key for key in changes if key in _FIXED]
+        if fixed:
+            raise RunError(
+                f"{', '.join(fixed)} cannot be changed in a run that has begun ({told})",
+                hint="choose another --run; --from takes over the weights",
+            )
+        return changes
 
     def _write_config(self) -> None:
         with storage.atomic_write(self.path / "config.toml") as file:
@@ -276,12 +364,15 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _read_position(path: Path, header: storage.Header) -> dict[str, Any]:
     """Return all that a checkpoint holds beside tensors."""
     try:
-        data = json.loads(header.metadata[KEY])
+        data = storage.parse_json(header.metadata[KEY])
         schema, _ = data["schema"], data["sha256"]
     except (KeyError, TypeError, ValueError):
         raise WeightsError(f"{path} is not a zoo checkpoint") from None
-    if schema != SCHEMA:
-        raise WeightsError(f"{path} is a checkpoint of schema {schema!r}, and this zoo reads {SCHEMA}")
+    if schema not in READABLE:
+        told = " and ".join(map(str, READABLE))
+        raise WeightsError(f"{path} is a checkpoint of schema {schema!r:.40}, and this zoo reads {told}")
+    if schema > 3 and not header.sealed:
+        raise WeightsError(f"{path} is damaged: its header lacks its sha256")
     return data
 
 
@@ -291,7 +382,7 @@ def _owned(folder: Path) -> Generator[None]:
     with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise RunError(
                 f"{folder} is in use by {_owner(file)}", hint="wait for it, or choose another --run"
             ) from None
@@ -304,5 +395,12 @@ def _owned(folder: Path) -> Generator[None]:
 
 
 def _owner(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read(200) or "another process"
+    """Return who holds a lock: whoever has just taken it may not have written that down yet."""
+    for _ in range(100):
+        file.seek(0)
+        told = file.read(300)
+        found = re.match(r"process (\d+) on (.+) since ", told)
+        if found and (found[2] != socket.gethostname() or storage.is_running(int(found[1]))):
+            return told
+        time.sleep(0.02)
+    return "another process"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError, Diverged, Interrupted, OptionError
+from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.hooks import evaluating
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.specs import Recipe
@@ -29,6 +30,10 @@ class Store(Protocol):
 
     def restore(self, state: TrainState, *, device: str) -> None:
         """Bring `state` to where the run was, if there was one."""
+        ...
+
+    def due(self, state: TrainState) -> bool:
+        """Say, after a step, whether it is time to keep the run before its epoch is over."""
         ...
 
     def save(self, state: TrainState) -> None:
@@ -87,13 +92,16 @@ def fit(
     What the recipe freezes stays without a gradient afterwards.
 
     Args:
-        store: takes a checkpoint after each epoch and when stopped, and is where a run resumes from.
+        store: takes a checkpoint after each epoch, when one is due and when stopped, and is where a run
+            resumes from.
         report: told of progress.
-        stop: asked after each optimizer step; at a signal's number the run is saved and left.
+        stop: asked after each optimizer step, and after each batch of an evaluation; at a signal's number the
+            run is saved and left.
 
     Raises:
         OptionError: the recipe asks for what this device or data cannot give.
-        Diverged: a loss, a weight or a metric is not finite. The last checkpoint stays as it is.
+        Diverged: a loss, a gradient, a weight or a metric is not finite. The last checkpoint stays as it is.
+        RunError: memory was not enough. The last checkpoint stays as it is.
         Interrupted: `stop` said so.
     """
     precision = resolve(recipe.precision, device)
@@ -109,6 +117,11 @@ def fit(
         store.restore(state, device=device)
         if state.batch == 0 and best_epoch(state.history, task) == state.epoch:  # killed before it was kept
             store.keep_best(state)
+
+    def pause() -> None:
+        if number := stop():
+            raise _interrupted(state, recipe, store, number)
+
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # the caller's random state stays
         while state.epoch < recipe.epochs and not exhausted(state.history, task, recipe.patience):
             clock = Clock(state.epoch + 1, recipe.epochs)
@@ -117,12 +130,17 @@ def fit(
                 dataset, recipe, seed=seed, epoch=state.epoch, start=state.batch, device=device
             ):
                 lr = learning_rate(recipe, state.epoch + (batch.index + 0.5) / batch.total)
-                loss = train_step(state, task, batch, recipe, lr, precision=precision, device=device)
+                with _memory_told(state, recipe):
+                    loss = train_step(state, task, batch, recipe, lr, precision=precision, device=device)
                 report(clock.tick(batch, loss, lr))
-                if state.batch % recipe.accumulate == 0 and state.batch < batch.total and stop():
-                    raise _interrupted(state, recipe, store, stop())
+                if state.batch % recipe.accumulate == 0 or state.batch == batch.total:
+                    pause()
+                    if store is not None and state.batch < batch.total and store.due(state):
+                        _require_finite(state, recipe)
+                        store.save(state)
             _require_finite(state, recipe)
-            row = _epoch_row(state, task, dataset, recipe, device=device)
+            with _memory_told(state, recipe):
+                row = _epoch_row(state, task, dataset, recipe, device=device, pause=pause)
             state.end_epoch(row | {"clock": clock.read()}, recipe)
             if store is not None:
                 store.save(state)
@@ -154,12 +172,17 @@ def train_step(
         step = task.step(state.model, batch, state.carried, label_smoothing=recipe.label_smoothing)
     differentiated = float(step.loss.detach())
     if not math.isfinite(differentiated):
-        raise _diverged(state, recipe, f"the loss is {differentiated} at a learning rate of {lr:.3g}")
+        told = f"the loss is {differentiated} at a learning rate of {lr:.3g}"
+        raise _diverged(state, recipe, told, batch=batch.index + 1)
     first = batch.index - batch.index % recipe.accumulate
     state.scaler.scale(step.loss / min(recipe.accumulate, batch.total - first)).backward()
     state.account(step)
     if state.batch % recipe.accumulate == 0 or state.batch == batch.total:
-        state.update(recipe, lr)
+        wrong = state.update(recipe, lr)
+        if wrong:
+            raise _diverged(
+                state, recipe, f"{wrong} is not finite at a learning rate of {lr:.3g}", batch=batch.index + 1
+            )
     return differentiated - float(step.penalty)
 
 
@@ -174,8 +197,19 @@ def evaluate(
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, device: str = "cpu") -> Measured:
-    """Do what `evaluate` does, and return all that comes of it."""
+def measure(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    split: Split,
+    *,
+    device: str = "cpu",
+    pause: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Do what `evaluate` does, and return all that comes of it.
+
+    `pause` is called after each batch, and may raise.
+    """
     sums: dict[str, Tensor] = {}
     count, carried = 0, None
     with evaluating(model):
@@ -185,6 +219,7 @@ def measure(model: nn.Module, task: Task, dataset: Dataset, split: Split, *, dev
             count += step.count
             for name, value in step.sums.items():
                 sums[name] = sums[name] + value.double() if name in sums else value.double()
+            pause()
     if count == 0:
         others = [name for name in ("train", "val", "test") if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
@@ -203,7 +238,13 @@ def _seed(seed: int, device: str) -> None:
 
 
 def _epoch_row(
-    state: TrainState, task: Task, dataset: Dataset, recipe: Recipe, *, device: str
+    state: TrainState,
+    task: Task,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    device: str,
+    pause: Callable[[], None],
 ) -> dict[str, Any]:
     sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}
     row: dict[str, Any] = {
@@ -212,9 +253,9 @@ def _epoch_row(
         "train": task.metrics(sums, state.count, dataset.preprocess),
     }
     if len(dataset.split("val")):
-        row["val"] = evaluate(state.best, task, dataset, "val", device=device)
+        row["val"] = measure(state.best, task, dataset, "val", device=device, pause=pause).metrics
     elif state.epoch + 1 == recipe.epochs and len(dataset.split("test")):
-        row["test"] = evaluate(state.best, task, dataset, "test", device=device)
+        row["test"] = measure(state.best, task, dataset, "test", device=device, pause=pause).metrics
     for split in ("val", "test"):
         for name, value in row.get(split, {}).items():
             if not math.isfinite(value):
@@ -228,12 +269,30 @@ def _require_finite(state: TrainState, recipe: Recipe) -> None:
             raise _diverged(state, recipe, f"{name} has values that are not finite")
 
 
-def _diverged(state: TrainState, recipe: Recipe, what: str) -> Diverged:
-    where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
+def _diverged(state: TrainState, recipe: Recipe, what: str, *, batch: int | None = None) -> Diverged:
+    where = f"epoch {state.epoch + 1}, batch {state.batch if batch is None else batch}"
     clipping = "" if recipe.clip_norm else ", or --train clip_norm=1"
     return Diverged(
         f"training diverged in {where}: {what}", hint=f"try a --train lr=... below {recipe.lr:g}{clipping}"
     )
+
+
+@contextmanager
+def _memory_told(state: TrainState, recipe: Recipe) -> Generator[None]:
+    """Say of memory that is not enough where it was, and which batch size to try."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).split("\n")[0]
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "alloc" not in told:
+            raise
+        half = max(recipe.batch_size // 2, 1)
+        same = f" --train accumulate={2 * recipe.accumulate}" if half < recipe.batch_size else ""
+        raise RunError(
+            f"memory was not enough in epoch {state.epoch + 1}, batch {state.batch + 1}, at "
+            f"batch_size={recipe.batch_size} ({told or 'out of memory'})",
+            hint=f"--train batch_size={half}{same} takes half; --resume --accept-changes goes on with it",
+        ) from error
 
 
 def _interrupted(state: TrainState, recipe: Recipe, store: Store | None, number: int) -> Interrupted:
@@ -268,8 +327,10 @@ class Clock:
 
     def end(self, row: dict[str, Any]) -> Progress:
         """Note that the epoch is done and evaluated."""
-        assert self._last is not None, "an epoch has at least one batch"
-        return replace(self._last, row=row | {"clock": self.read()})
+        row = row | {"clock": self.read()}
+        if self._last is None:  # stopped after its last batch, and now only evaluated
+            return Progress(self._epoch, self._epochs, 0, 0, row["train"]["loss"], 0.0, 0.0, 0.0, row)
+        return replace(self._last, row=row)
 
     def read(self) -> dict[str, float]:
         """Return seconds and items per second."""

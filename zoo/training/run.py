@@ -17,6 +17,7 @@ from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
 from zoo.registry import Registry
 from zoo.specs import Recipe
+from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory, begun_in
 from zoo.training.judging import best_epoch
 from zoo.training.loop import Progress, fit
@@ -57,6 +58,8 @@ def train(
     *,
     directory: Path | str,
     resume: bool = False,
+    accept_changes: bool = False,
+    save_every: str = "5m",
     device: str = "cpu",
     report: Callable[[Progress], None] = lambda progress: None,
     notice: Callable[[str], None] = lambda text: None,
@@ -66,9 +69,14 @@ def train(
     Everything about the experiment is checked before the directory is touched. SIGINT and SIGTERM finish the
     step, save, and raise Interrupted.
 
+    Args:
+        accept_changes: go on although options or data are not those the run began with.
+        save_every: how often to save within an epoch: `500` steps, `90s`, `5m`, or `0` for never.
+
     Raises:
         ZooError: see `zoo.errors`; each says what to do.
     """
+    every = Cadence.parse(save_every)
     begun = begun_in(Path(directory)) if resume else None
     made = prepare(experiment, registry, begun=begun, notice=notice)
     task, dataset = made.task, made.dataset
@@ -100,6 +108,7 @@ def train(
             progress={"epochs": state.epoch, "steps": state.steps},
             metrics={split: last[split] for split in ("val", "test") if split in last},
             start=made.start,
+            changes=tuple(store.changes),
             versions={
                 "zoo": zoo.__version__,
                 "torch": torch.__version__.partition("+")[0],
@@ -115,6 +124,8 @@ def train(
         fingerprint=fingerprint,
         start=made.start,
         describe=describe,
+        every=every,
+        accept_changes=accept_changes,
     )
     with store, listening() as stop:
         threads = torch.get_num_threads()
@@ -143,13 +154,16 @@ def train(
                 f"stopped after epoch {state.epoch} of {recipe.epochs}: "
                 f"the validation {task.headline} has not got better for {recipe.patience}"
             )
-        card = weights.save(store.weights, state.best, describe(state))
-        learning_curve(
-            store.path / "curve.png",
-            state.history,
-            task,
-            title=f"{made.architecture.name} on {made.data.name}",
-        )
+        size = sum(tensor.nbytes for tensor in state.best.state_dict().values())
+        with store.writing(store.weights, needs=size):
+            card = weights.save(store.weights, state.best, describe(state))
+        with store.writing(store.path / "curve.png"):
+            learning_curve(
+                store.path / "curve.png",
+                state.history,
+                task,
+                title=f"{made.architecture.name} on {made.data.name}",
+            )
     return Result(
         run=str(store.path),
         weights=str(store.weights),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,23 +70,35 @@ class TrainState:
         self.carried = step.state
         self.batch += 1
 
-    def update(self, recipe: Recipe, lr: float) -> None:
-        """Take one optimizer step with the gradients there are, then move the average."""
+    def update(self, recipe: Recipe, lr: float) -> str:
+        """Take one optimizer step with the gradients there are, then move the average.
+
+        Returns what is not finite, a gradient or a weight, or nothing. With such a gradient no step is taken;
+        in fp16, where that may happen, the scaler sees to it.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
+        self.scaler.unscale_(self.optimizer)
+        parameters = list(self.model.parameters())
         if recipe.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+            norm = nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        else:
+            norm = nn.utils.get_total_norm(each.grad for each in parameters if each.grad is not None)
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            return "a gradient"
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
-            return
+            return ""
         self.steps += 1
+        if not math.isfinite(nn.utils.get_total_norm(each.detach() for each in parameters)):
+            return "a weight"
         if self.average is not None:
             even = even_decay(self.steps - self.averaged_from)
             move_average(self.average, self.model, ema_decay(recipe.ema, self.steps) if recipe.ema else even)
+        return ""
 
     def end_epoch(self, row: dict[str, Any], recipe: Recipe) -> None:
         """Note an epoch's row and begin the next, averaging from here on where the recipe says so."""
@@ -95,10 +108,7 @@ class TrainState:
             if start is not None:
                 self.average, self.averaged_from = _copy(self.model), start
         self.epoch += 1
-        self.batch = 0
-        self.carried = None
-        self.sums = {}
-        self.count = 0
+        self.begin_epoch_anew()
 
     def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and JSON data from which `restore` makes the same state."""
@@ -115,6 +125,13 @@ class TrainState:
         position = {name: getattr(self, name) for name in names}
         data = {"position": position, "history": self.history, "carried": skeleton}
         return tensors, data | {"scaler": self.scaler.state_dict()}
+
+    def begin_epoch_anew(self) -> None:
+        """Forget how far the epoch under way is; weights and optimizer stay as they are."""
+        self.batch = 0
+        self.carried = None
+        self.sums = {}
+        self.count = 0
 
     def restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, device: str) -> None:
         """Become the state that was captured. Raises WeightsError where it does not fit this model."""
