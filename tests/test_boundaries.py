@@ -42,7 +42,7 @@ RANKS = {
 COMMAND_MODULES = {f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS}
 CLI_RANK = 7
 
-HEAVY = ("torch", "torchvision", "torchtext", "numpy", "safetensors", "matplotlib", "rich", "pooch")
+HEAVY = ("torch", "torchvision", "torchtext", "numpy", "safetensors", "matplotlib", "rich", "requests")
 OPEN_TO_PLUGINS = {"zoo", "zoo.interfaces", "zoo.testing", "zoo.fetch", "zoo.hooks", "zoo.pictures"}
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}

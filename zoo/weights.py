@@ -143,7 +143,8 @@ def find(name: str, catalog: Catalog) -> Path:
     entry = catalog.weights[name]
     if entry.file:
         return fetch.verified(catalog.weights_home[name] / entry.file, entry.sha256)
-    return fetch.data_file(f"weights/{name}.safetensors", url=entry.url, sha256=entry.sha256)
+    place = f"weights/{name}.safetensors"
+    return fetch.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
 
 
 def pack(tensors: Mapping[str, torch.Tensor]) -> list[storage.Tensor]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.fetch import cache_home, sha256_of
+from zoo.fetch import cache_home, sha256_of, whole_folder
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
 from zoo_text.reading import Reading
@@ -101,12 +99,12 @@ def read_corpus(
     }
     key = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:32]
     home = cache_home() / "text" / key
-    corpus = _cached(home, reading)
-    if corpus is None:
-        _encode(home, parts, reading)
+    for _ in range(5):  # others who encode the same text may take a damaged one away, and ours with it
         corpus = _cached(home, reading)
-    assert corpus is not None, home
-    return corpus
+        if corpus is not None:
+            return corpus
+        _encode(home, parts, reading)
+    raise DataError(f"the encoded text in {home} does not stay as it was written")
 
 
 def _cached(home: Path, reading: Reading) -> Corpus | None:
@@ -135,14 +133,9 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
 def _encode(home: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> None:
     """Make the folder `home` in one rename, so that it is there whole or not at all."""
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{home.name}.", dir=home.parent) as folder:
-            work = Path(folder) / "corpus"
-            work.mkdir()
-            encode(work, parts, reading)
-            shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
-            with contextlib.suppress(OSError):  # someone who encoded the same at the same time was first
-                work.rename(home)
+        shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
+        with whole_folder(home) as folder:
+            encode(folder, parts, reading)
     except OSError as error:
         raise DataError(
             f"the encoded text cannot be written to {home.parent}: {error.strerror or error}",

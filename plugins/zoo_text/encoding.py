@@ -34,7 +34,7 @@ def encode(folder: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> N
 
     Raises DataError naming the file that cannot be read, and for a text there is nothing to learn from.
     """
-    numbers = folder.parent / "numbers.bin"
+    numbers = folder / "numbers.bin"
     numbering = Characters() if reading.tokens == "char" else Words()
     lengths = _number(numbers, parts, numbering, reading)
     total = sum(lengths)
@@ -59,6 +59,7 @@ def encode(folder: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> N
     with (folder / "tokens.bin").open("wb") as file:
         digest = fingerprint(vocabulary, borders, _copied(tokens, file), backwards=reading.backwards)
         _sync(file)
+    numbers.unlink()
     data = {
         "length": total,
         "borders": borders,

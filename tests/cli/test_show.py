@@ -148,7 +148,7 @@ def test_a_recipe_of_an_architecture_that_is_not_there_is_shown_as_it_stands(tmp
 
 def test_absent_data_is_told_in_a_line_and_nothing_is_fetched(tmp_path, monkeypatch):
     monkeypatch.delenv("ZOO_OFFLINE", raising=False)
-    monkeypatch.setattr("pooch.retrieve", None)
+    monkeypatch.setattr("requests.Session", None)
     empty = {"ZOO_DATA": "", "ZOO_CACHE": str(tmp_path)}
     facts = shown("nietzsche", env=empty)
     assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {tmp_path}, and")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import click
@@ -73,8 +75,17 @@ def cli(ctx: click.Context, debug: bool, strict: bool) -> None:
     ctx.obj = Session(strict=strict)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which like Ctrl-C lets everybody clean up who has begun to write."""
+
+
 def main() -> None:
     """Run the command line and exit."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -89,8 +100,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # as in `zoo list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(Interrupted("interrupted", signal=2), as_json)
+    except (click.Abort, KeyboardInterrupt) as error:
+        terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
+        return _fail(Interrupted("interrupted", signal=15 if terminated else 2), as_json)
     except click.UsageError as error:
         if as_json:
             return _fail(_usage(error), as_json)
