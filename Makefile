@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STARTED := $(VENV)/.installing
 READY := $(VENV)/.installed
 
-.PHONY: demo test test-all lint install clean
+.PHONY: demo test test-all reliability lint install clean
 
 demo: $(READY) ## A small LSTM learns Python in about a minute, writes some, and is measured.
 	rm -rf runs/demo
@@ -18,6 +18,9 @@ test: $(READY)
 
 test-all: $(READY) ## The slow tests too.
 	$(BIN)/python -m pytest -m "not gpu and not network"
+
+reliability: $(READY) ## Kills, failing disks and hostile files, in full: about an hour. Writes docs/reliability.md.
+	nice $(BIN)/python -m tests.reliability.full --out docs/reliability.md
 
 lint: $(READY)
 	$(BIN)/ruff check

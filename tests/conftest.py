@@ -29,6 +29,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs `python -m zoo ARGUMENTS` in a process of its own.
 
+    A traceback on stderr is a failure, whatever the test is about, but with `--debug`.
     Its options are `path`, folders put in front of the module search path; `env`, variables to add; and
     `cwd`, an empty folder unless given.
     """
@@ -40,7 +41,7 @@ def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproces
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         search = {"PYTHONPATH": os.pathsep.join(map(str, path))} if path else {}
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "zoo", *map(str, arguments)],
             cwd=cwd or tmp_path_factory.mktemp("cwd"),
             env={**os.environ, **search, **(env or {})},
@@ -49,5 +50,7 @@ def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproces
             text=True,
             check=False,
         )
+        assert "--debug" in arguments or "Traceback" not in done.stderr, done.stderr
+        return done
 
     return run

@@ -33,7 +33,7 @@ class ZooError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(_readable(message))
         self.hint = hint
 
 
@@ -112,6 +112,12 @@ class Interrupted(ZooError):
     def __init__(self, message: str, *, signal: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signal
+
+
+def _readable(message: str) -> str:
+    """Return a message in one line, without the middle of what a file may have said at length."""
+    message = " ".join(message.split("\n"))
+    return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -41,6 +41,7 @@ def zoo(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] 
         if cwd is not None:
             patch.chdir(cwd)
         code = run(words)
+    assert "--debug" in words or "Traceback" not in err.getvalue(), err.getvalue()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 

@@ -1,0 +1,499 @@
+"""Promises about files: written on a failing disk, changed at random, made by hand."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.reliability import hostile
+from tests.reliability.faults import KINDS, Crash, Disk, failing
+from tests.reliability.figure import Figure
+from tests.reliability.toys import leftovers
+from zoo import Experiment, Registry, cards, sampling, storage, weights
+from zoo.building import build_model, open_dataset
+from zoo.cards import Card, DatasetCard, parse_card, read_card
+from zoo.catalog import Catalog
+from zoo.errors import ZooError
+from zoo.fetch import tar_members
+from zoo.specs import Recipe
+from zoo.training.directory import RunDirectory
+from zoo.training.state import TrainState
+
+CARD = Card(
+    architecture="charrnn/lstm",
+    arguments={"vocab_size": 8, "embedding_dim": 4, "hidden_size": 6, "num_layers": 2, "dropout": 0.5},
+    task="language-modelling",
+    dataset=DatasetCard(name="text/files", options={"paths": "a.txt"}, fingerprint="0" * 64),
+    preprocess={
+        "tokens": "char",
+        "lower": False,
+        "vocabulary": ["<unk>", "<pad>", *"abcdef"],
+        "specials": 2,
+    },
+    recipe=Recipe().to_dict(),
+    seed=0,
+    progress={"epochs": 1, "steps": 10},
+    metrics={"val": {"loss": 1.5}},
+    versions={"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
+)
+_EXPERIMENT = Experiment(architecture="a", dataset="b")
+
+
+def _state() -> TrainState:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TrainState.begin(nn.Linear(30, 20), Recipe(), precision="fp32", device="cpu")
+
+
+def _epoch(store: RunDirectory, state: TrainState) -> None:
+    state.epoch += 1
+    with torch.no_grad():
+        state.model.bias.fill_(float(state.epoch))
+    state.history.append({"epoch": state.epoch})
+    store.save(state)
+
+
+def save_faults(folder: Path, *, every: int = 1) -> Figure:
+    """Let the disk fail at each call of a save in turn, in four ways; then start again."""
+    broken: list[str] = []
+    tried = 0
+    points = 0
+    for kind in KINDS:
+        for at in itertools.count(1, every):
+            path = folder / f"{kind}-{at}"
+            with RunDirectory(path, _EXPERIMENT, resume=True) as store:
+                state = _state()
+                store.restore(state, device="cpu")
+                for _ in range(2):
+                    _epoch(store, state)
+                ended, disk = _failing_save(store, state, Disk(at, kind))
+            if not disk.calls or len(disk.calls) < at:
+                points = max(points, len(disk.calls))
+                break
+            tried += 1
+            told = f"{kind} at call {at} ({disk.calls[at - 1]})"
+            if kind != "crash" and not isinstance(ended, ZooError):
+                broken.append(f"{told} ended with {ended!r}")
+            if kind == "crash" and not isinstance(ended, Crash):
+                broken.append(f"{told} did not crash")
+            broken += filter(None, [_start_again(path, told)])
+    return Figure(
+        "crash, ENOSPC, EIO and EACCES at every I/O call of a save",
+        tried,
+        tried - len(broken),
+        "times the checkpoint before or the new one loads, and the next save is good",
+        f"{points} calls × {len(KINDS)}",
+        tuple(broken),
+    )
+
+
+def _failing_save(store: RunDirectory, state: TrainState, disk: Disk) -> tuple[BaseException | None, Disk]:
+    with failing(disk):
+        try:
+            _epoch(store, state)
+        except (ZooError, OSError, Crash) as error:
+            return error, disk
+    return None, disk
+
+
+def _start_again(path: Path, told: str) -> str:
+    try:
+        with RunDirectory(path, _EXPERIMENT, resume=True) as store:
+            state = _state()
+            store.restore(state, device="cpu")
+            if state.epoch not in (2, 3) or not (state.model.bias == state.epoch).all():
+                return f"{told}: epoch {state.epoch}, {state.model.bias[0]}"
+            if store.notices:
+                return f"{told}: {store.notices}"
+            if leftovers(path):
+                return f"{told}: leaves {leftovers(path)}"
+            rows = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            if [json.loads(row)["epoch"] for row in rows] != list(range(1, state.epoch + 1)):
+                return f"{told}: rows {rows}"
+            _epoch(store, state)
+    except ZooError as error:
+        return f"{told}: {error}"
+    return ""
+
+
+# A mutator changes bytes; what comes of them must be refused with a ZooError or accepted, nothing else.
+Mutator = Callable[[random.Random, bytes], bytes]
+
+
+def _flip(draw: random.Random, data: bytes) -> bytes:
+    place = draw.randrange(len(data))
+    return data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :]
+
+
+def _overwrite(draw: random.Random, data: bytes) -> bytes:
+    place = draw.randrange(len(data))
+    new = draw.choice([b"\0", b"\xff", b'"', b"{", b"}", b"[", b"9", b"-", b"\\u0000", draw.randbytes(8)])
+    return data[:place] + new + data[place + len(new) :]
+
+
+def _cut(draw: random.Random, data: bytes) -> bytes:
+    return data[: draw.randrange(len(data))]
+
+
+def _insert(draw: random.Random, data: bytes) -> bytes:
+    place = draw.randrange(len(data))
+    return data[:place] + draw.randbytes(draw.randint(1, 16)) + data[place:]
+
+
+def _repeat(draw: random.Random, data: bytes) -> bytes:
+    first, last = sorted(draw.randrange(len(data)) for _ in range(2))
+    return data[:last] + data[first : min(last, first + 200)] + data[last:]
+
+
+def _remove(draw: random.Random, data: bytes) -> bytes:
+    first = draw.randrange(len(data))
+    return data[:first] + data[first + draw.randint(1, 40) :]
+
+
+MUTATORS: tuple[Mutator, ...] = (_flip, _overwrite, _cut, _insert, _repeat, _remove)
+
+_ODD = (
+    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308),
+    *("", "a", "../../x", "\0", "é", "a" * 5_000, [], {}, [[]], [1, "a"], {"a": {"b": []}}, ["x"] * 500),
+)
+
+
+def changed_json(draw: random.Random, value: Any) -> Any:
+    """Return JSON data with one value, key or length somewhere in it changed to something odd."""
+    if isinstance(value, dict) and value and draw.random() < 0.8:
+        key = draw.choice(list(value))
+        turn = draw.random()
+        if turn < 0.1:
+            return {name: held for name, held in value.items() if name != key}
+        if turn < 0.2:
+            return {**value, draw.choice(["x", "", "é", key + "s"]): draw.choice(_ODD)}
+        return {**value, key: changed_json(draw, value[key])}
+    if isinstance(value, list) and value and draw.random() < 0.7:
+        place = draw.randrange(len(value))
+        turn = draw.random()
+        if turn < 0.3:
+            return value[:place] + value[place + 1 :]
+        if turn < 0.5:
+            return [*value, value[place]]
+        return [*value[:place], changed_json(draw, value[place]), *value[place + 1 :]]
+    if type(value) is int and draw.random() < 0.4:
+        return value + draw.choice([-1, 1, 7, 1 << 20])
+    return draw.choice(_ODD)
+
+
+def _good(path: Path, registry: Registry) -> list[storage.Tensor]:
+    """Write a good file; return its tensors."""
+    model = build_model(registry.architecture(CARD.architecture), CARD.arguments, seed=1)
+    weights.save(path, model, CARD)
+    return weights.pack(model.state_dict())
+
+
+def _forged(draw: random.Random, path: Path, tensors: list[storage.Tensor]) -> None:
+    """Write what a liar would: odd JSON or other tensors, and hashes that are right."""
+    card, held = CARD.to_dict(), list(tensors)
+    if draw.random() < 0.8:
+        for _ in range(draw.randint(1, 3)):
+            card = changed_json(draw, card)
+    else:
+        place = draw.randrange(len(held))
+        old = held[place]
+        shape = draw.choice([old.shape[::-1], (*old.shape, 1), (1, *old.shape), (old.data.nbytes // 4,)])
+        data = memoryview(draw.choice([bytes(old.data), draw.randbytes(old.data.nbytes)]))
+        held[place] = storage.Tensor(draw.choice([old.name, "x", "é"]), "F32", shape, data)
+    if isinstance(card, dict):
+        card["sha256"] = storage.tensor_sha256(held)
+    storage.write_container(path, held, {"format": "pt", cards.KEY: json.dumps(card)})
+
+
+def mutated_weights(folder: Path, *, files: int) -> Figure:
+    """Load files changed at random: half in their bytes, half by a liar whose hashes are right."""
+    registry = Registry.discover()
+    draw = random.Random(4)
+    path, good = folder / "mutated.safetensors", folder / "good.safetensors"
+    tensors = _good(good, registry)
+    whole = good.read_bytes()
+    broken: list[str] = []
+    loaded = 0
+    for number in range(files):
+        if number % 2:
+            path.write_bytes(draw.choice(MUTATORS)(draw, whole))
+        else:
+            with _without_fsync():
+                _forged(draw, path, tensors)
+        try:
+            model, card = weights.load(path, registry)
+            loaded += 1
+            if number % 20 == 0:  # what is accepted can be used
+                "".join(sampling.sample(model, card.preprocess, prompt="a", length=3))
+        except ZooError as error:
+            if "\n" in str(error) or len(str(error)) > 2_000:
+                broken.append(f"number {number}: {str(error)[:200]!r}")
+        except Exception as error:
+            broken.append(f"number {number}: {type(error).__name__}: {str(error)[:200]}")
+    return Figure(
+        "mutated weights files",
+        files,
+        files - len(broken),
+        "refused by one sentence, or harmless",
+        f"{loaded:,} harmless",
+        tuple(broken),
+    )
+
+
+def _without_fsync() -> Any:
+    import pytest
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(os, "fsync", lambda handle: None)
+
+    class Undo:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            patch.undo()
+
+    return Undo()
+
+
+def flipped_bits(folder: Path, *, flips: int) -> Figure:
+    """Flip one bit anywhere in a weights file."""
+    registry = Registry.discover()
+    draw = random.Random(5)
+    path = folder / "flipped.safetensors"
+    _good(path, registry)
+    whole = path.read_bytes()
+    broken: list[str] = []
+    for place in draw.sample(range(8 * len(whole)), flips):
+        path.write_bytes(
+            whole[: place // 8] + bytes([whole[place // 8] ^ 1 << place % 8]) + whole[place // 8 + 1 :]
+        )
+        try:
+            weights.load(path, registry)
+            broken.append(f"bit {place} went unnoticed")
+        except ZooError:
+            pass
+    return Figure(
+        "one bit flipped in a weights file", flips, flips - len(broken), "refused", "", tuple(broken)
+    )
+
+
+def mutated_others(folder: Path, *, files: int) -> Figure:
+    """Read cards, registries, checkpoints, texts, pictures and idx files changed at random."""
+    draw = random.Random(6)
+    registry = Registry.discover()
+    broken: list[str] = []
+    harmless = 0
+    tried = 0
+    for name, share, begin in (
+        ("card", 0.4, _cards),
+        ("registry.toml", 0.3, _registries),
+        ("checkpoint", 0.1, _checkpoints),
+        ("picture", 0.1, _pictures),
+        ("text", 0.05, _texts),
+        ("idx file", 0.05, _idx_files),
+    ):
+        place = folder / name.replace(" ", "-")
+        place.mkdir()
+        attempts = begin(draw, place, registry)
+        for number in range(int(files * share)):
+            tried += 1
+            try:
+                next(attempts)()
+                harmless += 1
+            except ZooError as error:
+                if "\n" in str(error) or len(str(error)) > 2_000:
+                    broken.append(f"{name} {number}: {str(error)[:300]!r}")
+            except Exception as error:
+                broken.append(f"{name} {number}: {type(error).__name__}: {str(error)[:200]}")
+    return Figure(
+        "mutated cards, registry.toml, checkpoints, pictures, texts, idx files",
+        tried,
+        tried - len(broken),
+        "refused by one sentence, or harmless",
+        f"{harmless:,} harmless",
+        tuple(broken),
+    )
+
+
+Attempts = Iterator[Callable[[], object]]
+
+
+def _cards(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    text = CARD.to_json().encode()
+    while True:
+        if draw.random() < 0.5:
+            made = draw.choice(MUTATORS)(draw, text).decode(errors="replace")
+        else:
+            made = json.dumps(changed_json(draw, CARD.to_dict()))
+        yield lambda made=made: parse_card(made, folder / "card")
+
+
+_REGISTRY = b"""schema = 1
+[plugins]
+disabled = ["acme"]
+[recipes.mine]
+architecture = "charrnn/lstm"
+dataset = "text/files"
+data = { paths = "my.txt" }
+train = { epochs = 5, lr = 2e-3, augment = ["crop"] }
+seed = 3
+[weights.mine]
+recipe = "mine"
+file = "mine.safetensors"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+bytes = 10
+params = 4
+metrics = { test = { loss = 1.5 } }
+"""
+
+
+def _registries(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    path = folder / "registry.toml"
+    os.environ["ZOO_REGISTRY"] = str(path)
+    try:
+        while True:
+            data = _REGISTRY
+            for _ in range(draw.randint(1, 3)):
+                data = draw.choice(MUTATORS)(draw, data) or b"#"
+            path.write_bytes(data)
+            yield Catalog.load
+    finally:
+        del os.environ["ZOO_REGISTRY"]
+
+
+def _checkpoints(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    with RunDirectory(folder, _EXPERIMENT, resume=True) as store:
+        state = _state()
+        store.restore(state, device="cpu")
+        _epoch(store, state)
+    path = folder / "checkpoint.safetensors"
+    whole = path.read_bytes()
+
+    def resume() -> None:
+        with RunDirectory(folder, _EXPERIMENT, resume=True) as store:
+            store.threads()
+            store.restore(_state(), device="cpu")
+
+    while True:
+        path.write_bytes(draw.choice(MUTATORS)(draw, whole))
+        yield resume
+
+
+def _pictures(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    kinds = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+    wholes: list[tuple[str, bytes]] = []
+    for kind in kinds:
+        made = io.BytesIO()
+        Image.frombytes("RGB", (20, 16), draw.randbytes(960)).save(made, kind)
+        wholes.append((kind.lower().replace("jpeg", "jpg"), made.getvalue()))
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for number in range(2):
+            (folder / name / f"{number}.png").write_bytes(wholes[0][1])
+    entry = registry.dataset("images/folder")
+    while True:
+        kind, whole = draw.choice(wholes)
+        path = folder / "a" / f"mutated.{kind}"
+        data = whole
+        for _ in range(draw.randint(1, 4)):
+            data = draw.choice(MUTATORS)(draw, data) or b"\0"
+        path.write_bytes(data)
+        yield lambda: open_dataset(entry, {"root": str(folder), "size": 8})
+        path.unlink()
+
+
+def _texts(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    path = folder / "text.txt"
+    whole = ("Thus spoke Zarathustra: é, 中, \U0001f600.\n" * 5).encode()
+    entry = registry.dataset("text/files")
+    while True:
+        data = whole
+        for _ in range(draw.randint(1, 4)):
+            data = draw.choice(MUTATORS)(draw, data) or b"\0"
+        path.write_bytes(data)
+        yield lambda: open_dataset(entry, {"paths": str(path), "tokens": draw.choice(["char", "word"])})
+
+
+def _idx_files(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+    from zoo_images.idx import read_pair
+
+    images, labels = folder / "images.gz", folder / "labels.gz"
+    inner = struct.pack(">4B3I", 0, 0, 8, 3, 4, 5, 5) + bytes(100)
+    labels.write_bytes(gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 4) + bytes([0, 1, 2, 3])))
+    while True:
+        if draw.random() < 0.5:
+            images.write_bytes(gzip.compress(draw.choice(MUTATORS)(draw, inner), mtime=0))
+        else:
+            images.write_bytes(draw.choice(MUTATORS)(draw, gzip.compress(inner, mtime=0)))
+        yield lambda: read_pair(images, labels, classes=10)
+
+
+def hand_made(folder: Path) -> Figure:
+    """Offer every hostile file to what reads such files; nothing may be written outside its target."""
+    registry = Registry.discover()
+    inside = folder / "deep" / "inside"
+    inside.mkdir(parents=True)
+    before = _all_files(folder)
+    broken: list[str] = []
+    witness = Path("/tmp/zoo-was-here")
+    path = folder / "hostile.safetensors"
+
+    def refused(name: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+            broken.append(f"{name} was accepted")
+        except ZooError as error:
+            told = str(error)
+            if "\n" in told or len(told) < 20:
+                broken.append(f"{name}: {told!r}")
+        except Exception as error:
+            broken.append(f"{name}: {type(error).__name__}: {error}")
+
+    for name, content in hostile.FILES.items():
+        path.write_bytes(content)
+        refused(name, lambda: read_card(path))
+        refused(name, lambda: weights.load(path, registry))
+    tensors = _good(path, registry)
+    for name, change in hostile.CARDS.items():
+        card, held = json.loads(CARD.to_json()), list(tensors)
+        change(card, held)
+        with _without_fsync():
+            hostile.forged(card, held, write=lambda *parts: storage.write_container(path, *parts))
+        refused(name, lambda: weights.load(path, registry))
+    path.unlink()
+    archive = folder / "hostile.tar.gz"
+    wanted = {"a.bin": hashlib.sha256(b"thus spoke").hexdigest()}
+    for name, content in hostile.ARCHIVES.items():
+        archive.write_bytes(content)
+        refused(name, lambda: tar_members(archive, wanted, inside, max_bytes=10_000_000))
+        archive.unlink()
+        if _all_files(folder) != before or witness.exists():
+            broken.append(f"{name} wrote {_all_files(folder) - before}")
+    count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
+    told = f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives"
+    return Figure(
+        "hand-made hostile weights, cards, archives",
+        count,
+        count - len(broken),
+        "refused by a sentence, nothing written",
+        told,
+        tuple(broken),
+    )
+
+
+def _all_files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if not path.is_dir()}

@@ -1,0 +1,106 @@
+"""All figures in full: `make reliability`. The table goes to docs/reliability.md.
+
+Each promise is tried in a process of its own, so many at a time. Ends with 1 if one is broken.
+
+python -m tests.reliability.full [--jobs 1] [--out docs/reliability.md] [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.reliability import fetching, files, opening, runs
+from tests.reliability.figure import Figure
+
+ROOT = Path(__file__).parents[2]
+PROMISES: dict[str, Callable[[Path], Figure]] = {
+    "killed": lambda folder: runs.killed(folder, runs=200),
+    "save_faults": lambda folder: files.save_faults(folder),
+    "every_step": lambda folder: runs.every_step(folder),
+    "saves": lambda folder: runs.saves(folder, kills=100),
+    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=25),
+    "disk_full": lambda folder: runs.disk_full(folder, levels=20),
+    "not_finite": lambda folder: runs.not_finite(folder, steps=10),
+    "mutated_weights": lambda folder: files.mutated_weights(folder, files=100_000),
+    "flipped_bits": lambda folder: files.flipped_bits(folder, flips=1_000),
+    "mutated_others": lambda folder: files.mutated_others(folder, files=20_000),
+    "hand_made": files.hand_made,
+    "fetched": lambda folder: fetching.fetched(folder, rounds=50),
+    "owners": lambda folder: runs.owners(folder, rounds=100),
+    "never_unpickled": opening.never_unpickled,
+    "cost": lambda folder: runs.cost(folder, saves=20),
+}
+HEAD = """# What is tried before it is promised
+
+`make reliability` writes this table: each line is a promise, tried as often as it says, on the code as it
+stands. The processes are real and are killed by real signals; each is forked from one that has imported torch
+already, which spares seconds a time. The suite tries the same, a few times each.
+
+There are no worker processes to end: `images/folder` decodes with threads, the other sets need neither.
+
+| promise | found | seconds |
+|---|---|---|
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", choices=[*PROMISES], default=[*PROMISES])
+    parser.add_argument("--one", choices=[*PROMISES], help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.one:
+        return _one(chosen.one)
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        found = dict(zip(chosen.only, pool.map(_in_a_process, chosen.only), strict=True))
+    rows = "".join(f"| {figure.promise} | {figure.text} | {took:.0f} |\n" for figure, took in found.values())
+    if chosen.out:
+        chosen.out.write_text(HEAD + rows, encoding="utf-8")
+    print(rows)
+    return 0 if all(figure.holds for figure, _ in found.values()) else 1
+
+
+def _one(name: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(ZOO_OFFLINE="1", ZOO_CACHE=f"{folder}/cache", OMP_NUM_THREADS="1")
+        for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT"):
+            os.environ.pop(setting, None)
+        place = Path(folder) / "work"
+        place.mkdir()
+        print(json.dumps(asdict(PROMISES[name](place))))
+    return 0
+
+
+def _in_a_process(name: str) -> tuple[Figure, float]:
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.full", "--one", name],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    took = time.perf_counter() - begun
+    if done.returncode:
+        figure = Figure(name, 1, 0, "tried to the end", broken=(done.stderr[-500:].replace("\n", " "),))
+    else:
+        fields = json.loads(done.stdout.splitlines()[-1])
+        figure = Figure(**fields | {"broken": tuple(fields["broken"])})
+    print(f"{figure.promise}: {figure.text} ({took:.0f} s)", file=sys.stderr, flush=True)
+    return figure, took
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The promise that nothing is ever unpickled, heard by Python itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tests.reliability import toys
+from tests.reliability.figure import Figure
+from tests.reliability.processes import start
+from tests.reliability.runs import laid_out
+from zoo.cli import COMMANDS, run
+
+
+def never_unpickled(folder: Path) -> Figure:
+    """Run every reading and training command under an audit hook that hears `pickle.find_class`."""
+    broken: list[str] = []
+    model = "run/model.safetensors"
+    commands = [
+        ["list"],
+        ["show", "lstm"],
+        ["train", *toys.TOYS["lstm"], "--train", "epochs=1", "--run", "run"],
+        ["train", *toys.TOYS["resnet-lite"], "--train", "epochs=1", "--run", "net"],
+        ["eval", model],
+        ["sample", model, "--prompt", "the ", "--length", "10"],
+        ["inspect", model],
+        ["eval", "net/model.safetensors", "--data", "root=pictures", "--data", "size=16"],
+    ]
+    if "analyze" in COMMANDS:
+        commands.append(["analyze", "cam", "net/model.safetensors", "--out", "maps"])
+    with laid_out(folder):
+        for number, command in enumerate(commands):
+            child = start(folder / f"{number}.log", _heard, str(folder), command)
+            code = child.wait()
+            if code != 0 or "heard 0" not in child.told:
+                broken.append(f"zoo {' '.join(command)[:60]} ended with {code}: {child.told[-200:]}")
+        shutil.rmtree(folder / "run")
+    names = ", ".join(dict.fromkeys(command[0] for command in commands))
+    return Figure(
+        f"`pickle.find_class` audit hook during {names}",
+        len(commands),
+        len(commands) - len(broken),
+        "commands silent",
+        broken=tuple(broken),
+    )
+
+
+def _heard(folder: str, command: list[str]) -> None:
+    heard: list[str] = []
+    sys.addaudithook(lambda event, _: heard.append(event) if event == "pickle.find_class" else None)
+    os.chdir(folder)
+    code = run(command)
+    print("heard", len(heard), flush=True)
+    sys.exit(code)

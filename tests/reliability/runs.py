@@ -1,0 +1,456 @@
+"""Promises about runs: killed, asked to stop, out of room, or fought over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+import zoo.cli
+import zoo.errors
+import zoo.training.run
+from tests.reliability import toys
+from tests.reliability.figure import Figure
+from tests.reliability.processes import Child, start, start_zoo
+from zoo import Experiment, Registry
+from zoo.specs import Recipe
+from zoo.training import Progress
+from zoo.training.directory import RunDirectory
+from zoo.training.state import TrainState
+
+OFTEN = ("--save-every", "3")
+
+
+class Toy:
+    """One toy in a folder, and what comes of it when nobody disturbs it."""
+
+    def __init__(self, folder: Path, name: str, *, epochs: int = 2) -> None:
+        self.folder, self.name, self.epochs = folder, name, epochs
+        begun = time.perf_counter()
+        child = self.begin(f"{name}-whole")
+        assert child.wait() == 0, child.told
+        self.seconds = time.perf_counter() - begun
+        self.expected = toys.outcome(folder / f"{name}-whole")
+
+    def begin(self, run: str, *more: str) -> Child:
+        """Start or resume it, saving every few steps."""
+        log = self.folder / f"{run}.log"
+        arguments = toys.train(self.name, run, *OFTEN, *more, epochs=self.epochs)
+        return start_zoo(log, self.folder, arguments)
+
+    def finish(self, run: str) -> str:
+        """Resume a run until it is done; say what is not as it should be."""
+        child = self.begin(run)
+        code = child.wait()
+        if code != 0:
+            return f"{run} ended with {code}: {child.told[-300:]}"
+        if toys.outcome(self.folder / run) != self.expected:
+            return f"{run} is not bit-equal"
+        if toys.leftovers(self.folder / run):
+            return f"{run} has leftovers"
+        if "Traceback" in child.told:
+            return f"{run} shows a traceback"
+        shutil.rmtree(self.folder / run)
+        child.log.unlink()
+        return ""
+
+
+@contextlib.contextmanager
+def laid_out(folder: Path) -> Iterator[None]:
+    """Put the toys' data into a folder, and encoded texts into a cache of its own."""
+    toys.lay_out(folder)
+    before = os.environ.get("ZOO_CACHE")
+    os.environ["ZOO_CACHE"] = str(folder / "cache")
+    try:
+        yield
+    finally:
+        os.environ.pop("ZOO_CACHE")
+        if before is not None:
+            os.environ["ZOO_CACHE"] = before
+
+
+def killed(folder: Path, *, runs: int) -> Figure:
+    """SIGKILL each run at up to three random moments, then let it finish."""
+    draw = random.Random(1)
+    broken: list[str] = []
+    kills = 0
+    with laid_out(folder):
+        for name, share in zip(toys.TOYS, _shares(runs, len(toys.TOYS)), strict=True):
+            toy = Toy(folder, name)
+            for number in range(share):
+                run = f"{name}-{number}"
+                for _ in range(draw.randint(1, 3)):
+                    child = toy.begin(run)
+                    time.sleep(draw.uniform(0, toy.seconds))
+                    child.send(signal.SIGKILL)
+                    kills += child.wait() == -signal.SIGKILL
+                broken += filter(None, [toy.finish(run)])
+    return Figure(
+        "SIGKILL at random moments, then resumed until done: rnn, lstm, resnet-lite",
+        runs,
+        runs - len(broken),
+        "runs bit-equal",
+        f"{kills} kills",
+        tuple(broken),
+    )
+
+
+def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), every: int = 1) -> Figure:
+    """Stop a run of three epochs after each of its steps, and resume it in another process."""
+    broken: list[str] = []
+    tried = 0
+    with laid_out(folder):
+        for name in toy_names:
+            toy = Toy(folder, name, epochs=3)
+            steps = toy.expected["checkpoint"]["position"]["steps"]
+            for step in range(1, steps, every):
+                tried += 1
+                run = f"{name}-step-{step}"
+                child = start(folder / f"{run}.log", _stop_after, str(folder), toy.name, run, step, 3)
+                code = child.wait()
+                broken += [f"{run} ended with {code}: {child.told}"] if code != 130 else []
+                broken += filter(None, [toy.finish(run)])
+    return Figure(
+        "resume at every step of a run of 3 epochs, each in a process of its own",
+        tried,
+        tried - len(broken),
+        "steps bit-equal",
+        broken=tuple(broken),
+    )
+
+
+def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> None:
+    """Train a toy as the command does, and ask it to stop after a step."""
+    done = 0
+    original = zoo.training.run.fit
+
+    def counting(*arguments: Any, report: Any, **named: Any) -> TrainState:
+        def tell(progress: Progress) -> None:
+            nonlocal done
+            done += progress.row is None
+            report(progress)
+            if progress.row is None and done == step:
+                signal.raise_signal(signal.SIGINT)
+
+        return original(*arguments, report=tell, **named)
+
+    zoo.training.run.fit = counting
+    os.chdir(folder)
+    sys.argv = ["zoo", *toys.train(name, run, epochs=epochs)]
+    zoo.cli.main()
+
+
+def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
+    """Send SIGTERM and SIGINT at random moments, some twice; look at the exit code and at what is left."""
+    draw = random.Random(2)
+    broken: list[str] = []
+    slowest = 0.0
+    cases = [(signal.SIGTERM, False), (signal.SIGINT, False)] * moments
+    cases += [(signal.SIGINT, True), (signal.SIGTERM, True)] * twice
+    with laid_out(folder):
+        made = [Toy(folder, name) for name in toys.TOYS]
+        for number, (which, again) in enumerate(cases):
+            toy = made[number % len(made)]
+            for attempt in range(20):  # one that finished before it was asked is tried again
+                run = f"stop-{number}-{attempt}"
+                child = toy.begin(run)
+                time.sleep(draw.uniform(0.15, toy.seconds))
+                asked = time.perf_counter()
+                child.send(which)
+                if again:
+                    time.sleep(draw.uniform(0, 0.05))
+                    child.send(which)
+                code = child.wait()
+                if code != 0:
+                    break
+                shutil.rmtree(folder / run)
+            slowest = max(slowest, time.perf_counter() - asked)
+            right = code == 128 + which or (again and which == signal.SIGTERM and code == -which)
+            if not right:
+                broken.append(f"{run} ended with {code}: {child.told[-300:]}")
+            elif "Traceback" in child.told:
+                broken.append(f"{run} shows a traceback: {child.told[-600:]}")
+            elif not child.leaves_nobody():
+                broken.append(f"{run} leaves a process behind")
+            broken += filter(None, [toy.finish(run)])
+    if slowest > 5:
+        broken.append(f"{slowest:.1f} s until saved")
+    return Figure(
+        "SIGTERM and SIGINT at random moments: exit 143 / 130, no orphans, resumed bit-equal",
+        len(cases),
+        len(cases) - len(broken),
+        "stops",
+        f"{twice * 2} of them by two signals; at most {slowest:.2f} s until it had ended",
+        tuple(broken),
+    )
+
+
+def saves(folder: Path, *, kills: int) -> Figure:
+    """Kill a process that saves back to back; look at what it left, then start again."""
+    draw = random.Random(3)
+    broken: list[str] = []
+    swept = 0
+    for number in range(kills):
+        path = folder / f"saves-{number}"
+        child = start(folder / "saves.log", _save_on, str(path))
+        while not (path / "checkpoint.previous.safetensors").exists():
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.15))
+        child.send(signal.SIGKILL)
+        child.wait()
+        swept += len(toys.leftovers(path))
+        try:
+            state = _big_state()
+            with RunDirectory(path, _BIG, resume=True) as store:
+                store.restore(state, device="cpu")
+            parts = {float(value) for part in state.model.parameters() for value in part.detach().unique()}
+            if parts != {float(state.epoch)} or store.notices:
+                broken.append(f"{path.name} is torn: {parts} at {state.epoch}, {store.notices}")
+            if toys.leftovers(path):
+                broken.append(f"{path.name} has leftovers")
+        except Exception as error:
+            broken.append(f"{path.name}: {error}")
+        shutil.rmtree(path)
+    return Figure(
+        "killed during saves of 4 MB, back to back",
+        kills,
+        kills - len(broken),
+        "times the newest checkpoint read, whole, nothing left over",
+        f"{swept} temporaries of the dead swept",
+        tuple(broken),
+    )
+
+
+_BIG = Experiment(architecture="a", dataset="b")
+
+
+def _big_state() -> TrainState:
+    model = nn.Sequential(nn.Linear(700, 700, bias=False), nn.Linear(700, 700, bias=False))
+    return TrainState.begin(model, Recipe(), precision="fp32", device="cpu")
+
+
+def _save_on(path: str) -> None:
+    state = _big_state()
+    with RunDirectory(Path(path), _BIG, resume=True) as store, torch.no_grad():
+        while True:
+            state.epoch += 1
+            for part in state.model.parameters():
+                part.fill_(float(state.epoch))
+            state.history = [{"epoch": state.epoch}]
+            store.save(state)
+
+
+def disk_full(folder: Path, *, levels: int) -> Figure:
+    """Resume with a limit on what a file may hold: one line, the old checkpoint intact, then to the end."""
+    broken: list[str] = []
+    refused = 0
+    with laid_out(folder):
+        toy = Toy(folder, "lstm")
+        largest = (folder / "lstm-whole" / "checkpoint.safetensors").stat().st_size
+        for level in range(levels):
+            run = f"disk-{level}"
+            _stopped_early(toy, run)
+            before = (folder / run / "checkpoint.safetensors").read_bytes()
+            limit = 1_500 + (largest - 1_500) * level // max(levels - 1, 1)
+            child = start(folder / f"{run}.log", _limited, str(folder), toy.name, run, limit)
+            code, told = child.wait(), child.told
+            refused += code != 0
+            after = {
+                path.read_bytes()
+                for path in (folder / run).glob("checkpoint*.safetensors")
+            }  # fmt: skip
+            errors = [
+                line for line in told.splitlines() if line.startswith("zoo:") and "going on" not in line
+            ]
+            if "Traceback" in told or code not in (0, 1) or (code == 1 and len(errors) != 1):
+                broken.append(f"{run} ended with {code}: {told[-500:]}")
+            elif code == 1 and ("cannot be written: File too large" not in told or "free" not in told):
+                broken.append(f"{run}: {told[-300:]}")
+            elif code == 1 and before not in after and "checkpoint.safetensors cannot" in told:
+                broken.append(f"{run} lost the checkpoint before")
+            broken += filter(None, [toy.finish(run)])
+    return Figure(
+        "a file may hold no more than so many bytes (RLIMIT_FSIZE), at rising levels",
+        levels,
+        levels - len(broken),
+        "levels with one line and nothing lost",
+        f"{refused} of them refused",
+        tuple(broken),
+    )
+
+
+def _stopped_early(toy: Toy, run: str) -> None:
+    child = start(toy.folder / f"{run}-stop.log", _stop_after, str(toy.folder), toy.name, run, 8, 2)
+    assert child.wait() == 130, child.told
+
+
+def _limited(folder: str, name: str, run: str, limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    os.chdir(folder)
+    sys.argv = ["zoo", *toys.train(name, run, *OFTEN)]
+    zoo.cli.main()
+
+
+def not_finite(folder: Path, *, steps: int) -> Figure:
+    """Put a NaN into the loss, a gradient or a weight at a step; the run must end there and write none."""
+    broken: list[str] = []
+    with laid_out(folder):
+        toy = Toy(folder, "lstm")
+        for where in ("loss", "gradient", "weight"):
+            for step in range(3, 3 + 3 * steps, 3):
+                run = f"nan-{where}-{step}"
+                child = start(folder / f"{run}.log", _poisoned, str(folder), toy.name, run, where, step)
+                code, told = child.wait(), child.told
+                if code != 3 or f"calls {step}" not in told or "Traceback" in told:
+                    broken.append(f"{run} ended with {code}: {told[-300:]}")
+                if "learning rate" not in told:
+                    broken.append(f"{run} names no learning rate: {told[-300:]}")
+                broken += [
+                    f"{path} holds a NaN"
+                    for path in (folder / run).glob("*.safetensors")
+                    if not all(part.isfinite().all() for part in safetensors.torch.load_file(path).values())
+                ]
+                broken += filter(None, [toy.finish(run)])
+    return Figure(
+        "NaN put into the loss, a gradient, a weight",
+        3 * steps,
+        3 * steps - len(broken),
+        "ended in that very step, exit 3, no NaN in a file, resumed without it bit-equal",
+        broken=tuple(broken),
+    )
+
+
+def _poisoned(folder: str, name: str, run: str, where: str, step: int) -> None:
+    original = zoo.training.run.fit
+    calls = 0
+
+    def poisoning(model: nn.Module, *arguments: Any, **named: Any) -> TrainState:
+        def before(module: nn.Module, inputs: Any) -> None:
+            nonlocal calls
+            calls += module.training
+            if module.training and calls == step and where == "weight":
+                with torch.no_grad():
+                    next(module.parameters())[0] = float("nan")  # of <unk>, which no batch has
+
+        def after(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if module.training and calls == step and where == "loss":
+                return output[0] * float("nan"), *output[1:]
+            return None
+
+        def gradient(value: torch.Tensor) -> torch.Tensor:
+            return value * float("nan") if calls == step and where == "gradient" else value
+
+        model.register_forward_pre_hook(before)
+        model.register_forward_hook(after)
+        next(model.parameters()).register_hook(gradient)
+        return original(model, *arguments, **named)
+
+    zoo.training.run.fit = poisoning
+    os.chdir(folder)
+    sys.argv = ["zoo", *toys.train(name, run, *OFTEN)]
+    try:
+        zoo.cli.main()
+    finally:
+        print("calls", calls, flush=True)
+
+
+def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
+    """Start one run directory from several processes at once; kill who won, and start again."""
+    broken: list[str] = []
+    for number in range(rounds):
+        path = folder / f"owned-{number}"
+        go = folder / f"go-{number}"
+        logs = [folder / f"owner-{number}-{each}.log" for each in range(processes)]
+        children = [start(log, _own, str(path), str(go)) for log in logs]
+        go.touch()
+        deadline = time.monotonic() + 30
+        while sum(not child.process.is_alive() for child in children) < processes - 1:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.005)
+        winners = [child for child in children if child.process.is_alive()]
+        pids = {child.pid for child in winners}
+        refused = [child for child in children if child not in winners]
+        for child in winners:
+            child.send(signal.SIGKILL)
+        codes = [child.wait() for child in refused]
+        for child in winners:
+            child.wait()
+        if len(winners) != 1 or codes != [1] * (processes - 1):
+            broken.append(f"round {number}: {len(winners)} won, the others ended with {codes}")
+        broken += [
+            f"round {number}: {child.told}"
+            for child in refused
+            if not any(f"is in use by process {pid} on " in child.told for pid in pids)
+        ]
+        go.unlink()
+        child = start(folder / f"heir-{number}.log", _own, str(path), "")
+        if child.wait() != 0:
+            broken.append(f"round {number}: the dead owner was not followed: {child.told}")
+        shutil.rmtree(path)
+        for log in (*logs, child.log):
+            log.unlink()
+    return Figure(
+        f"{processes} processes start one run directory",
+        rounds,
+        rounds - len(broken),
+        f"times one winner, {processes - 1} refusals that name it; killed, it was followed",
+        broken=tuple(broken),
+    )
+
+
+def _own(path: str, go: str) -> None:
+    while go and not Path(go).exists():
+        time.sleep(0.001)
+    try:
+        with RunDirectory(Path(path), _BIG, resume=True) as store:
+            store.restore(_big_state(), device="cpu")
+            if go:
+                time.sleep(60)
+    except zoo.errors.RunError as error:
+        print(error, flush=True)
+        sys.exit(1)
+
+
+def cost(folder: Path, *, saves: int) -> Figure:
+    """Time a save of an lstm of two layers of 512, with Adam's memory, as a share of a minute."""
+    registry = Registry.discover()
+    model = registry.architecture("charrnn/lstm").load()(vocab_size=56, hidden_size=512, num_layers=2)
+    recipe = Recipe(optimizer="adam")
+    state = TrainState.begin(model, recipe, precision="fp32", device="cpu")
+    for part in model.parameters():
+        part.grad = torch.ones_like(part)
+    state.update(recipe, 1e-3)
+    times: list[float] = []
+    with RunDirectory(folder / "cost", _BIG, resume=True) as store:
+        for _ in range(saves):
+            begun = time.perf_counter()
+            store.save(state)
+            times.append(time.perf_counter() - begun)
+    size = (folder / "cost" / "checkpoint.safetensors").stat().st_size
+    cheap = sum(each <= 0.6 for each in times)
+    median = sorted(times)[len(times) // 2]
+    return Figure(
+        "a checkpoint every 60 s of an lstm of 2×512 takes at most 1 % of training",
+        saves,
+        cheap,
+        "saves within 0.6 s",
+        f"{size / 1e6:.0f} MB in {median * 1e3:.0f} ms (median), {max(times) * 1e3:.0f} ms at most: "
+        f"{median / 60:.2%} of a minute",
+    )
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    return [total // parts + (part < total % parts) for part in range(parts)]

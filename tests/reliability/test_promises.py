@@ -1,0 +1,40 @@
+"""Every promise of docs/reliability.md, tried a few times; `make reliability` tries each in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.reliability import fetching, files, opening, runs
+from tests.reliability.figure import Figure
+from tests.reliability.full import PROMISES
+
+FEW: dict[str, Callable[[Path], Figure]] = {
+    "killed": lambda folder: runs.killed(folder, runs=3),
+    "save_faults": lambda folder: files.save_faults(folder, every=3),
+    "every_step": lambda folder: runs.every_step(folder, toy_names=("lstm",), every=40),
+    "saves": lambda folder: runs.saves(folder, kills=2),
+    "stopped": lambda folder: runs.stopped(folder, moments=1, twice=1),
+    "disk_full": lambda folder: runs.disk_full(folder, levels=2),
+    "not_finite": lambda folder: runs.not_finite(folder, steps=1),
+    "mutated_weights": lambda folder: files.mutated_weights(folder, files=600),
+    "flipped_bits": lambda folder: files.flipped_bits(folder, flips=100),
+    "mutated_others": lambda folder: files.mutated_others(folder, files=200),
+    "hand_made": files.hand_made,
+    "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
+    "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
+    "never_unpickled": opening.never_unpickled,
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_promise_holds(name: str, tmp_path: Path) -> None:
+    figure = FEW[name](tmp_path)
+    assert figure.holds, figure.text
+
+
+def test_no_promise_is_left_out() -> None:
+    assert FEW.keys() | {"cost"} == PROMISES.keys()  # no test looks at the clock
+    assert len(files.hostile.FILES) + len(files.hostile.CARDS) + len(files.hostile.ARCHIVES) >= 40
