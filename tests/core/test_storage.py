@@ -204,13 +204,12 @@ def test_a_flipped_bit_anywhere_in_the_header_is_noticed(path: Path) -> None:
     weights.save_tensors(path, TENSORS, {"says": "1.25"})
     whole = path.read_bytes()
     for place in range(read_header(path).data_start):
-        for bit in range(8):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
-            try:
-                header = read_header(path)
-            except WeightsError:
-                continue
-            assert not header.sealed, (place, bit)  # the seal's own name: whoever needs one refuses
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        try:
+            header = read_header(path)
+        except WeightsError:
+            continue
+        assert not header.sealed, place  # the seal's own name: whoever needs one refuses
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,9 @@ def test_tied_weights_are_stored_once_and_are_still_tied_when_loaded(
     options = {"vocab_size": 11, "embedding_dim": 5, "hidden_size": 7, "tie_weights": True}
     net = AWDLSTM(**options).eval()
     file = tmp_path / "tied.safetensors"
-    written = weights.save(file, net, card(architecture="charrnn/awd-lstm", arguments=options))
+    reading = card().preprocess | {"vocabulary": ["<unk>", "<pad>", *"abcdefghi"]}
+    described = card(architecture="charrnn/awd-lstm", arguments=options, preprocess=reading)
+    written = weights.save(file, net, described)
     assert written.tied == {"out.weight": "embedding.weight"}
     loaded, _ = weights.load(file, registry)
     assert loaded.out.weight is loaded.embedding.weight

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,8 @@ import pytest
 import zoo
 
 ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements" / "ci.txt"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 pytestmark = pytest.mark.skipif(find_spec("hatchling") is None, reason="needs hatchling")
@@ -37,10 +41,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that the source distribution unpacks to."""
     folder = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))) as archive:
+    with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (top,) = folder.iterdir()
     return top
@@ -71,11 +80,18 @@ def test_published_weights_ship_where_the_registry_in_the_wheel_looks(wheel: Zip
     assert files <= set(wheel.namelist()), "add them to force-include, and to the sdist's include"
 
 
-def test_the_source_distribution_makes_the_same_wheel(wheel: ZipFile, unpacked: Path, tmp_path: Path) -> None:
-    with ZipFile(build("wheel", unpacked, tmp_path)) as again:
-        assert {item.filename: item.CRC for item in again.infolist()} == {
-            item.filename: item.CRC for item in wheel.infolist()
-        }
+def test_a_wheel_built_again_elsewhere_has_the_same_bytes(
+    wheel: ZipFile, unpacked: Path, tmp_path: Path
+) -> None:
+    for path in unpacked.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    again = build("wheel", unpacked, tmp_path)
+    assert wheel.filename is not None
+    assert again.read_bytes() == Path(wheel.filename).read_bytes()
+
+
+def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_path: Path) -> None:
+    assert build("sdist", ROOT, tmp_path).read_bytes() == sdist.read_bytes()
 
 
 def test_the_source_distribution_holds_only_what_is_meant_to_ship(unpacked: Path) -> None:
@@ -96,3 +112,25 @@ def test_every_dependency_has_an_upper_bound() -> None:
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     loose = [item for group in groups for item in group if "<" not in item and "==" not in item]
     assert not loose
+
+
+def test_the_lock_names_every_dependency_with_hashes_and_no_index_of_ours() -> None:
+    text = LOCK.read_text(encoding="utf-8")
+    locked = {re.split("[=; ]", line)[0] for line in text.splitlines() if re.match("[a-z]", line)}
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    assert {re.split("[<>= ]", item)[0] for item in asked} <= locked
+    for block in re.split(r"\n(?=[a-z])", text.partition("\n\n")[0].split("\n", 3)[-1]):
+        assert re.match(r"[a-z0-9.-]+==[^ ]+( ; [^\\]+)? \\\n", block), block
+        assert "--hash=sha256:" in block, block
+    assert not re.search(
+        r"--(extra-)?index-url|--find-links|://", text.replace("https://pypi.org/simple", "")
+    )
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_by_its_commit(path: Path) -> None:
+    used = re.findall(r"uses: *(\S+)(.*)", path.read_text(encoding="utf-8"))
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: say which version that is"

@@ -3,6 +3,8 @@
 Each promise is tried in a process of its own, so many at a time. Ends with 1 if one is broken.
 
 python -m tests.reliability.full [--jobs 1] [--out docs/reliability.md] [--only NAME ...]
+
+With `--only`, the other rows of the table stay.
 """
 
 from __future__ import annotations
@@ -64,11 +66,22 @@ def main() -> int:
         return _one(chosen.one)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         found = dict(zip(chosen.only, pool.map(_in_a_process, chosen.only), strict=True))
-    rows = "".join(f"| {figure.promise} | {figure.text} | {took:.0f} |\n" for figure, took in found.values())
+    rows = {
+        figure.promise: f"| {figure.promise} | {figure.text} | {took:.0f} |"
+        for figure, took in found.values()
+    }
     if chosen.out:
-        chosen.out.write_text(HEAD + rows, encoding="utf-8")
-    print(rows)
+        rows = _rows(chosen.out) | rows if len(chosen.only) < len(PROMISES) else rows
+        chosen.out.write_text(HEAD + "\n".join(rows.values()) + "\n", encoding="utf-8")
+    print("\n".join(rows.values()))
     return 0 if all(figure.holds for figure, _ in found.values()) else 1
+
+
+def _rows(table: Path) -> dict[str, str]:
+    """Return the rows of a table written before, of which some are tried again."""
+    text = table.read_text(encoding="utf-8") if table.exists() else ""
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
 
 
 def _one(name: str) -> int:

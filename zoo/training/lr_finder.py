@@ -170,7 +170,7 @@ def find_lr(
                 diverged = True
                 break
     if len(curve) < _FEWEST_STEPS:
-        raise _hopeless(curve, sweep)
+        raise _hopeless(state.steps, sweep)
     return Found(suggestions=suggest(curve), curve=tuple(curve), losses=tuple(losses), diverged=diverged)
 
 
@@ -234,14 +234,14 @@ def _step(
     return fmean(losses)
 
 
-def _hopeless(curve: Sequence[tuple[float, float]], sweep: Sweep) -> Diverged:
-    if not curve:
+def _hopeless(steps: int, sweep: Sweep) -> Diverged:
+    if not steps:
         return Diverged(
             "the loss is not finite at the first step, before any learning rate has acted",
             hint="the fault is in the model, its data or its precision",
         )
+    rate = sweep.rates()[steps - 1]
     return Diverged(
-        f"the sweep diverged after {len(curve)} steps, at a learning rate of {curve[-1][0]:.2g}: too few to "
-        "suggest any",
+        f"the sweep diverged after {steps} steps, at a learning rate of {rate:.2g}: too few to suggest any",
         hint=f"try a --start below {sweep.start:g}, or more --steps than {sweep.steps}",
     )

@@ -93,7 +93,8 @@ class TrainState:
         if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
             return ""
         self.steps += 1
-        if not math.isfinite(nn.utils.get_total_norm(each.detach() for each in parameters)):
+        floats = [each.detach() for each in parameters if each.is_floating_point()]
+        if not math.isfinite(nn.utils.get_total_norm(floats)):
             return "a weight"
         if self.average is not None:
             even = even_decay(self.steps - self.averaged_from)
