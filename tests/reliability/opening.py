@@ -29,7 +29,9 @@ def never_unpickled(folder: Path) -> Figure:
         ["eval", "net/model.safetensors", "--data", "root=pictures", "--data", "size=16"],
     ]
     if "analyze" in COMMANDS:
-        commands.append(["analyze", "cam", "net/model.safetensors", "--out", "maps"])
+        commands.append(
+            ["analyze", "grad-cam", "net/model.safetensors", "pictures/dark/0.png", "--out", "maps"]
+        )
     with laid_out(folder):
         for number, command in enumerate(commands):
             child = start(folder / f"{number}.log", _heard, str(folder), command)
