@@ -256,7 +256,10 @@ def test_an_epoch_whose_batches_are_others_begins_anew(
     assert ("epoch 3 begins anew" in store.notices[0]) == (batch == 0)
 
 
-@pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"freeze": ["a"]}, {"lr_decay_by_depth": 0.5}])
+@pytest.mark.parametrize(
+    "change",
+    [{"optimizer": "sgd"}, {"freeze": ["a"]}, {"lr_decay_by_depth": 0.5}, {"norm_bias_lr": 2.0}],
+)
 def test_what_the_optimizer_s_memory_is_of_cannot_be_changed(path: Path, change: dict[str, Any]) -> None:
     other = replace(EXPERIMENT, train={"epochs": 3} | change)
     with (
@@ -303,7 +306,8 @@ def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "told"),
     [({}, "is not a zoo checkpoint"), ({"zoo-checkpoint": "{}"}, "is not a zoo checkpoint"),
-     ({"zoo-checkpoint": '{"schema": 9, "sha256": ""}'}, "is a checkpoint of schema 9")],
+     ({"zoo-checkpoint": '{"schema": 9, "sha256": ""}'}, "is a checkpoint of schema 9"),
+     ({"zoo-checkpoint": '{"schema": 4, "sha256": ""}'}, "is not a zoo checkpoint: it lacks carried, ")],
 )  # fmt: skip
 def test_another_file_under_its_name_is_no_checkpoint(
     tmp_path: Path, metadata: dict[str, str], told: str

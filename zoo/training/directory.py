@@ -47,7 +47,7 @@ _OURS = (
 )
 _CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 KEY = "zoo-checkpoint"
-_FIXED = ("train.optimizer", "train.freeze", "train.lr_decay_by_depth")
+_FIXED = ("train.optimizer", "train.freeze", "train.lr_decay_by_depth", "train.norm_bias_lr")
 """Options that say what the optimizer's memory is of."""
 _CUTTING = (
     "seed",
@@ -58,6 +58,7 @@ _CUTTING = (
     "train.bptt_jitter",
 )
 """Options, beside those of the data, that say which items a batch has."""
+_HELD = {"carried", "experiment", "fingerprint", "history", "position", "scaler", "start", "threads"}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -373,6 +374,10 @@ def _read_position(path: Path, header: storage.Header) -> dict[str, Any]:
         raise WeightsError(f"{path} is a checkpoint of schema {schema!r:.40}, and this zoo reads {told}")
     if schema > 3 and not header.sealed:
         raise WeightsError(f"{path} is damaged: its header lacks its sha256")
+    if not _HELD <= data.keys():
+        raise WeightsError(
+            f"{path} is not a zoo checkpoint: it lacks {', '.join(sorted(_HELD - data.keys()))}"
+        )
     return data
 
 

@@ -138,7 +138,7 @@ class TrainState:
         """Become the state that was captured. Raises WeightsError where it does not fit this model."""
         try:
             self._restore({name: tensor.to(device) for name, tensor in tensors.items()}, data)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
             first = str(error).split("\n")[0]
             raise WeightsError(f"the checkpoint does not fit this model: {first}") from error
 
