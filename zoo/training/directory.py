@@ -374,10 +374,8 @@ def _read_position(path: Path, header: storage.Header) -> dict[str, Any]:
         raise WeightsError(f"{path} is a checkpoint of schema {schema!r:.40}, and this zoo reads {told}")
     if schema > 3 and not header.sealed:
         raise WeightsError(f"{path} is damaged: its header lacks its sha256")
-    if not _HELD <= data.keys():
-        raise WeightsError(
-            f"{path} is not a zoo checkpoint: it lacks {', '.join(sorted(_HELD - data.keys()))}"
-        )
+    if lacking := _HELD - data.keys():
+        raise WeightsError(f"{path} is not a zoo checkpoint: it lacks {', '.join(sorted(lacking))}")
     return data
 
 
