@@ -187,6 +187,45 @@ def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, n
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_run_with_other_options_goes_on_only_if_told_and_its_card_says_so(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
+    assert zoo(*arguments).returncode == 0
+    longer = (*arguments[:-4], "--train", "epochs=3", "--train", "lr=0.01", *arguments[-2:], "--resume")
+    refused = zoo(*longer)
+    assert refused.returncode == 1
+    assert "train.epochs: 2 then, 3 now; train.lr: " in refused.stderr
+    assert "--accept-changes" in refused.stderr
+    done = zoo(*longer, "--accept-changes", "--save-every", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "going on with a changed run" in done.stderr
+    assert json.loads(done.stdout)["epochs"] == 3
+    card = json.loads(zoo("inspect", tmp_path / "model.safetensors", "--json").stdout)
+    (change,) = card["changes"]
+    assert change.startswith("from epoch 3, batch 1: train.epochs: 2 then, 3 now")
+    refused = zoo(*arguments, "--save-every", "often")
+    assert refused.returncode == 1
+    assert "'often' is no interval" in refused.stderr
+
+
+def test_sigterm_before_training_begins_cleans_up_and_ends_with_143(tmp_path):
+    code = """
+import os, signal, sys, zoo.cli
+from zoo.storage import atomic_write
+from pathlib import Path
+def begin(*arguments, **named):
+    with atomic_write(Path("file")) as file:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+zoo.cli.cli.main = begin
+zoo.cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "zoo: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_resume_starts_a_run_where_there_is_none(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
     assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0
