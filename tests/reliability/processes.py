@@ -37,7 +37,7 @@ for _name in _BEFOREHAND:
     importlib.import_module(_name)
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.reliability.processes"])
+_CONTEXT.set_forkserver_preload(["pytest", "tests.reliability.full"])
 PATIENCE = 60.0
 """Seconds after which a process that should have ended is a failure."""
 
