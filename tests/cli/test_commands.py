@@ -226,6 +226,24 @@ zoo.cli.main()
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_second_signal_while_the_first_is_told_of_or_at_the_end_shows_nothing(tmp_path, number, code):
+    source = f"""
+import atexit, os, signal, zoo.cli
+def again(*arguments):
+    os.kill(os.getpid(), signal.{number})
+    signal.pause()
+zoo.cli.cli.main = again
+zoo.cli._fail = again
+atexit.register(os.kill, os.getpid(), signal.{number})
+zoo.cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
 def test_resume_starts_a_run_where_there_is_none(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
     assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0

@@ -86,7 +86,13 @@ def main() -> None:
         raise _Terminated
 
     signal.signal(signal.SIGTERM, terminate)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as error:  # a second one, while the first was told of
+        code = 143 if isinstance(error, _Terminated) else 130
+    for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing left to stop
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
