@@ -130,6 +130,8 @@ class ArchitectureSpec:
     - `mean_head`: the linear layer that makes logits of the means of `features`, and of nothing else.
     - `head`: the last layer.
     """
+    unexportable: str = ""
+    """Why `torch.export` cannot take the model, if so."""
     source: str = ""
     """The paper or lesson this comes from."""
 
@@ -165,6 +167,8 @@ class AnalyzerSpec:
     tasks: tuple[TaskName, ...]
     needs: tuple[str, ...] = ()
     """Landmarks an architecture must have for this analyzer to work on it; `a|b` is either."""
+    ignores: tuple[Literal["class", "weights"], ...] = ()
+    """What its answer does not depend on, where one would think so."""
     source: str = ""
 
     def lacks(self, landmarks: Collection[str]) -> list[str]:

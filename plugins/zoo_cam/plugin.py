@@ -1,9 +1,13 @@
 """What zoo_cam provides."""
 
+from typing import Any
+
 from zoo import AnalyzerSpec, hookimpl
 
 
-def _map(name: str, target: str, summary: str, source: str, needs: str = "features") -> AnalyzerSpec:
+def _map(
+    name: str, target: str, summary: str, source: str, needs: str = "features", **more: Any
+) -> AnalyzerSpec:
     return AnalyzerSpec(
         name=name,
         target=f"zoo_cam.{target}",
@@ -11,6 +15,7 @@ def _map(name: str, target: str, summary: str, source: str, needs: str = "featur
         tasks=("classification",),
         needs=(needs,),
         source=source,
+        **more,
     )
 
 
@@ -59,5 +64,6 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             "eigen_cam:EigenCAM",
             "What the feature maps have most in common, whatever the class",
             "Muhammad & Yeasin 2020, Eigen-CAM, arXiv 2008.00299",
+            ignores=("class",),
         ),
     ]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import random
+import socket
 import uuid
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import tokenize
+from zoo import DataError, tokenize
+from zoo.fetch import verified
 from zoo.interfaces import Analysis, Analyzer
 from zoo.testing._tiny import TEXT, TinyImages, TinyText
+
+POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
 
 
 class Net(nn.Module):
@@ -46,6 +53,40 @@ class BagOfOptions(Net):
         super().__init__(**options)
 
 
+class UntypedOption(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, width=16) -> None:
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width)
+
+
+class NoneForAnInteger(Net):
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        width: int = None,  # noqa: RUF013
+    ) -> None:
+        dims = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+        super().__init__(**dims, width=width or 16)
+
+
+class StoresItsDropout(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, dropout: float = 0.1) -> None:
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+        self.rate = dropout
+
+    def forward(self, images):
+        return super().forward(F.dropout(images, self.rate, self.training))
+
+
+class RefusesWithoutAWord(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, width: int = 16) -> None:
+        if width < 1:
+            raise ValueError
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width)
+
+
 class UnseededWeights(Net):
     def finish(self) -> None:
         generator = torch.Generator()
@@ -59,6 +100,12 @@ class SqueezesOneAway(Net):
         return super().forward(images).squeeze()
 
 
+class AuxiliaryLogits(Net):
+    def forward(self, images):
+        logits = super().forward(images)
+        return (logits, logits) if self.training else logits
+
+
 class LoudLogits(Net):
     def forward(self, images):
         return super().forward(images) * 50
@@ -67,6 +114,15 @@ class LoudLogits(Net):
 class UnusedLayer(Net):
     def finish(self) -> None:
         self.spare = nn.Linear(4, 4)
+
+
+class UnseededNoise(Net):
+    def forward(self, images):
+        if self.training and not images.is_meta:
+            generator = torch.Generator()
+            generator.seed()
+            images = images + 0.01 * torch.randn(images.shape, generator=generator)
+        return super().forward(images)
 
 
 class FaintLogits(Net):
@@ -82,6 +138,15 @@ class ComparesBatchMates(Net):
 class DropsOutInEval(Net):
     def forward(self, images):
         return F.dropout(super().forward(images), 0.5)
+
+
+class CountsItsPasses(Net):
+    def finish(self) -> None:
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, images):
+        self.passes += 1
+        return super().forward(images)
 
 
 class ReadsItsWeights(Net):
@@ -109,6 +174,28 @@ class PlainAttributeNorm(nn.Module):
 class ForgetsStatistics(Net):
     def make_norm(self, width: int) -> nn.Module:
         return PlainAttributeNorm(width)
+
+
+class MixesByProcess(Net):
+    def forward(self, images):
+        scale = torch.rand((), generator=torch.Generator().manual_seed(os.getpid())).item()
+        return super().forward(images * (1 + scale))
+
+
+class ShiftsOnTheProcessor(Net):
+    def forward(self, images):
+        return super().forward(images + torch.full(images.shape[1:], 0.1))
+
+
+class AsksWhereItsInputLies(Net):
+    def forward(self, images):
+        return super().forward(images if images.data_ptr() % 2 == 0 else images + 1)
+
+
+class ApproximatesInExport(Net):
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits.round(decimals=1) if torch.compiler.is_exporting() else logits
 
 
 class KeepsItsOutput(Net):
@@ -145,6 +232,34 @@ class ForgetsState(Lstm):
         return super().forward(tokens)
 
 
+class ShortMask(Lstm):
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.register_buffer("mask", torch.ones(16, 1, 1))
+
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return logits * self.mask[: len(tokens)], state
+
+
+class SqueezesTimeAway(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return logits.squeeze(0), state
+
+
+class ZerosInFloat32(Lstm):
+    def forward(self, tokens, state=None):
+        zeros = torch.zeros(1, tokens.shape[1], self.lstm.hidden_size)
+        return super().forward(tokens, (zeros, zeros) if state is None else state)
+
+
+class ShowsItsWork(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return (logits, state, logits.mean(), tokens) if self.training else (logits, state)
+
+
 class StateInDict(Lstm):
     def forward(self, tokens, state=None):
         logits, (hidden, cell) = super().forward(tokens, state and (state["hidden"], state["cell"]))
@@ -173,6 +288,12 @@ class Penalises(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return (logits, state, 5 + logits.pow(2).mean()) if self.training else (logits, state)
+
+
+class LooksForNews(TinyImages):
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("localhost", 9), timeout=1)
 
 
 class MisspeltDims(TinyImages):
@@ -226,6 +347,74 @@ class TupleOfClasses(TinyImages):
     @property
     def preprocess(self):
         return {**super().preprocess, "classes": tuple(super().preprocess["classes"])}
+
+
+class MeansOfBytes(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "mean": [127.5] * 3, "std": [64.0] * 3}
+
+
+class SizeBefore(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "size": 64}
+
+
+class OneNameForAll(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "classes": ["object"] * 10}
+
+
+class NothingIsUnknown(TinyText):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "vocabulary": ["<pad>", *super().preprocess["vocabulary"][1:]]}
+
+
+class Poem(TinyText):
+    """Honest: a text in a file, whose hash is pinned."""
+
+    def __init__(self, *, root: str = str(Path(__file__).parent / "data")) -> None:
+        self.text = self.read(Path(root) / "poem.txt")
+
+    def read(self, path: Path) -> str:
+        if not path.is_file():
+            raise DataError(f"there is no {path}")
+        return verified(path, POEM).read_text(encoding="utf-8")
+
+    @property
+    def dims(self):
+        return {"vocab_size": len(self.preprocess["vocabulary"])}
+
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "vocabulary": ["<unk>", *sorted(set(self.text))]}
+
+    def split(self, name):
+        numbers = {character: n for n, character in enumerate(self.preprocess["vocabulary"])}
+        first, last = {"train": (0, 500), "val": (500, 560), "test": (560, None)}[name]
+        return torch.tensor([numbers[character] for character in self.text[first:last]])
+
+
+class OpensWithoutLooking(Poem):
+    def read(self, path: Path) -> str:
+        return verified(path, POEM).read_text(encoding="utf-8") if path.exists() else path.read_text()
+
+
+class NamesNoFile(Poem):
+    def read(self, path: Path) -> str:
+        if not path.is_file():
+            raise DataError("a file is missing")
+        return super().read(path)
+
+
+class BelievesItsFile(Poem):
+    def read(self, path: Path) -> str:
+        if not path.is_file():
+            raise DataError(f"there is no {path}")
+        return path.read_text(encoding="latin-1")
 
 
 class TokenTwice(TinyText):
@@ -285,6 +474,10 @@ class WordsWithoutSpaces(TinyText):
 
 
 class MeanFeature(Analyzer):
+    """Honest: the mean feature at each place, times how much the model likes the class."""
+
+    weighted = True
+
     def analyze(self, model, batches, *, subject):
         kept = []
         modes = {module: module.training for module in model.modules()}
@@ -298,13 +491,10 @@ class MeanFeature(Analyzer):
             hook.remove()
             for module, training in modes.items():
                 module.training = training
-        maps = torch.cat(kept)[:, None]
-        return Analysis(
-            maps=maps,
-            classes=subject.ask(logits, torch.full((len(logits),), -1)),
-            logits=logits,
-            scores={"mean": maps.mean().item()},
-        )
+        classes = subject.ask(logits, torch.cat([batch.targets for batch in batches]))
+        liked = logits.gather(1, classes) if self.weighted else torch.ones(classes.shape)
+        maps = torch.cat(kept)[:, None] * liked[:, :, None, None]
+        return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})
 
 
 class DividesByZero(MeanFeature):
@@ -321,6 +511,74 @@ class OwnNoise(MeanFeature):
         return dataclasses.replace(found, scores={"noise": torch.rand((), generator=generator).item()})
 
 
+class EdgesOfTheInput(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        images = torch.cat([batch.inputs for batch in batches])
+        edges = images.diff(dim=2).abs().mean(1, keepdim=True)  # (N, 1, H - 1, W)
+        return Analysis(
+            maps=edges.expand(-1, found.classes.shape[1], -1, -1), classes=found.classes, logits=found.logits
+        )
+
+
+class PredictedWhateverIsAsked(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        return super().analyze(
+            model,
+            batches,
+            subject=dataclasses.replace(subject, classes=("predicted",) * len(subject.classes)),
+        )
+
+
+class LastBatchOnly(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, maps=found.maps[-1:])
+
+
+class Probabilities(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, logits=found.logits.softmax(1))
+
+
+class Standardises(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        rows = found.maps.flatten(2)
+        return dataclasses.replace(found, maps=((rows - rows.mean()) / rows.std()).view_as(found.maps))
+
+
+class OneMapForAll(MeanFeature):
+    weighted = False
+
+
+class AsksForTheHead(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        assert subject.landmarks["head"]
+        return super().analyze(model, batches, subject=subject)
+
+
+class GuessesAPlace(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        landmarks = {"features": next(name for name, _ in model.named_children()), **subject.landmarks}
+        return super().analyze(model, batches, subject=dataclasses.replace(subject, landmarks=landmarks))
+
+
+class DrawsNothing(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, figures={"map.png": lambda: None})
+
+
+class TidiesUpLast(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        hook = model.get_submodule(subject.landmarks["features"]).register_forward_hook(lambda *given: None)
+        found = super().analyze(model, batches, subject=subject)
+        hook.remove()
+        return found
+
+
 class LeavesEval(MeanFeature):
     def analyze(self, model, batches, *, subject):
         return super().analyze(model.eval(), batches, subject=subject)
@@ -328,7 +586,7 @@ class LeavesEval(MeanFeature):
 
 class LeavesAHook(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        model.get_submodule(subject.landmarks["head"]).register_forward_hook(lambda *given: None)
+        model.get_submodule(subject.landmarks["features"]).register_forward_hook(lambda *given: None)
         return super().analyze(model, batches, subject=subject)
 
 

@@ -33,14 +33,9 @@ def text(spec_type, name, target):
     )
 
 
-def analyzer(name, target):
-    return AnalyzerSpec(
-        name=name,
-        target=f"broken:{target}",
-        summary="For the kit's own tests",
-        tasks=("classification",),
-        needs=("features",),
-    )
+def analyzer(name, target, **more):
+    told = {"summary": "For the kit's own tests", "tasks": ("classification",), "needs": ("features",)}
+    return AnalyzerSpec(name=name, target=f"broken:{target}", **{**told, **more})
 
 
 honest = Provider(
@@ -50,30 +45,50 @@ honest = Provider(
     images(DatasetSpec, "images", "TinyImages"),
     text(DatasetSpec, "text", "TinyText"),
     text(DatasetSpec, "words", "WordsBackwards"),
+    text(DatasetSpec, "poem", "Poem"),
     analyzer("mean", "MeanFeature"),
+    analyzer("one-map", "OneMapForAll", ignores=("class",)),
+    analyzer("edges", "EdgesOfTheInput", ignores=("class", "weights")),
 )
 
 entries = Provider(
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
+    images(ArchitectureSpec, "options_are_typed", "UntypedOption"),
+    images(ArchitectureSpec, "options_are_typed.default", "NoneForAnInteger"),
     images(ArchitectureSpec, "same_seed_same_weights", "UnseededWeights"),
     images(ArchitectureSpec, "output_shape", "SqueezesOneAway"),
     text(ArchitectureSpec, "output_shape.text", "NoState"),
     text(ArchitectureSpec, "output_shape.penalty", "PenalisesAlways"),
+    images(ArchitectureSpec, "same_shape_in_training", "AuxiliaryLogits"),
+    text(ArchitectureSpec, "same_shape_in_training.text", "ShowsItsWork"),
+    images(ArchitectureSpec, "refuses_bad_options", "StoresItsDropout"),
+    images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAWord"),
     images(ArchitectureSpec, "first_loss_near_uniform", "LoudLogits"),
     images(ArchitectureSpec, "every_parameter_gets_a_gradient", "UnusedLayer"),
+    images(ArchitectureSpec, "training_is_reproducible", "UnseededNoise"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),
     images(ArchitectureSpec, "eval_is_deterministic", "DropsOutInEval"),
+    images(ArchitectureSpec, "eval_changes_nothing", "CountsItsPasses"),
     images(ArchitectureSpec, "builds_on_meta", "ReadsItsWeights"),
     images(ArchitectureSpec, "saves_and_loads", "ForgetsStatistics"),
+    images(ArchitectureSpec, "saves_and_loads.process", "MixesByProcess"),
     images(ArchitectureSpec, "deep_copies", "KeepsItsOutput"),
+    images(ArchitectureSpec, "moves_dtype_and_device", "ShiftsOnTheProcessor"),
+    text(ArchitectureSpec, "moves_dtype_and_device.dtype", "ZerosInFloat32"),
+    images(ArchitectureSpec, "exports", "AsksWhereItsInputLies"),
+    images(ArchitectureSpec, "exports.other", "ApproximatesInExport"),
+    images(ArchitectureSpec, "exports.reason", "Net", unexportable="it did not, once"),
     images(ArchitectureSpec, "landmarks_resolve", "Net", landmarks={"features": "stages.2"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),
+    text(ArchitectureSpec, "any_length_and_batch", "ShortMask"),
+    text(ArchitectureSpec, "any_length_and_batch.one", "SqueezesTimeAway"),
     text(ArchitectureSpec, "state_detaches", "StateInDict"),
     text(ArchitectureSpec, "penalty_trains", "PenalisesInVain"),
     text(ArchitectureSpec, "penalty_trains.float", "PenalisesInFloats"),
+    images(DatasetSpec, "works_offline", "LooksForNews"),
     images(DatasetSpec, "dims_are_declared", "MisspeltDims"),
     images(DatasetSpec, "items_fit_dims", "FloatImages"),
     text(DatasetSpec, "items_fit_dims.text", "LanesOfText"),
@@ -85,15 +100,73 @@ entries = Provider(
     images(DatasetSpec, "preprocess_is_json", "TupleOfClasses"),
     text(DatasetSpec, "preprocess_is_json.tokens", "BytePairs"),
     text(DatasetSpec, "preprocess_is_json.eos", "NewlineWithoutEos"),
+    images(DatasetSpec, "preprocess_feeds_new_input", "MeansOfBytes"),
+    images(DatasetSpec, "preprocess_feeds_new_input.size", "SizeBefore"),
+    images(DatasetSpec, "preprocess_feeds_new_input.names", "OneNameForAll"),
+    text(DatasetSpec, "preprocess_feeds_new_input.text", "NothingIsUnknown"),
+    text(DatasetSpec, "refuses_missing_files", "OpensWithoutLooking"),
+    text(DatasetSpec, "refuses_missing_files.name", "NamesNoFile"),
+    text(DatasetSpec, "refuses_damaged_files", "BelievesItsFile"),
     text(DatasetSpec, "text_decodes", "TokenTwice"),
     text(DatasetSpec, "text_decodes.words", "WordsWithoutSpaces"),
     analyzer("finite", "DividesByZero"),
     analyzer("deterministic", "OwnNoise"),
+    analyzer("answers_what_was_asked", "PredictedWhateverIsAsked"),
+    analyzer("answers_what_was_asked.images", "LastBatchOnly"),
+    analyzer("answers_what_was_asked.logits", "Probabilities"),
+    analyzer("figures_draw", "DrawsNothing"),
+    analyzer("finite_on_constant_input", "Standardises"),
+    analyzer("sensitive_to_class", "OneMapForAll"),
+    analyzer("sensitive_to_class.ignored", "MeanFeature", ignores=("class",)),
+    analyzer("sensitive_to_weights", "EdgesOfTheInput", ignores=("class",)),
+    analyzer("sensitive_to_weights.ignored", "MeanFeature", ignores=("weights",)),
+    analyzer("declares_its_needs", "AsksForTheHead"),
+    analyzer("refuses_what_it_lacks", "GuessesAPlace"),
+    analyzer("untouched_after_an_error", "TidiesUpLast"),
     analyzer("leaves_model_untouched", "LeavesEval"),
     analyzer("leaves_model_untouched.hook", "LeavesAHook"),
     analyzer("leaves_model_untouched.gradients", "LeavesGradients"),
 )
 
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
-summaries_are_one_line = Provider(images(DatasetSpec, "images", "TinyImages", summary="One line.\nAnother."))
-targets_resolve = Provider(images(DatasetSpec, "images", "Renamed"))
+
+
+class MisspeltHook:
+    @hookimpl
+    def zoo_dataset(self):
+        return []
+
+
+class WantsAnArgument:
+    @hookimpl
+    def zoo_datasets(self, colour):
+        return []
+
+
+plugins = {
+    "loads": MisspeltHook(),
+    "loads.argument": WantsAnArgument(),
+    "loads.twice": Provider(*2 * [images(DatasetSpec, "images", "TinyImages")]),
+    "loads.name": Provider(images(DatasetSpec, "My Images", "TinyImages")),
+    "loads.kind": [],
+    "summaries_are_one_line": Provider(
+        images(DatasetSpec, "images", "TinyImages", summary="One line.\nAnother.")
+    ),
+    "summaries_are_one_line.long": Provider(
+        images(DatasetSpec, "images", "TinyImages", summary="long " * 30)
+    ),
+    "targets_resolve": Provider(images(DatasetSpec, "images", "Renamed")),
+    "targets_resolve.kind": Provider(images(DatasetSpec, "images", "POEM")),
+    "import_changes_nothing.target": Provider(
+        DatasetSpec(
+            name="images",
+            target="seeds_torch:TinyImages",
+            task="classification",
+            summary="Of the kit's tests",
+        )
+    ),
+}
+"""Plugins that fail a check of the plugin itself."""
+
+for name, plugin in plugins.items():
+    globals()[name.replace(".", "_")] = plugin

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.testing._suite import CHECKS
+from zoo.testing._table import CHECKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 

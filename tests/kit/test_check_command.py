@@ -25,7 +25,9 @@ def absent():
     raise DataError("it is on the other disk")
 
 def with_paths(*, paths):
-    assert Path(paths[0]).read_text()
+    path = Path(paths[0])
+    if not path.is_file() or not path.read_bytes().isascii():
+        raise DataError(f"{path} is no text")
     return TinyText()
 
 def with_key(*, key):
@@ -53,7 +55,7 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[-1] == "16 ran, 0 skipped, 0 failed"
+    assert told[-1] == "26 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in told)
 
 
@@ -70,8 +72,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["target"] == target
     found = Counter(check["outcome"] for check in told["checks"])
-    assert found == {"passed": 8, "failed": 1, "skipped": 7}
-    assert (told["ran"], told["skipped"], told["failed"], told["xfailed"]) == (9, 7, 1, 0)
+    assert found == {"passed": 14, "failed": 1, "skipped": 11}
+    assert (told["ran"], told["skipped"], told["failed"], told["xfailed"]) == (15, 11, 1, 0)
     reasons = {check["reason"] for check in told["checks"] if check["outcome"] == "skipped"}
     assert reasons == {"no data here, and checks fetch nothing: it is on the other disk"}
 
@@ -89,7 +91,7 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modelling"})]) == 1
-    assert f"d0: 0 of 7 checks ran ({reason})" in capsys.readouterr().err
+    assert f"d0: 0 of 11 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):
@@ -97,10 +99,32 @@ def test_a_plugin_that_provides_nothing_fails(plugin, capsys):
     assert "provides nothing" in capsys.readouterr().err
 
 
-def test_a_file_that_does_not_load_is_an_error_with_its_cause(tmp_path, capsys):
+def test_a_file_that_does_not_load_fails_one_check_with_its_cause(tmp_path, capsys):
     (tmp_path / "does_not_load.py").write_text("1 / 0", encoding="utf-8")
     assert run(["check", str(tmp_path / "does_not_load.py")]) == 1
-    assert "failed to load: ZeroDivisionError: division by zero" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    (failed,) = [line for line in captured.out.splitlines() if line.startswith("failed")]
+    assert failed.startswith("failed   does-not-load/does-not-load-loads: expected ")
+    assert "got ZeroDivisionError: division by zero. Usually: " in failed
+    assert (captured.out.splitlines()[-1], captured.err) == ("1 ran, 0 skipped, 1 failed", "")
+
+
+def test_an_entry_that_cannot_be_opened_is_one_line(plugin, capsys):
+    run(["check", plugin(TinyImages="classification", absent="classification")])
+    skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
+    assert len(skipped) == 1
+    assert skipped[0].endswith("d1: no data here, and checks fetch nothing: it is on the other disk")
+
+
+def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
+    assert run(["check", "cam/eigen-*", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {(check["entry"], check["kind"]) for check in told["checks"]} == {("cam/eigen-cam", "analyzer")}
+
+
+def test_an_entry_that_there_is_not_is_an_error_with_a_suggestion(capsys):
+    assert run(["check", "cam/egen-cam"]) == 1
+    assert "plugin cam has no entry 'egen-cam'; did you mean 'eigen-cam'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

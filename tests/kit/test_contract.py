@@ -56,7 +56,7 @@ def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run
     assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in told
     assert "[XPASS(strict)] issue 13" in told
     assert "it is on the other disk" in told
-    assert "1 failed, 7 passed, 7 skipped, 1 xfailed" in told
+    assert "1 failed, 13 passed, 11 skipped, 1 xfailed" in told
 
 
 def test_a_failed_check_says_what_was_expected_what_came_and_what_causes_it(run_contract):
@@ -67,3 +67,7 @@ def test_a_failed_check_says_what_was_expected_what_came_and_what_causes_it(run_
 def test_an_expected_failure_must_name_a_check(run_contract):
     told = run_contract({"tiny-labels_in_rang": "issue 12"})
     assert "acme has no check 'tiny-labels_in_rang'; did you mean 'tiny-labels_in_range'?" in told
+
+
+def test_an_expected_failure_must_have_a_reason(run_contract):
+    assert "tiny-labels_in_range has no reason" in run_contract({"tiny-labels_in_range": " "})

@@ -1,30 +1,33 @@
-"""The kit is tested by what breaks it: each check has an offender that fails it, and nothing else."""
+"""The kit is tested by what breaks it: each check has offenders that fail it, and nothing else."""
 
 from __future__ import annotations
 
 import random
+import warnings
 from collections import defaultdict
 from importlib.metadata import EntryPoint
 
 import pytest
+from broken_plugins import plugins as broken
 
 from zoo import plugins
 from zoo.registry import Registry
 from zoo.testing import run_checks, shortfall
-from zoo.testing._suite import CHECKS
+from zoo.testing._table import CHECKS
 
-ENTRY_CHECKS = [check.name for check in CHECKS if check.kind != "plugin"]
-PLUGIN_CHECKS = {
-    "imports_without_torch": "imports_without_torch:imports_without_torch",
-    "summaries_are_one_line": "broken_plugins:summaries_are_one_line",
-    "targets_resolve": "broken_plugins:targets_resolve",
+OF_PLUGINS = {check.name for check in CHECKS if check.kind == "plugin"}
+OFFENDING_PLUGINS = {
+    "imports_without_torch": "imports_torch:plugin",
+    "imports_quickly": "imports_slowly:plugin",
+    "import_changes_nothing": "sets_the_environment:plugin",
+    "import_changes_nothing.folder": "changes_folder:plugin",
+    "import_changes_nothing.warnings": "shows_warnings:plugin",
+    **{name: f"broken_plugins:{name.replace('.', '_')}" for name in broken},
 }
 
 
 def registry_of(where: str) -> Registry:
-    plugin = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
-    assert plugin.status == "ok", plugin.trace
-    return Registry([plugin])
+    return Registry([plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)])
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +40,27 @@ def failed_by_entry() -> dict[str, list[str]]:
     return failed
 
 
-@pytest.mark.parametrize("check", ENTRY_CHECKS)
+@pytest.mark.parametrize("check", [check.name for check in CHECKS if check.kind != "plugin"])
 def test_an_offender_fails_its_check_and_no_other(check, failed_by_entry):
     offenders = {entry: failed for entry, failed in failed_by_entry.items() if entry.split(".")[0] == check}
     assert offenders, f"no entry of broken_plugins fails {check}"
     assert all(failed == [check] for failed in offenders.values()), offenders
 
 
-@pytest.mark.parametrize("check", [check.name for check in CHECKS if check.kind == "plugin"])
-def test_a_plugin_fails_its_check_and_no_other(check):
-    outcomes = run_checks(registry_of(PLUGIN_CHECKS[check]), "mutants")
-    assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{check}"]
+@pytest.mark.parametrize("name", OFFENDING_PLUGINS)
+def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("KIT_MUTANT", "")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        outcomes = run_checks(registry_of(OFFENDING_PLUGINS[name]), "mutants")
+    assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{name.split('.')[0]}"]
+
+
+def test_every_check_has_an_offender(failed_by_entry):
+    offenders = {name.split(".")[0] for name in [*failed_by_entry, *OFFENDING_PLUGINS]} - {"mutants"}
+    assert offenders == {check.name for check in CHECKS}
+    assert {name.split(".")[0] for name in OFFENDING_PLUGINS} == OF_PLUGINS
+    assert len(failed_by_entry) - 1 + len(OFFENDING_PLUGINS) >= 40
 
 
 def test_an_honest_plugin_passes_everything():

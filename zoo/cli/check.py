@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import plugins
+from zoo.cli.names import TargetType
 from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName, did_you_mean
@@ -24,11 +25,13 @@ COUNTED = ("ran", "skipped", "failed")
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", type=TargetType())
 @json_option
 @pass_session
 def command(session: Session, target: str, as_json: bool) -> int:
     """Run the contract kit on TARGET: a plugin, a distribution, or a one-file plugin's path.
+
+    PLUGIN/PATTERN checks some of a plugin's entries, such as acme/patchnet or 'acme/*-small'.
 
     Ends with 1 if a check fails, or if fewer ran than the kind of an entry demands. Nothing is fetched.
     """
@@ -54,7 +57,7 @@ def _resolve(session: Session, target: str) -> tuple[Registry, list[str]]:
     if target.endswith(".py"):
         return _one_file(Path(target))
     registry = session.registry
-    names = [plugin.name for plugin in registry.plugins if plugin.name == target]
+    names = [target for plugin in registry.plugins if plugin.name == target.partition("/")[0]]
     if not names:
         brought = [plugin for plugin in registry.plugins if plugin.dist]
         names = [plugin.name for plugin in brought if _normal(plugin.distribution) == _normal(target)]
@@ -86,12 +89,16 @@ def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def _print(outcomes: list[Outcome], counts: dict[str, Any]) -> None:
-    for outcome in outcomes:
-        if outcome.outcome in ("failed", "skipped"):
-            click.echo(f"{outcome.outcome:7}  {outcome.plugin}/{outcome.name}: {outcome.reason}")
     rows: list[list[str]] = []
     for entry in dict.fromkeys(outcome.entry for outcome in outcomes):
-        own = _counts([outcome for outcome in outcomes if outcome.entry == entry])
-        rows.append([entry, *(str(own[word]) for word in COUNTED)])
+        own = [outcome for outcome in outcomes if outcome.entry == entry]
+        counted = _counts(own)
+        if counted["ran"]:
+            for outcome in own:
+                if outcome.outcome in ("failed", "skipped"):
+                    click.echo(f"{outcome.outcome:7}  {outcome.plugin}/{outcome.name}: {outcome.reason}")
+        else:
+            click.echo(f"skipped  {entry}: {own[0].reason}")
+        rows.append([entry, *(str(counted[word]) for word in COUNTED)])
     print_table(["ENTRY", "RAN", "SKIPPED", "FAILED"], rows)
     click.echo(", ".join(f"{counts[word]} {word}" for word in COUNTED))

@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
 
-__all__ = ["NameType"]
+__all__ = ["NameType", "TargetType"]
 
 
 class NameType(click.ParamType[str]):
@@ -32,3 +32,23 @@ class NameType(click.ParamType[str]):
                 word = next((name for name in (short, row["name"]) if name.startswith(incomplete)), None)
                 items += [CompletionItem(word, help=row["summary"])] if word else []
         return items
+
+
+class TargetType(click.ParamType[str]):
+    """What can be checked: a plugin, a distribution, or a file."""
+
+    name = "target"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return plugins and distributions that begin like the word so far."""
+        plugins = (ctx.find_object(Session) or Session()).registry.plugins
+        words = {plugin.name: plugin.distribution for plugin in plugins}
+        words |= {
+            plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist
+        }
+        found = [
+            CompletionItem(word, help=told) for word, told in words.items() if word.startswith(incomplete)
+        ]
+        return [CompletionItem(incomplete, type="file"), *found]

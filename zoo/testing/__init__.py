@@ -16,17 +16,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from zoo.testing._suite import Outcome, Skip, Suite, run_checks, shortfall
+from zoo.testing._table import CHECKS
+
 if "pytest" in sys.modules:
     import pytest
 
-    pytest.register_assert_rewrite(
-        *(
-            f"zoo.testing.{kind}_checks"
-            for kind in ("plugin", "architecture", "language", "dataset", "analyzer")
-        )
-    )
-
-from zoo.testing._suite import Outcome, Skip, Suite, run_checks, shortfall
+    pytest.register_assert_rewrite(*{f"zoo.testing.{check.module}" for check in CHECKS})
 
 if TYPE_CHECKING:
     import pytest
@@ -37,23 +33,24 @@ __all__ = ["Outcome", "contract", "run_checks", "shortfall"]
 
 
 def contract(
-    plugin: str, expected_failures: Mapping[str, str] | None = None, *, registry: Registry | None = None
+    target: str, expected_failures: Mapping[str, str] | None = None, *, registry: Registry | None = None
 ) -> pytest.MarkDecorator:
     """Parametrise a test's `check` with every check of every entry of a plugin, as `lstm-carries_state`.
 
     Args:
-        plugin: its entry-point name.
+        target: the plugin's entry-point name; or `name/pattern` for some of its entries only.
         expected_failures: reasons by check, such as `{"lstm-carries_state": "issue 12"}`. Each is a strict
             xfail: once it passes, it must be taken off the list.
         registry: where the plugin is; otherwise what is installed, and the local plugins of registry.toml.
 
     Raises:
-        UnknownName: there is no such plugin, or an expected failure names no check.
-        PluginError: the plugin failed to load.
+        UnknownName: there is no such plugin or entry, or an expected failure names no check.
+        PluginError: the plugin is disabled.
+        OptionError: an expected failure has no reason.
     """
     import pytest
 
-    suite = Suite(registry or _installed(), plugin, expected_failures or {})
+    suite = Suite(registry or _installed(), target, expected_failures or {})
 
     parameters = [
         pytest.param(_check_of(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items

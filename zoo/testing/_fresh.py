@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -20,16 +24,26 @@ from zoo.registry import Registry
 __all__ = ["run"]
 
 
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
+
+
 def run(command: str, plugin: Plugin, **request: Any) -> str:
-    """Return what a new process says to a request about a plugin; an empty answer means all is well."""
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo.testing._fresh", command],
-        input=json.dumps({"name": plugin.name, "where": plugin.where, **request}),
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Return what a new process says to a request about a plugin; an empty answer means all is well.
+
+    It gets a folder and an environment that the plugin, which is loaded here, has not changed.
+    """
+    path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo.testing._fresh", command],
+            input=json.dumps({"name": plugin.name, "where": plugin.where, **request}),
+            env=kept | {"PYTHONPATH": path},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         return (done.stderr.strip().split("\n") or [""])[-1] or f"the process ended with {done.returncode}"
     return done.stdout.strip()
@@ -40,7 +54,11 @@ def main() -> None:
     answer, sys.stdout = sys.stdout, sys.stderr
     if command == "import":
         sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
-        print(_load(request).cause, file=answer)
+        start = time.process_time()
+        cause = _load(request).cause
+        print(json.dumps([cause, time.process_time() - start]), file=answer)
+    elif command == "watch":
+        print(json.dumps(_watch(request)), file=answer)
     else:
         answers = _reload(request, Registry([_load(request)]))
         print(json.dumps(answers), file=answer)
@@ -51,6 +69,25 @@ def _load(request: dict[str, Any]) -> Plugin:
     if where.endswith(".py"):
         return plugins.discover(only=[name], local=[Path(where)])[-1]
     return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
+
+
+def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
+    """Load a plugin and its targets; return what that changed, and the modules of others it imported."""
+    from zoo.errors import SpecError
+    from zoo.testing._process import differences, snapshot
+
+    for name in request["imported"]:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    before, known = snapshot(), set(sys.modules)
+    plugin = _load(request)
+    own = {request["where"].partition(":")[0].partition(".")[0], Path(request["where"]).stem}
+    for _, spec in plugin.specs:
+        own.add(spec.target.partition(":")[0].partition(".")[0])
+        with contextlib.suppress(SpecError):
+            spec.load()
+    others = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
+    return {"changed": differences(before, snapshot()), "imported": others}
 
 
 def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:

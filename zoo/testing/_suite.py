@@ -1,113 +1,41 @@
-"""The table of checks, and running them on a plugin. Nothing here needs torch or pytest."""
+"""Running the checks on a plugin. Nothing here needs torch or pytest."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
+import fnmatch
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from zoo.errors import PluginError, UnknownName, ZooError, did_you_mean
+from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean
 from zoo.plugins import Kind, Plugin
 from zoo.registry import Entry, Registry
-from zoo.specs import AnalyzerSpec, TaskName
+from zoo.specs import AnalyzerSpec
+from zoo.testing._table import CHECKS, Check
 
-__all__ = ["CHECKS", "Case", "Check", "Outcome", "Skip", "Suite", "run_checks", "shortfall", "told"]
+__all__ = [
+    "CHECKS",
+    "Case",
+    "Check",
+    "Outcome",
+    "Skip",
+    "Suite",
+    "first_line",
+    "run_checks",
+    "shortfall",
+    "told",
+]
 
 
 class Skip(Exception):
     """A check cannot run here; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One promise of a plugin. The function of the same name in `module` keeps watch over it."""
-
-    module: str
-    kind: Literal["plugin", "architecture", "dataset", "analyzer"]
-    name: str
-    needs: tuple[str, ...] = ()
-    """Checks without which this one means nothing: it is skipped if one of them does not pass."""
-    task: TaskName | None = None
-    """The task it is about, if not both."""
-
-    def load(self) -> Callable[[Case], None]:
-        """Import and return the function."""
-        return getattr(importlib.import_module(f"zoo.testing.{self.module}"), self.name)
-
-
-def _checks(
-    module: str,
-    kind: Literal["plugin", "architecture", "dataset", "analyzer"],
-    needs_by_name: Mapping[str, tuple[str, ...]],
-    task: TaskName | None = None,
-) -> tuple[Check, ...]:
-    return tuple(Check(module, kind, name, needs, task) for name, needs in needs_by_name.items())
-
-
-CHECKS: tuple[Check, ...] = (
-    *_checks(
-        "plugin_checks",
-        "plugin",
-        {"imports_without_torch": (), "summaries_are_one_line": (), "targets_resolve": ()},
-    ),
-    *_checks(
-        "architecture_checks",
-        "architecture",
-        {
-            "builds": (),
-            "same_seed_same_weights": ("builds",),
-            "output_shape": ("builds",),
-            "first_loss_near_uniform": ("output_shape",),
-            "every_parameter_gets_a_gradient": ("output_shape",),
-            "overfits_one_batch": ("output_shape",),
-            "batch_mates_do_not_matter": ("output_shape",),
-            "eval_is_deterministic": ("output_shape",),
-            "builds_on_meta": ("builds",),
-            "saves_and_loads": ("output_shape", "builds_on_meta"),
-            "deep_copies": ("output_shape",),
-            "landmarks_resolve": ("output_shape",),
-        },
-    ),
-    *_checks(
-        "language_checks",
-        "architecture",
-        {
-            "causal": ("output_shape",),
-            "carries_state": ("causal",),
-            "state_detaches": ("output_shape",),
-            "penalty_trains": ("output_shape",),
-        },
-        "language-modelling",
-    ),
-    *_checks(
-        "dataset_checks",
-        "dataset",
-        {
-            "dims_are_declared": (),
-            "items_fit_dims": ("dims_are_declared",),
-            "splits_differ": ("items_fit_dims",),
-            "same_fingerprint_twice": ("dims_are_declared",),
-            "preprocess_is_json": ("dims_are_declared",),
-            "order_is_reproducible": ("items_fit_dims", "preprocess_is_json"),
-        },
-    ),
-    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, "classification"),
-    *_checks(
-        "dataset_checks",
-        "dataset",
-        {"text_decodes": ("items_fit_dims", "preprocess_is_json")},
-        "language-modelling",
-    ),
-    *_checks(
-        "analyzer_checks",
-        "analyzer",
-        {"finite": (), "deterministic": ("finite",), "leaves_model_untouched": ("finite",)},
-    ),
-)
+_OF_PACKAGES = ("imports_without_torch", "imports_quickly")
+"""A one-file plugin holds its model, and so may import torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +46,7 @@ class Case:
     entry: Entry[Any] | None
     registry: Registry
     shared: dict[str, Any]
-    """What is costly to make and used by several checks of a plugin."""
+    """What is costly to make and used by several checks of a plugin; `entries` are those under check."""
 
     @property
     def spec(self) -> Any:
@@ -147,35 +75,42 @@ class _Item(NamedTuple):
 
 
 class Suite:
-    """All checks of one plugin, by name.
+    """All checks of one plugin, by name; or, where `target` is `plugin/pattern`, those of some entries.
 
-    Raises UnknownName if there is no such plugin or an expected failure names no check, PluginError if the
-    plugin failed to load or is disabled.
+    Of a plugin that failed to load there is one check, which fails.
+
+    Raises UnknownName if there is no such plugin or entry, or an expected failure names no check; PluginError
+    if the plugin is disabled; OptionError for an expected failure without a reason.
     """
 
     def __init__(
-        self, registry: Registry, plugin: str, expected_failures: Mapping[str, str] | None = None
+        self, registry: Registry, target: str, expected_failures: Mapping[str, str] | None = None
     ) -> None:
         if not __debug__:
             raise ZooError(
                 "the checks are assertions, and this Python leaves them out", hint="run it without -O"
             )
-        self.plugin = _healthy(registry, plugin)
+        name, _, pattern = target.partition("/")
+        self.plugin = _enabled(registry, name)
         self.expected = dict(expected_failures or {})
         self.items: dict[str, _Item] = {}
         self._verdicts: dict[str, str] = {}
-        shared: dict[str, Any] = {}
-        entries = [entry for entry in registry.entries() if entry.plugin is self.plugin]
-        for entry in (None, *entries):
+        entries = _chosen(registry, self.plugin, pattern)
+        shared: dict[str, Any] = {"entries": entries}
+        for entry in entries if pattern else [None, *entries]:
             case = Case(self.plugin, entry, registry, shared)
             for check in CHECKS:
                 if _applies(check, case):
                     self.items[f"{_label(case)}-{check.name}"] = _Item(case, check)
-        for name in self.expected:
+        for name, reason in self.expected.items():
             if name not in self.items:
                 raise UnknownName(
-                    f"expected_failures: {plugin} has no check {name!r}{did_you_mean(name, self.items)}",
+                    f"expected_failures: {target} has no check {name!r}{did_you_mean(name, self.items)}",
                     hint="a name is `<entry>-<check>`, such as lstm-carries_state",
+                )
+            if not reason.strip():
+                raise OptionError(
+                    f"expected_failures: {name} has no reason", hint="say why it fails, or name an issue"
                 )
 
     def perform(self, name: str) -> None:
@@ -218,9 +153,9 @@ class Suite:
         except ZooError as error:
             failure = str(error)
         except AssertionError as error:
-            failure = _first_line(error) or "an assertion without a message"
+            failure = first_line(error) or "an assertion without a message"
         except Exception as error:
-            failure = f"{type(error).__name__}: {_first_line(error)}"
+            failure = f"{type(error).__name__}: {first_line(error)}"
         else:
             if name not in self.expected:
                 return "passed", ""
@@ -240,10 +175,10 @@ class Suite:
 
 
 def run_checks(
-    registry: Registry, plugin: str, expected_failures: Mapping[str, str] | None = None
+    registry: Registry, target: str, expected_failures: Mapping[str, str] | None = None
 ) -> list[Outcome]:
-    """Run every check of a plugin. Raises UnknownName or PluginError as Suite does."""
-    suite = Suite(registry, plugin, expected_failures)
+    """Run every check of a plugin, or of some of its entries. Raises what Suite does."""
+    suite = Suite(registry, target, expected_failures)
     return [suite.outcome(name) for name in suite.items]
 
 
@@ -267,6 +202,7 @@ def shortfall(outcomes: list[Outcome]) -> list[str]:
         f"{plugin} provides nothing"
         for plugin in dict.fromkeys(plugin for plugin, _ in kinds)
         if [kind for owner, kind in kinds if owner == plugin] == ["plugin"]
+        and not any(o.outcome == "failed" and o.name == f"{plugin}-loads" for o in outcomes)
     ]
     for entries in kinds.values():
         none_ran = not any(ran[entry] for entry in entries)
@@ -298,27 +234,35 @@ def _one_thread() -> Generator[None]:
         torch.set_num_threads(before)
 
 
-def _healthy(registry: Registry, name: str) -> Plugin:
-    for plugin in registry.plugins:
-        if plugin.name == name and plugin.status == "ok":
-            return plugin
+def _enabled(registry: Registry, name: str) -> Plugin:
+    # Two plugins may want one name; the first has it.
     for plugin in registry.plugins:
         if plugin.name == name:
-            raise PluginError(
-                f"plugin {name} ({plugin.distribution}) failed to load: {plugin.cause}"
-                if plugin.status == "failed"
-                else f"plugin {name} ({plugin.distribution}) is disabled",
-                hint=f"`zoo plugins --traceback {name}` shows where" if plugin.trace else None,
-            )
+            if plugin.status == "disabled":
+                raise PluginError(f"plugin {name} ({plugin.distribution}) is disabled")
+            return plugin
     names = [plugin.name for plugin in registry.plugins]
     raise UnknownName(f"no plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")
 
 
+def _chosen(registry: Registry, plugin: Plugin, pattern: str) -> list[Entry[Any]]:
+    entries = [entry for entry in registry.entries() if entry.plugin is plugin]
+    chosen = [entry for entry in entries if not pattern or fnmatch.fnmatchcase(entry.spec.name, pattern)]
+    if pattern and not chosen:
+        known = [entry.spec.name for entry in entries]
+        raise UnknownName(
+            f"plugin {plugin.name} has no entry {pattern!r}{did_you_mean(pattern, known)}",
+            hint="`zoo list` shows all; `*` stands for anything",
+        )
+    return chosen
+
+
 def _applies(check: Check, case: Case) -> bool:
     if case.entry is None:
-        # A one-file plugin holds its model, and so may import torch.
         one_file = case.plugin.where.endswith(".py")
-        return check.kind == "plugin" and not (one_file and check.name == "imports_without_torch")
+        if case.plugin.status == "failed":
+            return check.name == "loads"
+        return check.kind == "plugin" and not (one_file and check.name in _OF_PACKAGES)
     spec = case.entry.spec
     tasks = spec.tasks if isinstance(spec, AnalyzerSpec) else (spec.task,)
     return check.kind == case.entry.kind and (check.task is None or check.task in tasks)
@@ -328,5 +272,6 @@ def _label(case: Case) -> str:
     return case.spec.name if case.entry else case.plugin.name
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return str(error).strip().split("\n")[0]

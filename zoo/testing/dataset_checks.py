@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import itertools
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.building import open_dataset, signature_options
-from zoo.errors import DataError, SpecError
-from zoo.fetch import offline
 from zoo.interfaces import Dataset, Split
 from zoo.specs import DIMS, Recipe
 from zoo.tasks import make_task
-from zoo.testing._suite import Case, Skip, told
-from zoo.testing._tiny import TEXT
+from zoo.testing._data import SPLITS, dataset_of, opened, sample
+from zoo.testing._suite import Case, told
 from zoo.vocabulary import Vocabulary
 
 __all__ = [
@@ -31,13 +24,13 @@ __all__ = [
     "items_fit_dims",
     "labels_in_range",
     "order_is_reproducible",
+    "preprocess_feeds_new_input",
     "preprocess_is_json",
     "same_fingerprint_twice",
     "splits_differ",
     "text_decodes",
 ]
 
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _KEYS = {
     "classification": ("size", "mean", "std", "classes"),
     "language-modelling": ("tokens", "lower", "vocabulary", "specials"),
@@ -46,7 +39,7 @@ _KEYS = {
 
 def dims_are_declared(case: Case) -> None:
     """`dims` gives every argument the task's models need, as positive integers."""
-    dims = _dataset(case).dims
+    dims = dataset_of(case).dims
     for name in DIMS[case.spec.task]:
         value = dims.get(name)
         assert type(value) is int, told(
@@ -61,13 +54,13 @@ def dims_are_declared(case: Case) -> None:
 
 def items_fit_dims(case: Case) -> None:
     """Items have the declared shape and type: uint8 images, or 1-D integer tokens in range."""
-    dataset = _dataset(case)
+    dataset = dataset_of(case)
     dims = dataset.dims
-    for name in _SPLITS:
+    for name in SPLITS:
         split = dataset.split(name)
         if case.spec.task == "classification":
             wanted = (torch.uint8, (dims["in_channels"], dims["image_size"], dims["image_size"]))
-            for image, _ in _sample(split, 20):
+            for image, _ in sample(split, 20):
                 got = (image.dtype, tuple(image.shape))
                 assert got == wanted, told(
                     expected=f"{name} images of {wanted}",
@@ -94,9 +87,9 @@ def items_fit_dims(case: Case) -> None:
 
 def labels_in_range(case: Case) -> None:
     """Every label of a sample is a whole number from 0 to num_classes - 1."""
-    dataset = _dataset(case)
-    for name in _SPLITS:
-        for _, label in _sample(dataset.split(name), 1_000):
+    dataset = dataset_of(case)
+    for name in SPLITS:
+        for _, label in sample(dataset.split(name), 1_000):
             known = int(label) == float(label) and 0 <= int(label) < dataset.dims["num_classes"]
             assert known, told(
                 expected=f"{name} labels from 0 to {dataset.dims['num_classes'] - 1}",
@@ -111,9 +104,9 @@ def splits_differ(case: Case) -> None:
     Images: of a sample, at most one in a hundred, since real collections hold a few duplicates. Text: the
     validation and the test split are different stretches, and neither is one of the training split.
     """
-    dataset = _dataset(case)
+    dataset = dataset_of(case)
     alike = _alike_images if case.spec.task == "classification" else _alike_texts
-    for one, other in itertools.combinations(_SPLITS, 2):
+    for one, other in itertools.combinations(SPLITS, 2):
         shared = alike(dataset.split(one), dataset.split(other))
         assert not shared, told(
             expected=f"nothing of {other} in {one}",
@@ -124,7 +117,7 @@ def splits_differ(case: Case) -> None:
 
 def same_fingerprint_twice(case: Case) -> None:
     """Opened twice, the dataset has the same fingerprint, which is a sha256."""
-    one, other = _dataset(case).fingerprint, _open(case).fingerprint
+    one, other = dataset_of(case).fingerprint, opened(case).fingerprint
     assert one == other, told(
         expected="the same fingerprint twice",
         got=f"{one} and {other}",
@@ -137,7 +130,7 @@ def same_fingerprint_twice(case: Case) -> None:
 
 def order_is_reproducible(case: Case) -> None:
     """The same seed and epoch give the same batches."""
-    dataset = _dataset(case)
+    dataset = dataset_of(case)
     recipe = Recipe(batch_size=8, bptt=8)
 
     def first_batches() -> list[tuple[Tensor, Tensor]]:
@@ -154,7 +147,7 @@ def order_is_reproducible(case: Case) -> None:
 
 def preprocess_is_json(case: Case) -> None:
     """`preprocess` survives JSON unchanged and holds what feeding new input needs."""
-    dataset = _dataset(case)
+    dataset = dataset_of(case)
     preprocess = dict(dataset.preprocess)
     changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
     assert not changed, told(
@@ -189,9 +182,92 @@ def preprocess_is_json(case: Case) -> None:
         )
 
 
+def preprocess_feeds_new_input(case: Case) -> None:
+    """With `preprocess` alone a new picture or text becomes what a model was trained on."""
+    dataset = dataset_of(case)
+    if case.spec.task == "classification":
+        _feeds_pictures(dataset)
+    else:
+        _feeds_text(dataset.preprocess)
+
+
+def _feeds_pictures(dataset: Dataset) -> None:
+    preprocess, channels = dataset.preprocess, dataset.dims["in_channels"]
+    assert preprocess["size"] == dataset.dims["image_size"], told(
+        expected=f"the size of the images, {dataset.dims['image_size']}",
+        got=str(preprocess["size"]),
+        usually="the size of the pictures before they were scaled",
+    )
+    for key, lowest in (("mean", 0.0), ("std", 1e-3)):
+        values: list[float] = preprocess[key]
+        fits = len(values) == channels and all(lowest <= value <= 1 for value in values)
+        assert fits, told(
+            expected=f"{channels} values of {key} from {lowest} to 1, of pixels divided by 255",
+            got=str(values),
+            usually="values of pixels from 0 to 255, or of another number of channels",
+        )
+    names: list[Any] = preprocess["classes"]
+    distinct = all(isinstance(name, str) for name in names) and len({*names}) == len(names)
+    assert distinct, told(
+        expected="a name of its own for each class",
+        got=str(names),
+        usually="numbers as names, or a name that is left at a default",
+    )
+    picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
+    shown = _Shown(dataset, [(picture.to(torch.uint8), -1)])
+    (batch,) = make_task("classification").eval_batches(shown, "test")
+    assert batch.inputs.isfinite().all(), told(
+        expected="finite inputs from a new picture", got="inf or nan", usually="a deviation of 0"
+    )
+
+
+def _feeds_text(preprocess: Mapping[str, Any]) -> None:
+    vocabulary, specials = preprocess["vocabulary"], preprocess["specials"]
+    known = vocabulary[:1] == ["<unk>"] and 1 <= specials < len(vocabulary)
+    known = known and all(isinstance(token, str) for token in vocabulary)
+    assert known, told(
+        expected="a vocabulary of text that begins with <unk>, one of its `specials`",
+        got=f"{vocabulary[: max(3, specials)]} and {specials} specials",
+        usually="another order, or no token for what is unknown",
+    )
+    numbers, unknown = Vocabulary(preprocess).encode("\N{SNOWMAN}")
+    assert unknown or numbers != [0], told(
+        expected="what is unknown to be read as <unk>", got=str(numbers), usually="<unk> among what is text"
+    )
+    capitals = [token for token in vocabulary[specials:] if preprocess["lower"] and token != token.lower()]
+    assert not capitals, told(
+        expected="a vocabulary in lower case, since `lower` is true",
+        got=str(capitals[:3]),
+        usually="`lower` said of a text that was not lowered",
+    )
+
+
+class _Shown(Dataset):
+    """New pictures, fed as another dataset's own."""
+
+    def __init__(self, dataset: Dataset, items: Sequence[tuple[Tensor, int]]) -> None:
+        self._dataset = dataset
+        self._items = items
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return self._dataset.dims
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return self._dataset.preprocess
+
+    @property
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint
+
+    def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
+        return self._items
+
+
 def text_decodes(case: Case) -> None:
     """Tokens decode to text with the vocabulary, and that text encodes to the same tokens."""
-    dataset = _dataset(case)
+    dataset = dataset_of(case)
     vocabulary = Vocabulary(dataset.preprocess)
     tokens = dataset.split("train")[:1_000].tolist()
     if vocabulary.backwards:
@@ -209,39 +285,6 @@ def text_decodes(case: Case) -> None:
         )
 
 
-def _dataset(case: Case) -> Dataset:
-    """Return the dataset; only the one that was opened last is kept, since it may be large."""
-    if case.shared.get("opened", ("", None))[0] != case.spec.name:
-        case.shared.pop("opened", None)
-        case.shared["opened"] = (case.spec.name, _open(case))
-    return case.shared["opened"][1]
-
-
-def _open(case: Case) -> Dataset:
-    assert case.entry is not None
-    try:
-        options = signature_options(case.entry.load())
-    except SpecError as error:
-        raise Skip(str(error)) from None
-    required = [name for name, option in options.items() if option.default is option.empty]
-    if required not in ([], ["paths"]):
-        raise Skip(f"it needs {', '.join(required)}, which the kit cannot make up")
-    try:
-        with offline():
-            return open_dataset(case.entry, {"paths": [_text_file(case)]} if required else {})
-    except DataError as error:
-        raise Skip(f"no data here, and checks fetch nothing: {error}") from None
-
-
-def _text_file(case: Case) -> str:
-    if "text" not in case.shared:
-        folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        (folder / "text.txt").write_text(TEXT, encoding="utf-8")
-        case.shared["text"] = str(folder / "text.txt")
-    return case.shared["text"]
-
-
 def _survives_json(value: object) -> bool:
     try:
         return json.loads(json.dumps(value)) == value
@@ -249,15 +292,9 @@ def _survives_json(value: object) -> bool:
         return False
 
 
-def _sample(images: Any, count: int) -> Iterator[tuple[Tensor, int]]:
-    """Yield up to `count` items, chosen evenly by a fixed seed."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    return (images[index] for index in order[:count].tolist())
-
-
 def _alike_images(one: Any, other: Any) -> str:
-    known = {hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in _sample(one, 5_000)}
-    held_out = [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in _sample(other, 500)]
+    known = {hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(one, 5_000)}
+    held_out = [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(other, 500)]
     shared = sum(digest in known for digest in held_out)
     return f"{shared} of {len(held_out)} sampled images" if shared > len(held_out) / 100 else ""
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from zoo.testing._models import build, forward, inputs, step, train_batch
-from zoo.testing._suite import Case, told
+from zoo.testing._suite import Case, first_line, told
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = ["carries_state", "causal", "penalty_trains", "state_detaches"]
+__all__ = ["any_length_and_batch", "carries_state", "causal", "penalty_trains", "state_detaches"]
 
 
 def causal(case: Case) -> None:
@@ -44,6 +44,33 @@ def carries_state(case: Case) -> None:
         got=f"a difference of {distance:.2g}",
         usually="`state` not handed on to the layer, or the state of some layers only",
     )
+
+
+def any_length_and_batch(case: Case) -> None:
+    """1, 3 or 100 tokens of 1 or 7 lanes give finite logits, from a state of zeros or a carried one."""
+    model = build(case).eval()
+    vocab_size = tiny_dataset(case.spec.task).dims["vocab_size"]
+    for lanes in (1, 7):
+        state = None
+        for length in (1, 3, 100):
+            tokens = torch.arange(length * lanes).view(length, lanes) % vocab_size
+            try:
+                logits, state = forward(case, model, tokens, state)
+            except (RuntimeError, IndexError, ValueError) as error:
+                raise AssertionError(
+                    told(
+                        expected=f"{length} tokens of {lanes} lanes to be read",
+                        got=first_line(error),
+                        usually="positions or a mask of a fixed length, or a state made for one batch size",
+                    )
+                ) from error
+            wanted = (length, lanes, vocab_size)
+            fits = tuple(logits.shape) == wanted and bool(logits.isfinite().all())
+            assert fits, told(
+                expected=f"finite logits {wanted}",
+                got=f"{tuple(logits.shape)}, {int(logits.isfinite().sum())} of them finite",
+                usually="a squeeze() of a length of one, or a mean over what may be a single token",
+            )
 
 
 def state_detaches(case: Case) -> None:

@@ -4,4 +4,4 @@ import torch
 from broken_plugins import small
 
 assert torch
-imports_without_torch = small
+plugin = small

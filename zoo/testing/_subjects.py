@@ -1,0 +1,180 @@
+"""What an analyzer under check is shown: small models of the kit's own, and inputs for them.
+
+Where none of them has the landmarks that an analyzer needs, the plugin's own architectures stand in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import SpecError
+from zoo.interfaces import Analyzer, Batch, State, Subject
+from zoo.specs import ArchitectureSpec, TaskName
+from zoo.testing._models import build
+from zoo.testing._suite import Case, Skip, told
+from zoo.testing._tiny import tiny_dataset
+
+__all__ = ["Classes", "Shown", "analyze", "shown"]
+
+Classes = tuple[int | Literal["predicted", "true"], ...]
+
+
+class PooledNet(nn.Module):
+    """Features, their mean, and a linear head: what class activation maps were made for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2)
+        )
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images).mean((2, 3)))  # (B, 8, 16, 16) to (B, 10)
+
+
+class MappedNet(nn.Module):
+    """Features, a map for each class, and the means of those."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Dropout(0.2))
+        self.maps = nn.Conv2d(8, 10, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.maps(self.features(images)).mean((2, 3))  # (B, 10, 16, 16) to (B, 10)
+
+
+class Reader(nn.Module):
+    """A GRU that reads text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tiny_dataset("language-modelling").dims["vocab_size"], 8)
+        self.dropout = nn.Dropout(0.2)
+        self.gru = nn.GRU(8, 8)
+        self.out = nn.Linear(8, self.embedding.num_embeddings)
+
+    def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
+        hidden, state = self.gru(self.dropout(self.embedding(tokens)), state)  # (T, B, 8)
+        return self.out(hidden), state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A model to look into, and where in it."""
+
+    task: TaskName
+    landmarks: Mapping[str, str]
+    make: Callable[[int], nn.Module]
+    """Builds the model from a seed, in eval mode."""
+
+    def batches(self, *, constant: float | None = None, broken: bool = False) -> list[Batch]:
+        """Return two batches: noise or one value everywhere; the second may be one no model can read."""
+        draws = torch.Generator().manual_seed(0)
+        if self.task == "classification":
+            images = torch.rand(3, 3, 32, 32, generator=draws)
+            images = images if constant is None else torch.full_like(images, constant)
+            second = images[2:, :2] if broken else images[2:]
+            return [
+                Batch(images[:2], torch.tensor([3, -1]), 0, 2, 0),
+                Batch(second, torch.tensor([5]), 1, 2, 0),
+            ]
+        vocab_size = tiny_dataset(self.task).dims["vocab_size"]
+        tokens = torch.randint(1, vocab_size, (2, 13, 2), generator=draws)  # batches of (T + 1, B)
+        tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
+        inputs = [tokens[0, :-1], tokens[1, :-1] + vocab_size * broken]
+        return [
+            Batch(each, following[1:], index, 2, 0, fresh=index == 0)
+            for index, (each, following) in enumerate(zip(inputs, tokens, strict=True))
+        ]
+
+
+_OURS = (
+    Shown(
+        task="classification",
+        landmarks={"features": "features", "mean_head": "head", "head": "head"},
+        make=lambda seed: _seeded(PooledNet, seed),
+    ),
+    Shown(
+        task="classification",
+        landmarks={"features": "features", "class_maps": "maps", "head": "maps"},
+        make=lambda seed: _seeded(MappedNet, seed),
+    ),
+    Shown(
+        task="language-modelling",
+        landmarks={"features": "gru", "head": "out"},
+        make=lambda seed: _seeded(Reader, seed),
+    ),
+)
+
+
+def shown(case: Case) -> list[Shown]:
+    """Return the models that fit an analyzer's tasks and needs. Raises Skip if there are none."""
+    fitting = [each for each in _OURS if _fits(case, each)]
+    if not fitting:
+        theirs = [
+            Shown(
+                task=entry.spec.task,
+                landmarks=entry.spec.landmarks,
+                make=partial(_built, dataclasses.replace(case, entry=entry)),
+            )
+            for entry in case.registry.entries("architecture")
+            if entry.plugin is case.plugin and isinstance(entry.spec, ArchitectureSpec)
+        ]
+        fitting = [each for each in theirs if _fits(case, each)]
+    if not fitting:
+        needs = ", ".join(case.spec.needs) or "another task"
+        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's own have")
+    return fitting
+
+
+def _fits(case: Case, each: Shown) -> bool:
+    return each.task in case.spec.tasks and not case.spec.lacks(each.landmarks)
+
+
+def analyze(
+    case: Case,
+    each: Shown,
+    model: nn.Module | None = None,
+    *,
+    batches: Iterable[Batch] | None = None,
+    landmarks: Mapping[str, str] | None = None,
+    classes: Classes = ("predicted",),
+) -> Any:
+    """Return what the analyzer under check makes of a model, a fresh one unless given."""
+    assert case.entry is not None
+    try:
+        analyzer = case.entry.load()()
+    except SpecError as error:
+        raise Skip(str(error)) from None
+    assert isinstance(analyzer, Analyzer), told(
+        expected="a zoo.interfaces.Analyzer",
+        got=type(analyzer).__name__,
+        usually="a class that does not subclass it",
+    )
+    subject = Subject(
+        task=each.task,
+        landmarks=each.landmarks if landmarks is None else landmarks,
+        preprocess=tiny_dataset(each.task).preprocess,
+        classes=classes,
+    )
+    given: Sequence[Batch] | Iterable[Batch] = each.batches() if batches is None else batches
+    return analyzer.analyze(each.make(0) if model is None else model, given, subject=subject)
+
+
+def _built(case: Case, seed: int) -> nn.Module:
+    return build(case, seed=seed).eval()
+
+
+def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make().eval()

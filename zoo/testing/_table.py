@@ -1,0 +1,159 @@
+"""The table of checks: what is promised, and which promises rest on which."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from zoo.specs import TaskName
+
+if TYPE_CHECKING:
+    from zoo.testing._suite import Case
+
+__all__ = ["CHECKS", "Check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise of a plugin. The function of the same name in `module` keeps watch over it."""
+
+    module: str
+    kind: Literal["plugin", "architecture", "dataset", "analyzer"]
+    name: str
+    needs: tuple[str, ...] = ()
+    """Checks without which this one means nothing: it is skipped if one of them does not pass."""
+    task: TaskName | None = None
+    """The task it is about, if not both."""
+
+    def load(self) -> Callable[[Case], None]:
+        """Import and return the function."""
+        return getattr(importlib.import_module(f"zoo.testing.{self.module}"), self.name)
+
+
+def _checks(
+    module: str,
+    kind: Literal["plugin", "architecture", "dataset", "analyzer"],
+    needs_by_name: Mapping[str, tuple[str, ...]],
+    task: TaskName | None = None,
+) -> tuple[Check, ...]:
+    return tuple(Check(module, kind, name, needs, task) for name, needs in needs_by_name.items())
+
+
+CHECKS: tuple[Check, ...] = (
+    *_checks(
+        "plugin_checks",
+        "plugin",
+        {
+            "loads": (),
+            "imports_without_torch": ("loads",),
+            "imports_quickly": ("imports_without_torch",),
+            "import_changes_nothing": ("loads",),
+            "summaries_are_one_line": ("loads",),
+            "targets_resolve": ("loads",),
+        },
+    ),
+    *_checks(
+        "building_checks",
+        "architecture",
+        {
+            "builds": (),
+            "options_are_typed": ("builds",),
+            "same_seed_same_weights": ("builds",),
+            "builds_on_meta": ("builds",),
+        },
+    ),
+    *_checks(
+        "output_checks",
+        "architecture",
+        {
+            "output_shape": ("builds",),
+            "batch_mates_do_not_matter": ("output_shape",),
+            "eval_is_deterministic": ("output_shape",),
+            "eval_changes_nothing": ("output_shape",),
+            "landmarks_resolve": ("output_shape",),
+        },
+    ),
+    *_checks(
+        "training_checks",
+        "architecture",
+        {
+            "same_shape_in_training": ("output_shape",),
+            "first_loss_near_uniform": ("same_shape_in_training",),
+            "every_parameter_gets_a_gradient": ("same_shape_in_training",),
+            "training_is_reproducible": ("same_shape_in_training", "same_seed_same_weights"),
+            "overfits_one_batch": ("same_shape_in_training",),
+        },
+    ),
+    *_checks(
+        "building_checks",
+        "architecture",
+        {"refuses_bad_options": ("same_shape_in_training", "options_are_typed")},
+    ),
+    *_checks(
+        "moving_checks",
+        "architecture",
+        {
+            "saves_and_loads": ("same_shape_in_training", "builds_on_meta"),
+            "deep_copies": ("same_shape_in_training",),
+            "moves_dtype_and_device": ("saves_and_loads", "deep_copies"),
+            "exports": ("eval_is_deterministic", "eval_changes_nothing", "deep_copies"),
+        },
+    ),
+    *_checks(
+        "language_checks",
+        "architecture",
+        {
+            "causal": ("output_shape",),
+            "carries_state": ("causal",),
+            "any_length_and_batch": ("carries_state",),
+            "state_detaches": ("same_shape_in_training",),
+            "penalty_trains": ("same_shape_in_training",),
+        },
+        "language-modelling",
+    ),
+    *_checks("file_checks", "dataset", {"works_offline": ()}),
+    *_checks(
+        "dataset_checks",
+        "dataset",
+        {
+            "dims_are_declared": ("works_offline",),
+            "items_fit_dims": ("dims_are_declared",),
+            "splits_differ": ("items_fit_dims",),
+            "same_fingerprint_twice": ("dims_are_declared",),
+            "preprocess_is_json": ("dims_are_declared",),
+            "preprocess_feeds_new_input": ("items_fit_dims", "preprocess_is_json"),
+            "order_is_reproducible": ("items_fit_dims", "preprocess_is_json"),
+        },
+    ),
+    *_checks(
+        "file_checks",
+        "dataset",
+        {"refuses_missing_files": ("items_fit_dims",), "refuses_damaged_files": ("refuses_missing_files",)},
+    ),
+    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, "classification"),
+    *_checks(
+        "dataset_checks",
+        "dataset",
+        {"text_decodes": ("items_fit_dims", "preprocess_feeds_new_input")},
+        "language-modelling",
+    ),
+    *_checks(
+        "analyzer_checks",
+        "analyzer",
+        {
+            "finite": (),
+            "answers_what_was_asked": ("finite",),
+            "deterministic": ("finite",),
+            "figures_draw": ("finite",),
+            "finite_on_constant_input": ("finite",),
+            "sensitive_to_class": ("answers_what_was_asked", "deterministic"),
+            "sensitive_to_weights": ("deterministic",),
+            "declares_its_needs": ("finite",),
+            "refuses_what_it_lacks": ("finite",),
+            "leaves_model_untouched": ("finite",),
+            "untouched_after_an_error": ("leaves_model_untouched",),
+        },
+    ),
+)

@@ -1,0 +1,180 @@
+"""Checks of how an architecture is built: from dims and options, anywhere, and the same each time."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any, cast
+
+import torch
+
+from zoo.building import build_model, model_arguments, signature_options
+from zoo.errors import OptionError, SpecError, ZooError
+from zoo.options import convert, msgspec_hints
+from zoo.specs import DIMS
+from zoo.testing._models import (
+    arguments,
+    build,
+    forward,
+    inputs,
+    step,
+    train_batch,
+)
+from zoo.testing._suite import Case, first_line, told
+from zoo.testing._tiny import tiny_dataset
+
+__all__ = [
+    "builds",
+    "builds_on_meta",
+    "options_are_typed",
+    "refuses_bad_options",
+    "same_seed_same_weights",
+]
+
+
+def builds(case: Case) -> None:
+    """The preset builds from the task's dims and its own config, each a named argument and JSON data."""
+    assert case.entry is not None
+    given = arguments(case)
+    unnamed = given.keys() - signature_options(case.entry.load()).keys()
+    assert not unnamed, told(
+        expected=f"a constructor with a keyword argument for each of {', '.join(given)}",
+        got=f"none for {', '.join(sorted(unnamed))}",
+        usually="**kwargs handed on to a base class; options are known by the signature",
+    )
+    try:
+        same = json.loads(json.dumps(given)) == given
+    except TypeError:
+        same = False
+    assert same, told(
+        expected="arguments that JSON can hold",
+        got=str(given),
+        usually="a class, a tensor or a function as an option; take its name and look it up",
+    )
+    try:
+        build(case)
+    except SpecError as error:
+        raise AssertionError(
+            told(
+                expected="a model from the task's dims and the spec's config alone",
+                got=str(error),
+                usually="an option without a default that `config` does not give either",
+            )
+        ) from error
+
+
+def options_are_typed(case: Case) -> None:
+    """Every option has a type that JSON data can be checked by, and its default is of that type."""
+    assert case.entry is not None
+    target = case.entry.load()
+    owner = cast("Any", target).__init__ if inspect.isclass(target) else target
+    try:
+        types = msgspec_hints(owner)
+    except NameError as error:
+        types = {}
+        unresolved = f" ({error})"
+    else:
+        unresolved = ""
+    for name, option in signature_options(target).items():
+        if name in DIMS[case.spec.task]:
+            continue
+        assert name in types, told(
+            expected=f"a type for the option {name}",
+            got=f"none{unresolved}",
+            usually="a missing annotation, or one that is imported for type checkers only",
+        )
+        if option.default is option.empty:
+            continue
+        try:
+            convert(option.default, types[name], what=name)
+        except (OptionError, TypeError) as error:
+            raise AssertionError(
+                told(
+                    expected=f"a default of {name} that is of its type, and JSON data",
+                    got=f"{option.default!r} ({first_line(error)})",
+                    usually="a None that the type does not allow, or a class or function as an option",
+                )
+            ) from error
+
+
+def refuses_bad_options(case: Case) -> None:
+    """An option that makes no sense is refused when the model is built, in words; not when it runs.
+
+    Each number is set to -1 and each word to one that nobody knows. A model that then works is fine too.
+    """
+    assert case.entry is not None
+    dims = tiny_dataset(case.spec.task).dims
+    for name, value in arguments(case).items():
+        wrong = _wrong(value)
+        if name in dims or wrong is None:
+            continue
+        try:
+            model = build_model(case.entry, model_arguments(case.entry, dims, {name: wrong}), seed=0)
+        except ZooError as error:
+            refusal = error.__cause__ or error
+            silent = not first_line(refusal)
+            assert not silent, told(
+                expected=f"a reason why {name}={wrong!r} is refused",
+                got=f"a {type(refusal).__name__} without a word",
+                usually="a bare `raise` or `assert` in the constructor",
+            )
+            continue
+        try:
+            finite = bool(forward(case, model.eval(), inputs(case, 2))[0].isfinite().all())
+            step(case, model.train(), train_batch(case)).loss.backward()
+        except Exception as error:
+            got = f"{type(error).__name__} when the model ran: {first_line(error)}"
+            finite = False
+        else:
+            got = "inf or nan when the model ran"
+        assert finite, told(
+            expected=f"{name}={wrong!r} to be refused when the model is built, or to work",
+            got=got,
+            usually="a value that is stored and first used in forward(); annotate its range, "
+            "`Annotated[float, Meta(ge=0)]`, or check it in the constructor",
+        )
+
+
+def _wrong(value: Any) -> Any:
+    """Return a value of the same type that hardly any option allows, or None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return type(value)(-1)
+    if isinstance(value, str):
+        return "no-such-thing"
+    if isinstance(value, list) and value:
+        return [_wrong(value[0])]
+    return None
+
+
+def same_seed_same_weights(case: Case) -> None:
+    """Built twice from one seed, the model has the same weights and buffers."""
+    one, other = build(case, seed=1).state_dict(), build(case, seed=1).state_dict()
+    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not differing, told(
+        expected="equal weights from equal seeds",
+        got=f"other values in {', '.join(differing[:3])}",
+        usually="initial values from numpy, `random` or a generator of one's own; use torch's default one",
+    )
+
+
+def builds_on_meta(case: Case) -> None:
+    """The model can be built on torch's meta device, where nothing has values."""
+    try:
+        with torch.device("meta"):
+            model = build(case)
+    except SpecError as error:
+        raise AssertionError(
+            told(
+                expected="a model on the meta device",
+                got=str(error),
+                usually="a constructor that reads values, with float(), item() or tolist()",
+            )
+        ) from error
+    real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
+    assert not real, told(
+        expected="only meta tensors",
+        got=f"values in {', '.join(real[:3])}",
+        usually="a device given by name, or a tensor made from numpy",
+    )
