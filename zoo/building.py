@@ -99,7 +99,10 @@ def build_model(
         raise SpecError(
             f"{entry.name}: {entry.spec.target} built a {type(model).__name__}, not a torch module"
         )
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:  # module.to() would ask the same of five dimensions, and fail
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -47,5 +47,5 @@ def test_sets_that_are_not_here_pass_with_bytes_that_stand_in_for_them(tmp_path,
     monkeypatch.setattr(plugin, "zoo_datasets", hookimpl(lambda: specs))
     checked = [o for o in run_checks(Registry.discover(), "images") if o.kind == "dataset"]
     assert {o.entry for o in checked} == {f"images/{name}" for name in ABSENT}
-    assert len(checked) == 7 * len(ABSENT)
+    assert len(checked) == 11 * len(ABSENT)
     assert [(o.name, o.reason) for o in checked if o.outcome != "passed"] == []

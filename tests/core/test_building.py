@@ -38,6 +38,13 @@ def needy(*, in_channels: int, image_size: int, num_classes: int, depth: int) ->
     return nn.Identity()
 
 
+class Deep(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, num_classes, 3)
+        self.table = nn.Parameter(torch.zeros(1, 2, 3, 4, 5))
+
+
 def not_a_net(**_: Any) -> str:
     return "net"
 
@@ -154,3 +161,9 @@ def test_a_model_is_measured_without_being_made(registry: Registry, name: str, p
     assert told["parameters"] == parameters
     assert told["flops"] > parameters  # each parameter multiplies and adds at least once, biases apart
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_of_four_dimensions_lie_channels_last_and_those_of_five_may_exist() -> None:
+    model = build_model(entry("Deep"), {"in_channels": 3, "image_size": 32, "num_classes": 10})
+    assert model.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.table.shape == (1, 2, 3, 4, 5)

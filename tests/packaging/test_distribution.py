@@ -96,7 +96,7 @@ def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_p
 
 def test_the_source_distribution_holds_only_what_is_meant_to_ship(unpacked: Path) -> None:
     meant = {
-        *("zoo", "plugins", "tests", "benchmarks", "docs", "requirements", "weights"),
+        *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }

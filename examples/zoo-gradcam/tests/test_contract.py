@@ -1,0 +1,6 @@
+from zoo.testing import contract
+
+
+@contract("gradcam")
+def test_contract(check):
+    check()

@@ -1,0 +1,32 @@
+"""What zoo_gradcam provides."""
+
+from zoo import AnalyzerSpec, hookimpl
+
+api = 1
+METHODS = {
+    "ablation-cam": ("AblationCAM", "Feature maps weighted by how far the logit falls without each"),
+    "eigen-cam": ("EigenCAM", "The feature maps' first principal component, whatever the class"),
+    "eigen-grad-cam": ("EigenGradCAM", "The first principal component of feature maps times gradients"),
+    "grad-cam": ("GradCAM", "Feature maps weighted by the mean gradient of the class's logit"),
+    "grad-cam++": ("GradCAMPlusPlus", "Grad-CAM that gives several objects of a class equal weight"),
+    "hires-cam": ("HiResCAM", "Feature maps times gradients, place by place"),
+    "layer-cam": ("LayerCAM", "Feature maps times positive gradients, place by place"),
+    "score-cam": ("ScoreCAM", "Feature maps weighted by the logit of the image seen through each"),
+    "xgrad-cam": ("XGradCAM", "Grad-CAM with gradients weighted by activations"),
+}
+
+
+@hookimpl
+def zoo_analyzers():
+    return [
+        AnalyzerSpec(
+            name=name,
+            target=f"zoo_gradcam.methods:{target}",
+            summary=summary,
+            tasks=("classification",),
+            needs=("features",),
+            ignores=("class",) if name == "eigen-cam" else (),
+            source="Gildenblat, github.com/jacobgil/pytorch-grad-cam",
+        )
+        for name, (target, summary) in METHODS.items()
+    ]

@@ -1,0 +1,46 @@
+"""Handwritten digits."""
+
+import hashlib
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from sklearn.datasets import load_digits
+
+from zoo.interfaces import Dataset
+
+SPLITS = {"train": slice(0, 1437), "val": slice(1437, 1617), "test": slice(1617, 1797)}
+
+
+class Digits(Dataset):
+    """Grey digits, cut 80 / 10 / 10 in an order that never changes.
+
+    Args:
+        scale: pixels, across, that each of the 8×8 pixels becomes.
+    """
+
+    def __init__(self, *, scale: Annotated[int, Meta(ge=1, le=28)] = 4) -> None:
+        found = load_digits()
+        order = torch.randperm(len(found.images), generator=torch.Generator().manual_seed(0))
+        pixels = torch.from_numpy(found.images)[order, None]  # (N, 1, 8, 8) from 0 to 16
+        pixels = pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        self.images = (pixels * 255 / 16).round().to(torch.uint8)
+        self.labels = torch.from_numpy(found.target)[order]
+        seen = self.images[SPLITS["train"]] / 255
+        self.mean, self.std = round(seen.mean().item(), 4), round(seen.std().item(), 4)
+
+    @property
+    def dims(self):
+        return {"in_channels": 1, "image_size": self.images.shape[-1], "num_classes": 10}
+
+    @property
+    def preprocess(self):
+        size, classes = self.images.shape[-1], [str(digit) for digit in range(10)]
+        return {"size": size, "mean": [self.mean], "std": [self.std], "classes": classes}
+
+    @property
+    def fingerprint(self):
+        return hashlib.sha256(self.images.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
+
+    def split(self, name):
+        return torch.utils.data.TensorDataset(self.images[SPLITS[name]], self.labels[SPLITS[name]])

@@ -1,0 +1,19 @@
+"""What zoo_sklearn provides."""
+
+from zoo import DatasetSpec, hookimpl
+
+api = 1
+
+
+@hookimpl
+def zoo_datasets():
+    return [
+        DatasetSpec(
+            name="digits",
+            target="zoo_sklearn.digits:Digits",
+            task="classification",
+            summary="1,797 handwritten digits of 8×8 pixels, enlarged; comes with scikit-learn",
+            license="CC BY 4.0",
+            source="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
+        )
+    ]

@@ -1,0 +1,1 @@
+"""timm's classifiers as architectures of zoo."""

@@ -1,0 +1,19 @@
+"""timm's models, built for the images at hand."""
+
+from typing import Annotated
+
+import timm
+from msgspec import Meta
+from torch import nn
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+def build(
+    *, in_channels: int, image_size: int, num_classes: int, name: str, dropout: Share = 0.0
+) -> nn.Module:
+    """Return a model of timm with fresh weights. Transformers are made for the size of the images."""
+    options = {"in_chans": in_channels, "num_classes": num_classes}
+    if timm.get_pretrained_cfg(name).fixed_input_size:
+        options["img_size"] = image_size
+    return timm.create_model(name, pretrained=False, drop_rate=dropout, **options)

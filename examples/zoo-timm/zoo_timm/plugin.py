@@ -1,0 +1,29 @@
+"""What zoo_timm provides: every model that the installed timm registers, read from its source text."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from zoo import ArchitectureSpec, Recipe, hookimpl
+
+api = 1
+REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.M)
+RECIPE = Recipe(epochs=10, batch_size=128, lr=1e-3, weight_decay=0.05, augment=("crop", "flip"), ema=0.999)
+
+
+@hookimpl
+def zoo_architectures():
+    timm = find_spec("timm")  # finds it without importing it
+    if timm is None:
+        raise ModuleNotFoundError("timm is not installed; pip install timm")
+    for file in sorted(Path(timm.origin).parent.glob("models/*.py")):
+        for name in REGISTERED.findall(file.read_text(encoding="utf-8")):
+            yield ArchitectureSpec(
+                name=name,
+                target="zoo_timm.models:build",
+                task="classification",
+                summary=f"timm's {name}, of its family {file.stem}",
+                config={"name": name},
+                recipe=RECIPE,
+                source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
+            )

@@ -1,0 +1,105 @@
+"""The distributions in examples/ bring what others wrote: pip-installed, checked by the kit, and used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ("zoo-gradcam", "zoo-sklearn", "zoo-timm")
+NEEDED = ("hatchling", "pytorch_grad_cam", "sklearn", "timm")
+
+pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}")
+
+RunZoo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the examples are pip-installed into."""
+    target = tmp_path_factory.mktemp("site")
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    sources = [str(EXAMPLES / name) for name in NAMES]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(target), *sources],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None:
+    files = [path for path in (EXAMPLES / name).rglob("*") if path.suffix in (".py", ".toml")]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 100
+    test = (EXAMPLES / name / "tests" / "test_contract.py").read_text(encoding="utf-8")
+    assert len([line for line in test.splitlines() if line]) == 4
+
+
+def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        test = f"test_{name.replace('-', '_')}.py"
+        shutil.copy(EXAMPLES / name / "tests" / "test_contract.py", tmp_path / test)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", "junit.xml"]
+    done = subprocess.run(
+        [*command, "-W", "error"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    assert 'errors="0" failures="0" skipped="0"' in told
+    assert "gradcam" in told
+    assert "grad-cam++-sensitive_to_class" in told
+
+
+def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:
+    listing = """
+import json, sys
+sys.modules["torch"] = None
+from zoo import Registry
+print(json.dumps([entry.spec.name for entry in Registry.discover().entries("architecture", "timm/*")]))
+assert "timm" not in sys.modules
+"""
+    asking = "import json, timm; print(json.dumps(timm.list_models()))"
+    ours, theirs = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env=os.environ | {"PYTHONPATH": str(installed)},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for code in (listing, asking)
+    )
+    assert sorted(ours) == sorted(theirs)
+    assert len(ours) > 1_000
+
+
+def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
+    """timm's network learns scikit-learn's digits, and pytorch-grad-cam says where it looks."""
+    plugins = {"ZOO_PLUGINS": "gradcam,sklearn,timm"}
+    run = ["train", "timm/test_resnet", "digits", "--train", "epochs=4", "--run"]
+    done = run_zoo("--strict", *run, tmp_path / "run", "--json", path=[installed], env=plugins)
+    assert done.returncode == 0, done.stderr
+    trained = json.loads(done.stdout)
+    assert trained["metrics"]["val"]["accuracy"] > 0.3
+    looked = ["analyze", "gradcam/grad-cam", trained["weights"], "--layer", "layer3", "--indices", "0,1"]
+    done = run_zoo(*looked, "--out", tmp_path / "maps", "--json", path=[installed], env=plugins)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["items"]) == 2
