@@ -25,10 +25,13 @@ from zoo import hookspecs
 from zoo.errors import PluginError
 from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
 
-__all__ = ["GROUP", "HOOKS", "Kind", "Plugin", "discover", "load"]
+__all__ = ["API", "GROUP", "HOOKS", "Kind", "Plugin", "discover", "load"]
 
 GROUP = "zoo"
 """The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml."""
+
+API = 1
+"""The version of hooks, specs and interfaces; a plugin module's `api` says which one it was written for."""
 
 Kind = Literal["architecture", "dataset", "analyzer"]
 
@@ -136,6 +139,13 @@ def load(
 def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
     if not _NAME.fullmatch(name):
         raise PluginError(f"the plugin name {name!r} is not lower-case letters, digits and - . _ +")
+    wanted = getattr(module, "api", API)
+    if wanted != API:
+        older = isinstance(wanted, int) and wanted < API
+        raise PluginError(
+            f"it is written for api {wanted!r} of zoo, and this zoo has api {API}: "
+            f"update {'the plugin' if older else 'zoo'}"
+        )
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)
     try:

@@ -10,39 +10,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from made_up import HOOK, SPEC, distribution, model
 
 RunZoo = Callable[..., subprocess.CompletedProcess[str]]
 
-
-def distribution(folder: Path, name: str, source: str, *, points: dict[str, str] | None = None) -> Path:
-    """Write an installed distribution of one module, and return the folder to put on the search path.
-
-    The module is the distribution's name with underscores; without `points` it is the plugin `name`.
-    """
-    module = name.replace("-", "_")
-    place = folder / name
-    info = place / f"{module}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = [f"{point} = {value}" for point, value in (points or {name: module}).items()]
-    (info / "entry_points.txt").write_text("\n".join(["[zoo]", *lines, ""]))
-    (place / f"{module}.py").write_text(dedent(source))
-    return place
-
-
-def model(name: str) -> str:
-    """Return the source of a healthy plugin with one architecture."""
-    return f"""
-        from zoo import ArchitectureSpec, hookimpl
-
-        @hookimpl
-        def zoo_architectures():
-            return [ArchitectureSpec(name={name!r}, target="m:M", task="classification", summary="s")]
-        """
-
-
-HOOK = "from zoo import ArchitectureSpec, DatasetSpec, hookimpl\n"
-SPEC = 'ArchitectureSpec(name="net", target="m:M", task="classification", summary="s")'
 
 BROKEN = {
     "a missing import": ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
@@ -88,6 +59,14 @@ BROKEN = {
     "a field that does not exist": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [DatasetSpec(nmae='x')]",
         "unexpected keyword argument 'nmae'",
+    ),
+    "another api": (
+        f"{HOOK}api = 2\n@hookimpl\ndef zoo_datasets(): return []",
+        "it is written for api 2 of zoo, and this zoo has api 1: update zoo",
+    ),
+    "an api that is no number": (
+        f"{HOOK}api = '0.9'\n@hookimpl\ndef zoo_datasets(): return []",
+        "it is written for api '0.9' of zoo, and this zoo has api 1",
     ),
     "a module without hooks": ("x = 1", "it implements no hook"),
     "a forgotten decorator": ("def zoo_datasets(): return []", "is there an @hookimpl above each?"),
