@@ -35,6 +35,7 @@ RANKS = {
     "zoo.plugins": 4,
     "zoo.registry": 5,
     "zoo.catalog": 5,
+    "zoo.scaffold": 5,
     "zoo.experiment": 6,
 }
 """Above the torch line: a module imports only what stands before it, and its equals."""

@@ -40,6 +40,7 @@ def analyzer(name, target, **more):
 
 honest = Provider(
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
+    images(ArchitectureSpec, "one-place", "OnePlace"),
     text(ArchitectureSpec, "lstm", "Lstm"),
     text(ArchitectureSpec, "penalised", "Penalises"),
     images(DatasetSpec, "images", "TinyImages"),

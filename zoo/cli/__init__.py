@@ -34,6 +34,7 @@ COMMANDS = {
     "analyze": "Look inside a trained model: where it looked, what it does.",
     "inspect": "What a weights file says of itself.",
     "check": "Whether a plugin keeps the contract: every check, and what failed.",
+    "new-plugin": "A package to start from, which keeps the contract.",
 }
 
 

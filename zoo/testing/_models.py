@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.building import build_model, model_arguments
 from zoo.errors import SpecError
-from zoo.interfaces import Batch, State, Step
+from zoo.interfaces import Batch, Dataset, State, Step
 from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.testing._suite import Case, Skip
@@ -28,27 +28,29 @@ __all__ = [
 ]
 
 
-def arguments(case: Case) -> dict[str, Any]:
-    """Return what the preset is built with for the tiny data. Raises Skip where there is nothing to build."""
+def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
+    """Return what the preset is built with for some data, the tiny one unless given.
+
+    Raises Skip where there is nothing to build.
+    """
     assert case.entry is not None
     try:
         case.entry.load()
     except SpecError as error:
         raise Skip(str(error)) from None
-    return model_arguments(case.entry, tiny_dataset(case.spec.task).dims, {})
+    return model_arguments(case.entry, (dataset or tiny_dataset(case.spec.task)).dims, {})
 
 
-def build(case: Case, *, seed: int = 0) -> nn.Module:
-    """Build the model on tiny data's dims, in training mode."""
+def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
+    """Build the model on the data's dims, in training mode."""
     assert case.entry is not None
-    return build_model(case.entry, arguments(case), seed=seed)
+    return build_model(case.entry, arguments(case, dataset), seed=seed)
 
 
-def train_batch(case: Case, *, size: int = 4) -> Batch:
-    """Return the first training batch of the tiny data: `size` images, or as many lanes of 12 tokens."""
-    recipe = Recipe(batch_size=size, bptt=12)
-    batches = make_task(case.spec.task).train_batches(tiny_dataset(case.spec.task), recipe, seed=0, epoch=0)
-    return next(batches)
+def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
+    """Return the first training batch of the data: `size` images, or as many lanes of 12 tokens."""
+    recipe, task = Recipe(batch_size=size, bptt=12), make_task(case.spec.task)
+    return next(task.train_batches(dataset or tiny_dataset(case.spec.task), recipe, seed=0, epoch=0))
 
 
 def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:

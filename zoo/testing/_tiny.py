@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.interfaces import Dataset, Split
 from zoo.specs import TaskName
 
-__all__ = ["TEXT", "TinyImages", "TinyText", "tiny_dataset"]
+__all__ = ["TEXT", "LargerImages", "TinyImages", "TinyText", "tiny_dataset"]
 
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 """About 4,000 characters, no stretch of which comes twice."""
@@ -22,14 +22,16 @@ _VOCABULARY = ("<unk>", *sorted(set(TEXT)))
 class TinyImages(Dataset):
     """Noise, tinted by class: 3×32×32, 10 classes, 40 images to train on and 10 in each other split."""
 
+    size = 32
+
     @property
     def dims(self) -> Mapping[str, int]:
-        return {"in_channels": 3, "image_size": 32, "num_classes": 10}
+        return {"in_channels": 3, "image_size": self.size, "num_classes": 10}
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
         return {
-            "size": 32,
+            "size": self.size,
             "mean": [0.5] * 3,
             "std": [0.25] * 3,
             "classes": [f"class {k}" for k in range(10)],
@@ -41,7 +43,13 @@ class TinyImages(Dataset):
 
     def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
         first, count = {"train": (0, 40), "val": (40, 10), "test": (50, 10)}[name]
-        return [(_image(number), number % 10) for number in range(first, first + count)]
+        return [(_image(number, self.size), number % 10) for number in range(first, first + count)]
+
+
+class LargerImages(TinyImages):
+    """The same of 3×128×128, for networks whose last maps would be a single place."""
+
+    size = 128
 
 
 class TinyText(Dataset):
@@ -70,7 +78,7 @@ def tiny_dataset(task: TaskName) -> Dataset:
     return TinyImages() if task == "classification" else TinyText()
 
 
-def _image(number: int) -> Tensor:
+def _image(number: int, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(number)
     tint = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(number % 10))
-    return (255 * (0.6 * tint + 0.4 * torch.rand(3, 32, 32, generator=generator))).to(torch.uint8)
+    return (255 * (0.6 * tint + 0.4 * torch.rand(3, size, size, generator=generator))).to(torch.uint8)

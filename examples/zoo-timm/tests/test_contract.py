@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("timm/resnet10t")
+@contract("timm/test_resnet")
 def test_contract(check):
     check()

@@ -1,0 +1,109 @@
+"""`zoo new-plugin`: what it writes is installed by pip and passes the kit as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo.cli import run
+
+NAMES = {"architecture": "tiny-net", "dataset": "corners", "analyzer": "saliency"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a new plugin of each kind."""
+    folder = tmp_path_factory.mktemp("new")
+    for kind, name in NAMES.items():
+        assert run(["new-plugin", name, "--kind", kind, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that pip installed them into."""
+    target = tmp_path_factory.mktemp("site")
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    sources = [str(folder / f"zoo-{name}") for name in NAMES.values()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(target), *sources],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_it_passes_the_kit_as_it_is(kind: str, installed: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    assert run(["--strict", "check", NAMES[kind], "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["skipped"], told["failed"]) == (0, 0)
+    assert {check["kind"] for check in told["checks"]} == {"plugin", kind}
+
+
+def test_its_own_test_passes(folder: Path, installed: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = subprocess.run(
+        command,
+        cwd=folder / "zoo-corners",
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "17 passed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_it_is_a_package_with_all_that_belongs_to_one(kind: str, folder: Path) -> None:
+    name = NAMES[kind]
+    package = f"zoo_{name.replace('-', '_')}"
+    root = folder / f"zoo-{name}"
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    code = {f"{package}/{file}.py" for file in ("__init__", "plugin", package.removeprefix("zoo_"))}
+    rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
+    assert found == code | rest
+    assert not [
+        path for path in root.rglob("*") if path.is_file() and "$" in path.read_text(encoding="utf-8")
+    ]
+
+
+def test_an_architecture_takes_at_most_forty_lines_with_its_packaging(folder: Path) -> None:
+    root = folder / "zoo-tiny-net"
+    files = [root / "pyproject.toml", *root.glob("zoo_tiny_net/*.py")]
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 40
+
+
+def test_json_tells_what_was_written(tmp_path: Path, capsys) -> None:
+    assert run(["new-plugin", "zoo-mine", "--kind", "dataset", "--out", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["name"], told["folder"]) == ("mine", str(tmp_path / "zoo-mine"))
+    assert {Path(file) for file in told["files"]} == {p for p in tmp_path.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("name", ["My-Net", "3d", "a--b", "../x", "class", "none", "dataset", "plugin", ""])
+def test_what_is_no_name_is_refused_and_nothing_written(name: str, tmp_path: Path, capsys) -> None:
+    assert run(["new-plugin", name, "--kind", "dataset", "--out", str(tmp_path)]) == 1
+    assert f"{name!r} is no name for a plugin" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path, capsys) -> None:
+    assert run(["new-plugin", "charrnn", "--kind", "architecture", "--out", str(tmp_path)]) == 1
+    assert "there is a plugin 'charrnn' already" in capsys.readouterr().err
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys) -> None:
+    (tmp_path / "zoo-mine").mkdir()
+    assert run(["new-plugin", "mine", "--kind", "analyzer", "--out", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'zoo-mine'} exists already" in capsys.readouterr().err
+    assert not [*(tmp_path / "zoo-mine").iterdir()]

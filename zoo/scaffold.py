@@ -1,0 +1,85 @@
+"""A new plugin from templates: a distribution that pip installs and that passes `zoo check` as it is."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+
+import zoo
+from zoo.errors import OptionError, OutputError
+from zoo.plugins import Kind
+
+__all__ = ["new_plugin"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
+"""Names that the templates' code or the language has already."""
+
+_USE = {
+    "architecture": "zoo train {name} shapes",
+    "dataset": "zoo train convnet {name}",
+    "analyzer": "zoo analyze {name} cifar10-convnet-bn picture.png",
+}
+
+
+def new_plugin(name: str, kind: Kind, parent: Path, *, taken: Iterable[str] = ()) -> list[Path]:
+    """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
+
+    Args:
+        name: of the plugin and of the one thing it brings.
+        taken: names of plugins that exist.
+
+    Raises:
+        OptionError: a name that is taken, or that no package or class could have.
+        OutputError: the folder exists, or cannot be written.
+    """
+    words = _words(name, kind, taken)
+    folder = parent / f"zoo-{words['name']}"
+    package = folder / words["package"]
+    templates = {folder / path.relative_to(_TEMPLATES / "package"): path for path in _files("package")}
+    templates |= {package / path.name: path for path in _files(kind)}
+    texts = {package / "__init__.py": ""}
+    for place, template in templates.items():
+        file = place.with_name(place.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py"))
+        texts[file] = Template(template.read_text(encoding="utf-8")).substitute(words)
+    try:
+        folder.mkdir(parents=True)
+        for file, text in texts.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    except FileExistsError:
+        raise OutputError(f"{folder} exists already", hint="choose another name, or another --out") from None
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
+    return sorted(texts)
+
+
+def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
+    module = name.replace("-", "_")
+    class_name = "".join(word.capitalize() for word in name.split("-"))
+    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
+        raise OptionError(
+            f"{name!r} is no name for a plugin",
+            hint="lower-case letters and digits, in words joined by -, such as tiny-net; no word of Python's "
+            "or of zoo's own",
+        )
+    if name in taken:
+        raise OptionError(f"there is a plugin {name!r} already", hint="`zoo plugins` shows all")
+    return {
+        "name": name,
+        "package": f"zoo_{module}",
+        "module": module,
+        "class_name": class_name,
+        "version": zoo.__version__,
+        "kind": kind,
+        "article": "A" if kind == "dataset" else "An",
+        "use": _USE[kind].format(name=name),
+    }
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((_TEMPLATES / folder).rglob("*.txt"))
