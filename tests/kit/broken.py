@@ -129,6 +129,29 @@ class UnusedLayer(Net):
         self.spare = nn.Linear(4, 4)
 
 
+class Centres(Net):
+    """Honest: begins with the mean of the data."""
+
+    def finish(self) -> None:
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+
+    def fit_inputs(self, inputs):
+        self.mean.copy_(inputs.mean((0, 2, 3))[:, None, None])
+
+    def forward(self, images):
+        return super().forward(images - self.mean)
+
+
+class CentresOnSome(Centres):
+    def fit_inputs(self, inputs):
+        super().fit_inputs(inputs[torch.randperm(len(inputs))[:2]])
+
+
+class DividesByItsSpread(Centres):
+    def fit_inputs(self, inputs):
+        self.mean.copy_(inputs.mean((0, 2, 3))[:, None, None] / inputs.sub(inputs).sum())
+
+
 class UnseededNoise(Net):
     def forward(self, images):
         if self.training and not images.is_meta:

@@ -41,6 +41,7 @@ def analyzer(name, target, **more):
 honest = Provider(
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
+    images(ArchitectureSpec, "centres", "Centres"),
     text(ArchitectureSpec, "lstm", "Lstm"),
     text(ArchitectureSpec, "penalised", "Penalises"),
     images(DatasetSpec, "images", "TinyImages"),
@@ -67,6 +68,8 @@ entries = Provider(
     images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAWord"),
     images(ArchitectureSpec, "first_loss_near_uniform", "LoudLogits"),
     images(ArchitectureSpec, "every_parameter_gets_a_gradient", "UnusedLayer"),
+    images(ArchitectureSpec, "fits_its_inputs", "CentresOnSome"),
+    images(ArchitectureSpec, "fits_its_inputs.finite", "DividesByItsSpread"),
     images(ArchitectureSpec, "training_is_reproducible", "UnseededNoise"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),

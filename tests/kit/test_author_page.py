@@ -1,49 +1,65 @@
-"""What docs/plugins.md says is so: its examples pass the kit, and its table is the kit's."""
+"""What docs/plugins.md says is so: its packages are what zoo writes, its reference and table the code's."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
+from reference import reference
 
+from zoo.scaffold import new_plugin
 from zoo.testing._table import CHECKS
 
-PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
+"""Each file whose paragraph begins with its name."""
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """Return a folder with each file of the page, and the package as if installed there."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, block in re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", text, flags=re.S | re.M):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(block, encoding="utf-8")
-    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    home = tmp_path / "acme_zoo.dist-info"
-    home.mkdir()
-    (home / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    points = [f"{name} = {value}\n" for name, value in project["entry-points"]["zoo"].items()]
-    (home / "entry_points.txt").write_text("[zoo]\n" + "".join(points))
-    (tmp_path / "registry.toml").write_text(re.findall(r"```toml\n(schema.*?)^```", text, re.S | re.M)[0])
+def one_file(tmp_path: Path) -> Path:
+    """Return a folder with the page's one-file plugin and the registry.toml that names it."""
+    (tmp_path / "dna.py").write_text(FILES["dna.py"], encoding="utf-8")
+    (tmp_path / "registry.toml").write_text(re.findall(r"```toml\n(schema.*?)^```", PAGE, re.S | re.M)[0])
     return tmp_path
 
 
-@pytest.mark.parametrize("target", ["acme", "acme-zoo", "dna.py"])
-def test_an_example_of_the_page_passes_the_kit(target, files, run_zoo):
-    done = run_zoo("check", target, path=[files], cwd=files)
+@pytest.mark.parametrize(
+    ("kind", "name", "files"),
+    [
+        (
+            "architecture",
+            "patch-net",
+            ("pyproject.toml", "zoo_patch_net/plugin.py", "zoo_patch_net/patch_net.py"),
+        ),
+        ("dataset", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
+        ("analyzer", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
+    ],
+)
+def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, name, files, tmp_path):
+    """tests/third_party/test_new_plugin.py installs these and runs the kit on them."""
+    new_plugin(name, kind, tmp_path)
+    for file in files:
+        written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
+        assert FILES[file] == written, f"{file} is printed otherwise than zoo writes it"
+
+
+@pytest.mark.parametrize("target", ["dna.py", "dna"])
+def test_the_one_file_plugin_passes_the_kit(target, one_file, run_zoo):
+    done = run_zoo("check", target, cwd=one_file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 skipped, 0 failed" in done.stdout
 
 
-def test_the_examples_are_listed(files, run_zoo):
-    told = run_zoo("list", path=[files], cwd=files).stdout
-    assert "acme/patchnet" in told
-    assert "dna/bases" in told
+def test_the_one_file_plugin_is_listed(one_file, run_zoo):
+    assert "dna/bases" in run_zoo("list", cwd=one_file).stdout
+
+
+def test_the_reference_is_the_code():
+    (printed,) = re.findall(r"^```text\n(.*?)^```", PAGE, flags=re.S | re.M)
+    assert printed == reference(), "docs/plugins.md: print tests/kit/reference.py anew, and mind `api`"
 
 
 def test_the_table_of_checks_is_the_kits():
-    table = PAGE.read_text(encoding="utf-8").partition("| check |")[2]
-    rows = re.findall(r"^\| `(\w+)` \|", table, flags=re.M)
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("| check |")[2], flags=re.M)
     assert rows == [check.name for check in CHECKS]

@@ -30,6 +30,9 @@ def with_paths(*, paths):
         raise DataError(f"{path} is no text")
     return TinyText()
 
+def asserts():
+    assert not "what should hold"
+
 def with_key(*, key):
     return TinyText()
 """
@@ -114,6 +117,12 @@ def test_an_entry_that_cannot_be_opened_is_one_line(plugin, capsys):
     skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert len(skipped) == 1
     assert skipped[0].endswith("d1: no data here, and checks fetch nothing: it is on the other disk")
+
+
+def test_an_assertion_without_a_message_is_told_by_its_place(plugin, capsys):
+    target = plugin(asserts="classification")
+    run(["check", target])
+    assert f"an assertion without a message, at {target}:" in capsys.readouterr().out
 
 
 def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):

@@ -49,6 +49,17 @@ def test_it_passes_the_kit_as_it_is(kind: str, installed: Path, monkeypatch, cap
     assert {check["kind"] for check in told["checks"]} == {"plugin", kind}
 
 
+def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    train = ["train", "tiny-net", "corners", "--data", "size=8", "--train", "epochs=2", "--json"]
+    assert run([*train, "--run", str(tmp_path / "run")]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["metrics"]["val"]["accuracy"] > 0.5
+    analyze = ["analyze", "saliency", trained["weights"], "--indices", "0-3", "--json"]
+    assert run([*analyze, "--out", str(tmp_path / "maps")]) == 0
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 4
+
+
 def test_its_own_test_passes(folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(

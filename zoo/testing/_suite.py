@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ class Suite:
         except ZooError as error:
             failure = str(error)
         except AssertionError as error:
-            failure = first_line(error) or "an assertion without a message"
+            failure = first_line(error) or f"an assertion without a message, at {_place(error)}"
         except Exception as error:
             failure = f"{type(error).__name__}: {first_line(error)}"
         else:
@@ -270,6 +271,11 @@ def _applies(check: Check, case: Case) -> bool:
 
 def _label(case: Case) -> str:
     return case.spec.name if case.entry else case.plugin.name
+
+
+def _place(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def first_line(error: BaseException) -> str:

@@ -81,6 +81,7 @@ CHECKS: tuple[Check, ...] = (
         {
             "same_shape_in_training": ("output_shape",),
             "first_loss_near_uniform": ("same_shape_in_training",),
+            "fits_its_inputs": ("same_seed_same_weights",),
             "every_parameter_gets_a_gradient": ("same_shape_in_training",),
             "training_is_reproducible": ("same_shape_in_training", "same_seed_same_weights"),
             "overfits_one_batch": ("same_shape_in_training",),

@@ -25,6 +25,7 @@ from zoo.testing._tiny import LargerImages, tiny_dataset
 __all__ = [
     "every_parameter_gets_a_gradient",
     "first_loss_near_uniform",
+    "fits_its_inputs",
     "overfits_one_batch",
     "same_shape_in_training",
     "training_is_reproducible",
@@ -103,6 +104,29 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
                     waiting.discard(name)
         optimizer.step()
     return waiting
+
+
+def fits_its_inputs(case: Case) -> None:
+    """`fit_inputs`, where a model has it, gives finite weights, and equal ones for equal inputs."""
+    given = inputs(case, 16)
+    fitted: list[dict[str, Tensor]] = []
+    for seed in (0, 1):
+        model = build(case)
+        fit = getattr(model, "fit_inputs", None)
+        if fit is None:
+            return
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fit(given.clone())
+        fitted.append(model.state_dict())
+    one, other = fitted
+    odd = [name for name in one if not torch.equal(one[name], other[name])]
+    odd += [name for name in one if not one[name].isfinite().all()]
+    assert not odd, told(
+        expected="finite weights that follow from the inputs, whatever the random state",
+        got=f"something else in {', '.join(odd[:3])}",
+        usually="a random choice of inputs, or an inverse of what may have no variance",
+    )
 
 
 def training_is_reproducible(case: Case) -> None:

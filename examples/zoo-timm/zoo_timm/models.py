@@ -16,4 +16,6 @@ def build(
     options = {"in_chans": in_channels, "num_classes": num_classes}
     if timm.get_pretrained_cfg(name).fixed_input_size:
         options["img_size"] = image_size
-    return timm.create_model(name, pretrained=False, drop_rate=dropout, **options)
+    if dropout:  # which some models do not know
+        options["drop_rate"] = dropout
+    return timm.create_model(name, pretrained=False, **options)
