@@ -164,10 +164,13 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
         made = [Toy(folder, name) for name in toys.TOYS]
         for number, (which, again) in enumerate(cases):
             toy = made[number % len(made)]
-            for attempt in range(20):  # one that finished before it was asked is tried again
+            latest = toy.seconds
+            for attempt in range(
+                20
+            ):  # one that finished before it was asked is tried again, and asked sooner
                 run = f"stop-{number}-{attempt}"
                 child = toy.begin(run)
-                time.sleep(draw.uniform(0.15, toy.seconds))
+                time.sleep(draw.uniform(0.15, latest))
                 asked = time.perf_counter()
                 child.send(which)
                 if again:
@@ -176,6 +179,7 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
                 code = child.wait()
                 if code != 0:
                     break
+                latest = max(0.8 * latest, 0.2)
                 shutil.rmtree(folder / run)
             slowest = max(slowest, time.perf_counter() - asked)
             right = code == 128 + which or (again and which == signal.SIGTERM and code == -which)
