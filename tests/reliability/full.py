@@ -30,7 +30,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "save_faults": lambda folder: files.save_faults(folder),
     "every_step": lambda folder: runs.every_step(folder),
     "saves": lambda folder: runs.saves(folder, kills=100),
-    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=25),
+    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=5),
     "disk_full": lambda folder: runs.disk_full(folder, levels=20),
     "not_finite": lambda folder: runs.not_finite(folder, steps=10),
     "mutated_weights": lambda folder: files.mutated_weights(folder, files=100_000),
@@ -46,7 +46,8 @@ HEAD = """# What is tried before it is promised
 
 `make reliability` writes this table: each line is a promise, tried as often as it says, on the code as it
 stands. The processes are real and are killed by real signals; each is forked from one that has imported torch
-already, which spares seconds a time. The suite tries the same, a few times each.
+already, which spares seconds a time. The suite tries the same, a few times each. The seconds are those of two
+cores that were busy with other work too.
 
 There are no worker processes to end: `images/folder` decodes with threads, the other sets need neither.
 
