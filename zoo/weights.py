@@ -130,6 +130,8 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
 def find(name: str, catalog: Catalog) -> Path:
     """Return the file behind a path or an id from registry.toml, its sha256 checked in the second case.
 
+    A run's folder stands for the weights it ended with.
+
     Raises WeightsError where it is neither, DataError where a published file cannot be had.
     """
     if name not in catalog.weights or Path(name).exists():
@@ -139,7 +141,8 @@ def find(name: str, catalog: Catalog) -> Path:
                 or "`zoo list weights` shows published ones"
             )
             raise WeightsError(f"there is no file {name}, and no published weights of that name", hint=hint)
-        return Path(name)
+        result = Path(name) / "model.safetensors"
+        return result if result.is_file() else Path(name)
     entry = catalog.weights[name]
     if entry.file:
         return fetch.verified(catalog.weights_home[name] / entry.file, entry.sha256)

@@ -293,6 +293,13 @@ def test_what_an_analysis_wrote_is_no_input(registry: Registry, camnet: str, pic
         found.write(home / "out")
 
 
+def test_a_map_that_is_of_no_class_says_so(registry: Registry, camnet: str, picture: str) -> None:
+    (item,) = analyze("eigen-cam", camnet, registry, files=[picture]).items
+    assert item["map_of"] == "any class"
+    with pytest.raises(OptionError, match="draws one map, whatever the class; leave --class out"):
+        analyze("eigen-cam", camnet, registry, files=[picture], classes=["ring"])
+
+
 def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None:
     found = analyze("cam", camnet, registry, split="test", indices=[3], classes=["true", "ring", "predicted"])
     assert [item["class"] for item in found.items] == ["frame", "ring", found.items[0]["predicted"]]
@@ -461,8 +468,8 @@ def test_an_overlay_shows_the_image_the_map_and_both(registry: Registry) -> None
     image = torch.full((3, 16, 16), 200, dtype=torch.uint8)
     map_ = torch.zeros(1, 16, 16)
     map_[:, :, 12:] = 1.0
-    item = {"input": "x.png", "class": "a", "probability": 0.5, "peak": 1.0, "predicted": "a"}
-    picture = overlay(image, map_, [{**item, "predicted_probability": 0.5, "true": None}])
+    item = {"input": "x.png", "class": "a", "map_of": "a", "probability": 0.5, "peak": 1.0}
+    picture = overlay(image, map_, [{**item, "predicted": "a", "predicted_probability": 0.5, "true": None}])
     pixels = np.asarray(picture)
     rows, columns = 8 + 112, (8 + 20, 8 + 204)  # the middle of the first row, left and right in a tile
     seen, heat, both = ([pixels[rows, x + n * 232].tolist() for x in columns] for n in range(3))

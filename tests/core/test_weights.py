@@ -315,6 +315,13 @@ def test_a_name_finds_a_file_or_a_published_model(
 
     assert weights.find(str(path), catalog(good)) == path
     assert weights.find("tiny-lstm", catalog(good)) == path
+    (path.parent / "run").mkdir()
+    assert weights.find(str(path.parent / "run"), catalog(good)) == path.parent / "run", (
+        "refused when it is opened"
+    )
+    result = path.rename(path.parent / "run" / "model.safetensors")
+    assert weights.find(str(path.parent / "run"), catalog(good)) == result
+    result.rename(path)
     with pytest.raises(DataError, match="is not the file it should be"):
         weights.find("tiny-lstm", catalog("0" * 64))
     with pytest.raises(WeightsError, match="no file tiny-lst, and no published weights") as caught:

@@ -294,7 +294,7 @@ noise = Image.effect_noise((200, 200), 90)
     [
         ("x.jpg", truncated(encoded(noise, "JPEG")), "image file is truncated"),
         ("x.png", truncated(encoded(noise)), "image file is truncated"),
-        ("x.png", b"", "it is in no format that is known here"),
+        ("x.png", b"", "it is empty"),
         ("x.heic", b"\x00\x00\x00\x18ftypheic", "it is in no format that is known here"),
         ("x.png", encoded(Image.new("RGB", (9, 9)), "EPS"), "it is in no format that is known here"),
         ("x.tif", encoded(Image.new("RGB", (9, 9)), "TGA"), "it is in no format that is known here"),

@@ -71,7 +71,7 @@ def _words(item: dict[str, Any]) -> tuple[str, str]:
     true = f"   is {item['true']}" if item["true"] is not None else ""
     name = Path(item["input"]).name
     return (
-        f"{name}: map of {item['class']} ({item['probability']:.1%}), up to {item['peak']:.3g}",
+        f"{name}: map of {item['map_of']} ({item['probability']:.1%}), up to {item['peak']:.3g}",
         f"predicted {item['predicted']} ({item['predicted_probability']:.1%}){true}",
     )
 

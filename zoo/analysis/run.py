@@ -73,6 +73,8 @@ def analyze(
     if files and (split or indices is not None or dataset or data):
         raise OptionError("give either files or a split of the data, not both")
     entry = registry.analyzer(analyzer)
+    if classes and "class" in entry.spec.ignores:
+        raise OptionError(f"{entry.name} draws one map, whatever the class; leave --class out")
     path = weights_files.find(str(weights), Catalog.load())
     model, card = weights_files.load(path, registry, device=device)
     subject = make_subject(entry, model, card, registry, classes=classes, layer=layer)
@@ -91,7 +93,7 @@ def analyze(
     resolved = resolve(precision, device)
     with autocast(resolved, device):
         analysis = made.analyze(model, inputs, subject=subject)
-    items = [] if analysis.maps is None else _items(analysis, model, inputs)
+    items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     scores = dict(analysis.scores)
     if classes and analysis.maps is None:
         raise OptionError(f"--class is for maps, and {entry.name} draws none")
@@ -112,11 +114,14 @@ def analyze(
     return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)
 
 
-def _items(analysis: Analysis, model: nn.Module, inputs: Inputs) -> list[dict[str, Any]]:
+def _items(
+    entry: Entry[AnalyzerSpec], analysis: Analysis, model: nn.Module, inputs: Inputs
+) -> list[dict[str, Any]]:
     assert analysis.maps is not None
     assert analysis.classes is not None, "an analysis with maps says which classes they are of"
     logits = _logits(model, inputs) if analysis.logits is None else analysis.logits
     names = [str(name) for name in inputs.card.preprocess["classes"]]
+    one_map = "any class" if "class" in entry.spec.ignores else None
     peaks = analysis.maps.amax((2, 3)).tolist()
     items: list[dict[str, Any]] = []
     for number, (name, asked) in enumerate(zip(inputs.names, analysis.classes.tolist(), strict=True)):
@@ -130,7 +135,7 @@ def _items(analysis: Analysis, model: nn.Module, inputs: Inputs) -> list[dict[st
         }
         for one, peak in zip(asked, peaks[number], strict=True):
             of_class = {"class": names[one], "class_index": one, "probability": float(probabilities[one])}
-            items.append({**of_input, **of_class, "peak": peak})
+            items.append({**of_input, **of_class, "map_of": one_map or names[one], "peak": peak})
     return items
 
 
