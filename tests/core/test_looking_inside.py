@@ -27,6 +27,10 @@ def test_the_python_of_the_page_runs(
     assert (tmp_path / "out" / "manifest.json").exists()
 
 
+def test_no_table_was_forgotten() -> None:
+    assert not re.findall(r"^[A-Z]{4,}$", TEXT, flags=re.M)
+
+
 def test_every_picture_and_file_it_names_is_there() -> None:
     named = re.findall(r"\]\(([^)#:]+)\)", TEXT)
     assert len(named) > 10
