@@ -46,6 +46,7 @@ def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None
     assert len([line for line in test.splitlines() if line]) == 4
 
 
+@pytest.mark.slow  # half a minute; `.ci/run` runs it
 def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
     for name in NAMES:
         test = f"test_{name.replace('-', '_')}.py"
@@ -91,6 +92,7 @@ assert "timm" not in sys.modules
     assert len(ours) > 1_000
 
 
+@pytest.mark.slow
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     """timm's network learns scikit-learn's digits, and pytorch-grad-cam says where it looks."""
     plugins = {"ZOO_PLUGINS": "gradcam,sklearn,timm"}
