@@ -32,6 +32,6 @@ class CAM(ActivationMap):
             places = look.classes[:, :, None, None].expand(-1, -1, *look.features.shape[2:])
             return look.features.gather(1, places)
         head = look.model.get_submodule(look.subject.landmarks["mean_head"])
-        assert isinstance(head, nn.Linear), "a mean_head is a linear layer; the contract kit checks it"
+        assert isinstance(head, nn.Linear), "a mean_head is a linear layer: `landmarks_resolve` checks it"
         rows = head.weight.float()[look.classes]  # (B, K, F)
         return weighted(look.features, rows)

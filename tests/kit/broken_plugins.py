@@ -85,6 +85,13 @@ entries = Provider(
     images(ArchitectureSpec, "exports.other", "ApproximatesInExport"),
     images(ArchitectureSpec, "exports.reason", "Net", unexportable="it did not, once"),
     images(ArchitectureSpec, "landmarks_resolve", "Net", landmarks={"features": "stages.2"}),
+    images(
+        ArchitectureSpec,
+        "landmarks_resolve.mean",
+        "Net",
+        landmarks={"features": "features", "mean_head": "head"},
+    ),
+    images(ArchitectureSpec, "landmarks_resolve.maps", "Net", landmarks={"class_maps": "features"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),
     text(ArchitectureSpec, "any_length_and_batch", "ShortMask"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from zoo.testing._models import (
     build,
@@ -105,9 +106,13 @@ def eval_changes_nothing(case: Case) -> None:
 
 
 def landmarks_resolve(case: Case) -> None:
-    """Every landmark is the path of a submodule, and forward() calls it, so that a hook there fires."""
+    """Every landmark is a submodule that forward() calls, so that a hook there fires, and is what it says.
+
+    The logits are the means of `class_maps`; or what `mean_head`, a linear layer, makes of those of
+    `features`.
+    """
     model = build(case).eval()
-    called: set[str] = set()
+    put_out: dict[str, Any] = {}
     for name, path in case.spec.landmarks.items():
         try:
             module = model.get_submodule(path)
@@ -120,18 +125,41 @@ def landmarks_resolve(case: Case) -> None:
                     usually="a renamed attribute",
                 )
             ) from error
-        module.register_forward_hook(_noting(name, called))
-    forward(case, model, inputs(case, 2))
-    silent = sorted(set(case.spec.landmarks) - called)
+        module.register_forward_hook(_noting(name, put_out))
+    logits, _ = forward(case, model, inputs(case, 2))
+    silent = sorted(set(case.spec.landmarks) - put_out.keys())
     assert not silent, told(
         expected=f"forward() to call the landmark {', '.join(silent)}",
         got="no call",
         usually="a module used through its weights, or through its forward(), which skips hooks",
     )
+    for name, remade in _logits_by_landmark(case, model, put_out).items():
+        assert remade is not None and torch.allclose(remade, logits, atol=1e-4), told(  # noqa: PT018
+            expected=f"logits that follow from the landmark {name} by means over the image",
+            got="others",
+            usually="a maximum, a second layer or a flattening in place of the mean: leave the landmark out",
+        )
 
 
-def _noting(name: str, called: set[str]) -> Callable[..., None]:
-    def note(*_: object) -> None:
-        called.add(name)
+def _logits_by_landmark(case: Case, model: nn.Module, put_out: Mapping[str, Any]) -> dict[str, Tensor | None]:
+    """Return the logits that `class_maps` and `mean_head` promise, None where they cannot be computed."""
+    remade: dict[str, Tensor | None] = {}
+    if "class_maps" in put_out:
+        maps = put_out["class_maps"]
+        remade["class_maps"] = maps.mean((2, 3)) if maps.ndim == 4 else None
+    if "mean_head" in put_out:
+        head = model.get_submodule(case.spec.landmarks["mean_head"])
+        features: Tensor | None = put_out.get("features")
+        remade["mean_head"] = None
+        if isinstance(head, nn.Linear) and features is not None and features.ndim == 4:
+            means = features.mean((2, 3))
+            if means.shape[1] == head.in_features:
+                remade["mean_head"] = functional.linear(means, head.weight, head.bias)
+    return remade
+
+
+def _noting(name: str, put_out: dict[str, Any]) -> Callable[..., None]:
+    def note(_: object, __: object, output: object) -> None:
+        put_out[name] = output
 
     return note
