@@ -76,10 +76,11 @@ class TrainState:
         Returns what is not finite, a gradient or a weight, or nothing. With such a gradient no step is taken;
         in fp16, where that may happen, the scaler sees to it.
         """
+        parameters: list[Tensor] = []
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
+            parameters += group["params"]
         self.scaler.unscale_(self.optimizer)
-        parameters = list(self.model.parameters())
         if recipe.clip_norm:
             norm = nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         else:
@@ -93,8 +94,7 @@ class TrainState:
         if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
             return ""
         self.steps += 1
-        floats = [each.detach() for each in parameters if each.is_floating_point()]
-        if not math.isfinite(nn.utils.get_total_norm(floats)):
+        if not math.isfinite(nn.utils.get_total_norm(parameters)):
             return "a weight"
         if self.average is not None:
             even = even_decay(self.steps - self.averaged_from)
