@@ -37,8 +37,10 @@ def translate(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right with probability one half."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
+    mirrored = (torch.rand(len(images), generator=generator) < 0.5).nonzero().squeeze(1).to(images.device)
+    images = images.clone()
+    images[mirrored] = images[mirrored].flip(3)
+    return images
 
 
 def cutout(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -138,7 +138,8 @@ def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def _normalise(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     """uint8 (B, C, H, W) to float, (x / 255 - mean) / std per channel, channels last."""
-    mean = torch.tensor(preprocess["mean"], device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocess["std"], device=images.device).view(1, -1, 1, 1)
-    images = images.contiguous(memory_format=torch.channels_last)
-    return images * (1 / (255 * std)) - mean / std
+    mean, std = (torch.tensor(preprocess[name], device=images.device) for name in ("mean", "std"))
+    count, channels, height, width = images.shape
+    scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
+    rows = images.permute(0, 2, 3, 1).reshape(count, height, width * channels)  # long rows, for speed
+    return (rows * scale).sub_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)
