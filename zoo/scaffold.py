@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
 import zoo
 from zoo.errors import OptionError, OutputError
 from zoo.plugins import Kind
+from zoo.specs import TaskName
 
 __all__ = ["new_plugin"]
 
@@ -19,29 +20,40 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
 """Names that the templates' code or the language has already."""
 
-_USE = {
-    "architecture": "zoo train {name} shapes",
-    "dataset": "zoo train convnet {name}",
-    "analyzer": "zoo analyze {name} cifar10-convnet-bn picture.png",
+_USE: Mapping[tuple[Kind, TaskName], str] = {
+    ("architecture", "classification"): "zoo train {name} shapes",
+    ("architecture", "language-modelling"): "zoo train {name} stdlib",
+    ("dataset", "classification"): "zoo train convnet {name}",
+    ("dataset", "language-modelling"): "zoo train lstm {name}",
+    ("analyzer", "classification"): "zoo analyze {name} cifar10-convnet-bn picture.png",
+    ("analyzer", "language-modelling"): "zoo analyze {name} model.safetensors text.txt",
 }
 
 
-def new_plugin(name: str, kind: Kind, parent: Path, *, taken: Iterable[str] = ()) -> list[Path]:
+def new_plugin(
+    name: str,
+    kind: Kind,
+    parent: Path,
+    *,
+    task: TaskName = "classification",
+    taken: Iterable[str] = (),
+) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
     Args:
         name: of the plugin and of the one thing it brings.
+        task: what that is for.
         taken: names of plugins that exist.
 
     Raises:
         OptionError: a name that is taken, or that no package or class could have.
         OutputError: the folder exists, or cannot be written.
     """
-    words = _words(name, kind, taken)
+    words = _words(name, kind, task, taken)
     folder = parent / f"zoo-{words['name']}"
     package = folder / words["package"]
     templates = {folder / path.relative_to(_TEMPLATES / "package"): path for path in _files("package")}
-    templates |= {package / path.name: path for path in _files(kind)}
+    templates |= {package / path.name: path for path in _files(f"{kind}/{task}")}
     texts = {package / "__init__.py": ""}
     for place, template in templates.items():
         file = place.with_name(place.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py"))
@@ -58,7 +70,7 @@ def new_plugin(name: str, kind: Kind, parent: Path, *, taken: Iterable[str] = ()
     return sorted(texts)
 
 
-def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
+def _words(name: str, kind: Kind, task: TaskName, taken: Iterable[str]) -> dict[str, str]:
     module = name.replace("-", "_")
     class_name = "".join(word.capitalize() for word in name.split("-"))
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
@@ -77,7 +89,7 @@ def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
         "version": zoo.__version__,
         "kind": kind,
         "article": "A" if kind == "dataset" else "An",
-        "use": _USE[kind].format(name=name),
+        "use": _USE[kind, task].format(name=name),
     }
 
 

@@ -25,20 +25,27 @@ def one_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "files"),
+    ("kind", "task", "name", "files"),
     [
         (
             "architecture",
+            "classification",
             "patch-net",
             ("pyproject.toml", "zoo_patch_net/plugin.py", "zoo_patch_net/patch_net.py"),
         ),
-        ("dataset", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
-        ("analyzer", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
+        (
+            "architecture",
+            "language-modelling",
+            "tiny-gru",
+            ("zoo_tiny_gru/plugin.py", "zoo_tiny_gru/tiny_gru.py"),
+        ),
+        ("dataset", "classification", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
+        ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
     ],
 )
-def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, name, files, tmp_path):
+def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):
     """tests/third_party/test_new_plugin.py installs these and runs the kit on them."""
-    new_plugin(name, kind, tmp_path)
+    new_plugin(name, kind, tmp_path, task=task)
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
         assert FILES[file] == written, f"{file} is printed otherwise than zoo writes it"

@@ -12,15 +12,22 @@ import pytest
 
 from zoo.cli import run
 
-NAMES = {"architecture": "tiny-net", "dataset": "corners", "analyzer": "saliency"}
+NAMES = {
+    ("architecture", "classification"): "tiny-net",
+    ("dataset", "classification"): "corners",
+    ("analyzer", "classification"): "saliency",
+    ("architecture", "language-modelling"): "tiny-gru",
+    ("dataset", "language-modelling"): "sums",
+    ("analyzer", "language-modelling"): "guesses",
+}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a new plugin of each kind."""
+    """Return a folder with a new plugin of each kind and task."""
     folder = tmp_path_factory.mktemp("new")
-    for kind, name in NAMES.items():
-        assert run(["new-plugin", name, "--kind", kind, "--out", str(folder)]) == 0
+    for (kind, task), name in NAMES.items():
+        assert run(["new-plugin", name, "--kind", kind, "--task", task, "--out", str(folder)]) == 0
     return folder
 
 
@@ -40,10 +47,10 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("kind", NAMES)
-def test_it_passes_the_kit_as_it_is(kind: str, installed: Path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for (kind, _), name in NAMES.items()])
+def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
-    assert run(["--strict", "check", NAMES[kind], "--json"]) == 0
+    assert run(["--strict", "check", name, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["skipped"], told["failed"]) == (0, 0)
     assert {check["kind"] for check in told["checks"]} == {"plugin", kind}
@@ -60,6 +67,20 @@ def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys
     assert len(json.loads(capsys.readouterr().out)["items"]) == 4
 
 
+def test_those_for_texts_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    train = ["train", "tiny-gru", "sums", "--json"]
+    assert run([*train, "--run", str(tmp_path / "run")]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["metrics"]["val"]["loss"] < 1.5  # log(13) is 2.56
+    analyze = ["analyze", "guesses", trained["weights"], "--json", "--out", str(tmp_path / "found")]
+    assert run(analyze) == 0
+    assert json.loads(capsys.readouterr().out)["scores"]["guessed"] > 0.4
+    text = "1+1=2\n" * 50
+    (tmp_path / "sums.txt").write_text(text)
+    assert run([*analyze, str(tmp_path / "sums.txt")]) == 0
+
+
 def test_its_own_test_passes(folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(
@@ -74,9 +95,8 @@ def test_its_own_test_passes(folder: Path, installed: Path) -> None:
     assert "17 passed" in done.stdout
 
 
-@pytest.mark.parametrize("kind", NAMES)
-def test_it_is_a_package_with_all_that_belongs_to_one(kind: str, folder: Path) -> None:
-    name = NAMES[kind]
+@pytest.mark.parametrize("name", NAMES.values())
+def test_it_is_a_package_with_all_that_belongs_to_one(name: str, folder: Path) -> None:
     package = f"zoo_{name.replace('-', '_')}"
     root = folder / f"zoo-{name}"
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -88,9 +108,10 @@ def test_it_is_a_package_with_all_that_belongs_to_one(kind: str, folder: Path) -
     ]
 
 
-def test_an_architecture_takes_at_most_forty_lines_with_its_packaging(folder: Path) -> None:
-    root = folder / "zoo-tiny-net"
-    files = [root / "pyproject.toml", *root.glob("zoo_tiny_net/*.py")]
+@pytest.mark.parametrize("name", ["tiny-net", "tiny-gru"])
+def test_an_architecture_takes_at_most_forty_lines_with_its_packaging(name: str, folder: Path) -> None:
+    root = folder / f"zoo-{name}"
+    files = [root / "pyproject.toml", *root.glob("zoo_*/*.py")]
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 40
 
 

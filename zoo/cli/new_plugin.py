@@ -10,24 +10,29 @@ from zoo.cli.output import json_option, print_json
 from zoo.cli.session import Session, pass_session
 from zoo.plugins import HOOKS, Kind
 from zoo.scaffold import new_plugin
+from zoo.specs import DIMS, TaskName
 
 KINDS = [kind for _, kind, _ in HOOKS]
+TASKS = list(DIMS)
 
 
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
+@click.option(
+    "--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True, help="What that is for."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder.")
 @json_option
 @pass_session
-def command(session: Session, name: str, kind: Kind, out: Path, as_json: bool) -> None:
+def command(session: Session, name: str, kind: Kind, task: TaskName, out: Path, as_json: bool) -> None:
     """Write a package zoo-NAME that brings one entry, and passes `zoo check NAME` as it is."""
     name = name.removeprefix("zoo-")
-    files = new_plugin(name, kind, out, taken=[plugin.name for plugin in session.registry.plugins])
+    files = new_plugin(name, kind, out, task=task, taken=[plugin.name for plugin in session.registry.plugins])
     folder = out / f"zoo-{name}"
     if as_json:
         told = [str(file) for file in files]
-        print_json({"name": name, "kind": kind, "folder": str(folder), "files": told})
+        print_json({"name": name, "kind": kind, "task": task, "folder": str(folder), "files": told})
         return
     for file in files:
         click.echo(file)
