@@ -332,6 +332,16 @@ class LooksForNews(TinyImages):
             socket.create_connection(("localhost", 9), timeout=1)
 
 
+class UntypedReading(TinyImages):
+    def __init__(self, *, seed=0) -> None:
+        super().__init__()
+
+
+class TextForANumber(TinyText):
+    def __init__(self, *, length: int = "all") -> None:
+        super().__init__()
+
+
 class MisspeltDims(TinyImages):
     @property
     def dims(self):
@@ -537,6 +547,16 @@ class DividesByZero(MeanFeature):
     def analyze(self, model, batches, *, subject):
         found = super().analyze(model, batches, subject=subject)
         return dataclasses.replace(found, maps=found.maps / 0)
+
+
+class UntypedLooking(MeanFeature):
+    def __init__(self, *, layers="features") -> None:
+        super().__init__()
+
+
+class FunctionAsOption(MeanFeature):
+    def __init__(self, *, average: str = torch.mean) -> None:
+        super().__init__()
 
 
 class OwnNoise(MeanFeature):

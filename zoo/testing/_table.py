@@ -119,6 +119,7 @@ CHECKS: tuple[Check, ...] = (
         "dataset_checks",
         "dataset",
         {
+            "reads_by_typed_options": ("works_offline",),
             "dims_are_declared": ("works_offline",),
             "items_fit_dims": ("dims_are_declared",),
             "splits_differ": ("items_fit_dims",),
@@ -145,6 +146,7 @@ CHECKS: tuple[Check, ...] = (
         "analyzer",
         {
             "finite": (),
+            "looks_by_typed_options": ("finite",),
             "answers_what_was_asked": ("finite",),
             "deterministic": ("finite",),
             "figures_draw": ("finite",),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.interfaces import Analysis
+from zoo.testing._options import require_types
 from zoo.testing._subjects import Classes, Shown, analyze, shown
 from zoo.testing._suite import Case, told
 
@@ -21,11 +22,17 @@ __all__ = [
     "finite",
     "finite_on_constant_input",
     "leaves_model_untouched",
+    "looks_by_typed_options",
     "refuses_what_it_lacks",
     "sensitive_to_class",
     "sensitive_to_weights",
     "untouched_after_an_error",
 ]
+
+
+def looks_by_typed_options(case: Case) -> None:
+    """Every option has a type that `--option` can be checked by, and its default is of that type."""
+    require_types(case)
 
 
 def finite(case: Case) -> None:

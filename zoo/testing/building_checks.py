@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from zoo.building import build_model, model_arguments, signature_options
-from zoo.errors import OptionError, SpecError, ZooError
-from zoo.options import convert, msgspec_hints
+from zoo.errors import SpecError, ZooError
 from zoo.specs import DIMS
 from zoo.testing._models import (
     arguments,
@@ -20,6 +18,7 @@ from zoo.testing._models import (
     step,
     train_batch,
 )
+from zoo.testing._options import require_types
 from zoo.testing._suite import Case, first_line, told
 from zoo.testing._tiny import tiny_dataset
 
@@ -65,36 +64,7 @@ def builds(case: Case) -> None:
 
 def options_are_typed(case: Case) -> None:
     """Every option has a type that JSON data can be checked by, and its default is of that type."""
-    assert case.entry is not None
-    target = case.entry.load()
-    owner = cast("Any", target).__init__ if inspect.isclass(target) else target
-    try:
-        types = msgspec_hints(owner)
-    except NameError as error:
-        types = {}
-        unresolved = f" ({error})"
-    else:
-        unresolved = ""
-    for name, option in signature_options(target).items():
-        if name in DIMS[case.spec.task]:
-            continue
-        assert name in types, told(
-            expected=f"a type for the option {name}",
-            got=f"none{unresolved}",
-            usually="a missing annotation, or one that is imported for type checkers only",
-        )
-        if option.default is option.empty:
-            continue
-        try:
-            convert(option.default, types[name], what=name)
-        except (OptionError, TypeError) as error:
-            raise AssertionError(
-                told(
-                    expected=f"a default of {name} that is of its type, and JSON data",
-                    got=f"{option.default!r} ({first_line(error)})",
-                    usually="a None that the type does not allow, or a class or function as an option",
-                )
-            ) from error
+    require_types(case, besides=DIMS[case.spec.task])
 
 
 def refuses_bad_options(case: Case) -> None:

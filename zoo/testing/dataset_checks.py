@@ -16,6 +16,7 @@ from zoo.interfaces import Dataset, Split
 from zoo.specs import DIMS, Recipe
 from zoo.tasks import make_task
 from zoo.testing._data import SPLITS, dataset_of, opened, sample
+from zoo.testing._options import require_types
 from zoo.testing._suite import Case, told
 from zoo.vocabulary import Vocabulary
 
@@ -26,6 +27,7 @@ __all__ = [
     "order_is_reproducible",
     "preprocess_feeds_new_input",
     "preprocess_is_json",
+    "reads_by_typed_options",
     "same_fingerprint_twice",
     "splits_differ",
     "text_decodes",
@@ -35,6 +37,11 @@ _KEYS = {
     "classification": ("size", "mean", "std", "classes"),
     "language-modelling": ("tokens", "lower", "vocabulary", "specials"),
 }
+
+
+def reads_by_typed_options(case: Case) -> None:
+    """Every option has a type that `--data` can be checked by, and its default is of that type."""
+    require_types(case)
 
 
 def dims_are_declared(case: Case) -> None:
