@@ -21,9 +21,9 @@ from torch import nn
 import zoo.cli
 import zoo.errors
 import zoo.training.run
-from tests.reliability import toys
+from tests.reliability import small_disk, toys
 from tests.reliability.figure import Figure
-from tests.reliability.processes import Child, start, start_zoo
+from tests.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Experiment, Registry
 from zoo.specs import Recipe
 from zoo.training import Progress
@@ -258,36 +258,43 @@ def _save_on(path: str) -> None:
 
 
 def disk_full(folder: Path, *, levels: int) -> Figure:
-    """Resume with a limit on what a file may hold: one line, the old checkpoint intact, then to the end."""
+    """Resume where room ends: one line, the old checkpoint intact, then to the end with room again.
+
+    The disk is a real one of so many pages where a process may mount one, and else a limit on each file.
+    """
     broken: list[str] = []
     refused = 0
     with laid_out(folder):
         toy = Toy(folder, "lstm")
-        largest = (folder / "lstm-whole" / "checkpoint.safetensors").stat().st_size
+        small_disks = small_disk.available(folder)
         for level in range(levels):
             run = f"disk-{level}"
             _stopped_early(toy, run)
-            before = (folder / run / "checkpoint.safetensors").read_bytes()
-            limit = 1_500 + (largest - 1_500) * level // max(levels - 1, 1)
-            child = start(folder / f"{run}.log", _limited, str(folder), toy.name, run, limit)
+            path = folder / run
+            before = toys.steps(path)
+            room = 3 * (path / "checkpoint.safetensors").stat().st_size * level // max(levels - 1, 1)
+            target = _on_a_small_disk if small_disks else _limited
+            child = start(folder / f"{run}.log", target, str(folder), toy.name, run, room)
             code, told = child.wait(), child.told
+            if small_disks:
+                shutil.rmtree(path)
+                (folder / f"{run}-after").rename(path)
             refused += code != 0
-            after = {
-                path.read_bytes()
-                for path in (folder / run).glob("checkpoint*.safetensors")
-            }  # fmt: skip
             errors = [
                 line for line in told.splitlines() if line.startswith("zoo:") and "going on" not in line
             ]
+            reason = "No space left on device" if small_disks else "File too large"
             if "Traceback" in told or code not in (0, 1) or (code == 1 and len(errors) != 1):
                 broken.append(f"{run} ended with {code}: {told[-500:]}")
-            elif code == 1 and ("cannot be written: File too large" not in told or "free" not in told):
+            elif code == 1 and (f"cannot be written: {reason}" not in told or "free" not in told):
                 broken.append(f"{run}: {told[-300:]}")
-            elif code == 1 and before not in after and "checkpoint.safetensors cannot" in told:
+            elif toys.steps(path) < before:
                 broken.append(f"{run} lost the checkpoint before")
             broken += filter(None, [toy.finish(run)])
     return Figure(
-        "a file may hold no more than so many bytes (RLIMIT_FSIZE), at rising levels",
+        "a disk that fills up (a tmpfs of some pages), at rising levels"
+        if small_disks
+        else "a file may hold no more than so many bytes (RLIMIT_FSIZE), at rising levels",
         levels,
         levels - len(broken),
         "levels with one line and nothing lost",
@@ -301,11 +308,19 @@ def _stopped_early(toy: Toy, run: str) -> None:
     assert child.wait() == 130, child.told
 
 
-def _limited(folder: str, name: str, run: str, limit: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    os.chdir(folder)
-    sys.argv = ["zoo", *toys.train(name, run, *OFTEN)]
-    zoo.cli.main()
+def _on_a_small_disk(folder: str, name: str, run: str, room: int) -> None:
+    place = Path(folder, run)
+    held = sum(-(-path.stat().st_size // small_disk.PAGE) + 1 for path in (place, *place.iterdir()))
+    small_disk.mount(place, held * small_disk.PAGE + room)
+    try:
+        run_zoo(folder, toys.train(name, run, *OFTEN))
+    finally:
+        small_disk.carry_out(place, Path(f"{place}-after"))
+
+
+def _limited(folder: str, name: str, run: str, room: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500 + room // 3, resource.RLIM_INFINITY))
+    run_zoo(folder, toys.train(name, run, *OFTEN))
 
 
 def not_finite(folder: Path, *, steps: int) -> Figure:

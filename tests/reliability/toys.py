@@ -72,6 +72,12 @@ def outcome(run: Path) -> dict[str, Any]:
     return {"checkpoint": data, "rows": rows, "files": files}
 
 
+def steps(run: Path) -> int:
+    """Return how far the newest checkpoint of a run is."""
+    data = json.loads(storage.read_header(run / "checkpoint.safetensors").metadata[KEY])
+    return data["position"]["steps"]
+
+
 def leftovers(folder: Path) -> list[str]:
     """Return the temporary files and folders that lie about."""
     return [path.name for path in folder.rglob(".*.tmp")]
