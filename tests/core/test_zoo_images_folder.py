@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import EpsImagePlugin, Image, ImageOps, features
+from torch import Tensor
 from torchvision.transforms import v2
 
 from zoo.errors import DataError
-from zoo.fetch import cache_home
-from zoo.pictures import SUFFIXES, decode
+from zoo.pictures import SUFFIXES, decode, read_picture
+from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder
 
@@ -199,12 +200,79 @@ def test_grey_pictures_have_one_channel(root: Path) -> None:
     assert folder(root=str(root), size=16, channels=1).split("train")[0][0].shape == (1, 16, 16)
 
 
-def test_all_is_decoded_at_opening_and_nothing_stays_behind(root: Path) -> None:
-    before = set(cache_home().glob("*"))
+def test_all_is_decoded_at_opening(root: Path) -> None:
     data = folder(root=str(root), size=16)
-    assert set(cache_home().glob("*")) == before, "the file of pictures has no name"
     shutil.rmtree(root)
     assert len(data.split("train")[3][0].unique()) > 1
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of decoded pictures, with nothing in it."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "pictures"
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that fills with what is decoded."""
+    read: list[Path] = []
+
+    def noting(path: Path, **options: Any) -> Any:
+        read.append(path)
+        return read_picture(path, **options)
+
+    monkeypatch.setattr(decoding, "read_picture", noting)
+    return read
+
+
+def test_what_was_decoded_is_not_decoded_again(root: Path, cache: Path, decodings: list[Path]) -> None:
+    first = folder(root=str(root), size=16)
+    assert len(decodings) == 20
+    root = root.rename(root.with_name("moved"))
+    again = folder(root=str(root), size=16)
+    assert len(decodings) == 20
+    assert torch.equal(first.split("train").images, again.split("train").images)
+    assert first.fingerprint == again.fingerprint
+    put(root, "dog/5.jpg", color="green")
+    assert not torch.equal(first.split("train").images, folder(root=str(root), size=16).split("train").images)
+    assert len(decodings) == 40
+    assert sorted(path.name for made in cache.iterdir() for path in made.iterdir()) == (
+        ["pixels.bin"] * 2 + ["sha256"] * 2
+    )
+
+
+@pytest.mark.parametrize("damage", ["pixels", "cut", "no hash"])
+def test_what_is_damaged_in_the_cache_is_decoded_again(
+    damage: str, root: Path, cache: Path, decodings: list[Path]
+) -> None:
+    before = folder(root=str(root), size=16).split("train").images.clone()
+    (made,) = cache.iterdir()
+    pixels = bytearray((made / "pixels.bin").read_bytes())
+    pixels[100] ^= 1
+    if damage == "no hash":
+        (made / "sha256").unlink()
+    else:
+        (made / "pixels.bin").write_bytes(pixels if damage == "pixels" else pixels[:-1])
+    assert torch.equal(folder(root=str(root), size=16).split("train").images, before)
+    assert len(decodings) == 40
+
+
+def test_changing_what_was_opened_changes_no_cache(root: Path, cache: Path, decodings: list[Path]) -> None:
+    folder(root=str(root), size=16).split("train").images.zero_()
+    assert folder(root=str(root), size=16).split("train").images.any()
+    assert len(decodings) == 20
+
+
+def test_a_picture_that_changes_while_it_is_read_is_told(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(path: Path, **options: Any) -> tuple[Tensor, bytes]:
+        return read_picture(path, **options)[0], b"other bytes"
+
+    monkeypatch.setattr(decoding, "read_picture", other)
+    assert told(root) == f"{root / 'cat' / '0.png'} was changed while it was read"
+    assert not list(cache.iterdir())
 
 
 def test_the_fingerprint_is_of_the_pictures_their_names_and_the_options(root: Path, tmp_path: Path) -> None:
@@ -332,7 +400,7 @@ def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: s
 
 def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
     (root / "cat/link.png").symlink_to(root / "nothing.png")
-    assert told(root).startswith(f"{root / 'cat/link.png'} cannot be read as a picture: ")
+    assert told(root) == f"{root / 'cat/link.png'} cannot be read: No such file or directory"
 
 
 def test_a_device_is_named(root: Path) -> None:
@@ -380,7 +448,7 @@ def test_what_pillow_warns_of_is_read_in_silence(root: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("cpus", [2, 64, None])
 def test_no_more_than_eight_threads_decode(
-    root: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
 ) -> None:
     threads: list[int] = []
 
@@ -389,9 +457,9 @@ def test_no_more_than_eight_threads_decode(
         return ThreadPoolExecutor(count)
 
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
-    monkeypatch.setattr("zoo_images.folder.ThreadPoolExecutor", pool)
+    monkeypatch.setattr("zoo_images.decoding.ThreadPoolExecutor", pool)
     folder(root=str(root), size=8)
-    assert threads == [min(cpus or 1, 8)]
+    assert threads == [min(cpus or 1, 8)] * 2  # hash, then decode
 
 
 def empty_class(root: Path) -> str:
@@ -485,16 +553,10 @@ def test_an_empty_class_is_told_what_a_picture_is(root: Path) -> None:
     assert caught.value.hint == f"pictures end in {', '.join(SUFFIXES)}"
 
 
-@pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    class Full(io.BytesIO):
-        def write(self, _: Any) -> int:
-            raise OSError(28, "No space left on device")
+def test_a_full_disk_is_told(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
-    return
-
-
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_is_told(root: Path) -> None:
-    assert told(root) == f"the decoded pictures cannot be kept in {cache_home()}: No space left on device"
+    monkeypatch.setattr(decoding.os, "fsync", full)
+    assert told(root) == f"the decoded pictures cannot be kept in {cache}: No space left on device"
+    assert not list(cache.iterdir())

@@ -1,0 +1,106 @@
+"""Many pictures as one array of bytes: decoded once, by threads, and kept in the cache.
+
+Memory need not hold the array, which is mapped from its file. For each thread it must hold one picture file,
+and its picture at full size as Pillow decodes it: for MAX_PIXELS 256 MiB, twice that for one to be turned,
+1 GiB for a WebP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo import DataError
+from zoo.fetch import cache_home, sha256_of, whole_folder
+from zoo.pictures import read_picture
+
+MAX_THREADS = 8
+_FORMAT = 1
+"""Of what is decoded: another number where the same picture becomes other bytes."""
+
+
+T = TypeVar("T")
+
+
+def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor, list[str]]:
+    """Return pictures as uint8 (N, channels, size, size), and the sha256 of each file.
+
+    Raises DataError naming the first, by path, that cannot be read.
+    """
+    hashes = _for_each(paths, lambda place: _sha256_of(paths[place]))
+    shape = (len(paths), channels, size, size)
+    key = hashlib.sha256(json.dumps([_FORMAT, shape, hashes]).encode()).hexdigest()[:32]
+    home = cache_home() / "pictures" / key
+    for _ in range(5):  # others who decode the same pictures may take damaged ones away, and ours with them
+        if _is_whole(home):
+            mapped = np.memmap(home / "pixels.bin", np.uint8, mode="c", shape=shape)
+            return torch.from_numpy(mapped), hashes
+        _decode(home, paths, hashes, shape)
+    raise DataError(f"the decoded pictures in {home} do not stay as they were written")
+
+
+def _sha256_of(path: Path) -> str:
+    if path.exists() and not path.is_file():  # reading it might never end
+        raise DataError(f"{path} cannot be read as a picture: it is no regular file but a pipe or a device")
+    return sha256_of(path)
+
+
+def _decode(home: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Make the folder `home` in one rename, so that it is there whole or not at all."""
+    _, channels, size, _ = shape
+    length = channels * size * size
+    writing = threading.Lock()
+    try:
+        shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
+        with (
+            warnings.catch_warnings(action="ignore"),  # what Pillow has doubts about and can read
+            whole_folder(home) as folder,
+        ):
+            with (folder / "pixels.bin").open("wb") as file:
+
+                def keep(place: int) -> None:
+                    pixels, content = read_picture(paths[place], size=size, channels=channels)
+                    if hashlib.sha256(content).hexdigest() != hashes[place]:
+                        raise DataError(f"{paths[place]} was changed while it was read")
+                    with writing:
+                        file.seek(place * length)
+                        file.write(pixels.numpy().tobytes())
+
+                _for_each(paths, keep)
+                file.flush()
+                os.fsync(file.fileno())
+            (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
+    except OSError as error:
+        raise DataError(
+            f"the decoded pictures cannot be kept in {home.parent}: {error.strerror or error}",
+            hint="is the disk full? $ZOO_CACHE names another folder",
+        ) from None
+
+
+def _is_whole(home: Path) -> bool:
+    """Say whether pictures were decoded before, and are as they were written."""
+    try:
+        return (home / "sha256").read_text(encoding="ascii") == sha256_of(home / "pixels.bin")
+    except (OSError, UnicodeError, DataError):
+        return False
+
+
+def _for_each(paths: Sequence[Path], work: Callable[[int], T]) -> list[T]:
+    """Do some work on the place of each path, by threads; stop at the first, by path, that fails."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow and hashlib hold no lock while they work
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    with ThreadPoolExecutor(threads) as pool:
+        found = dict(zip(order, pool.map(work, order), strict=True))
+    return [found[place] for place in range(len(paths))]
