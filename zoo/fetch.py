@@ -1,5 +1,7 @@
 """Data files: found where the user keeps them, or downloaded; believed only if their sha256 is right.
 
+What is made of them, such as an encoded text, is kept in the cache by `made_once`.
+
 A download goes to a temporary name of its own and is renamed once its hash is right, so any number of
 processes may fetch one file. The lock only spares them doing it twice.
 """
@@ -15,9 +17,9 @@ import shutil
 import sys
 import tarfile
 import zlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urljoin
 
 from zoo.errors import DataError
@@ -30,13 +32,14 @@ __all__ = [
     "cache_home",
     "data_file",
     "data_home",
+    "made_once",
     "offline",
     "sha256_of",
     "tar_members",
     "verified",
-    "whole_folder",
 ]
 
+T = TypeVar("T")
 MAX_BYTES = 1 << 30
 """What is downloaded or unpacked at most, unless told otherwise: a hash is known only at the end."""
 TIMEOUT = 30.0
@@ -178,8 +181,36 @@ class _Capped:
         return block
 
 
+def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
+    """Return what `read` finds in a folder of the cache, which `make` fills first if need be.
+
+    The folder appears in one rename, so it is there whole or not at all, however many make it at once.
+
+    Args:
+        make: is given a new folder to write into.
+        read: is given `home`, and returns None where nothing is there or it is not as it was written.
+        what: the folder's content, for messages, such as `the encoded text`.
+
+    Raises DataError where the folder cannot be written.
+    """
+    for _ in range(5):  # others who make the same may take a damaged one away, and ours with it
+        found = read(home)
+        if found is not None:
+            return found
+        try:
+            shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
+            with _whole_folder(home) as folder:
+                make(folder)
+        except OSError as error:
+            raise DataError(
+                f"{what} cannot be kept in {home.parent}: {error.strerror or error}",
+                hint="is the disk full? $ZOO_CACHE names another folder",
+            ) from None
+    raise DataError(f"{what} in {home} does not stay as it was written")
+
+
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Generator[Path]:
+def _whole_folder(path: Path) -> Generator[Path]:
     """Give a new folder to write into that becomes `path` when the block ends well, and vanishes otherwise.
 
     If someone made `path` in the meantime, theirs stays. What the dead left in its place is swept.

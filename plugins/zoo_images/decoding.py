@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.fetch import cache_home, sha256_of, whole_folder
+from zoo.fetch import cache_home, made_once, sha256_of
 from zoo.pictures import read_picture
 
 MAX_THREADS = 8
@@ -43,12 +42,16 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor,
     shape = (len(paths), channels, size, size)
     key = hashlib.sha256(json.dumps([_FORMAT, shape, hashes]).encode()).hexdigest()[:32]
     home = cache_home() / "pictures" / key
-    for _ in range(5):  # others who decode the same pictures may take damaged ones away, and ours with them
-        if _is_whole(home):
-            mapped = np.memmap(home / "pixels.bin", np.uint8, mode="c", shape=shape)
-            return torch.from_numpy(mapped), hashes
-        _decode(home, paths, hashes, shape)
-    raise DataError(f"the decoded pictures in {home} do not stay as they were written")
+
+    def read(folder: Path) -> Tensor | None:
+        if not _is_whole(folder):
+            return None
+        return torch.from_numpy(np.memmap(folder / "pixels.bin", np.uint8, mode="c", shape=shape))
+
+    images = made_once(
+        home, lambda folder: _decode(folder, paths, hashes, shape), read, what="the decoded pictures"
+    )
+    return images, hashes
 
 
 def _sha256_of(path: Path) -> str:
@@ -57,36 +60,28 @@ def _sha256_of(path: Path) -> str:
     return sha256_of(path)
 
 
-def _decode(home: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Make the folder `home` in one rename, so that it is there whole or not at all."""
+def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Write all pictures, one after the other in `pixels.bin`, and its sha256."""
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
-    try:
-        shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
-        with (
-            warnings.catch_warnings(action="ignore"),  # what Pillow has doubts about and can read
-            whole_folder(home) as folder,
-        ):
-            with (folder / "pixels.bin").open("wb") as file:
+    with (
+        warnings.catch_warnings(action="ignore"),  # what Pillow has doubts about and can read
+        (folder / "pixels.bin").open("wb") as file,
+    ):
 
-                def keep(place: int) -> None:
-                    pixels, content = read_picture(paths[place], size=size, channels=channels)
-                    if hashlib.sha256(content).hexdigest() != hashes[place]:
-                        raise DataError(f"{paths[place]} was changed while it was read")
-                    with writing:
-                        file.seek(place * length)
-                        file.write(pixels.numpy().tobytes())
+        def keep(place: int) -> None:
+            pixels, content = read_picture(paths[place], size=size, channels=channels)
+            if hashlib.sha256(content).hexdigest() != hashes[place]:
+                raise DataError(f"{paths[place]} was changed while it was read")
+            with writing:
+                file.seek(place * length)
+                file.write(pixels.numpy().tobytes())
 
-                _for_each(paths, keep)
-                file.flush()
-                os.fsync(file.fileno())
-            (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
-    except OSError as error:
-        raise DataError(
-            f"the decoded pictures cannot be kept in {home.parent}: {error.strerror or error}",
-            hint="is the disk full? $ZOO_CACHE names another folder",
-        ) from None
+        _for_each(paths, keep)
+        file.flush()
+        os.fsync(file.fileno())
+    (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
 
 
 def _is_whole(home: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import DataError
-from zoo.fetch import cache_home, sha256_of, whole_folder
+from zoo.fetch import cache_home, made_once, sha256_of
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
 from zoo_text.reading import Reading
@@ -99,12 +97,12 @@ def read_corpus(
     }
     key = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:32]
     home = cache_home() / "text" / key
-    for _ in range(5):  # others who encode the same text may take a damaged one away, and ours with it
-        corpus = _cached(home, reading)
-        if corpus is not None:
-            return corpus
-        _encode(home, parts, reading)
-    raise DataError(f"the encoded text in {home} does not stay as it was written")
+    return made_once(
+        home,
+        lambda folder: encode(folder, parts, reading),
+        lambda folder: _cached(folder, reading),
+        what="the encoded text",
+    )
 
 
 def _cached(home: Path, reading: Reading) -> Corpus | None:
@@ -128,16 +126,3 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         reading=reading,
         fingerprint=found,
     )
-
-
-def _encode(home: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> None:
-    """Make the folder `home` in one rename, so that it is there whole or not at all."""
-    try:
-        shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
-        with whole_folder(home) as folder:
-            encode(folder, parts, reading)
-    except OSError as error:
-        raise DataError(
-            f"the encoded text cannot be written to {home.parent}: {error.strerror or error}",
-            hint="is the disk full? $ZOO_CACHE names another folder",
-        ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import DataError
-from zoo.fetch import data_file, offline, tar_members, verified, whole_folder
+from zoo.fetch import data_file, made_once, offline, tar_members, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -166,21 +166,37 @@ def test_a_header_without_end_is_not_read_to_its_end(tmp_path: Path, folder: Pat
     assert everything(tmp_path) == ["x.tar.gz"]
 
 
-def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    def fails() -> None:
-        with whole_folder(tmp_path / "new") as folder:
-            (folder / "half").write_bytes(b"x")
-            assert not (tmp_path / "new").exists()
-            raise KeyboardInterrupt
+def test_a_folder_is_made_once_and_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    home = tmp_path / "cache" / "new"
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "file").write_bytes(b"content")
+        assert not home.exists()
+
+    def interrupted(folder: Path) -> None:
+        make(folder)
+        raise KeyboardInterrupt
+
+    def read(folder: Path) -> bytes | None:
+        file = folder / "file"
+        return file.read_bytes() if file.exists() and file.read_bytes() == b"content" else None
 
     with pytest.raises(KeyboardInterrupt):
-        fails()
-    assert list(tmp_path.iterdir()) == []
-    for content in (b"first", b"second"):
-        with whole_folder(tmp_path / "new") as folder:
-            (folder / "file").write_bytes(content)
-    assert everything(tmp_path) == ["new/file"]
-    assert (tmp_path / "new/file").read_bytes() == b"first"
+        made_once(home, interrupted, read, what="it")
+    assert everything(tmp_path) == []
+    assert [made_once(home, make, read, what="it") for _ in range(2)] == [b"content"] * 2
+    assert len(made) == 2
+    (home / "file").write_bytes(b"damaged")
+    assert made_once(home, make, read, what="it") == b"content"
+    assert everything(tmp_path) == ["cache/new/file"]
+
+
+def test_a_folder_that_does_not_stay_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        made_once(tmp_path / "new", lambda folder: None, lambda folder: None, what="the encoded text")
+    assert str(caught.value) == f"the encoded text in {tmp_path / 'new'} does not stay as it was written"
 
 
 @pytest.mark.parametrize("before", [None, "", "1"])

@@ -89,7 +89,7 @@ def test_the_standard_library_needs_no_download() -> None:
 def test_a_text_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.txt", SENTENCE * 20)
     first = corpora.files(paths=path)
-    monkeypatch.setattr(corpus, "_encode", None)
+    monkeypatch.setattr(corpus, "encode", None)
     again = corpora.files(paths=write(tmp_path / "copy.txt", SENTENCE * 20))
     assert again.fingerprint == first.fingerprint
     assert read(again) == read(first)

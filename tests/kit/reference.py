@@ -36,7 +36,10 @@ def _lines() -> Iterator[str]:
                 yield f"    {_signature(member, value)}"
     yield ""
     yield from (_signature(f"zoo.hooks.{name}", getattr(hooks, name)) for name in sorted(hooks.__all__)[1:])
-    yield from (_signature(f"zoo.fetch.{name}", getattr(fetch, name)) for name in ("data_file", "verified"))
+    yield from (
+        _signature(f"zoo.fetch.{name}", getattr(fetch, name))
+        for name in ("data_file", "made_once", "verified")
+    )
     yield from (_signature(f"zoo.{name}", getattr(zoo, name)) for name in ("seed_for", "tokenize"))
     yield _signature("zoo.testing.contract", testing.contract)
     yield _signature("zoo.testing.run_checks", testing.run_checks)
