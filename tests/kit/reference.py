@@ -38,7 +38,7 @@ def _lines() -> Iterator[str]:
     yield from (_signature(f"zoo.hooks.{name}", getattr(hooks, name)) for name in sorted(hooks.__all__)[1:])
     yield from (
         _signature(f"zoo.fetch.{name}", getattr(fetch, name))
-        for name in ("data_file", "made_once", "verified")
+        for name in ("cache_home", "data_file", "made_once", "verified")
     )
     yield from (_signature(f"zoo.{name}", getattr(zoo, name)) for name in ("seed_for", "tokenize"))
     yield _signature("zoo.testing.contract", testing.contract)
