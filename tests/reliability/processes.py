@@ -58,6 +58,15 @@ class Child:
         if self.process.is_alive():
             os.kill(self.process.pid, number)
 
+    def begun(self) -> None:
+        """Wait until it catches SIGTERM, as zoo does from its beginning on, or is over."""
+        status = Path(f"/proc/{self.pid}/status")
+        while self.process.is_alive() and status.exists():
+            caught = int(status.read_text(encoding="ascii").partition("SigCgt:")[2].split()[0], 16)
+            if caught >> (signal.SIGTERM - 1) & 1:
+                return
+            time.sleep(0.001)
+
     def wait(self) -> int:
         """Return its exit code, negative for the signal that ended it."""
         self.process.join(PATIENCE)

@@ -165,12 +165,11 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
         for number, (which, again) in enumerate(cases):
             toy = made[number % len(made)]
             latest = toy.seconds
-            for attempt in range(
-                20
-            ):  # one that finished before it was asked is tried again, and asked sooner
+            for attempt in range(20):  # one that is over before it is asked is tried again, and asked sooner
                 run = f"stop-{number}-{attempt}"
                 child = toy.begin(run)
-                time.sleep(draw.uniform(0.15, latest))
+                child.begun()
+                time.sleep(draw.uniform(0, latest))
                 asked = time.perf_counter()
                 child.send(which)
                 if again:
@@ -179,7 +178,7 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
                 code = child.wait()
                 if code != 0:
                     break
-                latest = max(0.8 * latest, 0.2)
+                latest *= 0.8
                 shutil.rmtree(folder / run)
             slowest = max(slowest, time.perf_counter() - asked)
             right = code == 128 + which or (again and which == signal.SIGTERM and code == -which)
