@@ -30,7 +30,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "save_faults": lambda folder: files.save_faults(folder),
     "every_step": lambda folder: runs.every_step(folder),
     "saves": lambda folder: runs.saves(folder, kills=100),
-    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=5),
+    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=25),
     "disk_full": lambda folder: runs.disk_full(folder, levels=20),
     "not_finite": lambda folder: runs.not_finite(folder, steps=10),
     "mutated_weights": lambda folder: files.mutated_weights(folder, files=100_000),
