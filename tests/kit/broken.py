@@ -20,6 +20,7 @@ from zoo.interfaces import Analysis, Analyzer
 from zoo.testing._tiny import TEXT, TinyImages, TinyText
 
 POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
+TITLE = "9d8871feaa02a6cc33f66a156db72bbcba484d320b426bd8c7f8f2d7d6c84b03"
 
 
 class Net(nn.Module):
@@ -461,6 +462,16 @@ class BelievesItsFile(Poem):
         if not path.is_file():
             raise DataError(f"there is no {path}")
         return path.read_text(encoding="latin-1")
+
+
+class BelievesItsSecondFile(Poem):
+    def read(self, path: Path) -> str:
+        for name in ("title.txt", "note.txt"):
+            if not path.with_name(name).is_file():
+                raise DataError(f"there is no {path.with_name(name)}")
+        title = verified(path.with_name("title.txt"), TITLE).read_text(encoding="utf-8")
+        note = path.with_name("note.txt").read_text(encoding="latin-1")
+        return super().read(path) + title + note
 
 
 class TokenTwice(TinyText):

@@ -120,6 +120,7 @@ entries = Provider(
     text(DatasetSpec, "refuses_missing_files", "OpensWithoutLooking"),
     text(DatasetSpec, "refuses_missing_files.name", "NamesNoFile"),
     text(DatasetSpec, "refuses_damaged_files", "BelievesItsFile"),
+    text(DatasetSpec, "refuses_damaged_files.second", "BelievesItsSecondFile"),
     text(DatasetSpec, "text_decodes", "TokenTwice"),
     text(DatasetSpec, "text_decodes.words", "WordsWithoutSpaces"),
     analyzer("finite", "DividesByZero"),
