@@ -51,7 +51,7 @@ _HEADERS = 1 << 24
 
 
 def cache_home() -> Path:
-    """Return the folder for downloads and encoded texts: `$ZOO_CACHE`, or zoo's place in the user's cache."""
+    """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or zoo's own in the user's."""
     import platformdirs
 
     return Path(os.environ.get("ZOO_CACHE") or platformdirs.user_cache_dir("zoo"))
@@ -197,8 +197,10 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
         found = read(home)
         if found is not None:
             return found
+        shutil.rmtree(home, ignore_errors=True)
+        if home.exists():  # another has made it in the meantime, or it is not ours to remove
+            continue
         try:
-            shutil.rmtree(home, ignore_errors=True)  # if it is there it is damaged
             with _whole_folder(home) as folder:
                 make(folder)
         except OSError as error:
@@ -206,7 +208,10 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
                 f"{what} cannot be kept in {home.parent}: {error.strerror or error}",
                 hint="is the disk full? $ZOO_CACHE names another folder",
             ) from None
-    raise DataError(f"{what} in {home} does not stay as it was written")
+    raise DataError(
+        f"{home}, which holds {what}, is damaged and cannot be replaced",
+        hint="remove it, or let $ZOO_CACHE name another folder",
+    )
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ class Dataset(ABC):
     def preprocess(self) -> Mapping[str, Any]:
         """JSON data enough to feed new input.
 
-        - classification: `size`, `mean`, `std`, `classes`.
+        - classification: `size`, `mean` and `std` (one for each channel), `classes`.
         - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` cuts them), `lower`, `vocabulary`
           (number 0 is `<unk>`), `specials` (how many at its beginning are not text); and where they are not
           False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is reversed).

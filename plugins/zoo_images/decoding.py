@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
+import PIL
 import torch
 from torch import Tensor
 
@@ -28,8 +30,8 @@ from zoo.pictures import read_picture
 MAX_THREADS = 8
 _FORMAT = 1
 """Of what is decoded: another number where the same picture becomes other bytes."""
-
-
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
+"""MAP_NORESERVE, which Python has a name for from 3.13 on."""
 T = TypeVar("T")
 
 
@@ -40,16 +42,13 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor,
     """
     hashes = _for_each(paths, lambda place: _sha256_of(paths[place]))
     shape = (len(paths), channels, size, size)
-    key = hashlib.sha256(json.dumps([_FORMAT, shape, hashes]).encode()).hexdigest()[:32]
-    home = cache_home() / "pictures" / key
-
-    def read(folder: Path) -> Tensor | None:
-        if not _is_whole(folder):
-            return None
-        return torch.from_numpy(np.memmap(folder / "pixels.bin", np.uint8, mode="c", shape=shape))
-
+    source = [_FORMAT, PIL.__version__, shape, hashes]
+    key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
     images = made_once(
-        home, lambda folder: _decode(folder, paths, hashes, shape), read, what="the decoded pictures"
+        cache_home() / "pictures" / key,
+        lambda folder: _decode(folder, paths, hashes, shape),
+        lambda folder: _read(folder, shape),
+        what="the decoded pictures",
     )
     return images, hashes
 
@@ -84,12 +83,22 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
     (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
 
 
-def _is_whole(home: Path) -> bool:
-    """Say whether pictures were decoded before, and are as they were written."""
+def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
+    """Return pictures that were decoded before, or None where there are none or not as they were written.
+
+    They are mapped privately: what is written to them is seen nowhere else. No memory is reserved for that,
+    since a set may be larger than memory.
+    """
     try:
-        return (home / "sha256").read_text(encoding="ascii") == sha256_of(home / "pixels.bin")
-    except (OSError, UnicodeError, DataError):
-        return False
+        wanted = (folder / "sha256").read_text(encoding="ascii")
+        with (folder / "pixels.bin").open("rb") as file:
+            flags = mmap.MAP_PRIVATE | _NO_RESERVE
+            mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    except (OSError, ValueError):  # there is nothing, or nothing in it
+        return None
+    if hashlib.sha256(mapped).hexdigest() != wanted:
+        return None
+    return torch.frombuffer(mapped, dtype=torch.uint8).view(shape)
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T]) -> list[T]:

@@ -29,7 +29,7 @@ def folder(
     A class is called as its folder. Hidden files, and those that do not end as pictures do, are left out.
     Each picture is turned as its EXIF says, transparency laid on white, and its middle square resized.
     One of more than 67,108,864 pixels (8192 x 8192) is refused, by its header. What was decoded is kept in
-    the cache, so that the same pictures are decoded once.
+    the cache: the same pictures of one size, in the same splits, are decoded once.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class

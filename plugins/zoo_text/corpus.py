@@ -114,12 +114,13 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         with path.open("rb") as file:
             blocks = iter(lambda: file.read(1 << 22), b"")
             found = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
-    except (OSError, ValueError, KeyError, TypeError):
+        tokens = torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
     if found != data["fingerprint"]:
         return None
     return Corpus(
-        torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype),
+        tokens,
         borders=(data["borders"][0], data["borders"][1]),
         vocabulary=data["vocabulary"],
         specials=data["specials"],

@@ -15,6 +15,7 @@ from zoo.errors import DataError
 from zoo.interfaces import Batch
 from zoo.specs import Recipe
 from zoo.tasks import make_task
+from zoo.tasks.classification import _normalise
 
 TASK = make_task("classification")
 
@@ -115,6 +116,21 @@ def test_normalisation_is_by_channel(images: Any) -> None:
             torch.testing.assert_close(got[channel], (image[channel] / 255 - mean) / std, atol=1e-6, rtol=0)
         assert target == label
     assert batch.inputs.dtype == torch.float32
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("width", [1, 8])
+def test_inputs_are_channels_last_however_the_images_lie(channels: int, width: int) -> None:
+    images = torch.randint(0, 256, (5, channels, width, width), dtype=torch.uint8)
+    preprocess = {"mean": [0.4] * channels, "std": [0.2] * channels}
+    for given in (
+        images,
+        images.contiguous(memory_format=torch.channels_last),
+        images.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0),
+    ):
+        inputs = _normalise(given, preprocess)
+        assert inputs.permute(0, 2, 3, 1).is_contiguous()
+        torch.testing.assert_close(inputs, (images / 255 - 0.4) / 0.2, atol=1e-5, rtol=0)
 
 
 def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None:

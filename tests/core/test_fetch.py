@@ -193,10 +193,19 @@ def test_a_folder_is_made_once_and_is_there_whole_or_not_at_all(tmp_path: Path) 
     assert everything(tmp_path) == ["cache/new/file"]
 
 
-def test_a_folder_that_does_not_stay_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("removable", "times"), [(True, 5), (False, 0)])
+def test_a_folder_that_stays_damaged_is_told(
+    removable: bool, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "new"
+    home.mkdir()
+    if not removable:  # as that of another user is
+        monkeypatch.setattr("shutil.rmtree", lambda path, ignore_errors: None)
+    made: list[Path] = []
     with pytest.raises(DataError) as caught:
-        made_once(tmp_path / "new", lambda folder: None, lambda folder: None, what="the encoded text")
-    assert str(caught.value) == f"the encoded text in {tmp_path / 'new'} does not stay as it was written"
+        made_once(home, made.append, lambda folder: None, what="the encoded text")
+    assert str(caught.value) == f"{home}, which holds the encoded text, is damaged and cannot be replaced"
+    assert len(made) == times
 
 
 @pytest.mark.parametrize("before", [None, "", "1"])

@@ -47,6 +47,39 @@ def advance(state: TrainState, recipe: Recipe, steps: int) -> None:
         state.update(recipe, recipe.lr)
 
 
+GROUPS = Recipe(norm_bias_lr=2.0, lr_decay_by_depth=0.5, optimizer="sgd", weight_decay=0.01)
+
+
+@pytest.mark.parametrize("name", ["first.weight", "norm.weight", "norm.bias", "last.bias"])
+def test_what_is_not_finite_is_told_in_whichever_group_it_is(name: str) -> None:
+    for what in ("a gradient", "a weight"):
+        state = begin(GROUPS)
+        assert len(state.optimizer.param_groups) == 4
+        advance(state, GROUPS, 1)
+        state.model(torch.ones(8, 4)).mean().backward()
+        parameter = state.model.get_parameter(name)
+        spoilt = parameter.grad if what == "a gradient" else parameter.data
+        assert spoilt is not None
+        spoilt[0] = float("nan")
+        before = parameter.detach().clone()
+        assert state.update(GROUPS, 0.1) == what
+        assert what == "a weight" or torch.equal(parameter, before)
+
+
+def test_the_norm_that_is_clipped_is_that_of_all_groups() -> None:
+    recipe = GROUPS.replace({"clip_norm": 0.1, "weight_decay": 0.0, "momentum": 0.0})
+    state = begin(recipe)
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    scales = {id(p): group["scale"] for group in state.optimizer.param_groups for p in group["params"]}
+    state.model(100 * torch.randn(8, 4)).square().sum().backward()
+    assert state.update(recipe, 1.0) == ""
+    steps = [
+        (parameter.detach() - old) / scales[id(parameter)]
+        for parameter, old in zip(state.model.parameters(), before, strict=True)
+    ]
+    assert torch.cat([step.flatten() for step in steps]).norm() == pytest.approx(0.1, rel=1e-4)
+
+
 def through_a_file(state: TrainState, path: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, data = state.capture()
     weights.save_tensors(path, tensors, {"zoo": canonical_json(data)})

@@ -47,7 +47,7 @@ HEAD = """# What is tried before it is promised
 `make reliability` writes this table: each line is a promise, tried as often as it says, on the code as it
 stands. The processes are real and are killed by real signals; each is forked from one that has imported torch
 already, which spares seconds a time. CI tries the same, a few times each. The seconds are those of two
-cores that were busy with other work too.
+cores that had other work to do as well.
 
 There are no worker processes to end: `images/folder` decodes with threads, the other sets need neither.
 

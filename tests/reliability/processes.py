@@ -61,8 +61,12 @@ class Child:
     def begun(self) -> None:
         """Wait until it catches SIGTERM, as zoo does from its beginning on, or is over."""
         status = Path(f"/proc/{self.pid}/status")
-        while self.process.is_alive() and status.exists():
-            caught = int(status.read_text(encoding="ascii").partition("SigCgt:")[2].split()[0], 16)
+        deadline = time.monotonic() + PATIENCE
+        while self.process.is_alive() and time.monotonic() < deadline:
+            try:
+                caught = int(status.read_text(encoding="ascii").partition("SigCgt:")[2].split()[0], 16)
+            except OSError:  # it is over, or this system has no /proc
+                return
             if caught >> (signal.SIGTERM - 1) & 1:
                 return
             time.sleep(0.001)

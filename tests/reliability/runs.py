@@ -275,9 +275,11 @@ def disk_full(folder: Path, *, levels: int) -> Figure:
             target = _on_a_small_disk if small_disks else _limited
             child = start(folder / f"{run}.log", target, str(folder), toy.name, run, room)
             code, told = child.wait(), child.told
-            if small_disks:
+            if small_disks and (folder / f"{run}-after").exists():
                 shutil.rmtree(path)
                 (folder / f"{run}-after").rename(path)
+            elif small_disks:
+                broken.append(f"{run} left nothing: {told[-300:]}")
             refused += code != 0
             errors = [
                 line for line in told.splitlines() if line.startswith("zoo:") and "going on" not in line

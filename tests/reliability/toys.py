@@ -73,9 +73,9 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def steps(run: Path) -> int:
-    """Return how far the newest checkpoint of a run is."""
-    data = json.loads(storage.read_header(run / "checkpoint.safetensors").metadata[KEY])
-    return data["position"]["steps"]
+    """Return how far the newest checkpoint of a run is, -1 if there is none."""
+    headers = map(storage.read_header, run.glob("checkpoint*.safetensors"))
+    return max((json.loads(each.metadata[KEY])["position"]["steps"] for each in headers), default=-1)
 
 
 def leftovers(folder: Path) -> list[str]:

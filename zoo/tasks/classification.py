@@ -141,5 +141,5 @@ def _normalise(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     mean, std = (torch.tensor(preprocess[name], device=images.device) for name in ("mean", "std"))
     count, channels, height, width = images.shape
     scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
-    rows = images.permute(0, 2, 3, 1).reshape(count, height, width * channels)  # long rows, for speed
+    rows = images.permute(0, 2, 3, 1).contiguous().view(count, height, width * channels)  # long, for speed
     return (rows * scale).sub_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)
