@@ -45,6 +45,7 @@ MAX_BYTES = 1 << 30
 TIMEOUT = 30.0
 """Seconds to wait for a server to answer, or to go on."""
 _REDIRECTS = 10
+_ELSEWHERE = "make room or mend it, or let $ZOO_CACHE name another folder"
 _BLOCK = 1 << 20
 _HEADERS = 1 << 24
 """Bytes that may stand between two members of an archive."""
@@ -146,7 +147,7 @@ def tar_members(
                         _unpack(tar, member, folder / name, members[name], archive)
     except OSError as error:
         told = f"{archive} cannot be unpacked into {folder}: {error.strerror or error}"
-        raise DataError(told, hint="is the disk full? $ZOO_CACHE names another folder") from None
+        raise DataError(told, hint=_ELSEWHERE) from None
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
     missing = [name for name in members if not (folder / name).exists()]
@@ -206,7 +207,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
         except OSError as error:
             raise DataError(
                 f"{what} cannot be kept in {home.parent}: {error.strerror or error}",
-                hint="is the disk full? $ZOO_CACHE names another folder",
+                hint=_ELSEWHERE,
             ) from None
     raise DataError(
         f"{home}, which holds {what}, is damaged and cannot be replaced",

@@ -49,7 +49,12 @@ def check_names(given: Iterable[str], known: Iterable[str], *, what: str) -> Non
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:
-    """Return `value` as `type_`, or raise OptionError saying what was expected and where."""
+    """Return `value` as `type_`, or raise OptionError saying what was expected and where.
+
+    Where text is wanted a whole number is one too, such as a folder called 2024.
+    """
+    if type(value) is int and type_ in (str, str | None):
+        value = str(value)
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:

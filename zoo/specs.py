@@ -37,8 +37,8 @@ DIMS: Mapping[TaskName, Mapping[str, int]] = {
 
 Augmentation = Literal["crop", "cutout", "flip", "translate"]
 
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
@@ -53,7 +53,7 @@ class Recipe:
     """Batches whose gradients are averaged, each counting the same, before one optimizer step."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: Annotated[float, Meta(gt=0)] = 1e-3
+    lr: Annotated[float, Meta(gt=0, le=1e38)] = 1e-3
     """The highest learning rate; the schedule scales it down."""
     momentum: Share = 0.9
     """SGD's Nesterov momentum; Adam's first beta."""

@@ -32,7 +32,7 @@ def test_it_says_where_it_looked_and_where_it_wrote(camnet_file, tmp_path):
         ["test-00002", "square"],
         ["test-00005", "diamond"],
     ]
-    assert lines[-1] == f"wrote {tmp_path / 'a'}: a picture and an array for each manifest.json"
+    assert lines[-1] == f"wrote {tmp_path / 'a'}: a picture and an array for each map, manifest.json"
     assert (tmp_path / "a" / "contact-sheet.png").exists()
 
 
@@ -65,6 +65,8 @@ def test_a_whole_split_is_diagnosed(camnet_file, tmp_path):
         "confusion.png",
         "confused.png",
     }
+    told = f"wrote {tmp_path / 'a'}: confusion.png, confused.png, manifest.json"
+    assert done.stdout.splitlines()[-1] == told
 
 
 def test_a_language_model_is_shown_texts(lstm_file, tmp_path):

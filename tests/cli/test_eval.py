@@ -83,7 +83,7 @@ def test_its_options_need_it(lstm_file, option):
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("--dynamic-lr", "-1", "dynamic-lr is -1.0; it is 0 or more"),
+        ("--dynamic-lr", "-1", "dynamic-lr is -1.0; it is from 0"),
         ("--dynamic-decay", "2", "dynamic-decay is 2.0; it is a share between 0 and 1"),
     ],
 )

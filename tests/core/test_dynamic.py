@@ -188,7 +188,7 @@ def test_an_empty_split_is_told_of(registry: Registry, text: Callable[..., FakeT
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"lr": -1.0}, "dynamic-lr is -1.0; it is 0 or more"),
+        ({"lr": -1.0}, "dynamic-lr is -1.0; it is from 0"),
         ({"lr": math.inf}, "dynamic-lr is inf"),
         ({"lr": math.nan}, "dynamic-lr is nan"),
         ({"decay": 1.5}, "dynamic-decay is 1.5; it is a share between 0 and 1"),

@@ -284,6 +284,8 @@ def test_the_first_tenth_of_a_curve_suggests_nothing() -> None:
         ({"start": 1.0, "stop": 1.0}, "stop is 1; it is a learning rate above start, 1"),
         ({"stop": float("inf")}, "stop is inf"),
         ({"steps": 9}, "steps is 9; a suggestion takes 10 or more"),
+        ({"steps": 10**11}, "steps is 100000000000; a suggestion takes 10 or more, 100,000 at most"),
+        ({"stop": 1e308}, "stop is 1e.308; it is a learning rate above start, 1e-06, and at most"),
     ],
 )
 def test_a_sweep_without_sense_is_refused(sweep: dict[str, Any], told: str) -> None:

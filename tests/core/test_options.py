@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
 
 from zoo import options
 from zoo.errors import OptionError
+from zoo.specs import Recipe
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,20 @@ def test_replacing_converts_and_leaves_the_original_alone() -> None:
         modes=("fast",), share=1.0
     )
     assert base == Knobs()
+
+
+@pytest.mark.parametrize("type_", [str, str | None])
+def test_a_whole_number_is_text_where_text_is_wanted(type_: Any) -> None:
+    assert options.convert(2024, type_, what="root") == "2024"
+    with pytest.raises(OptionError, match="root: expected str"):
+        options.convert(True, type_, what="root")
+
+
+@pytest.mark.parametrize("field", ["batch_size", "epochs", "lr", "weight_decay", "warmup"])
+def test_a_recipe_holds_no_number_that_torch_could_not(field: str) -> None:
+    value = 10**20 if field in ("batch_size", "epochs") else 1e300
+    with pytest.raises(OptionError, match=f"recipe {field}: expected "):
+        Recipe().replace({field: value})
 
 
 def test_choices_that_are_numbers_are_told_too() -> None:

@@ -383,6 +383,22 @@ class FreshFingerprint(TinyImages):
         return self._fingerprint
 
 
+class FixedFingerprint(TinyImages):
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def split(self, name):
+        return [(image + self.seed, label) for image, label in super().split(name)]
+
+
+class FollowsItsSeed(FixedFingerprint):
+    """Honest."""
+
+    @property
+    def fingerprint(self):
+        return f"{self.seed:064x}"
+
+
 class ShufflesItself(TinyImages):
     def split(self, name):
         items = super().split(name)
@@ -563,6 +579,18 @@ class DividesByZero(MeanFeature):
 class UntypedLooking(MeanFeature):
     def __init__(self, *, layers="features") -> None:
         super().__init__()
+
+
+class TensorAsScore(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, scores={"mean": found.maps.mean()})
+
+
+class TensorInATable(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        found = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(found, tables={"means": [{"mean": found.maps.mean()}]})
 
 
 class FunctionAsOption(MeanFeature):

@@ -58,7 +58,7 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[-1] == "28 ran, 0 skipped, 0 failed"
+    assert told[-1] == "30 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in told)
 
 
@@ -75,8 +75,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["target"] == target
     found = Counter(check["outcome"] for check in told["checks"])
-    assert found == {"passed": 15, "failed": 1, "skipped": 12}
-    assert (told["ran"], told["skipped"], told["failed"], told["xfailed"]) == (16, 12, 1, 0)
+    assert found == {"passed": 16, "failed": 1, "skipped": 13}
+    assert (told["ran"], told["skipped"], told["failed"], told["xfailed"]) == (17, 13, 1, 0)
     reasons = {check["reason"] for check in told["checks"] if check["outcome"] == "skipped"}
     assert reasons == {"no data here, and checks fetch nothing: it is on the other disk"}
 
@@ -94,7 +94,7 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modelling"})]) == 1
-    assert f"d0: 0 of 12 checks ran ({reason})" in capsys.readouterr().err
+    assert f"d0: 0 of 13 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):

@@ -56,7 +56,7 @@ def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run
     assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in told
     assert "[XPASS(strict)] issue 13" in told
     assert "it is on the other disk" in told
-    assert "1 failed, 14 passed, 12 skipped, 1 xfailed" in told
+    assert "1 failed, 15 passed, 13 skipped, 1 xfailed" in told
 
 
 def test_a_failed_check_says_what_was_expected_what_came_and_what_causes_it(run_contract):

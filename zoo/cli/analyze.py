@@ -136,8 +136,8 @@ def command(
     for score_name, value in written["scores"].items():
         better = f"  ({BETTER[score_name]})" if score_name in BETTER else ""
         click.echo(f"{score_name}  {value:.4g}{better}")
-    figures = "".join(f" {name}" for name in found.analysis.figures)
-    click.echo(f"wrote {folder}:{figures or ' a picture and an array for each'} {MANIFEST}")
+    made = [*found.analysis.figures, *(["a picture and an array for each map"] if drawn else []), MANIFEST]
+    click.echo(f"wrote {folder}: {', '.join(made)}")
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

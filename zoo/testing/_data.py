@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from zoo.building import open_dataset, signature_options
-from zoo.errors import DataError, SpecError
+from zoo.errors import DataError, SpecError, ZooError
 from zoo.fetch import data_home, offline
 from zoo.interfaces import Dataset, Split
 from zoo.testing._suite import Case, Skip
@@ -33,6 +33,7 @@ __all__ = [
     "files_read",
     "opened",
     "options_for",
+    "other_openings",
     "peruse",
     "sample",
     "watching_the_network",
@@ -60,6 +61,21 @@ def opened(case: Case) -> Dataset:
         raise Skip(str(error)) from None
     except DataError as error:
         raise Skip(f"no data here, and checks fetch nothing: {error}") from None
+
+
+def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
+    """Yield the dataset opened with one option that is a whole number changed, and the option's name."""
+    assert case.entry is not None
+    options = signature_options(case.entry.load())
+    numbers = [name for name, option in options.items() if type(option.default) is int]
+    for name in numbers[:most]:
+        for value in (options[name].default + 1, options[name].default - 1):
+            try:
+                with offline():
+                    yield name, open_dataset(case.entry, {**_options(case), name: value})
+            except ZooError:  # out of range
+                continue
+            break
 
 
 def options_for(case: Case, folder: Path) -> dict[str, Any]:

@@ -49,9 +49,9 @@ CHECKS: tuple[Check, ...] = (
             "loads": (),
             "imports_without_torch": ("loads",),
             "imports_quickly": ("imports_without_torch",),
-            "import_changes_nothing": ("loads",),
-            "summaries_are_one_line": ("loads",),
             "targets_resolve": ("loads",),
+            "import_changes_nothing": ("targets_resolve",),
+            "summaries_are_one_line": ("loads",),
         },
     ),
     *_checks(
@@ -59,7 +59,7 @@ CHECKS: tuple[Check, ...] = (
         "architecture",
         {
             "builds": (),
-            "options_are_typed": ("builds",),
+            "options_are_typed": (),
             "same_seed_same_weights": ("builds",),
             "builds_on_meta": ("builds",),
         },
@@ -124,6 +124,7 @@ CHECKS: tuple[Check, ...] = (
             "items_fit_dims": ("dims_are_declared",),
             "splits_differ": ("items_fit_dims",),
             "same_fingerprint_twice": ("dims_are_declared",),
+            "fingerprint_follows_the_data": ("same_fingerprint_twice", "items_fit_dims"),
             "preprocess_is_json": ("dims_are_declared",),
             "preprocess_feeds_new_input": ("items_fit_dims", "preprocess_is_json"),
             "order_is_reproducible": ("items_fit_dims", "preprocess_is_json"),
@@ -147,6 +148,7 @@ CHECKS: tuple[Check, ...] = (
         {
             "finite": (),
             "looks_by_typed_options": ("finite",),
+            "can_be_written": ("finite",),
             "answers_what_was_asked": ("finite",),
             "deterministic": ("finite",),
             "figures_draw": ("finite",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from typing import Any
 
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from zoo.interfaces import Analysis
 from zoo.testing._options import require_types
 from zoo.testing._subjects import Classes, Shown, analyze, shown
-from zoo.testing._suite import Case, told
+from zoo.testing._suite import Case, first_line, told
 
 __all__ = [
     "answers_what_was_asked",
+    "can_be_written",
     "declares_its_needs",
     "deterministic",
     "figures_draw",
@@ -53,6 +55,23 @@ def finite(case: Case) -> None:
             got=f"inf or nan in {', '.join(broken)}",
             usually="a map divided by its largest value, which can be 0",
         )
+
+
+def can_be_written(case: Case) -> None:
+    """Scores, tables and details are JSON data, since that is how `zoo analyze` writes them."""
+    for each in shown(case):
+        found = analyze(case, each)
+        for name, held in (("scores", found.scores), ("tables", found.tables), ("details", found.details)):
+            try:
+                json.dumps(held)
+            except (TypeError, ValueError) as error:
+                raise AssertionError(
+                    told(
+                        expected=f"{name} that JSON can hold",
+                        got=first_line(error),
+                        usually="a tensor or an array where float(), int() or tolist() should be",
+                    )
+                ) from error
 
 
 def finite_on_constant_input(case: Case) -> None:

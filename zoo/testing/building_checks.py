@@ -57,7 +57,8 @@ def builds(case: Case) -> None:
             told(
                 expected="a model from the task's dims and the spec's config alone",
                 got=str(error),
-                usually="an option without a default that `config` does not give either",
+                usually="an option without a default that `config` does not give either, or one with a "
+                "value it cannot be",
             )
         ) from error
 

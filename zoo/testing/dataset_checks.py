@@ -15,13 +15,14 @@ from torch import Tensor
 from zoo.interfaces import Dataset, Split
 from zoo.specs import DIMS, Recipe
 from zoo.tasks import make_task
-from zoo.testing._data import SPLITS, dataset_of, opened, sample
+from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, sample
 from zoo.testing._options import require_types
 from zoo.testing._suite import Case, told
 from zoo.vocabulary import Vocabulary
 
 __all__ = [
     "dims_are_declared",
+    "fingerprint_follows_the_data",
     "items_fit_dims",
     "labels_in_range",
     "order_is_reproducible",
@@ -75,10 +76,12 @@ def items_fit_dims(case: Case) -> None:
                     usually="images already scaled to floats, or channels last",
                 )
         elif len(split):
-            fits = split.ndim == 1 and not split.is_floating_point()
+            fits = isinstance(split, Tensor) and split.ndim == 1 and not split.is_floating_point()
             assert fits, told(
                 expected=f"{name} as a 1-D tensor of integers",
-                got=f"{split.dtype} {tuple(split.shape)}",
+                got=f"{split.dtype} {tuple(split.shape)}"
+                if isinstance(split, Tensor)
+                else f"a {type(split).__name__}",
                 usually="text that is already cut into lanes",
             )
             low, high = int(split.min()), int(split.max())
@@ -132,6 +135,32 @@ def same_fingerprint_twice(case: Case) -> None:
     )
     assert re.fullmatch("[0-9a-f]{64}", one), told(
         expected="the 64 hex digits of a sha256", got=repr(one), usually="hash() or a version number instead"
+    )
+
+
+def fingerprint_follows_the_data(case: Case) -> None:
+    """Opened with another value of an option that changes the data, the dataset has another fingerprint.
+
+    Of the options that are whole numbers the first three are tried, one more or less each.
+    """
+    dataset = dataset_of(case)
+    for name, other in other_openings(case, most=3):
+        same = all(_beginning(dataset, split) == _beginning(other, split) for split in SPLITS)
+        assert same or other.fingerprint != dataset.fingerprint, told(
+            expected=f"another fingerprint where another {name} gives other data",
+            got=f"{dataset.fingerprint} for both",
+            usually="a constant, or a hash of the file alone; hash what the splits hold",
+        )
+
+
+def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
+    """Return how many items a split has, and the bytes of the first."""
+    split = dataset.split(name)
+    if isinstance(split, Tensor):
+        return len(split), _bytes(split[:1_000])
+    first = [split[number] for number in range(min(5, len(split)))]
+    return len(split), b"".join(
+        image.numpy().tobytes() + bytes(str(label), "ascii") for image, label in first
     )
 
 

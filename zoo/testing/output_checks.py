@@ -14,7 +14,7 @@ from zoo.testing._models import (
     forward,
     inputs,
 )
-from zoo.testing._suite import Case, told
+from zoo.testing._suite import Case, first_line, told
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
@@ -32,7 +32,18 @@ def output_shape(case: Case) -> None:
     dims = tiny_dataset(case.spec.task).dims
     for size in (1, 2, 5):
         given = inputs(case, size)
-        answer = _answer(case, model, given)
+        try:
+            answer = _answer(case, model, given)
+        except RuntimeError as error:
+            if size == 1:
+                raise
+            raise AssertionError(
+                told(
+                    expected=f"logits from inputs {tuple(given.shape)}, as from smaller ones before",
+                    got=first_line(error),
+                    usually="a state kept on the module from the batch before, or a batch size written down",
+                )
+            ) from error
         wanted = (size, dims["num_classes"]) if given.ndim == 4 else (*given.shape, dims["vocab_size"])
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         assert got == wanted, told(

@@ -48,8 +48,8 @@ class Dynamic:
     """Tokens between two steps."""
 
     def __post_init__(self) -> None:
-        if not (self.lr >= 0 and math.isfinite(self.lr)):
-            raise OptionError(f"dynamic-lr is {self.lr}; it is 0 or more, and 0 does not adapt")
+        if not 0 <= self.lr <= 1e38:
+            raise OptionError(f"dynamic-lr is {self.lr}; it is from 0, which does not adapt, to 1e38")
         if not 0 <= self.decay <= 1:
             raise OptionError(f"dynamic-decay is {self.decay}; it is a share between 0 and 1")
         if self.segment < 1:

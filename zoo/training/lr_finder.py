@@ -42,6 +42,8 @@ Report = Callable[[float, float, float], None]
 _SMOOTHING = 0.98
 """Decay of the loss's exponential moving average, its start corrected as Adam's are (Kingma & Ba 2015)."""
 _HOPELESS = 4.0
+_HIGHEST = 1e38
+_MOST_STEPS = 100_000
 _FEWEST_STEPS = 10
 
 
@@ -56,10 +58,15 @@ class Sweep:
     def __post_init__(self) -> None:
         if not 0 < self.start < math.inf:
             raise OptionError(f"start is {self.start:g}; it is a learning rate above 0")
-        if not self.start < self.stop < math.inf:
-            raise OptionError(f"stop is {self.stop:g}; it is a learning rate above start, {self.start:g}")
-        if self.steps < _FEWEST_STEPS:
-            raise OptionError(f"steps is {self.steps}; a suggestion takes {_FEWEST_STEPS} or more")
+        if not self.start < self.stop <= _HIGHEST:
+            raise OptionError(
+                f"stop is {self.stop:g}; it is a learning rate above start, {self.start:g}, and at most "
+                f"{_HIGHEST:g}"
+            )
+        if not _FEWEST_STEPS <= self.steps <= _MOST_STEPS:
+            raise OptionError(
+                f"steps is {self.steps}; a suggestion takes {_FEWEST_STEPS} or more, {_MOST_STEPS:,} at most"
+            )
 
     def rates(self) -> list[float]:
         """Return the learning rate of each step."""
