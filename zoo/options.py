@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import tomllib
@@ -84,6 +85,7 @@ def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
     return dataclasses.replace(base, **checked)  # type: ignore[type-var]
 
 
+@functools.cache  # a listing asks dozens of times for those of Recipe
 def msgspec_hints(owner: object) -> dict[str, Any]:
     """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
     return get_type_hints(owner, include_extras=True)

@@ -7,11 +7,12 @@ else's, and a plugin that fails half-way leaves nothing behind.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -91,8 +92,10 @@ def discover(
         disabled: names to leave alone.
         local: one-file plugins, each named after its file.
     """
-    points = sorted(entry_points(group=GROUP), key=_order)
-    found = [_Found(point.name, point.value, point.dist, point.load) for point in points]
+    found = [
+        _Found(point.name, point.value, point.dist, point.load)
+        for point in _in_order(entry_points(group=GROUP))
+    ]
     found += [
         _Found(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local
     ]
@@ -189,8 +192,15 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _order(point: EntryPoint) -> tuple[str, str, str]:
-    return (point.name, point.dist.name if point.dist else "", point.value)
+def _in_order(points: Iterable[EntryPoint]) -> Iterator[EntryPoint]:
+    """Yield entry points by name, and those of one name by distribution, whose name takes long to read."""
+    for _, group in itertools.groupby(sorted(points, key=lambda point: point.name), lambda point: point.name):
+        same = list(group)
+        yield from sorted(same, key=_distribution) if len(same) > 1 else same
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name if point.dist else "", point.value)
 
 
 def _import_file(path: Path) -> ModuleType:
