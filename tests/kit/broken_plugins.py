@@ -63,6 +63,7 @@ entries = Provider(
     images(ArchitectureSpec, "output_shape", "SqueezesOneAway"),
     text(ArchitectureSpec, "output_shape.text", "NoState"),
     text(ArchitectureSpec, "output_shape.penalty", "PenalisesAlways"),
+    text(ArchitectureSpec, "output_shape.state", "RemembersItsBatch"),
     images(ArchitectureSpec, "same_shape_in_training", "AuxiliaryLogits"),
     text(ArchitectureSpec, "same_shape_in_training.text", "ShowsItsWork"),
     images(ArchitectureSpec, "refuses_bad_options", "StoresItsDropout"),

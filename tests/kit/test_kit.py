@@ -12,7 +12,7 @@ from broken_plugins import plugins as broken
 
 from zoo import plugins
 from zoo.registry import Registry
-from zoo.testing import run_checks, shortfall
+from zoo.testing import Outcome, run_checks, shortfall
 from zoo.testing._table import CHECKS
 
 OF_PLUGINS = {check.name for check in CHECKS if check.kind == "plugin"}
@@ -31,10 +31,15 @@ def registry_of(where: str) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def failed_by_entry() -> dict[str, list[str]]:
+def outcomes_of_offenders() -> list[Outcome]:
     random.seed(0)
+    return run_checks(registry_of("broken_plugins:entries"), "mutants")
+
+
+@pytest.fixture(scope="module")
+def failed_by_entry(outcomes_of_offenders) -> dict[str, list[str]]:
     failed = defaultdict(list)
-    for outcome in run_checks(registry_of("broken_plugins:entries"), "mutants"):
+    for outcome in outcomes_of_offenders:
         entry = outcome.entry.removeprefix("mutants/")
         failed[entry] += [outcome.name.removeprefix(f"{entry}-")] * (outcome.outcome == "failed")
     return failed
@@ -54,6 +59,20 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     with warnings.catch_warnings():
         outcomes = run_checks(registry_of(OFFENDING_PLUGINS[name]), "mutants")
     assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{name.split('.')[0]}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("output_shape.state-output_shape", "a state kept on the module"),
+        ("can_be_written-can_be_written", "where float(), int() or tolist() should be"),
+        ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
+        ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
+    ],
+)
+def test_a_failure_says_what_usually_causes_it(name, cause, outcomes_of_offenders):
+    (reason,) = [outcome.reason for outcome in outcomes_of_offenders if outcome.name == name]
+    assert cause in reason.partition("Usually: ")[2]
 
 
 def test_every_check_has_an_offender(failed_by_entry):
