@@ -19,7 +19,7 @@ test: $(READY)
 test-all: $(READY) ## The slow tests too.
 	$(BIN)/python -m pytest -m "not gpu and not network"
 
-reliability: $(READY) ## Kills, failing disks and hostile files, in full: about an hour. Writes docs/reliability.md.
+reliability: $(READY) ## Kills, failing disks and hostile files, in full: a quarter of an hour on an idle machine, an hour on a busy one. Writes docs/reliability.md.
 	nice $(BIN)/python -m tests.reliability.full --out docs/reliability.md
 
 lint: $(READY)
