@@ -316,7 +316,7 @@ def _on_a_small_disk(folder: str, name: str, run: str, room: int) -> None:
     try:
         run_zoo(folder, toys.train(name, run, *OFTEN))
     finally:
-        small_disk.carry_out(place, Path(f"{place}-after"))
+        shutil.copytree(place, f"{place}-after")  # to where others see it
 
 
 def _limited(folder: str, name: str, run: str, room: int) -> None:

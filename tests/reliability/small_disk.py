@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 from pathlib import Path
 
 from tests.reliability.processes import start
@@ -39,11 +38,6 @@ def mount(place: Path, size: int) -> None:
     _call("mount", b"tmpfs", os.fsencode(place), b"tmpfs", 0, f"size={size}".encode())
     for name, content in held.items():
         (place / name).write_bytes(content)
-
-
-def carry_out(place: Path, target: Path) -> None:
-    """Copy what is on the disk to where others see it."""
-    shutil.copytree(place, target)
 
 
 def _call(name: str, *arguments: object) -> None:
