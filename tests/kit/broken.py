@@ -367,6 +367,11 @@ class LanesOfText(TinyText):
         return super().split(name)[:300].view(3, 100)
 
 
+class ListOfTokens(TinyText):
+    def split(self, name):
+        return super().split(name).tolist()
+
+
 class LabelsFromOne(TinyImages):
     def split(self, name):
         return [(image, label + 1) for image, label in super().split(name)]

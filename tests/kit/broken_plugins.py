@@ -104,6 +104,7 @@ entries = Provider(
     images(DatasetSpec, "works_offline", "LooksForNews"),
     images(DatasetSpec, "fingerprint_follows_the_data", "FixedFingerprint"),
     images(DatasetSpec, "reads_by_typed_options", "UntypedReading"),
+    text(DatasetSpec, "items_fit_dims.list", "ListOfTokens"),
     text(DatasetSpec, "reads_by_typed_options.default", "TextForANumber"),
     images(DatasetSpec, "dims_are_declared", "MisspeltDims"),
     images(DatasetSpec, "items_fit_dims", "FloatImages"),

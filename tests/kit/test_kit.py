@@ -65,6 +65,7 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     ("name", "cause"),
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
+        ("items_fit_dims.list-items_fit_dims", "cut into lanes"),
         ("can_be_written-can_be_written", "where float(), int() or tolist() should be"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),

@@ -77,11 +77,12 @@ def items_fit_dims(case: Case) -> None:
                 )
         elif len(split):
             fits = isinstance(split, Tensor) and split.ndim == 1 and not split.is_floating_point()
+            held = (
+                f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else type(split).__name__
+            )
             assert fits, told(
                 expected=f"{name} as a 1-D tensor of integers",
-                got=f"{split.dtype} {tuple(split.shape)}"
-                if isinstance(split, Tensor)
-                else f"a {type(split).__name__}",
+                got=held,
                 usually="text that is already cut into lanes",
             )
             low, high = int(split.min()), int(split.max())
@@ -159,9 +160,7 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
     if isinstance(split, Tensor):
         return len(split), _bytes(split[:1_000])
     first = [split[number] for number in range(min(5, len(split)))]
-    return len(split), b"".join(
-        image.numpy().tobytes() + bytes(str(label), "ascii") for image, label in first
-    )
+    return len(split), b"".join(image.numpy().tobytes() + str(label).encode() for image, label in first)
 
 
 def order_is_reproducible(case: Case) -> None:
