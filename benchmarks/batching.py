@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import Catalog, Experiment, Recipe, Registry, weights
-from zoo.building import open_dataset
+from zoo import Catalog, Experiment, Recipe, Registry
 from zoo.interfaces import Dataset
+from zoo.models import weights
+from zoo.models.building import open_dataset
 from zoo.tasks import make_task
 from zoo.training import train
 

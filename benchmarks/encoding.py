@@ -21,8 +21,8 @@ WORK = f"""
 import sys, time
 import torch
 from zoo import Registry
-from zoo.building import build_model, open_dataset
-from zoo.specs import Recipe
+from zoo.models.building import build_model, open_dataset
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training.state import TrainState
 from zoo.training.loop import train_step

@@ -23,13 +23,13 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from zoo import Registry
-from zoo.augment import augment
-from zoo.building import build_model, model_arguments, open_dataset
+from zoo.data.augment import augment
 from zoo.interfaces import Dataset
+from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo.models.precision import autocast, resolve
 from zoo.tasks import make_task
 from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
-from zoo.training.precision import autocast, resolve
 from zoo.training.state import TrainState
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-from zoo import Catalog, Registry, weights
+from zoo import Catalog, Registry
 from zoo.analysis import analyze
 from zoo.analysis.faithfulness import box_scores
-from zoo.building import build_model
+from zoo.models import weights
+from zoo.models.building import build_model
 
 
 def main() -> None:

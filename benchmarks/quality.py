@@ -12,7 +12,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from zoo import Catalog, Experiment, Registry, weights
+from zoo import Catalog, Experiment, Registry
+from zoo.models import weights
 from zoo.tasks import make_task
 from zoo.training import Result, train
 

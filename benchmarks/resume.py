@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from zoo import Experiment, Registry
-from zoo.cards import read_card
 from zoo.errors import Interrupted
+from zoo.files.cards import read_card
 from zoo.training import Progress, train
 
 TOYS = {

@@ -1,4 +1,4 @@
-"""Characters per second of `zoo.sampling` against other ways to sample, in turn, in one process.
+"""Characters per second of `zoo.inference.sampling` against other ways to sample, in turn, in one process.
 
 - The bare loop does the least that sampling can: one step of the same model, a softmax, a draw.
 - The window is the lesson's way: no state is carried, and each character costs a run over the last eight.
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import Registry
-from zoo.building import build_model
-from zoo.sampling import sample, sample_many
+from zoo.inference.sampling import sample, sample_many
+from zoo.models.building import build_model
 
 LENGTH = 500
 SAMPLES = 64

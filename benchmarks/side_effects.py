@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Registry
-from zoo.building import build_model, make_analyzer, model_arguments
 from zoo.interfaces import Analyzer, Batch, Subject
-from zoo.specs import TaskName
+from zoo.models.building import build_model, make_analyzer, model_arguments
+from zoo.registry.specs import TaskName
 
 DIMS: dict[TaskName, dict[str, int]] = {
     "classification": {"in_channels": 3, "image_size": 64, "num_classes": 10},

@@ -12,10 +12,10 @@ from collections import defaultdict
 
 import torch
 
-from zoo.building import build_model, model_arguments
 from zoo.errors import SpecError
-from zoo.registry import Entry, Registry
-from zoo.specs import DIMS, ArchitectureSpec
+from zoo.models.building import build_model, model_arguments
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import DIMS, ArchitectureSpec
 from zoo.testing import run_checks
 
 

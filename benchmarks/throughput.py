@@ -23,14 +23,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import Experiment, Recipe, Registry
-from zoo.building import build_model, model_arguments, open_dataset
 from zoo.interfaces import Batch, Dataset, Split
+from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo.models.precision import autocast, resolve
 from zoo.tasks import make_task
 from zoo.tasks.language_modelling import detach
 from zoo.training import fit
 from zoo.training.directory import RunDirectory
 from zoo.training.optimizers import make_optimizer
-from zoo.training.precision import autocast, resolve
 
 STEPS = {"rnn": 400, "gru": 400, "resnet-lite": 150}
 USUAL_STEPS = 250

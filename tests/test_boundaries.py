@@ -13,30 +13,31 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Recipe, hookspecs
-from zoo.cards import Card, DatasetCard
+from zoo import Recipe
 from zoo.cli import COMMANDS
-from zoo.plugins import HOOKS
-from zoo.storage import Tensor, write_container
+from zoo.files.cards import Card, DatasetCard
+from zoo.files.storage import Tensor, write_container
+from zoo.registry import hookspecs
+from zoo.registry.plugins import HOOKS
 
 ROOT = Path(__file__).parents[1]
 
 RANKS = {
     "zoo.errors": 0,
     "zoo.seeds": 0,
-    "zoo.vocabulary": 0,
-    "zoo.options": 1,
-    "zoo.storage": 1,
-    "zoo.specs": 2,
-    "zoo.fetch": 2,
-    "zoo.hookspecs": 3,
-    "zoo.cards": 3,
+    "zoo.data.vocabulary": 0,
+    "zoo.config.options": 1,
+    "zoo.files.storage": 1,
+    "zoo.registry.specs": 2,
+    "zoo.files.downloads": 2,
+    "zoo.registry.hookspecs": 3,
+    "zoo.files.cards": 3,
     "zoo": 4,
-    "zoo.plugins": 4,
-    "zoo.registry": 5,
-    "zoo.catalog": 5,
-    "zoo.scaffold": 5,
-    "zoo.experiment": 6,
+    "zoo.registry.plugins": 4,
+    "zoo.registry.registry": 5,
+    "zoo.registry.catalog": 5,
+    "zoo.testing.scaffold": 5,
+    "zoo.registry.experiment": 6,
 }
 """Above the torch line: a module imports only what stands before it, and its equals."""
 
@@ -44,7 +45,14 @@ COMMAND_MODULES = {f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS}
 CLI_RANK = 7
 
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "safetensors", "matplotlib", "rich", "requests")
-OPEN_TO_PLUGINS = {"zoo", "zoo.interfaces", "zoo.testing", "zoo.fetch", "zoo.hooks", "zoo.pictures"}
+OPEN_TO_PLUGINS = {
+    "zoo",
+    "zoo.interfaces",
+    "zoo.testing",
+    "zoo.files.downloads",
+    "zoo.models.hooks",
+    "zoo.data.pictures",
+}
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}
 
@@ -217,9 +225,9 @@ def test_a_command_imports_nothing_unranked_until_it_runs(name: str) -> None:
 @pytest.mark.parametrize(
     ("package", "above"),
     [
-        ("zoo.interfaces", {"zoo.building", "zoo.tasks", "zoo.weights", "zoo.training"}),
-        ("zoo.tasks", {"zoo.weights", "zoo.training"}),
-        ("zoo.weights", {"zoo.tasks", "zoo.training"}),
+        ("zoo.interfaces", {"zoo.models.building", "zoo.tasks", "zoo.models.weights", "zoo.training"}),
+        ("zoo.tasks", {"zoo.models.weights", "zoo.training"}),
+        ("zoo.models.weights", {"zoo.tasks", "zoo.training"}),
     ],
 )
 def test_below_the_line_interfaces_come_before_tasks_and_training(package: str, above: set[str]) -> None:

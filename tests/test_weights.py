@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from zoo import Catalog, Experiment, Recipe, Registry, weights
-from zoo.cards import read_card
-from zoo.evaluation import evaluate_weights
+from zoo import Catalog, Experiment, Recipe, Registry
+from zoo.evaluation.evaluate import evaluate_weights
+from zoo.files.cards import read_card
+from zoo.models import weights
 
 CATALOG = Catalog.load()
 PUBLISHED = sorted(CATALOG.weights)

@@ -3,7 +3,7 @@
 A complete working use, from nothing to sampled text::
 
     import zoo
-    import zoo.training, zoo.weights, zoo.sampling      # these three import torch
+    import zoo.training, zoo.models.weights, zoo.inference.sampling      # these three import torch
 
     registry = zoo.Registry.discover()
     print([entry.name for entry in registry.entries("architecture")])
@@ -14,8 +14,8 @@ A complete working use, from nothing to sampled text::
     result = zoo.training.train(experiment, registry, directory="runs/first")
     print(result.metrics)
 
-    model, card = zoo.weights.load("runs/first/model.safetensors", registry)
-    print("".join(zoo.sampling.sample(model, card.preprocess, prompt="def ", length=200)))
+    model, card = zoo.models.weights.load("runs/first/model.safetensors", registry)
+    print("".join(zoo.inference.sampling.sample(model, card.preprocess, prompt="def ", length=200)))
 
 A plugin is a module with hooks, found through the entry-point group `zoo`::
 
@@ -33,16 +33,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from zoo.errors import DataError, OptionError, ZooError
-from zoo.hookspecs import hookimpl
-from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
+from zoo.registry.hookspecs import hookimpl
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
 
 if TYPE_CHECKING:
-    from zoo.cards import Card
-    from zoo.catalog import Catalog
-    from zoo.experiment import Experiment
-    from zoo.registry import Registry
+    from zoo.data.vocabulary import tokenize
+    from zoo.files.cards import Card
+    from zoo.registry.catalog import Catalog
+    from zoo.registry.experiment import Experiment
+    from zoo.registry.registry import Registry
     from zoo.seeds import seed_for
-    from zoo.vocabulary import tokenize
 
 __all__ = [
     "AnalyzerSpec",
@@ -65,12 +65,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ON_USE = {
-    "Card": "zoo.cards",
-    "Catalog": "zoo.catalog",
-    "Experiment": "zoo.experiment",
-    "Registry": "zoo.registry",
+    "Card": "zoo.files.cards",
+    "Catalog": "zoo.registry.catalog",
+    "Experiment": "zoo.registry.experiment",
+    "Registry": "zoo.registry.registry",
     "seed_for": "zoo.seeds",
-    "tokenize": "zoo.vocabulary",
+    "tokenize": "zoo.data.vocabulary",
 }
 """What a plugin's hooks do not need is imported when it is first asked for: listing stays instant."""
 

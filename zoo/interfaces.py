@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.specs import Recipe, TaskName
+from zoo.registry.specs import Recipe, TaskName
 
 __all__ = ["Analysis", "Analyzer", "Batch", "Dataset", "Split", "State", "Step", "Subject", "Task"]
 
@@ -225,7 +225,7 @@ class Analyzer(ABC):
     """Looks inside a model and leaves parameters, gradients, modes, hooks and random state as found.
 
     The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
-    `zoo.hooks` has what keeps the promise: `untouched` and `stored`.
+    `zoo.models.hooks` has what keeps the promise: `untouched` and `stored`.
     """
 
     @abstractmethod

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
-from zoo.hooks import Stored, stored, untouched
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.models.hooks import Stored, stored, untouched
 
 __all__ = ["ActivationMap", "Look", "weighted"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo import OptionError
-from zoo.hooks import untouched, watching
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.models.hooks import untouched, watching
 from zoo_diagnose.plots import activation_plot
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
-from zoo.hooks import untouched
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.models.hooks import untouched
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 from zoo_diagnose.surprise import surprise
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import DataError, seed_for
+from zoo.data.pictures import SUFFIXES
 from zoo.interfaces import Split
-from zoo.pictures import SUFFIXES
 
 SPLITS: Mapping[str, Split] = {
     "train": "train",

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.fetch import cache_home, made_once, sha256_of
-from zoo.pictures import read_picture
+from zoo.data.pictures import read_picture
+from zoo.files.downloads import cache_home, made_once, sha256_of
 
 MAX_THREADS = 8
 _FORMAT = 1

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from torch.nn import functional as F
 
-from zoo.fetch import data_file
+from zoo.files.downloads import data_file
 from zoo_images.idx import read_pair
 from zoo_images.image_set import ImageSet, ImageSplit, cut_val
 

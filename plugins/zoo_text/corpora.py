@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from zoo import DataError
-from zoo.fetch import data_file
+from zoo.files.downloads import data_file
 from zoo_text.corpus import Corpus, read_corpus
 from zoo_text.reading import Reading, Tokens
 

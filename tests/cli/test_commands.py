@@ -59,7 +59,7 @@ def test_list_rows_have_the_documented_keys():
 )
 def test_list_says_why_it_is_empty(arguments, plugins, told, monkeypatch, tmp_path):
     (tmp_path / "registry.toml").write_text("schema = 1\n")
-    monkeypatch.setattr("zoo.catalog.shipped_path", lambda: tmp_path / "registry.toml")
+    monkeypatch.setattr("zoo.registry.catalog.shipped_path", lambda: tmp_path / "registry.toml")
     env = {} if plugins is None else {"ZOO_PLUGINS": plugins}
     done = zoo("list", *arguments, env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", told + "\n")
@@ -210,7 +210,7 @@ def test_a_run_with_other_options_goes_on_only_if_told_and_its_card_says_so(text
 def test_sigterm_before_training_begins_cleans_up_and_ends_with_143(tmp_path):
     code = """
 import os, signal, sys, zoo.cli
-from zoo.storage import atomic_write
+from zoo.files.storage import atomic_write
 from pathlib import Path
 def begin(*arguments, **named):
     with atomic_write(Path("file")) as file:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.cli.conftest import zoo
-from zoo.training.dynamic import Dynamic
+from zoo.evaluation.dynamic import Dynamic
 
 
 def document(*arguments):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.conftest import SMALL_NET, SMALL_SHAPES, zoo
-from zoo.cards import read_card
+from zoo.files.cards import read_card
 
 FEW = ("--train", "batch_size=32", "--train", "epochs=1")
 

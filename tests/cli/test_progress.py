@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.cli.progress import Reporter
+from zoo.api.progress import Reporter
 from zoo.training import Progress
 
 STEP = Progress(epoch=1, epochs=2, batch=3, batches=10, loss=1.25, lr=0.1, rate=1234.0, left=75.0, row=None)

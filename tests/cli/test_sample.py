@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from tests.cli.conftest import zoo
-from zoo import weights
-from zoo.registry import Registry
-from zoo.sampling import sample_many
+from zoo.inference.sampling import sample_many
+from zoo.models import weights
+from zoo.registry.registry import Registry
 
 
 def text(*arguments, **options):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TEXT, zoo
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl

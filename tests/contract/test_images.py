@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from zoo import hookimpl
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 from zoo.testing import contract, run_checks
 from zoo.testing._table import CHECKS
 from zoo_images import cifar, folder, mnist, plugin

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.cards import Card, DatasetCard
+from zoo.files.cards import Card, DatasetCard
 from zoo.interfaces import Dataset, Split
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 
 class FakeText(Dataset):

@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo import Experiment, Registry, weights
+from zoo import Experiment, Registry
 from zoo.analysis import analyze, enlarge, normalise
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.render import overlay
-from zoo.building import make_analyzer
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.interfaces import Batch, Subject
+from zoo.models import weights
+from zoo.models.building import make_analyzer
 from zoo.training import train
 from zoo_cam.cam import CAM
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.augment import AUGMENTATIONS, Views, augment, crop, cutout, flip, mixup, translate
-from zoo.specs import Recipe
+from zoo.data.augment import AUGMENTATIONS, Views, augment, crop, cutout, flip, mixup, translate
+from zoo.registry.specs import Recipe
 
 
 def generator(seed: int = 0) -> torch.Generator:

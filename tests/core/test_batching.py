@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.errors import DataError
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.tasks.batching import Cut, cut
 
 TEXT = torch.arange(101, dtype=torch.int16)  # each token is its own position

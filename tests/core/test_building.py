@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.building import build_model, check_same_task, measure, model_arguments, open_dataset
 from zoo.errors import DataError, OptionError, SpecError
-from zoo.plugins import Plugin
-from zoo.registry import Entry, Registry
-from zoo.specs import ArchitectureSpec, DatasetSpec
+from zoo.models.building import build_model, check_same_task, measure, model_arguments, open_dataset
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 
 
 class Net(nn.Module):

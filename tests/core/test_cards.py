@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cards import Card, parse_card, read_card
 from zoo.errors import WeightsError
-from zoo.storage import write_container
+from zoo.files.cards import Card, parse_card, read_card
+from zoo.files.storage import write_container
 
 HERE = Path("model.safetensors")
 

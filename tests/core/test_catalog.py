@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.catalog import Catalog, shipped_path, user_path
 from zoo.errors import CatalogError, UnknownName
+from zoo.registry.catalog import Catalog, shipped_path, user_path
 
 Write = Callable[[str], Path]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import DataError
 from zoo.interfaces import Batch
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.tasks.classification import _normalise
 

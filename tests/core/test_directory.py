@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import storage
 from zoo.errors import OptionError, RunError, WeightsError
-from zoo.experiment import Experiment
-from zoo.specs import Recipe
+from zoo.files import storage
+from zoo.registry.experiment import Experiment
+from zoo.registry.specs import Recipe
 from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
@@ -376,7 +376,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from zoo.experiment import Experiment
+from zoo.registry.experiment import Experiment
 from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory
 with RunDirectory(Path(sys.argv[1]), Experiment(architecture="a", dataset="b"), resume=True):

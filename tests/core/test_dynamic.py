@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.core.conftest import FakeText
-from zoo.building import build_model
 from zoo.errors import DataError, Diverged, OptionError
-from zoo.registry import Registry
+from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
+from zoo.models.building import build_model
+from zoo.registry.registry import Registry
 from zoo.tasks import LanguageModelling
-from zoo.training.dynamic import Dynamic, evaluate_dynamic
 
 SIZE = 8
 
@@ -166,7 +166,7 @@ def test_only_the_first_training_segments_are_looked_at(
         LanguageModelling, "step", lambda *given, **more: seen.append(1) or step(*given, **more)
     )
     for segments, looked_at in ((3, 3), (200, 250 // 20 + 1)):
-        monkeypatch.setattr("zoo.training.dynamic._TRAINING_SEGMENTS", segments)
+        monkeypatch.setattr("zoo.evaluation.dynamic._TRAINING_SEGMENTS", segments)
         seen.clear()
         evaluate_dynamic(model, data, "test", Dynamic())
         assert len(seen) == looked_at + 2
@@ -214,6 +214,6 @@ def test_a_model_that_is_sure_of_everything_has_nothing_to_adapt_by(
     registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = lambda step, parameters: tuple(torch.zeros_like(p) for p in parameters)  # noqa: E731
-    monkeypatch.setattr("zoo.training.dynamic._gradients", nothing)
+    monkeypatch.setattr("zoo.evaluation.dynamic._gradients", nothing)
     with pytest.raises(DataError, match="the model is sure of every token of the training split"):
         evaluate_dynamic(lstm(registry), text(), "test", Dynamic())

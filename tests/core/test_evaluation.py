@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from zoo import Experiment, tokenize
-from zoo.cards import read_card
 from zoo.errors import DataError
-from zoo.evaluation import evaluate_weights
-from zoo.registry import Registry
+from zoo.evaluation.evaluate import evaluate_weights
+from zoo.files.cards import read_card
+from zoo.registry.registry import Registry
 from zoo.training import train
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60

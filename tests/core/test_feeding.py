@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.cards import Card
+from zoo.data.feeding import feed_as
 from zoo.errors import DataError
-from zoo.feeding import feed_as
+from zoo.files.cards import Card
 from zoo.tasks import make_task
 
 CLASSES = ["a", "b", "c", "d"]

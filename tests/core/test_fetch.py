@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import DataError
-from zoo.fetch import data_file, made_once, offline, tar_members, verified
+from zoo.files.downloads import data_file, made_once, offline, tar_members, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

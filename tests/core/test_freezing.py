@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import fit
 from zoo.training.freezing import freeze, train_mode

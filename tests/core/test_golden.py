@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.building import build_model
 from zoo.interfaces import Dataset, Split
-from zoo.registry import Registry
+from zoo.models.building import build_model
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.seeds import seed_for
-from zoo.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, fit
 

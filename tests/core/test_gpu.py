@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo import weights
 from zoo.analysis import analyze
-from zoo.catalog import Catalog
 from zoo.errors import Interrupted
-from zoo.evaluation import evaluate_weights
-from zoo.experiment import Experiment
-from zoo.registry import Registry
-from zoo.sampling import sample
+from zoo.evaluation.evaluate import evaluate_weights
+from zoo.inference.sampling import sample
+from zoo.models import weights
+from zoo.registry.catalog import Catalog
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Registry
 from zoo.training import Progress, train
 
 pytestmark = pytest.mark.gpu

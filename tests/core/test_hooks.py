@@ -11,7 +11,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from zoo.hooks import evaluating, stored, untouched, watching
+from zoo.models.hooks import evaluating, stored, untouched, watching
 
 
 class Net(nn.Module):

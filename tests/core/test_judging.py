@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import fit
 from zoo.training.judging import best_epoch, exhausted

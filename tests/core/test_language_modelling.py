@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.tasks import LanguageModelling
 from zoo.tasks.language_modelling import detach
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo import Registry, weights
+from zoo import Registry
 from zoo.analysis import analyze
 from zoo.analysis.faithfulness import box_scores
-from zoo.catalog import Catalog
+from zoo.models import weights
+from zoo.registry.catalog import Catalog
 
 PAGE = Path(__file__).parents[2] / "docs" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, evaluate, fit
 from zoo.training.state import TrainState

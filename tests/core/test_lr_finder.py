@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.building import build_model
 from zoo.errors import Diverged, OptionError
-from zoo.experiment import Experiment
-from zoo.specs import Recipe
+from zoo.models.building import build_model
+from zoo.registry.experiment import Experiment
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, fit
 from zoo.training.lr_finder import Suggestions, Sweep, find_lr, find_lr_for, suggest

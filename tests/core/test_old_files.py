@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Experiment, cards, storage, weights
+from zoo import Experiment
 from zoo.errors import RunError, WeightsError
-from zoo.registry import Registry
+from zoo.files import cards, storage
+from zoo.models import weights
+from zoo.registry.registry import Registry
 from zoo.training import directory, train
 
 OLD = Path(__file__).parents[1] / "old"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.training.optimizers import make_optimizer
 
 

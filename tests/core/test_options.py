@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta
 
-from zoo import options
+from zoo.config import options
 from zoo.errors import OptionError
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 
 
 @pytest.mark.parametrize(

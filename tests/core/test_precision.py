@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zoo.errors import OptionError
-from zoo.training.precision import autocast, pick_device, resolve
+from zoo.models.precision import autocast, pick_device, resolve
 
 
 def test_fp16_on_a_cpu_is_refused() -> None:

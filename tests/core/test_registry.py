@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from zoo.errors import AmbiguousName, PluginError, UnknownName
-from zoo.plugins import Plugin
-from zoo.registry import Registry, matches
-from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Registry, matches
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
 
 def net(name: str) -> tuple[str, ArchitectureSpec]:

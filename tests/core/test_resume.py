@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from zoo import weights
-from zoo.building import build_model, model_arguments
-from zoo.cards import Card
 from zoo.errors import Interrupted
-from zoo.experiment import Experiment
-from zoo.registry import Registry
-from zoo.specs import Recipe
-from zoo.storage import read_header
+from zoo.files.cards import Card
+from zoo.files.storage import read_header
+from zoo.models import weights
+from zoo.models.building import build_model, model_arguments
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.training import Progress, fit
 from zoo.training.directory import RunDirectory

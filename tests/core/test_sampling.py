@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.building import build_model
 from zoo.errors import OptionError
-from zoo.registry import Registry
-from zoo.sampling import choose, sample, sample_many
+from zoo.inference.sampling import choose, sample, sample_many
+from zoo.models.building import build_model
+from zoo.registry.registry import Registry
 
 PREPROCESS = {"tokens": "char", "lower": True, "vocabulary": ["<unk>", "<pad>", *"abcde"], "specials": 2}
 LINES = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
@@ -171,7 +171,7 @@ def test_an_empty_prompt_starts_from_a_newline_or_the_commonest_character(letter
 def test_a_long_prompt_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
     prompt, model = "abcde" * 5, Reader()
     whole = "".join(sample(model, PREPROCESS, prompt=prompt, length=20))
-    monkeypatch.setattr("zoo.sampling._READ", 20)
+    monkeypatch.setattr("zoo.inference.sampling._READ", 20)
     parts = Reader()
     assert sample_many(parts, PREPROCESS, count=2, prompt=prompt, length=20)[0] == whole
     assert [len(tokens) for tokens in parts.read[:4]] == [10, 10, 5, 1]

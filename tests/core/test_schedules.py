@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.training import learning_rate
 
 

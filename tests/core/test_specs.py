@@ -7,7 +7,7 @@ import json
 import pytest
 
 from zoo.errors import OptionError, SpecError
-from zoo.specs import ArchitectureSpec, Recipe
+from zoo.registry.specs import ArchitectureSpec, Recipe
 
 
 @pytest.mark.parametrize(

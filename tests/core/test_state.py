@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import weights
 from zoo.errors import OptionError, WeightsError
+from zoo.files.storage import canonical_json, read_header
 from zoo.interfaces import Step
-from zoo.specs import Recipe
-from zoo.storage import canonical_json, read_header
+from zoo.models import weights
+from zoo.registry.specs import Recipe
 from zoo.training.state import TrainState
 
 

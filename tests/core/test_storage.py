@@ -16,9 +16,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from zoo import weights
 from zoo.errors import WeightsError
-from zoo.storage import (
+from zoo.files.storage import (
     atomic_write,
     canonical_json,
     parse_json,
@@ -27,6 +26,7 @@ from zoo.storage import (
     temporary_beside,
     write_container,
 )
+from zoo.models import weights
 
 TENSORS = {
     "b": torch.arange(6, dtype=torch.float32).view(2, 3),

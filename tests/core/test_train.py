@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from zoo import Experiment
-from zoo.cards import read_card
 from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName
-from zoo.evaluation import evaluate_weights
-from zoo.registry import Registry
+from zoo.evaluation.evaluate import evaluate_weights
+from zoo.files.cards import read_card
+from zoo.registry.registry import Registry
 from zoo.training import Progress, train
 from zoo.training.signals import listening
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from zoo import Experiment, Registry, weights
-from zoo.cards import read_card
+from zoo import Experiment, Registry
 from zoo.errors import OptionError, RunError, SpecError, WeightsError
+from zoo.files.cards import read_card
+from zoo.models import weights
 from zoo.tasks import make_task
 from zoo.training import train
 from zoo.training.preparing import prepare

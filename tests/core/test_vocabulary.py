@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from zoo.data.vocabulary import Vocabulary, tokenize
 from zoo.errors import SpecError
-from zoo.vocabulary import Vocabulary, tokenize
 
 
 def vocabulary(*, lower: bool = False) -> Vocabulary:

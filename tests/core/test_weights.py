@@ -17,14 +17,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo import weights
-from zoo.building import build_model
-from zoo.cards import KEY, Card, read_card
-from zoo.catalog import Catalog, WeightsEntry
 from zoo.errors import DataError, SpecError, WeightsError
-from zoo.plugins import Plugin
-from zoo.registry import Registry
-from zoo.specs import ArchitectureSpec
+from zoo.files.cards import KEY, Card, read_card
+from zoo.models import weights
+from zoo.models.building import build_model
+from zoo.registry.catalog import Catalog, WeightsEntry
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Registry
+from zoo.registry.specs import ArchitectureSpec
 
 MakeCard = Callable[..., Card]
 

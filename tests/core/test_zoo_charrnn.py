@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.building import build_model, model_arguments
 from zoo.errors import OptionError
-from zoo.registry import Registry
+from zoo.models.building import build_model, model_arguments
+from zoo.registry.registry import Registry
 from zoo.tasks.language_modelling import detach
 from zoo_charrnn.gru import CharGRU
 from zoo_charrnn.lstm import CharLSTM

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import weights
-from zoo.cards import Card
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.files.cards import Card
+from zoo.models import weights
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn.awd_lstm import AWDLSTM
 from zoo_charrnn.dropout import drop_connections, drop_locked, drop_rows

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.building import build_model, model_arguments, open_dataset
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU

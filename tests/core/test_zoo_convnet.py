@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import Registry
-from zoo.building import build_model, model_arguments
 from zoo.errors import DataError, SpecError
+from zoo.models.building import build_model, model_arguments
 from zoo_convnet.airbench import Airbench
 from zoo_convnet.batch_norm import BatchNorm
 from zoo_convnet.camnet import CAMNet

@@ -20,8 +20,8 @@ from PIL import EpsImagePlugin, Image, ImageOps, features
 from torch import Tensor
 from torchvision.transforms import v2
 
+from zoo.data.pictures import SUFFIXES, decode, read_picture
 from zoo.errors import DataError
-from zoo.pictures import SUFFIXES, decode, read_picture
 from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder

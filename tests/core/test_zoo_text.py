@@ -10,10 +10,10 @@ import pytest
 import torch
 from torchtext.data import Field
 
-from zoo.building import open_dataset
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError
-from zoo.registry import Registry
-from zoo.vocabulary import Vocabulary
+from zoo.models.building import open_dataset
+from zoo.registry.registry import Registry
 from zoo_text import corpora, corpus, encoding, numbering
 
 SPLITS = ("train", "val", "test")

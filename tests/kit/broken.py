@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import DataError, tokenize
-from zoo.fetch import verified
+from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer
 from zoo.testing._tiny import TEXT, TinyImages, TinyText
 

@@ -7,7 +7,10 @@ import inspect
 from collections.abc import Iterator
 
 import zoo
-from zoo import fetch, hooks, hookspecs, interfaces, specs, testing
+from zoo import interfaces, testing
+from zoo.files import downloads as fetch
+from zoo.models import hooks
+from zoo.registry import hookspecs, specs
 
 HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers")
 SPECS = ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")
@@ -35,9 +38,11 @@ def _lines() -> Iterator[str]:
             elif inspect.isfunction(value) and not member.startswith("_"):
                 yield f"    {_signature(member, value)}"
     yield ""
-    yield from (_signature(f"zoo.hooks.{name}", getattr(hooks, name)) for name in sorted(hooks.__all__)[1:])
     yield from (
-        _signature(f"zoo.fetch.{name}", getattr(fetch, name))
+        _signature(f"zoo.models.hooks.{name}", getattr(hooks, name)) for name in sorted(hooks.__all__)[1:]
+    )
+    yield from (
+        _signature(f"zoo.files.downloads.{name}", getattr(fetch, name))
         for name in ("cache_home", "data_file", "made_once", "verified")
     )
     yield from (_signature(f"zoo.{name}", getattr(zoo, name)) for name in ("seed_for", "tokenize"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from reference import reference
 
-from zoo.scaffold import new_plugin
 from zoo.testing._table import CHECKS
+from zoo.testing.scaffold import new_plugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))

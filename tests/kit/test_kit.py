@@ -10,8 +10,8 @@ from importlib.metadata import EntryPoint
 import pytest
 from broken_plugins import plugins as broken
 
-from zoo import plugins
-from zoo.registry import Registry
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
 from zoo.testing import Outcome, run_checks, shortfall
 from zoo.testing._table import CHECKS
 

@@ -60,7 +60,7 @@ def test_the_wheel_holds_every_module_and_the_registry(wheel: ZipFile) -> None:
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
     held = set(wheel.namelist())
     assert {path.as_posix() for path in modules} <= held
-    assert {"zoo/registry.toml", "zoo/py.typed"} <= held
+    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= held
 
 
 def test_the_wheel_holds_nothing_but_zoo_and_its_plugins(wheel: ZipFile) -> None:
@@ -71,7 +71,7 @@ def test_the_wheel_holds_nothing_but_zoo_and_its_plugins(wheel: ZipFile) -> None
 
 
 def test_the_registry_in_the_wheel_is_the_one_of_the_checkout(wheel: ZipFile) -> None:
-    assert wheel.read("zoo/registry.toml") == (ROOT / "registry.toml").read_bytes()
+    assert wheel.read("zoo/shipped/registry.toml") == (ROOT / "registry.toml").read_bytes()
 
 
 def test_published_weights_ship_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:

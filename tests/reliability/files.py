@@ -22,13 +22,16 @@ from tests.reliability import hostile
 from tests.reliability.faults import KINDS, Crash, Disk, failing
 from tests.reliability.figure import Figure
 from tests.reliability.toys import leftovers
-from zoo import Experiment, Registry, cards, sampling, storage, weights
-from zoo.building import build_model, open_dataset
-from zoo.cards import Card, DatasetCard, parse_card, read_card
-from zoo.catalog import Catalog
+from zoo import Experiment, Registry
 from zoo.errors import ZooError
-from zoo.fetch import tar_members
-from zoo.specs import Recipe
+from zoo.files import cards, storage
+from zoo.files.cards import Card, DatasetCard, parse_card, read_card
+from zoo.files.downloads import tar_members
+from zoo.inference import sampling
+from zoo.models import weights
+from zoo.models.building import build_model, open_dataset
+from zoo.registry.catalog import Catalog
+from zoo.registry.specs import Recipe
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from zoo.storage import Tensor, canonical_json, tensor_sha256
+from zoo.files.storage import Tensor, canonical_json, tensor_sha256
 
 
 def container(header: Any, data: bytes = b"") -> bytes:

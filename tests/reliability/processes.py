@@ -22,7 +22,7 @@ _BEFOREHAND = (
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "torch._dynamo",
-    "zoo.cli.progress",
+    "zoo.api.progress",
     "zoo.cli.train",
     "zoo.training",
     "zoo_charrnn.lstm",

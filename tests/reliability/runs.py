@@ -25,7 +25,7 @@ from tests.reliability import small_disk, toys
 from tests.reliability.figure import Figure
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Experiment, Registry
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 from zoo.training import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState

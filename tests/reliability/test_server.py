@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.reliability import server
-from zoo import fetch
 from zoo.errors import DataError
+from zoo.files import downloads as fetch
 
 CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from zoo import storage
+from zoo.files import storage
 from zoo.training.directory import KEY
 
 TOYS = {

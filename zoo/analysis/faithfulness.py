@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from zoo.analysis.maps import enlarge, normalise
-from zoo.hooks import untouched
 from zoo.interfaces import Batch
+from zoo.models.hooks import untouched
 
 __all__ = ["BETTER", "Box", "box_scores", "pixel_scores"]
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from zoo.analysis.inputs import Inputs
 from zoo.analysis.render import contact_sheet, overlay, png
 from zoo.errors import OutputError
+from zoo.evaluation.inputs import Inputs
+from zoo.files.storage import atomic_write
 from zoo.interfaces import Analysis
-from zoo.storage import atomic_write
 
 __all__ = ["MANIFEST", "Findings", "require_folder"]
 

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo import weights as weights_files
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
-from zoo.analysis.inputs import Inputs, of_files, of_split
 from zoo.analysis.subject import make_subject
-from zoo.building import make_analyzer
-from zoo.catalog import Catalog
+from zoo.data.feeding import open_fed
 from zoo.errors import OptionError
-from zoo.feeding import open_fed
-from zoo.hooks import untouched
+from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.interfaces import Analysis, Split
-from zoo.registry import Entry, Registry
-from zoo.specs import AnalyzerSpec
-from zoo.training.precision import autocast, resolve
+from zoo.models import weights as weights_files
+from zoo.models.building import make_analyzer
+from zoo.models.hooks import untouched
+from zoo.models.precision import autocast, resolve
+from zoo.registry.catalog import Catalog
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import AnalyzerSpec
 
 __all__ = ["analyze"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from zoo.cards import Card
 from zoo.errors import OptionError, SpecError, did_you_mean
+from zoo.files.cards import Card
 from zoo.interfaces import Subject
-from zoo.registry import Entry, Registry
-from zoo.specs import AnalyzerSpec, ArchitectureSpec
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec
 
 __all__ = ["make_subject"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from zoo import options
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
+from zoo.config import options
 from zoo.errors import OptionError
 
 _ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability", "peak")
@@ -94,7 +94,7 @@ def command(
     from zoo.analysis import analyze
     from zoo.analysis.faithfulness import BETTER
     from zoo.analysis.findings import MANIFEST, require_folder
-    from zoo.training.precision import pick_device
+    from zoo.models.precision import pick_device
 
     entry = session.registry.analyzer(analyzer)
     name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo import plugins
 from zoo.cli.names import TargetType
 from zoo.cli.output import json_option, notice, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName, did_you_mean
-from zoo.registry import Registry
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
     from zoo.testing import Outcome

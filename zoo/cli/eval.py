@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from zoo import options
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, notice, print_json
 from zoo.cli.session import Session, pass_session
+from zoo.config import options
 
 
 @click.command()
@@ -58,11 +58,11 @@ def command(
     if adapting and not dynamic:
         raise click.UsageError(f"--dynamic-{next(iter(adapting))} needs --dynamic")
 
-    from zoo.cli.progress import metrics_text
-    from zoo.evaluation import evaluate_weights
-    from zoo.training.dynamic import Dynamic
-    from zoo.training.precision import pick_device
-    from zoo.weights import find
+    from zoo.api.progress import metrics_text
+    from zoo.evaluation.dynamic import Dynamic
+    from zoo.evaluation.evaluate import evaluate_weights
+    from zoo.models.precision import pick_device
+    from zoo.models.weights import find
 
     result = evaluate_weights(
         find(weights, session.catalog),

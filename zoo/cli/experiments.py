@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import click
 
-from zoo import options
 from zoo.cli.session import Session
+from zoo.config import options
 from zoo.errors import UnknownName
-from zoo.experiment import Experiment
-from zoo.plugins import Kind
-from zoo.registry import Registry
+from zoo.registry.experiment import Experiment
+from zoo.registry.plugins import Kind
+from zoo.registry.registry import Registry
 
 __all__ = ["experiment_of"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo.cards import read_card
 from zoo.cli.output import bytes_text, json_option, print_json, print_pairs
+from zoo.files.cards import read_card
 
 
 @click.command()

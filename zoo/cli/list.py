@@ -9,8 +9,8 @@ import click
 from zoo.cli.output import json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.cli.where import parse_where
-from zoo.registry import matches
-from zoo.specs import AnalyzerSpec, DatasetSpec
+from zoo.registry.registry import matches
+from zoo.registry.specs import AnalyzerSpec, DatasetSpec
 
 KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights")
 

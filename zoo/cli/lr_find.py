@@ -68,9 +68,9 @@ def command(
         session, name, dataset, model=model, data=data, train=train_options, start=start, seed=seed
     )
 
+    from zoo.models.precision import pick_device
     from zoo.training.lr_finder import Sweep, find_lr_for
     from zoo.training.plots import lr_curve
-    from zoo.training.precision import pick_device
 
     title = f"{experiment.architecture} on {experiment.dataset}"
     with _Pace(f"{title}, learning rates from {first:g} to {last:g}") as report:

@@ -8,9 +8,9 @@ import click
 
 from zoo.cli.output import json_option, print_json
 from zoo.cli.session import Session, pass_session
-from zoo.plugins import HOOKS, Kind
-from zoo.scaffold import new_plugin
-from zoo.specs import DIMS, TaskName
+from zoo.registry.plugins import HOOKS, Kind
+from zoo.registry.specs import DIMS, TaskName
+from zoo.testing.scaffold import new_plugin
 
 KINDS = [kind for _, kind, _ in HOOKS]
 TASKS = list(DIMS)

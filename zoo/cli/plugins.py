@@ -9,8 +9,8 @@ import click
 from zoo.cli.output import json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName, did_you_mean
-from zoo.plugins import Plugin
-from zoo.registry import Registry
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Registry
 
 
 @click.command()

@@ -60,10 +60,10 @@ def command(
         raise click.UsageError("--prompt and --prompt-file are two ways to say the same; give one of them")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
 
-    from zoo.sampling import sample, sample_many
-    from zoo.training.precision import pick_device
-    from zoo.vocabulary import Vocabulary
-    from zoo.weights import find, load
+    from zoo.data.vocabulary import Vocabulary
+    from zoo.inference.sampling import sample, sample_many
+    from zoo.models.precision import pick_device
+    from zoo.models.weights import find, load
 
     path = find(weights, session.catalog)
     device = pick_device(device)

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import click
 
-from zoo.catalog import Catalog
-from zoo.registry import Registry
+from zoo.registry.catalog import Catalog
+from zoo.registry.registry import Registry
 
 __all__ = ["Session", "pass_session"]
 

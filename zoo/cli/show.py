@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo import options
-from zoo.catalog import RecipeEntry
 from zoo.cli.list import KINDS, all_rows
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
+from zoo.config import options
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean
-from zoo.experiment import Experiment
-from zoo.registry import Entry
-from zoo.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
+from zoo.registry.catalog import RecipeEntry
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Entry
+from zoo.registry.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
 
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Split
@@ -132,7 +132,7 @@ def _of_recipe(session: Session, found: RecipeEntry) -> Iterator[dict[str, Any]]
 
 
 def _of_model(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
-    from zoo.building import measure
+    from zoo.models.building import measure
 
     dims = DIMS[entry.spec.task]
     own = {name: default for name, default in _options(entry).items() if name not in dims}
@@ -145,8 +145,8 @@ def _of_analyzer(entry: Entry[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _of_data(entry: Entry[Any], data: dict[str, Any], recipe: Recipe) -> Iterator[dict[str, Any]]:
-    from zoo.building import open_dataset
-    from zoo.fetch import offline
+    from zoo.files.downloads import offline
+    from zoo.models.building import open_dataset
     from zoo.tasks import make_task
 
     known = _options(entry)
@@ -178,7 +178,7 @@ def _images(dataset: Dataset, split: Split) -> dict[str, int]:
 
 
 def _options(entry: Entry[Any]) -> dict[str, Any]:
-    from zoo.building import signature_options
+    from zoo.models.building import signature_options
 
     return {
         name: "required" if option.default is option.empty else option.default

@@ -76,9 +76,9 @@ def command(
     if directory is None:
         directory = _free_directory("-".join(filter(None, (name, dataset))).replace("/", "-"), resume=resume)
 
-    from zoo.cli.progress import Reporter
+    from zoo.api.progress import Reporter
+    from zoo.models.precision import pick_device
     from zoo.training import train
-    from zoo.training.precision import pick_device
 
     with Reporter(f"{experiment.architecture} on {experiment.dataset} in {directory}") as report:
         result = train(

@@ -1,7 +1,7 @@
 """The two tasks, by name."""
 
 from zoo.interfaces import Task
-from zoo.specs import TaskName
+from zoo.registry.specs import TaskName
 from zoo.tasks.classification import Classification
 from zoo.tasks.language_modelling import LanguageModelling
 

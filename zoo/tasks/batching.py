@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DataError
+from zoo.registry.specs import Recipe
 from zoo.seeds import seed_for
-from zoo.specs import Recipe
 
 __all__ = ["Cut", "cut", "cut_lanes"]
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.augment import augment, mixup
+from zoo.data.augment import augment, mixup
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.registry.specs import Recipe, TaskName
 from zoo.seeds import seed_for
-from zoo.specs import Recipe, TaskName
 
 __all__ = ["Classification"]
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.registry.specs import Recipe, TaskName
 from zoo.seeds import seed_for
-from zoo.specs import Recipe, TaskName
 from zoo.tasks.batching import cut, cut_lanes
 
 __all__ = ["LanguageModelling", "detach"]

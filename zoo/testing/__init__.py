@@ -27,7 +27,7 @@ if "pytest" in sys.modules:
 if TYPE_CHECKING:
     import pytest
 
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
 __all__ = ["Outcome", "contract", "run_checks", "shortfall"]
 
@@ -79,8 +79,8 @@ def _marks(suite: Suite, name: str) -> list[pytest.MarkDecorator]:
 
 
 def _installed() -> Registry:
-    from zoo.catalog import Catalog
-    from zoo.registry import Registry
+    from zoo.registry.catalog import Catalog
+    from zoo.registry.registry import Registry
 
     catalog = Catalog.load()
     return Registry.discover(disabled=catalog.disabled, local=catalog.local)

@@ -18,10 +18,10 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from zoo.building import open_dataset, signature_options
 from zoo.errors import DataError, SpecError, ZooError
-from zoo.fetch import data_home, offline
+from zoo.files.downloads import data_home, offline
 from zoo.interfaces import Dataset, Split
+from zoo.models.building import open_dataset, signature_options
 from zoo.testing._suite import Case, Skip
 from zoo.testing._tiny import TEXT
 

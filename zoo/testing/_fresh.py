@@ -17,9 +17,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from zoo import plugins
-from zoo.plugins import GROUP, Plugin
-from zoo.registry import Registry
+from zoo.registry import plugins
+from zoo.registry.plugins import GROUP, Plugin
+from zoo.registry.registry import Registry
 
 __all__ = ["run"]
 
@@ -95,7 +95,7 @@ def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
     import torch
     from safetensors.torch import load_file, save_file
 
-    from zoo import weights
+    from zoo.models import weights
 
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])

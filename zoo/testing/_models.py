@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.building import build_model, model_arguments
 from zoo.errors import SpecError
 from zoo.interfaces import Batch, Dataset, State, Step
-from zoo.specs import Recipe
+from zoo.models.building import build_model, model_arguments
+from zoo.registry.specs import Recipe
 from zoo.tasks import make_task
 from zoo.testing._suite import Case, Skip
 from zoo.testing._tiny import tiny_dataset

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Container
 from typing import Any, cast
 
-from zoo.building import signature_options
+from zoo.config.options import convert, msgspec_hints
 from zoo.errors import OptionError
-from zoo.options import convert, msgspec_hints
+from zoo.models.building import signature_options
 from zoo.testing._suite import Case, first_line, told
 
 __all__ = ["require_types"]

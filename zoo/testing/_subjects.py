@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, State, Subject
-from zoo.specs import ArchitectureSpec, TaskName
+from zoo.registry.specs import ArchitectureSpec, TaskName
 from zoo.testing._models import build
 from zoo.testing._suite import Case, Skip, told
 from zoo.testing._tiny import tiny_dataset

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean
-from zoo.plugins import Kind, Plugin
-from zoo.registry import Entry, Registry
-from zoo.specs import AnalyzerSpec
+from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import AnalyzerSpec
 from zoo.testing._table import CHECKS, Check
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from zoo.specs import TaskName
+from zoo.registry.specs import TaskName
 
 if TYPE_CHECKING:
     from zoo.testing._suite import Case

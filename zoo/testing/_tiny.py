@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
-from zoo.specs import TaskName
+from zoo.registry.specs import TaskName
 
 __all__ = ["TEXT", "LargerImages", "TinyImages", "TinyText", "tiny_dataset"]
 

@@ -229,7 +229,7 @@ def leaves_model_untouched(case: Case) -> None:
             expected="a model, and a random state, as they were",
             got=f"a change in {', '.join(changed[:3])}",
             usually="eval() or hooks not undone, or backward() where autograd.grad() would do; "
-            "zoo.hooks has `untouched`",
+            "zoo.models.hooks has `untouched`",
         )
 
 
@@ -240,7 +240,7 @@ def untouched_after_an_error(case: Case) -> None:
         assert not changed, told(
             expected="a model, and a random state, as they were after an error",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks undone at the end, not in a `finally`; zoo.hooks has `untouched`",
+            usually="eval() or hooks undone at the end, not in a `finally`; zoo.models.hooks has `untouched`",
         )
 
 

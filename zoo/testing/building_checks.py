@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from zoo.building import build_model, model_arguments, signature_options
 from zoo.errors import SpecError, ZooError
-from zoo.specs import DIMS
+from zoo.models.building import build_model, model_arguments, signature_options
+from zoo.registry.specs import DIMS
 from zoo.testing._models import (
     arguments,
     build,

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Split
-from zoo.specs import DIMS, Recipe
+from zoo.registry.specs import DIMS, Recipe
 from zoo.tasks import make_task
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, sample
 from zoo.testing._options import require_types
 from zoo.testing._suite import Case, told
-from zoo.vocabulary import Vocabulary
 
 __all__ = [
     "dims_are_declared",

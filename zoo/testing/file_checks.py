@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Generator
 from pathlib import Path
 
-from zoo.building import open_dataset
 from zoo.errors import DataError
+from zoo.models.building import open_dataset
 from zoo.testing._data import (
     away_from_its_data,
     dataset_of,
@@ -38,7 +38,7 @@ def works_offline(case: Case) -> None:
             assert not tried, told(
                 expected="no connection while ZOO_OFFLINE is set",
                 got=f"one to {tried[0]}",
-                usually="a download that does not ask; `zoo.fetch.data_file` does",
+                usually="a download that does not ask; `zoo.files.downloads.data_file` does",
             )
 
 
@@ -69,7 +69,7 @@ def refuses_damaged_files(case: Case) -> None:
                 home,
                 name,
                 what="that is damaged",
-                usually="bytes that are believed; compare their sha256, which `zoo.fetch` does",
+                usually="bytes that are believed; compare their sha256, which `zoo.files.downloads` does",
             )
 
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import zoo
-from zoo import weights
-from zoo.cards import Card, DatasetCard
+from zoo.files.cards import Card, DatasetCard
+from zoo.models import weights
 from zoo.testing import _fresh
 from zoo.testing._models import (
     arguments,

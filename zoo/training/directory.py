@@ -23,11 +23,12 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from zoo import storage, weights
-from zoo.cards import Card
 from zoo.errors import RunError, WeightsError
-from zoo.experiment import Experiment
-from zoo.specs import Recipe
+from zoo.files import storage
+from zoo.files.cards import Card
+from zoo.models import weights
+from zoo.registry.experiment import Experiment
+from zoo.registry.specs import Recipe
 from zoo.training.cadence import Cadence
 from zoo.training.state import TrainState
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
-from zoo.hooks import evaluating
 from zoo.interfaces import Batch, Dataset, Split, Task
-from zoo.specs import Recipe
+from zoo.models.hooks import evaluating
+from zoo.models.precision import Precision, autocast, resolve
+from zoo.registry.specs import Recipe
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.judging import best_epoch, exhausted
-from zoo.training.precision import Precision, autocast, resolve
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
 

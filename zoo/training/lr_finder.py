@@ -25,13 +25,13 @@ import torch
 from torch import nn
 
 from zoo.errors import Diverged, OptionError
-from zoo.experiment import Experiment
 from zoo.interfaces import Batch, Dataset, Task
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.models.precision import Precision, resolve
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import train_step
-from zoo.training.precision import Precision, resolve
 from zoo.training.preparing import prepare
 from zoo.training.state import TrainState
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 
 __all__ = ["make_optimizer"]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from zoo.files.storage import atomic_write
 from zoo.interfaces import Task
-from zoo.storage import atomic_write
 from zoo.training.lr_finder import Found
 
 __all__ = ["learning_curve", "lr_curve"]

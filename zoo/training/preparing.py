@@ -8,19 +8,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo import weights
-from zoo.building import build_model, check_same_task, model_arguments, open_dataset
-from zoo.catalog import Catalog
 from zoo.errors import OptionError, WeightsError
-from zoo.experiment import Experiment
 from zoo.interfaces import Dataset, Task
-from zoo.registry import Entry, Registry
+from zoo.models import weights
+from zoo.models.building import build_model, check_same_task, model_arguments, open_dataset
+from zoo.models.transfer import Source, open_source
+from zoo.registry.catalog import Catalog
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec, Recipe
 from zoo.seeds import seed_for
-from zoo.specs import ArchitectureSpec, DatasetSpec, Recipe
 from zoo.tasks import make_task
 from zoo.training.directory import Begun
 from zoo.training.freezing import freeze, frozen_among
-from zoo.transfer import Source, open_source
 
 __all__ = ["Prepared", "prepare"]
 

@@ -10,19 +10,19 @@ from typing import Any
 import torch
 
 import zoo
-from zoo import weights
-from zoo.cards import Card, DatasetCard, read_card
 from zoo.errors import DataError, WeightsError
-from zoo.experiment import Experiment
+from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import Dataset, Task
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.models import weights
+from zoo.models.precision import resolve
+from zoo.registry.experiment import Experiment
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 from zoo.training.cadence import Cadence
 from zoo.training.directory import RunDirectory, begun_in
 from zoo.training.judging import best_epoch
 from zoo.training.loop import Progress, fit
 from zoo.training.plots import learning_curve
-from zoo.training.precision import resolve
 from zoo.training.preparing import prepare
 from zoo.training.signals import listening
 from zoo.training.state import TrainState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 
 __all__ = ["learning_rate"]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
-from zoo.specs import Recipe
+from zoo.models.precision import Precision
+from zoo.registry.specs import Recipe
 from zoo.training.averaging import ema_decay, even_decay, move_average, triggered
 from zoo.training.optimizers import make_optimizer
-from zoo.training.precision import Precision
 
 __all__ = ["TrainState"]
 

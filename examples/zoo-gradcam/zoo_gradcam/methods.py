@@ -6,8 +6,8 @@ import pytorch_grad_cam as theirs
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from zoo.hooks import untouched
 from zoo.interfaces import Analysis, Analyzer
+from zoo.models.hooks import untouched
 
 
 def _method(make):

@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from zoo import options
+from zoo.config import options
 from zoo.errors import OptionError, SpecError, ZooError
 from zoo.interfaces import Analyzer, Dataset
-from zoo.registry import Entry
-from zoo.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, TaskName
+from zoo.registry.registry import Entry
+from zoo.registry.specs import DIMS, AnalyzerSpec, ArchitectureSpec, DatasetSpec, TaskName
 
 __all__ = [
     "build_model",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from zoo import options
+from zoo.config import options
 from zoo.errors import OptionError, SpecError
 
 __all__ = [
@@ -85,7 +85,7 @@ class Recipe:
     """Of the forward and backward pass; `auto` is bf16 where the processor is fast at it, else fp32."""
 
     augment: tuple[Augmentation, ...] = ()
-    """Random changes to training images, drawn for each image by itself; see `zoo.augment`."""
+    """Random changes to training images, drawn for each image by itself; see `zoo.data.augment`."""
     mixup: NotNegative = 0.0
     """Alpha of mixup, which blends training images and their labels in pairs."""
     batching: Literal["stateful", "sections", "windows"] = "stateful"

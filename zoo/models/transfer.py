@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo import weights
-from zoo.building import build_model
-from zoo.cards import Card, read_card
 from zoo.errors import SpecError, WeightsError
-from zoo.registry import Entry, Registry
-from zoo.specs import DIMS, ArchitectureSpec, TaskName
+from zoo.files.cards import Card, read_card
+from zoo.models import weights
+from zoo.models.building import build_model
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import DIMS, ArchitectureSpec, TaskName
 
 __all__ = ["Source", "open_source"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zoo.catalog import RecipeEntry
-from zoo.registry import Registry
-from zoo.specs import Recipe
+from zoo.registry.catalog import RecipeEntry
+from zoo.registry.registry import Registry
+from zoo.registry.specs import Recipe
 
 __all__ = ["Experiment"]
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
-from zoo import options
+from zoo.config import options
 from zoo.errors import CatalogError, OptionError, UnknownName, did_you_mean
-from zoo.specs import Recipe
+from zoo.registry.specs import Recipe
 
 __all__ = ["Catalog", "PluginSettings", "RecipeEntry", "WeightsEntry", "shipped_path", "user_path"]
 
@@ -144,9 +144,9 @@ class _Layer:
 
 def shipped_path() -> Path:
     """Return the registry.toml that comes with zoo: beside the package, or in a checkout above it."""
-    package = Path(__file__).parent
-    beside = package / "registry.toml"
-    return beside if beside.exists() else package.parent / "registry.toml"
+    package = Path(__file__).parents[1]
+    inside = package / "shipped" / "registry.toml"
+    return inside if inside.exists() else package.parent / "registry.toml"
 
 
 def user_path() -> Path | None:

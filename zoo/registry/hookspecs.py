@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
 __all__ = ["hookimpl", "hookspec", "zoo_analyzers", "zoo_architectures", "zoo_datasets"]
 

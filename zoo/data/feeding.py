@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from zoo.building import open_dataset, signature_options
-from zoo.cards import Card
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, SpecError
+from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Split
-from zoo.registry import Entry, Registry
-from zoo.specs import DatasetSpec
-from zoo.vocabulary import Vocabulary
+from zoo.models.building import open_dataset, signature_options
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import DatasetSpec
 
 __all__ = ["feed_as", "open_fed"]
 

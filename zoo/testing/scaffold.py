@@ -10,8 +10,8 @@ from string import Template
 
 import zoo
 from zoo.errors import OptionError, OutputError
-from zoo.plugins import Kind
-from zoo.specs import TaskName
+from zoo.registry.plugins import Kind
+from zoo.registry.specs import TaskName
 
 __all__ = ["new_plugin"]
 

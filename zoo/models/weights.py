@@ -24,13 +24,15 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from zoo import fetch, options, storage
-from zoo.building import build_model, signature_options
-from zoo.cards import KEY, SCHEMA, Card, read_card
-from zoo.catalog import Catalog
+from zoo.config import options
 from zoo.errors import OptionError, UnknownName, WeightsError, did_you_mean
-from zoo.registry import Registry
-from zoo.specs import TaskName
+from zoo.files import downloads as fetch
+from zoo.files import storage
+from zoo.files.cards import KEY, SCHEMA, Card, read_card
+from zoo.models.building import build_model, signature_options
+from zoo.registry.catalog import Catalog
+from zoo.registry.registry import Registry
+from zoo.registry.specs import TaskName
 
 __all__ = ["find", "load", "pack", "read_tensors", "save", "save_tensors"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.specs import Augmentation
+from zoo.registry.specs import Augmentation
 
 __all__ = ["AUGMENTATIONS", "Views", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 

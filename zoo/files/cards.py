@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from zoo import options
+from zoo.config import options
 from zoo.errors import OptionError, WeightsError
-from zoo.specs import TaskName
-from zoo.storage import Header, canonical_json, parse_json, read_header
+from zoo.files.storage import Header, canonical_json, parse_json, read_header
+from zoo.registry.specs import TaskName
 
 __all__ = ["SCHEMA", "Card", "DatasetCard", "read_card"]
 

@@ -22,9 +22,9 @@ from typing import Literal, NamedTuple
 
 import pluggy
 
-from zoo import hookspecs
 from zoo.errors import PluginError
-from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
+from zoo.registry import hookspecs
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
 
 __all__ = ["API", "GROUP", "HOOKS", "Kind", "Plugin", "discover", "load"]
 

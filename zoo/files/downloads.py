@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urljoin
 
 from zoo.errors import DataError
-from zoo.storage import atomic_write, sweep, sync_folder, temporary_beside
+from zoo.files.storage import atomic_write, sweep, sync_folder, temporary_beside
 
 if TYPE_CHECKING:
     import requests

@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
-from zoo import weights
-from zoo.augment import Views
+from zoo.data.augment import Views
+from zoo.data.feeding import open_fed
 from zoo.errors import OptionError
-from zoo.feeding import open_fed
+from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.interfaces import Split
-from zoo.registry import Registry
+from zoo.models import weights
+from zoo.registry.registry import Registry
 from zoo.tasks import make_task
-from zoo.training.dynamic import Dynamic, evaluate_dynamic
 from zoo.training.loop import measure
 
 __all__ = ["evaluate_weights"]
@@ -43,9 +43,9 @@ def evaluate_weights(
     Args:
         dataset: other data than the model learned from; its own options then start from their defaults.
         data: options of the dataset, over those the model learned with.
-        tta: average the answers to several views of each image (`zoo.augment.Views`); for classifiers only.
+        tta: average the answers to several views of each image (`zoo.data.augment.Views`); classifiers only.
         dynamic: how to adapt while reading; for language models only.
-        report: told how far dynamic evaluation is, as `zoo.training.dynamic` has it.
+        report: told how far dynamic evaluation is, as `zoo.evaluation.dynamic` has it.
         notice: told if the data is not what the model was trained and judged on.
 
     Raises:

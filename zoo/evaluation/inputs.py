@@ -10,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo.cards import Card
+from zoo.data.pictures import SUFFIXES, read_picture
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError
+from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split
-from zoo.pictures import SUFFIXES, read_picture
 from zoo.tasks import make_task
 from zoo.tasks.language_modelling import LanguageModelling
-from zoo.vocabulary import Vocabulary
 
 _SHORT = 20_000
 """Tokens of a text that is read in one lane. In several, each begins without knowing what came before."""

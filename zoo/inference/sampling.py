@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError
 from zoo.seeds import seed_for
-from zoo.vocabulary import Vocabulary
 
 __all__ = ["choose", "sample", "sample_many"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from zoo import plugins
 from zoo.errors import AmbiguousName, PluginError, UnknownName, did_you_mean
-from zoo.plugins import Kind, Plugin
-from zoo.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
+from zoo.registry import plugins
+from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
 
 __all__ = ["Entry", "Registry", "matches"]
 

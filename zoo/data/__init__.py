@@ -1,0 +1,1 @@
+"""Data on its way to a model: opening, views, vocabularies, pictures, augmentation."""

@@ -1,0 +1,1 @@
+"""Measuring a model on data, and the user's own inputs."""

@@ -1,0 +1,1 @@
+"""Modules: building, measuring, saving, loading, transferring and hooking them."""
