@@ -20,39 +20,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import Catalog, Experiment, Recipe, Registry
+from zoo import Registry, TrainConfig
+from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
-from zoo.models.building import open_dataset
-from zoo.tasks import make_task
-from zoo.training import train
+from zoo.registry.catalog import Catalog
+from zoo.training.run import train
 
 RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
 
 
 @torch.inference_mode()
-def loss_as_trained(model: nn.Module, tokens: Tensor, recipe: Recipe) -> float:
+def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> float:
     """Return nats per character of a text (N,) cut as in training; the remainder of a section is left out."""
-    if recipe.batching == "stateful":
+    if config.text.batching == "stateful":
         raise ValueError("a stateful model is trained as text is read")
-    size = recipe.bptt
-    stride = size if recipe.batching == "sections" else 1
+    size = config.text.bptt
+    stride = size if config.text.batching == "sections" else 1
     inputs, targets = (part.unfold(0, size, stride) for part in (tokens[:-1], tokens[1:]))
     total = count = 0.0
     for start in range(0, len(inputs), 4096):
         here = slice(start, start + 4096)
         logits, _ = model(inputs[here].T.long())
         wanted = targets[here].T.long()
-        if recipe.batching == "windows":
+        if config.text.batching == "windows":
             logits, wanted = logits[-1:], wanted[-1:]
         total += F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum").item()
         count += wanted.numel()
     return total / count
 
 
-def read_characters(dataset: Dataset, recipe: Recipe) -> int:
+def read_characters(dataset: Dataset, config: TrainConfig) -> int:
     """Return how many characters an epoch puts through the network."""
-    batches = make_task("language-modelling").train_batches(dataset, recipe, seed=0, epoch=0)
+    batches = LanguageModelling().train_batches(dataset, config, seed=0, epoch=0)
     return sum(batch.inputs.numel() for batch in batches)
 
 
@@ -68,20 +68,20 @@ def main() -> None:
     )  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for name in RECIPES:
-        experiment = Experiment.of(catalog.recipe(name))
-        experiment = replace(experiment, train=experiment.train | {"epochs": options.epochs})
+        recipe = registry.recipe(name)
+        recipe = replace(recipe, train=recipe.train | {"epochs": options.epochs})
         with tempfile.TemporaryDirectory() as folder:
-            result = train(experiment, registry, directory=Path(folder) / "run")
+            result = train(recipe, registry, directory=Path(folder) / "run")
             lines = (Path(result.run) / "metrics.jsonl").read_text().splitlines()
             model, card = weights.load(Path(result.weights), registry)
-        recipe = experiment.recipe(registry)
-        dataset = open_dataset(registry.dataset(experiment.dataset), experiment.data)
+        config = recipe.recipe(registry)
+        dataset = open_dataset(registry.dataset(recipe.dataset), recipe.data)
         carried = card.metrics["val"]["loss"]
         trained = carried
-        if recipe.batching != "stateful":
-            trained = loss_as_trained(model.eval(), dataset.split("val"), recipe)
+        if config.text.batching != "stateful":
+            trained = loss_as_trained(model.eval(), dataset.split("val"), config)
         print(
-            f"| `{recipe.batching}` | {read_characters(dataset, recipe) * options.epochs / 1e6:.1f} M "
+            f"| `{config.text.batching}` | {read_characters(dataset, recipe) * options.epochs / 1e6:.1f} M "
             f"| {result.seconds:.0f} | {trained:.4f} | {carried:.4f} "
             f"| {_after([json.loads(line) for line in lines], options.seconds)} |",
             flush=True,

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.analysis import normalise
+from zoo.analysis.analyzers import make_analyzer
 from zoo.interfaces import Batch, Subject
-from zoo.models.building import build_model, make_analyzer, model_arguments
+from zoo.models.building import build_model, model_arguments
 
 DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
 ARCHITECTURES = ("convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench", "camnet")

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCAM
 
 from zoo import Registry
+from zoo.analysis.analyzers import make_analyzer
 from zoo.interfaces import Batch, Subject
-from zoo.models.building import build_model, make_analyzer, model_arguments
+from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import Precision, autocast, resolve
 
 CASES = (("resnet34-cam", 64, 224), ("resnet20", 256, 32))

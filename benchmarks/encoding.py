@@ -21,9 +21,10 @@ WORK = f"""
 import sys, time
 import torch
 from zoo import Registry
-from zoo.models.building import build_model, open_dataset
+from zoo.data.opening import open_dataset
+from zoo.models.building import build_model
 from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
+from zoo.interfaces import make_task
 from zoo.training.state import TrainState
 from zoo.training.loop import train_step
 registry = Registry.discover()
@@ -33,7 +34,7 @@ print("encoded", time.perf_counter() - start, flush=True)
 recipe = Recipe(batch_size=64, bptt=64, precision="fp32")
 model = build_model(registry.architecture("lstm"), dict(data.dims) | {{"hidden_size": 128}}, seed=0)
 state = TrainState.begin(model, recipe, precision="fp32", device="cpu")
-task = make_task("language-modelling")
+task = LanguageModelling()
 for batch in task.train_batches(data, recipe, seed=0, epoch=0):
     train_step(state, task, batch, recipe, 1e-3, precision="fp32", device="cpu")
     if batch.index == 300:

@@ -24,10 +24,11 @@ from torchvision import transforms
 
 from zoo import Registry
 from zoo.data.augment import augment
+from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
-from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
-from zoo.tasks import make_task
+from zoo.tasks.classification import Classification
 from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
 from zoo.training.state import TrainState
@@ -63,8 +64,8 @@ class Contest:
         registry = Registry.discover()
         self.entry = registry.architecture(name)
         self.data = open_dataset(registry.dataset("cifar10"), {"val_size": 0})
-        self.recipe = self.entry.spec.recipe.replace({"batch_size": 256, "augment": ["crop", "flip"]})
-        self.precision = resolve(self.recipe.precision, "cpu")
+        self.config = self.entry.spec.training.replace({"batch_size": 256, "augment": ["crop", "flip"]})
+        self.precision = resolve(self.config.precision, "cpu")
         self.steps = steps
         self.pictures = Pictures(self.data)
 
@@ -74,11 +75,11 @@ class Contest:
 
     def zoo(self) -> float:
         """Return the seconds from the first batch's end to the last one's, as zoo trains."""
-        state = TrainState.begin(self.build(), self.recipe, precision=self.precision, device="cpu")
-        task = make_task("classification")
+        state = TrainState.begin(self.build(), self.config, precision=self.precision, device="cpu")
+        task = Classification()
         start = 0.0
-        for batch in task.train_batches(self.data, self.recipe, seed=0, epoch=0):
-            train_step(state, task, batch, self.recipe, 0.01, precision=self.precision, device="cpu")
+        for batch in task.train_batches(self.data, self.config, seed=0, epoch=0):
+            train_step(state, task, batch, self.config, 0.01, precision=self.precision, device="cpu")
             start = start or time.perf_counter()
             if batch.index == self.steps:
                 break
@@ -86,10 +87,10 @@ class Contest:
 
     def loader(self) -> float:
         """Return the same of a DataLoader with two workers, once they have started."""
-        model, recipe = self.build(), self.recipe
-        optimizer = make_optimizer(model, recipe)
+        model, config = self.build(), self.config
+        optimizer = make_optimizer(model, config)
         start = 0.0
-        loader = DataLoader(self.pictures, batch_size=recipe.batch_size, shuffle=True, num_workers=2)
+        loader = DataLoader(self.pictures, batch_size=config.batch_size, shuffle=True, num_workers=2)
         for index, (images, labels) in enumerate(loader):
             with autocast(self.precision, "cpu"):
                 loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
@@ -103,12 +104,12 @@ class Contest:
 
     def augmentation(self) -> float:
         """Return the seconds that the same number of batches take to be augmented alone."""
-        images = self.data.split("train").images[: self.recipe.batch_size]
+        images = self.data.split("train").images[: self.config.batch_size]
         generator = torch.Generator().manual_seed(0)
-        augment(images, self.recipe.augment, generator)
+        augment(images, self.config.images.augment, generator)
         start = time.perf_counter()
         for _ in range(self.steps):
-            augment(images, self.recipe.augment, generator)
+            augment(images, self.config.images.augment, generator)
         return time.perf_counter() - start
 
 
@@ -129,10 +130,10 @@ def main() -> None:
     rows = in_turn((contest.zoo, contest.loader, contest.augmentation), options.rounds)
     faster = [loader / zoo for zoo, loader, _ in rows]
     shares = [alone / zoo for zoo, _, alone in rows]
-    images = options.steps * contest.recipe.batch_size
+    images = options.steps * contest.config.batch_size
     print(
         f"{options.name}: {images / rows[-1][0]:,.0f} images/s, {statistics.median(faster):.2f} times a "
-        f"DataLoader ({min(faster):.2f} to {max(faster):.2f}); {' and '.join(contest.recipe.augment)} take "
+        f"DataLoader ({min(faster):.2f} to {max(faster):.2f}); {' and '.join(contest.config.images.augment)} take "
         f"{statistics.median(shares):.2%} of a step ({min(shares):.2%} to {max(shares):.2%})"
     )
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from zoo import Experiment, Registry
+from zoo import Recipe, Registry
 from zoo.analysis import analyze
 from zoo.analysis.render import overlay, png
-from zoo.training import train
+from zoo.training.run import train
 
 FAMILY = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam", "eigen-cam")
 HORSE = 17
@@ -73,13 +73,13 @@ def activations(out: Path, registry: Registry) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for lr in RATES:
             for name in ("convnet", "convnet-bn"):
-                experiment = Experiment(
+                recipe = Recipe(
                     architecture=name,
                     dataset="cifar10",
                     data={"val_size": 45_000},
                     train={"epochs": 2, "lr": lr, "schedule": "constant", "batch_size": 64, "augment": []},
                 )
-                result = train(experiment, registry, directory=Path(folder) / f"{name}-{lr}")
+                result = train(recipe, registry, directory=Path(folder) / f"{name}-{lr}")
                 found = analyze("activations", result.weights, registry, split="test", indices=range(500))
                 accuracy, dead = result.metrics["val"]["accuracy"], found.scores["most_dead"]
                 print(f"| `{name}` | {lr} | {accuracy:.1%} | {dead:.0%} |")

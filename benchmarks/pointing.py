@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from zoo import Catalog, Registry
+from zoo import Registry
 from zoo.analysis import analyze
 from zoo.analysis.faithfulness import box_scores
 from zoo.models import weights
 from zoo.models.building import build_model
+from zoo.registry.catalog import Catalog
 
 
 def main() -> None:

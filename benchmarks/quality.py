@@ -12,10 +12,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from zoo import Catalog, Experiment, Registry
+from zoo import Recipe, Registry
+from zoo.interfaces import make_task
 from zoo.models import weights
-from zoo.tasks import make_task
-from zoo.training import Result, train
+from zoo.registry.catalog import Catalog
+from zoo.training.result import Result
+from zoo.training.run import train
 
 
 def main() -> None:
@@ -30,28 +32,27 @@ def main() -> None:
     heads = ("recipe", "parameters", "epochs", "figure", "each seed", "seconds a seed")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in options.recipes:
-        experiment = Experiment.of(catalog.recipe(name))
+        recipe = registry.recipe(name)
         keep = options.keep and options.keep / f"{name}.safetensors"
         runs = [
-            run(replace(experiment, seed=seed), registry, None if seed else keep)
-            for seed in range(options.seeds)
+            run(replace(recipe, seed=seed), registry, None if seed else keep) for seed in range(options.seeds)
         ]
-        print(row(name, experiment, registry, runs), flush=True)
+        print(row(name, recipe, registry, runs), flush=True)
 
 
-def run(experiment: Experiment, registry: Registry, keep: Path | None) -> tuple[Result, int]:
+def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, int]:
     """Return a finished run and the number of its parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        result = train(experiment, registry, directory=Path(folder) / "run")
+        result = train(recipe, registry, directory=Path(folder) / "run")
         model, _ = weights.load(Path(result.weights), registry)
         if keep is not None:
             shutil.copyfile(result.weights, keep)
     return result, sum(parameter.numel() for parameter in model.parameters())
 
 
-def row(name: str, experiment: Experiment, registry: Registry, runs: list[tuple[Result, int]]) -> str:
+def row(name: str, recipe: Recipe, registry: Registry, runs: list[tuple[Result, int]]) -> str:
     """Return the last epoch's figure of every seed, their mean and deviation, as a row of the table."""
-    headline = make_task(registry.architecture(experiment.architecture).spec.task).headline
+    headline = make_task(registry.architecture(recipe.architecture).spec.task).headline
     first, parameters = runs[0]
     (split,) = first.metrics
     figures = [result.metrics[split][headline] for result, _ in runs]

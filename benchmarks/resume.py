@@ -10,25 +10,26 @@ import random
 import tempfile
 from pathlib import Path
 
-from zoo import Experiment, Registry
+from zoo import Recipe, Registry
 from zoo.errors import Interrupted
 from zoo.files.cards import read_card
-from zoo.training import Progress, train
+from zoo.training.clock import Progress
+from zoo.training.run import train
 
 TOYS = {
-    "lstm": Experiment(
+    "lstm": Recipe(
         architecture="lstm",
         dataset="files",
         data={"paths": str(Path(__file__))},
         model={"hidden_size": 32, "num_layers": 2, "dropout": 0.5},
         train={"epochs": 2, "bptt": 8, "bptt_jitter": True, "batch_size": 16},
     ),
-    "resnet-lite": Experiment(
+    "resnet-lite": Recipe(
         architecture="resnet-lite",
         dataset="shapes",
         data={"train_size": 640, "val_size": 64, "test_size": 64},
         model={"widths": [4, 8, 16], "dropout": 0.3},
-        train={"epochs": 2, "batch_size": 32, "ema": 0.9},
+        train={"epochs": 2, "batch_size": 32, "ema_decay": 0.9},
     ),
 }
 
@@ -37,11 +38,11 @@ def final_sha256(folder: Path) -> str:
     return read_card(folder / "model.safetensors")[0].sha256
 
 
-def steps_of(experiment: Experiment, registry: Registry, folder: Path) -> int:
-    return train(experiment, registry, directory=folder).steps
+def steps_of(recipe: Recipe, registry: Registry, folder: Path) -> int:
+    return train(recipe, registry, directory=folder).steps
 
 
-def stopped_and_resumed(experiment: Experiment, registry: Registry, folder: Path, step: int) -> str:
+def stopped_and_resumed(recipe: Recipe, registry: Registry, folder: Path, step: int) -> str:
     """Stop a run by Ctrl-C after `step` steps, resume it, and return the sha256 of its weights."""
     import signal
 
@@ -54,9 +55,9 @@ def stopped_and_resumed(experiment: Experiment, registry: Registry, folder: Path
             signal.raise_signal(signal.SIGINT)
 
     try:
-        train(experiment, registry, directory=folder, report=report)
+        train(recipe, registry, directory=folder, report=report)
     except Interrupted:
-        train(experiment, registry, directory=folder, resume=True)
+        train(recipe, registry, directory=folder, resume=True)
         return final_sha256(folder)
     raise AssertionError(f"the run was not stopped at step {step}")
 
@@ -70,13 +71,13 @@ def main() -> None:
     for name, base in TOYS.items():
         for precision, optimizer in (("fp32", "adamw"), ("bf16", "adam"), ("fp32", "sgd")):
             changed = {**base.train, "precision": precision, "optimizer": optimizer, "lr": 0.01}
-            experiment = Experiment(**{**base.to_dict(), "train": changed})
+            recipe = Recipe(**{**base.to_dict(), "train": changed})
             with tempfile.TemporaryDirectory() as folder:
-                steps = steps_of(experiment, registry, Path(folder) / "whole")
+                steps = steps_of(recipe, registry, Path(folder) / "whole")
                 expected = final_sha256(Path(folder) / "whole")
                 chosen = sorted(draw.sample(range(1, steps), stops))
                 equal = [
-                    stopped_and_resumed(experiment, registry, Path(folder) / str(step), step) == expected
+                    stopped_and_resumed(recipe, registry, Path(folder) / str(step), step) == expected
                     for step in chosen
                 ]
             told = f"{name} {precision} {optimizer}: stopped at {chosen} of {steps}"

@@ -22,15 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Registry
+from zoo.analysis.analyzers import make_analyzer
 from zoo.interfaces import Analyzer, Batch, Subject
-from zoo.models.building import build_model, make_analyzer, model_arguments
-from zoo.registry.specs import TaskName
+from zoo.models.building import build_model, model_arguments
 
-DIMS: dict[TaskName, dict[str, int]] = {
+DIMS: dict[str, dict[str, int]] = {
     "classification": {"in_channels": 3, "image_size": 64, "num_classes": 10},
     "language-modelling": {"vocab_size": 8},
 }
-PREPROCESS: dict[TaskName, dict[str, Any]] = {
+PREPROCESS: dict[str, dict[str, Any]] = {
     "classification": {"size": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [*"abcdefghij"]},
     "language-modelling": {"tokens": "char", "vocabulary": ["<unk>", *"abcdefg"], "specials": 1},
 }
@@ -108,7 +108,7 @@ def digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
-def batch(task: TaskName, *, broken: bool = False) -> Batch:
+def batch(task: str, *, broken: bool = False) -> Batch:
     """Return two items; or two that no model can read: of five channels, of an unknown token."""
     draws = torch.Generator().manual_seed(0)
     if task == "classification":

@@ -22,14 +22,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import Experiment, Recipe, Registry
-from zoo.interfaces import Batch, Dataset, Split
-from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo import Recipe, Registry, TrainConfig
+from zoo.data.opening import open_dataset
+from zoo.interfaces import Batch, Dataset, Split, make_task
+from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
-from zoo.tasks import make_task
 from zoo.tasks.language_modelling import detach
-from zoo.training import fit
 from zoo.training.directory import RunDirectory
+from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
 
 STEPS = {"rnn": 400, "gru": 400, "resnet-lite": 150}
@@ -64,25 +64,25 @@ def _cut(images: Any, items: int) -> Any:
     return type(images)(images.images[:items], images.labels[:items])
 
 
-def bare_images(model: nn.Module, batches: list[Batch], recipe: Recipe) -> None:
-    optimizer = make_optimizer(model, recipe)
+def bare_images(model: nn.Module, batches: list[Batch], config: TrainConfig) -> None:
+    optimizer = make_optimizer(model, config)
     for batch in batches:
-        with autocast(resolve(recipe.precision, "cpu"), "cpu"):
+        with autocast(resolve(config.precision, "cpu"), "cpu"):
             loss = F.cross_entropy(model(batch.inputs), batch.targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
-def bare_text(model: nn.Module, batches: list[Batch], recipe: Recipe) -> None:
-    optimizer = make_optimizer(model, recipe)
+def bare_text(model: nn.Module, batches: list[Batch], config: TrainConfig) -> None:
+    optimizer = make_optimizer(model, config)
     state = None
     for batch in batches:
-        with autocast(resolve(recipe.precision, "cpu"), "cpu"):
+        with autocast(resolve(config.precision, "cpu"), "cpu"):
             logits, state, *_ = model(batch.inputs, state)
             loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         state = detach(state)
@@ -96,11 +96,11 @@ class Contest:
         text = self.entry.spec.task == "language-modelling"
         self.dataset = "nietzsche" if text else "cifar10"
         whole = open_dataset(registry.dataset(self.dataset), {})
-        self.recipe = registry.architecture(like or name).spec.recipe.replace({"epochs": 1})
+        self.config = registry.architecture(like or name).spec.training.replace({"epochs": 1})
         steps = STEPS.get(like or name, USUAL_STEPS)
-        self.data = Part(whole, self.recipe.batch_size * steps * (self.recipe.bptt if text else 1) + 1)
+        self.data = Part(whole, self.config.batch_size * steps * (self.config.text.bptt if text else 1) + 1)
         self.task = make_task(self.entry.spec.task)
-        self.batches = list(self.task.train_batches(self.data, self.recipe, seed=0, epoch=0))
+        self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0))
         self._bare: Callable[..., None] = bare_text if text else bare_images
 
     def rate(self, seconds: float) -> str:
@@ -110,16 +110,16 @@ class Contest:
 
     def zoo(self) -> None:
         """Train as `zoo train` does."""
-        experiment = Experiment(architecture=self.entry.name, dataset=self.dataset)
+        recipe = Recipe(architecture=self.entry.name, dataset=self.dataset)
         with (
             tempfile.TemporaryDirectory() as folder,
-            RunDirectory(Path(folder), experiment, resume=False) as store,
+            RunDirectory(Path(folder), recipe, resume=False) as store,
         ):
-            fit(self._build(), self.task, self.data, self.recipe, store=store)
+            fit(self._build(), self.task, self.data, self.config, store=store)
 
     def bare(self) -> None:
         """Train as little code as possible would."""
-        self._bare(self._build(), self.batches, self.recipe)
+        self._bare(self._build(), self.batches, self.config)
 
     def _build(self) -> nn.Module:
         return build_model(self.entry, model_arguments(self.entry, self.data.dims, {}), seed=0).train()

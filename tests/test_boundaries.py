@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Recipe
+from zoo import TrainConfig
 from zoo.cli import COMMANDS
 from zoo.files.cards import Card, DatasetCard
-from zoo.files.storage import Tensor, write_container
+from zoo.files.container import Tensor, write_container
 from zoo.registry import hookspecs
 from zoo.registry.plugins import HOOKS
 
@@ -162,7 +162,7 @@ def weights(tmp_path: Path) -> Path:
         task="language-modelling",
         dataset=DatasetCard(name="text/nietzsche", options={}, fingerprint="0" * 64),
         preprocess={"tokens": "char"},
-        recipe=Recipe().to_dict(),
+        training=TrainConfig().to_dict(),
         seed=7,
         progress={"epochs": 1, "steps": 10},
         metrics={"test": {"loss": 1.5}},

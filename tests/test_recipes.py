@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Catalog, Experiment, Registry
-from zoo.training import train
+from zoo import Recipe, Registry
+from zoo.registry.catalog import Catalog
+from zoo.training.run import train
 
 BETTER_THAN = {
     "stdlib-lstm": ("loss", 2.0),
@@ -47,8 +48,8 @@ def test_each_recipe_has_its_bar() -> None:
 def test_an_epoch_learns(name: str, tmp_path: Path) -> None:
     if not name.startswith(("stdlib", "shapes")) and not os.environ.get("ZOO_DATA"):
         pytest.skip("needs the real data in $ZOO_DATA")
-    experiment = Experiment.of(Catalog.load().recipe(name))
-    short = replace(experiment, train=experiment.train | {"epochs": 1})
+    recipe = Recipe.of(Catalog.load().recipe(name))
+    short = replace(recipe, train=recipe.train | {"epochs": 1})
     (metrics,) = train(short, Registry.discover(), directory=tmp_path / "run").metrics.values()
     metric, bar = BETTER_THAN[name]
     assert metrics[metric] > bar if metric == "accuracy" else metrics[metric] < bar

@@ -6,10 +6,11 @@ import os
 
 import pytest
 
-from zoo import Catalog, Experiment, Recipe, Registry
+from zoo import Registry, TrainConfig
 from zoo.evaluation.evaluate import evaluate_weights
 from zoo.files.cards import read_card
 from zoo.models import weights
+from zoo.registry.catalog import Catalog
 
 CATALOG = Catalog.load()
 PUBLISHED = sorted(CATALOG.weights)
@@ -36,13 +37,13 @@ def test_the_file_is_the_one_described(name: str) -> None:
 def test_the_recipe_would_make_it_again(name: str) -> None:
     entry = CATALOG.weights[name]
     card, _ = read_card(weights.find(name, CATALOG))
-    experiment, registry = Experiment.of(CATALOG.recipe(entry.recipe)), Registry.discover()
-    assert card.architecture == registry.architecture(experiment.architecture).name
-    assert card.dataset.name == registry.dataset(experiment.dataset).name
-    assert card.dataset.options == experiment.data
-    assert experiment.model.items() <= card.arguments.items()
-    recipe = experiment.recipe(registry).replace({"precision": card.recipe["precision"]})
-    assert Recipe().replace(card.recipe) == recipe
+    recipe, registry = CATALOG.recipe(entry.recipe), Registry.discover()
+    assert card.architecture == registry.architecture(recipe.architecture).name
+    assert card.dataset.name == registry.dataset(recipe.dataset).name
+    assert card.dataset.options == recipe.data
+    assert recipe.model.items() <= card.arguments.items()
+    config = recipe.recipe(registry).replace({"precision": card.training["precision"]})
+    assert TrainConfig().replace(card.training) == config
 
 
 @pytest.mark.slow

@@ -1,21 +1,17 @@
 """zoo: a plugin-based model zoo for PyTorch.
 
-A complete working use, from nothing to sampled text::
+A complete working use, from nothing to generated text::
 
     import zoo
-    import zoo.training, zoo.models.weights, zoo.inference.sampling      # these three import torch
 
-    registry = zoo.Registry.discover()
-    print([entry.name for entry in registry.entries("architecture")])
+    zoo.list_models("lstm*")
+    run = zoo.train("lstm", "stdlib", epochs=1, model={"hidden_size": 128})
+    print(run.model.evaluate("test")["metrics"])
+    print(run.model.sample("def ", length=200))
 
-    experiment = zoo.Experiment(
-        architecture="charrnn/lstm", dataset="text/stdlib", model={"hidden_size": 128}, train={"epochs": 1}
-    )
-    result = zoo.training.train(experiment, registry, directory="runs/first")
-    print(result.metrics)
-
-    model, card = zoo.models.weights.load("runs/first/model.safetensors", registry)
-    print("".join(zoo.inference.sampling.sample(model, card.preprocess, prompt="def ", length=200)))
+    model = zoo.load("cifar10-resnet20")        # published weights, a file, or a run directory
+    model.analyze("grad-cam", "cat.jpg")        # a picture, in a notebook
+    module = zoo.create_model("resnet56", num_classes=10)       # a plain nn.Module
 
 A plugin is a module with hooks, found through the entry-point group `zoo`::
 
@@ -26,56 +22,98 @@ A plugin is a module with hooks, found through the entry-point group `zoo`::
         return [ArchitectureSpec(name="mine", target="my_package.mine:Mine", task="classification",
                                  summary="One line for the list")]
 
-Importing zoo does not import torch.
+Importing zoo does not import torch, and changes nothing in the process.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from zoo.errors import DataError, OptionError, ZooError
+from zoo._version import __version__
+from zoo.config.training import ImageFields, TextFields, TrainConfig
+from zoo.errors import DataError, OptionError, ZooError, ZooWarning
 from zoo.registry.hookspecs import hookimpl
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
 if TYPE_CHECKING:
+    from zoo.api.listing import (
+        list_analyzers,
+        list_datasets,
+        list_models,
+        list_plugins,
+        list_recipes,
+        list_weights,
+    )
+    from zoo.api.loading import create_model, load, open_dataset
+    from zoo.api.model import Model
+    from zoo.api.run import Run
+    from zoo.api.training import lr_find, train
+    from zoo.config.recipe import Recipe
     from zoo.data.vocabulary import tokenize
-    from zoo.files.cards import Card
-    from zoo.registry.catalog import Catalog
-    from zoo.registry.experiment import Experiment
     from zoo.registry.registry import Registry
     from zoo.seeds import seed_for
+    from zoo.testing import check
 
 __all__ = [
     "AnalyzerSpec",
     "ArchitectureSpec",
-    "Card",
-    "Catalog",
     "DataError",
     "DatasetSpec",
-    "Experiment",
+    "ImageFields",
+    "Model",
     "OptionError",
     "Recipe",
     "Registry",
+    "Run",
+    "TextFields",
+    "TrainConfig",
     "ZooError",
+    "ZooWarning",
     "__version__",
+    "check",
+    "create_model",
     "hookimpl",
+    "list_analyzers",
+    "list_datasets",
+    "list_models",
+    "list_plugins",
+    "list_recipes",
+    "list_weights",
+    "load",
+    "lr_find",
+    "open_dataset",
     "seed_for",
     "tokenize",
+    "train",
 ]
 
-__version__ = "0.1.0"
-
 _ON_USE = {
-    "Card": "zoo.files.cards",
-    "Catalog": "zoo.registry.catalog",
-    "Experiment": "zoo.registry.experiment",
+    "Model": "zoo.api.model",
+    "Recipe": "zoo.config.recipe",
     "Registry": "zoo.registry.registry",
+    "Run": "zoo.api.run",
+    "check": "zoo.testing",
+    "create_model": "zoo.api.loading",
+    "list_analyzers": "zoo.api.listing",
+    "list_datasets": "zoo.api.listing",
+    "list_models": "zoo.api.listing",
+    "list_plugins": "zoo.api.listing",
+    "list_recipes": "zoo.api.listing",
+    "list_weights": "zoo.api.listing",
+    "load": "zoo.api.loading",
+    "lr_find": "zoo.api.training",
+    "open_dataset": "zoo.api.loading",
     "seed_for": "zoo.seeds",
     "tokenize": "zoo.data.vocabulary",
+    "train": "zoo.api.training",
 }
-"""What a plugin's hooks do not need is imported when it is first asked for: listing stays instant."""
+"""What a plugin's hooks do not need is imported when it is first used, so that listing stays instant."""
 
 
 def __getattr__(name: str) -> object:
     if name not in _ON_USE:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     return getattr(import_module(_ON_USE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,12 +1,16 @@
-"""What can go wrong, as one small tree. Each error knows the exit code the command line ends with.
+"""What can go wrong, as one small tree of exceptions, and the warning for what is merely worth knowing.
 
-`kind` is the stable name of an error in `--json` output; `hint` says what to do next.
+Each error has the exit code that the command ends with; `kind` is its stable name in `--json` output; `hint`
+says what to do next.
 """
 
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "AmbiguousName",
@@ -22,18 +26,22 @@ __all__ = [
     "UnknownName",
     "WeightsError",
     "ZooError",
+    "ZooWarning",
     "did_you_mean",
+    "first_line",
+    "printable",
+    "warn",
 ]
 
 
 class ZooError(Exception):
-    """A failure the user can act on: one sentence, and optionally a hint."""
+    """A failure that the user can act on: one sentence, and optionally a hint."""
 
     kind = "error"
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(_readable(message))
+        super().__init__(_shortened(message))
         self.hint = hint
 
 
@@ -114,10 +122,42 @@ class Interrupted(ZooError):
         self.exit_code = 128 + signal
 
 
-def _readable(message: str) -> str:
-    """Return a message in one line, without the middle of what a file may have said at length."""
-    message = " ".join(message.split("\n"))
+class ZooWarning(UserWarning):
+    """Something worth knowing that is no error; the command prints it as one line on stderr."""
+
+
+def warn(message: str) -> None:
+    """Issue a ZooWarning that points at the first caller outside zoo."""
+    home = str(Path(__file__).parent)
+    level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(home):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(_shortened(message), ZooWarning, stacklevel=max(level - 1, 1))
+
+
+def _shortened(message: str) -> str:
+    """Return a message as one line, the middle of a long one left out."""
+    message = printable(" ".join(message.split("\n")))
     return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"
+
+
+def printable(text: str) -> str:
+    """Return a text with everything escaped that a terminal would obey or could not show.
+
+    >>> printable("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; empty if it has none, or cannot say it."""
+    try:
+        return str(error).strip().split("\n")[0]
+    except Exception:
+        return ""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a plugin's code must be: Dataset and Analyzer to subclass, and the shape of an architecture.
+"""What the code behind a spec must be: classes to subclass, the shape of an architecture, optional abilities.
 
 An architecture is the callable behind a spec's `target`, keyword-only, the task's dims first::
 
@@ -7,59 +7,77 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 
 - classification: `model(images (B, C, H, W)) -> logits (B, K)`
 - language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
-  means zeros. State is handed in and back, never kept on the module; the loop detaches it. In training mode
-  a model may hand back a third thing, a scalar penalty in nats that is added to the loss.
+  stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
+  training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
 
-A model whose training starts from published weights has a method `load_pretrained()` that fills them in. It
-is called once, before a training that is given no other weights, and not when a file is loaded. It returns
-`{"architecture", "dataset", "sha256"}` for the card, or an empty one where there is nothing to load.
-
-A model whose first weights follow from the data, such as a layer that whitens it, has a method
-`fit_inputs(inputs)`. It is called once, before a training that is given no other weights, with some training
-inputs as the model sees them: up to 500 images (B, C, H, W), or tokens (T, B).
+What a model or a split may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`, `HasBoxes`,
+`HasNames`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from zoo.registry.specs import Recipe, TaskName
+from zoo.config.training import TrainConfig
+from zoo.files.cards import Card
+from zoo.registry.registry import Registry
 
-__all__ = ["Analysis", "Analyzer", "Batch", "Dataset", "Split", "State", "Step", "Subject", "Task"]
+__all__ = [
+    "SPLITS",
+    "Analysis",
+    "Analyzer",
+    "Batch",
+    "Box",
+    "Dataset",
+    "FitsInputs",
+    "HasBoxes",
+    "HasNames",
+    "LoadsPretrained",
+    "Split",
+    "State",
+    "Step",
+    "Subject",
+    "Task",
+    "make_task",
+]
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 State = Any
-"""What a model carries from batch to batch: None, a tensor, or a nested tuple or list of them."""
+"""A hidden state carried from batch to batch: None, a tensor, or a nested tuple or list of them."""
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; x1 and y1 are exclusive."""
 
 
 class Dataset(ABC):
-    """Data with everything needed to feed and judge a model.
+    """Data with everything needed to feed a model and evaluate it.
 
     The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able; one
-    called `root` says where data lies, not what it is, and so is kept out of cards.
+    called `root` says where the data lies, not what it is, and so is left out of cards.
     """
 
     @property
     @abstractmethod
     def dims(self) -> Mapping[str, int]:
-        """The arguments data gives to a model: `{"in_channels", "image_size", "num_classes"}` or
+        """The arguments that the data gives a model: `{"in_channels", "image_size", "num_classes"}` or
         `{"vocab_size"}`."""
 
     @property
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
-        """JSON data enough to feed new input.
+        """JSON data that suffices to feed new input.
 
-        - classification: `size`, `mean` and `std` (one for each channel), `classes`.
-        - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` cuts them), `lower`, `vocabulary`
-          (number 0 is `<unk>`), `specials` (how many at its beginning are not text); and where they are not
-          False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is reversed).
+        - classification: `size`, `mean` and `std` (one per channel), `classes`.
+        - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`,
+          `vocabulary` (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and
+          unless False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is
+          reversed).
         """
 
     @property
@@ -71,13 +89,58 @@ class Dataset(ABC):
     def split(self, name: Split) -> Any:
         """Return one split, which may be empty.
 
-        - classification: a map-style dataset of (uint8 image (C, H, W), label); it may define
-          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)). Where it
-          is known where objects are, `boxes` holds for each image a list of (x0, y0, x1, y1) in pixels, x1
-          and y1 outside; the maps of analyzers are scored by them. Where images are files, `names` holds
-          what each is called.
+        - classification: a map-style dataset of (uint8 image (C, H, W), label). It may define
+          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)), and may
+          be a `HasBoxes` or a `HasNames`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         """
+
+
+@runtime_checkable
+class HasBoxes(Protocol):
+    """A split that knows where the objects are; the maps of analyzers are scored against the boxes."""
+
+    @property
+    def boxes(self) -> Sequence[Sequence[Box]]:
+        """The boxes of each image, all around objects of its class."""
+        ...
+
+
+@runtime_checkable
+class HasNames(Protocol):
+    """A split whose images are files."""
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The file of each image; None if they are not files after all."""
+        ...
+
+
+@runtime_checkable
+class LoadsPretrained(Protocol):
+    """A model whose training starts from weights published elsewhere."""
+
+    def load_pretrained(self) -> Mapping[str, str] | None:
+        """Fill in the weights. Called once, before a training that is given no other weights.
+
+        Returns:
+            `{"architecture", "dataset", "sha256"}` of the weights, for the card; None or an empty mapping if
+            nothing was loaded.
+        """
+        ...
+
+
+@runtime_checkable
+class FitsInputs(Protocol):
+    """A model whose initial weights depend on the data, such as a whitening layer."""
+
+    def fit_inputs(self, inputs: Tensor) -> None:
+        """Initialize from training inputs. Called once, before a training that is given no other weights.
+
+        Args:
+            inputs: up to 500 images (B, C, H, W), or tokens (T, B), as the model sees them.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +150,16 @@ class Batch:
     inputs: Tensor
     """Images (B, C, H, W), or tokens (T, B)."""
     targets: Tensor
-    """Labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict; (1, B) where only the
-    last position predicts."""
+    """Labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict, (1, B) if only the last
+    position predicts."""
     index: int
     """Position in the epoch, from 0."""
     total: int
     """Batches in this epoch."""
     seed: int
-    """What this step's own randomness (dropout) is drawn from."""
+    """Seed of this step's own randomness (dropout)."""
     fresh: bool = False
-    """True where carried state must start again from zeros."""
+    """Whether the hidden state starts again from zeros."""
 
     @property
     def count(self) -> int:
@@ -106,34 +169,59 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one batch produced."""
+    """The result of one batch."""
 
     loss: Tensor
-    """Mean over the batch, a model's penalty added, for `backward()`."""
+    """Mean over the batch, plus the model's penalty, for `backward()`."""
     sums: Mapping[str, Tensor]
-    """Sums over the batch's items, such as `loss` and `correct`; divided once, by the summed count. Those
-    that are no scalars are for `Task.details`."""
+    """Sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the total
+    count. Those that are not scalars are for `Task.details`."""
     count: int
     state: State = None
-    """Carried to the next batch, detached."""
+    """Hidden state for the next batch, detached."""
     penalty: Tensor | float = 0.0
-    """The part of `loss` that the model adds to punish itself, detached."""
+    """The part of `loss` that is the model's own penalty, detached."""
 
 
 class Task(ABC):
-    """How data becomes batches, a loss and metrics. Two final subclasses; the loop never asks which."""
+    """How data becomes batches, a loss and metrics; the loop does not know which task it trains."""
 
-    name: ClassVar[TaskName]
+    name: ClassVar[str]
     headline: ClassVar[str]
-    """The metric people look at first."""
+    """The metric that people look at first."""
     headline_grows: ClassVar[bool]
-    """Whether more of it is better."""
+    """Whether higher is better."""
+    labels: ClassVar[tuple[str, str]]
+    """The dim that counts what a model predicts, and the key of `preprocess` that lists it."""
+    unsupported: ClassVar[tuple[str, ...]] = ()
+    """Training fields that make no sense for this task."""
+
+    @abstractmethod
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError if a card's `preprocess` cannot feed a model built with `arguments`."""
+
+    @abstractmethod
+    def example(self, dims: Mapping[str, int]) -> Tensor:
+        """Return one made-up input, to measure what a forward pass costs."""
+
+    @abstractmethod
+    def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        """Return a dataset as the model behind a card reads it.
+
+        A model knows one vocabulary, one normalization and one order of classes: those it was trained with.
+
+        Raises DataError if the data does not fit the model.
+        """
+
+    def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
+        """Return the options that `dataset` must be opened with to be read as the model was trained to."""
+        return {}
 
     @abstractmethod
     def train_batches(
         self,
         dataset: Dataset,
-        recipe: Recipe,
+        config: TrainConfig,
         *,
         seed: int,
         epoch: int,
@@ -146,7 +234,7 @@ class Task(ABC):
 
     @abstractmethod
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every item of a split exactly once, in order, unchanged."""
+        """Yield every item of a split exactly once, in order, without augmentation."""
 
     @abstractmethod
     def step(
@@ -156,7 +244,7 @@ class Task(ABC):
 
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return the name of what is counted in data preprocessed so, such as `images`."""
+        """Return the name of the items that are counted, such as `images`."""
 
     @abstractmethod
     def metrics(
@@ -165,37 +253,42 @@ class Task(ABC):
         """Turn sums over a whole split into metrics."""
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn sums over a whole split into what is more than a number, as JSON data."""
+        """Turn sums over a whole split into results that are more than a number, as JSON data."""
         return {}
+
+
+def make_task(registry: Registry, name: str) -> Task:
+    """Return the task of this name. Raises UnknownName."""
+    return registry.task(name).load()()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an analyzer is told of the model before it, and what it is asked."""
+    """What an analyzer needs to know about the model, and what it is asked."""
 
-    task: TaskName
+    task: str
     landmarks: Mapping[str, str]
-    """Paths of submodules by what they are; those that the analyzer's spec `needs` are there."""
+    """Paths of submodules by landmark; those that the analyzer's spec `needs` are present."""
     preprocess: Mapping[str, Any]
     """As `Dataset.preprocess`: the names of the classes, or the vocabulary."""
     classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
-    """The classes asked about for every image: by number, the one the model predicts, or the label."""
+    """The classes to explain for every image: by number, the one the model predicts, or the label."""
 
-    def ask(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the classes asked about, (B, K) int64.
+    def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the classes to explain, (B, K) int64.
 
         Args:
             logits: (B, classes)
-            labels: (B,), -1 where not known; `true` is the prediction there.
+            labels: (B,), -1 if unknown; `true` is then the prediction.
         """
         predicted = logits.argmax(1)
         labels = labels.to(predicted)
         true = torch.where(labels >= 0, labels, predicted)
         columns = [
-            {"predicted": predicted, "true": true}[asked]
-            if isinstance(asked, str)
-            else torch.full_like(predicted, asked)
-            for asked in self.classes
+            {"predicted": predicted, "true": true}[target]
+            if isinstance(target, str)
+            else torch.full_like(predicted, target)
+            for target in self.classes
         ]
         return torch.stack(columns, 1)
 
@@ -205,24 +298,24 @@ class Analysis:
     """What an analyzer found. Every part may be missing, but not all."""
 
     maps: Tensor | None = None
-    """Where each class was seen, (N, K, h, w) for N images and K classes asked about: more is more."""
+    """Where the evidence for each class is, (N, K, h, w) for N images and K classes; higher is more."""
     classes: Tensor | None = None
-    """Which class each map is of, (N, K); needed with `maps`."""
+    """The class of each map, (N, K); required with `maps`."""
     logits: Tensor | None = None
-    """(N, classes), if they were computed; otherwise zoo asks the model itself."""
+    """(N, classes), if they were computed; otherwise zoo runs the model itself."""
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     """Rows of JSON data by the table's name."""
     figures: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
-    """What draws a picture or a page, by file name, such as `confusion.png`."""
+    """Functions that draw a picture or a page, by file name with its suffix, such as `confusion.png`."""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """JSON data on how it was found, such as the layer that was looked at."""
+    """JSON data on how it was computed, such as the layer that was used."""
     text: str = ""
     """What a terminal shows, colours as ANSI codes."""
 
 
 class Analyzer(ABC):
-    """Looks inside a model and leaves parameters, gradients, modes, hooks and random state as found.
+    """Looks inside a model and leaves parameters, gradients, modes, hooks and random state unchanged.
 
     The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
     `zoo.models.hooks` has what keeps the promise: `untouched` and `stored`.
@@ -230,8 +323,8 @@ class Analyzer(ABC):
 
     @abstractmethod
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Look at what `model` makes of some batches, which may be walked through more than once.
+        """Run `model` on some batches, which may be iterated more than once, and return the result.
 
-        Batches are those of `Task.eval_batches`: images as the model sees them with labels, -1 where a label
-        is not known; or tokens and those that follow, state carried from batch to batch.
+        Batches are those of `Task.eval_batches`: images as the model sees them with labels, -1 if unknown;
+        or tokens and the tokens that follow, state carried from batch to batch.
         """

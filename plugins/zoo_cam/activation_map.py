@@ -79,7 +79,7 @@ class ActivationMap(Analyzer):
         with untouched(model) as inner:
             for batch in batches:
                 images = batch.inputs.clone() if batch.inputs.is_inference() else batch.inputs
-                ask = partial(subject.ask, labels=batch.targets)
+                ask = partial(subject.target_classes, labels=batch.targets)
                 maps, classes, logits = self._look(inner, path, images, subject, ask)
                 if self.flips:
                     mirrored, *_ = self._look(inner, path, images.flip(3), subject, lambda _, c=classes: c)

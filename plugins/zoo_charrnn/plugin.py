@@ -1,17 +1,16 @@
 """What zoo_charrnn provides."""
 
-from zoo import ArchitectureSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, TextFields, TrainConfig, hookimpl
 
-USUAL = Recipe(
+USUAL = TrainConfig(
     epochs=8,
     batch_size=64,
-    bptt=16,
-    bptt_jitter=True,
     optimizer="adam",
     lr=6e-3,
-    weight_decay=1e-5,  # in the gradient: weights that learn nothing shrink, which a small corpus needs
+    weight_decay=1e-5,
     schedule="one-cycle",
-    clip_norm=1.0,
+    clip_grad_norm=1.0,
+    text=TextFields(bptt=16, bptt_jitter=True),
 )
 
 
@@ -23,7 +22,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.rnn:CharRNN",
             task="language-modelling",
             summary="Stateful tanh RNN",
-            recipe=USUAL.replace({"lr": 4e-3}),
+            training=USUAL.replace({"lr": 4e-3}),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn)",
         ),
         ArchitectureSpec(
@@ -31,7 +30,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.rnn_cell:CharRNNCell",
             task="language-modelling",
             summary="The same RNN with its loop over time in plain sight",
-            recipe=USUAL.replace({"lr": 4e-3}),
+            training=USUAL.replace({"lr": 4e-3}),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2)",
         ),
         ArchitectureSpec(
@@ -39,7 +38,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.gru:CharGRU",
             task="language-modelling",
             summary="Stateful GRU",
-            recipe=USUAL,
+            training=USUAL,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulGRU)",
         ),
         ArchitectureSpec(
@@ -47,7 +46,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.lstm:CharLSTM",
             task="language-modelling",
             summary="Stateful multi-layer LSTM",
-            recipe=USUAL.replace({"epochs": 3}),
+            training=USUAL.replace({"epochs": 3}),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM)",
         ),
         ArchitectureSpec(
@@ -55,7 +54,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.awd_lstm:AWDLSTM",
             task="language-modelling",
             summary="LSTM with dropped recurrent weights and masks that stay for a whole sequence",
-            recipe=USUAL.replace({"epochs": 30}),
+            training=USUAL.replace({"epochs": 30}),
             source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
         ),
         ArchitectureSpec(
@@ -63,7 +62,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.min_gru:CharMinGRU",
             task="language-modelling",
             summary="Residual minGRU layers, whose times train in parallel",
-            recipe=USUAL.replace(
+            training=USUAL.replace(
                 {"epochs": 10, "bptt": 64, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01}
             ),
             source="Feng et al. 2024, Were RNNs All We Needed?, arXiv 2410.01201",

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from zoo import ArchitectureSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
 
 LESSON = "fast.ai deep learning course, lesson 7"
 RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
-USUAL = Recipe(
+USUAL = TrainConfig(
     epochs=6,
     batch_size=128,
     optimizer="sgd",
@@ -14,7 +14,7 @@ USUAL = Recipe(
     momentum=0.9,
     weight_decay=5e-4,
     schedule="one-cycle",
-    augment=("translate", "flip"),
+    images=ImageFields(augment=("translate", "flip")),
 )
 
 
@@ -25,7 +25,7 @@ def _ladder(name: str, target: str, summary: str, *, lesson: str, **config: Any)
         task="classification",
         summary=summary,
         config=config,
-        recipe=USUAL,
+        training=USUAL,
         landmarks={"features": "stages", "head": "out"},
         source=f"{LESSON} ({lesson})",
     )
@@ -38,7 +38,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         task="classification",
         summary=f"Residual network of {depth} layers for small images, two convolutions a block",
         config={"depth": depth},
-        recipe=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
+        training=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
         landmarks={"features": "stages", "mean_head": "out", "head": "out"},
         source=RESNET,
     )
@@ -52,7 +52,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.mlp:MLP",
             task="classification",
             summary="Fully connected layers over all pixels",
-            recipe=USUAL,
+            training=USUAL,
             landmarks={"head": "out"},
             source=f"{LESSON} (SimpleNet)",
         ),
@@ -99,17 +99,17 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.airbench:Airbench",
             task="classification",
             summary="Wide early and small soon: made to learn CIFAR-10 in ten epochs",
-            recipe=USUAL.replace(
+            training=USUAL.replace(
                 {
                     "epochs": 10,
                     "batch_size": 512,
                     "lr": 0.75,
                     "momentum": 0.85,
                     "weight_decay": 1.33e-3,
-                    "norm_bias_lr": 64.0,
-                    "warmup": 2.3,
+                    "norm_bias_lr_scale": 64.0,
+                    "warmup_epochs": 2.3,
                     "label_smoothing": 0.2,
-                    "ema": 0.98,
+                    "ema_decay": 0.98,
                 }
             ),
             landmarks={"features": "groups", "head": "out"},
@@ -120,7 +120,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.camnet:CAMNet",
             task="classification",
             summary="Residual layers and a convolution with one channel per class, averaged",
-            recipe=USUAL.replace({"epochs": 10}),
+            training=USUAL.replace({"epochs": 10}),
             landmarks={"features": "stages", "class_maps": "head", "head": "head"},
             source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
         ),
@@ -129,7 +129,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
             summary="torchvision's ResNet-34 with a convolution of one channel per class, averaged",
-            recipe=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
+            training=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             source=f"{LESSON} (CAM)",
         ),

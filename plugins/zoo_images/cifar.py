@@ -17,7 +17,9 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import DataError
-from zoo.files.downloads import cache_home, data_file, data_home, tar_members, verified
+from zoo.files.archives import tar_members
+from zoo.files.cache import cache_home, data_home
+from zoo.files.downloads import data_file, verified
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, cut_val
 

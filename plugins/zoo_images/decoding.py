@@ -25,7 +25,8 @@ from torch import Tensor
 
 from zoo import DataError
 from zoo.data.pictures import read_picture
-from zoo.files.downloads import cache_home, made_once, sha256_of
+from zoo.files.cache import cache_home, made_once
+from zoo.files.downloads import sha256_of
 
 MAX_THREADS = 8
 _FORMAT = 1

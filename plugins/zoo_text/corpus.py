@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.files.downloads import cache_home, made_once, sha256_of
+from zoo.files.cache import cache_home, made_once
+from zoo.files.downloads import sha256_of
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
 from zoo_text.reading import Reading

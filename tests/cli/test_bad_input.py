@@ -269,7 +269,7 @@ def test_a_divergent_run_exits_3_and_keeps_nothing_broken(desk):
         "--train",
         "optimizer=sgd",
         "--train",
-        "clip_norm=0",
+        "clip_grad_norm=0",
         "--train",
         "batch_size=8",
     ]

@@ -210,7 +210,7 @@ def test_a_run_with_other_options_goes_on_only_if_told_and_its_card_says_so(text
 def test_sigterm_before_training_begins_cleans_up_and_ends_with_143(tmp_path):
     code = """
 import os, signal, sys, zoo.cli
-from zoo.files.storage import atomic_write
+from zoo.files.atomic import atomic_write
 from pathlib import Path
 def begin(*arguments, **named):
     with atomic_write(Path("file")) as file:

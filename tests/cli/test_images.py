@@ -32,9 +32,9 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
         (["--from", "nowhere"], "there is no file nowhere, and no published weights of that name"),
         (["--from", "{net}", "--train", "freeze=steem"], "freeze=steem matches no parameter"),
         (["--from", "{net}", "--train", "freeze=*"], "freeze=* leaves nothing to train"),
-        (["--train", "lr_decay_by_depth=2"], "lr_decay_by_depth"),
+        (["--train", "layer_decay=2"], "layer_decay"),
         (["--train", "augment=zoom"], "'zoom'"),
-        (["--train", "mixup=-1"], "mixup"),
+        (["--train", "mixup_alpha=-1"], "mixup_alpha"),
         (["--model", "widths=[]"], "widths: expected array of length >= 1"),
     ],
 )
@@ -69,7 +69,7 @@ def test_the_best_epoch_is_told_where_it_is_not_the_last(tmp_path):
 
 def test_patience_ends_a_run(tmp_path):
     done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, "--train", "epochs=9",
-               "--train", "lr=1e-30", "--train", "ema=0.9999", "--train", "patience=1", "--json",
+               "--train", "lr=1e-30", "--train", "ema_decay=0.9999", "--train", "patience=1", "--json",
                "--run", tmp_path / "run")  # fmt: skip
     result = json.loads(done.stdout)
     assert result["epochs"] == result["best"]["epoch"] + 1 < 9

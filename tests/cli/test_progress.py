@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo.api.progress import Reporter
-from zoo.training import Progress
+from zoo.training.clock import Progress
 
 STEP = Progress(epoch=1, epochs=2, batch=3, batches=10, loss=1.25, lr=0.1, rate=1234.0, left=75.0, row=None)
 ROW = {"train": {"loss": 1.5}, "val": {"accuracy": 0.5}, "clock": {"rate": 2000.0, "seconds": 61.0}}

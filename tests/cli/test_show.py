@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TEXT, zoo
+from zoo.config.training import TrainConfig
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
 
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl
@@ -122,9 +122,9 @@ def test_a_recipe_is_shown_with_all_that_it_takes_from_its_architecture(tmp_path
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("slow", cwd=tmp_path)
     assert facts["train"] == {"lr": 0.125, "epochs": 3}
-    own = Registry.discover().architecture("lstm").spec.recipe
+    own = Registry.discover().architecture("lstm").spec.training
     assert facts["recipe"] == own.replace(facts["train"]).to_dict()
-    assert own.bptt != Recipe().bptt
+    assert own.bptt != TrainConfig().bptt
     told = zoo("show", "slow", cwd=tmp_path).stdout
     assert re.search(rf"^recipe +.*epochs=3,.* lr=0\.125,.* bptt={own.bptt},", told, re.M)
 

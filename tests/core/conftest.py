@@ -133,7 +133,7 @@ def card() -> Callable[..., Card]:
                 "vocabulary": ["<unk>", "<pad>", *"abcdef"],
                 "specials": 2,
             },
-            "recipe": {"epochs": 1},
+            "training": {"epochs": 1},
             "seed": 0,
             "progress": {"epochs": 1, "steps": 10},
             "metrics": {"val": {"loss": 1.5}},

@@ -15,15 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo import Experiment, Registry
+from zoo import Recipe, Registry
 from zoo.analysis import analyze, enlarge, normalise
+from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.render import overlay
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.interfaces import Batch, Subject
 from zoo.models import weights
-from zoo.models.building import make_analyzer
-from zoo.training import train
+from zoo.training.run import train
 from zoo_cam.cam import CAM
 
 SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size": 24}
@@ -31,14 +31,14 @@ SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size"
 
 @pytest.fixture(scope="module")
 def camnet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="camnet",
         dataset="shapes",
         data=SHAPES,
         model={"widths": [4, 8, 8]},
         train={"epochs": 1, "batch_size": 16},
     )
-    return train(experiment, registry, directory=tmp_path_factory.mktemp("runs") / "camnet").weights
+    return train(recipe, registry, directory=tmp_path_factory.mktemp("runs") / "camnet").weights
 
 
 @pytest.fixture
@@ -202,14 +202,14 @@ def test_a_folder_without_pictures_is_named(registry: Registry, camnet: str, tmp
 def test_an_analyzer_that_does_not_fit_names_those_that_do(
     registry: Registry, tmp_path: Path, picture: str
 ) -> None:
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="convnet",
         dataset="shapes",
         data=SHAPES,
         model={"widths": [4, 8]},
         train={"epochs": 1, "batch_size": 16},
     )
-    maxed = train(experiment, registry, directory=tmp_path / "run").weights
+    maxed = train(recipe, registry, directory=tmp_path / "run").weights
     with pytest.raises(
         SpecError, match="needs class_maps or mean_head, and convnet/convnet has features"
     ) as caught:
@@ -315,14 +315,14 @@ def test_pictures_of_a_folder_set_are_called_by_their_files(
         (tmp_path / "set" / name).mkdir(parents=True)
         for number in range(8):
             Image.new("RGB", (20, 20), (number, 0, 99)).save(tmp_path / "set" / name / f"{number}.png")
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="camnet",
         dataset="folder",
         data={"root": str(tmp_path / "set"), "size": 16, "test_share": 0.5, "val_share": 0.0},
         model={"widths": [4, 8]},
         train={"epochs": 1, "batch_size": 4},
     )
-    made = train(experiment, registry, directory=tmp_path / "run").weights
+    made = train(recipe, registry, directory=tmp_path / "run").weights
     found = analyze("cam", made, registry, split="test", data={"root": str(tmp_path / "set")})
     assert all((tmp_path / "set" / name).exists() for name in found.inputs.names)
     assert len(found.inputs.names) == 8

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.data.augment import AUGMENTATIONS, Views, augment, crop, cutout, flip, mixup, translate
-from zoo.registry.specs import Recipe
+from zoo.config.training import TrainConfig
+from zoo.data.augment import AUGMENTATIONS, augment, crop, cutout, flip, mixup, translate
+from zoo.evaluation.views import Views
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -160,7 +161,7 @@ def test_the_originals_are_left_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_augmentation_can_be_named_in_a_recipe(name: str) -> None:
-    assert Recipe().replace({"augment": [name]}).augment == (name,)
+    assert TrainConfig().replace({"augment": [name]}).augment == (name,)
 
 
 @pytest.mark.gpu

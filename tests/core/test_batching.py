@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.config.training import TrainConfig
 from zoo.errors import DataError
-from zoo.registry.specs import Recipe
-from zoo.tasks.batching import Cut, cut
+from zoo.tasks.batching import TextBatch, cut
 
 TEXT = torch.arange(101, dtype=torch.int16)  # each token is its own position
 
 SHUFFLED = pytest.mark.parametrize("batching", ["sections", "windows"])
 
 
-def cuts(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Cut]:
+def cuts(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[TextBatch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    recipe = Recipe(**{"batching": batching, "batch_size": 8, "bptt": 6} | changes)
-    return list(cut(TEXT, recipe, seed=5, epoch=epoch, start=start, **ranks))
+    config = TrainConfig(**{"batching": batching, "batch_size": 8, "bptt": 6} | changes)
+    return list(cut(TEXT, config, seed=5, epoch=epoch, start=start, **ranks))
 
 
 def test_windows_predict_every_character_once_from_the_n_before_it() -> None:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.data.opening import open_dataset
 from zoo.errors import DataError, OptionError, SpecError
-from zoo.models.building import build_model, check_same_task, measure, model_arguments, open_dataset
+from zoo.evaluation.measure import measure
+from zoo.models.building import build_model, check_same_task, model_arguments
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec

@@ -10,7 +10,7 @@ import pytest
 
 from zoo.errors import WeightsError
 from zoo.files.cards import Card, parse_card, read_card
-from zoo.files.storage import write_container
+from zoo.files.container import write_container
 
 HERE = Path("model.safetensors")
 

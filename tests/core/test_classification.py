@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import ImageFields, TrainConfig
 from zoo.errors import DataError
 from zoo.interfaces import Batch
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
 from zoo.tasks.classification import _normalise
 
-TASK = make_task("classification")
+TASK = Classification()
 
 
 def numbered(images: Any, count: int, size: int = 4) -> Any:
@@ -36,7 +35,7 @@ def numbers(batches: list[Batch], preprocess: Any) -> list[int]:
 @pytest.mark.parametrize(("count", "batch_size"), [(20, 6), (18, 6), (3, 8), (7, 1)])
 def test_an_epoch_shows_every_image_once(images: Any, count: int, batch_size: int) -> None:
     data = numbered(images, count)
-    batches = list(TASK.train_batches(data, Recipe(batch_size=batch_size), seed=0, epoch=0))
+    batches = list(TASK.train_batches(data, TrainConfig(batch_size=batch_size), seed=0, epoch=0))
     assert sorted(numbers(batches, data.preprocess)) == list(range(count))
     assert len(batches[-1].targets) == (count % batch_size or batch_size)
     assert [batch.index for batch in batches] == list(range(len(batches)))
@@ -45,7 +44,7 @@ def test_an_epoch_shows_every_image_once(images: Any, count: int, batch_size: in
 
 def test_labels_stay_with_their_images(images: Any) -> None:
     data = numbered(images, 20)
-    for batch in TASK.train_batches(data, Recipe(batch_size=6), seed=0, epoch=0):
+    for batch in TASK.train_batches(data, TrainConfig(batch_size=6), seed=0, epoch=0):
         assert [number % 4 for number in numbers([batch], data.preprocess)] == batch.targets.tolist()
 
 
@@ -61,7 +60,7 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own(images: Any) -> None:
     data = numbered(images, 50)
 
     def order(seed: int, epoch: int) -> list[int]:
-        return numbers(list(TASK.train_batches(data, Recipe(), seed=seed, epoch=epoch)), data.preprocess)
+        return numbers(list(TASK.train_batches(data, TrainConfig(), seed=seed, epoch=epoch)), data.preprocess)
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
@@ -72,26 +71,26 @@ def test_ranks_share_an_epoch_without_overlap(images: Any, world: int) -> None:
     data = numbered(images, 20)
     seen = Counter[int]()
     for rank in range(world):
-        batches = TASK.train_batches(data, Recipe(batch_size=4), seed=0, epoch=0, rank=rank, world=world)
+        batches = TASK.train_batches(data, TrainConfig(batch_size=4), seed=0, epoch=0, rank=rank, world=world)
         seen.update(numbers(list(batches), data.preprocess))
     assert seen == Counter(range(20))
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_starting_late_is_skipping(images: Any, start: int) -> None:
-    recipe = Recipe(batch_size=6, augment=("crop", "flip"))
+    config = TrainConfig(batch_size=6, images=ImageFields(augment=("crop", "flip")))
     data = images(20)
-    whole = list(TASK.train_batches(data, recipe, seed=3, epoch=1))[start:]
-    late = list(TASK.train_batches(data, recipe, seed=3, epoch=1, start=start))
+    whole = list(TASK.train_batches(data, config, seed=3, epoch=1))[start:]
+    late = list(TASK.train_batches(data, config, seed=3, epoch=1, start=start))
     assert [(b.index, b.total, b.seed) for b in late] == [(b.index, b.total, b.seed) for b in whole]
     assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(late, whole, strict=True))
     assert all(torch.equal(a.targets, b.targets) for a, b in zip(late, whole, strict=True))
 
 
 def test_every_step_has_a_seed_of_its_own(images: Any) -> None:
-    recipe = Recipe(batch_size=6)
+    config = TrainConfig(batch_size=6)
     seeds = [
-        b.seed for epoch in range(3) for b in TASK.train_batches(images(20), recipe, seed=0, epoch=epoch)
+        b.seed for epoch in range(3) for b in TASK.train_batches(images(20), config, seed=0, epoch=epoch)
     ]
     assert len(set(seeds)) == len(seeds)
 
@@ -99,11 +98,11 @@ def test_every_step_has_a_seed_of_its_own(images: Any) -> None:
 def test_augmentation_draws_anew_for_each_batch_rank_epoch_and_seed(images: Any) -> None:
     image = images(1).split("train")[0]
     data = type(images())({"train": [image] * 32}, 8)  # so that only the draws differ
-    recipe = Recipe(batch_size=8, augment=("crop", "flip"))
+    config = TrainConfig(batch_size=8, images=ImageFields(augment=("crop", "flip")))
     batches = [
         batch.inputs.numpy().tobytes()
         for seed, epoch, rank in product(range(2), repeat=3)
-        for batch in TASK.train_batches(data, recipe, seed=seed, epoch=epoch, rank=rank, world=2)
+        for batch in TASK.train_batches(data, config, seed=seed, epoch=epoch, rank=rank, world=2)
     ]
     assert len(set(batches)) == len(batches) == 16
 
@@ -147,10 +146,10 @@ def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None
 
     singles = images(20)
     whole = type(singles)({"train": Whole()}, 8)
-    recipe = Recipe(batch_size=6)
+    config = TrainConfig(batch_size=6)
     pairs = zip(
-        TASK.train_batches(whole, recipe, seed=0, epoch=0),
-        TASK.train_batches(singles, recipe, seed=0, epoch=0),
+        TASK.train_batches(whole, config, seed=0, epoch=0),
+        TASK.train_batches(singles, config, seed=0, epoch=0),
         strict=True,
     )
     assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
@@ -159,7 +158,7 @@ def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None
 
 def test_an_empty_training_split_is_refused(images: Any) -> None:
     with pytest.raises(DataError, match="the training split is empty"):
-        next(TASK.train_batches(images(0), Recipe(), seed=0, epoch=0))
+        next(TASK.train_batches(images(0), TrainConfig(), seed=0, epoch=0))
 
 
 class Fixed(nn.Module):
@@ -223,8 +222,8 @@ def test_many_classes_are_also_judged_by_their_five_likeliest() -> None:
 
 def test_blended_targets_count_as_what_they_are_most(images: Any) -> None:
     data = images(20)
-    recipe = Recipe(batch_size=20, mixup=0.4)
-    (batch,) = TASK.train_batches(data, recipe, seed=0, epoch=0)
+    config = TrainConfig(batch_size=20, images=ImageFields(mixup_alpha=0.4))
+    (batch,) = TASK.train_batches(data, config, seed=0, epoch=0)
     assert batch.targets.shape == (20, 4)
     assert batch.count == 20
     logits = batch.targets.log()
@@ -234,5 +233,5 @@ def test_blended_targets_count_as_what_they_are_most(images: Any) -> None:
     torch.testing.assert_close(
         TASK.step(Fixed(logits.clamp(min=-60)), batch).loss, entropy, atol=1e-4, rtol=1e-4
     )
-    (again,) = TASK.train_batches(data, recipe, seed=0, epoch=0)
+    (again,) = TASK.train_batches(data, config, seed=0, epoch=0)
     assert torch.equal(again.inputs, batch.inputs)

@@ -16,15 +16,15 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, RunError, WeightsError
 from zoo.files import storage
-from zoo.registry.experiment import Experiment
-from zoo.registry.specs import Recipe
-from zoo.training.cadence import Cadence
+from zoo.registry.recipe import Recipe
 from zoo.training.directory import RunDirectory
+from zoo.training.save_interval import SaveInterval
 from zoo.training.state import TrainState
 
-EXPERIMENT = Experiment(
+RECIPE = Recipe(
     architecture="charrnn/lstm", dataset="text/files", data={"paths": ["a.txt"]}, train={"epochs": 3}
 )
 
@@ -32,20 +32,20 @@ EXPERIMENT = Experiment(
 def begin() -> TrainState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TrainState.begin(nn.Linear(3, 2), Recipe(), precision="fp32", device="cpu")
+        return TrainState.begin(nn.Linear(3, 2), TrainConfig(), precision="fp32", device="cpu")
 
 
 def epoch(state: TrainState) -> None:
     with torch.no_grad():
         state.model.bias.add_(1)
-    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}}, Recipe())
+    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}}, TrainConfig())
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A directory with a run of two epochs."""
     path = tmp_path / "run"
-    with RunDirectory(path, EXPERIMENT, resume=False) as store:
+    with RunDirectory(path, RECIPE, resume=False) as store:
         state = begin()
         store.restore(state, device="cpu")
         for _ in range(2):
@@ -54,8 +54,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def resumed(path: Path, experiment: Experiment = EXPERIMENT) -> tuple[TrainState, list[str]]:
-    with RunDirectory(path, experiment, resume=True) as store:
+def resumed(path: Path, recipe: Recipe = RECIPE) -> tuple[TrainState, list[str]]:
+    with RunDirectory(path, recipe, resume=True) as store:
         state = begin()
         store.threads()
         store.restore(state, device="cpu")
@@ -77,9 +77,9 @@ def test_a_run_goes_on_from_its_last_save(path: Path) -> None:
 
 
 def test_a_run_from_before_a_recipe_had_a_field_goes_on(path: Path) -> None:
-    assert resumed(path, replace(EXPERIMENT, train={"epochs": 3, "mixup": 0.0}))[0].epoch == 2
-    with pytest.raises(RunError, match=r"train.mixup: 0.0 then, 0.2 now"):
-        resumed(path, replace(EXPERIMENT, train={"epochs": 3, "mixup": 0.2}))
+    assert resumed(path, replace(RECIPE, train={"epochs": 3, "mixup_alpha": 0.0}))[0].epoch == 2
+    with pytest.raises(RunError, match=r"train.mixup_alpha: 0.0 then, 0.2 now"):
+        resumed(path, replace(RECIPE, train={"epochs": 3, "mixup_alpha": 0.2}))
 
 
 def test_resume_begins_a_run_where_there_is_none(tmp_path: Path) -> None:
@@ -88,16 +88,16 @@ def test_resume_begins_a_run_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_the_thread_count_a_run_began_with_is_kept(path: Path) -> None:
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+    with RunDirectory(path, RECIPE, resume=True) as store:
         assert store.threads() == torch.get_num_threads()
-    with RunDirectory(path.with_name("other"), EXPERIMENT, resume=True) as store:
+    with RunDirectory(path.with_name("other"), RECIPE, resume=True) as store:
         assert store.threads() is None
 
 
 def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> None:
     before = {file.name: file.read_bytes() for file in path.iterdir()}
     with pytest.raises(RunError, match=f"{path} holds a run already") as caught:
-        RunDirectory(path, EXPERIMENT, resume=False).__enter__()
+        RunDirectory(path, RECIPE, resume=False).__enter__()
     assert "--resume" in (caught.value.hint or "")
     after = {file.name: file.read_bytes() for file in path.iterdir()}
     assert before.keys() == after.keys()
@@ -115,7 +115,7 @@ def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> N
 def test_a_run_of_something_else_is_refused_with_the_difference(
     path: Path, changes: dict[str, Any], told: str
 ) -> None:
-    other = Experiment(**(EXPERIMENT.to_dict() | changes))
+    other = Recipe(**(RECIPE.to_dict() | changes))
     with pytest.raises(RunError, match="holds a run of something else") as caught:
         resumed(path, other)
     assert told in str(caught.value)
@@ -123,18 +123,18 @@ def test_a_run_of_something_else_is_refused_with_the_difference(
 
 
 def test_data_elsewhere_is_the_same_run_and_changed_data_is_not(path: Path) -> None:
-    moved = Experiment(**(EXPERIMENT.to_dict() | {"data": EXPERIMENT.data | {"root": "/elsewhere"}}))
+    moved = Recipe(**(RECIPE.to_dict() | {"data": RECIPE.data | {"root": "/elsewhere"}}))
     assert resumed(path, moved)[0].epoch == 2
     with (
-        RunDirectory(path, EXPERIMENT, resume=True, fingerprint="other") as store,
+        RunDirectory(path, RECIPE, resume=True, fingerprint="other") as store,
         pytest.raises(RunError, match="the data has changed since"),
     ):
         store.restore(begin(), device="cpu")
 
 
 def test_an_option_that_is_none_is_left_out_of_config_toml(tmp_path: Path) -> None:
-    experiment = Experiment(architecture="a", dataset="b", model={"size": None, "depth": 2})
-    with RunDirectory(tmp_path, experiment, resume=False) as store:
+    recipe = Recipe(architecture="a", dataset="b", model={"size": None, "depth": 2})
+    with RunDirectory(tmp_path, recipe, resume=False) as store:
         store.restore(begin(), device="cpu")
     assert tomllib.loads((tmp_path / "config.toml").read_text())["recipes"][tmp_path.name]["model"] == {
         "depth": 2
@@ -142,7 +142,7 @@ def test_an_option_that_is_none_is_left_out_of_config_toml(tmp_path: Path) -> No
 
 
 def test_a_tuple_is_no_difference_from_a_list(path: Path) -> None:
-    same = Experiment(**(EXPERIMENT.to_dict() | {"data": {"paths": ("a.txt",)}}))
+    same = Recipe(**(RECIPE.to_dict() | {"data": {"paths": ("a.txt",)}}))
     assert resumed(path, same)[0].epoch == 2
 
 
@@ -161,7 +161,7 @@ def test_a_crash_between_two_renames_loses_nothing(path: Path) -> None:
     assert state.epoch == 2
     assert notices == []
     with pytest.raises(RunError, match="holds a run already"):
-        RunDirectory(path, EXPERIMENT, resume=False).__enter__()
+        RunDirectory(path, RECIPE, resume=False).__enter__()
 
 
 def test_a_damaged_checkpoint_never_replaces_the_good_one(
@@ -173,14 +173,14 @@ def test_a_damaged_checkpoint_never_replaces_the_good_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(storage, "write_container", crash)
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+    with RunDirectory(path, RECIPE, resume=True) as store:
         state = begin()
         store.restore(state, device="cpu")
         with pytest.raises(RunError, match="No space"):
             store.save(state)
     assert resumed(path)[0].epoch == 1
     monkeypatch.undo()
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+    with RunDirectory(path, RECIPE, resume=True) as store:
         state = begin()
         store.restore(state, device="cpu")
         store.save(state)
@@ -203,7 +203,7 @@ def test_what_cannot_be_written_is_told_with_path_and_need(
     def fail(*_: object) -> None:
         raise error
 
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+    with RunDirectory(path, RECIPE, resume=True) as store:
         state = begin()
         store.restore(state, device="cpu")
         monkeypatch.setattr(os, "fsync", fail)
@@ -216,7 +216,7 @@ def test_what_cannot_be_written_is_told_with_path_and_need(
 
 
 def test_a_changed_run_goes_on_only_if_told_and_tells_what_changed(path: Path) -> None:
-    longer = replace(EXPERIMENT, train={"epochs": 5, "lr": 0.5})
+    longer = replace(RECIPE, train={"epochs": 5, "lr": 0.5})
     with pytest.raises(RunError) as caught:
         resumed(path, longer)
     assert "--accept-changes" in (caught.value.hint or "")
@@ -243,12 +243,12 @@ def test_a_changed_run_goes_on_only_if_told_and_tells_what_changed(path: Path) -
 def test_an_epoch_whose_batches_are_others_begins_anew(
     path: Path, changes: dict[str, Any], batch: int
 ) -> None:
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
+    with RunDirectory(path, RECIPE, resume=True) as store:
         state = begin()
         store.restore(state, device="cpu")
         state.batch, state.count = 7, 70
         store.save(state)
-    other = Experiment(**(EXPERIMENT.to_dict() | changes))
+    other = Recipe(**(RECIPE.to_dict() | changes))
     with RunDirectory(path, other, resume=True, accept_changes=True) as store:
         state = begin()
         store.restore(state, device="cpu")
@@ -258,10 +258,10 @@ def test_an_epoch_whose_batches_are_others_begins_anew(
 
 @pytest.mark.parametrize(
     "change",
-    [{"optimizer": "sgd"}, {"freeze": ["a"]}, {"lr_decay_by_depth": 0.5}, {"norm_bias_lr": 2.0}],
+    [{"optimizer": "sgd"}, {"freeze": ["a"]}, {"layer_decay": 0.5}, {"norm_bias_lr_scale": 2.0}],
 )
 def test_what_the_optimizer_s_memory_is_of_cannot_be_changed(path: Path, change: dict[str, Any]) -> None:
-    other = replace(EXPERIMENT, train={"epochs": 3} | change)
+    other = replace(RECIPE, train={"epochs": 3} | change)
     with (
         RunDirectory(path, other, resume=True, accept_changes=True) as store,
         pytest.raises(RunError, match="cannot be changed in a run that has begun"),
@@ -278,8 +278,8 @@ def test_a_checkpoint_is_due_so_many_steps_or_seconds_after_the_last(
     path: Path, text: str, steps: int, seconds: float, due: bool
 ) -> None:
     now = [100.0]
-    every = Cadence.parse(text)
-    with RunDirectory(path, EXPERIMENT, resume=True, every=every, clock=lambda: now[0]) as store:
+    every = SaveInterval.parse(text)
+    with RunDirectory(path, RECIPE, resume=True, every=every, clock=lambda: now[0]) as store:
         state = begin()
         state.steps = 50
         now[0] += 1e9
@@ -293,7 +293,7 @@ def test_a_checkpoint_is_due_so_many_steps_or_seconds_after_the_last(
 @pytest.mark.parametrize("text", ["", "often", "5 minutes", "-3", "1.5", "3d"])
 def test_an_interval_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="is no interval: 500 is steps, 90s and 5m are time"):
-        Cadence.parse(text)
+        SaveInterval.parse(text)
 
 
 def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
@@ -318,8 +318,8 @@ def test_another_file_under_its_name_is_no_checkpoint(
 
 
 def test_a_checkpoint_of_another_model_is_refused(path: Path) -> None:
-    with RunDirectory(path, EXPERIMENT, resume=True) as store:
-        other = TrainState.begin(nn.Linear(3, 5), Recipe(), precision="fp32", device="cpu")
+    with RunDirectory(path, RECIPE, resume=True) as store:
+        other = TrainState.begin(nn.Linear(3, 5), TrainConfig(), precision="fp32", device="cpu")
         with pytest.raises(WeightsError, match="the checkpoint does not fit this model"):
             store.restore(other, device="cpu")
 
@@ -343,7 +343,7 @@ def test_metrics_are_rewritten_from_the_checkpoint(path: Path) -> None:
 
 def test_the_config_is_the_experiment(path: Path) -> None:
     config = tomllib.loads((path / "config.toml").read_text())
-    assert config == {"schema": 1, "recipes": {"run": EXPERIMENT.to_dict()}}
+    assert config == {"schema": 1, "recipes": {"run": RECIPE.to_dict()}}
 
 
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "model.safetensors", "curve.png"])
@@ -352,32 +352,32 @@ def test_a_file_that_no_run_here_wrote_is_never_written_over(tmp_path: Path, nam
     (tmp_path / ".mine.tmp").write_text("mine")
     for resume in (False, True):
         with pytest.raises(RunError, match=f"holds a {name} and no checkpoint"):
-            RunDirectory(tmp_path, EXPERIMENT, resume=resume).__enter__()
+            RunDirectory(tmp_path, RECIPE, resume=resume).__enter__()
     assert (tmp_path / name).read_text() == (tmp_path / ".mine.tmp").read_text() == "mine"
 
 
 def test_a_run_that_never_reached_a_checkpoint_starts_again(tmp_path: Path) -> None:
     for _ in range(2):
-        with RunDirectory(tmp_path, EXPERIMENT, resume=False) as store:
+        with RunDirectory(tmp_path, RECIPE, resume=False) as store:
             store.restore(begin(), device="cpu")
 
 
 def test_one_process_owns_a_directory_once(path: Path) -> None:
-    with RunDirectory(path, EXPERIMENT, resume=True), pytest.raises(RunError, match="is in use by process"):
-        RunDirectory(path, EXPERIMENT, resume=True).__enter__()
+    with RunDirectory(path, RECIPE, resume=True), pytest.raises(RunError, match="is in use by process"):
+        RunDirectory(path, RECIPE, resume=True).__enter__()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file is a file, not a folder to run in"):
-        RunDirectory(tmp_path / "file", EXPERIMENT, resume=False).__enter__()
+        RunDirectory(tmp_path / "file", RECIPE, resume=False).__enter__()
 
 
 HOLD = """
 import sys
 from pathlib import Path
 from zoo.registry.experiment import Experiment
-from zoo.training.cadence import Cadence
+from zoo.training.save_interval import SaveInterval
 from zoo.training.directory import RunDirectory
 with RunDirectory(Path(sys.argv[1]), Experiment(architecture="a", dataset="b"), resume=True):
     print("held", flush=True)

@@ -16,7 +16,7 @@ from zoo.errors import DataError, Diverged, OptionError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
-from zoo.tasks import LanguageModelling
+from zoo.tasks.language_modelling import LanguageModelling
 
 SIZE = 8
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from zoo import Experiment, tokenize
+from zoo import Recipe, tokenize
 from zoo.errors import DataError
 from zoo.evaluation.evaluate import evaluate_weights
 from zoo.files.cards import read_card
 from zoo.registry.registry import Registry
-from zoo.training import train
+from zoo.training.run import train
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60
 READING = {"tokens": "word", "lower": True, "newline_eos": True, "backwards": True}
@@ -57,14 +57,14 @@ def plain(folder: Path) -> Registry:
 
 
 def trained(registry: Registry, folder: Path, name: str, **data: Any) -> Path:
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="lstm",
         dataset="text/files",
         data={"paths": str(folder / "a.txt"), **data},
         model={"hidden_size": 8, "num_layers": 1},
         train={"epochs": 1, "batch_size": 4},
     )
-    return Path(train(experiment, registry, directory=folder / name).weights)
+    return Path(train(recipe, registry, directory=folder / name).weights)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import torch
 from zoo.data.feeding import feed_as
 from zoo.errors import DataError
 from zoo.files.cards import Card
-from zoo.tasks import make_task
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -94,7 +93,7 @@ def test_the_same_vocabulary_is_passed_through_uncopied(text: Any, card: Callabl
 
 def test_images_are_normalised_with_the_card(images: Any, image_card: Callable[..., Card]) -> None:
     data = images()
-    (batch,) = make_task("classification").eval_batches(feed_as(data, image_card()), "val")
+    (batch,) = Classification().eval_batches(feed_as(data, image_card()), "val")
     pixels = torch.stack([image for image, _ in data.split("val")]) / 255
     torch.testing.assert_close(batch.inputs[:, 0], pixels[:, 0])
     torch.testing.assert_close(batch.inputs[:, 1], pixels[:, 1] * 2 - 1)

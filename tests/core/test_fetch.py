@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import DataError
-from zoo.files.downloads import data_file, made_once, offline, tar_members, verified
+from zoo.files.archives import tar_members
+from zoo.files.cache import made_once
+from zoo.files.downloads import data_file, offline, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TrainConfig
 from zoo.errors import OptionError
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
-from zoo.training import fit
+from zoo.tasks.classification import Classification
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
 
 
@@ -55,7 +55,7 @@ def test_what_an_architecture_froze_itself_stays_frozen(images: Any) -> None:
     model.stem.requires_grad_(False)
     model.order = nn.Parameter(torch.arange(3), requires_grad=False)
     before = model.stem[0].weight.clone()
-    fit(model, make_task("classification"), images(), Recipe(batch_size=8, lr=0.1))
+    fit(model, Classification(), images(), TrainConfig(batch_size=8, lr=0.1))
     assert torch.equal(model.stem[0].weight, before)
     assert not model.stem[0].weight.requires_grad
 
@@ -100,15 +100,17 @@ def test_a_module_that_is_frozen_itself_does_not_silence_what_it_holds() -> None
 def test_what_is_frozen_comes_out_of_training_as_it_went_in(images: Any) -> None:
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    recipe = Recipe(epochs=2, batch_size=8, lr=0.1, weight_decay=0.1, freeze=("stem", "stages.1"), ema=0.5)
-    fit(model, make_task("classification"), images(), recipe)
+    config = TrainConfig(
+        epochs=2, batch_size=8, lr=0.1, weight_decay=0.1, freeze=("stem", "stages.1"), ema_decay=0.5
+    )
+    fit(model, Classification(), images(), config)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"stages.0.weight", "stages.0.bias", "scale", "out.weight", "out.bias"}
 
 
 def test_learning_rates_fall_with_distance_from_the_output() -> None:
     model = Net()
-    groups = make_optimizer(model, Recipe(lr_decay_by_depth=0.5)).param_groups
+    groups = make_optimizer(model, TrainConfig(layer_decay=0.5)).param_groups
     scales = {id(parameter): group["scale"] for group in groups for parameter in group["params"]}
     names = {name: scales[id(parameter)] for name, parameter in model.named_parameters()}
     assert names == {
@@ -122,8 +124,8 @@ def test_learning_rates_fall_with_distance_from_the_output() -> None:
 def test_a_step_moves_each_layer_at_its_own_rate(images: Any) -> None:
     model = Net()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    recipe = Recipe(optimizer="adam", lr=1e-3, schedule="constant", lr_decay_by_depth=0.1, batch_size=20)
-    fit(model, make_task("classification"), images(20), recipe)  # one step: Adam's first is lr long
+    config = TrainConfig(optimizer="adam", lr=1e-3, schedule="constant", layer_decay=0.1, batch_size=20)
+    fit(model, Classification(), images(20), config)  # one step: Adam's first is lr long
     moved = {name: (p.detach() - before[name]).abs().max().item() for name, p in model.named_parameters()}
     assert moved["out.bias"] == pytest.approx(1e-3, rel=1e-3)
     assert moved["stages.1.0.weight"] == pytest.approx(1e-4, rel=1e-2)

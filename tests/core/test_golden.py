@@ -15,13 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.interfaces import Dataset, Split
+from zoo.config.training import ImageFields, TextFields, TrainConfig
+from zoo.interfaces import Dataset, Split, make_task
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
 from zoo.seeds import seed_for
-from zoo.tasks import make_task
-from zoo.training import Progress, fit
+from zoo.training.clock import Progress
+from zoo.training.loop import fit
 
 GOLDEN = Path(__file__).with_name("golden.json")
 TEXT = """The zoo keeps its animals in rows. In the first row the lions walk to the wall and back,
@@ -29,11 +29,16 @@ and in the second row the herons stand and look at the water. A keeper comes at 
 pails; at noon he comes again, and at six he counts them all and locks the gate. What the lions
 know of the herons is a smell on the wind; what the herons know of the lions is a sound at night."""
 
-TEXT_RECIPE = Recipe(
-    batch_size=4, bptt=8, bptt_jitter=True, optimizer="adam", lr=1e-2, clip_norm=1.0, precision="fp32"
+TEXT_RECIPE = TrainConfig(
+    batch_size=4,
+    optimizer="adam",
+    lr=1e-2,
+    clip_grad_norm=1.0,
+    precision="fp32",
+    text=TextFields(bptt=8, bptt_jitter=True),
 )
 SMALL = {"vocab_size": 128, "hidden_size": 32}
-FAMILIES: dict[str, tuple[dict[str, Any], Recipe]] = {
+FAMILIES: dict[str, tuple[dict[str, Any], TrainConfig]] = {
     "charrnn/rnn": ({**SMALL, "embedding_dim": 8, "num_layers": 2, "dropout": 0.1}, TEXT_RECIPE),
     "charrnn/rnn-cell": ({**SMALL, "embedding_dim": 8, "init": "identity"}, TEXT_RECIPE),
     "charrnn/gru": ({**SMALL, "embedding_dim": 8}, TEXT_RECIPE),
@@ -45,10 +50,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], Recipe]] = {
     "charrnn/min-gru": ({**SMALL, "num_layers": 2}, TEXT_RECIPE),
     "convnet/resnet-lite": (
         {"in_channels": 3, "image_size": 16, "num_classes": 4, "widths": [4, 8, 16], "dropout": 0.1},
-        Recipe(
-            batch_size=16, optimizer="sgd", lr=2e-2, weight_decay=5e-4, schedule="one-cycle",
-            augment=("crop", "flip"), ema=0.9, precision="fp32",
-        ),
+        TrainConfig(batch_size=16, optimizer="sgd", lr=2e-2, weight_decay=5e-4, schedule="one-cycle", ema_decay=0.9, precision="fp32", images=ImageFields(augment=("crop", "flip"))),
     ),
 }  # fmt: skip
 
@@ -80,12 +82,12 @@ class Stripes(Dataset):
 
 def first_losses(name: str, registry: Registry) -> list[float]:
     """Return the losses of one small epoch."""
-    arguments, recipe = FAMILIES[name]
+    arguments, config = FAMILIES[name]
     entry = registry.architecture(name)
     model = build_model(entry, arguments, seed=seed_for(0, "weights"))
     data = Letters() if entry.spec.task == "language-modelling" else Stripes()
     told: list[Progress] = []
-    fit(model, make_task(entry.spec.task), data, recipe, report=told.append)
+    fit(model, make_task(entry.spec.task), data, config, report=told.append)
     return [progress.loss for progress in told if progress.row is None]
 
 

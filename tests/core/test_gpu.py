@@ -14,13 +14,14 @@ from zoo.evaluation.evaluate import evaluate_weights
 from zoo.inference.sampling import sample
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
-from zoo.registry.experiment import Experiment
+from zoo.registry.recipe import Recipe
 from zoo.registry.registry import Registry
-from zoo.training import Progress, train
+from zoo.training.clock import Progress
+from zoo.training.run import train
 
 pytestmark = pytest.mark.gpu
 
-TEXT = Experiment(
+TEXT = Recipe(
     architecture="lstm", dataset="files", model={"hidden_size": 32}, train={"epochs": 2, "batch_size": 8}
 )
 SEQUENCES = {
@@ -29,41 +30,41 @@ SEQUENCES = {
     "awd-lstm": replace(TEXT, architecture="awd-lstm", model={"hidden_size": 32, "activation_penalty": 2.0}),
     "min-gru": replace(TEXT, architecture="min-gru", model={"hidden_size": 32, "num_layers": 2}),
 }
-IMAGES = Experiment(
+IMAGES = Recipe(
     architecture="resnet-lite",
     dataset="shapes",
     data={"train_size": 128, "val_size": 32, "test_size": 32},
-    train={"epochs": 2, "batch_size": 32, "ema": 0.9},
+    train={"epochs": 2, "batch_size": 32, "ema_decay": 0.9},
 )
 
 
 @pytest.fixture(params=[*SEQUENCES.values(), IMAGES], ids=[*SEQUENCES, "resnet-lite"])
-def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Experiment:
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     if request.param is IMAGES:
         return IMAGES
     (tmp_path / "text.txt").write_text("a rolling stone gathers no moss. " * 300)
     return replace(request.param, data={"paths": str(tmp_path / "text.txt")})
 
 
-def test_a_stopped_run_goes_on_and_ends_on_the_same_metrics(experiment: Experiment, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_and_ends_on_the_same_metrics(recipe: Recipe, tmp_path: Path) -> None:
     import signal
 
     registry = Registry.discover()
-    whole = train(experiment, registry, directory=tmp_path / "whole", device="cuda")
+    whole = train(recipe, registry, directory=tmp_path / "whole", device="cuda")
 
     def stop(progress: Progress) -> None:
         if progress.row is None and progress.batch == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(experiment, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
-    resumed = train(experiment, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
+        train(recipe, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
+    resumed = train(recipe, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
     assert resumed.metrics["val"] == pytest.approx(whole.metrics["val"], rel=0.05)
 
 
-def test_weights_measure_the_same_on_both_devices(experiment: Experiment, tmp_path: Path) -> None:
+def test_weights_measure_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) -> None:
     registry = Registry.discover()
-    result = train(experiment, registry, directory=tmp_path / "run", device="cuda")
+    result = train(recipe, registry, directory=tmp_path / "run", device="cuda")
     file = Path(result.weights)
     here, there = (evaluate_weights(file, registry, split="val", device=name) for name in ("cpu", "cuda"))
     assert here["metrics"] == pytest.approx(there["metrics"], rel=1e-2)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
-from zoo.training import fit
-from zoo.training.judging import best_epoch, exhausted
+from zoo.config.training import TrainConfig
+from zoo.tasks.classification import Classification
+from zoo.training.early_stopping import best_epoch, out_of_patience
+from zoo.training.loop import fit
 
-IMAGES = make_task("classification")
-TEXT = make_task("language-modelling")
+IMAGES = Classification()
+TEXT = LanguageModelling()
 
 
 def accuracies(*values: float) -> list[dict[str, Any]]:
@@ -42,12 +42,12 @@ def test_the_best_is_the_highest_accuracy_or_the_lowest_loss_and_of_equals_the_f
     ],
 )
 def test_patience_counts_epochs_since_the_best(values: list[float], patience: int, expected: bool) -> None:
-    assert exhausted(accuracies(*values), IMAGES, patience) is expected
+    assert out_of_patience(accuracies(*values), IMAGES, patience) is expected
 
 
 def test_a_run_out_of_patience_stops(text: Any, registry: Any) -> None:
     model = registry.architecture("gru").load()(vocab_size=8, hidden_size=4)
-    recipe = Recipe(epochs=9, batch_size=4, lr=1e-9, patience=2, precision="fp32")
-    state = fit(model, TEXT, text(), recipe.replace({"schedule": "constant"}))
+    config = TrainConfig(epochs=9, batch_size=4, lr=1e-9, patience=2, precision="fp32")
+    state = fit(model, TEXT, text(), config.replace({"schedule": "constant"}))
     judged = [row["val"]["loss"] for row in state.history]
     assert len(judged) == judged.index(min(judged)) + 1 + 2 < 9

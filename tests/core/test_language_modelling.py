@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TrainConfig
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
-from zoo.registry.specs import Recipe
-from zoo.tasks import LanguageModelling
-from zoo.tasks.language_modelling import detach
+from zoo.tasks.language_modelling import LanguageModelling, detach
 
 TASK = LanguageModelling()
 
@@ -36,8 +35,8 @@ class Positions(Dataset):
 
 def train(length: int, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Batch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    recipe = Recipe(**({"batch_size": 3, "bptt": 4} | changes))
-    return list(TASK.train_batches(Positions(length), recipe, seed=5, epoch=epoch, start=start, **ranks))
+    config = TrainConfig(**({"batch_size": 3, "bptt": 4} | changes))
+    return list(TASK.train_batches(Positions(length), config, seed=5, epoch=epoch, start=start, **ranks))
 
 
 JITTER = pytest.mark.parametrize("bptt_jitter", [False, True])

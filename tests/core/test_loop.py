@@ -12,15 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import ImageFields, TextFields, TrainConfig
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
+from zoo.evaluation.measure import evaluate
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
-from zoo.training import Progress, evaluate, fit
+from zoo.tasks.classification import Classification
+from zoo.training.clock import Progress
+from zoo.training.loop import fit
 from zoo.training.state import TrainState
 
-IMAGES = make_task("classification")
-TEXT = make_task("language-modelling")
+IMAGES = Classification()
+TEXT = LanguageModelling()
 
 
 class Linear(nn.Module):
@@ -58,29 +60,29 @@ class Memory:
 
 
 def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
-    def trained(**recipe: Any) -> Tensor:
+    def trained(**config: Any) -> Tensor:
         model = Linear()
-        made = Recipe(epochs=2, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
-        state = fit(model, IMAGES, images(36), made.replace(recipe))
+        made = TrainConfig(epochs=2, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
+        state = fit(model, IMAGES, images(36), made.replace(config))
         assert state.steps == 6
         return model.out.weight.detach()
 
-    halves = trained(batch_size=8, accumulate=2)  # 8 + 8, 8 + 8, 4
+    halves = trained(batch_size=8, grad_accum_steps=2)  # 8 + 8, 8 + 8, 4
     torch.testing.assert_close(halves, trained(batch_size=16), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["average_patience", "patience"])
+@pytest.mark.parametrize("name", ["nonmono", "patience"])
 def test_what_watches_the_validation_needs_one(images: Any, name: str) -> None:
     told = f"^{name} watches the validation, and this data has no val split"
     with pytest.raises(OptionError, match=told) as caught:
-        fit(Linear(), IMAGES, images(36, val=0), Recipe().replace({name: 1}))
+        fit(Linear(), IMAGES, images(36, val=0), TrainConfig().replace({name: 1}))
     assert caught.value.hint == "give it one, such as with --data val_size=... or val_share=..."
 
 
 def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_there(images: Any) -> None:
     memory = Memory()
-    recipe = Recipe(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
-    state = fit(Linear(), IMAGES, images(36), recipe, store=memory)
+    config = TrainConfig(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
+    state = fit(Linear(), IMAGES, images(36), config, store=memory)
     judged = [row["val"]["accuracy"] for row in state.history]
     rising = [epoch for epoch in (1, 2, 3) if judged[epoch - 1] > max(judged[: epoch - 1], default=-1)]
     assert memory.best == rising
@@ -91,16 +93,18 @@ def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_the
             state.epoch = 2
 
     again = Again()
-    fit(Linear(), IMAGES, images(36), recipe, store=again)
+    fit(Linear(), IMAGES, images(36), config, store=again)
     assert again.best == [2]
 
 
 def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registry: Any) -> None:
     model = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    recipe = Recipe(batch_size=6, bptt=8, bptt_jitter=True, augment=("crop", "flip"))
-    fit(model, TEXT, text(), recipe)
-    fit(Linear(), IMAGES, images(), recipe)
+    config = TrainConfig(
+        batch_size=6, text=TextFields(bptt=8, bptt_jitter=True), images=ImageFields(augment=("crop", "flip"))
+    )
+    fit(model, TEXT, text(), config)
+    fit(Linear(), IMAGES, images(), config)
     evaluate(model, TEXT, text(), "test")
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
@@ -113,15 +117,15 @@ def test_a_run_is_a_function_of_its_seed_alone(text: Any, registry: Any) -> None
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4)
         torch.rand(3)  # the caller's own draws change nothing
-        return losses(made, TEXT, text(), Recipe(batch_size=4, bptt=8), seed=seed)
+        return losses(made, TEXT, text(), TrainConfig(batch_size=4, text=TextFields(bptt=8)), seed=seed)
 
     assert trained(1) == trained(1)
     assert trained(1) != trained(2)
 
 
-def losses(model: nn.Module, task: Any, data: Any, recipe: Recipe, **options: Any) -> list[float]:
+def losses(model: nn.Module, task: Any, data: Any, config: TrainConfig, **options: Any) -> list[float]:
     told: list[Progress] = []
-    fit(model, task, data, recipe, report=told.append, **options)
+    fit(model, task, data, config, report=told.append, **options)
     return [progress.loss for progress in told if progress.row is None]
 
 
@@ -162,12 +166,14 @@ def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
 ) -> None:
     calls = {"loss": 6, "gradient": 6, "buffer": 8, "evaluation": 8}  # of the 8 in two epochs
     store = Memory()
-    recipe = Recipe(epochs=2, batch_size=5, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
+    config = TrainConfig(
+        epochs=2, batch_size=5, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32"
+    )
     with pytest.raises(Diverged) as caught:
-        fit(Fails(calls[where], where), IMAGES, images(20), recipe, store=store)
+        fit(Fails(calls[where], where), IMAGES, images(20), config, store=store)
     assert told in str(caught.value)
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "try a --train lr=... below 0.05, or --train clip_norm=1"
+    assert caught.value.hint == "try a --train lr=... below 0.05, or --train clip_grad_norm=1"
     (kept,) = store.saved
     assert kept["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
@@ -175,19 +181,19 @@ def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
 
 @pytest.mark.parametrize("where", ["loss", "buffer", "evaluation"])
 def test_what_to_try_leaves_out_what_the_recipe_does_already(images: Any, where: str) -> None:
-    recipe = Recipe(batch_size=5, optimizer="sgd", lr=0.05, clip_norm=2.0, precision="fp32")
+    config = TrainConfig(batch_size=5, optimizer="sgd", lr=0.05, clip_grad_norm=2.0, precision="fp32")
     with pytest.raises(Diverged) as caught:
-        fit(Fails(4, where), IMAGES, images(20), recipe)
+        fit(Fails(4, where), IMAGES, images(20), config)
     assert caught.value.hint == "try a --train lr=... below 0.05"
 
 
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_stop_finishes_the_step_saves_and_leaves(images: Any, number: int) -> None:
     store, told = Memory(), list[Progress]()
-    recipe = Recipe(batch_size=5, accumulate=2, epochs=3)
+    config = TrainConfig(batch_size=5, grad_accum_steps=2, epochs=3)
     with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4") as caught:
         fit(
-            Linear(), IMAGES, images(30), recipe, store=store, report=told.append,
+            Linear(), IMAGES, images(30), config, store=store, report=told.append,
             stop=lambda: number if len(told) >= 3 else 0,
         )  # fmt: skip
     assert caught.value.exit_code == 128 + number
@@ -201,16 +207,16 @@ def test_the_loss_told_is_without_a_model_s_penalty(text: Any, registry: Registr
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4, activation_penalty=penalty)
         losses: list[float] = []
-        recipe = Recipe(batch_size=4, bptt=8, lr=1e-9, precision="fp32")
-        fit(made, TEXT, text(), recipe, report=lambda progress: losses.append(progress.loss))
+        config = TrainConfig(batch_size=4, lr=1e-9, precision="fp32", text=TextFields(bptt=8))
+        fit(made, TEXT, text(), config, report=lambda progress: losses.append(progress.loss))
         return losses
 
     assert told(500.0) == pytest.approx(told(0.0), abs=1e-3)
 
 
 def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(images: Any) -> None:
-    recipe = Recipe(epochs=1, batch_size=5, precision="fp32")
-    whole = fit(Linear(), IMAGES, images(20), recipe)
+    config = TrainConfig(epochs=1, batch_size=5, precision="fp32")
+    whole = fit(Linear(), IMAGES, images(20), config)
 
     class Stopped(Memory):
         state: TrainState
@@ -228,7 +234,7 @@ def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(imag
             return 15 if asked >= asked_from else 0
 
         with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4"):
-            fit(Linear(), IMAGES, images(20), recipe, store=store, stop=stop)
+            fit(Linear(), IMAGES, images(20), config, store=store, stop=stop)
         assert store.saved[-1]["batch"] == 4
         tensors, data = store.state.capture()
 
@@ -239,7 +245,7 @@ def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(imag
                 state.restore(tensors, data, device=device)
 
         told: list[Progress] = []
-        state = fit(Linear(), IMAGES, images(20), recipe, store=Again(), report=told.append)
+        state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=told.append)
         assert [(progress.batch, progress.row is None) for progress in told] == [(0, False)]
         for row in (state.history[0], whole.history[0]):
             row.pop("clock", None)
@@ -252,7 +258,7 @@ def test_a_run_is_saved_within_an_epoch_when_that_is_due(images: Any) -> None:
             return state.steps % 3 == 0
 
     store = Often()
-    fit(Linear(), IMAGES, images(35), Recipe(epochs=2, batch_size=5), store=store)
+    fit(Linear(), IMAGES, images(35), TrainConfig(epochs=2, batch_size=5), store=store)
     places = [(kept["epoch"], kept["batch"]) for kept in store.saved]
     assert places == [(0, 3), (0, 6), (1, 0), (1, 2), (1, 5), (2, 0)]
 
@@ -279,10 +285,17 @@ def test_a_gradient_and_a_weight_that_no_loss_tells_of_end_the_run_in_their_own_
 
     for where, clip in (("gradient", 0.0), ("gradient", 1.0), ("weight", 0.0)):
         model = Poisoned(where)
-        recipe = Recipe(batch_size=4, bptt=8, lr=0.25, schedule="constant", precision="fp32", clip_norm=clip)
+        config = TrainConfig(
+            batch_size=4,
+            lr=0.25,
+            schedule="constant",
+            precision="fp32",
+            clip_grad_norm=clip,
+            text=TextFields(bptt=8),
+        )
         told = f"in epoch 1, batch 3: a {where} is not finite at a learning rate of 0.25"
         with pytest.raises(Diverged, match=told):
-            fit(model, TEXT, text(), recipe)
+            fit(model, TEXT, text(), config)
         assert model.calls == 3
         assert where == "weight" or all(torch.isfinite(each).all() for each in model.parameters())
 
@@ -308,8 +321,8 @@ def test_too_little_memory_names_the_batch_size_to_try(
     with pytest.raises(
         RunError, match=r"memory was not enough in epoch 1, batch .* at batch_size=16"
     ) as caught:
-        fit(Greedy(), IMAGES, images(36), Recipe(batch_size=16))
-    assert "--train batch_size=8 --train accumulate=2 takes half; --resume" in (caught.value.hint or "")
+        fit(Greedy(), IMAGES, images(36), TrainConfig(batch_size=16))
+    assert "--train batch_size=8 --train grad_accum_steps=2 takes half; --resume" in (caught.value.hint or "")
 
 
 def test_another_error_of_a_model_is_its_own(images: Any) -> None:
@@ -318,7 +331,7 @@ def test_another_error_of_a_model_is_its_own(images: Any) -> None:
             raise RuntimeError("shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        fit(Wrong(), IMAGES, images(36), Recipe())
+        fit(Wrong(), IMAGES, images(36), TrainConfig())
 
 
 @pytest.mark.parametrize(
@@ -332,7 +345,7 @@ def test_another_error_of_a_model_is_its_own(images: Any) -> None:
 def test_val_is_measured_each_epoch_and_test_only_at_the_end_without_it(
     images: Any, val: int, test: int, expected: list[set[str]]
 ) -> None:
-    state = fit(Linear(), IMAGES, images(20, val, test), Recipe(epochs=2, batch_size=6))
+    state = fit(Linear(), IMAGES, images(20, val, test), TrainConfig(epochs=2, batch_size=6))
     assert [{"train", "val", "test"} & set(row) for row in state.history] == expected
     assert [(row["epoch"], row["steps"]) for row in state.history] == [(1, 4), (2, 8)]
 
@@ -340,7 +353,7 @@ def test_val_is_measured_each_epoch_and_test_only_at_the_end_without_it(
 def test_the_row_of_an_epoch_is_what_evaluation_says_of_the_averaged_model(images: Any) -> None:
     data = images()
     model = Linear()
-    state = fit(model, IMAGES, data, Recipe(batch_size=6, ema=0.9))
+    state = fit(model, IMAGES, data, TrainConfig(batch_size=6, ema_decay=0.9))
     assert state.history[-1]["val"] == evaluate(state.best, IMAGES, data, "val")
     assert state.history[-1]["val"] != evaluate(model, IMAGES, data, "val")
 
@@ -389,14 +402,14 @@ class Carrier(nn.Module):
 
 def test_state_is_carried_through_an_epoch_detached_and_begins_anew_with_the_next(text: Any) -> None:
     model = Carrier()
-    fit(model, TEXT, text(101), Recipe(batch_size=4, bptt=8, epochs=2))
+    fit(model, TEXT, text(101), TrainConfig(batch_size=4, epochs=2, text=TextFields(bptt=8)))
     assert model.read == [0, 8, 16, 24] * 2
 
 
 def test_progress_tells_where_the_run_is(images: Any) -> None:
     told: list[Progress] = []
-    recipe = Recipe(epochs=2, batch_size=6, lr=0.1)
-    fit(Linear(), IMAGES, images(20), recipe, report=told.append)
+    config = TrainConfig(epochs=2, batch_size=6, lr=0.1)
+    fit(Linear(), IMAGES, images(20), config, report=told.append)
     batches = [progress for progress in told if progress.row is None]
     assert [(p.epoch, p.batch) for p in batches] == [(e, b) for e in (1, 2) for b in (1, 2, 3, 4)]
     assert {(p.epochs, p.batches) for p in told} == {(2, 4)}
@@ -410,12 +423,12 @@ def test_weights_stay_fp32_whatever_the_pass_runs_in(images: Any, precision: str
     seen: list[torch.dtype] = []
     model = Linear()
     model.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    fit(model, IMAGES, images(20, 0, 0), Recipe().replace({"precision": precision, "batch_size": 10}))
+    fit(model, IMAGES, images(20, 0, 0), TrainConfig().replace({"precision": precision, "batch_size": 10}))
     assert set(seen) == {torch.float32 if precision == "fp32" else torch.bfloat16}
     assert model.out.weight.dtype == torch.float32
 
 
 def test_learning_happens(images: Any) -> None:
     data: Callable[..., Any] = images(64, 32)
-    state = fit(Linear(), IMAGES, data, Recipe(epochs=10, batch_size=16, lr=0.01))
+    state = fit(Linear(), IMAGES, data, TrainConfig(epochs=10, batch_size=16, lr=0.01))
     assert state.history[-1]["val"]["accuracy"] == 1.0

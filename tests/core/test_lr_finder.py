@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TextFields, TrainConfig
 from zoo.errors import Diverged, OptionError
 from zoo.models.building import build_model
-from zoo.registry.experiment import Experiment
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
-from zoo.training import Progress, fit
+from zoo.registry.recipe import Recipe
+from zoo.tasks.classification import Classification
+from zoo.training.clock import Progress
+from zoo.training.loop import fit
 from zoo.training.lr_finder import Suggestions, Sweep, find_lr, find_lr_for, suggest
 
-IMAGES = make_task("classification")
-TEXT = make_task("language-modelling")
-SGD = Recipe(optimizer="sgd", batch_size=6, precision="fp32")
+IMAGES = Classification()
+TEXT = LanguageModelling()
+SGD = TrainConfig(optimizer="sgd", batch_size=6, precision="fp32")
 QUICK = Sweep(1e-4, 1.0, 20)
 needs_data = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
 
@@ -94,12 +95,16 @@ def test_nothing_is_left_changed(
     if kind == "text":
         options = {"vocab_size": 8, "hidden_size": 8, "dropout": 0.3, "num_layers": 2}
         made = build_model(registry.architecture("gru"), options, seed=0)
-        task, data, recipe = TEXT, text(), Recipe(batch_size=6, bptt=8, bptt_jitter=True, precision="fp32")
+        task, data, config = (
+            TEXT,
+            text(),
+            TrainConfig(batch_size=6, precision="fp32", text=TextFields(bptt=8, bptt_jitter=True)),
+        )
     else:
         options = {"in_channels": 3, "image_size": 8, "num_classes": 4, "widths": [4, 8]}
         made = build_model(registry.architecture("resnet-lite"), options, seed=0)
         task, data = IMAGES, images(40)
-        recipe = SGD.replace({"batch_size": 20, "augment": ["crop", "flip"], "ema": 0.9})
+        config = SGD.replace({"batch_size": 20, "augment": ["crop", "flip"], "ema_decay": 0.9})
     model = made.train(training)
     first, *_ = model.parameters()
     first.requires_grad_(False)
@@ -109,7 +114,7 @@ def test_nothing_is_left_changed(
     (tmp_path / "registry.toml").write_text("schema = 1\n")
     before = everything(model, tmp_path)
     with pytest.raises(ends) if ends else contextlib.nullcontext():
-        find_lr(model, task, data, recipe, sweep, report=report)
+        find_lr(model, task, data, config, sweep, report=report)
     assert everything(model, tmp_path) == before
 
 
@@ -125,9 +130,9 @@ def test_its_first_loss_is_that_of_training_and_its_rates_grow_evenly(images: An
 def test_a_model_in_evaluation_mode_is_swept_in_training_mode(text: Any, registry: Any) -> None:
     options = {"vocab_size": 8, "hidden_size": 8, "dropout": 0.5, "num_layers": 2}
     one, other = (build_model(registry.architecture("gru"), options, seed=0) for _ in range(2))
-    recipe, told = Recipe(batch_size=6, bptt=8, precision="fp32"), list[Progress]()
-    fit(other, TEXT, text(), recipe, report=told.append)
-    assert find_lr(one.eval(), TEXT, text(), recipe, QUICK).losses[0] == told[0].loss
+    config, told = TrainConfig(batch_size=6, precision="fp32", text=TextFields(bptt=8)), list[Progress]()
+    fit(other, TEXT, text(), config, report=told.append)
+    assert find_lr(one.eval(), TEXT, text(), config, QUICK).losses[0] == told[0].loss
 
 
 def test_a_sweep_repeats_by_its_seed(images: Any) -> None:
@@ -169,13 +174,19 @@ class Carrier(nn.Module):
 
 def test_state_is_carried_and_a_long_sweep_goes_on_into_the_next_epochs(text: Any) -> None:
     model = Carrier()
-    find_lr(model, TEXT, text(101), Recipe(batch_size=4, bptt=8, precision="fp32"), Sweep(1e-4, 0.1, 10))
+    find_lr(
+        model,
+        TEXT,
+        text(101),
+        TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8)),
+        Sweep(1e-4, 0.1, 10),
+    )
     assert model.read == [0, 8, 16, 24, 0, 8, 16, 24, 0, 8]  # 25 tokens a lane: 4 batches an epoch
 
 
 def test_a_step_is_of_as_many_batches_as_it_accumulates(images: Any) -> None:
     model = Linear()
-    halves = find_lr(model, IMAGES, images(20), SGD.replace({"accumulate": 2, "batch_size": 8}), QUICK)
+    halves = find_lr(model, IMAGES, images(20), SGD.replace({"grad_accum_steps": 2, "batch_size": 8}), QUICK)
     assert model.seen() == [8, 8, 4] * 10
     whole = find_lr(Linear(), IMAGES, images(20), SGD.replace({"batch_size": 16}), QUICK)
     assert halves.losses == pytest.approx(whole.losses, rel=1e-4)
@@ -186,11 +197,11 @@ def test_the_recipe_is_obeyed_but_for_its_rate_and_its_averages(images: Any) -> 
         return find_lr(Linear(), IMAGES, images(40), SGD.replace(changes), QUICK).losses
 
     usual = swept()
-    unheard = {"lr": 3.0, "schedule": "constant", "warmup": 1.0, "epochs": 7, "ema": 0.9}
-    assert swept(**unheard) == swept(average_patience=2) == usual
+    unheard = {"lr": 3.0, "schedule": "constant", "warmup_epochs": 1.0, "epochs": 7, "ema_decay": 0.9}
+    assert swept(**unheard) == swept(nonmono=2) == usual
     for change in (
         {"optimizer": "adam"}, {"optimizer": "adamw"}, {"momentum": 0.0}, {"weight_decay": 0.1},
-        {"clip_norm": 1e-3}, {"precision": "bf16"}, {"label_smoothing": 0.3}, {"augment": ["flip"]},
+        {"clip_grad_norm": 1e-3}, {"precision": "bf16"}, {"label_smoothing": 0.3}, {"augment": ["flip"]},
         {"freeze": ["out.bias"]},
     ):  # fmt: skip
         assert swept(**change) != usual, change
@@ -300,8 +311,8 @@ def test_what_a_device_cannot_give_is_refused(images: Any) -> None:
 
 @needs_data
 def test_rates_for_a_gru_on_nietzsche_are_those_people_use(registry: Any) -> None:
-    experiment = Experiment(architecture="gru", dataset="nietzsche", model={"hidden_size": 64})
-    found = find_lr_for(experiment, registry, Sweep(steps=60))
+    recipe = Recipe(architecture="gru", dataset="nietzsche", model={"hidden_size": 64})
+    found = find_lr_for(recipe, registry, Sweep(steps=60))
     assert 1e-3 < found.suggestions.valley < 3e-2  # the recipe's is 6e-3
     assert 1e-4 < found.suggestions.steep < 3e-1
     assert 1e-4 < found.suggestions.minimum < 3e-1
@@ -309,10 +320,10 @@ def test_rates_for_a_gru_on_nietzsche_are_those_people_use(registry: Any) -> Non
 
 @needs_data
 def test_rates_for_a_residual_network_on_cifar10_are_those_of_plain_sgd(registry: Any) -> None:
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train={"augment": []}
     )
-    found = find_lr_for(experiment, registry, Sweep(1e-4, 10.0, 40))
+    found = find_lr_for(recipe, registry, Sweep(1e-4, 10.0, 40))
     assert found.diverged
     assert 5e-4 < found.suggestions.valley < 0.5
     assert 5e-4 < found.suggestions.minimum < 0.5

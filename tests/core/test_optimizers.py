@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.registry.specs import Recipe
+from zoo.config.training import TrainConfig
 from zoo.training.optimizers import make_optimizer
 
 
-def after(steps: int, **recipe: object) -> float:
+def after(steps: int, **config: object) -> float:
     """Where a weight of 1 is after steps with the gradient 0.5."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
-    optimizer = make_optimizer(model, Recipe().replace({"lr": 0.1, "momentum": 0.0} | recipe))
+    optimizer = make_optimizer(model, TrainConfig().replace({"lr": 0.1, "momentum": 0.0} | config))
     for _ in range(steps):
         model.weight.grad = torch.full((1, 1), 0.5)
         optimizer.step()
@@ -33,13 +33,13 @@ def after(steps: int, **recipe: object) -> float:
         ({"optimizer": "adamw", "weight_decay": 0.5}, 1, 1 * (1 - 0.1 * 0.5) - 0.1),
     ],
 )
-def test_a_step_is_what_the_formula_says(recipe: dict[str, object], steps: int, expected: float) -> None:
-    assert after(steps, **recipe) == pytest.approx(expected, abs=1e-6)
+def test_a_step_is_what_the_formula_says(config: dict[str, object], steps: int, expected: float) -> None:
+    assert after(steps, **config) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_momentum_is_the_first_beta_of_adam(name: str) -> None:
-    optimizer = make_optimizer(nn.Linear(1, 1), Recipe().replace({"optimizer": name, "momentum": 0.7}))
+    optimizer = make_optimizer(nn.Linear(1, 1), TrainConfig().replace({"optimizer": name, "momentum": 0.7}))
     assert optimizer.param_groups[0]["betas"] == (0.7, 0.999)
 
 
@@ -47,7 +47,7 @@ def test_momentum_is_the_first_beta_of_adam(name: str) -> None:
 def test_a_frozen_parameter_is_left_out(name: str) -> None:
     model = nn.Linear(2, 3)
     model.bias.requires_grad_(False)
-    optimizer = make_optimizer(model, Recipe().replace({"optimizer": name}))
+    optimizer = make_optimizer(model, TrainConfig().replace({"optimizer": name}))
     held: list[Tensor] = optimizer.param_groups[0]["params"]
     assert len(held) == 1
     assert held[0] is model.weight
@@ -56,8 +56,8 @@ def test_a_frozen_parameter_is_left_out(name: str) -> None:
 def test_biases_of_normalisation_have_a_rate_of_their_own_and_decay_as_much() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     model[1].weight.requires_grad_(False)
-    recipe = Recipe().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr": 8.0})
-    slow, fast = make_optimizer(model, recipe).param_groups
+    config = TrainConfig().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr_scale": 8.0})
+    slow, fast = make_optimizer(model, config).param_groups
     assert {id(each) for each in slow["params"]} == {id(p) for i in (0, 3) for p in model[i].parameters()}
     assert [id(each) for each in fast["params"]] == [id(model[1].bias)]
     assert (slow["scale"], slow["weight_decay"]) == (1.0, 0.1)
@@ -66,8 +66,8 @@ def test_biases_of_normalisation_have_a_rate_of_their_own_and_decay_as_much() ->
 
 def test_rates_by_depth_and_of_biases_multiply() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
-    recipe = Recipe().replace({"lr_decay_by_depth": 0.5, "norm_bias_lr": 8.0})
+    config = TrainConfig().replace({"layer_decay": 0.5, "norm_bias_lr_scale": 8.0})
     scales = {
-        id(p): group["scale"] for group in make_optimizer(model, recipe).param_groups for p in group["params"]
+        id(p): group["scale"] for group in make_optimizer(model, config).param_groups for p in group["params"]
     }
     assert [scales[id(p)] for p in model.parameters()] == [0.25, 0.25, 0.5, 4.0, 1.0, 1.0]

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Meta
 
 from zoo.config import options
+from zoo.config.training import TrainConfig
 from zoo.errors import OptionError
-from zoo.registry.specs import Recipe
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_a_whole_number_is_text_where_text_is_wanted(type_: Any) -> None:
         options.convert(True, type_, what="root")
 
 
-@pytest.mark.parametrize("field", ["batch_size", "epochs", "lr", "weight_decay", "warmup"])
+@pytest.mark.parametrize("field", ["batch_size", "epochs", "lr", "weight_decay", "warmup_epochs"])
 def test_a_recipe_holds_no_number_that_torch_could_not(field: str) -> None:
     value = 10**20 if field in ("batch_size", "epochs") else 1e300
     with pytest.raises(OptionError, match=f"recipe {field}: expected "):
-        Recipe().replace({field: value})
+        TrainConfig().replace({field: value})
 
 
 def test_choices_that_are_numbers_are_told_too() -> None:

@@ -11,29 +11,42 @@ from typing import Any
 
 import pytest
 
+from zoo.config.training import TrainConfig
 from zoo.errors import Interrupted
 from zoo.files.cards import Card
-from zoo.files.storage import read_header
+from zoo.files.container import read_header
+from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
-from zoo.registry.experiment import Experiment
+from zoo.registry.recipe import Recipe
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
-from zoo.training import Progress, fit
+from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
+from zoo.training.loop import fit
 from zoo.training.state import TrainState
 
 FAMILIES = {
     "lstm": {
         "architecture": "charrnn/lstm",
         "model": {"hidden_size": 6, "embedding_dim": 4, "dropout": 0.5},
-        "train": {"batch_size": 4, "bptt": 12, "bptt_jitter": True, "clip_norm": 0.5, "optimizer": "adam"},
+        "train": {
+            "batch_size": 4,
+            "bptt": 12,
+            "bptt_jitter": True,
+            "clip_grad_norm": 0.5,
+            "optimizer": "adam",
+        },
     },
     "awd-lstm": {
         "architecture": "charrnn/awd-lstm",
         "model": {"hidden_size": 6, "embedding_dim": 4, "activation_penalty": 2.0, "temporal_penalty": 1.0},
-        "train": {"batch_size": 4, "bptt": 12, "bptt_jitter": True, "clip_norm": 0.5, "optimizer": "adam"},
+        "train": {
+            "batch_size": 4,
+            "bptt": 12,
+            "bptt_jitter": True,
+            "clip_grad_norm": 0.5,
+            "optimizer": "adam",
+        },
     },
     "min-gru by sections": {
         "architecture": "charrnn/min-gru",
@@ -47,7 +60,7 @@ FAMILIES = {
             "batch_size": 40,
             "bptt": 6,
             "batching": "windows",
-            "average_patience": 1,
+            "nonmono": 1,
             "lr": 1.0,
             "schedule": "constant",
         },
@@ -59,11 +72,11 @@ FAMILIES = {
         "train": {
             "batch_size": 6,
             "augment": ["translate", "cutout"],
-            "mixup": 0.4,
-            "ema": 0.9,
+            "mixup_alpha": 0.4,
+            "ema_decay": 0.9,
             "patience": 1,
             "freeze": ["stem", "stages.0"],
-            "lr_decay_by_depth": 0.5,
+            "layer_decay": 0.5,
         },
         "epochs": 5,
     },
@@ -73,7 +86,7 @@ FAMILIES = {
         "train": {
             "batch_size": 6,
             "augment": ["crop", "flip"],
-            "ema": 0.9,
+            "ema_decay": 0.9,
             "optimizer": "sgd",
             "label_smoothing": 0.1,
         },
@@ -102,7 +115,7 @@ class Run:
         family = FAMILIES[self.family]
         entry = self.registry.architecture(family["architecture"])
         changes = family["train"] | {"precision": self.precision, "epochs": family.get("epochs", 2)}
-        recipe = Recipe(lr=0.02, schedule="one-cycle").replace(changes)
+        config = TrainConfig(lr=0.02, schedule="one-cycle").replace(changes)
         arguments = model_arguments(entry, self.data.dims, family["model"])
         model = build_model(entry, arguments, seed=1)
         told: list[Progress] = []
@@ -111,14 +124,14 @@ class Run:
             if progress.row is None:
                 told.append(progress)
 
-        experiment = Experiment(architecture=entry.name, dataset="text/files", train=family["train"])
+        recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"])
 
         def describe(state: TrainState) -> Card:
             return self.card(architecture=entry.name, arguments=arguments, progress={"epochs": state.epoch})
 
-        with RunDirectory(self.path, experiment, resume=resume, describe=describe) as store:
+        with RunDirectory(self.path, recipe, resume=resume, describe=describe) as store:
             state = fit(
-                model, make_task(entry.spec.task), self.data, recipe, seed=3, store=store, report=report,
+                model, make_task(entry.spec.task), self.data, config, seed=3, store=store, report=report,
                 stop=lambda: 15 if pause and len(told) >= pause else 0,
             )  # fmt: skip
             weights.save(store.weights, state.best, describe(state))
@@ -151,7 +164,7 @@ def test_a_run_resumed_after_any_step_ends_in_the_same_bits(
     hashes, rows = whole.result
     if "patience" in FAMILIES[family]["train"]:
         assert 2 <= len(rows) < FAMILIES[family]["epochs"], "it ends early"
-    if "average_patience" in FAMILIES[family]["train"]:
+    if "nonmono" in FAMILIES[family]["train"]:
         tensors = read_header(whole.path / "checkpoint.safetensors").tensors
         assert any(name.startswith("average/") for name in tensors), "it begins to average"
 

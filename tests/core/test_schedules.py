@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from zoo.registry.specs import Recipe
-from zoo.training import learning_rate
+from zoo.config.training import TrainConfig
+from zoo.training.schedules import learning_rate
 
 
-def rates(positions: list[float], **recipe: object) -> list[float]:
-    made = Recipe().replace({"lr": 2.0, "epochs": 10} | recipe)
+def rates(positions: list[float], **config: object) -> list[float]:
+    made = TrainConfig().replace({"lr": 2.0, "epochs": 10} | config)
     return [learning_rate(made, position) for position in positions]
 
 
@@ -19,24 +19,28 @@ def rates(positions: list[float], **recipe: object) -> list[float]:
     ("recipe", "positions", "expected"),
     [
         ({"schedule": "constant"}, [0, 5, 10], [2, 2, 2]),
-        ({"schedule": "constant", "warmup": 2}, [0, 1, 2, 10], [0, 1, 2, 2]),
+        ({"schedule": "constant", "warmup_epochs": 2}, [0, 1, 2, 10], [0, 1, 2, 2]),
         ({"schedule": "cosine"}, [0, 2.5, 5, 10], [2, 1 + math.sqrt(0.5), 1, 0]),
-        ({"schedule": "cosine", "warmup": 2}, [0, 0.5, 2, 6, 10], [0, 0.5, 2, 1, 0]),
+        ({"schedule": "cosine", "warmup_epochs": 2}, [0, 0.5, 2, 6, 10], [0, 0.5, 2, 1, 0]),
         ({"schedule": "one-cycle"}, [0, 1.5, 3, 6.5, 10], [0.08, 1.04, 2, 1, 0]),
-        ({"schedule": "one-cycle", "warmup": 5}, [0, 2.5, 5, 7.5, 10], [0.08, 1.04, 2, 1, 0]),
+        ({"schedule": "one-cycle", "warmup_epochs": 5}, [0, 2.5, 5, 7.5, 10], [0.08, 1.04, 2, 1, 0]),
         ({"schedule": "cosine-restarts", "cycle_length": 2}, [0, 1, 2, 3, 4], [2, 1, 2, 1, 2]),
         (
             {"schedule": "cosine-restarts", "cycle_length": 1, "cycle_multiplier": 2},
             [0, 0.5, 1, 2, 3, 5, 7],
             [2, 1, 2, 1, 2, 1, 2],
         ),
-        ({"schedule": "cosine-restarts", "warmup": 1, "cycle_length": 3}, [0.5, 1, 2.5, 4], [1, 2, 1, 2]),
+        (
+            {"schedule": "cosine-restarts", "warmup_epochs": 1, "cycle_length": 3},
+            [0.5, 1, 2.5, 4],
+            [1, 2, 1, 2],
+        ),
     ],
 )
 def test_a_schedule_has_its_known_values(
-    recipe: dict[str, object], positions: list[float], expected: list[float]
+    config: dict[str, object], positions: list[float], expected: list[float]
 ) -> None:
-    assert rates(positions, **recipe) == pytest.approx(expected, abs=1e-9)
+    assert rates(positions, **config) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_a_wave_ends_near_0(schedule: str, end: int) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "cosine-restarts"])
-@pytest.mark.parametrize("warmup", [0.0, 0.5, 10.0, 20.0])
+@pytest.mark.parametrize("warmup_epochs", [0.0, 0.5, 10.0, 20.0])
 def test_a_rate_is_never_negative_nor_above_the_recipe(schedule: str, warmup: float) -> None:
-    every = rates([step / 37 for step in range(371)], schedule=schedule, warmup=warmup)
+    every = rates([step / 37 for step in range(371)], schedule=schedule, warmup_epochs=warmup)
     assert all(0 <= rate <= 2.0 for rate in every)

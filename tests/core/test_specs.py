@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from zoo.config.training import ImageFields, TrainConfig
 from zoo.errors import OptionError, SpecError
-from zoo.registry.specs import ArchitectureSpec, Recipe
+from zoo.registry.specs import ArchitectureSpec
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,13 @@ from zoo.registry.specs import ArchitectureSpec, Recipe
 )
 def test_a_wrong_recipe_field_is_refused_by_name(change: dict[str, object], told: str) -> None:
     with pytest.raises(OptionError) as caught:
-        Recipe().replace(change)
+        TrainConfig().replace(change)
     assert told in str(caught.value)
 
 
 def test_a_recipe_survives_json() -> None:
-    recipe = Recipe(augment=("crop", "flip"), lr=0.2, epochs=3)
-    assert Recipe().replace(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    config = TrainConfig(lr=0.2, epochs=3, images=ImageFields(augment=("crop", "flip")))
+    assert TrainConfig().replace(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,8 @@ def test_a_target_is_what_it_names() -> None:
 
 
 def test_words_between_commas_are_a_tuple() -> None:
-    assert Recipe().replace({"augment": "crop, flip"}).augment == ("crop", "flip")
-    assert Recipe().replace({"freeze": "stem"}).freeze == ("stem",)
-    assert Recipe().replace({"augment": ""}).augment == ()
+    assert TrainConfig().replace({"augment": "crop, flip"}).augment == ("crop", "flip")
+    assert TrainConfig().replace({"freeze": "stem"}).freeze == ("stem",)
+    assert TrainConfig().replace({"augment": ""}).augment == ()
     with pytest.raises(OptionError, match="'zoom'"):
-        Recipe().replace({"augment": "flip,zoom"})
+        TrainConfig().replace({"augment": "flip,zoom"})

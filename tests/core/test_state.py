@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
-from zoo.files.storage import canonical_json, read_header
+from zoo.files.canonical import canonical_json
+from zoo.files.container import read_header
 from zoo.interfaces import Step
 from zoo.models import weights
-from zoo.registry.specs import Recipe
 from zoo.training.state import TrainState
 
 
@@ -32,22 +33,22 @@ class Net(nn.Module):
         return self.last(self.norm(self.first(x)))
 
 
-def begin(recipe: Recipe, *, width: int = 4, seed: int = 0) -> TrainState:
+def begin(config: TrainConfig, *, width: int = 4, seed: int = 0) -> TrainState:
     torch.manual_seed(seed)
-    return TrainState.begin(Net(width), recipe, precision="fp32", device="cpu")
+    return TrainState.begin(Net(width), config, precision="fp32", device="cpu")
 
 
-def advance(state: TrainState, recipe: Recipe, steps: int) -> None:
+def advance(state: TrainState, config: TrainConfig, steps: int) -> None:
     for number in range(steps):
         x = torch.randn(8, 4, generator=torch.Generator().manual_seed(number))
         loss = state.model(x).square().mean()
         loss.backward()
         carried = (torch.full((2,), float(number)), [torch.ones(1, dtype=torch.bfloat16), None])
         state.account(Step(loss, {"loss": loss.detach() * 8}, 8, carried))
-        state.update(recipe, recipe.lr)
+        state.update(config, config.lr)
 
 
-GROUPS = Recipe(norm_bias_lr=2.0, lr_decay_by_depth=0.5, optimizer="sgd", weight_decay=0.01)
+GROUPS = TrainConfig(norm_bias_lr_scale=2.0, layer_decay=0.5, optimizer="sgd", weight_decay=0.01)
 
 
 @pytest.mark.parametrize("name", ["first.weight", "norm.weight", "norm.bias", "last.bias"])
@@ -67,12 +68,12 @@ def test_what_is_not_finite_is_told_in_whichever_group_it_is(name: str) -> None:
 
 
 def test_the_norm_that_is_clipped_is_that_of_all_groups() -> None:
-    recipe = GROUPS.replace({"clip_norm": 0.1, "weight_decay": 0.0, "momentum": 0.0})
-    state = begin(recipe)
+    config = GROUPS.replace({"clip_grad_norm": 0.1, "weight_decay": 0.0, "momentum": 0.0})
+    state = begin(config)
     before = [parameter.detach().clone() for parameter in state.model.parameters()]
     scales = {id(p): group["scale"] for group in state.optimizer.param_groups for p in group["params"]}
     state.model(100 * torch.randn(8, 4)).square().sum().backward()
-    assert state.update(recipe, 1.0) == ""
+    assert state.update(config, 1.0) == ""
     steps = [
         (parameter.detach() - old) / scales[id(parameter)]
         for parameter, old in zip(state.model.parameters(), before, strict=True)
@@ -101,22 +102,22 @@ def equal(ours: Any, theirs: Any) -> bool:
 RECIPES = pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(optimizer="sgd", momentum=0.9, ema=0.9),
-        Recipe(optimizer="sgd", momentum=0.0),
-        Recipe(optimizer="adam", clip_norm=0.1),
-        Recipe(optimizer="adamw", weight_decay=0.1, ema=0.5),
+        TrainConfig(optimizer="sgd", momentum=0.9, ema_decay=0.9),
+        TrainConfig(optimizer="sgd", momentum=0.0),
+        TrainConfig(optimizer="adam", clip_grad_norm=0.1),
+        TrainConfig(optimizer="adamw", weight_decay=0.1, ema_decay=0.5),
     ],
     ids=["sgd-ema", "sgd-plain", "adam-clip", "adamw-ema"],
 )
 
 
 @RECIPES
-def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, recipe: Recipe) -> None:
-    state = begin(recipe)
-    advance(state, recipe, 3)
-    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}}, recipe)
-    advance(state, recipe, 2)
-    restored = begin(recipe, seed=99)
+def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, config: TrainConfig) -> None:
+    state = begin(config)
+    advance(state, config, 3)
+    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}}, config)
+    advance(state, config, 2)
+    restored = begin(config, seed=99)
     restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
 
     for _ in range(2):
@@ -128,13 +129,13 @@ def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, 
         if state.average is not None:
             assert restored.average is not None
             assert equal(dict(restored.average.state_dict()), dict(state.average.state_dict()))
-        advance(state, recipe, 2)
-        advance(restored, recipe, 2)
+        advance(state, config, 2)
+        advance(restored, config, 2)
     assert restored.model.last.weight is restored.model.first.weight
 
 
 def test_a_tied_weight_is_captured_once() -> None:
-    tensors, _ = begin(Recipe(ema=0.9)).capture()
+    tensors, _ = begin(TrainConfig(ema_decay=0.9)).capture()
     assert [name for name in tensors if name.endswith("weight") and "norm" not in name] == [
         "model/first.weight",
         "average/first.weight",
@@ -142,7 +143,7 @@ def test_a_tied_weight_is_captured_once() -> None:
 
 
 def test_two_weights_of_equal_values_are_both_captured() -> None:
-    state = begin(Recipe(optimizer="sgd"))
+    state = begin(TrainConfig(optimizer="sgd"))
     with torch.no_grad():
         state.model.first.bias.copy_(state.model.last.bias)
     tensors, _ = state.capture()
@@ -150,35 +151,35 @@ def test_two_weights_of_equal_values_are_both_captured() -> None:
 
 
 def test_a_state_of_another_model_is_refused_in_one_sentence() -> None:
-    tensors, data = begin(Recipe()).capture()
+    tensors, data = begin(TrainConfig()).capture()
     with pytest.raises(WeightsError, match="the checkpoint does not fit this model") as caught:
-        begin(Recipe(), width=5).restore(tensors, data, device="cpu")
+        begin(TrainConfig(), width=5).restore(tensors, data, device="cpu")
     assert "\n" not in str(caught.value)
 
 
 def test_a_state_without_its_average_is_refused() -> None:
-    tensors, data = begin(Recipe()).capture()
+    tensors, data = begin(TrainConfig()).capture()
     with pytest.raises(WeightsError, match="does not fit this model"):
-        begin(Recipe(ema=0.9)).restore(tensors, data, device="cpu")
+        begin(TrainConfig(ema_decay=0.9)).restore(tensors, data, device="cpu")
 
 
 def test_a_state_that_cannot_be_kept_is_refused() -> None:
-    state = begin(Recipe())
+    state = begin(TrainConfig())
     state.carried = {"h": torch.zeros(1)}
     with pytest.raises(TypeError, match="a model carries a dict; state is None, a tensor, or tuples"):
         state.capture()
 
 
 def test_the_average_follows_its_formula() -> None:
-    recipe = Recipe(optimizer="sgd", lr=0.1, ema=0.3)
-    state = begin(recipe)
+    config = TrainConfig(optimizer="sgd", lr=0.1, ema_decay=0.3)
+    state = begin(config)
 
     def values() -> list[Tensor]:
         return [state.model.first.weight.detach().clone(), state.model.norm.running_mean.clone()]
 
     expected = values()
     for step in range(1, 6):
-        advance(state, recipe, 1)
+        advance(state, config, 1)
         decay = min(0.3, (1 + step) / (10 + step))
         expected = [decay * old + (1 - decay) * new for old, new in zip(expected, values(), strict=True)]
         assert state.average is not None
@@ -187,14 +188,14 @@ def test_the_average_follows_its_formula() -> None:
     assert torch.equal(state.average.norm.num_batches_tracked, state.model.norm.num_batches_tracked)
     assert not any(parameter.requires_grad for parameter in state.average.parameters())
     assert state.best is state.average
-    assert begin(Recipe()).best is not None
+    assert begin(TrainConfig()).best is not None
 
 
-def epochs(state: TrainState, recipe: Recipe, losses: Sequence[float]) -> None:
+def epochs(state: TrainState, config: TrainConfig, losses: Sequence[float]) -> None:
     """Train one step in each epoch, with validation losses as given."""
     for loss in losses:
-        advance(state, recipe, 1)
-        state.end_epoch({"steps": state.steps, "val": {"loss": loss}}, recipe)
+        advance(state, config, 1)
+        state.end_epoch({"steps": state.steps, "val": {"loss": loss}}, config)
 
 
 @pytest.mark.parametrize(
@@ -211,46 +212,48 @@ def epochs(state: TrainState, recipe: Recipe, losses: Sequence[float]) -> None:
 def test_averaging_begins_where_nothing_got_better_for_the_patience(
     losses: list[float], expected: int | None
 ) -> None:
-    recipe = Recipe(optimizer="sgd", average_patience=2)
-    state = begin(recipe)
-    epochs(state, recipe, losses)
+    config = TrainConfig(optimizer="sgd", nonmono=2)
+    state = begin(config)
+    epochs(state, config, losses)
     assert (state.averaged_from or None) == expected
     assert (state.average is None) == (expected is None)
 
 
 def test_a_triggered_average_counts_each_step_after_its_start_alike(tmp_path: Any) -> None:
-    recipe = Recipe(optimizer="sgd", momentum=0.0, lr=0.1, average_patience=1)
-    state = begin(recipe)
-    epochs(state, recipe, [1, 2, 3])
+    config = TrainConfig(optimizer="sgd", momentum=0.0, lr=0.1, nonmono=1)
+    state = begin(config)
+    epochs(state, config, [1, 2, 3])
     assert state.average is not None
     assert state.best is state.average
     seen: list[Tensor] = []
     for _ in range(4):
-        advance(state, recipe, 1)
+        advance(state, config, 1)
         seen.append(state.model.first.weight.detach().clone())
         torch.testing.assert_close(state.average.first.weight, torch.stack(seen).mean(0))
-    restored = begin(recipe, seed=99)
+    restored = begin(config, seed=99)
     restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
-    advance(state, recipe, 1)
-    advance(restored, recipe, 1)
+    advance(state, config, 1)
+    advance(restored, config, 1)
     assert restored.average is not None
     assert torch.equal(restored.average.first.weight, state.average.first.weight)
 
 
 def test_two_averages_at_once_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"ema=0.9 and average_patience=5 are two averages; one must be 0"):
-        Recipe(ema=0.9).replace({"average_patience": 5})
+    with pytest.raises(OptionError, match=r"ema_decay=0.9 and nonmono=5 are two averages; one must be 0"):
+        TrainConfig(ema_decay=0.9).replace({"nonmono": 5})
 
 
-@pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])
-def test_gradients_are_clipped_by_their_norm_over_all_parameters(clip_norm: float, expected: float) -> None:
-    recipe = Recipe(optimizer="sgd", momentum=0.0, lr=1.0, clip_norm=clip_norm)
-    state = begin(recipe)
+@pytest.mark.parametrize(("clip_grad_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])
+def test_gradients_are_clipped_by_their_norm_over_all_parameters(
+    clip_grad_norm: float, expected: float
+) -> None:
+    config = TrainConfig(optimizer="sgd", momentum=0.0, lr=1.0, clip_grad_norm=clip_grad_norm)
+    state = begin(config)
     before = torch.cat([p.detach().flatten().clone() for p in state.model.parameters()])
     size = len(before)
     for parameter in state.model.parameters():
         parameter.grad = torch.full_like(parameter, 10 / size**0.5)
-    state.update(recipe, 1.0)
+    state.update(config, 1.0)
     after = torch.cat([p.detach().flatten() for p in state.model.parameters()])
     assert (before - after).norm().item() == pytest.approx(expected, rel=1e-4)
     assert all(parameter.grad is None for parameter in state.model.parameters())

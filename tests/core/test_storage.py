@@ -17,15 +17,9 @@ import safetensors.torch
 import torch
 
 from zoo.errors import WeightsError
-from zoo.files.storage import (
-    atomic_write,
-    canonical_json,
-    parse_json,
-    read_header,
-    sweep,
-    temporary_beside,
-    write_container,
-)
+from zoo.files.atomic import atomic_write, sweep, temporary_beside
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.container import read_header, write_container
 from zoo.models import weights
 
 TENSORS = {

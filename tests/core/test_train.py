@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 import torch
 
-from zoo import Experiment
+from zoo import Recipe
 from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName
 from zoo.evaluation.evaluate import evaluate_weights
 from zoo.files.cards import read_card
 from zoo.registry.registry import Registry
-from zoo.training import Progress, train
+from zoo.training.clock import Progress
+from zoo.training.run import train
 from zoo.training.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
-EXPERIMENT = Experiment(
+RECIPE = Recipe(
     architecture="resnet-lite",
     dataset="shapes",
     data=SHAPES,
@@ -35,7 +36,7 @@ EXPERIMENT = Experiment(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Any:
-    return train(EXPERIMENT, registry, directory=tmp_path_factory.mktemp("run"))
+    return train(RECIPE, registry, directory=tmp_path_factory.mktemp("run"))
 
 
 def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
@@ -70,8 +71,8 @@ def test_the_best_epoch_s_weights_are_apart_from_the_last_and_score_as_it_did(
 def test_batch_norm_from_scratch_scores_the_same_once_it_is_loaded(
     registry: Registry, tmp_path: Path
 ) -> None:
-    experiment = replace(EXPERIMENT, model={"widths": [4, 8], "norm": "scratch"})
-    result = train(experiment, registry, directory=tmp_path / "run")
+    recipe = replace(RECIPE, model={"widths": [4, 8], "norm": "scratch"})
+    result = train(recipe, registry, directory=tmp_path / "run")
     measured = evaluate_weights(Path(result.weights), registry, split="val")
     assert measured["metrics"] == result.metrics["val"]
 
@@ -82,8 +83,8 @@ def test_the_card_tells_all_that_made_the_model(run: Any) -> None:
     assert card.arguments["widths"] == [4, 8]
     assert card.arguments["num_classes"] == 8
     assert card.dataset.options == SHAPES
-    assert card.recipe["epochs"] == 2
-    assert card.recipe["optimizer"] == "sgd", "fields that were not given are told too"
+    assert card.training["epochs"] == 2
+    assert card.training["optimizer"] == "sgd", "fields that were not given are told too"
     assert card.progress == {"epochs": 2, "steps": 6}
     assert card.metrics == run.metrics
     assert card.versions["plugin"].startswith("zoo-registry ")
@@ -114,22 +115,22 @@ def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
 
 def test_the_config_repeats_the_run(run: Any, registry: Registry, tmp_path: Path) -> None:
     config = tomllib.loads((Path(run.run) / "config.toml").read_text())
-    (recipe,) = config["recipes"].values()
-    again = train(Experiment(**recipe), registry, directory=tmp_path)
+    (config,) = config["recipes"].values()
+    again = train(Recipe(**config), registry, directory=tmp_path)
     assert Path(again.weights).read_bytes() == Path(run.weights).read_bytes()
 
 
 def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> None:
     text = tmp_path / "a.txt"
     text.write_text("to be or not to be " * 40)
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="lstm",
         dataset="text/files",
         data={"paths": str(text)},
         model={"hidden_size": 4},
         train={"epochs": 1, "batch_size": 4},
     )
-    result = train(experiment, registry, directory=tmp_path / "run")
+    result = train(recipe, registry, directory=tmp_path / "run")
     told = evaluate_weights(Path(result.weights), registry, split="val")
     assert told["metrics"] == result.metrics["val"]
     assert told["unit"] == "characters"
@@ -152,7 +153,7 @@ def test_data_that_gives_little_is_told_of(
     registry: Registry, tmp_path: Path, data: dict[str, int], batch_size: int, told: str
 ) -> None:
     notices: list[str] = []
-    few = replace(EXPERIMENT, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
+    few = replace(RECIPE, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
     train(few, registry, directory=tmp_path / "run", notice=notices.append)
     assert [notice[: len(told)] for notice in notices] == ([told] if told else [])
 
@@ -171,7 +172,7 @@ def test_data_that_gives_little_is_told_of(
 def test_a_wrong_experiment_touches_no_directory(
     registry: Registry, tmp_path: Path, changes: dict[str, Any], error: type[Exception]
 ) -> None:
-    wrong = Experiment(**(EXPERIMENT.to_dict() | changes))
+    wrong = Recipe(**(RECIPE.to_dict() | changes))
     with pytest.raises(error):
         train(wrong, registry, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -186,25 +187,25 @@ def test_a_signal_saves_the_run_and_resuming_ends_like_one_that_was_left_alone(
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Interrupted) as caught:
-        train(EXPERIMENT, registry, directory=tmp_path, report=interrupt)
+        train(RECIPE, registry, directory=tmp_path, report=interrupt)
     assert caught.value.exit_code == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     with pytest.raises(RunError, match="holds a run already"):
-        train(EXPERIMENT, registry, directory=tmp_path)
-    resumed = train(EXPERIMENT, registry, directory=tmp_path, resume=True)
+        train(RECIPE, registry, directory=tmp_path)
+    resumed = train(RECIPE, registry, directory=tmp_path, resume=True)
     assert Path(resumed.weights).read_bytes() == Path(run.weights).read_bytes()
 
 
 def test_a_resumed_run_uses_the_threads_it_began_with_and_gives_them_back(
     registry: Registry, tmp_path: Path
 ) -> None:
-    train(EXPERIMENT, registry, directory=tmp_path)  # on one thread
+    train(RECIPE, registry, directory=tmp_path)  # on one thread
     seen: list[int] = []
     torch.set_num_threads(2)
     try:
         (tmp_path / "checkpoint.previous.safetensors").replace(tmp_path / "checkpoint.safetensors")
         train(
-            EXPERIMENT, registry, directory=tmp_path, resume=True,
+            RECIPE, registry, directory=tmp_path, resume=True,
             report=lambda progress: seen.append(torch.get_num_threads()),
         )  # fmt: skip
         assert set(seen) == {1}
@@ -246,14 +247,14 @@ def test_another_text_is_read_with_every_character_the_model_knows(
     # the training part of the other text holds none of the characters of its test part
     (tmp_path / "train.txt").write_text("xyz" * 100)
     (tmp_path / "test.txt").write_text("to be or not to be " * 4)
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="lstm",
         dataset="text/files",
         data={"paths": str(tmp_path / "a.txt")},
         model={"hidden_size": 16},
         train={"epochs": 3, "batch_size": 4, "lr": 0.02, "schedule": "constant"},
     )
-    file = Path(train(experiment, registry, directory=tmp_path / "run").weights)
+    file = Path(train(recipe, registry, directory=tmp_path / "run").weights)
     other = {"paths": str(tmp_path / "train.txt"), "test": str(tmp_path / "test.txt")}
     notices: list[str] = []
     ours = evaluate_weights(file, registry)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from zoo import Experiment, Registry
+from zoo import Recipe, Registry
 from zoo.errors import OptionError, RunError, SpecError, WeightsError
 from zoo.files.cards import read_card
 from zoo.models import weights
-from zoo.tasks import make_task
-from zoo.training import train
-from zoo.training.preparing import prepare
+from zoo.tasks.classification import Classification
+from zoo.training.run import train
+from zoo.training.setup import set_up
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
-SOURCE = Experiment(
+SOURCE = Recipe(
     architecture="resnet-lite",
     dataset="shapes",
     data=SHAPES,
@@ -67,10 +67,10 @@ def source(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def tuned(registry: Registry, source: Path, folder: Path, **data: Any) -> tuple[Any, Any, list[str]]:
     told: list[str] = []
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="resnet-lite", dataset="stripes", data=data, train=STILL, start=str(source), seed=1
     )
-    result = train(experiment, registry, directory=folder, notice=told.append)
+    result = train(recipe, registry, directory=folder, notice=told.append)
     return *weights.load(result.weights, registry), told
 
 
@@ -120,7 +120,7 @@ def test_the_file_itself_is_left_alone(registry: Registry, source: Path, tmp_pat
 
 
 def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_path: Path) -> None:
-    wrong = Experiment(architecture="camnet", dataset="shapes", data=SHAPES, start=str(source))
+    wrong = Recipe(architecture="camnet", dataset="shapes", data=SHAPES, start=str(source))
     with pytest.raises(
         SpecError, match="holds a convnet/resnet-lite, and a convnet/camnet is to be"
     ) as caught:
@@ -135,9 +135,9 @@ def test_weights_that_do_not_exist_or_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(WeightsError, match="there is no file nowhere"):
         train(replace(SOURCE, start="nowhere"), registry, directory=tmp_path / "run")
-    linear = Experiment(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
+    linear = Recipe(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
     file = train(replace(linear, train={"epochs": 1}), registry, directory=tmp_path / "mlp").weights
-    other = Experiment(architecture="mlp", dataset="stripes", data={"classes": 3}, start=file)
+    other = Recipe(architecture="mlp", dataset="stripes", data={"classes": 3}, start=file)
     with pytest.raises(WeightsError, match=r"nothing in .* fits the convnet/mlp that is to be trained"):
         train(other, registry, directory=tmp_path / "run")
     with pytest.raises(OptionError, match="freeze=body matches no parameter"):
@@ -150,13 +150,13 @@ def test_a_run_goes_on_only_from_the_weights_it_started_from(
 ) -> None:
     file = tmp_path / "start.safetensors"
     file.write_bytes(source.read_bytes())
-    experiment = replace(SOURCE, start=str(file))
-    train(experiment, registry, directory=tmp_path / "run")
-    train(experiment, registry, directory=tmp_path / "run", resume=True)
+    recipe = replace(SOURCE, start=str(file))
+    train(recipe, registry, directory=tmp_path / "run")
+    train(recipe, registry, directory=tmp_path / "run", resume=True)
     other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
     file.write_bytes(Path(other).read_bytes())
     with pytest.raises(RunError, match="the data has changed since, or the weights it started from"):
-        train(experiment, registry, directory=tmp_path / "run", resume=True)
+        train(recipe, registry, directory=tmp_path / "run", resume=True)
 
 
 def test_a_run_goes_on_without_the_weights_it_started_from_or_from_another_place(
@@ -164,20 +164,20 @@ def test_a_run_goes_on_without_the_weights_it_started_from_or_from_another_place
 ) -> None:
     file = tmp_path / "start.safetensors"
     file.write_bytes(source.read_bytes())
-    experiment = replace(SOURCE, model={}, start=str(file))
-    before = Path(train(experiment, registry, directory=tmp_path / "run").weights).read_bytes()
+    recipe = replace(SOURCE, model={}, start=str(file))
+    before = Path(train(recipe, registry, directory=tmp_path / "run").weights).read_bytes()
     moved = file.rename(tmp_path / "moved.safetensors")
     for start in (str(file), str(moved)):
         (tmp_path / "run" / "model.safetensors").unlink()
-        again = train(replace(experiment, start=start), registry, directory=tmp_path / "run", resume=True)
+        again = train(replace(recipe, start=start), registry, directory=tmp_path / "run", resume=True)
         assert Path(again.weights).read_bytes() == before
     assert read_card(Path(again.weights))[0].start["sha256"] == read_card(source)[0].sha256
     with pytest.raises(WeightsError, match="there is no file"):
-        train(experiment, registry, directory=tmp_path / "other")
+        train(recipe, registry, directory=tmp_path / "other")
 
 
 def test_what_starts_anew_cannot_be_frozen(registry: Registry, source: Path, tmp_path: Path) -> None:
-    wrong = Experiment(
+    wrong = Recipe(
         architecture="resnet-lite", dataset="stripes", train={"freeze": ["out"]}, start=str(source)
     )
     with pytest.raises(OptionError, match=r"freeze=out holds out.weight, out.bias, which start anew"):
@@ -185,23 +185,23 @@ def test_what_starts_anew_cannot_be_frozen(registry: Registry, source: Path, tmp
 
 
 def test_first_weights_that_follow_from_the_data_are_fitted_once(registry: Registry, tmp_path: Path) -> None:
-    experiment = Experiment(
+    recipe = Recipe(
         architecture="airbench",
         dataset="shapes",
         model={"widths": [24, 4, 4, 4]},
         data={"train_size": 64, "val_size": 0, "test_size": 8},
         train={"epochs": 1, "batch_size": 16},
     )
-    made = prepare(experiment, registry, notice=print)
+    made = set_up(recipe, registry, notice=print)
     made.model.stem.bias.data.zero_()
-    images = next(make_task("classification").eval_batches(made.dataset, "train")).inputs
+    images = next(Classification().eval_batches(made.dataset, "train")).inputs
     variances = made.model.stem(images).var((0, 2, 3))
     torch.testing.assert_close(variances, torch.ones(24), rtol=0, atol=0.1)
-    again = prepare(experiment, registry, notice=print).model
+    again = set_up(recipe, registry, notice=print).model
     assert torch.equal(again.stem.weight, made.model.stem.weight)
-    result = train(experiment, registry, directory=tmp_path / "run")
-    finer = replace(experiment, start=result.weights, data=experiment.data | {"seed": 1})
-    assert torch.equal(prepare(finer, registry, notice=print).model.stem.weight, again.stem.weight)
+    result = train(recipe, registry, directory=tmp_path / "run")
+    finer = replace(recipe, start=result.weights, data=recipe.data | {"seed": 1})
+    assert torch.equal(set_up(finer, registry, notice=print).model.stem.weight, again.stem.weight)
 
 
 def test_freezing_random_weights_is_told(registry: Registry, tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_a_card_that_does_not_say_its_classes_is_refused(
         weights.load(tmp_path / "bare.safetensors", registry)
 
 
-@pytest.mark.parametrize("option", [{"mixup": 0.2}, {"augment": ["flip"]}])
+@pytest.mark.parametrize("option", [{"mixup_alpha": 0.2}, {"augment": ["flip"]}])
 def test_what_is_for_images_is_refused_for_text(registry: Registry, tmp_path: Path, option: Any) -> None:
-    text = Experiment(architecture="gru", dataset="stdlib", train=option)
+    text = Recipe(architecture="gru", dataset="stdlib", train=option)
     with pytest.raises(OptionError, match=f"{next(iter(option))} is for images, and charrnn/gru does"):
         train(text, registry, directory=tmp_path / "run")
 
@@ -249,7 +249,7 @@ def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Pa
     def run(text: str, name: str, start: str = "") -> tuple[Path, list[str]]:
         (tmp_path / f"{name}.txt").write_text(text)
         told: list[str] = []
-        experiment = Experiment(
+        recipe = Recipe(
             architecture="gru",
             dataset="files",
             data={"paths": str(tmp_path / f"{name}.txt")},
@@ -257,7 +257,7 @@ def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Pa
             train={"epochs": 1, "batch_size": 4},
             start=start,
         )
-        result = train(experiment, registry, directory=tmp_path / name, notice=told.append)
+        result = train(recipe, registry, directory=tmp_path / name, notice=told.append)
         return Path(result.weights), told
 
     first, _ = run("to be or not to be. " * 60, "one")

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo import OptionError, Registry
+from zoo.analysis.analyzers import make_analyzer
 from zoo.interfaces import Analysis, Batch, Subject
-from zoo.models.building import build_model, make_analyzer, model_arguments
+from zoo.models.building import build_model, model_arguments
 
 REGISTRY = Registry.discover()
 DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}

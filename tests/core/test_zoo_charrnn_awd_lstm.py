@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TextFields, TrainConfig
 from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn.awd_lstm import AWDLSTM
 from zoo_charrnn.dropout import drop_connections, drop_locked, drop_rows
@@ -278,7 +278,11 @@ def test_there_is_a_penalty_in_training_only_and_only_if_asked_for() -> None:
 
 
 def test_the_penalty_is_trained_on_and_not_reported(text: Callable[..., Any]) -> None:
-    batch = next(LanguageModelling().train_batches(text(), Recipe(batch_size=4, bptt=8), seed=0, epoch=0))
+    batch = next(
+        LanguageModelling().train_batches(
+            text(), TrainConfig(batch_size=4, text=TextFields(bptt=8)), seed=0, epoch=0
+        )
+    )
     steps = [
         LanguageModelling().step(model(**NO_DROPOUT, activation_penalty=alpha), batch)
         for alpha in (0.0, 50.0)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.models.building import build_model, model_arguments, open_dataset
+from zoo.config.training import TextFields, TrainConfig
+from zoo.data.opening import open_dataset
+from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
-from zoo.registry.specs import Recipe
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU
@@ -143,7 +144,9 @@ def test_it_learns_a_real_text(registry: Registry) -> None:
     model = build_model(entry, model_arguments(entry, data.dims, options), seed=0)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     task, state, losses = LanguageModelling(), None, []
-    for batch in task.train_batches(data, Recipe(batch_size=32, bptt=32), seed=0, epoch=0):
+    for batch in task.train_batches(
+        data, TrainConfig(batch_size=32, text=TextFields(bptt=32)), seed=0, epoch=0
+    ):
         torch.manual_seed(batch.seed)
         step = task.step(model, batch, state)
         optimizer.zero_grad()

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchtext.data import Field
 
+from zoo.data.opening import open_dataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError
-from zoo.models.building import open_dataset
 from zoo.registry.registry import Registry
 from zoo_text import corpora, corpus, encoding, numbering
 

@@ -577,7 +577,7 @@ class MeanFeature(Analyzer):
             hook.remove()
             for module, training in modes.items():
                 module.training = training
-        classes = subject.ask(logits, torch.cat([batch.targets for batch in batches]))
+        classes = subject.target_classes(logits, torch.cat([batch.targets for batch in batches]))
         liked = logits.gather(1, classes) if self.weighted else torch.ones(classes.shape)
         maps = torch.cat(kept)[:, None] * liked[:, :, None, None]
         return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})

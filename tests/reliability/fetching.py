@@ -17,8 +17,8 @@ from tests.reliability.figure import Figure
 from tests.reliability.processes import start
 from tests.reliability.toys import leftovers
 from zoo.errors import DataError
+from zoo.files.atomic import sweep
 from zoo.files.downloads import data_file
-from zoo.files.storage import sweep
 
 CONTENT = bytes(range(256)) * 4_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

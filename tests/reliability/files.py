@@ -22,16 +22,17 @@ from tests.reliability import hostile
 from tests.reliability.faults import KINDS, Crash, Disk, failing
 from tests.reliability.figure import Figure
 from tests.reliability.toys import leftovers
-from zoo import Experiment, Registry
+from zoo import Recipe, Registry
+from zoo.config.training import TrainConfig
+from zoo.data.opening import open_dataset
 from zoo.errors import ZooError
 from zoo.files import cards, storage
+from zoo.files.archives import tar_members
 from zoo.files.cards import Card, DatasetCard, parse_card, read_card
-from zoo.files.downloads import tar_members
 from zoo.inference import sampling
 from zoo.models import weights
-from zoo.models.building import build_model, open_dataset
+from zoo.models.building import build_model
 from zoo.registry.catalog import Catalog
-from zoo.registry.specs import Recipe
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 
@@ -46,19 +47,19 @@ CARD = Card(
         "vocabulary": ["<unk>", "<pad>", *"abcdef"],
         "specials": 2,
     },
-    recipe=Recipe().to_dict(),
+    training=TrainConfig().to_dict(),
     seed=0,
     progress={"epochs": 1, "steps": 10},
     metrics={"val": {"loss": 1.5}},
     versions={"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
 )
-_EXPERIMENT = Experiment(architecture="a", dataset="b")
+_EXPERIMENT = Recipe(architecture="a", dataset="b")
 
 
 def _state() -> TrainState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TrainState.begin(nn.Linear(30, 20), Recipe(), precision="fp32", device="cpu")
+        return TrainState.begin(nn.Linear(30, 20), TrainConfig(), precision="fp32", device="cpu")
 
 
 def _epoch(store: RunDirectory, state: TrainState) -> None:

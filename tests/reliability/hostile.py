@@ -12,7 +12,8 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from zoo.files.storage import Tensor, canonical_json, tensor_sha256
+from zoo.files.canonical import canonical_json
+from zoo.files.container import Tensor, tensor_sha256
 
 
 def container(header: Any, data: bytes = b"") -> bytes:

@@ -24,9 +24,9 @@ import zoo.training.run
 from tests.reliability import small_disk, toys
 from tests.reliability.figure import Figure
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
-from zoo import Experiment, Registry
-from zoo.registry.specs import Recipe
-from zoo.training import Progress
+from zoo import Recipe, Registry
+from zoo.config.training import TrainConfig
+from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 
@@ -237,12 +237,12 @@ def saves(folder: Path, *, kills: int) -> Figure:
     )
 
 
-_BIG = Experiment(architecture="a", dataset="b")
+_BIG = Recipe(architecture="a", dataset="b")
 
 
 def _big_state() -> TrainState:
     model = nn.Sequential(nn.Linear(700, 700, bias=False), nn.Linear(700, 700, bias=False))
-    return TrainState.begin(model, Recipe(), precision="fp32", device="cpu")
+    return TrainState.begin(model, TrainConfig(), precision="fp32", device="cpu")
 
 
 def _save_on(path: str) -> None:
@@ -449,11 +449,11 @@ def cost(folder: Path, *, saves: int) -> Figure:
     """Time a save of an lstm of two layers of 512, with Adam's memory, as a share of a minute."""
     registry = Registry.discover()
     model = registry.architecture("charrnn/lstm").load()(vocab_size=56, hidden_size=512, num_layers=2)
-    recipe = Recipe(optimizer="adam")
-    state = TrainState.begin(model, recipe, precision="fp32", device="cpu")
+    config = TrainConfig(optimizer="adam")
+    state = TrainState.begin(model, config, precision="fp32", device="cpu")
     for part in model.parameters():
         part.grad = torch.ones_like(part)
-    state.update(recipe, 1e-3)
+    state.update(config, 1e-3)
     times: list[float] = []
     with RunDirectory(folder / "cost", _BIG, resume=True) as store:
         for _ in range(saves):

@@ -17,17 +17,17 @@ TOYS = {
     "rnn": [
         *("rnn", "files", "--data", "paths=text.txt", "--model", "hidden_size=24", "--model", "dropout=0.4"),
         *("--train", "batch_size=8", "--train", "bptt=12", "--train", "bptt_jitter=true"),
-        *("--train", "optimizer=sgd", "--train", "clip_norm=0.5", "--train", "lr=0.1"),
+        *("--train", "optimizer=sgd", "--train", "clip_grad_norm=0.5", "--train", "lr=0.1"),
     ],
     "lstm": [
         *("lstm", "files", "--data", "paths=text.txt", "--model", "hidden_size=24", "--model", "dropout=0.4"),
         *("--model", "num_layers=2", "--train", "batch_size=8", "--train", "bptt=12"),
-        *("--train", "bptt_jitter=true", "--train", "optimizer=adam", "--train", "average_patience=1"),
+        *("--train", "bptt_jitter=true", "--train", "optimizer=adam", "--train", "nonmono=1"),
     ],
     "resnet-lite": [
         *("resnet-lite", "folder", "--data", "root=pictures", "--data", "size=16"),
         *("--model", "widths=[4, 8]", "--model", "dropout=0.3", "--train", "batch_size=8"),
-        *("--train", "augment=crop,flip", "--train", "ema=0.9", "--train", "label_smoothing=0.1"),
+        *("--train", "augment=crop,flip", "--train", "ema_decay=0.9", "--train", "label_smoothing=0.1"),
     ],
 }
 """Arguments of `zoo train`: dropout in all; augmentation, an average of weights and a dataset that decodes

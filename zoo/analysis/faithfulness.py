@@ -15,9 +15,9 @@ from zoo.analysis.maps import enlarge, normalise
 from zoo.interfaces import Batch
 from zoo.models.hooks import untouched
 
-__all__ = ["BETTER", "Box", "box_scores", "pixel_scores"]
+__all__ = ["READING", "Box", "box_scores", "pixel_scores"]
 
-BETTER: Mapping[str, str] = {
+READING: Mapping[str, str] = {
     "pointing_game": "high is good; guessing the middle of the image gets pointing_centre",
     "box_iou": "high is good",
     "deletion": "low is good",

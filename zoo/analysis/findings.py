@@ -15,7 +15,7 @@ from PIL.Image import Image
 from zoo.analysis.render import contact_sheet, overlay, png
 from zoo.errors import OutputError
 from zoo.evaluation.inputs import Inputs
-from zoo.files.storage import atomic_write
+from zoo.files.atomic import atomic_write
 from zoo.interfaces import Analysis
 
 __all__ = ["MANIFEST", "Findings", "require_folder"]
@@ -25,7 +25,7 @@ _ON_A_SHEET = 64
 """Pictures on a contact sheet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
     """An analysis and what it is of."""
 
@@ -37,6 +37,29 @@ class Findings:
     facts: dict[str, Any]
     """How it was made: analyzer, options, weights and their hash, data, precision."""
     scores: dict[str, float]
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.items)} maps"] if self.items else []
+        parts += [f"{name} {value:.4g}" for name, value in self.scores.items()]
+        parts += [f"table {name}" for name in self.analysis.tables]
+        return f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>"
+
+    def _repr_png_(self) -> bytes | None:
+        if self.analysis.maps is not None:
+            return png(contact_sheet(self.pictures(_ON_A_SHEET)))
+        drawn = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
+        return drawn[0]() if drawn else None
+
+    def pictures(self, count: int) -> list[Image]:
+        """Return overlays of the maps on the first `count` images, a row for each class."""
+        maps = self.analysis.maps
+        if maps is None:
+            return []
+        rows = maps.shape[1]
+        return [
+            overlay(self.inputs.image(number), maps[number], self.items[number * rows : (number + 1) * rows])
+            for number in range(min(count, len(maps)))
+        ]
 
     def manifest(self) -> dict[str, Any]:
         """Return everything but the arrays as JSON data."""
@@ -78,14 +101,12 @@ class Findings:
         if maps is None:
             return self.items
         items = [dict(item) for item in self.items]
-        asked = maps.shape[1]
-        pictures: list[Image] = []
+        rows = maps.shape[1]
+        pictures = self.pictures(draw)
         for number, stem in enumerate(_stems(self.inputs.names[:draw])):
-            own = items[number * asked : (number + 1) * asked]
-            pictures.append(overlay(self.inputs.image(number), maps[number], own))
-            drawn = kept.keep(f"{stem}.png", png(pictures[-1]))
-            for k, item in enumerate(own):
-                name = f"{stem}.npy" if asked == 1 else f"{stem}.{item['class_index']}.npy"
+            drawn = kept.keep(f"{stem}.png", png(pictures[number]))
+            for k, item in enumerate(items[number * rows : (number + 1) * rows]):
+                name = f"{stem}.npy" if rows == 1 else f"{stem}.{item['class_index']}.npy"
                 item["overlay"] = drawn
                 item["map"] = kept.keep(name, _npy(maps[number, k].cpu().numpy()))
         if len(pictures) > 1:

@@ -1,27 +1,25 @@
-"""From a name, a weights file and inputs to findings: what `zoo analyze` does."""
+"""From an analyzer's name, a model and inputs to findings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import zoo
+from zoo._version import __version__
+from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
-from zoo.data.feeding import open_fed
+from zoo.data.opening import open_fed
 from zoo.errors import OptionError
 from zoo.evaluation.inputs import Inputs, of_files, of_split
-from zoo.interfaces import Analysis, Split
-from zoo.models import weights as weights_files
-from zoo.models.building import make_analyzer
+from zoo.files.cards import Card
+from zoo.interfaces import Analysis, Split, make_task
 from zoo.models.hooks import untouched
 from zoo.models.precision import autocast, resolve
-from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -32,9 +30,11 @@ __all__ = ["analyze"]
 @torch.no_grad()
 def analyze(
     analyzer: str,
-    weights: Path | str,
+    model: nn.Module,
+    card: Card,
     registry: Registry,
     *,
+    weights: str = "",
     files: Sequence[str] = (),
     split: Split | None = None,
     indices: Sequence[int] | None = None,
@@ -47,93 +47,82 @@ def analyze(
     precision: str = "fp32",
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
-    notice: Callable[[str], None] = lambda text: None,
 ) -> Findings:
-    """Look inside a trained model.
+    """Look inside a trained model; `zoo.Model.analyze` describes the arguments.
 
     Args:
-        analyzer: full or short name.
-        weights: a file, or the name of published weights.
-        files: pictures and folders of them, or texts; of any size, fed as the model's card says.
-        split: of the data the model learned from, or of `dataset`, in place of files.
-        indices: numbers of images in the split, from 0; all without.
-        dataset: other data than the model learned from.
-        data: options of the dataset, over those the model learned with.
-        classes: names or numbers of classes to ask about; `predicted` (as without any) or `true`.
-        layer: the path of a submodule, or the name of a landmark, in place of `features`.
-        options: of the analyzer.
-        score: whether to measure how faithful maps are.
-        precision: `fp32`, `bf16`, `fp16` or `auto`, of the model's passes.
-        report: told after each batch how many images, or tokens, of all that are looked at are done.
-        notice: told of what is odd about the data.
+        weights: where the model was loaded from, for the manifest.
+        report: called after each batch with the number of images, or tokens, that are done, and of all.
 
     Raises:
-        ZooError: see `zoo.errors`; each says what to do.
+        ZooError: see `zoo.errors`; each subclass says what to do.
     """
     if files and (split or indices is not None or dataset or data):
-        raise OptionError("give either files or a split of the data, not both")
+        raise OptionError("give either inputs or a split of the data, not both")
     entry = registry.analyzer(analyzer)
     if classes and "class" in entry.spec.ignores:
-        raise OptionError(f"{entry.name} draws one map, whatever the class; leave --class out")
-    path = weights_files.find(str(weights), Catalog.load())
-    model, card = weights_files.load(path, registry, device=device)
+        raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
     subject = make_subject(entry, model, card, registry, classes=classes, layer=layer)
     made = make_analyzer(entry, options or {})
+    task = make_task(registry, card.task)
     source: dict[str, Any]
     if files:
         if "true" in subject.classes:
-            raise OptionError("--class true takes labels, which files have not", hint="look at a --split")
-        inputs = of_files(card, files, device=device, report=report, notice=notice)
+            raise OptionError("class `true` needs labels, which files do not have", hint="analyze a split")
+        inputs = of_files(card, task, files, device=device, report=report)
         source = {"files": list(files)}
     else:
-        opened, fed = open_fed(card, registry, dataset=dataset, data=data, notice=notice)
-        inputs = of_split(card, fed, split or "test", indices, device=device, report=report)
+        opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
+        inputs = of_split(card, task, fed, split or "test", indices, device=device, report=report)
         source = {"dataset": opened.name, "split": split or "test", "data": dict(data or {})}
         source["fingerprint"] = fed.fingerprint
     resolved = resolve(precision, device)
     with autocast(resolved, device):
         analysis = made.analyze(model, inputs, subject=subject)
-    items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
-    scores = dict(analysis.scores)
-    if classes and analysis.maps is None:
-        raise OptionError(f"--class is for maps, and {entry.name} draws none")
-    if score:
-        scores |= _score(entry, analysis, model, inputs)
+    if analysis.maps is None and (classes or score):
+        option = "a class" if classes else "a score"
+        raise OptionError(f"{option} is for maps, which {entry.name} does not draw")
     facts = {
         "analyzer": entry.name,
         "options": dict(options or {}),
-        "weights": str(weights),
+        "weights": weights,
         "weights_sha256": card.sha256,
         "architecture": card.architecture,
         **source,
         "classes": list(classes),
         "precision": resolved,
         "device": device,
-        "versions": {"zoo": zoo.__version__, "torch": torch.__version__},
+        "versions": {"zoo": __version__, "torch": torch.__version__},
     }
-    return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)
+    return Findings(
+        analysis=analysis,
+        inputs=inputs,
+        items=[] if analysis.maps is None else _items(entry, analysis, model, inputs),
+        facts=facts,
+        scores=dict(analysis.scores) | (_score(analysis, model, inputs) if score else {}),
+    )
 
 
 def _items(
     entry: Entry[AnalyzerSpec], analysis: Analysis, model: nn.Module, inputs: Inputs
 ) -> list[dict[str, Any]]:
     assert analysis.maps is not None
-    assert analysis.classes is not None, "an analysis with maps says which classes they are of"
+    assert analysis.classes is not None, "an analysis with maps must say which classes they are of"
     logits = _logits(model, inputs) if analysis.logits is None else analysis.logits
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     one_map = "any class" if "class" in entry.spec.ignores else None
     peaks = analysis.maps.amax((2, 3)).tolist()
     items: list[dict[str, Any]] = []
-    for number, (name, asked) in enumerate(zip(inputs.names, analysis.classes.tolist(), strict=True)):
+    for number, (name, classes) in enumerate(zip(inputs.names, analysis.classes.tolist(), strict=True)):
         probabilities = logits[number].float().softmax(0)
-        guess, label = int(probabilities.argmax()), inputs.label(number)
+        predicted, label = int(probabilities.argmax()), inputs.label(number)
         of_input = {
             "input": name,
-            "predicted": names[guess],
-            "predicted_probability": float(probabilities[guess]),
+            "predicted": names[predicted],
+            "predicted_probability": float(probabilities[predicted]),
             "true": names[label] if label >= 0 else None,
         }
-        for one, peak in zip(asked, peaks[number], strict=True):
+        for one, peak in zip(classes, peaks[number], strict=True):
             of_class = {"class": names[one], "class_index": one, "probability": float(probabilities[one])}
             items.append({**of_input, **of_class, "map_of": one_map or names[one], "peak": peak})
     return items
@@ -145,12 +134,10 @@ def _logits(model: nn.Module, inputs: Inputs) -> Tensor:
         return torch.cat([inner(batch.inputs).float() for batch in inputs])
 
 
-def _score(
-    entry: Entry[AnalyzerSpec], analysis: Analysis, model: nn.Module, inputs: Inputs
-) -> dict[str, float]:
+def _score(analysis: Analysis, model: nn.Module, inputs: Inputs) -> dict[str, float]:
     maps, classes = analysis.maps, analysis.classes
-    if maps is None or classes is None:
-        raise OptionError(f"--score is for maps, and {entry.name} draws none")
+    assert maps is not None
+    assert classes is not None
     scores = pixel_scores(model, inputs, maps, classes)
     boxes = inputs.boxes
     labels = torch.tensor([inputs.label(number) for number in range(len(inputs.names))])

@@ -1,77 +1,101 @@
-"""Progress as people see it, on stderr: a live line on a terminal, plain lines elsewhere."""
+"""Progress as people see it, on stderr: a live line on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-from zoo.training.loop import Progress
+    from zoo.training.clock import Progress
 
-__all__ = ["Reporter", "duration", "metrics_text"]
+__all__ = ["Bar", "TrainingProgress", "duration", "metrics_text", "quiet"]
 
 _PLAIN_SECONDS = 15.0
+"""How often a plain line is printed at most."""
 
 
-class Reporter:
-    """A report function that prints. Use it as a context manager."""
+def quiet() -> AbstractContextManager[Callable[..., None]]:
+    """Return a report function that does nothing, as a context manager."""
+    return nullcontext(lambda *_: None)
 
-    def __init__(self, title: str) -> None:
-        self._console = Console(stderr=True, highlight=False)
+
+class _Display:
+    """A title, lines that stay, and one line that changes."""
+
+    def __init__(self, title: str = "") -> None:
         self._title = title
-        terminal = self._console.is_terminal
-        self._live = Live(console=self._console, refresh_per_second=8, transient=True) if terminal else None
-        self._told = time.monotonic()
+        self._live: Any = None
+        self._printed = time.monotonic()
 
-    def __enter__(self) -> Reporter:
-        if self._live:
+    def __enter__(self) -> Any:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, highlight=False)
+            self._live = Live(console=console, refresh_per_second=8, transient=True)
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
             self._live.stop()
 
-    def __call__(self, progress: Progress) -> None:
-        """Show how far training is; keep a line for each epoch, under a title once training has begun."""
-        if self._title:
-            self._print(self._title)
-            self._title = ""
-        if progress.row is not None:
-            self._print(_epoch_text(progress, progress.row))
-        elif self._live:
-            self._live.update(_live_line(progress))
-        elif time.monotonic() - self._told > _PLAIN_SECONDS:
-            share = 100 * progress.batch // progress.batches
-            self._print(f"epoch {progress.epoch}/{progress.epochs} {share:3d}%  {_pace_text(progress)}")
-
-    def _print(self, line: str) -> None:
-        self._told = time.monotonic()
-        if self._live:
-            self._console.print(line, soft_wrap=True, markup=False)
+    def keep(self, line: str) -> None:
+        """Print a line that stays."""
+        self._printed = time.monotonic()
+        if self._live is not None:
+            self._live.console.print(line, soft_wrap=True, markup=False)
         else:
             print(line, file=sys.stderr, flush=True)
 
+    def update(self, live: Callable[[], RenderableType], plain: Callable[[], str]) -> None:
+        """Show how far it is: live on a terminal, elsewhere as a line every 15 seconds."""
+        if self._title:
+            self.keep(self._title)
+            self._title = ""
+        if self._live is not None:
+            self._live.update(live())
+        elif time.monotonic() - self._printed > _PLAIN_SECONDS:
+            self.keep(plain())
 
-def _live_line(progress: Progress) -> Table:
+
+class Bar(_Display):
+    """A report function for work whose share that is done is known. Use it as a context manager."""
+
+    def __call__(self, fraction: float, text: str = "") -> None:
+        """Show the fraction that is done, and a text beside it."""
+        self.update(lambda: _line("", fraction, text), lambda: f"{fraction:4.0%}  {text}".rstrip())
+
+
+class TrainingProgress(_Display):
+    """A report function for training. Use it as a context manager."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far training is; keep a line for each epoch, under a title once training has begun."""
+        epoch = f"epoch {progress.epoch}/{progress.epochs}"
+        fraction = progress.batch / max(progress.batches, 1)
+        pace = f"loss {progress.loss:.4f}  {progress.rate:,.0f}/s  {duration(progress.left)} left"
+        self.update(
+            lambda: _line(epoch, fraction, pace), lambda: f"{epoch} {int(100 * fraction):3d}%  {pace}"
+        )
+        if progress.row is not None:
+            self.keep(_epoch_text(progress, progress.row))
+
+
+def _line(before: str, fraction: float, after: str) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
     line = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=progress.batches, completed=progress.batch, width=30)
-    line.add_row(f"epoch {progress.epoch}/{progress.epochs}", bar, Text(_pace_text(progress)))
+    line.add_row(Text(before), ProgressBar(total=1.0, completed=fraction, width=30), Text(after))
     return line
-
-
-def _pace_text(progress: Progress) -> str:
-    return f"loss {progress.loss:.4f}  {progress.rate:,.0f}/s  {duration(progress.left)} left"
 
 
 def _epoch_text(progress: Progress, row: Mapping[str, Any]) -> str:
@@ -82,7 +106,7 @@ def _epoch_text(progress: Progress, row: Mapping[str, Any]) -> str:
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
-    """Return metrics in one line, accuracy in percent."""
+    """Return metrics on one line, accuracy in percent."""
     return "  ".join(
         f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:{'.4f' if value < 1e4 else '.3g'}}"
         for name, value in metrics.items()

@@ -1,7 +1,7 @@
-"""The `zoo` command: a group that imports a command only when it is run or asked for help.
+"""The `zoo` command: a group that imports a command only when it runs or shows its help.
 
 A command parses, calls one function and prints. Errors end here, in one place: one sentence, a hint, and the
-exit code of `zoo.errors`; with `--json` the same as a document on stdout.
+exit code of `zoo.errors`; with `--json`, the same as a document on stdout.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from typing import Any
 
 import click
 
-import zoo
+from zoo._version import __version__
+from zoo.cli.output import echo, print_json, warnings_as_lines
 from zoo.cli.session import Session
-from zoo.errors import Interrupted, ZooError
+from zoo.errors import Interrupted, ZooError, did_you_mean, first_line
 
 __all__ = ["cli", "main", "run"]
 
-# No name of a builtin is used as one in this module: `zoo.cli.list`, once imported, is the module's `list`.
+# Do not use builtins by name in this module: `zoo.cli.list`, once imported, becomes this module's `list`.
 COMMANDS = {
-    "list": "Everything there is: architectures, datasets, analyzers, recipes, weights.",
-    "show": "All that is known of one entry.",
-    "plugins": "Each plugin, whether it loaded, and what it provides.",
+    "list": "List architectures, datasets, analyzers, recipes and weights.",
+    "show": "Show everything that is known of one entry.",
+    "plugins": "Show each plugin, whether it loaded, and what it provides.",
     "train": "Train a recipe, or an architecture on a dataset.",
-    "lr-find": "Suggest learning rates, from a short sweep that leaves nothing changed.",
-    "eval": "Measure a weights file on a split of its data.",
-    "sample": "Write text with a language model.",
-    "analyze": "Look inside a trained model: where it looked, what it does.",
-    "inspect": "What a weights file says of itself.",
-    "check": "Whether a plugin keeps the contract: every check, and what failed.",
-    "new-plugin": "A package to start from, which keeps the contract.",
+    "lr-find": "Suggest learning rates, from a short test that leaves nothing changed.",
+    "eval": "Measure a trained model on a split of its data.",
+    "sample": "Generate text with a language model.",
+    "analyze": "Look inside a trained model: where it looks, what it computes.",
+    "inspect": "Show what a weights file says of itself.",
+    "check": "Check that a plugin keeps the contract.",
+    "new-plugin": "Write a plugin to start from, which keeps the contract.",
 }
 
 
@@ -52,11 +53,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from zoo.errors import did_you_mean
-
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            raise click.UsageError(f"no command {name!r}{did_you_mean(name, COMMANDS)}", ctx)
+            raise click.UsageError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,7 +66,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(zoo.__version__, prog_name="zoo")
+@click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.pass_context
@@ -77,7 +76,7 @@ def cli(ctx: click.Context, debug: bool, strict: bool) -> None:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which like Ctrl-C lets everybody clean up who has begun to write."""
+    """SIGTERM, which like Ctrl-C lets whoever is writing clean up."""
 
 
 def main() -> None:
@@ -86,10 +85,11 @@ def main() -> None:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated
 
-    signal.signal(signal.SIGTERM, terminate)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, terminate)
     try:
         code = run(sys.argv[1:])
-    except KeyboardInterrupt as error:  # a second one, while the first was told of
+    except KeyboardInterrupt as error:  # a second one, while the first is reported
         code = 143 if isinstance(error, _Terminated) else 130
     for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing left to stop
         signal.signal(number, signal.SIG_IGN)
@@ -101,7 +101,8 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     debug = bool(arguments) and "--debug" in arguments[:2]
     try:
-        answer: Any = cli.main([*arguments], prog_name="zoo", standalone_mode=False)
+        with warnings_as_lines():
+            answer: Any = cli.main([*arguments], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return answer if isinstance(answer, int) else 0
     except BrokenPipeError:  # as in `zoo list | head`
@@ -115,41 +116,38 @@ def run(arguments: Sequence[str]) -> int:
             return _fail(_usage(error), as_json)
         error.show()
         return error.exit_code
-    except ZooError as error:
-        if debug:
-            raise
-        return _fail(error, as_json)
     except Exception as error:
         if debug:
             raise
-        return _fail(_foreign(error), as_json)
+        return _fail(error if isinstance(error, ZooError) else _unexpected(error), as_json)
 
 
 def _usage(error: click.UsageError) -> ZooError:
-    told = ZooError(error.format_message(), hint=f"`{error.ctx.command_path if error.ctx else 'zoo'} --help`")
-    told.kind, told.exit_code = "usage", error.exit_code
-    return told
+    converted = ZooError(
+        error.format_message(), hint=f"`{error.ctx.command_path if error.ctx else 'zoo'} --help`"
+    )
+    converted.kind, converted.exit_code = "usage", error.exit_code
+    return converted
 
 
-def _foreign(error: Exception) -> ZooError:
-    """Name an error that nobody foresaw."""
+def _unexpected(error: Exception) -> ZooError:
+    """Return an error for one that is not zoo's own."""
     if isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         return ZooError(f"{error.strerror}{place}", hint="`zoo --debug ...` shows where")
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
-        return ZooError(f"this needs {name}, and it is not installed", hint=f"pip install {name}")
-    first = str(error).strip().split("\n")[0]
-    return ZooError(f"{type(error).__name__}: {first}", hint="`zoo --debug ...` shows where this comes from")
+        return ZooError(f"this requires {name}, which is not installed", hint=f"pip install {name}")
+    return ZooError(
+        f"{type(error).__name__}: {first_line(error)}", hint="`zoo --debug ...` shows where this comes from"
+    )
 
 
 def _fail(error: ZooError, as_json: bool) -> int:
-    from zoo.cli.output import print_json
-
     if as_json:
         print_json({"error": str(error), "kind": error.kind, "hint": error.hint})
     else:
-        click.echo(f"zoo: {error}", err=True)
+        echo(f"zoo: {error}", err=True)
         if error.hint:
-            click.echo(f"     {error.hint}", err=True)
+            echo(f"     {error.hint}", err=True)
     return error.exit_code

@@ -1,14 +1,11 @@
-"""`zoo eval`: a weights file measured on a split."""
+"""`zoo eval`: a trained model measured on a split."""
 
 from __future__ import annotations
-
-import time
-from typing import Any
 
 import click
 
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, notice, print_json
+from zoo.cli.output import device_option, echo, json_option, print_json
 from zoo.cli.session import Session, pass_session
 from zoo.config import options
 
@@ -17,18 +14,23 @@ from zoo.config import options
 @click.argument("weights", type=NameType("weights", files=True))
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option(
-    "--dataset", metavar="NAME", type=NameType("dataset"), help="Other data.  [default: what it learned from]"
+    "--dataset",
+    metavar="NAME",
+    type=NameType("dataset"),
+    help="Other data.  [default: what it was trained on]",
+)
+@click.option("--data", multiple=True, metavar="K=V", help="Set an option of the dataset.")
+@click.option("--tta", is_flag=True, help="Test-time augmentation: average the answers to six views.")
+@click.option("--dynamic", is_flag=True, help="Also measure with dynamic evaluation (language models).")
+@click.option(
+    "--dynamic-lr", type=float, help="Step size of --dynamic; 0 is no adaptation.  [default: 0.0003]"
 )
 @click.option(
-    "--data", multiple=True, metavar="K=V", help="An option of the dataset, over those it learned with."
+    "--dynamic-decay",
+    type=float,
+    help="Pull of --dynamic back towards the trained weights.  [default: 0.001]",
 )
-@click.option("--tta", is_flag=True, help="Average the answers to six views of each image.")
-@click.option("--dynamic", is_flag=True, help="Also let a copy go on learning from the text as it reads.")
-@click.option("--dynamic-lr", type=float, help="Step size of --dynamic; 0 does not adapt.  [default: 0.0003]")
-@click.option(
-    "--dynamic-decay", type=float, help="Pull of --dynamic back to the trained weights.  [default: 0.001]"
-)
-@click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if there is one]")
+@device_option
 @json_option
 @pass_session
 def command(
@@ -44,58 +46,37 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Measure WEIGHTS (a file or a published id) on a split of its data, every item once, in fp32.
+    """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
 
-    Of a classifier --json also gives each class's accuracy and the confusion matrix; with --tta it is shown
-    each image as it is, mirrored and shifted.
-
-    With --dynamic a language model is also measured in one lane, as it is and by dynamic evaluation, in which
-    a copy takes a gradient step on each piece of the text once that is scored. The file is left as it is.
+    For a classifier, --json also has each class's accuracy and the confusion matrix. With --dynamic, a
+    language model is also measured while a copy of it keeps learning from the text it has just read, and
+    without that on the same single lane. The file does not change.
     """
     given = options.parse(data, what="--data")
-    settings = {"lr": dynamic_lr, "decay": dynamic_decay}
-    adapting: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    if adapting and not dynamic:
-        raise click.UsageError(f"--dynamic-{next(iter(adapting))} needs --dynamic")
+    if not dynamic and (dynamic_lr is not None or dynamic_decay is not None):
+        raise click.UsageError(f"--dynamic-{'lr' if dynamic_decay is None else 'decay'} needs --dynamic")
 
+    from zoo.api.loading import load
     from zoo.api.progress import metrics_text
-    from zoo.evaluation.dynamic import Dynamic
-    from zoo.evaluation.evaluate import evaluate_weights
-    from zoo.models.precision import pick_device
-    from zoo.models.weights import find
 
-    result = evaluate_weights(
-        find(weights, session.catalog),
-        session.registry,
-        split=split,
+    model = load(weights, device=device, registry=session.registry)
+    result = model.evaluate(
+        split,
         dataset=dataset,
         data=given,
-        device=pick_device(device),
         tta=tta,
-        dynamic=Dynamic(**adapting) if dynamic else None,
-        report=_Pace(),
-        notice=notice,
+        dynamic=dynamic,
+        dynamic_lr=dynamic_lr,
+        dynamic_decay=dynamic_decay,
     )
     if as_json:
         print_json(result)
         return
     views = ", six views of each" if tta else ""
-    told = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}{views}"
-    click.echo(f"{told}  |  {metrics_text(result['metrics'])}")
+    about = f"{result['dataset']} {split}, {result['count']:,} {result['unit']}{views}"
+    echo(f"{about}  |  {metrics_text(result['metrics'])}")
     if dynamic:
         adapted = result["dynamic"]
-        click.echo(f"the same in one lane  |  {metrics_text(adapted['unadapted'])}")
-        told = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
-        click.echo(f"{told}  |  {metrics_text(adapted['metrics'])}")
-
-
-class _Pace:
-    """Tells every 15 seconds, on stderr, how far dynamic evaluation is."""
-
-    def __init__(self) -> None:
-        self._told = time.monotonic()
-
-    def __call__(self, share: float, loss: float) -> None:
-        if time.monotonic() - self._told > 15:
-            self._told = time.monotonic()
-            notice(f"dynamic evaluation {share:.0%}, loss {loss:.4f} so far")
+        echo(f"the same in one lane  |  {metrics_text(adapted['unadapted'])}")
+        about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
+        echo(f"{about}  |  {metrics_text(adapted['metrics'])}")

@@ -11,7 +11,7 @@ __all__ = ["NameType", "TargetType"]
 
 
 class NameType(click.ParamType[str]):
-    """The name of an entry of some kinds; any text is accepted, and these are offered."""
+    """The name of an entry of some kinds, which completion offers; any text is accepted."""
 
     name = "name"
 
@@ -22,11 +22,11 @@ class NameType(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return names that begin like the word so far, short and full."""
-        from zoo.cli.list import all_rows
+        """Return short and full names that start with the word so far."""
+        from zoo.api.listing import rows
 
         items = [CompletionItem(incomplete, type="file")] if self.files else []
-        for row in all_rows(ctx.find_object(Session) or Session()):
+        for row in rows((ctx.find_object(Session) or Session()).registry):
             if row["kind"] in self.kinds:
                 short = row["name"].rpartition("/")[2]
                 word = next((name for name in (short, row["name"]) if name.startswith(incomplete)), None)
@@ -35,20 +35,20 @@ class NameType(click.ParamType[str]):
 
 
 class TargetType(click.ParamType[str]):
-    """What can be checked: a plugin, a distribution, or a file."""
+    """What can be checked: a plugin, a distribution or a file."""
 
     name = "target"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return plugins and distributions that begin like the word so far."""
+        """Return plugins and distributions that start with the word so far."""
         plugins = (ctx.find_object(Session) or Session()).registry.plugins
         words = {plugin.name: plugin.distribution for plugin in plugins}
         words |= {
             plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist
         }
         found = [
-            CompletionItem(word, help=told) for word, told in words.items() if word.startswith(incomplete)
+            CompletionItem(word, help=text) for word, text in words.items() if word.startswith(incomplete)
         ]
         return [CompletionItem(incomplete, type="file"), *found]

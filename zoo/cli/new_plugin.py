@@ -9,23 +9,26 @@ import click
 from zoo.cli.output import json_option, print_json
 from zoo.cli.session import Session, pass_session
 from zoo.registry.plugins import HOOKS, Kind
-from zoo.registry.specs import DIMS, TaskName
+from zoo.registry.tasks import TASKS
 from zoo.testing.scaffold import new_plugin
 
 KINDS = [kind for _, kind, _ in HOOKS]
-TASKS = list(DIMS)
 
 
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
 @click.option(
-    "--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True, help="What that is for."
+    "--task",
+    type=click.Choice([*TASKS]),
+    default="classification",
+    show_default=True,
+    help="What that is for.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder.")
 @json_option
 @pass_session
-def command(session: Session, name: str, kind: Kind, task: TaskName, out: Path, as_json: bool) -> None:
+def command(session: Session, name: str, kind: Kind, task: str, out: Path, as_json: bool) -> None:
     """Write a package zoo-NAME that brings one entry, and passes `zoo check NAME` as it is."""
     name = name.removeprefix("zoo-")
     files = new_plugin(name, kind, out, task=task, taken=[plugin.name for plugin in session.registry.plugins])

@@ -1,14 +1,27 @@
-"""Printing: JSON documents, plain tables, and the options commands share."""
+"""Printing: JSON documents, plain tables, warnings, and the options that commands share."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["bytes_text", "json_option", "notice", "print_json", "print_pairs", "print_table"]
+from zoo.errors import ZooWarning, printable
+
+__all__ = [
+    "bytes_text",
+    "device_option",
+    "echo",
+    "json_option",
+    "print_json",
+    "print_pairs",
+    "print_table",
+    "warnings_as_lines",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,29 +31,62 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
+def device_option(command: F) -> F:
+    """Add `--device`."""
+    return click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if available]")(
+        command
+    )
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print a line of which only the printable characters reach the terminal as they are."""
+    click.echo(printable(str(text)), err=err)
+
+
 def print_json(document: object) -> None:
     """Print a JSON document on stdout."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    click.echo(text if text.isprintable() else "\n".join(map(_printable_json, text.split("\n"))))
+
+
+def _printable_json(line: str) -> str:
+    """Return a line of JSON with everything escaped that a terminal would obey or could not show."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns, each as wide as its widest cell."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [header, *rows]:
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
-    """Print `name  value` lines, leaving out what is empty."""
+    """Print `name  value` lines, leaving out empty values."""
     shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
-        click.echo(f"{name.ljust(width)}  {value}")
+        echo(f"{name.ljust(width)}  {value}")
 
 
-def notice(text: str) -> None:
-    """Tell something in passing, on stderr."""
-    click.echo(f"zoo: {text}", err=True)
+@contextmanager
+def warnings_as_lines() -> Generator[None]:
+    """Print each ZooWarning as one line on stderr; other warnings stay as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ZooWarning)
+        show = warnings.showwarning
+
+        def print_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ZooWarning):
+                echo(f"zoo: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = print_line
+        yield
 
 
 def bytes_text(count: int) -> str:

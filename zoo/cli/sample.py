@@ -1,39 +1,38 @@
-"""`zoo sample`: text from a language model, as it is drawn."""
+"""`zoo sample`: text from a language model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import click
 
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, notice, print_json
+from zoo.cli.output import device_option, json_option, print_json
 from zoo.cli.session import Session, pass_session
-from zoo.errors import DataError, WeightsError
+from zoo.errors import DataError, warn
 
 
 @click.command()
 @click.argument("weights", type=NameType("weights", files=True))
-@click.option("--prompt", help="Text to go on from.")
+@click.option("--prompt", help="Text to continue.")
 @click.option(
     "--prompt-file",
     type=click.Path(allow_dash=True),
     metavar="FILE",
-    help="Read the prompt from a UTF-8 file, all of it; - is stdin.",
+    help="Read the prompt from a UTF-8 file; - is stdin.",
 )
+@click.option("--length", default=400, show_default=True, help="Number of tokens to generate.")
 @click.option(
-    "--length", default=400, show_default=True, help="Characters to write; words, if it knows words."
+    "--temperature", default=0.8, show_default=True, help="Lower is more conservative; 0 is greedy."
 )
+@click.option("--top-k", default=0, help="Sample from the K most likely tokens only; 0 is off.")
 @click.option(
-    "--temperature", default=0.8, show_default=True, help="Below 1 is safer; 0 takes the likeliest."
+    "--top-p", default=1.0, help="Sample from the most likely tokens with this total probability; 1 is off."
 )
-@click.option("--top-k", default=0, help="Draw among the K likeliest only; 0 is off.")
-@click.option("--top-p", default=1.0, help="Draw among the likeliest that hold this share; 1 is off.")
 @click.option("--stop", default="", metavar="TEXT", help="End right before TEXT.")
-@click.option("--samples", default=1, show_default=True, help="Texts to write, drawn side by side.")
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
-@click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--samples", default=1, show_default=True, help="Number of texts, drawn side by side.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@device_option
 @json_option
 @pass_session
 def command(
@@ -51,58 +50,37 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Write text with WEIGHTS (a file or a published id), carrying the hidden state along.
+    """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    One text is written as it is drawn, after its prompt. Several are written when all are done, each under a
-    line `--- 1 of N ---`. A model that reads backwards writes what comes before its prompt.
+    One text is printed as it is generated, after its prompt; several once all are done, each under a line
+    `--- 1 of N ---`. A model that reads backwards generates what comes before its prompt.
     """
     if prompt is not None and prompt_file is not None:
-        raise click.UsageError("--prompt and --prompt-file are two ways to say the same; give one of them")
+        raise click.UsageError("--prompt and --prompt-file exclude each other")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
 
-    from zoo.data.vocabulary import Vocabulary
-    from zoo.inference.sampling import sample, sample_many
-    from zoo.models.precision import pick_device
-    from zoo.models.weights import find, load
+    from zoo.api.loading import load
 
-    path = find(weights, session.catalog)
-    device = pick_device(device)
-    model, card = load(path, session.registry, device=device)
-    if card.task != "language-modelling":
-        raise WeightsError(f"{path} does {card.task}; sampling needs a language model")
-    vocabulary = Vocabulary(card.preprocess)
-    _, unknown = vocabulary.encode(prompt)
-    if unknown:
-        notice(f"the model never learned {_list(unknown)}; read as <unk>")
-    if vocabulary.backwards:
-        notice("the model reads backwards: it writes what comes before the prompt, shown when it is whole")
-    draw = sample if samples == 1 else partial(sample_many, count=samples)
-    drawn = draw(
-        model,
-        card.preprocess,
-        prompt=prompt,
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        stop=stop,
-        seed=seed,
-        device=device,
-    )
-    around = ("", prompt) if vocabulary.backwards else (prompt, "")
+    model = load(weights, device=device, registry=session.registry)
+    backwards = model.vocabulary.backwards
+    if backwards:
+        warn("the model reads backwards: it generates what comes before the prompt, shown once it is whole")
+    settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    before, after = ("", prompt) if backwards else (prompt, "")
+    if samples == 1 and not as_json:
+        _stream(model.stream(prompt, **settings, stop=stop, seed=seed), before, after)
+        return
+    texts = model.sample_many(samples, prompt, **settings, stop=stop, seed=seed)
     if as_json:
-        texts = ["".join(drawn)] if samples == 1 else [*drawn]
-        document = {"weights": str(path), "prompt": prompt, "seed": seed, "text": texts[0], "texts": texts}
-        print_json(document | {"backwards": vocabulary.backwards})
-    elif samples == 1:
-        _stream(drawn, *around)
-    else:
-        for number, text in enumerate(drawn, 1):
-            click.echo(f"--- {number} of {samples} ---\n{text.join(around)}")
+        document = {"weights": str(model.path), "prompt": prompt, "seed": seed, "text": texts[0]}
+        print_json(document | {"texts": texts, "backwards": backwards})
+        return
+    for number, text in enumerate(texts, 1):
+        click.echo(f"--- {number} of {samples} ---\n{before}{text}{after}")
 
 
 def _stream(pieces: Iterable[str], before: str, after: str) -> None:
-    """Print pieces as they come; the line ends however they end."""
+    """Print pieces as they come; the line ends whatever happens."""
     click.echo(before, nl=False)
     try:
         for piece in pieces:
@@ -122,15 +100,7 @@ def _read(name: str) -> str:
     except UnicodeError as error:
         raise DataError(f"the prompt file {name} is not UTF-8 text: {error}") from None
     if "\0" in text:
-        raise DataError(f"the prompt file {name} is not text: it holds zero bytes")
+        raise DataError(f"the prompt file {name} is not text: it contains zero bytes")
     if not text:
-        raise DataError(
-            f"the prompt file {name} is empty", hint="without a prompt the model begins by itself"
-        )
+        raise DataError(f"the prompt file {name} is empty", hint="leave it out to start without a prompt")
     return text
-
-
-def _list(texts: list[str]) -> str:
-    """Return the first few of some texts."""
-    more = f" and {len(texts) - 10} more" if len(texts) > 10 else ""
-    return " ".join(map(repr, texts[:10])) + more

@@ -1,4 +1,4 @@
-"""What every command shares: the catalog and the registry, read once and only if needed."""
+"""What every command shares: the registry, loaded once and only if needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cached_property
 
 import click
 
-from zoo.registry.catalog import Catalog
+from zoo.api.listing import default_registry
 from zoo.registry.registry import Registry
 
 __all__ = ["Session", "pass_session"]
@@ -19,19 +19,13 @@ class Session:
         self.strict = strict
 
     @cached_property
-    def catalog(self) -> Catalog:
-        """The layers of registry.toml."""
-        return Catalog.load()
-
-    @cached_property
     def registry(self) -> Registry:
-        """The installed plugins; each that failed is told of on stderr, or is an error if strict."""
-        registry = Registry.discover(disabled=self.catalog.disabled, local=self.catalog.local)
+        """What there is. A plugin that failed is a warning, or an error if strict."""
         if self.strict:
+            registry = Registry.discover()
             registry.require_healthy()
-        for plugin in registry.failures:
-            click.echo(f"zoo: plugin {plugin.name} ({plugin.distribution}) failed: {plugin.cause}", err=True)
-        return registry
+            return registry
+        return default_registry()
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -1,20 +1,19 @@
-"""Options as people give them: `key=value` words, TOML tables, and types that check them."""
+"""Options as people give them (`key=value` words, TOML tables, keywords), checked against types."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import fields
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
 from zoo.errors import OptionError, did_you_mean
 
-__all__ = ["check_names", "convert", "parse", "replace"]
+__all__ = ["check_names", "convert", "convert_table", "describe", "parse", "resolved_hints", "validate"]
 
 T = TypeVar("T")
 
@@ -29,9 +28,9 @@ def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
         key, separator, raw = word.partition("=")
         key = key.strip().replace("-", "_")
         if not separator or not key:
-            raise OptionError(f"{what} {word!r} is not of the form key=value")
+            raise OptionError(f"{what} expects KEY=VALUE (got {word!r})")
         if key in options:
-            raise OptionError(f"{what} {key} is given twice")
+            raise OptionError(f"{what} sets {key} twice")
         try:
             table = tomllib.loads(f"value = {raw}")
         except tomllib.TOMLDecodeError:
@@ -50,60 +49,94 @@ def check_names(given: Iterable[str], known: Iterable[str], *, what: str) -> Non
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:
-    """Return `value` as `type_`, or raise OptionError saying what was expected and where.
+    """Return `value` as `type_`, or raise OptionError saying what `what` must be.
 
-    Where text is wanted a whole number is one too, such as a folder called 2024.
+    Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
+    string is its comma-separated words (`crop,flip`).
     """
     if type(value) is int and type_ in (str, str | None):
         value = str(value)
+    if type(value) is str and get_origin(type_) is tuple:
+        value = [word.strip() for word in value.split(",") if word.strip()]
     try:
         converted = msgspec.convert(value, type_, strict=True)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        place = re.sub(r"^\.|`$", "", place)
-        allowed = _choices(type_) if message.startswith("Invalid enum value") else ""
-        detail = message[0].lower() + message[1:].replace("`", "")
-        given = "" if place or allowed else f" ({value!r})"
-        raise OptionError(f"{what}{' ' + place if place else ''}: {detail}{allowed}{given}") from None
+    except msgspec.ValidationError:
+        raise OptionError(f"{what} must be {describe(type_, value)} (got {value!r:.80})") from None
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise OptionError(f"{what}: expected a finite number, got {converted}")
+        raise OptionError(f"{what} must be finite (got {converted})")
     return converted
 
 
-def replace(base: T, changes: Mapping[str, Any], *, what: str) -> T:
-    """Return the dataclass `base` with `changes` applied, each checked against its field's type.
+def convert_table(value: object, type_: type[T], *, what: str) -> T:
+    """Return a table as a TypedDict or a dataclass, or raise OptionError saying what is wrong inside it."""
+    try:
+        return msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError as error:
+        raise OptionError(f"{what}: {error}") from None
 
-    Where a field is a tuple, a string is its words between commas: `crop,flip`.
+
+def validate(instance: object, *, what: str = "") -> None:
+    """Check each field of a frozen dataclass against its annotation, and convert it: a list to a tuple.
+
+    Called from `__post_init__`, so that an instance is right wherever it was made: in Python, by a plugin or
+    from a file. Raises OptionError naming the field, after `what`.
     """
-    types = {f.name: f for f in dataclasses.fields(base)}  # type: ignore[arg-type]
-    check_names(changes, types, what=what)
-    hints = msgspec_hints(type(base))
-    checked = {
-        key: convert(_words(value, hints[key]), hints[key], what=f"{what} {key}")
-        for key, value in changes.items()
-    }
-    return dataclasses.replace(base, **checked)  # type: ignore[type-var]
+    hints = resolved_hints(type(instance))
+    for name in _field_names(type(instance)):
+        label = f"{what} {name}".strip()
+        object.__setattr__(instance, name, convert(getattr(instance, name), hints[name], what=label))
 
 
-@functools.cache  # a listing asks dozens of times for those of Recipe
-def msgspec_hints(owner: object) -> dict[str, Any]:
+@functools.cache
+def resolved_hints(owner: object) -> dict[str, Any]:
     """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
     return get_type_hints(owner, include_extras=True)
 
 
-def _words(value: object, type_: Any) -> object:
-    if get_origin(type_) is tuple and isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
+@functools.cache
+def _field_names(owner: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(owner))
 
 
-def _choices(type_: Any) -> str:
-    words = [repr(choice) for choice in _literals(type_)]
-    return f" (one of {', '.join(words)})" if words else ""
+def describe(type_: Any, value: object = None) -> str:
+    """Return what a value of a type must be, in words: `an integer`, or `at least 1` for a number too small.
+
+    >>> describe(int | None)
+    'an integer or none'
+    """
+    from msgspec import inspect
+
+    return _describe(inspect.type_info(type_), value)
 
 
-def _literals(type_: Any) -> list[object]:
-    """Return the values of a Literal, or of the Literals inside a container such as `tuple[Literal, ...]`."""
-    if get_origin(type_) is Literal:
-        return list(get_args(type_))
-    return [word for part in get_args(type_) for word in _literals(part)]
+def _describe(info: Any, value: object) -> str:
+    described = (getattr(info, "extra_json_schema", None) or {}).get("description")  # of `Meta`
+    if described:
+        return described
+    kind = type(info).__name__.removesuffix("Type")
+    if kind in ("Int", "Float"):
+        return _bound(info, value) or {"Int": "an integer", "Float": "a number"}[kind]
+    if kind == "Literal":
+        return f"{'one of ' * (len(info.values) > 1)}{', '.join(map(repr, info.values))}"
+    if kind == "Union":
+        return " or ".join(_describe(part, None) for part in info.types)
+    if kind in ("VarTuple", "List", "Collection"):
+        return f"a list whose items are each {_describe(info.item_type, None)}"
+    words: Mapping[str, str] = {"Str": "a string", "Bool": "true or false", "None": "none", "Dict": "a table"}
+    return words.get(kind, kind.lower())
+
+
+def _bound(info: Any, value: object) -> str:
+    """Return the bound that a number violates."""
+    if type(value) not in (int, float) or (type(value) is float and type(info).__name__ == "IntType"):
+        return ""
+    number: Any = value
+    if info.ge is not None and not number >= info.ge:
+        return f"at least {info.ge:,}"
+    if info.gt is not None and not number > info.gt:
+        return f"above {info.gt:,}"
+    if info.le is not None and not number <= info.le:
+        return f"at most {info.le:,}"
+    if info.lt is not None and not number < info.lt:
+        return f"below {info.lt:,}"
+    return ""

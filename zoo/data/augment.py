@@ -1,22 +1,20 @@
-"""Changes to a batch of images, done on the device for the whole batch at once.
+"""Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-In training they are random. Every image gets its own draw, from a CPU generator, so that it is the same on
-every device. In evaluation `Views` tries the same few on all.
+Every image gets its own draw, from a CPU generator, so that it is the same on every device.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.registry.specs import Augmentation
+from zoo.config.training import Augmentation
 
-__all__ = ["AUGMENTATIONS", "Views", "augment", "crop", "cutout", "flip", "mixup", "translate"]
+__all__ = ["AUGMENTATIONS", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -80,29 +78,6 @@ AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]
     "flip": flip,
     "translate": translate,
 }
-
-
-class Views(nn.Module):
-    """A classifier that is asked about several views of each image and answers with their mean probability.
-
-    The views are the image, and the image shifted by a 32nd (1 pixel of 32) to one corner and to the opposite
-    one, its borders mirrored outwards; each as it is and mirrored. Source: test-time augmentation of the
-    lesson; Jordan 2024, arXiv 2404.00498, section 3.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to log-probabilities (B, K)."""
-        height, width = images.shape[2:]
-        pad = max(1, height // 32)
-        padded = F.pad(images, (pad, pad, pad, pad), mode="reflect")
-        shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * pad)]
-        views = [view for each in (images, *shifted) for view in (each, each.flip(3))]
-        answers = torch.stack([self.model(view).log_softmax(1) for view in views])
-        return answers.logsumexp(0) - math.log(len(views))
 
 
 def augment(images: Tensor, names: Sequence[Augmentation], generator: torch.Generator) -> Tensor:

@@ -1,12 +1,12 @@
-"""Dynamic evaluation: a language model goes on learning from the text that it is judged on.
+"""Dynamic evaluation: a language model keeps learning from the text that it is evaluated on.
 
 The text is read in one lane, a short segment at a time. A segment is scored first, and only then does a copy
-of the model take a step on it. So every token but the very first is predicted once, from nothing but the text
-before it, by a model that has adapted to that text. Such a figure is not one of the weights alone.
-It is to be compared with the same lane read at a learning rate of 0, not with the sixteen lanes of static
+of the model take a gradient step on it. So every token but the very first is predicted once, from nothing but
+the text before it, by a model that has adapted to that text. The result is not a property of the weights
+alone: compare it with the same lane read at a learning rate of 0, not with the sixteen lanes of static
 evaluation.
 
-A step goes down the gradient and a little back to the trained weights, each parameter at its own pace::
+A step goes down the gradient and a little back to the trained weights, each parameter at its own rate::
 
     r = RMS of the parameter's gradient on the first 200 segments of the training split
     weight += decay * r / mean(r) * (trained - weight) - lr * gradient / max(r, 0.3 mean(r))
@@ -28,32 +28,32 @@ from torch import Tensor, nn
 
 from zoo.errors import DataError, Diverged, OptionError
 from zoo.interfaces import Dataset, Split, Step
-from zoo.tasks import LanguageModelling
+from zoo.tasks.language_modelling import LanguageModelling
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
 
 _TRAINING_SEGMENTS = 200
 _FLOOR = 0.3
-"""Of the mean RMS: the least that a gradient is divided by, for what the training segments never moved."""
+"""Fraction of the mean RMS that a gradient is divided by at least, for weights with hardly any gradient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
-    """How a model adapts. Raises OptionError for a value out of range."""
+    """How a model adapts. Raises OptionError for a value that is out of range."""
 
     lr: float = 3e-4
     decay: float = 1e-3
-    """Share of the way back to the trained weights that a parameter of mean RMS goes in a step."""
+    """Fraction of the way back to the trained weights that a parameter of mean RMS moves in a step."""
     segment: int = 20
     """Tokens between two steps."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.lr <= 1e38:
-            raise OptionError(f"dynamic-lr is {self.lr}; it is from 0, which does not adapt, to 1e38")
+            raise OptionError(f"dynamic lr must be between 0 (no adaptation) and 1e38 (got {self.lr})")
         if not 0 <= self.decay <= 1:
-            raise OptionError(f"dynamic-decay is {self.decay}; it is a share between 0 and 1")
+            raise OptionError(f"dynamic decay must be between 0 and 1 (got {self.decay})")
         if self.segment < 1:
-            raise OptionError(f"segment is {self.segment}; it is 1 token or more")
+            raise OptionError(f"segment must be at least 1 token (got {self.segment})")
 
 
 @torch.enable_grad()
@@ -64,18 +64,18 @@ def evaluate_dynamic(
     dynamic: Dynamic,
     *,
     device: str = "cpu",
-    report: Callable[[float, float], None] = lambda share, loss: None,
+    report: Callable[[float, float], None] = lambda fraction, loss: None,
 ) -> tuple[dict[str, float], int]:
-    """Return a split's metrics under dynamic evaluation, and how many tokens they are over.
+    """Return a split's metrics under dynamic evaluation, and the number of tokens behind them.
 
-    In fp32, without dropout, and without a draw. `model` stays as it is: a copy of it adapts.
+    In fp32, without dropout and without any random draw. A copy of `model` adapts; `model` does not change.
 
     Args:
-        report: told after each segment what share of the split is read, and the loss so far.
+        report: called after each segment with the fraction of the split that is read, and the loss so far.
 
     Raises:
         DataError: the split, or the training split, is empty.
-        Diverged: the loss is not finite any more.
+        Diverged: the loss is no longer finite.
     """
     for name in ("train", split):
         if len(dataset.split(name)) == 0:
@@ -103,13 +103,15 @@ def evaluate_dynamic(
 def _adapter(
     ours: nn.Module, model: nn.Module, dataset: Dataset, dynamic: Dynamic, device: str
 ) -> Callable[[Step], None]:
-    """Return what takes one step of `ours`, a copy of `model`, on the segment just scored."""
+    """Return a function that updates `ours`, a copy of `model`, on the segment just scored."""
     parameters = [*ours.parameters()]
     trained = [parameter.detach() for parameter in model.parameters()]
     scales = _scales(ours, dataset, dynamic.segment, device)
     mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
     if mean == 0:
-        raise DataError("the model is sure of every token of the training split: nothing to adapt by")
+        raise DataError(
+            "every gradient on the training split is zero; dynamic evaluation cannot scale its steps"
+        )
     pulls = [(dynamic.decay / mean * scale).clamp(max=1) for scale in scales]
     for scale in scales:
         scale.clamp_(min=_FLOOR * mean)
@@ -125,7 +127,7 @@ def _adapter(
 
 
 def _stand_still(step: Step) -> None:
-    """Adapt to nothing."""
+    """Do not adapt."""
 
 
 def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> list[Tensor]:

@@ -1,27 +1,28 @@
-"""A weights file measured on data: what `zoo eval` does."""
+"""A trained model evaluated on data that is fed as its card says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, cast
 
-from zoo.data.augment import Views
-from zoo.data.feeding import open_fed
+from torch import nn
+
+from zoo.data.opening import open_fed
 from zoo.errors import OptionError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
-from zoo.interfaces import Split
-from zoo.models import weights
+from zoo.evaluation.measure import measure
+from zoo.evaluation.views import Views
+from zoo.files.cards import Card
+from zoo.interfaces import SPLITS, Split, make_task
 from zoo.registry.registry import Registry
-from zoo.tasks import make_task
-from zoo.training.loop import measure
 
-__all__ = ["evaluate_weights"]
+__all__ = ["evaluate"]
 
 
-def evaluate_weights(
-    path: Path,
+def evaluate(
+    model: nn.Module,
+    card: Card,
     registry: Registry,
     *,
     split: str = "test",
@@ -30,38 +31,35 @@ def evaluate_weights(
     device: str = "cpu",
     tta: bool = False,
     dynamic: Dynamic | None = None,
-    report: Callable[[float, float], None] = lambda share, loss: None,
-    notice: Callable[[str], None] = lambda text: None,
+    report: Callable[[float, float], None] = lambda fraction, loss: None,
 ) -> dict[str, Any]:
-    """Return `{weights, dataset, split, count, unit, tta, metrics}` for a weights file.
+    """Return `{dataset, split, count, unit, tta, metrics}` of a trained model.
 
-    Of a classifier also `classes`, each one's count and accuracy, and `confusion[true][guessed]`.
-
-    With `dynamic` there is one key more, `dynamic`: its own `metrics`, those of the same one lane without
-    adapting (`unadapted`), and the settings they come from.
+    For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`. With
+    `dynamic`, also `dynamic`: its `metrics`, those of the same lane without adaptation (`unadapted`), and its
+    settings.
 
     Args:
-        dataset: other data than the model learned from; its own options then start from their defaults.
-        data: options of the dataset, over those the model learned with.
-        tta: average the answers to several views of each image (`zoo.data.augment.Views`); classifiers only.
-        dynamic: how to adapt while reading; for language models only.
-        report: told how far dynamic evaluation is, as `zoo.evaluation.dynamic` has it.
-        notice: told if the data is not what the model was trained and judged on.
+        dataset: other data than the model was trained on; its own options then start from their defaults.
+        data: options of the dataset, on top of those the model was trained with.
+        tta: average the answers to six views of each image (test-time augmentation); classifiers only.
+        dynamic: adapt to the text while reading it; language models only.
+        report: called with the fraction of dynamic evaluation that is done, and the loss so far.
 
     Raises:
-        WeightsError, DataError, OptionError, UnknownName, SpecError: each says what to do.
+        OptionError: an option does not fit the model or the data.
+        DataError, SpecError, UnknownName: the data does not exist or does not fit.
     """
-    model, card = weights.load(path, registry, device=device)
+    if split not in SPLITS:
+        raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     if dynamic is not None and card.task != "language-modelling":
-        raise OptionError(f"dynamic evaluation is for language models, and {path} does {card.task}")
+        raise OptionError(f"dynamic evaluation is for language models, but this model is for {card.task}")
     if tta and card.task != "classification":
-        raise OptionError(f"test-time augmentation is for images, and {path} does {card.task}")
-    entry, fed = open_fed(card, registry, dataset=dataset, data=data, notice=notice)
-    task = make_task(card.task)
-    part = cast("Split", split)
+        raise OptionError(f"test-time augmentation is for images, but this model is for {card.task}")
+    task, part = make_task(registry, card.task), cast("Split", split)
+    entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     measured = measure(Views(model).eval() if tta else model, task, fed, part, device=device)
     result: dict[str, Any] = {
-        "weights": str(path),
         "dataset": entry.name,
         "split": split,
         "count": measured.count,

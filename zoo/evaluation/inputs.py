@@ -1,8 +1,8 @@
-"""What an analyzer is shown: pictures or texts by name, or items of a split, fed as the model's card says."""
+"""Inputs of the user's own (pictures or texts by file name), or items of a split, as a model reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,81 +10,86 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo.data.pictures import SUFFIXES, read_picture
+from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import DataError, OptionError
+from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, Split
-from zoo.tasks import make_task
+from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasNames, Split, Task
 from zoo.tasks.language_modelling import LanguageModelling
 
 _SHORT = 20_000
-"""Tokens of a text that is read in one lane. In several, each begins without knowing what came before."""
+"""Tokens of a text that is still read in one lane. With several, each starts without its context."""
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Items in order. Walking through it yields batches as `Task.eval_batches` makes them, anew each time."""
+    """Inputs in order. Iterating yields batches as `Task.eval_batches` does, anew each time."""
 
     card: Card
+    task: Task
     names: list[str]
-    """Of each image, such as a file's or `test-00005`; of a text, nothing."""
+    """The name of each image, such as a file or `test-00005`; empty for a text."""
     items: Any
-    """Images and labels, -1 where not known, as `Dataset.split` has them; or tokens."""
+    """Images and labels, -1 if unknown, as in `Dataset.split`; or tokens."""
     device: str
     report: Callable[[int, int], None] = lambda done, total: None
-    """Told after each batch how many images, or tokens, of all are done."""
+    """Called after each batch with the number of images, or tokens, that are done, and of all."""
 
     def __iter__(self) -> Iterator[Batch]:
-        shown, done = _Shown(self.card, self.items), 0
-        batches = make_task(self.card.task).eval_batches(shown, "test", device=self.device)
-        if self.card.task == "language-modelling" and len(self.items) < _SHORT:
-            batches = LanguageModelling().eval_batches(shown, "test", device=self.device, lanes=1)
+        data = View(
+            dims=cast("dict[str, int]", self.card.arguments),
+            preprocess=self.card.preprocess,
+            split=lambda name: self.items if name == "test" else [],
+        )
+        if isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT:
+            batches = self.task.eval_batches(data, "test", device=self.device, lanes=1)
+        else:
+            batches = self.task.eval_batches(data, "test", device=self.device)
+        done = 0
         for batch in batches:
             yield batch
             done += batch.count
             self.report(done, len(self.items))
 
     def label(self, number: int) -> int:
-        """Return an image's label, -1 where it is not known."""
+        """Return an image's label, -1 if it is unknown."""
         return int(self.items[number][1])
 
     def image(self, number: int) -> Tensor:
-        """Return an image as the model was shown it, uint8 (C, H, W)."""
+        """Return an image as the model saw it, uint8 (C, H, W)."""
         return self.items[number][0]
 
     @property
-    def boxes(self) -> list[list[tuple[int, int, int, int]]] | None:
-        """The boxes of each image's objects, where the data knows them."""
-        return getattr(self.items, "boxes", None)
+    def boxes(self) -> Sequence[Sequence[Box]] | None:
+        """The boxes of each image's objects, if the data has them."""
+        return self.items.boxes if isinstance(self.items, HasBoxes) else None
 
 
 def of_files(
-    card: Card,
-    paths: Sequence[str],
-    *,
-    device: str,
-    report: Callable[[int, int], None],
-    notice: Callable[[str], None],
+    card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
 ) -> Inputs:
-    """Return the pictures in some files and folders; or the text of some files, one after the other.
+    """Return the pictures in some files and folders, or the text of some files, one after the other.
 
-    Raises DataError naming the first that is missing or cannot be read.
+    Raises DataError naming the first one that is missing or cannot be read.
     """
     if card.task == "language-modelling":
-        tokens = _tokens(card, [_text(Path(path)) for path in paths], notice)
-        return Inputs(card=card, names=[], items=tokens, device=device, report=report)
-    found = [each for path in paths for each in _pictures(Path(path))]
+        tokens = _tokens(card, [_text(Path(path)) for path in paths])
+        return Inputs(card=card, task=task, names=[], items=tokens, device=device, report=report)
+    from zoo.data.pictures import read_picture
+
+    found = [picture for path in paths for picture in _pictures(Path(path))]
     size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-    notice(f"the model sees the middle square of a picture, at {size}×{size} pixels")
-    images = [(read_picture(each, size=size, channels=channels)[0], -1) for each in found]
-    return Inputs(card=card, names=[str(each) for each in found], items=images, device=device, report=report)
+    warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
+    images = [(read_picture(path, size=size, channels=channels)[0], -1) for path in found]
+    names = [str(path) for path in found]
+    return Inputs(card=card, task=task, names=names, items=images, device=device, report=report)
 
 
 def of_split(
     card: Card,
+    task: Task,
     dataset: Dataset,
     split: Split,
     indices: Sequence[int] | None,
@@ -92,30 +97,33 @@ def of_split(
     device: str,
     report: Callable[[int, int], None],
 ) -> Inputs:
-    """Return a split, or the images of it that have some numbers, which count from 0.
+    """Return a split, or some of its images by index, from 0.
 
-    Raises DataError if it is empty, OptionError for a number it does not have or for those of a text.
+    Raises:
+        DataError: it is empty.
+        OptionError: an index is out of range, or there are indices for a text.
     """
-    if split not in ("train", "val", "test"):
-        raise OptionError(f"there is no split {split!r}; there are train, val and test")
+    if split not in SPLITS:
+        raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     items = dataset.split(split)
     if len(items) == 0 or (indices is not None and len(indices) == 0):
-        raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image is chosen")
+        raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image was selected")
     if card.task == "language-modelling":
         if indices is not None:
-            raise OptionError("--indices choose images, and the model reads text")
-        return Inputs(card=card, names=[], items=items, device=device, report=report)
+            raise OptionError("--indices selects images, but the model reads text")
+        return Inputs(card=card, task=task, names=[], items=items, device=device, report=report)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
         if not 0 <= index < len(items):
-            raise OptionError(f"there is no image {index} in the {split} split of {len(items):,} images")
-    known = getattr(items, "names", None)  # of files, where the data is files
-    names = [known[index] if known else f"{split}-{index:05}" for index in chosen]
-    return Inputs(card=card, names=names, items=_Some(items, list(chosen)), device=device, report=report)
+            raise OptionError(f"index {index} is out of range: the {split} split has {len(items):,} images")
+    files = items.names if isinstance(items, HasNames) else None
+    names = [files[index] if files else f"{split}-{index:05}" for index in chosen]
+    some = _Subset(items, list(chosen))
+    return Inputs(card=card, task=task, names=names, items=some, device=device, report=report)
 
 
-class _Some:
-    """Items of a split by their numbers."""
+class _Subset:
+    """Items of a split by index."""
 
     def __init__(self, items: Any, indices: list[int]) -> None:
         self._items = items
@@ -135,50 +143,29 @@ class _Some:
         return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
 
     @property
-    def boxes(self) -> list[Any] | None:
-        boxes = getattr(self._items, "boxes", None)
+    def boxes(self) -> Sequence[Sequence[Box]] | None:
+        boxes = self._items.boxes if isinstance(self._items, HasBoxes) else None
         return None if boxes is None else [boxes[index] for index in self._indices]
 
 
-class _Shown(Dataset):
-    """Items as a dataset of the model's own kind, all of them its test split."""
-
-    def __init__(self, card: Card, items: Any) -> None:
-        self._card = card
-        self._items = items
-
-    @property
-    def dims(self) -> Mapping[str, int]:
-        return cast("Mapping[str, int]", self._card.arguments)
-
-    @property
-    def preprocess(self) -> Mapping[str, Any]:
-        return self._card.preprocess
-
-    @property
-    def fingerprint(self) -> str:
-        return ""
-
-    def split(self, name: Split) -> Any:
-        return self._items if name == "test" else []
-
-
 def _pictures(path: Path) -> list[Path]:
-    """Return a picture's path, or those of all pictures in a folder and below it, sorted.
+    """Return a picture's path, or those of all pictures in a folder and its subfolders, sorted.
 
-    Folders that an analysis has written to are left out.
+    Folders that an analysis was written to are skipped.
     """
+    from zoo.data.pictures import SUFFIXES
+
     if not path.exists():
-        raise DataError(f"there is no picture or folder {path}")
+        raise DataError(f"no such picture or folder: {path}")
     if not path.is_dir():
         return [path]
     found = sorted(
-        each
-        for each in path.rglob("*")
-        if each.suffix.lower() in SUFFIXES and each.is_file() and not (each.parent / "manifest.json").exists()
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not (file.parent / "manifest.json").exists()
     )
     if not found:
-        raise DataError(f"there are no pictures in {path}", hint=f"pictures end in {', '.join(SUFFIXES)}")
+        raise DataError(f"{path} contains no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}")
     return found
 
 
@@ -186,16 +173,16 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"the text {path} cannot be read: {error.strerror}") from None
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeError:
         raise DataError(f"{path} is not UTF-8 text") from None
 
 
-def _tokens(card: Card, texts: Sequence[str], notice: Callable[[str], None]) -> Tensor:
+def _tokens(card: Card, texts: Sequence[str]) -> Tensor:
     vocabulary = Vocabulary(card.preprocess)
     numbers, unknown = vocabulary.encode("".join(texts))
     if len(numbers) < 2:
-        raise DataError("the text has fewer than two tokens, and predicting needs two")
+        raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
     if unknown:
-        notice(f"the model never learned {' '.join(map(repr, unknown[:10]))}; read as <unk>")
+        warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
     return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers)

@@ -1,4 +1,4 @@
-"""A Card is what a weights file says of itself: all that is needed to use, judge and remake the model.
+"""A Card is what a weights file says of itself: all that is needed to use, judge and rebuild the model.
 
 It is one canonical JSON text under the key `zoo` of the safetensors metadata, readable without torch.
 """
@@ -11,20 +11,18 @@ from typing import Any, cast
 
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
-from zoo.files.storage import Header, canonical_json, parse_json, read_header
-from zoo.registry.specs import TaskName
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.container import Container, read_container
 
-__all__ = ["SCHEMA", "Card", "DatasetCard", "read_card"]
+__all__ = ["SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights"]
 
-SCHEMA = 2
-READABLE = (1, 2)
-"""Files of schema 1 have no seal, and their cards no `changes`."""
+SCHEMA = 3
 KEY = "zoo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetCard:
-    """The data a model learned from."""
+    """The data a model was trained on."""
 
     name: str
     options: dict[str, Any]
@@ -41,26 +39,27 @@ class Card:
     """Full name, such as `charrnn/lstm`."""
     arguments: dict[str, Any]
     """Every argument the model was built with, the task's dims included."""
-    task: TaskName
+    task: str
     dataset: DatasetCard
     preprocess: dict[str, Any]
     """How to feed the model new input: the vocabulary, or size, mean, std and classes."""
-    recipe: dict[str, Any]
+    training: dict[str, Any]
+    """The training configuration."""
     seed: int
     progress: dict[str, int]
     """`epochs` and `steps` trained."""
     metrics: dict[str, dict[str, float]]
     """By split."""
-    start: dict[str, str] = field(default_factory=dict[str, str])
-    """What training started from, if not from random weights: its `architecture`, `dataset` and `sha256`."""
+    base_model: dict[str, str] = field(default_factory=dict[str, str])
+    """The weights that training started from, if any: their `architecture`, `dataset` and `sha256`."""
     changes: tuple[str, ...] = ()
-    """What was changed in the course of training, and when: the recipe is what held at the end."""
+    """What was changed during training, and when; `training` is the configuration at the end."""
     versions: dict[str, str]
-    """Of zoo, torch and, under `plugin`, the distribution that brings the architecture."""
+    """Of zoo, torch and, as `plugin`, the distribution that provides the architecture."""
     sha256: str = ""
-    """Of the tensor bytes."""
+    """sha256 of the tensor bytes."""
     tied: dict[str, str] = field(default_factory=dict[str, str])
-    """Tensors that are the same as another: name to the name that is stored."""
+    """Tensors that share the storage of another: their name to the name that is stored."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON data."""
@@ -71,38 +70,48 @@ class Card:
         return canonical_json(self.to_dict())
 
 
-def read_card(path: Path) -> tuple[Card, Header]:
-    """Return a file's card and header. Raises WeightsError if it is no zoo weights file."""
-    header = read_header(path)
-    text = header.metadata.get(KEY)
+def read_card(path: Path) -> Card:
+    """Return a file's card. Raises WeightsError if it is damaged or not a zoo weights file."""
+    return read_weights(path)[0]
+
+
+def read_weights(path: Path) -> tuple[Card, Container]:
+    """Return a file's card and content, once every byte is found to be the one that was written.
+
+    Raises WeightsError if the file is damaged or not a zoo weights file.
+    """
+    container = read_container(path)
+    text = container.metadata.get(KEY)
     if text is None:
         raise WeightsError(
             f"{path} is a safetensors file without a zoo card",
             hint="zoo reads the model.safetensors that `zoo train` writes",
         )
     card = parse_card(text, path)
-    if card.schema > 1 and not header.sealed:
+    if not container.sealed:
+        raise WeightsError(f"{path} is damaged: its header has no checksum", hint="copy or download it again")
+    if container.tensor_sha256 != card.sha256:
         raise WeightsError(
-            f"{path} is damaged: its header lacks its sha256", hint="copy or download it again"
+            f"{path} is damaged: the sha256 of its tensors is not the one in its card",
+            hint="copy or download it again",
         )
-    return card, header
+    return card, container
 
 
 def parse_card(text: str, path: Path) -> Card:
-    """Read a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
+    """Parse a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
     try:
         data = parse_json(text)
     except ValueError:
         raise WeightsError(f"{path} is damaged: its card is not JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
-    if type(schema) is not int or schema not in READABLE:
-        told = " and ".join(map(str, READABLE))
+    if type(schema) is not int or schema != SCHEMA:
         raise WeightsError(
-            f"{path} has a card of schema {schema!r:.40}, and this zoo reads {told}",
-            hint="a newer zoo wrote it: pip install --upgrade zoo-registry",
+            f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}",
+            hint="it was written by another version of zoo",
         )
     try:
         options.check_names(data, Card.__dataclass_fields__, what="the card")
-        return options.convert(data, Card, what="the card")
+        return options.convert_table(data, Card, what="the card")
     except OptionError as error:
         raise WeightsError(f"{path}: {error}") from None

@@ -1,25 +1,27 @@
 """Text from a language model, one token at a time, the hidden state carried from each to the next.
 
-A model that reads backwards also writes backwards: its prompt is what the text ends with, and the text grows
-to the left of it. It can only be handed out once it is whole.
+A model that reads backwards also writes backwards: its prompt is how the text ends, and the text grows to the
+left of it. It can only be returned once it is whole.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError
 from zoo.seeds import seed_for
 
-__all__ = ["choose", "sample", "sample_many"]
+__all__ = ["Sampling", "choose", "sample", "sample_many"]
 
 _READ = 4096
 """Tokens of prompt read at a time, all samples together, so that a long one needs no more memory."""
@@ -27,43 +29,47 @@ _BLOCK = 256
 """Steps whose uniform numbers are drawn at a time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn. Raises OptionError for a value that is out of range."""
+
+    length: Annotated[int, Meta(ge=0)] = 400
+    """Number of tokens to generate."""
+    temperature: Annotated[float, Meta(ge=0)] = 0.8
+    """Divides the logits. Lower is more conservative; 0 is greedy."""
+    top_k: Annotated[int, Meta(ge=0)] = 0
+    """Sample from the k most likely tokens only; 0 is off."""
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Sample from the most likely tokens that together have this probability; 1 is off."""
+    stop: str = ""
+    """End before this string first appears in what is generated; empty is off."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        options.validate(self)
+
+
 def sample(
     model: nn.Module,
     preprocess: Mapping[str, Any],
     *,
     prompt: str = "",
-    length: int = 400,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    stop: str = "",
-    seed: int = 0,
+    sampling: Sampling = Sampling(),
     device: str = "cpu",
 ) -> Iterator[str]:
-    """Yield the text that follows `prompt` piece by piece, each as soon as it is certain.
+    """Yield the text that follows `prompt` piece by piece, each as soon as it is final.
 
     The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
-    never drawn. An empty prompt starts from a newline or, if the model knows none, from the commonest token.
-    Of a model that reads backwards the text before `prompt` is yielded, in one piece.
-
-    Args:
-        length: tokens to draw at most; for a model of characters, characters.
-        temperature: divides the logits; 0 always takes the likeliest token.
-        top_k: draw among the k likeliest only; 0 is off.
-        top_p: draw among the likeliest that together hold this share of the probability; 1 is off.
-        stop: where this string first appears in what is drawn the text ends, without it; empty is off.
-        seed: of the draws.
+    never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
+    frequent token. A model that reads backwards yields the text before `prompt`, in one piece.
 
     Raises:
-        OptionError: for a value out of range, or a stop string that the model can never write.
+        OptionError: the model can never generate the stop string.
     """
-    _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
-    vocabulary = _drawing(preprocess)
-    stop = _writable(stop, vocabulary)
-    pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
-    steps = _draw(model, vocabulary, prompt, pick, count=1, length=length, seed=seed, device=device)
+    vocabulary, stop = _prepare(preprocess, sampling)
+    steps = _draw(model, vocabulary, prompt, sampling, count=1, device=device)
     if vocabulary.backwards:
-        return _turned(_stream(steps, _Text(stop[::-1])))
+        return _reversed(_stream(steps, _Text(stop[::-1])))
     return _stream(steps, _Text(stop))
 
 
@@ -73,87 +79,65 @@ def sample_many(
     *,
     count: int,
     prompt: str = "",
-    length: int = 400,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    stop: str = "",
-    seed: int = 0,
+    sampling: Sampling = Sampling(),
     device: str = "cpu",
 ) -> list[str]:
-    """Return `count` texts drawn side by side in one batch; arguments and errors are those of `sample`.
+    """Return `count` texts drawn side by side in one batch; otherwise as `sample`.
 
-    Text i follows from (seed, i), however many are drawn, and text 0 is the one that `sample` yields. That
-    is as exact as the model's arithmetic: matrix products of another batch size may round otherwise, and so
-    turn a draw that falls on the very border between two tokens.
+    Text i depends on (seed, i) and not on the count, and text 0 is the one that `sample` yields. This holds
+    as exactly as the model's arithmetic: matrix products of another batch size may round differently, and so
+    change a draw that falls right on the border between two tokens.
     """
     if count < 1:
-        raise OptionError(f"samples is {count}; it is 1 or more")
-    _check(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
-    vocabulary = _drawing(preprocess)
-    stop = _writable(stop, vocabulary)
-    turn = -1 if vocabulary.backwards else 1
-    texts = [_Text(stop[::turn]) for _ in range(count)]
+        raise OptionError(f"samples must be at least 1 (got {count})")
+    vocabulary, stop = _prepare(preprocess, sampling)
+    direction = -1 if vocabulary.backwards else 1
+    texts = [_Text(stop[::direction]) for _ in range(count)]
     written = [""] * count
-    pick = partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
-    steps = _draw(model, vocabulary, prompt, pick, count=count, length=length, seed=seed, device=device)
-    with closing(steps):
+    with closing(_draw(model, vocabulary, prompt, sampling, count=count, device=device)) as steps:
         for pieces in steps:
             for index, piece in enumerate(pieces):
                 written[index] += texts[index].add(piece)
             if all(text.ended for text in texts):
                 break
-    return [(start + text.rest())[::turn] for start, text in zip(written, texts, strict=True)]
+    return [(start + text.rest())[::direction] for start, text in zip(written, texts, strict=True)]
 
 
-def choose(
-    logits: Tensor,
-    uniforms: Tensor,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> Tensor:
+def choose(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
     """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
 
     A token is where its row's cumulative probability, in double precision, first exceeds the row's number.
-    Top-k keeps exactly k tokens, also among equals; top-p (Holtzman et al. 2020) then narrows what is left.
+    Top-k keeps exactly k tokens, also among ties; top-p (Holtzman et al. 2020) then narrows the rest.
     """
-    if temperature == 0:
+    if sampling.temperature == 0:
         return logits.argmax(1)
     logits = logits.double()
-    logits = (logits - logits.amax(1, keepdim=True)) / temperature  # the highest is 0 at any temperature
-    if 0 < top_k < logits.shape[1]:
-        values, kept = logits.topk(top_k)
+    logits = (logits - logits.amax(1, keepdim=True)) / sampling.temperature  # the highest is always 0
+    if 0 < sampling.top_k < logits.shape[1]:
+        values, kept = logits.topk(sampling.top_k)
         logits = torch.full_like(logits, -math.inf).scatter(1, kept, values)
     probabilities = logits.softmax(1)
-    if top_p < 1:
+    if sampling.top_p < 1:
         ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
-        beyond = ordered.cumsum(1) - ordered >= top_p  # the likeliest one always stays
+        beyond = ordered.cumsum(1) - ordered >= sampling.top_p  # the most likely one always stays
         probabilities = probabilities.masked_fill(beyond.scatter(1, order, beyond), 0)
     cumulative = probabilities.cumsum(1)
-    drawn = uniforms[:, None] * cumulative[:, -1:]  # below the last, so that nothing of probability 0 is hit
+    drawn = uniforms[:, None] * cumulative[:, -1:]  # below the last, so that no token of probability 0 is hit
     return torch.searchsorted(cumulative, drawn, right=True)[:, 0]
 
 
 @torch.inference_mode()  # around each step, not around what the caller does between two of them
 def _draw(
-    model: nn.Module,
-    vocabulary: Vocabulary,
-    prompt: str,
-    pick: Callable[[Tensor, Tensor], Tensor],
-    *,
-    count: int,
-    length: int,
-    seed: int,
-    device: str,
+    model: nn.Module, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int, device: str
 ) -> Generator[list[str]]:
-    """Yield what each step adds to each of `count` samples; mirrored, if the model reads backwards."""
+    """Yield what each step adds to each of `count` samples; mirrored if the model reads backwards."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
-    tokens = _start(vocabulary, prompt).to(device)[:, None].repeat(1, count)  # (T, B)
-    closed = torch.ones(len(vocabulary), dtype=torch.bool)
-    closed[vocabulary.drawable] = False
-    generators = [torch.Generator().manual_seed(seed_for(seed, "sample", index)) for index in range(count)]
+    tokens = _first_tokens(vocabulary, prompt).to(device)[:, None].repeat(1, count)  # (T, B)
+    forbidden = torch.ones(len(vocabulary), dtype=torch.bool)
+    forbidden[vocabulary.drawable] = False
+    generators = [
+        torch.Generator().manual_seed(seed_for(sampling.seed, "sample", index)) for index in range(count)
+    ]
     uniforms = torch.empty(0)
     training = model.training
     model.eval()
@@ -162,13 +146,13 @@ def _draw(
         *before, tokens = tokens.split(max(1, _READ // count))
         for part in before:
             _, state = model(part, state)
-        for step in range(length):
+        for step in range(sampling.length):
             with _plain_kernels(tokens):
                 logits, state = model(tokens, state)
             if step % _BLOCK == 0:
-                uniforms = torch.stack([_uniforms(generator) for generator in generators], 1)  # (block, B)
-            last = logits[-1].cpu().double().masked_fill(closed, -math.inf)  # (B, V)
-            tokens = pick(last, uniforms[step % _BLOCK])
+                uniforms = _uniforms(generators)
+            last = logits[-1].cpu().double().masked_fill(forbidden, -math.inf)  # (B, V)
+            tokens = choose(last, uniforms[step % _BLOCK], sampling)
             yield [texts[number] for number in tokens.tolist()]
             tokens = tokens.to(device)[None]
     finally:
@@ -178,9 +162,9 @@ def _draw(
 def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
     with closing(steps):
         for (piece,) in steps:
-            certain = text.add(piece)
-            if certain:
-                yield certain
+            final = text.add(piece)
+            if final:
+                yield final
             if text.ended:
                 return
     rest = text.rest()
@@ -188,12 +172,12 @@ def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
         yield rest
 
 
-def _turned(pieces: Iterator[str]) -> Iterator[str]:
+def _reversed(pieces: Iterator[str]) -> Iterator[str]:
     yield "".join(pieces)[::-1]
 
 
 class _Text:
-    """One sample as it is drawn: lets go of what can no longer be part of the stop string."""
+    """One sample as it is drawn: holds back what may still turn out to be the stop string."""
 
     def __init__(self, stop: str) -> None:
         self._stop = stop
@@ -201,45 +185,46 @@ class _Text:
         self.ended = False
 
     def add(self, piece: str) -> str:
-        """Take the next piece and return what is certain now: nothing, once the stop string was there."""
+        """Take the next piece and return what is final now: nothing, once the stop string has come."""
         if self.ended or not self._stop:
             return "" if self.ended else piece
-        text = self._held + piece
-        before, found, _ = text.partition(self._stop)
-        self.ended = bool(found)
-        sizes = range(min(len(self._stop) - 1, len(before)), 0, -1)
-        held = 0 if found else next((size for size in sizes if text.endswith(self._stop[:size])), 0)
-        self._held = before[len(before) - held :]
-        return before[: len(before) - held]
+        before, stop, _ = (self._held + piece).partition(self._stop)
+        self.ended = bool(stop)
+        size = 0 if self.ended else self._overlap(before)
+        self._held = before[len(before) - size :]
+        return before[: len(before) - size]
+
+    def _overlap(self, text: str) -> int:
+        """Return how many characters at the end of a text may be the beginning of the stop string."""
+        for size in range(min(len(self._stop) - 1, len(text)), 0, -1):
+            if text.endswith(self._stop[:size]):
+                return size
+        return 0
 
     def rest(self) -> str:
-        """Return what is still held back, when no more is drawn."""
+        """Return what is still held back once no more is drawn."""
         return self._held
 
 
-def _drawing(preprocess: Mapping[str, Any]) -> Vocabulary:
+def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabulary, str]:
+    """Return the vocabulary and the stop string in its case. Raises OptionError if that cannot occur."""
     vocabulary = Vocabulary(preprocess)
     if not vocabulary.drawable:
-        raise OptionError("the vocabulary has no characters to draw from")
-    return vocabulary
-
-
-def _writable(stop: str, vocabulary: Vocabulary) -> str:
-    """Return a stop string in the text's case. Raises OptionError if it holds what no token does."""
-    stop = stop.lower() if vocabulary.lower else stop
-    written = {character for number in vocabulary.drawable for character in vocabulary.texts[number]}
-    never = [character for character in dict.fromkeys(stop) if character not in written]
-    if never:
+        raise OptionError("the vocabulary has no tokens to draw from")
+    stop = sampling.stop.lower() if vocabulary.lower else sampling.stop
+    characters = {character for number in vocabulary.drawable for character in vocabulary.texts[number]}
+    impossible = [character for character in dict.fromkeys(stop) if character not in characters]
+    if impossible:
         newline = vocabulary.newline_eos and "<eos>" in stop
         raise OptionError(
-            f"stop is {stop!r}, and the model can never write {' '.join(map(repr, never))}",
-            hint="<eos> is written as a newline: in a shell, --stop $'\\n'" if newline else None,
+            f"the model can never generate {' '.join(map(repr, impossible))} of the stop string {stop!r}",
+            hint="<eos> is generated as a newline: in a shell, --stop $'\\n'" if newline else None,
         )
-    return stop
+    return vocabulary, stop
 
 
-def _start(vocabulary: Vocabulary, prompt: str) -> Tensor:
-    """Return the numbers to begin with, in the order the model reads."""
+def _first_tokens(vocabulary: Vocabulary, prompt: str) -> Tensor:
+    """Return the tokens to begin with, (T,), in the order the model reads."""
     texts = vocabulary.texts
     numbers, _ = vocabulary.encode(prompt)
     if not numbers:
@@ -247,29 +232,18 @@ def _start(vocabulary: Vocabulary, prompt: str) -> Tensor:
     return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers)
 
 
-def _uniforms(generator: torch.Generator) -> Tensor:
-    return torch.rand(_BLOCK, generator=generator, dtype=torch.float64)
+def _uniforms(generators: Sequence[torch.Generator]) -> Tensor:
+    """Return uniform numbers for a block of steps, (block, B): a column from each generator."""
+    columns = [torch.rand(_BLOCK, generator=generator, dtype=torch.float64) for generator in generators]
+    return torch.stack(columns, 1)
 
 
 @contextmanager
 def _plain_kernels(tokens: Tensor) -> Generator[None]:
-    """Keep oneDNN out of a single step: it packs an LSTM's weights anew each time, at ten times the cost."""
+    """Bypass oneDNN for a single step: it repacks an LSTM's weights each time, at ten times the cost."""
     enabled = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = enabled and len(tokens) > 1
     try:
         yield
     finally:
         torch.backends.mkldnn.enabled = enabled
-
-
-def _check(*, length: int, temperature: float, top_k: int, top_p: float) -> None:
-    if length < 0:
-        raise OptionError(f"length is {length}; it counts the tokens to draw, 0 or more")
-    if not (temperature >= 0 and math.isfinite(temperature)):
-        raise OptionError(
-            f"temperature is {temperature}; it is 0 (the likeliest token) or a finite number above"
-        )
-    if top_k < 0:
-        raise OptionError(f"top-k is {top_k}; it is 1 or more, or 0 for off")
-    if not 0 < top_p <= 1:
-        raise OptionError(f"top-p is {top_p}; it is a share above 0, and 1 is off")

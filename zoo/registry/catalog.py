@@ -1,21 +1,21 @@
-"""`registry.toml`: settings, recipes and published weights; the user's file lies over the shipped one."""
+"""`registry.toml`: settings, recipes and published weights. The user's file takes precedence over zoo's."""
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.errors import CatalogError, OptionError, UnknownName, did_you_mean
-from zoo.registry.specs import Recipe
+from zoo.config.recipe import Recipe
+from zoo.errors import CatalogError, OptionError
 
-__all__ = ["Catalog", "PluginSettings", "RecipeEntry", "WeightsEntry", "shipped_path", "user_path"]
+__all__ = ["Catalog", "PluginSettings", "WeightsEntry", "shipped_path", "user_path"]
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -23,127 +23,109 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSettings:
-    """`[plugins]`: names to leave alone, and one-file plugins (paths relative to the file)."""
+    """`[plugins]`: names to disable, and one-file plugins (paths relative to the file)."""
 
     disabled: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipeEntry:
-    """`[recipes.NAME]`: an architecture, a dataset and the options that differ from their defaults."""
-
-    architecture: str
-    dataset: str
-    summary: str = ""
-    model: dict[str, Any] = field(default_factory=dict[str, Any])
-    data: dict[str, Any] = field(default_factory=dict[str, Any])
-    train: dict[str, Any] = field(default_factory=dict[str, Any])
-    start: str = ""
-    """Weights to start from: a path or an id of `[weights]`."""
-    seed: int = 0
+    def __post_init__(self) -> None:
+        options.validate(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsEntry:
-    """`[weights.NAME]`: a published weights file, its hash, and the numbers claimed for it."""
+    """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it."""
 
     recipe: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
     bytes: int
     params: int
     metrics: dict[str, dict[str, float]]
     file: str = ""
+    """Where it is; in the file relative to it, here absolute."""
     url: str = ""
     seeds: tuple[int, ...] = ()
     license: str = ""
 
+    def __post_init__(self) -> None:
+        options.validate(self)
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The top level of a registry.toml."""
+
+    schema: Literal[1]
+    plugins: dict[str, Any] = {}
+    recipes: dict[str, dict[str, Any]] = {}
+    weights: dict[str, dict[str, Any]] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """What the layers say together."""
+    """What the files say together."""
 
-    recipes: Mapping[str, RecipeEntry]
-    weights: Mapping[str, WeightsEntry]
-    disabled: tuple[str, ...]
-    local: tuple[Path, ...]
-    weights_home: Mapping[str, Path]
-    """The folder each weights entry's `file` is relative to."""
+    recipes: Mapping[str, Recipe] = field(default_factory=dict[str, Recipe])
+    weights: Mapping[str, WeightsEntry] = field(default_factory=dict[str, WeightsEntry])
+    disabled: tuple[str, ...] = ()
+    local: tuple[Path, ...] = ()
 
     @classmethod
     def load(cls) -> Catalog:
-        """Read the shipped file, then the user's over it. Raises CatalogError naming file and key."""
-        recipes: dict[str, RecipeEntry] = {}
-        weights: dict[str, WeightsEntry] = {}
-        homes: dict[str, Path] = {}
-        disabled: tuple[str, ...] = ()
-        local: tuple[Path, ...] = ()
-        for path in filter(None, (shipped_path(), user_path())):
-            layer = _Layer(path)
-            recipes |= layer.tables("recipes", RecipeEntry)
-            new = layer.tables("weights", WeightsEntry)
-            weights |= new
-            homes |= dict.fromkeys(new, path.parent)
-            settings = layer.table("plugins", PluginSettings)
-            disabled += settings.disabled
-            local += tuple((path.parent / name).resolve() for name in settings.local)
-            for name, recipe in recipes.items():
-                layer.check(f"[recipes.{name}] train", lambda recipe=recipe: Recipe().replace(recipe.train))
-        return cls(recipes=recipes, weights=weights, disabled=disabled, local=local, weights_home=homes)
-
-    def recipe(self, name: str) -> RecipeEntry:
-        """Return a recipe. Raises UnknownName."""
-        if name not in self.recipes:
-            hint = "`zoo list recipe` shows all; `zoo train ARCHITECTURE DATASET` needs none"
-            raise UnknownName(f"no recipe {name!r}{did_you_mean(name, self.recipes)}", hint=hint)
-        return self.recipes[name]
+        """Read zoo's file, then the user's on top of it. Raises CatalogError naming the file and the key."""
+        layers = [_read(path) for path in filter(None, (shipped_path(), user_path()))]
+        return cls(
+            recipes={name: recipe for layer in layers for name, recipe in layer.recipes.items()},
+            weights={name: entry for layer in layers for name, entry in layer.weights.items()},
+            disabled=tuple(name for layer in layers for name in layer.disabled),
+            local=tuple(path for layer in layers for path in layer.local),
+        )
 
 
-class _Layer:
-    """One file, read and checked for what it may hold."""
+def _read(path: Path) -> Catalog:
+    """Return what one file says."""
+    try:
+        top = msgspec.toml.decode(path.read_bytes(), type=_File)
+    except OSError as error:
+        raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        hint = f"a registry.toml starts with the line: schema = {SCHEMA}"
+        raise CatalogError(f"{path}: {error}", hint=hint if "schema" in str(error) else None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path} is not valid TOML: {error}") from None
+    settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
+    weights = {
+        name: _entry(path, f"[weights.{name}]", WeightsEntry, table) for name, table in top.weights.items()
+    }
+    return Catalog(
+        recipes={
+            name: _entry(path, f"[recipes.{name}]", Recipe, table) for name, table in top.recipes.items()
+        },
+        weights={
+            name: replace(entry, file=str((path.parent / entry.file).absolute())) if entry.file else entry
+            for name, entry in weights.items()
+        },
+        disabled=settings.disabled,
+        local=tuple((path.parent / name).resolve() for name in settings.local),
+    )
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CatalogError(f"{path} is not valid TOML: {error}") from None
-        except OSError as error:
-            raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
-        known = ("schema", "plugins", "recipes", "weights")
-        self.check("top level", lambda: options.check_names(self.data, known, what="the file"))
-        if self.data.get("schema") != SCHEMA:
-            raise CatalogError(
-                f"{path}: schema is {self.data.get('schema')!r}, and this zoo reads schema = {SCHEMA}",
-                hint=f"a zoo registry starts with the line: schema = {SCHEMA}",
-            )
 
-    def table(self, key: str, type_: type[T]) -> T:
-        return self._as(self.data.get(key, {}), type_, f"[{key}]")
-
-    def tables(self, key: Literal["recipes", "weights"], type_: type[T]) -> dict[str, T]:
-        section = self._as(self.data.get(key, {}), dict[str, Any], f"[{key}]")
-        return {name: self._as(value, type_, f"[{key}.{name}]") for name, value in section.items()}
-
-    def _as(self, value: object, type_: type[T], where: str) -> T:
-        def run() -> T:
-            fields = getattr(type_, "__dataclass_fields__", None)
-            if isinstance(value, dict) and fields is not None:
-                options.check_names(value, fields, what=where)
-            return options.convert(value, type_, what=where)
-
-        return self.check(where, run)
-
-    def check(self, where: str, run: Any) -> Any:
-        try:
-            return run()
-        except OptionError as error:
-            told = str(error)
-            raise CatalogError(f"{self.path}: {told if where in told else f'{where}: {told}'}") from None
+def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:
+    """Return one table as what it stands for; every class here checks its own fields."""
+    known = type_.__dataclass_fields__  # type: ignore[attr-defined]
+    required = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
+    lacking = [name for name in required if name not in table]
+    try:
+        options.check_names(table, known, what=where)
+        if lacking:
+            raise OptionError(f"{where} lacks {', '.join(lacking)}")
+        return type_(**table)
+    except OptionError as error:
+        told = str(error)
+        raise CatalogError(f"{path}: {told if where in told else f'{where} {told}'}") from None
 
 
 def shipped_path() -> Path:
-    """Return the registry.toml that comes with zoo: beside the package, or in a checkout above it."""
+    """Return the registry.toml that comes with zoo: inside the package, or in the checkout above it."""
     package = Path(__file__).parents[1]
     inside = package / "shipped" / "registry.toml"
     return inside if inside.exists() else package.parent / "registry.toml"
@@ -157,7 +139,7 @@ def user_path() -> Path | None:
     named = os.environ.get("ZOO_REGISTRY")
     if named:
         if not Path(named).is_file():
-            raise CatalogError(f"$ZOO_REGISTRY names {named}, and there is no such file")
+            raise CatalogError(f"$ZOO_REGISTRY names {named}, which does not exist")
         return Path(named)
     here = Path("registry.toml")
     is_shipped = here.exists() and here.resolve() == shipped_path().resolve()

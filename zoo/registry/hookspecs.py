@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement. Each returns specs and does nothing else."""
+"""The hooks that a plugin may implement. Each returns specs and does nothing else."""
 
 from __future__ import annotations
 

@@ -1,38 +1,43 @@
-"""Find and load plugins, one by one. A plugin that fails becomes a record with its cause, never an exception.
+"""Find and load plugins one by one. A plugin that fails becomes a record with its cause, never an exception.
 
-Each plugin gets a pluggy manager of its own. So its hooks are validated and called apart from everyone
-else's, and a plugin that fails half-way leaves nothing behind.
+Each plugin gets a pluggy manager of its own, so its hooks are validated and called apart from all others, and
+a plugin that fails half-way leaves nothing behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import itertools
-import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
 import pluggy
 
-from zoo.errors import PluginError
+from zoo.config import options
+from zoo.errors import PluginError, first_line, printable
 from zoo.registry import hookspecs
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name, Spec
 
-__all__ = ["API", "GROUP", "HOOKS", "Kind", "Plugin", "discover", "load"]
+__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load"]
 
 GROUP = "zoo"
 """The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml."""
 
+OURS = "zoo-registry"
+"""The distribution whose plugin names and entry names nobody else can take."""
+
 API = 1
-"""The version of hooks, specs and interfaces; a plugin module's `api` says which one it was written for."""
+"""Version of hooks, specs and interfaces; a plugin module may declare the one it was written for as `api`."""
 
 Kind = Literal["architecture", "dataset", "analyzer"]
 
@@ -42,26 +47,30 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
 )
 
-_NAME = re.compile(r"[a-z0-9]+([._+-]+[a-z0-9]+)*\+*")  # such as grad-cam++
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """What became of one plugin."""
 
     name: str
+    """Its entry-point name; of a local file, its file name without the suffix."""
     status: Literal["ok", "failed", "disabled"]
     where: str
     """The module (`zoo_text.plugin`) or file it comes from."""
     dist: Distribution | None = None
+    ours: bool = False
+    """Whether zoo itself provides it."""
     specs: tuple[tuple[Kind, Spec], ...] = ()
     cause: str = ""
+    """Why it failed, in one line."""
     trace: str = ""
+    output: str = ""
+    """What it printed on stdout while it was loaded."""
     import_ms: float = 0.0
 
     @property
     def distribution(self) -> str:
-        """The distribution that brings this plugin, or the path of a local file."""
+        """The distribution that provides this plugin, or the path of a local file."""
         return self.dist.metadata["Name"] if self.dist else self.where
 
     @property
@@ -85,32 +94,31 @@ class _Found(NamedTuple):
 def discover(
     *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), local: Sequence[Path] = ()
 ) -> list[Plugin]:
-    """Load every plugin in name order, whatever the order of installation.
+    """Load every plugin: zoo's own first, then the others by name, whatever the order of installation.
 
     Args:
-        only: names to load, all others being disabled; None loads all.
-        disabled: names to leave alone.
+        only: names to load; all others are disabled. None loads all.
+        disabled: names not to load.
         local: one-file plugins, each named after its file.
     """
-    found = [
-        _Found(point.name, point.value, point.dist, point.load)
-        for point in _in_order(entry_points(group=GROUP))
-    ]
+    ours = _our_points()
+    points = _in_order(entry_points(group=GROUP), ours)
+    found = [_Found(point.name, point.value, point.dist, point.load) for point in points]
     found += [
         _Found(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local
     ]
-
     plugins: list[Plugin] = []
     owners: dict[str, Plugin] = {}
     for name, where, dist, importer in found:
+        about = {"name": name, "where": where, "dist": dist, "ours": (name, where) in ours}
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
-            plugins.append(Plugin(name=name, status="failed", where=where, dist=dist, cause=taken))
+            plugins.append(Plugin(status="failed", cause=taken, **about))
             continue
         if name in disabled or (only is not None and name not in only):
-            plugin = Plugin(name=name, status="disabled", where=where, dist=dist)
+            plugin = Plugin(status="disabled", **about)
         else:
-            plugin = load(name, importer, where=where, dist=dist)
+            plugin = replace(load(name, importer, where=where, dist=dist), ours=about["ours"])
         owners[name] = plugin
         plugins.append(plugin)
     return plugins
@@ -119,14 +127,16 @@ def discover(
 def load(
     name: str, importer: Callable[[], object], *, where: str, dist: Distribution | None = None
 ) -> Plugin:
-    """Import one plugin, check its hooks and call them. Never raises, Ctrl-C apart."""
+    """Import one plugin, check its hooks and call them. Raises nothing but KeyboardInterrupt."""
     start = time.perf_counter()
+    output = io.StringIO()
     try:
-        specs, cause, trace = _specs(name, importer()), "", ""
+        with contextlib.redirect_stdout(output):
+            specs, cause, trace = _specs(name, importer()), "", ""
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
-        specs, cause, trace = (), _cause(error), traceback.format_exc()
+        specs, cause, trace = (), _cause(error), _trace()
     return Plugin(
         name=name,
         status="failed" if cause else "ok",
@@ -135,18 +145,18 @@ def load(
         specs=specs,
         cause=cause,
         trace=trace,
+        output=output.getvalue(),
         import_ms=round((time.perf_counter() - start) * 1000, 1),
     )
 
 
 def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
-    if not _NAME.fullmatch(name):
-        raise PluginError(f"the plugin name {name!r} is not lower-case letters, digits and - . _ +")
+    options.convert(name, Name, what="the plugin name")
     wanted = getattr(module, "api", API)
     if wanted != API:
         older = isinstance(wanted, int) and wanted < API
         raise PluginError(
-            f"it is written for api {wanted!r} of zoo, and this zoo has api {API}: "
+            f"it was written for api {wanted!r} of zoo, but this zoo has api {API}: "
             f"update {'the plugin' if older else 'zoo'}"
         )
     manager = pluggy.PluginManager("zoo")
@@ -157,24 +167,26 @@ def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
     except pluggy.PluginValidationError as error:
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
-        raise PluginError("it implements no hook; is there an @hookimpl above each?")
+        raise PluginError("it implements no hook; is each one decorated with @hookimpl?")
     specs: list[tuple[Kind, Spec]] = []
     for hook, kind, spec_type in HOOKS:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
-            specs.extend((kind, spec) for spec in _checked(hook, implementation.function(), spec_type))
+            specs.extend((kind, spec) for spec in _returned(hook, implementation.function(), spec_type))
     _refuse_duplicates(specs)
     return tuple(specs)
 
 
-def _checked(hook: str, answer: object, spec_type: type[Spec]) -> list[Spec]:
+def _returned(hook: str, answer: object, spec_type: type[Spec]) -> list[Spec]:
     if not isinstance(answer, Iterable):
-        raise PluginError(f"{hook} returned a {type(answer).__name__}, not a list of {spec_type.__name__}")
+        raise PluginError(
+            f"{hook} must return a list of {spec_type.__name__} (it returned a {type(answer).__name__})"
+        )
     specs: list[Spec] = []
     for spec in answer:
-        if not isinstance(spec, spec_type):
-            raise PluginError(f"{hook} returned a {type(spec).__name__}, not a {spec_type.__name__}")
-        if not _NAME.fullmatch(spec.name):
-            raise PluginError(f"{hook}: the name {spec.name!r} is not lower-case letters, digits and - . _ +")
+        if type(spec) is not spec_type:  # a subclass might skip the checks
+            raise PluginError(
+                f"{hook} must return only {spec_type.__name__} (it returned a {type(spec).__name__})"
+            )
         specs.append(spec)
     return specs
 
@@ -183,18 +195,41 @@ def _refuse_duplicates(specs: Sequence[tuple[Kind, Spec]]) -> None:
     seen: set[tuple[Kind, str]] = set()
     for kind, spec in specs:
         if (kind, spec.name) in seen:
-            raise PluginError(f"the {kind} {spec.name!r} is given twice")
+            raise PluginError(f"it provides the {kind} {spec.name!r} twice")
         seen.add((kind, spec.name))
 
 
 def _cause(error: BaseException) -> str:
-    first = str(error).strip().split("\n")[0]
+    first = printable(first_line(error))
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _in_order(points: Iterable[EntryPoint]) -> Iterator[EntryPoint]:
-    """Yield entry points by name, and those of one name by distribution, whose name takes long to read."""
-    for _, group in itertools.groupby(sorted(points, key=lambda point: point.name), lambda point: point.name):
+def _trace() -> str:
+    try:
+        return traceback.format_exc()
+    except Exception:  # an exception that cannot be turned into text
+        return ""
+
+
+def _our_points() -> set[tuple[str, str]]:
+    """Return names and targets of zoo's own plugins."""
+    try:
+        points = distribution(OURS).entry_points
+    except PackageNotFoundError:
+        return set()
+    return {(point.name, point.value) for point in points if point.group == GROUP}
+
+
+def _in_order(points: Iterable[EntryPoint], ours: Collection[tuple[str, str]]) -> Iterator[EntryPoint]:
+    """Yield zoo's own entry points first, then the others by name.
+
+    Those that share a name come in the order of their distributions, whose names are slow to read.
+    """
+
+    def place(point: EntryPoint) -> tuple[bool, str]:
+        return ((point.name, point.value) not in ours, point.name)
+
+    for _, group in itertools.groupby(sorted(points, key=place), place):
         same = list(group)
         yield from sorted(same, key=_distribution) if len(same) > 1 else same
 
@@ -211,7 +246,7 @@ def _import_file(path: Path) -> ModuleType:
     if loaded is not None and Path(getattr(loaded, "__file__", None) or "") == path:
         return loaded
     if loaded is not None or _is_elsewhere(name, path):
-        raise PluginError(f"a module named {name!r} exists already; rename the file {path.name}")
+        raise PluginError(f"there is already a module named {name!r}; rename the file {path.name}")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -226,6 +261,6 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _is_elsewhere(name: str, path: Path) -> bool:
-    """Say whether a module can be imported from another file (the current folder may be searched too)."""
+    """Return whether a module can be imported from another file (the current folder may be searched too)."""
     spec = importlib.util.find_spec(name)
     return spec is not None and Path(spec.origin or "").resolve() != path.resolve()

@@ -1,4 +1,4 @@
-"""The registry: every entry of every healthy plugin, by full or short name."""
+"""The registry: every entry of every healthy plugin, every recipe, all published weights, by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from zoo.errors import AmbiguousName, PluginError, UnknownName, did_you_mean
+from zoo.config.recipe import Recipe
+from zoo.config.training import TrainConfig
+from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, WeightsError, did_you_mean
 from zoo.registry import plugins
+from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Kind, Plugin
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec, TaskSpec
+from zoo.registry.tasks import TASKS
 
 __all__ = ["Entry", "Registry", "matches"]
 
@@ -21,62 +25,89 @@ S = TypeVar("S", bound=Spec, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[S]):
-    """One spec and the plugin that owns it."""
+    """One spec and the plugin that provides it."""
 
     kind: Kind
     spec: S
     plugin: Plugin
+    problem: str = ""
+    """Why it cannot be used although its plugin loaded, such as a task that no plugin provides."""
 
     @property
     def name(self) -> str:
         """The full name, `<plugin>/<spec name>`."""
         return f"{self.plugin.name}/{self.spec.name}"
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks it is for."""
+        return self.spec.tasks if isinstance(self.spec, AnalyzerSpec) else (self.spec.task,)
+
     def load(self) -> Callable[..., Any]:
-        """Import what the spec points at."""
+        """Import what the spec's target names. Raises SpecError if that fails."""
         return self.spec.load()
 
 
 class Registry:
-    """All entries. Build one with `Registry.discover()` and pass it on; there is no global one."""
+    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one."""
 
-    def __init__(self, found: Sequence[Plugin]) -> None:
-        self.plugins = tuple(found)
-        self._entries = [Entry(kind, spec, plugin) for plugin in found for kind, spec in plugin.specs]
+    def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
+        self.plugins = tuple(loaded)
+        self.catalog = catalog or Catalog()
+        found = [_entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
+        self._entries = [entry for entry in found if not entry.problem]
+        self.failed_entries = [entry for entry in found if entry.problem]
 
     @classmethod
-    def discover(cls, *, disabled: Sequence[str] = (), local: Sequence[Path] = ()) -> Registry:
-        """Load the installed plugins; `$ZOO_PLUGINS` (comma-separated, may be empty) narrows them.
+    def discover(cls, catalog: Catalog | None = None) -> Registry:
+        """Read registry.toml and load the plugins: those installed, and the one-file plugins it names.
 
-        Raises UnknownName if that names a plugin there is not.
+        `$ZOO_PLUGINS` (comma-separated, may be empty) loads only those it names.
+
+        Args:
+            catalog: used in place of reading registry.toml.
+
+        Raises:
+            CatalogError: a registry.toml cannot be read.
+            UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
         """
+        catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
         only = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
-        found = plugins.discover(only=only, disabled=disabled, local=local)
-        known = [plugin.name for plugin in found]
+        loaded = plugins.discover(only=only, disabled=catalog.disabled, local=catalog.local)
+        known = [plugin.name for plugin in loaded]
         for name in only or ():
             if name not in known:
-                raise UnknownName(f"$ZOO_PLUGINS names {name!r}, and no plugin is{did_you_mean(name, known)}")
-        return cls(found)
+                raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
+        return cls(loaded, catalog)
 
     @property
     def failures(self) -> list[Plugin]:
         """The plugins that failed to load."""
         return [plugin for plugin in self.plugins if plugin.status == "failed"]
 
+    def problems(self) -> list[str]:
+        """Return one line for each plugin and each entry that failed."""
+        lines = [f"plugin {p.name} ({p.distribution}) failed: {p.cause}" for p in self.failures]
+        return lines + [f"{e.kind} {e.name} cannot be used: {e.problem}" for e in self.failed_entries]
+
     def require_healthy(self) -> None:
-        """Raise PluginError if any plugin failed: what `--strict` asks for."""
-        if self.failures:
-            told = "; ".join(f"{p.name} ({p.distribution}): {p.cause}" for p in self.failures)
-            raise PluginError(f"{len(self.failures)} plugin(s) failed: {told}")
+        """Raise PluginError if any plugin or entry failed, as `--strict` demands."""
+        problems = self.problems()
+        if problems:
+            raise PluginError(f"{len(problems)} problem(s) with plugins: {'; '.join(problems)}")
 
     def entries(self, kind: Kind | None = None, pattern: str | None = None) -> list[Entry[Spec]]:
-        """Return entries in the order of plugins, narrowed to a kind and to names like `pattern`."""
+        """Return entries in the order of plugins, optionally of one kind or with names like `pattern`."""
         return [
             entry
             for entry in self._entries
             if (kind is None or entry.kind == kind) and (pattern is None or matches(entry.name, pattern))
         ]
+
+    def has(self, kind: Kind, name: str) -> bool:
+        """Return whether some entry of a kind has this full or short name."""
+        return any(name in (entry.name, entry.spec.name) for entry in self.entries(kind))
 
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
         """Return an architecture. Raises UnknownName or AmbiguousName, as do the next two."""
@@ -90,26 +121,97 @@ class Registry:
         """Return an analyzer."""
         return cast("Entry[AnalyzerSpec]", self._get("analyzer", name))
 
+    def task(self, name: str) -> TaskSpec:
+        """Return a task. Raises UnknownName."""
+        if name not in TASKS:
+            raise UnknownName(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
+        return TASKS[name]
+
+    def recipe(self, name: str) -> Recipe:
+        """Return a recipe. Raises UnknownName."""
+        recipes = self.catalog.recipes
+        if name not in recipes:
+            hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
+            raise UnknownName(f"unknown recipe {name!r}{did_you_mean(name, recipes)}", hint=hint)
+        return recipes[name]
+
+    def training_config(self, recipe: Recipe) -> TrainConfig:
+        """Return the architecture's training configuration with the recipe's fields on top.
+
+        Raises OptionError, UnknownName.
+        """
+        return self.architecture(recipe.architecture).spec.training.replace(recipe.train)
+
+    def same_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
+        """Return the task of both. Raises SpecError if they differ."""
+        ours, theirs = architecture.spec.task, dataset.spec.task
+        if ours != theirs:
+            raise SpecError(
+                f"{architecture.name} is for {ours}, but {dataset.name} is for {theirs}",
+                hint=f"`zoo list datasets --where task={ours}` shows the datasets that fit",
+            )
+        return self.task(ours)
+
+    def find_weights(self, name: str) -> Path:
+        """Return the file behind a path, a run directory or a published id.
+
+        A run directory stands for its final weights. The sha256 of a published file is checked.
+
+        Raises:
+            WeightsError: the name is none of these.
+            DataError: a published file is damaged or cannot be downloaded.
+        """
+        from zoo.files import downloads
+
+        published = self.catalog.weights
+        if name not in published or Path(name).exists():
+            if not Path(name).exists():
+                nearest = did_you_mean(name, published).removeprefix("; ")
+                hint = nearest or "`zoo list weights` shows the published ones"
+                raise WeightsError(f"no such file or published weights: {name}", hint=hint)
+            result = Path(name) / "model.safetensors"
+            return result if result.is_file() else Path(name)
+        entry = published[name]
+        if entry.file:
+            return downloads.verified(Path(entry.file), entry.sha256)
+        place = f"weights/{name}.safetensors"
+        return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+
     def _get(self, kind: Kind, name: str) -> Entry[Spec]:
         candidates = self.entries(kind)
         found = [entry for entry in candidates if name in (entry.name, entry.spec.name)]
+        ours = [entry for entry in found if entry.plugin.ours]
+        found = ours if len(ours) == 1 else found  # nobody can take a name of ours
         if len(found) > 1:
             owners = " and ".join(entry.plugin.name for entry in found)
             choices = " or ".join(entry.name for entry in found)
             raise AmbiguousName(f"{name!r} is provided by {owners}; write {choices}")
         if found:
             return found[0]
+        for entry in self.failed_entries:
+            if entry.kind == kind and name in (entry.name, entry.spec.name):
+                raise SpecError(f"{kind} {entry.name} cannot be used: {entry.problem}")
         known = [entry.name for entry in candidates] + [entry.spec.name for entry in candidates]
         failed = ", ".join(plugin.name for plugin in self.failures)
         hint = f"`zoo list {kind}` shows all"
         raise UnknownName(
-            f"no {kind} {name!r}{did_you_mean(name, known)}",
+            f"unknown {kind} {name!r}{did_you_mean(name, known)}",
             hint=hint + (f"; these plugins failed to load: {failed}" if failed else ""),
         )
 
 
+def _entry(kind: Kind, spec: Spec, plugin: Plugin) -> Entry[Spec]:
+    """Return an entry, checked for what it refers to in other plugins."""
+    entry = Entry(kind, spec, plugin)
+    unknown = [task for task in entry.tasks if task not in TASKS]
+    if unknown:
+        problem = f"unknown task {unknown[0]!r}{did_you_mean(unknown[0], TASKS)}"
+        return Entry(kind, spec, plugin, problem)
+    return entry
+
+
 def matches(name: str, pattern: str) -> bool:
-    """Say whether a full name fits a pattern: a glob on the full or short name, or a part of it."""
+    """Return whether a full name fits a pattern: a glob on the full or short name, or a part of it."""
     if any(mark in pattern for mark in "*?["):
         return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
     return pattern in name

@@ -2,36 +2,85 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.config import options
+from zoo.config.training import TrainConfig
 from zoo.data.augment import augment, mixup
-from zoo.errors import DataError
+from zoo.data.views import View
+from zoo.errors import DataError, OptionError
+from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
-from zoo.registry.specs import Recipe, TaskName
 from zoo.seeds import seed_for
 
 __all__ = ["Classification"]
 
 _EVAL_PIXELS = 500 * 64 * 64
-"""How much is evaluated at a time: 500 images of up to 64×64, fewer of larger ones."""
+"""Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones."""
+
+
+class _Feeding(TypedDict):
+    """What a card's `preprocess` must have for images to be fed."""
+
+    size: Any
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
 
 
 class Classification(Task):
     """Each image has one of K labels."""
 
-    name: ClassVar[TaskName] = "classification"
+    name: ClassVar[str] = "classification"
     headline: ClassVar[str] = "accuracy"
     headline_grows: ClassVar[bool] = True
+    labels: ClassVar[tuple[str, str]] = ("num_classes", "classes")
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError unless there are names for all classes, and a mean and a std per channel."""
+        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
+            raise OptionError("mean must be finite, and std finite and above 0")
+        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
+            if len(feeding[key]) != arguments.get(dim):
+                raise OptionError(
+                    f"{len(feeding[key])} values in {key}, but {dim}={arguments.get(dim)!r:.40}"
+                )
+
+    def example(self, dims: Mapping[str, int]) -> Tensor:
+        """Return one image, (1, C, H, W)."""
+        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
+
+    def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        """Return images normalized with the card's mean and deviation.
+
+        Raises DataError if they are of another size, or of other classes.
+        """
+        for key in ("in_channels", "image_size", "num_classes"):
+            if dataset.dims[key] != card.arguments[key]:
+                raise DataError(
+                    f"the data has {key}={dataset.dims[key]}, but the model {key}={card.arguments[key]}",
+                    hint=f"it was trained on {card.dataset.name}",
+                )
+        if dataset.preprocess["classes"] != card.preprocess["classes"]:
+            raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
+        return View(
+            dims=dataset.dims,
+            preprocess=card.preprocess,
+            split=dataset.split,
+            fingerprint=dataset.fingerprint,
+        )
 
     def train_batches(
         self,
         dataset: Dataset,
-        recipe: Recipe,
+        config: TrainConfig,
         *,
         seed: int,
         epoch: int,
@@ -40,23 +89,23 @@ class Classification(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield the training images once, in a new order each epoch; the last batch may be smaller."""
+        """Yield the training images once, shuffled anew each epoch; the last batch may be smaller."""
         images = dataset.split("train")
         if len(images) < world:
             raise DataError("the training split is empty")
         order = torch.randperm(len(images), generator=_generator(seed, "order", epoch))[rank::world]
-        chunks = _chunks(order, recipe.batch_size)
+        chunks = _chunks(order, config.batch_size)
         for index in range(start, len(chunks)):
             inputs, labels = _fetch(images, chunks[index].tolist())
             draws = _generator(seed, "augment", epoch, index, rank)
-            inputs = augment(inputs.to(device, non_blocking=True), recipe.augment, draws)
+            inputs = augment(inputs.to(device, non_blocking=True), config.images.augment, draws)
             inputs, targets = _normalise(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
-            if recipe.mixup:
+            if config.images.mixup_alpha:
                 inputs, targets = mixup(
                     inputs,
                     targets,
                     classes=dataset.dims["num_classes"],
-                    alpha=recipe.mixup,
+                    alpha=config.images.mixup_alpha,
                     seed=seed_for(seed, "mixup", epoch, index, rank),
                 )
             yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
@@ -74,10 +123,10 @@ class Classification(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy, summed loss and the number of correct images.
+        """Return cross-entropy, the summed loss and the number of correct images.
 
-        With more than ten classes also how often the right one was among the five likeliest; in evaluation
-        also the confusion matrix, (K, K), a row for each true class.
+        With more than ten classes, also how often the label was among the five most likely; in evaluation,
+        also the confusion matrix, (K, K), with a row for each label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
@@ -85,12 +134,12 @@ class Classification(Task):
         count = len(batch.targets)
         labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
         logits = logits.detach()
-        guesses, classes = logits.argmax(1), logits.shape[1]
-        sums = {"loss": loss.detach() * count, "correct": (guesses == labels).sum()}
+        predicted, classes = logits.argmax(1), logits.shape[1]
+        sums = {"loss": loss.detach() * count, "correct": (predicted == labels).sum()}
         if classes > 10:
             sums["correct_of_5"] = (logits.topk(5).indices == labels[:, None]).sum()
         if not model.training:
-            pairs = torch.bincount(labels * classes + guesses, minlength=classes**2)
+            pairs = torch.bincount(labels * classes + predicted, minlength=classes**2)
             sums["confusion"] = pairs.view(classes, classes)
         return Step(loss, sums, count)
 
@@ -101,14 +150,14 @@ class Classification(Task):
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
     ) -> dict[str, float]:
-        """Return accuracy in [0, 1] and loss in nats per image; beyond ten classes `top5_accuracy` too."""
+        """Return accuracy in [0, 1] and loss in nats per image; beyond ten classes also `top5_accuracy`."""
         metrics = {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
         if "correct_of_5" in sums:
             metrics["top5_accuracy"] = sums["correct_of_5"] / count
         return metrics
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each class's count and accuracy, and `confusion[true][guessed]` as numbers of images."""
+        """Return each class's count and accuracy, and `confusion[label][predicted]` as numbers of images."""
         confusion = sums["confusion"].long()
         counts = confusion.sum(1)
         shares = confusion.diagonal().double() / counts.clamp(min=1)
@@ -118,7 +167,7 @@ class Classification(Task):
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Cut an order into batches. A last one of a single image joins the one before: BatchNorm needs two."""
+    """Split an order into batches. A last batch of one image joins the one before: BatchNorm needs two."""
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -130,7 +179,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-    if hasattr(images, "__getitems__"):  # torch's own protocol for a whole batch at once
+    if hasattr(images, "__getitems__"):  # torch's protocol for a whole batch at once
         return images.__getitems__(list(indices))
     items = [images[index] for index in indices]
     return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])

@@ -1,35 +1,106 @@
-"""Language modelling: predict each token from those before it. `zoo.tasks.batching` cuts the text."""
+"""Language modelling: predict each token from those before it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.errors import DataError
+from zoo.config import options
+from zoo.config.training import TrainConfig
+from zoo.data.views import View
+from zoo.data.vocabulary import Vocabulary
+from zoo.errors import DataError, OptionError
+from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
-from zoo.registry.specs import Recipe, TaskName
 from zoo.seeds import seed_for
-from zoo.tasks.batching import cut, cut_lanes
+from zoo.tasks.batching import batch_text, cut_lanes
 
 __all__ = ["LanguageModelling", "detach"]
 
 
-class LanguageModelling(Task):
-    """Predict each token from all before it."""
+class _Required(TypedDict):
+    """What a card's `preprocess` must have for a text to be fed."""
 
-    name: ClassVar[TaskName] = "language-modelling"
+    tokens: str
+    lower: bool
+    vocabulary: list[str]
+    specials: int
+
+
+class _Feeding(_Required, total=False):
+    """What it may have besides."""
+
+    newline_eos: bool
+    backwards: bool
+
+
+class LanguageModelling(Task):
+    """Predict each token from all those before it."""
+
+    name: ClassVar[str] = "language-modelling"
     headline: ClassVar[str] = "loss"
     headline_grows: ClassVar[bool] = False
+    labels: ClassVar[tuple[str, str]] = ("vocab_size", "vocabulary")
+    unsupported: ClassVar[tuple[str, ...]] = ("augment", "mixup_alpha")
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError unless there is a vocabulary of `vocab_size` tokens and a way to split text."""
+        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        size, specials = len(feeding["vocabulary"]), feeding["specials"]
+        if size != arguments.get("vocab_size"):
+            raise OptionError(
+                f"{size} tokens in vocabulary, but vocab_size={arguments.get('vocab_size')!r:.40}"
+            )
+        if not 0 <= specials <= size:
+            raise OptionError(
+                f"specials={specials} must be between 0 and the {size} tokens of the vocabulary"
+            )
+
+    def example(self, dims: Mapping[str, int]) -> Tensor:
+        """Return one token, (1, 1)."""
+        return torch.zeros(1, 1, dtype=torch.int64)
+
+    def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
+        """Return how the model reads text, where the dataset reads it differently."""
+        ours, theirs = (Vocabulary(each.preprocess).options() for each in (card, dataset))
+        return {name: value for name, value in ours.items() if value != theirs[name]}
+
+    def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        """Return a text translated token by token into the card's vocabulary; unknown ones become `<unk>`.
+
+        Raises DataError if it is split into other tokens, or runs in the other direction.
+        """
+        ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
+        if _way(ours) != _way(theirs):
+            raise DataError(
+                f"the model reads {_way(ours)}, but the data has {_way(theirs)}",
+                hint=f"it was trained on {card.dataset.name}",
+            )
+        table = None
+        if ours.texts != theirs.texts:
+            texts = [text.lower() if ours.lower else text for text in theirs.texts]
+            table = torch.tensor([ours.number(text) for text in texts])
+
+        def split(name: Split) -> Tensor:
+            tokens = dataset.split(name)
+            return tokens if table is None else table[tokens.long()]
+
+        return View(
+            dims={"vocab_size": len(ours)},
+            preprocess=card.preprocess,
+            split=split,
+            fingerprint=dataset.fingerprint,
+        )
 
     def train_batches(
         self,
         dataset: Dataset,
-        recipe: Recipe,
+        config: TrainConfig,
         *,
         seed: int,
         epoch: int,
@@ -38,18 +109,18 @@ class LanguageModelling(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield (T, B) batches as `recipe.batching` cuts them; rank r of `world` reads its own share."""
-        cuts = cut(
-            dataset.split("train"), recipe, seed=seed, epoch=epoch, start=start, rank=rank, world=world
+        """Yield (T, B) batches, made as `batching` says; rank r of `world` reads its own part."""
+        batches = batch_text(
+            dataset.split("train"), config, seed=seed, epoch=epoch, start=start, rank=rank, world=world
         )
-        for each in cuts:
+        for batch in batches:
             yield Batch(
-                _column(each.inputs, device),
-                _column(each.targets, device),
-                each.index,
-                each.total,
-                seed_for(seed, "step", epoch, each.index, rank),
-                each.fresh,
+                _column(batch.inputs, device),
+                _column(batch.targets, device),
+                batch.index,
+                batch.total,
+                seed_for(seed, "step", epoch, batch.index, rank),
+                batch.fresh,
             )
 
     def eval_batches(
@@ -57,14 +128,14 @@ class LanguageModelling(Task):
     ) -> Iterator[Batch]:
         """Yield a split so that every token but the very first is predicted once.
 
-        The text is read in 16 lanes, whatever the recipe, so that a figure does not depend on how a model
-        was trained. What is left over is read as one more, short lane, from a state of zeros.
+        The text is read in 16 lanes, whatever `batch_size` was, so that a metric does not depend on how a
+        model was trained. The remainder is read as one more, short lane, from a state of zeros.
         """
         tokens = dataset.split(split)
         if len(tokens) == 0:
             return
         if len(tokens) < 2:
-            raise DataError(f"the {split} split has one token, and predicting needs two")
+            raise DataError(f"the {split} split must have at least 2 tokens (got 1)")
         lanes = min(lanes, len(tokens) - 1)
         inputs, targets = cut_lanes(tokens, lanes, (len(tokens) - 1) // lanes)
         whole = inputs.numel()
@@ -83,10 +154,10 @@ class LanguageModelling(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy in nats per token and the state to carry on with.
+        """Return cross-entropy in nats per token, and the hidden state for the next batch.
 
-        Targets (T', B) with fewer times than the inputs are those of the last T' positions. A penalty that
-        the model hands back is part of the loss that is differentiated, and of no figure.
+        Targets (T', B) with fewer time steps than the inputs are those of the last T' positions. A penalty
+        that the model returns is part of the loss for `backward()`, but of no metric.
         """
         logits, state, *penalty = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
         logits = logits[-len(batch.targets) :]
@@ -112,8 +183,12 @@ class LanguageModelling(Task):
         return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 
 
+def _way(vocabulary: Vocabulary) -> str:
+    return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
+
+
 def detach(state: State) -> State:
-    """Cut a state from the graph that made it, so that gradients stop here."""
+    """Detach a hidden state from its graph, so that gradients stop here."""
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, tuple | list):

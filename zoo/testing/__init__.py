@@ -16,8 +16,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from zoo.registry.registry import Registry
 from zoo.testing._suite import Outcome, Skip, Suite, run_checks, shortfall
 from zoo.testing._table import CHECKS
+from zoo.testing.targets import check
 
 if "pytest" in sys.modules:
     import pytest
@@ -27,9 +29,7 @@ if "pytest" in sys.modules:
 if TYPE_CHECKING:
     import pytest
 
-    from zoo.registry.registry import Registry
-
-__all__ = ["Outcome", "contract", "run_checks", "shortfall"]
+__all__ = ["Outcome", "check", "contract", "run_checks", "shortfall"]
 
 
 def contract(
@@ -50,7 +50,7 @@ def contract(
     """
     import pytest
 
-    suite = Suite(registry or _installed(), target, expected_failures or {})
+    suite = Suite(registry or Registry.discover(), target, expected_failures or {})
 
     parameters = [
         pytest.param(_check_of(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
@@ -76,11 +76,3 @@ def _marks(suite: Suite, name: str) -> list[pytest.MarkDecorator]:
     if name not in suite.expected:
         return []
     return [pytest.mark.xfail(reason=suite.expected[name], strict=True)]
-
-
-def _installed() -> Registry:
-    from zoo.registry.catalog import Catalog
-    from zoo.registry.registry import Registry
-
-    catalog = Catalog.load()
-    return Registry.discover(disabled=catalog.disabled, local=catalog.local)

@@ -18,10 +18,12 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from zoo.config.signatures import signature_options
+from zoo.data.opening import open_dataset
 from zoo.errors import DataError, SpecError, ZooError
-from zoo.files.downloads import data_home, offline
+from zoo.files.cache import data_home
+from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
-from zoo.models.building import open_dataset, signature_options
 from zoo.testing._suite import Case, Skip
 from zoo.testing._tiny import TEXT
 

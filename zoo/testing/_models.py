@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.config.training import TextFields, TrainConfig
 from zoo.errors import SpecError
-from zoo.interfaces import Batch, Dataset, State, Step
+from zoo.interfaces import Batch, Dataset, State, Step, make_task
 from zoo.models.building import build_model, model_arguments
-from zoo.registry.specs import Recipe
-from zoo.tasks import make_task
 from zoo.testing._suite import Case, Skip
 from zoo.testing._tiny import tiny_dataset
 
@@ -38,7 +37,8 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
         case.entry.load()
     except SpecError as error:
         raise Skip(str(error)) from None
-    return model_arguments(case.entry, (dataset or tiny_dataset(case.spec.task)).dims, {})
+    task = case.registry.task(case.spec.task)
+    return model_arguments(case.entry, task, (dataset or tiny_dataset(task.name)).dims, {})
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
@@ -49,8 +49,9 @@ def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Mo
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
     """Return the first training batch of the data: `size` images, or as many lanes of 12 tokens."""
-    recipe, task = Recipe(batch_size=size, bptt=12), make_task(case.spec.task)
-    return next(task.train_batches(dataset or tiny_dataset(case.spec.task), recipe, seed=0, epoch=0))
+    config = TrainConfig(batch_size=size, text=TextFields(bptt=12))
+    task = make_task(case.registry, case.spec.task)
+    return next(task.train_batches(dataset or tiny_dataset(case.spec.task), config, seed=0, epoch=0))
 
 
 def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
@@ -79,7 +80,7 @@ def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, see
     """Return loss and state of one batch, with gradients; any random draw comes from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_task(case.spec.task).step(model, batch, state)
+        return make_task(case.registry, case.spec.task).step(model, batch, state)
 
 
 def mean_loss(done: Step) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Container
-from typing import Any, cast
 
-from zoo.config.options import convert, msgspec_hints
+from zoo.config.options import convert
+from zoo.config.signatures import option_types, signature_options
 from zoo.errors import OptionError
-from zoo.models.building import signature_options
 from zoo.testing._suite import Case, first_line, told
 
 __all__ = ["require_types"]
@@ -18,9 +16,8 @@ def require_types(case: Case, *, besides: Container[str] = ()) -> None:
     """Raise AssertionError for an option without a type, or with a default that is not of it."""
     assert case.entry is not None
     target = case.entry.load()
-    owner = cast("Any", target).__init__ if inspect.isclass(target) else target
     try:
-        types = msgspec_hints(owner)
+        types = option_types(target)
     except NameError as error:
         types = {}
         unresolved = f" ({error})"

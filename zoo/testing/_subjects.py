@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, State, Subject
-from zoo.registry.specs import ArchitectureSpec, TaskName
+from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._models import build
 from zoo.testing._suite import Case, Skip, told
 from zoo.testing._tiny import tiny_dataset
@@ -71,7 +71,7 @@ class Reader(nn.Module):
 class Shown:
     """A model to look into, and where in it."""
 
-    task: TaskName
+    task: str
     landmarks: Mapping[str, str]
     make: Callable[[int], nn.Module]
     """Builds the model from a seed, in eval mode."""

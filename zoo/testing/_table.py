@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from zoo.registry.specs import TaskName
-
 if TYPE_CHECKING:
     from zoo.testing._suite import Case
 
@@ -24,7 +22,7 @@ class Check:
     name: str
     needs: tuple[str, ...] = ()
     """Checks without which this one means nothing: it is skipped if one of them does not pass."""
-    task: TaskName | None = None
+    task: str | None = None
     """The task it is about, if not both."""
 
     def load(self) -> Callable[[Case], None]:
@@ -36,7 +34,7 @@ def _checks(
     module: str,
     kind: Literal["plugin", "architecture", "dataset", "analyzer"],
     needs_by_name: Mapping[str, tuple[str, ...]],
-    task: TaskName | None = None,
+    task: str | None = None,
 ) -> tuple[Check, ...]:
     return tuple(Check(module, kind, name, needs, task) for name, needs in needs_by_name.items())
 

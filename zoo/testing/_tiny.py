@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
-from zoo.registry.specs import TaskName
 
 __all__ = ["TEXT", "LargerImages", "TinyImages", "TinyText", "tiny_dataset"]
 
@@ -73,7 +72,7 @@ class TinyText(Dataset):
         return {"train": tokens[:first], "val": tokens[first:second], "test": tokens[second:]}[name]
 
 
-def tiny_dataset(task: TaskName) -> Dataset:
+def tiny_dataset(task: str) -> Dataset:
     """Return the tiny dataset of a task."""
     return TinyImages() if task == "classification" else TinyText()
 

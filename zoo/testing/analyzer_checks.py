@@ -102,7 +102,7 @@ def answers_what_was_asked(case: Case) -> None:
             assert same, told(
                 expected=f"maps of the classes {wanted.tolist()}, since {asked} were asked about",
                 got="no `classes`" if found.classes is None else str(found.classes.tolist()),
-                usually="the predicted class whatever was asked; `subject.ask(logits, labels)` says which",
+                usually="always the predicted class; ask `subject.target_classes(logits, labels)`",
             )
             shape = tuple(found.maps.shape)
             fits = len(shape) == 4 and shape[:2] == tuple(wanted.shape)

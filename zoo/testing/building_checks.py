@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, ZooError
-from zoo.models.building import build_model, model_arguments, signature_options
-from zoo.registry.specs import DIMS
+from zoo.models.building import build_model, model_arguments
 from zoo.testing._models import (
     arguments,
     build,
@@ -65,7 +65,7 @@ def builds(case: Case) -> None:
 
 def options_are_typed(case: Case) -> None:
     """Every option has a type that JSON data can be checked by, and its default is of that type."""
-    require_types(case, besides=DIMS[case.spec.task])
+    require_types(case, besides=case.registry.task(case.spec.task).dims)
 
 
 def refuses_bad_options(case: Case) -> None:
@@ -74,13 +74,13 @@ def refuses_bad_options(case: Case) -> None:
     Each number is set to -1 and each word to one that nobody knows. A model that then works is fine too.
     """
     assert case.entry is not None
-    dims = tiny_dataset(case.spec.task).dims
+    task, dims = case.registry.task(case.spec.task), tiny_dataset(case.spec.task).dims
     for name, value in arguments(case).items():
         wrong = _wrong(value)
         if name in dims or wrong is None:
             continue
         try:
-            model = build_model(case.entry, model_arguments(case.entry, dims, {name: wrong}), seed=0)
+            model = build_model(case.entry, model_arguments(case.entry, task, dims, {name: wrong}), seed=0)
         except ZooError as error:
             refusal = error.__cause__ or error
             silent = not first_line(refusal)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.config.training import TextFields, TrainConfig
 from zoo.data.vocabulary import Vocabulary
-from zoo.interfaces import Dataset, Split
-from zoo.registry.specs import DIMS, Recipe
-from zoo.tasks import make_task
+from zoo.interfaces import Dataset, Split, make_task
+from zoo.tasks.classification import Classification
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, sample
 from zoo.testing._options import require_types
 from zoo.testing._suite import Case, told
@@ -48,7 +48,7 @@ def reads_by_typed_options(case: Case) -> None:
 def dims_are_declared(case: Case) -> None:
     """`dims` gives every argument the task's models need, as positive integers."""
     dims = dataset_of(case).dims
-    for name in DIMS[case.spec.task]:
+    for name in case.registry.task(case.spec.task).dims:
         value = dims.get(name)
         assert type(value) is int, told(
             expected=f"dims with an integer {name}",
@@ -166,10 +166,10 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
 def order_is_reproducible(case: Case) -> None:
     """The same seed and epoch give the same batches."""
     dataset = dataset_of(case)
-    recipe = Recipe(batch_size=8, bptt=8)
+    config = TrainConfig(batch_size=8, text=TextFields(bptt=8))
 
     def first_batches() -> list[tuple[Tensor, Tensor]]:
-        batches = make_task(case.spec.task).train_batches(dataset, recipe, seed=0, epoch=0)
+        batches = make_task(case.registry, case.spec.task).train_batches(dataset, config, seed=0, epoch=0)
         return [(batch.inputs, batch.targets) for batch, _ in zip(batches, range(3), strict=False)]
 
     for one, other in zip(first_batches(), first_batches(), strict=True):
@@ -250,7 +250,7 @@ def _feeds_pictures(dataset: Dataset) -> None:
     )
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
     shown = _Shown(dataset, [(picture.to(torch.uint8), -1)])
-    (batch,) = make_task("classification").eval_batches(shown, "test")
+    (batch,) = Classification().eval_batches(shown, "test")
     assert batch.inputs.isfinite().all(), told(
         expected="finite inputs from a new picture", got="inf or nan", usually="a deviation of 0"
     )

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Generator
 from pathlib import Path
 
+from zoo.data.opening import open_dataset
 from zoo.errors import DataError
-from zoo.models.building import open_dataset
 from zoo.testing._data import (
     away_from_its_data,
     dataset_of,

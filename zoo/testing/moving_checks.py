@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import zoo
+from zoo._version import __version__
 from zoo.files.cards import Card, DatasetCard
 from zoo.models import weights
 from zoo.testing import _fresh
@@ -104,11 +104,11 @@ def _save(case: Case, folder: Path, number: int) -> Tensor:
         task=case.spec.task,
         dataset=DatasetCard(name="tiny", options={}, fingerprint=dataset.fingerprint),
         preprocess=dict(dataset.preprocess),
-        recipe=case.spec.recipe.to_dict(),
+        training=case.spec.training.to_dict(),
         seed=0,
         progress={"epochs": 0, "steps": 3},
         metrics={},
-        versions={"zoo": zoo.__version__},
+        versions={"zoo": __version__},
     )
     weights.save(folder / f"{number}.model.safetensors", model, card)
     save_file({"inputs": given}, folder / f"{number}.inputs.safetensors")

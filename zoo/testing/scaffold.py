@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
-import zoo
+from zoo._version import __version__
 from zoo.errors import OptionError, OutputError
 from zoo.registry.plugins import Kind
-from zoo.registry.specs import TaskName
 
 __all__ = ["new_plugin"]
 
@@ -20,7 +19,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
 """Names that the templates' code or the language has already."""
 
-_USE: Mapping[tuple[Kind, TaskName], str] = {
+_USE: Mapping[tuple[Kind, str], str] = {
     ("architecture", "classification"): "zoo train {name} shapes",
     ("architecture", "language-modelling"): "zoo train {name} stdlib",
     ("dataset", "classification"): "zoo train convnet {name}",
@@ -35,7 +34,7 @@ def new_plugin(
     kind: Kind,
     parent: Path,
     *,
-    task: TaskName = "classification",
+    task: str = "classification",
     taken: Iterable[str] = (),
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
@@ -70,7 +69,7 @@ def new_plugin(
     return sorted(texts)
 
 
-def _words(name: str, kind: Kind, task: TaskName, taken: Iterable[str]) -> dict[str, str]:
+def _words(name: str, kind: Kind, task: str, taken: Iterable[str]) -> dict[str, str]:
     module = name.replace("-", "_")
     class_name = "".join(word.capitalize() for word in name.split("-"))
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
@@ -86,7 +85,7 @@ def _words(name: str, kind: Kind, task: TaskName, taken: Iterable[str]) -> dict[
         "package": f"zoo_{module}",
         "module": module,
         "class_name": class_name,
-        "version": zoo.__version__,
+        "version": __version__,
         "kind": kind,
         "article": "A" if kind == "dataset" else "An",
         "use": _USE[kind, task].format(name=name),

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.registry.specs import Recipe
+from zoo.config.training import TrainConfig
 
 __all__ = ["make_optimizer"]
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all parameters that require a gradient.
 
     Each parameter group's `scale` is what its learning rate is a multiple of the recipe's by.
@@ -21,21 +21,21 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
     does not (Loshchilov & Hutter 2019).
     """
-    parameters = _by_depth(model, recipe.lr_decay_by_depth)
-    if recipe.norm_bias_lr != 1:
-        parameters = _norm_biases_apart(parameters, model, recipe)
-    if recipe.optimizer == "sgd":
+    parameters = _by_depth(model, config.layer_decay)
+    if config.norm_bias_lr_scale != 1:
+        parameters = _norm_biases_apart(parameters, model, config)
+    if config.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-            weight_decay=recipe.weight_decay,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
         )
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    betas = (recipe.momentum, 0.999)
-    return kind(parameters, lr=recipe.lr, betas=betas, weight_decay=recipe.weight_decay, fused=fused)
+    betas = (config.momentum, 0.999)
+    return kind(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -58,14 +58,14 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _norm_biases_apart(
-    groups: list[dict[str, Any]], model: nn.Module, recipe: Recipe
+    groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
 ) -> list[dict[str, Any]]:
     """Give the biases of layers whose weight is one number a channel, or none, their own rate.
 
     What their weight decay takes off at each step stays the same (with SGD and AdamW). Source: Jordan 2024,
     arXiv 2404.00498, section 3.4.
     """
-    factor = recipe.norm_bias_lr
+    factor = config.norm_bias_lr_scale
     biases = {
         module.bias
         for module in model.modules()
@@ -79,7 +79,7 @@ def _norm_biases_apart(
         if slow:
             apart.append(group | {"params": slow})
         if fast:
-            decay = recipe.weight_decay / factor
+            decay = config.weight_decay / factor
             apart.append(group | {"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
     return apart
 

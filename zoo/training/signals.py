@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: finish the step, save, leave."""
+"""Ctrl-C and SIGTERM as a request: finish the step, save, stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["StopRequest", "listening"]
 
 
 class StopRequest:
-    """Call it for the number of the signal that asked the run to stop, or 0."""
+    """Call it for the number of the signal that asks the run to stop, or 0."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -25,24 +25,25 @@ class StopRequest:
 def listening() -> Generator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a StopRequest; a second one acts as it would have before.
 
-    Outside the main thread Python allows no handlers, and none are set.
+    A signal that is ignored stays ignored, as SIGINT is in a shell's background. Outside the main thread
+    Python allows no handlers, and none are set.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in watched}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def ask(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        for each in watched:
-            signal.signal(each, before[each])
+        for watched, handler in before.items():
+            signal.signal(watched, handler)
 
-    for number in watched:
+    for number in before:
         signal.signal(number, ask)
     try:
         yield request
     finally:
-        for number in watched:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

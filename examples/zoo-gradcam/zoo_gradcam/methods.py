@@ -22,7 +22,7 @@ def _method(make):
                 with make(model=twin, target_layers=[layer]) as cam:
                     for batch in batches:
                         logits = twin(batch.inputs).detach()
-                        classes = subject.ask(logits, batch.targets)  # (B, K)
+                        classes = subject.target_classes(logits, batch.targets)  # (B, K)
                         maps = [torch.from_numpy(cam(batch.inputs, _targets(k))) for k in classes.unbind(1)]
                         found.append((torch.stack(maps, 1), classes, logits))
             maps, classes, logits = (torch.cat(parts) for parts in zip(*found, strict=True))

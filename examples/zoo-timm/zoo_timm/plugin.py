@@ -4,11 +4,18 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from zoo import ArchitectureSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
 
 api = 1
 REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.M)
-RECIPE = Recipe(epochs=10, batch_size=128, lr=1e-3, weight_decay=0.05, augment=("crop", "flip"), ema=0.999)
+RECIPE = TrainConfig(
+    epochs=10,
+    batch_size=128,
+    lr=1e-3,
+    weight_decay=0.05,
+    ema_decay=0.999,
+    images=ImageFields(augment=("crop", "flip")),
+)
 
 
 @hookimpl
@@ -24,6 +31,6 @@ def zoo_architectures():
                 task="classification",
                 summary=f"timm's {name}, of its family {file.stem}",
                 config={"name": name},
-                recipe=RECIPE,
+                training=RECIPE,
                 source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
             )

@@ -1,6 +1,6 @@
 """What zoo_example provides."""
 
-from zoo import ArchitectureSpec, DatasetSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, DatasetSpec, TrainConfig, hookimpl
 
 
 @hookimpl
@@ -11,7 +11,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_example.linear:Linear",
             task="classification",
             summary="One matrix",
-            recipe=Recipe(batch_size=32, lr=0.02),
+            training=TrainConfig(batch_size=32, lr=0.02),
         )
     ]
 

@@ -25,7 +25,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def parse_where(text: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    """Return the predicate of an expression such as `task=classification and params<1e6`; None holds always.
+    """Return the predicate of an expression such as `task=classification and params<1e6`; None .
 
     `~` asks whether the value contains a text. A row without the key does not fit, except for `!=`.
     Raises OptionError where the text is no such expression.

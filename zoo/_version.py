@@ -1,0 +1,3 @@
+"""The version of zoo, where everything below the door can read it."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,202 @@
+"""Everything that is known of one name of the catalogue, as JSON data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from zoo.api.listing import rows
+from zoo.config.signatures import signature_options
+from zoo.config.training import TrainConfig
+from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean, first_line
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Dataset, Split
+
+__all__ = ["describe"]
+
+Part = tuple[str, Callable[[], Mapping[str, Any]]]
+"""What a part of a description is called, and what computes it."""
+
+
+def describe(
+    name: str, registry: Registry, *, data: Mapping[str, Any] | None = None, config: TrainConfig | None = None
+) -> dict[str, Any]:
+    """Return what is known of an architecture, dataset, analyzer, recipe or weights.
+
+    What cannot be found out (torch or the data is missing) is named under `unknown`, with the reason. Nothing
+    is downloaded.
+
+    Args:
+        data: options to open a dataset with.
+        config: the training configuration to count a dataset's batches with.
+
+    Raises:
+        UnknownName, AmbiguousName: there is no such name, or several.
+        OptionError: an option is wrong, or there are options for something that is no dataset.
+    """
+    row = _find(rows(registry), name)
+    if row["kind"] != "dataset" and (data or config):
+        raise OptionError(
+            f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
+            hint="`zoo list datasets` shows the datasets",
+        )
+    if row["kind"] == "recipe":
+        return row | _of_recipe(registry, row["name"])
+    if row["kind"] == "weights":
+        return row | asdict(registry.catalog.weights[row["name"]])
+    entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
+    facts = row | asdict(entry.spec) | {"name": row["name"]}
+    facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
+    if isinstance(entry.spec, ArchitectureSpec):
+        return facts | _of_architecture(registry, entry, entry.spec)
+    if isinstance(entry.spec, DatasetSpec):
+        return facts | _of_dataset(registry, entry, data or {}, config or TrainConfig())
+    return facts | _of_analyzer(registry, entry, entry.spec)
+
+
+def _find(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    named = [row for row in found if name in (row["name"], row["name"].rpartition("/")[2])]
+    if [row["kind"] for row in named] == ["recipe", "weights"] and named[0]["name"] == named[1]["name"]:
+        return named[0]  # whose description includes the weights
+    if len(named) > 1:
+        choices = ", ".join(f"{row['kind']} {row['name']}" for row in named)
+        raise AmbiguousName(f"{name!r} may be {choices}; write the full name")
+    if not named:
+        known = [word for row in found for word in (row["name"], row["name"].rpartition("/")[2])]
+        raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint="`zoo list` shows all")
+    return named[0]
+
+
+def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
+    recipe = registry.recipe(name)
+    published = {
+        key: asdict(entry) for key, entry in registry.catalog.weights.items() if entry.recipe == name
+    }
+    parts = [("training", lambda: {"training": registry.training_config(recipe).to_dict()})]
+    return asdict(recipe) | _as_far_as_possible(parts) | ({"weights": published} if published else {})
+
+
+def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSpec) -> dict[str, Any]:
+    task = registry.task(spec.task)
+
+    def options() -> dict[str, Any]:
+        own = {name: default for name, default in _options(entry).items() if name not in task.dims}
+        return {"options": own | dict(spec.config)}
+
+    def cost() -> dict[str, Any]:
+        from zoo.interfaces import make_task
+        from zoo.models.cost import measure_cost
+
+        return {"measured_at": dict(task.dims)} | measure_cost(entry, task, make_task(registry, task.name))
+
+    fitting = [
+        other.name
+        for other in registry.entries("analyzer")
+        if isinstance(other.spec, AnalyzerSpec) and other.spec.fits(spec)
+    ]
+    facts = {"training": spec.training.changed(), "analyzers": fitting}
+    return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
+
+
+def _of_dataset(
+    registry: Registry, entry: Entry[Any], data: Mapping[str, Any], config: TrainConfig
+) -> dict[str, Any]:
+    dataset: list[Dataset] = []
+
+    def options() -> dict[str, Any]:
+        return {"options": _options(entry) | dict(entry.spec.config)}
+
+    def splits() -> dict[str, Any]:
+        dataset.append(_open_offline(entry, data))
+        return _splits(dataset[0], entry.spec.task)
+
+    def batches() -> dict[str, Any]:
+        from zoo.interfaces import make_task
+
+        task = make_task(registry, entry.spec.task)
+        batch = next(iter(task.train_batches(dataset[0], config, seed=0, epoch=0)))
+        sizes = {"batch_size": config.batch_size} | (
+            {"bptt": config.text.bptt} if entry.spec.task == "language-modelling" else {}
+        )
+        return {"batches_per_epoch": batch.total, "batched_with": sizes | config.changed()}
+
+    parts = [("options", options), ("splits", splits), ("batches per epoch", batches)]
+    return _as_far_as_possible(parts, refuse_options=bool(data))
+
+
+def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> dict[str, Any]:
+    fitting = [
+        other.name
+        for other in registry.entries("architecture")
+        if isinstance(other.spec, ArchitectureSpec) and spec.fits(other.spec)
+    ]
+    parts = [("options", lambda: {"options": _options(entry)})]
+    return {"architectures": fitting} | _as_far_as_possible(parts)
+
+
+def _as_far_as_possible(parts: Iterable[Part], *, refuse_options: bool = False) -> dict[str, Any]:
+    """Return the parts up to the first that cannot be computed, and under `unknown` why it cannot.
+
+    Raises OptionError if the user gave options, which are then what is wrong.
+    """
+    facts: dict[str, Any] = {}
+    parts = list(parts)
+    for number, (_, compute) in enumerate(parts):
+        try:
+            facts |= compute()
+        except ImportError as error:
+            why = f"{error.name} is not installed"
+        except OptionError as error:
+            if refuse_options:
+                raise
+            why = f"{error}; {error.hint}" if error.hint else str(error)
+        except ZooError as error:
+            why = f"{error}; {error.hint}" if error.hint else str(error)
+        except Exception as error:  # a plugin's own
+            why = f"{type(error).__name__}: {first_line(error)}"
+        else:
+            continue
+        return facts | {"unknown": f"{', '.join(label for label, _ in parts[number:])}: {why}"}
+    return facts
+
+
+def _options(entry: Entry[Any]) -> dict[str, Any]:
+    """Return the default of each option, `required` for those without one."""
+    return {
+        name: "required" if option.default is option.empty else option.default
+        for name, option in signature_options(entry.load()).items()
+    }
+
+
+def _open_offline(entry: Entry[Any], data: Mapping[str, Any]) -> Dataset:
+    from zoo.data.opening import open_dataset
+    from zoo.files.downloads import offline
+
+    required = [name for name, default in _options(entry).items() if default == "required"]
+    missing = [name for name in required if name not in data and name not in entry.spec.config]
+    if missing:
+        raise DataError(f"{entry.name} requires {' '.join(f'--data {name}=...' for name in missing)}")
+    with offline():
+        return open_dataset(entry, data)
+
+
+def _splits(dataset: Dataset, task: str) -> dict[str, Any]:
+    names: tuple[Split, ...] = ("train", "val", "test")
+    if task == "language-modelling":
+        return {"dims": dict(dataset.dims), "splits": {name: _tokens(dataset, name) for name in names}}
+    return {
+        "dims": dict(dataset.dims),
+        "classes": dataset.preprocess["classes"],
+        "splits": {name: {"images": len(dataset.split(name))} for name in names},
+    }
+
+
+def _tokens(dataset: Dataset, split: Split) -> dict[str, int]:
+    """Count a split's tokens, and those that are `<unk>`, number 0."""
+    tokens = dataset.split(split)
+    unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
+    return {"tokens": len(tokens), "unknown": unknown}

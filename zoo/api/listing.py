@@ -1,0 +1,176 @@
+"""What there is, as names and as rows of plain data. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.api.where import parse_where
+from zoo.errors import warn
+from zoo.registry.registry import Registry, matches
+from zoo.registry.specs import DatasetSpec
+
+__all__ = [
+    "KINDS",
+    "default_registry",
+    "list_analyzers",
+    "list_datasets",
+    "list_models",
+    "list_plugins",
+    "list_recipes",
+    "list_weights",
+    "rows",
+]
+
+KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights")
+
+
+def default_registry() -> Registry:
+    """Return what `Registry.discover()` finds, and warn of each plugin that failed to load."""
+    registry = Registry.discover()
+    for problem in registry.problems():
+        warn(problem)
+    return registry
+
+
+def list_models(
+    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
+) -> list[str]:
+    """Return the names of architectures, which `create_model` and `train` accept.
+
+    Args:
+        pattern: a glob such as `resnet*`, or a part of the name.
+        where: comparisons such as `task=classification and plugin!=acme`.
+        registry: where to look; by default, installed plugins and registry.toml.
+    """
+    return _names("architecture", pattern, where, registry)
+
+
+def list_datasets(
+    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
+) -> list[str]:
+    """Return the names of datasets; arguments as in `list_models`."""
+    return _names("dataset", pattern, where, registry)
+
+
+def list_analyzers(
+    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
+) -> list[str]:
+    """Return the names of analyzers; arguments as in `list_models`."""
+    return _names("analyzer", pattern, where, registry)
+
+
+def list_recipes(
+    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
+) -> list[str]:
+    """Return the names of recipes; arguments as in `list_models`."""
+    return _names("recipe", pattern, where, registry)
+
+
+def list_weights(
+    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
+) -> list[str]:
+    """Return the ids of published weights, which `load` accepts; arguments as in `list_models`."""
+    return _names("weights", pattern, where, registry)
+
+
+def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
+    """Return for each plugin its name, distribution, version, status, cause, entries and import time."""
+    return [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "status": plugin.status,
+            "cause": plugin.cause,
+            "provides": list(plugin.provides),
+            "import_ms": plugin.import_ms,
+        }
+        for plugin in (Registry.discover() if registry is None else registry).plugins
+    ]
+
+
+def rows(
+    registry: Registry, kind: str | None = None, pattern: str | None = None, where: str | None = None
+) -> list[dict[str, Any]]:
+    """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
+
+    Raises OptionError if `where` is not a comparison.
+    """
+    holds = parse_where(where)
+    return [
+        row
+        for row in (*_entries(registry), *_recipes(registry), *_weights(registry))
+        if kind in (None, row["kind"]) and (pattern is None or matches(row["name"], pattern)) and holds(row)
+    ]
+
+
+def _names(kind: str, pattern: str | None, where: str | None, registry: Registry | None) -> list[str]:
+    registry = default_registry() if registry is None else registry
+    full = [row["name"] for row in rows(registry, kind)]
+    short = [name.rpartition("/")[2] for name in full]
+    chosen = {row["name"] for row in rows(registry, kind, pattern, where)}
+    return [s if short.count(s) == 1 else f for f, s in zip(full, short, strict=True) if f in chosen]
+
+
+def _entries(registry: Registry) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for entry in registry.entries():
+        spec = entry.spec
+        row = {
+            "kind": entry.kind,
+            "name": entry.name,
+            "plugin": entry.plugin.name,
+            "task": ", ".join(entry.tasks),
+            "summary": spec.summary,
+            "source": spec.source,
+        }
+        if isinstance(spec, DatasetSpec):
+            row |= {"download_bytes": spec.download_bytes, "license": spec.license}
+        found.append(row)
+    return sorted(found, key=lambda row: KINDS.index(row["kind"]))
+
+
+def _recipes(registry: Registry) -> list[dict[str, Any]]:
+    tasks = _tasks(registry)
+    return [
+        {
+            "kind": "recipe",
+            "name": name,
+            "plugin": recipe.architecture.partition("/")[0] if "/" in recipe.architecture else "",
+            "task": tasks.get(recipe.architecture, ""),
+            "summary": recipe.summary or f"{recipe.architecture} on {recipe.dataset}",
+            "architecture": recipe.architecture,
+            "dataset": recipe.dataset,
+        }
+        for name, recipe in registry.catalog.recipes.items()
+    ]
+
+
+def _weights(registry: Registry) -> list[dict[str, Any]]:
+    tasks = _tasks(registry)
+    found: list[dict[str, Any]] = []
+    for name, weights in registry.catalog.weights.items():
+        recipe = registry.catalog.recipes.get(weights.recipe)
+        architecture = recipe.architecture if recipe else ""
+        found.append(
+            {
+                "kind": "weights",
+                "name": name,
+                "plugin": architecture.partition("/")[0],
+                "task": tasks.get(architecture, ""),
+                "summary": f"{weights.recipe}, {weights.params:,} parameters",
+                "params": weights.params,
+                "bytes": weights.bytes,
+                "license": weights.license,
+                **weights.metrics.get("val", {}),
+                **weights.metrics.get("test", {}),
+            }
+        )
+    return found
+
+
+def _tasks(registry: Registry) -> Mapping[str, str]:
+    """Return the task of each architecture, by full and short name."""
+    entries = registry.entries("architecture")
+    return {name: entry.tasks[0] for entry in entries for name in (entry.spec.name, entry.name)}

@@ -1,0 +1,82 @@
+"""Models and data by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo.api.listing import default_registry
+from zoo.api.model import Model
+from zoo.data import opening
+from zoo.errors import OptionError
+from zoo.interfaces import Dataset
+from zoo.models import weights
+from zoo.models.building import build_model, model_arguments
+from zoo.models.precision import pick_device
+from zoo.registry.registry import Registry
+
+__all__ = ["create_model", "load", "open_dataset"]
+
+
+def load(name: str | Path, *, device: str | None = None, registry: Registry | None = None) -> Model:
+    """Load a trained model, ready to use.
+
+    Args:
+        name: a published id, a weights file, or a run directory (its final weights).
+        device: such as `cpu` or `cuda`; by default a GPU, if there is one.
+        registry: where to look for architectures and ids; by default, installed plugins and registry.toml.
+
+    Raises:
+        WeightsError: there is no such file or id, it is damaged, or no plugin provides its architecture.
+        DataError: a published file is damaged or cannot be downloaded.
+        OptionError: the device does not exist.
+    """
+    registry = default_registry() if registry is None else registry
+    path = registry.find_weights(str(name))
+    device = pick_device(device)
+    module, card = weights.load(path, registry, device=device)
+    return Model(module, card, path=path, device=device, registry=registry, name=str(name))
+
+
+def create_model(
+    name: str, *, seed: int | None = None, registry: Registry | None = None, **options: Any
+) -> nn.Module:
+    """Build an untrained model, a plain `nn.Module` in training mode.
+
+    Args:
+        name: an architecture, such as `resnet56`; a preset's own arguments are applied.
+        seed: of the initial weights; None draws them from torch's global generator.
+        options: the task's dims (`num_classes=10`; those left out have the values of CIFAR-10 or Nietzsche)
+            and the architecture's options, which `zoo show NAME` lists.
+
+    Raises:
+        UnknownName, AmbiguousName: there is no such architecture.
+        OptionError: it has no such option, or the value is of the wrong type.
+        SpecError: it cannot be built with these options.
+    """
+    registry = default_registry() if registry is None else registry
+    entry = registry.architecture(name)
+    task = registry.task(entry.spec.task)
+    dims = {dim: options.pop(dim, usual) for dim, usual in task.dims.items()}
+    for dim, value in dims.items():
+        if type(value) is not int or value < 1:
+            raise OptionError(f"{dim} must be an integer of at least 1 (got {value!r})")
+    return build_model(entry, model_arguments(entry, task, dims, options), seed=seed)
+
+
+def open_dataset(name: str, *, registry: Registry | None = None, **options: Any) -> Dataset:
+    """Open a dataset.
+
+    Args:
+        name: a dataset, such as `shapes`.
+        options: its options, which `zoo show NAME` lists; `root="..."` says where the files are.
+
+    Raises:
+        UnknownName, AmbiguousName: there is no such dataset.
+        OptionError: it has no such option, or the value is of the wrong type.
+        DataError: the data is missing or damaged.
+    """
+    registry = default_registry() if registry is None else registry
+    return opening.open_dataset(registry.dataset(name), options)

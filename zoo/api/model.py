@@ -1,0 +1,291 @@
+"""Model: weights loaded, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor, nn
+
+from zoo.api.progress import Bar, quiet
+from zoo.data.vocabulary import Vocabulary
+from zoo.errors import OptionError, warn
+from zoo.files.cards import Card
+from zoo.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from zoo.analysis.findings import Findings
+    from zoo.inference.sampling import Sampling
+
+__all__ = ["Model"]
+
+
+class Model:
+    """A trained model and its card; `zoo.load` returns one.
+
+    Attributes:
+        module: the `nn.Module`, in evaluation mode.
+        card: what the weights file says of itself.
+        path: the weights file.
+        device: where the module is.
+        name: what it was loaded by: an id, a file or a run directory.
+    """
+
+    def __init__(
+        self, module: nn.Module, card: Card, *, path: Path, device: str, registry: Registry, name: str = ""
+    ) -> None:
+        self.module = module
+        self.card = card
+        self.path = path
+        self.device = device
+        self.name = name or str(path)
+        self._registry = registry
+
+    def __repr__(self) -> str:
+        card, figures = self.card, []
+        for split, metrics in card.metrics.items():
+            for metric, value in list(metrics.items())[:1]:
+                text = f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
+                figures.append(f", {split} {metric} {text}")
+        return (
+            f"<Model {self.name}: {card.architecture}, {self.num_parameters:,} parameters, "
+            f"trained on {card.dataset.name}{''.join(figures)}>"
+        )
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
+        return self.module(*inputs)
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """How many parameters the module has."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes by number; empty for a language model."""
+        return [str(name) for name in self.card.preprocess.get("classes", ())]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens by number. Raises OptionError if this is not a language model."""
+        self._require("language-modelling", "a vocabulary")
+        return Vocabulary(self.card.preprocess)
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        dataset: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        tta: bool = False,
+        dynamic: bool = False,
+        dynamic_lr: float | None = None,
+        dynamic_decay: float | None = None,
+        progress: bool = True,
+    ) -> dict[str, Any]:
+        """Measure the model on a split, every item once, in fp32.
+
+        Args:
+            split: `train`, `val` or `test`.
+            dataset: other data than the model was trained on.
+            data: options of the dataset, on top of those the model was trained with.
+            tta: average the answers to six views of each image (test-time augmentation).
+            dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
+            dynamic_lr: step size of dynamic evaluation; 3e-4 by default.
+            dynamic_decay: how strongly it is pulled back to the trained weights; 1e-3 by default.
+            progress: show progress on stderr.
+
+        Returns:
+            `{weights, dataset, split, count, unit, tta, metrics}`. For a classifier, also `classes` and
+            `confusion[label][predicted]`; with `dynamic`, also `dynamic`.
+
+        Raises:
+            OptionError: an option does not fit the model or the data.
+            DataError, SpecError, UnknownName: the data does not exist or does not fit.
+        """
+        from zoo.evaluation.dynamic import Dynamic
+        from zoo.evaluation.evaluate import evaluate
+
+        settings = {"lr": dynamic_lr, "decay": dynamic_decay}
+        given = {name: value for name, value in settings.items() if value is not None}
+        if given and not dynamic:
+            raise OptionError(f"dynamic_{next(iter(given))} needs dynamic=True")
+        with Bar() if progress else quiet() as bar:
+            result = evaluate(
+                self.module,
+                self.card,
+                self._registry,
+                split=split,
+                dataset=dataset,
+                data=data,
+                device=self.device,
+                tta=tta,
+                dynamic=Dynamic(**given) if dynamic else None,
+                report=lambda fraction, loss: bar(fraction, f"dynamic evaluation, loss {loss:.4f} so far"),
+            )
+        return {"weights": str(self.path), **result}
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 400,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        stop: str = "",
+        seed: int = 0,
+    ) -> str:
+        """Return text that continues `prompt`, without the prompt itself.
+
+        A model that reads backwards returns the text before its prompt. Arguments as in `stream`.
+        """
+        settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return "".join(self.stream(prompt, **settings, stop=stop, seed=seed))
+
+    def sample_many(
+        self,
+        count: int,
+        prompt: str = "",
+        *,
+        length: int = 400,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        stop: str = "",
+        seed: int = 0,
+    ) -> list[str]:
+        """Return several texts drawn side by side, the first being `sample`'s. Arguments as in `stream`."""
+        from zoo.inference.sampling import sample_many
+
+        return sample_many(
+            self.module,
+            self._readable(prompt),
+            count=count,
+            prompt=prompt,
+            sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
+            device=self.device,
+        )
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 400,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        stop: str = "",
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """Yield text that continues `prompt`, each piece as soon as it is final.
+
+        Warns if the prompt has characters that are not in the vocabulary.
+
+        Args:
+            prompt: text to continue; without one, the model starts by itself.
+            length: number of tokens to generate.
+            temperature: lower is more conservative; 0 is greedy.
+            top_k: sample from the k most likely tokens only; 0 is off.
+            top_p: sample from the most likely tokens that together have this probability; 1 is off.
+            stop: end before this string; empty is off.
+            seed: of the random draws.
+
+        Raises:
+            OptionError: a value is out of range, or this is not a language model.
+        """
+        from zoo.inference.sampling import sample
+
+        return sample(
+            self.module,
+            self._readable(prompt),
+            prompt=prompt,
+            sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
+            device=self.device,
+        )
+
+    def analyze(
+        self,
+        analyzer: str,
+        *inputs: str | Path,
+        split: Literal["train", "val", "test"] | None = None,
+        indices: Sequence[int] | None = None,
+        dataset: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        classes: Sequence[str] = (),
+        layer: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        score: bool = False,
+        precision: str = "fp32",
+        progress: bool = True,
+    ) -> Findings:
+        """Look inside the model with an analyzer such as `grad-cam`.
+
+        Args:
+            inputs: pictures and folders of them, or texts; without any, a split of its data is used.
+            split: of the data the model was trained on, or of `dataset`; `test` by default.
+            indices: images of the split, from 0; all by default.
+            dataset: other data than the model was trained on.
+            data: options of the dataset, on top of those the model was trained with.
+            classes: names or numbers of classes to explain; `predicted` (the default) or `true`.
+            layer: a landmark or a module's path, in place of the landmark `features`.
+            options: of the analyzer.
+            score: also measure how faithful the maps are.
+            precision: `fp32`, `bf16`, `fp16` or `auto`.
+            progress: show progress on stderr.
+
+        Returns:
+            Findings, which a notebook shows as a picture and `write(folder)` saves.
+
+        Raises:
+            ZooError: see `zoo.errors`; each subclass says what to do.
+        """
+        from zoo.analysis.run import analyze
+
+        with Bar() if progress else quiet() as bar:
+            return analyze(
+                analyzer,
+                self.module,
+                self.card,
+                self._registry,
+                weights=str(self.path),
+                files=[str(file) for file in inputs],
+                split=split,
+                indices=indices,
+                dataset=dataset,
+                data=data,
+                classes=classes,
+                layer=layer,
+                options=options,
+                score=score,
+                precision=precision,
+                device=self.device,
+                report=lambda done, total: bar(done / max(total, 1), f"{done:,} of {total:,}"),
+            )
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Yield the module's parameters."""
+        return self.module.parameters()
+
+    def _require(self, task: str, what: str) -> None:
+        if self.card.task != task:
+            raise OptionError(f"{what} needs a model for {task}, but {self.name} is for {self.card.task}")
+
+    def _readable(self, prompt: str) -> Mapping[str, Any]:
+        """Return the preprocessing of a language model, and warn of what it cannot read in a prompt."""
+        self._require("language-modelling", "sampling")
+        _, unknown = Vocabulary(self.card.preprocess).encode(prompt)
+        if unknown:
+            more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+            listed = " ".join(map(repr, unknown[:10])) + more
+            warn(f"not in the model's vocabulary, read as <unk>: {listed}")
+        return self.card.preprocess
+
+
+def _sampling(length: int, temperature: float, top_k: int, top_p: float, stop: str, seed: int) -> Sampling:
+    from zoo.inference.sampling import Sampling
+
+    return Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)

@@ -1,0 +1,56 @@
+"""From the words that name a training (a recipe, or architecture and dataset) to a Recipe. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zoo.config.recipe import Recipe
+from zoo.errors import UnknownName
+from zoo.registry.registry import Registry
+
+__all__ = ["find_recipe"]
+
+
+def find_recipe(
+    name: str | Recipe,
+    dataset: str | None,
+    registry: Registry,
+    *,
+    model: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    from_weights: str | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Return a recipe, or an architecture on a dataset, with options and a seed on top of it.
+
+    Raises:
+        UnknownName, AmbiguousName: there is no such recipe, architecture or dataset.
+        OptionError: a training field is unknown or out of range.
+    """
+    recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
+    recipe = replace(
+        recipe,
+        model={**recipe.model, **(model or {})},
+        data={**recipe.data, **(data or {})},
+        train={**recipe.train, **(train or {})},
+        from_weights=recipe.from_weights if from_weights is None else str(from_weights),
+        seed=recipe.seed if seed is None else seed,
+    )
+    registry.training_config(recipe)
+    return recipe
+
+
+def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
+    if dataset is not None:
+        if registry.has("dataset", name) and registry.has("architecture", dataset):
+            raise UnknownName(f"the architecture comes first: {dataset} {name}")
+        return Recipe(architecture=registry.architecture(name).name, dataset=registry.dataset(dataset).name)
+    if name not in registry.catalog.recipes and registry.has("architecture", name):
+        raise UnknownName(
+            f"{name} is an architecture and needs a dataset: {name} DATASET",
+            hint="`zoo list datasets` shows them",
+        )
+    return registry.recipe(name)

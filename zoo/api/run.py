@@ -1,0 +1,101 @@
+"""Run: a training and its directory."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.api.listing import default_registry
+from zoo.api.loading import load
+from zoo.api.model import Model
+from zoo.api.progress import metrics_text
+from zoo.config.recipe import Recipe
+from zoo.errors import RunError
+from zoo.interfaces import make_task
+from zoo.registry.registry import Registry
+from zoo.training.plots import draw_learning_curve, figure_png
+from zoo.training.result import Result, read_result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A training run; `zoo.train` returns one, and `Run("runs/x")` opens one.
+
+    Raises RunError if the directory does not hold a run.
+    """
+
+    def __init__(self, directory: str | Path, *, device: str | None = None, registry: Registry | None = None):
+        self.directory = Path(directory)
+        self._device = device
+        self._registry = default_registry() if registry is None else registry
+        if not (self.directory / "config.toml").is_file():
+            raise RunError(f"{self.directory} does not hold a run: it has no config.toml")
+
+    def __repr__(self) -> str:
+        recipe, history = self.recipe, self.history
+        last = history[-1] if history else {}
+        figures = "".join(
+            f", {split} {metrics_text(dict([next(iter(last[split].items()))]))}"
+            for split in ("val", "test")
+            if split in last
+        )
+        about = f"{recipe.architecture} on {recipe.dataset}, {len(history)} epochs{figures}"
+        return f"<Run {self.directory}: {about}>"
+
+    def _repr_png_(self) -> bytes | None:
+        return figure_png(self.plot()) if self.history else None
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with full names and every option written out."""
+        path = self.directory / "config.toml"
+        try:
+            (table,) = tomllib.loads(path.read_text(encoding="utf-8"))["recipes"].values()
+            return Recipe(**table)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`."""
+        path = self.directory / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from None
+
+    @cached_property
+    def model(self) -> Model:
+        """The model with its final weights. Raises WeightsError if the run is not finished."""
+        return load(self.directory, device=self._device, registry=self._registry)
+
+    @cached_property
+    def best(self) -> Model:
+        """The model of the epoch with the best validation. Raises WeightsError if there is none."""
+        return load(self.directory / "best.safetensors", device=self._device, registry=self._registry)
+
+    @property
+    def result(self) -> Result:
+        """The result of a finished run. Raises WeightsError if it is not finished."""
+        return read_result(self.directory, self.history, self._task())
+
+    def plot(self) -> Figure:
+        """Return a figure of the loss, and of the task's headline metric, by epoch."""
+        if not self.history:
+            raise RunError(f"{self.directory} has no finished epoch to plot")
+        title = f"{self.recipe.architecture} on {self.recipe.dataset}"
+        return draw_learning_curve(self.history, self._task(), title=title)
+
+    def _task(self) -> Any:
+        entry = self._registry.architecture(self.recipe.architecture)
+        return make_task(self._registry, entry.spec.task)

@@ -1,0 +1,165 @@
+"""Training by name. Nothing imports torch before the names are known to exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.api.listing import default_registry
+from zoo.api.progress import Bar, TrainingProgress, quiet
+from zoo.api.recipes import find_recipe
+from zoo.config.recipe import Recipe
+from zoo.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from zoo.api.run import Run
+    from zoo.training.lr_finder import Curve
+
+__all__ = ["lr_find", "train"]
+
+
+def train(
+    name: str | Recipe,
+    dataset: str | None = None,
+    *,
+    model: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    from_weights: str | Path | None = None,
+    seed: int | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    accept_changes: bool = False,
+    save_every: str = "5m",
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+    **fields: Any,
+) -> Run:
+    """Train a recipe, or an architecture on a dataset.
+
+    ::
+
+        zoo.train("nietzsche-gru")
+        zoo.train("resnet20", "shapes", epochs=4, lr=0.1)
+
+    SIGINT and SIGTERM finish the step, save, and raise Interrupted; `resume=True` continues.
+
+    Args:
+        name: a recipe (its name, or a `Recipe`), or an architecture.
+        dataset: the dataset to train an architecture on.
+        model: options of the architecture.
+        data: options of the dataset.
+        from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
+        seed: of initialization, shuffling, augmentation and dropout; the recipe's, or 0.
+        run: the run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
+        resume: continue from the newest checkpoint, or start if there is none.
+        accept_changes: resume although options or data are not those that the run has had.
+        save_every: save within an epoch too: every `500` steps, `90s`, `5m` or `1h`; `0` is never.
+        device: such as `cpu` or `cuda`; by default a GPU, if there is one.
+        progress: show progress on stderr.
+        registry: where to look for names; by default, installed plugins and registry.toml.
+        fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
+
+    Raises:
+        ZooError: see `zoo.errors`; each subclass says what to do.
+    """
+    registry = default_registry() if registry is None else registry
+    recipe = find_recipe(
+        name,
+        dataset,
+        registry,
+        model=model,
+        data=data,
+        train=fields,
+        from_weights=None if from_weights is None else str(from_weights),
+        seed=seed,
+    )
+    directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
+
+    from zoo.api.run import Run
+    from zoo.models.precision import pick_device
+    from zoo.training.run import train as train_in
+
+    device = pick_device(device)
+    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
+    with TrainingProgress(title) if progress else quiet() as report:
+        train_in(
+            recipe,
+            registry,
+            directory=directory,
+            resume=resume,
+            accept_changes=accept_changes,
+            save_every=save_every,
+            device=device,
+            report=report,
+        )
+    return Run(directory, device=device, registry=registry)
+
+
+def lr_find(
+    name: str | Recipe,
+    dataset: str | None = None,
+    *,
+    model: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    from_weights: str | Path | None = None,
+    seed: int | None = None,
+    start: float = 1e-6,
+    stop: float = 10.0,
+    steps: int = 100,
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+    **fields: Any,
+) -> Curve:
+    """Suggest learning rates for what `train` with the same arguments would train; nothing is kept.
+
+    Args:
+        start: learning rate of the first step.
+        stop: learning rate of the last step.
+        steps: optimizer steps between them.
+
+    The other arguments are those of `train`.
+
+    Returns:
+        `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from, which a notebook shows.
+
+    Raises:
+        Diverged: the loss diverged after too few steps to suggest anything.
+        ZooError: see `zoo.errors`; each subclass says what to do.
+    """
+    registry = default_registry() if registry is None else registry
+    recipe = find_recipe(
+        name,
+        dataset,
+        registry,
+        model=model,
+        data=data,
+        train=fields,
+        from_weights=None if from_weights is None else str(from_weights),
+        seed=seed,
+    )
+
+    from zoo.models.precision import pick_device
+    from zoo.training.lr_finder import RangeTest, find_lr_for
+
+    title = f"{recipe.architecture} on {recipe.dataset}, learning rates from {start:g} to {stop:g}"
+    with Bar(title) if progress else quiet() as bar:
+        return find_lr_for(
+            recipe,
+            registry,
+            RangeTest(start, stop, steps),
+            device=pick_device(device),
+            report=lambda fraction, lr, loss: bar(fraction, f"lr {lr:.1e}  loss {loss:.4f}"),
+        )
+
+
+def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
+    """Return runs/NAME, or the first free one of NAME-2, NAME-3 ...; to resume, the last one taken."""
+    words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
+    base = "-".join(filter(None, words)).replace("/", "-")
+    numbered = [Path("runs") / base]
+    while numbered[-1].exists():
+        numbered.append(Path("runs") / f"{base}-{len(numbered) + 1}")
+    return numbered[-2] if resume and len(numbered) > 1 else numbered[-1]

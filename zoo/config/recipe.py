@@ -1,0 +1,40 @@
+"""A Recipe: a named experiment. It is what `registry.toml` lists and what a run's `config.toml` records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zoo.config import options
+from zoo.config.training import TrainConfig
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """An architecture, a dataset, the options of both and of training, and a seed.
+
+    Raises OptionError for a field of the wrong type, or a training field that is unknown or out of range.
+    """
+
+    architecture: str
+    dataset: str
+    summary: str = ""
+    model: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Options of the architecture."""
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Options of the dataset."""
+    train: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Training fields that differ from the architecture's own training configuration."""
+    from_weights: str = ""
+    """Weights to start from: a file, a run directory or a published id; empty for random ones."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        options.validate(self)
+        TrainConfig().replace(self.train)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON data."""
+        return asdict(self)

@@ -1,0 +1,61 @@
+"""The options of a class or a function: its keyword arguments and their types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
+
+from zoo.config import options
+from zoo.errors import OptionError
+
+__all__ = ["check_arguments", "option_types", "signature_options"]
+
+
+def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the keyword options of a class or function by name."""
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {name: p for name, p in inspect.signature(target).parameters.items() if p.kind in kinds}
+
+
+def option_types(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the resolved type of each annotated option.
+
+    Raises NameError for an annotation that exists for type checkers only.
+    """
+    return options.resolved_hints(cast("Any", target).__init__ if inspect.isclass(target) else target)
+
+
+def check_arguments(
+    target: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    what: str,
+    flag: str,
+    filled: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return the options given to `target`, each converted to the type of its argument.
+
+    Args:
+        what: what `target` is, for messages, such as `dataset text/files`.
+        flag: how the command line spells an option, such as `--data`.
+        filled: required arguments that somebody else fills in.
+
+    Raises:
+        OptionError: an option is unknown, missing or of the wrong type.
+    """
+    known = signature_options(target)
+    options.check_names(given, known, what=what)
+    try:
+        types = option_types(target)
+    except NameError:
+        types = {}
+    required = [name for name, p in known.items() if p.default is p.empty and name not in filled]
+    missing = [name for name in required if name not in given]
+    if missing:
+        hint = " ".join(f"{flag} {name}=..." for name in missing)
+        raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")
+    return {
+        key: options.convert(value, types[key], what=f"{what}: {key}") if key in types else value
+        for key, value in given.items()
+    }

@@ -1,0 +1,73 @@
+"""From a dataset's name and options to the data, as a new model or a trained one reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.config.signatures import check_arguments, signature_options
+from zoo.errors import SpecError, warn
+from zoo.files.cards import Card
+from zoo.interfaces import Dataset, Task
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import DatasetSpec
+
+__all__ = ["open_dataset", "open_fed"]
+
+
+def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
+    """Open a dataset, its preset's options applied.
+
+    Raises:
+        OptionError: an option is unknown, missing or of the wrong type.
+        DataError: the data is missing or damaged.
+        SpecError: the spec's target cannot be imported or returns something else.
+    """
+    target = entry.load()
+    what = f"dataset {entry.name}"
+    given = check_arguments(target, {**entry.spec.config, **options}, what=what, flag="--data")
+    dataset = target(**given)
+    if not isinstance(dataset, Dataset):
+        raise SpecError(
+            f"{entry.name}: {entry.spec.target} must return a zoo.interfaces.Dataset "
+            f"(it returned a {type(dataset).__name__})"
+        )
+    return dataset
+
+
+def open_fed(
+    card: Card,
+    task: Task,
+    registry: Registry,
+    *,
+    dataset: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> tuple[Entry[DatasetSpec], Dataset]:
+    """Open the data a model was trained on, or other data, and feed it as the model's card says.
+
+    Warns if the data is not what the model was trained on.
+
+    Args:
+        task: the card's.
+        dataset: other data; its own options then start from their defaults.
+        data: options of the dataset, on top of those the model was trained with.
+
+    Raises:
+        UnknownName, SpecError, OptionError, DataError: the data does not exist or does not fit.
+    """
+    entry = registry.dataset(dataset or card.dataset.name)
+    if entry.spec.task != card.task:
+        raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")
+    given = data or {}
+    options = {**(card.dataset.options if entry.name == card.dataset.name else {}), **given}
+    opened = open_dataset(entry, options)
+    known = signature_options(entry.load())
+    reading = {name: value for name, value in task.reading(card, opened).items() if name in known}
+    overruled = ", ".join(name for name in reading if name in given)
+    if overruled:
+        warn(f"the model reads text with its own {overruled}; --data cannot change that")
+    if reading:
+        opened = open_dataset(entry, {**options, **reading})
+    if opened.fingerprint != card.dataset.fingerprint:
+        warn(f"this is not the {card.dataset.name} data that the model was trained on")
+    return entry, task.feed(opened, card)

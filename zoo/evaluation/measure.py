@@ -1,0 +1,65 @@
+"""A module measured on a split: every item once, in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DataError
+from zoo.interfaces import SPLITS, Dataset, Split, Task
+from zoo.models.hooks import evaluating
+
+__all__ = ["Measured", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The result of an evaluation."""
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    """Results that are more than a number, such as each class's accuracy, as JSON data."""
+    count: int
+    """Items that were measured."""
+
+
+@torch.inference_mode()
+def measure(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    split: Split,
+    *,
+    device: str = "cpu",
+    after_batch: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Measure a model on a split, every item once, in fp32 whatever it was trained in.
+
+    Args:
+        after_batch: called after each batch; it may raise to stop.
+
+    Raises:
+        DataError: the split is empty.
+    """
+    sums: dict[str, Tensor] = {}
+    count, state = 0, None
+    with evaluating(model):
+        for batch in task.eval_batches(dataset, split, device=device):
+            step = task.step(model, batch, state)
+            state = step.state
+            count += step.count
+            for name, value in step.sums.items():
+                sums[name] = sums[name] + value.double() if name in sums else value.double()
+            after_batch()
+    if count == 0:
+        others = [name for name in SPLITS if name != split and len(dataset.split(name))]
+        hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
+        raise DataError(f"the {split} split is empty", hint=hint)
+    totals = {name: float(value) for name, value in sums.items() if value.ndim == 0}
+    return Measured(
+        task.metrics(totals, count, dataset.preprocess), task.details(sums, dataset.preprocess), count
+    )

@@ -1,0 +1,89 @@
+"""Archives, unpacked file by file and believed only if each file's sha256 is right."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, cast
+
+from zoo.errors import DataError
+from zoo.files.atomic import atomic_write, sweep
+from zoo.files.downloads import MAX_BYTES
+
+__all__ = ["tar_members"]
+
+_BLOCK = 1 << 20
+_HEADERS = 1 << 24
+"""Bytes that may stand between two members of an archive."""
+
+
+def tar_members(
+    archive: Path, members: Mapping[str, str], folder: Path, *, max_bytes: int = MAX_BYTES
+) -> None:
+    """Write members of a tar archive into `folder`, each under its bare file name.
+
+    Nothing else is extracted: a member's path, links and permissions are never used.
+
+    Args:
+        members: the sha256 of each file to extract, by its name.
+
+    Raises:
+        DataError: the archive is damaged, unpacks to more than `max_bytes`, or lacks a member.
+    """
+    try:
+        sweep(folder)
+        with archive.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(archive, "rb") as file:
+            stream = _Capped(cast("IO[bytes]", file))
+            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=_BLOCK) as tar:
+                unpacked = 0
+                for member in tar:
+                    unpacked += member.size
+                    if unpacked > max_bytes:
+                        raise DataError(f"{archive} unpacks to more than {max_bytes:,} bytes")
+                    stream.left = member.size + _HEADERS
+                    name = Path(member.name).name
+                    if name in members and member.isreg() and not (folder / name).exists():
+                        _unpack(tar, member, folder / name, members[name], archive)
+    except OSError as error:
+        raise DataError(
+            f"{archive} cannot be unpacked into {folder}: {error.strerror or error}",
+            hint="free some space, or set $ZOO_CACHE to another folder",
+        ) from None
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"{archive} cannot be unpacked: {error}") from None
+    missing = [name for name in members if not (folder / name).exists()]
+    if missing:
+        raise DataError(f"{archive} lacks {', '.join(missing)}")
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, sha256: str, archive: Path) -> None:
+    source = tar.extractfile(member)
+    assert source is not None
+    with source, atomic_write(path) as target:
+        digest = hashlib.sha256()
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            target.write(block)
+        if digest.hexdigest() != sha256:
+            raise DataError(f"{path.name} in {archive} has the wrong sha256")
+
+
+class _Capped:
+    """A stream that gives no more than `left` bytes: only a tar header itself says where it ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.left = _HEADERS
+
+    def read(self, size: int) -> bytes:
+        block = self._file.read(size)
+        self.left -= len(block)
+        if self.left < 0:
+            raise tarfile.ReadError(f"a header of more than {_HEADERS:,} bytes")
+        return block

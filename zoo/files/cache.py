@@ -1,0 +1,88 @@
+"""The cache, and the folders where data is looked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TypeVar
+
+from zoo.errors import DataError
+from zoo.files.atomic import sweep, sync_folder, temporary_beside
+
+__all__ = ["cache_home", "data_home", "made_once"]
+
+T = TypeVar("T")
+
+
+def cache_home() -> Path:
+    """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or the user's cache for zoo."""
+    import platformdirs
+
+    return Path(os.environ.get("ZOO_CACHE") or platformdirs.user_cache_dir("zoo"))
+
+
+def data_home(root: str | None) -> list[Path]:
+    """Return the folders to look for data in: `root` alone, else `$ZOO_DATA` and the cache."""
+    if root is not None:
+        return [Path(root).expanduser()]
+    named = os.environ.get("ZOO_DATA")
+    return [*([Path(named).expanduser()] if named else []), cache_home()]
+
+
+def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
+    """Return what `read` finds in a folder of the cache, which `make` fills first if necessary.
+
+    The folder appears in one rename, so it is there whole or not at all, however many processes make it.
+
+    Args:
+        make: writes the content into the new folder it is given.
+        read: reads the folder it is given, and returns None if it is missing or damaged.
+        what: the folder's content, for messages, such as `the encoded text`.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
+        found = read(home)
+        if found is not None:
+            return found
+        shutil.rmtree(home, ignore_errors=True)
+        if home.exists():  # another process has made it in the meantime, or it cannot be removed
+            continue
+        try:
+            with _whole_folder(home) as folder:
+                make(folder)
+        except OSError as error:
+            raise DataError(
+                f"{what} cannot be written to {home.parent}: {error.strerror or error}",
+                hint="free some space, or set $ZOO_CACHE to another folder",
+            ) from None
+    raise DataError(
+        f"{home} ({what}) is damaged and cannot be replaced",
+        hint="remove it, or set $ZOO_CACHE to another folder",
+    )
+
+
+@contextlib.contextmanager
+def _whole_folder(path: Path) -> Generator[Path]:
+    """Yield a new folder that becomes `path` if the block succeeds and is removed if it fails.
+
+    If another process has made `path` in the meantime, its folder stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    temporary = temporary_beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

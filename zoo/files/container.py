@@ -1,0 +1,208 @@
+"""The safetensors container: equal content gives equal bytes, and reading trusts nothing. Torch-free.
+
+The stock writer shuffles its metadata and makes files that only their owner can read, so files are laid out
+here. They are read by safetensors' own deserializer, which refuses a header that does not describe every
+byte.
+
+Each container is sealed: its metadata holds a sha256 of its header, computed with that field zeroed, so that
+a flipped bit in the metadata is noticed as one in the tensors is.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from zoo.errors import WeightsError, first_line
+from zoo.files.atomic import atomic_write
+from zoo.files.canonical import canonical_json, parse_json
+
+__all__ = ["Container", "StoredTensor", "read_container", "tensor_sha256", "write_container"]
+
+_MAX_HEADER = 32_000_000
+"""Bytes. The format allows three times as much, which as Python objects would be gigabytes."""
+_LENGTH_BYTES = 8
+_SEAL = "header_sha256"
+_NO_SEAL = "0" * 64
+_WIDTHS = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "I16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "I32": 4,
+    "F32": 4,
+    "I64": 8,
+    "F64": 8,
+}
+"""Bytes per number of each dtype that zoo stores."""
+_FOREIGN = (
+    (b"PK\x03\x04", "a zip archive, as torch.save writes (a pickle, which zoo never opens)"),
+    (b"\x80", "a pickle, which zoo never opens"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
+    (b"<!DOCTYPE", "a web page, not weights"),
+    (b"<html", "a web page, not weights"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor as bytes: its name, safetensors dtype (`F32`), shape and buffer."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+    @property
+    def numel(self) -> int:
+        """How many numbers it holds."""
+        return self.data.nbytes // _WIDTHS[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a safetensors file holds."""
+
+    tensors: Mapping[str, StoredTensor]
+    metadata: Mapping[str, str]
+    size: int
+    """Bytes of the whole file."""
+    tensor_sha256: str
+    """sha256 of the bytes of all tensors."""
+    sealed: bool
+    """Whether the header holds its own sha256 (a wrong one is refused)."""
+
+
+def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
+    """Return tensors in file order: wide dtypes first, so that each starts at a multiple of its width."""
+    return sorted(tensors, key=lambda tensor: (-_width(tensor), tensor.name))
+
+
+def tensor_sha256(tensors: Sequence[StoredTensor]) -> str:
+    """Return the sha256 of the data section these tensors make."""
+    digest = hashlib.sha256()
+    for tensor in _layout(tensors):
+        digest.update(tensor.data)
+    return digest.hexdigest()
+
+
+def write_container(
+    path: Path, tensors: Sequence[StoredTensor], metadata: Mapping[str, str], *, keep: Path | None = None
+) -> None:
+    """Write a safetensors file in one atomic step; equal arguments give equal bytes.
+
+    The file is read back before it takes its place.
+
+    Args:
+        keep: where to move the file that was at `path`.
+
+    Raises:
+        OSError: it cannot be written, or reads back differently.
+    """
+    ordered = _layout(tensors)
+    head: dict[str, Any] = {"__metadata__": {**metadata, _SEAL: _NO_SEAL}}
+    offset = 0
+    for tensor in ordered:
+        end = offset + tensor.data.nbytes
+        head[tensor.name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = canonical_json(head).encode()
+    text += b" " * (-len(text) % 8)
+    text = _with_seal(text, _NO_SEAL, hashlib.sha256(text).hexdigest())
+    written = hashlib.sha256()
+    with atomic_write(path, keep=keep) as file:
+        for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(each.data for each in ordered)):
+            file.write(part)
+            written.update(part)
+        file.flush()
+        file.seek(0)
+        if hashlib.file_digest(file, "sha256").digest() != written.digest():  # pyright: ignore[reportArgumentType]
+            raise OSError(errno.EIO, "the file reads back differently from what was written", str(path))
+
+
+def read_container(path: Path) -> Container:
+    """Read a sealed safetensors file, once.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, damaged or something else, and the message says what.
+    """
+    data = _read(path)
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    _refuse_foreign(path, data[:32], len(data), length)
+    text = data[_LENGTH_BYTES : _LENGTH_BYTES + length]
+    try:
+        stored = safetensors.deserialize(data)
+        metadata: dict[str, str] = parse_json(text.decode()).get("__metadata__", {})
+    except (safetensors.SafetensorError, ValueError) as error:
+        what = first_line(error).removeprefix("Error while deserializing: ")
+        raise WeightsError(f"{path} is damaged: {what}", hint="copy or download it again") from None
+    seal = metadata.get(_SEAL)
+    if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
+        raise WeightsError(
+            f"{path} is damaged: its header is not the one that was written", hint="copy or download it again"
+        )
+    tensors: dict[str, StoredTensor] = {}
+    for name, entry in stored:
+        if entry["dtype"] not in _WIDTHS:
+            raise WeightsError(f"{path}: {name!r} has dtype {entry['dtype']}, which zoo does not support")
+        shape = tuple(entry["shape"])
+        tensors[name] = StoredTensor(name, entry["dtype"], shape, memoryview(entry["data"]))
+    digest = hashlib.sha256(memoryview(data)[_LENGTH_BYTES + length :]).hexdigest()
+    return Container(tensors, metadata, len(data), digest, sealed=seal is not None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading it might never end
+            raise WeightsError(f"{path} is a pipe or a device, not a weights file")
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise WeightsError(f"{path} is a folder, not a weights file") from None
+    except FileNotFoundError:
+        raise WeightsError(f"no such file: {path}") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # such as a zero byte in its name
+        raise WeightsError(f"{str(path)!r} is not a valid file name: {error}") from None
+
+
+def _with_seal(text: bytes, before: str, after: str) -> bytes:
+    """Return a header whose seal is another one."""
+    mark = f'"{_SEAL}":"'.encode()
+    return text.replace(mark + before.encode(), mark + after.encode(), 1)
+
+
+def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
+    if size == 0:
+        raise WeightsError(f"{path} is empty")
+    for magic, what in _FOREIGN:
+        if start.lower().startswith(magic.lower()) and (magic != b"\x80" or length > size):
+            raise WeightsError(f"{path} is {what}")
+    if size < _LENGTH_BYTES + 2 or length > _MAX_HEADER:
+        raise WeightsError(f"{path} is not a safetensors file")
+    if _LENGTH_BYTES + length > size:
+        what = (
+            "is cut short"
+            if start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
+            else "is not a safetensors file"
+        )
+        raise WeightsError(f"{path} {what}", hint="copy or download it again")
+
+
+def _width(tensor: StoredTensor) -> int:
+    return _WIDTHS[tensor.dtype] if tensor.data.nbytes else 0

@@ -1,0 +1,33 @@
+"""Tied tensors: several names of a module's state that are one and the same parameter or buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+__all__ = ["owners", "untied", "with_ties"]
+
+
+def owners(module: nn.Module) -> dict[str, str]:
+    """Return for each name of the module's state the name that it is stored under: itself, unless tied."""
+    first: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    return {name: first.setdefault(id(state[name]), name) for name in sorted(state)}
+
+
+def untied(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's state, detached, each tied tensor once."""
+    state = module.state_dict()
+    return {name: state[name] for name, owner in owners(module).items() if name == owner}
+
+
+def with_ties(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return a state for `module.load_state_dict` from one that holds each tied tensor once.
+
+    Raises KeyError for a tensor that is missing.
+    """
+    state = module.state_dict()  # with the layers' version numbers, which load_state_dict looks at
+    for name, owner in owners(module).items():
+        state[name] = tensors[owner]
+    return state

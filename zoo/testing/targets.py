@@ -1,0 +1,65 @@
+"""From a target's name to the plugins to check."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UnknownName, did_you_mean
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from zoo.testing._suite import Outcome
+
+__all__ = ["check", "resolve_target"]
+
+
+def check(target: str, *, registry: Registry | None = None) -> list[Outcome]:
+    """Run the contract kit on a plugin.
+
+    Args:
+        target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
+        registry: where the plugin is; by default, installed plugins and registry.toml.
+
+    Returns:
+        The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
+
+    Raises:
+        UnknownName: there is no such plugin, distribution, entry or file.
+        PluginError: the plugin is disabled.
+    """
+    from zoo.testing._suite import run_checks
+
+    registry, names = resolve_target(target, registry)
+    return [outcome for name in names for outcome in run_checks(registry, name)]
+
+
+def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
+    """Return where the plugins behind a target are, and their names. Raises UnknownName."""
+    if target.endswith(".py"):
+        return _one_file(Path(target))
+    registry = Registry.discover() if registry is None else registry
+    names = [target for plugin in registry.plugins if plugin.name == target.partition("/")[0]]
+    if not names:
+        installed = [plugin for plugin in registry.plugins if plugin.dist]
+        names = [plugin.name for plugin in installed if _normal(plugin.distribution) == _normal(target)]
+    if not names:
+        known = [word for plugin in registry.plugins for word in (plugin.name, plugin.distribution)]
+        raise UnknownName(
+            f"unknown plugin or distribution {target!r}{did_you_mean(target, known)}",
+            hint="`zoo plugins` shows all; name a one-file plugin by its path, which ends in .py",
+        )
+    return registry, list(dict.fromkeys(names))
+
+
+def _one_file(path: Path) -> tuple[Registry, list[str]]:
+    if not path.is_file():
+        raise UnknownName(f"no such file: {path}")
+    loaded = plugins.discover(only=[path.stem.replace("_", "-")], local=[path.resolve()])
+    return Registry(loaded[-1:]), [loaded[-1].name]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

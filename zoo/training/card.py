@@ -1,0 +1,43 @@
+"""The card of a model in training."""
+
+from __future__ import annotations
+
+import torch
+
+from zoo._version import __version__
+from zoo.files.cards import Card, DatasetCard
+from zoo.training.setup import TrainingSetup
+from zoo.training.state import TrainState
+
+__all__ = ["make_card"]
+
+
+def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
+    """Return what a weights file says of itself that is written now, after a whole epoch.
+
+    Args:
+        changes: what was changed during the run, and when.
+    """
+    last, plugin = state.history[-1], setup.architecture.plugin
+    return Card(
+        architecture=setup.architecture.name,
+        arguments=setup.arguments,
+        task=setup.task.name,
+        dataset=DatasetCard(
+            name=setup.data.name,
+            options={key: value for key, value in setup.recipe.data.items() if key != "root"},
+            fingerprint=setup.dataset.fingerprint,
+        ),
+        preprocess=dict(setup.dataset.preprocess),
+        training=setup.config.to_dict(),
+        seed=setup.recipe.seed,
+        progress={"epochs": state.epoch, "steps": state.steps},
+        metrics={split: last[split] for split in ("val", "test") if split in last},
+        base_model=setup.base_model,
+        changes=changes,
+        versions={
+            "zoo": __version__,
+            "torch": torch.__version__.partition("+")[0],
+            "plugin": f"{plugin.distribution} {plugin.version}".strip(),
+        },
+    )

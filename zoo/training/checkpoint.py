@@ -1,0 +1,149 @@
+"""A run's checkpoint: one sealed safetensors file, and the previous one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from zoo.config import options
+from zoo.errors import OptionError, RunError, WeightsError, warn
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
+from zoo.models.weights import unpack
+
+__all__ = ["SCHEMA", "Checkpoint", "CheckpointInfo", "Checkpoints", "RunIdentity"]
+
+SCHEMA = 5
+KEY = "zoo-checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """What makes a run the same run: resuming with anything else is refused."""
+
+    recipe: dict[str, Any]
+    """The recipe as JSON data, every option of it written out."""
+    fingerprint: str = ""
+    """Of the data, and of the weights it starts from."""
+    base_model: dict[str, str] = field(default_factory=dict[str, str])
+    """The weights it starts from, as in a card; kept for when they are gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointInfo:
+    """What a checkpoint holds besides tensors."""
+
+    schema: int
+    identity: RunIdentity
+    changes: tuple[str, ...]
+    """What was changed during the run, and when."""
+    threads: int
+    """How many threads it runs on: another number would round differently."""
+    sha256: str
+    """sha256 of the tensor bytes."""
+    state: dict[str, Any]
+    """As `TrainState.capture` returns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was read and found whole."""
+
+    tensors: Mapping[str, Tensor]
+    info: CheckpointInfo
+
+
+class Checkpoints:
+    """The checkpoint of a run directory and the previous one.
+
+    Attributes:
+        current: the newest one.
+        previous: the one before it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.current = folder / "checkpoint.safetensors"
+        self.previous = folder / "checkpoint.previous.safetensors"
+        self._damaged: dict[Path, str] = {}
+        self._read: tuple[tuple[int, ...], Checkpoint] | None = None
+
+    def __bool__(self) -> bool:
+        return self.current.exists() or self.previous.exists()
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is none at all.
+
+        A file that has not changed since the last call is not read again.
+
+        Raises:
+            RunError: there are checkpoints, but all are damaged.
+        """
+        for path in (self.current, self.previous):
+            if not path.exists() or path in self._damaged:
+                continue
+            found = path.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if self._read is not None and self._read[0] == version:
+                return self._read[1]
+            try:
+                self._read = (version, _read(path))
+                return self._read[1]
+            except WeightsError as error:
+                self._damaged[path] = str(error)
+                if path == self.current and self.previous.exists():
+                    warn(f"{error}; continuing from the previous checkpoint")
+        if self._damaged:
+            raise RunError(f"no checkpoint can be read: {'; '.join(self._damaged.values())}")
+        return None
+
+    def forget(self) -> None:
+        """Free the memory of what was read."""
+        self._read = None
+
+    def write(
+        self,
+        tensors: Sequence[StoredTensor],
+        state: dict[str, Any],
+        identity: RunIdentity,
+        changes: tuple[str, ...],
+    ) -> None:
+        """Commit a checkpoint, and keep the one before it unless it is damaged. Raises OSError."""
+        info = CheckpointInfo(
+            schema=SCHEMA,
+            identity=identity,
+            changes=changes,
+            threads=torch.get_num_threads(),
+            sha256=tensor_sha256(tensors),
+            state=state,
+        )
+        metadata = {"format": "pt", KEY: canonical_json(asdict(info))}
+        keep = None if self.current in self._damaged else self.previous
+        write_container(self.current, tensors, metadata, keep=keep)
+        self._damaged.clear()
+
+
+def _read(path: Path) -> Checkpoint:
+    container = read_container(path)
+    try:
+        data = parse_json(container.metadata[KEY])
+    except (KeyError, ValueError):
+        raise WeightsError(f"{path} is not a zoo checkpoint") from None
+    schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise WeightsError(
+            f"{path} is a checkpoint of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
+        )
+    if not container.sealed:
+        raise WeightsError(f"{path} is damaged: its header has no checksum")
+    try:
+        info = options.convert_table(data, CheckpointInfo, what=f"{path} is not a zoo checkpoint")
+    except OptionError as error:
+        raise WeightsError(str(error)) from None
+    if container.tensor_sha256 != info.sha256:
+        raise WeightsError(f"{path} is damaged: the sha256 of its tensors is not the one in its header")
+    return Checkpoint(unpack(container.tensors.values()), info)

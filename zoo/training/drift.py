@@ -1,0 +1,66 @@
+"""What differs between a run and the recipe it is resumed with, and which of that may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.config.training import TrainConfig
+from zoo.errors import RunError
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.training.checkpoint import RunIdentity
+
+__all__ = ["changes_batches", "drift", "refuse_fixed"]
+
+_FIXED = ("train.optimizer", "train.freeze", "train.layer_decay", "train.norm_bias_lr_scale")
+"""Options that the optimizer state depends on."""
+_BATCHES = (
+    "seed",
+    "train.grad_accum_steps",
+    "train.batch_size",
+    "train.batching",
+    "train.bptt",
+    "train.bptt_jitter",
+)
+"""Options, besides those of the data, that decide which items a batch has."""
+_IRRELEVANT = ("data.root", "from_weights", "summary")
+"""Where data and weights lie, not what they are: the fingerprint says that."""
+
+
+def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:
+    """Return what differs, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`."""
+    then, current = _flat(before.recipe), _flat(parse_json(canonical_json(now.recipe)))
+    changes = {
+        key: f"{key}: {then.get(key)!r} before, {current.get(key)!r} now"
+        for key in sorted(then | current)
+        if then.get(key) != current.get(key) and key not in _IRRELEVANT
+    }
+    if not changes and before.fingerprint != now.fingerprint:
+        return {"data": "the data has changed since, or the weights that the run started from"}
+    return changes
+
+
+def refuse_fixed(changes: Mapping[str, str]) -> None:
+    """Raise RunError if something changed that a run cannot change."""
+    fixed = [key for key in changes if key in _FIXED]
+    if fixed:
+        raise RunError(
+            f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})",
+            hint="choose another --run; --from takes over the weights",
+        )
+
+
+def changes_batches(changes: Mapping[str, str]) -> list[str]:
+    """Return the changed options with which batches are others."""
+    return [key for key in changes if key in _BATCHES or key.startswith("data")]
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe with the keys of its tables spelled out: `train.epochs`."""
+    flat: dict[str, Any] = {f"train.{name}": value for name, value in TrainConfig().to_dict().items()}
+    for key, value in recipe.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": held for name, held in value.items()}
+        else:
+            flat[key] = value
+    return flat

@@ -1,0 +1,25 @@
+"""Which epoch was best and whether to continue, as functions of the epochs' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.interfaces import Task
+
+__all__ = ["best_epoch", "out_of_patience"]
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
+    """Return the number, from 1, of the first epoch with the best validation; None without validation."""
+    values = [row["val"][task.headline] for row in history if "val" in row]
+    if not values:
+        return None
+    best = max(values) if task.headline_grows else min(values)
+    return values.index(best) + 1
+
+
+def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:
+    """Return whether validation has not improved for `patience` epochs; 0 is endless patience."""
+    best = best_epoch(history, task)
+    return bool(patience) and best is not None and len(history) - best >= patience

@@ -1,0 +1,57 @@
+"""What ends a training early, in words: divergence, memory, a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from zoo.config.training import TrainConfig
+from zoo.errors import Diverged, Interrupted, RunError, first_line
+
+__all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"]
+
+
+def diverged(what: str, config: TrainConfig, *, epoch: int, batch: int) -> Diverged:
+    """Return the error that says what is not finite, and where. Epoch and batch count from 1."""
+    clipping = "" if config.clip_grad_norm else ", or --train clip_grad_norm=1"
+    return Diverged(
+        f"training diverged in epoch {epoch}, batch {batch}: {what}",
+        hint=f"try a --train lr=... below {config.lr:g}{clipping}",
+    )
+
+
+def require_finite(model: nn.Module, config: TrainConfig, *, epoch: int, batch: int) -> None:
+    """Raise Diverged if a parameter or a buffer has a value that is not finite."""
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise diverged(f"{name} has values that are not finite", config, epoch=epoch, batch=batch)
+
+
+def interrupted(signal: int, *, epoch: int, batch: int) -> Interrupted:
+    """Return the error that says a run was stopped by a signal, after it was saved."""
+    return Interrupted(
+        f"stopped and saved in epoch {epoch}, batch {batch}",
+        signal=signal,
+        hint="continue with the same command and --resume",
+    )
+
+
+@contextmanager
+def out_of_memory_as_error(config: TrainConfig, *, epoch: int, batch: int) -> Generator[None]:
+    """Turn running out of memory into a RunError that suggests a batch size."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = first_line(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "alloc" not in reason:
+            raise
+        half = max(config.batch_size // 2, 1)
+        steps = f" --train grad_accum_steps={2 * config.grad_accum_steps}" if half < config.batch_size else ""
+        raise RunError(
+            f"out of memory in epoch {epoch}, batch {batch}, with batch_size={config.batch_size}"
+            f"{f' ({reason})' if reason else ''}",
+            hint=f"--train batch_size={half}{steps} halves it; add --resume --accept-changes to continue",
+        ) from error

@@ -1,0 +1,40 @@
+"""How often a run is saved within an epoch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from zoo.errors import OptionError
+
+__all__ = ["SaveInterval"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveInterval:
+    """A number of optimizer steps or of seconds; with neither, a run is saved at the end of epochs only."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> SaveInterval:
+        """Read `500` (steps), `90s`, `5m`, `1h`, or `0` for never. Raises OptionError for anything else.
+
+        >>> SaveInterval.parse("5m")
+        SaveInterval(steps=0, seconds=300.0)
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+        if match is None or (not match[2] and "." in match[1]):
+            raise OptionError(
+                f"save interval must be steps (500), a time (90s, 5m, 1h) or 0 for never (got {text!r})"
+            )
+        if match[2]:
+            return cls(seconds=float(match[1]) * _SECONDS[match[2]])
+        return cls(steps=int(match[1]))
+
+    def due(self, *, steps: int, seconds: float) -> bool:
+        """Return whether it is time to save, so many steps and seconds after the last save."""
+        return bool((self.steps and steps >= self.steps) or (self.seconds and seconds >= self.seconds))
