@@ -25,7 +25,9 @@ reliability: $(READY) ## Kills, failing disks and hostile files, in full: a quar
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	$(BIN)/pyright
+	$(BIN)/pyright --project tests
 
 install: $(READY)
 

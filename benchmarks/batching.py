@@ -1,8 +1,8 @@
-"""The lesson's argument, run: one network, three ways to cut the text, the same number of epochs.
+"""Windows, sections and stateful lanes: one network, three ways to cut the text, the same number of epochs.
 
-`windows` reads each character `bptt` times and predicts once; `sections` predicts at every position but
-forgets at each border; `stateful` carries on. Each loss is told twice: as the model was trained, from at most
-`bptt` characters, and as text is read, with the state carried along the whole validation split.
+`windows` reads each character `bptt` times for one prediction; `sections` predicts at every position, but
+forgets the text at each border; `stateful` carries the hidden state on. Each loss is measured twice: as the
+model was trained, on at most `bptt` characters, and with the state carried along the whole validation split.
 
     python benchmarks/batching.py [--epochs 8] [--seconds 30]
 """
@@ -24,7 +24,7 @@ from zoo import Registry, TrainConfig
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
-from zoo.registry.catalog import Catalog
+from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.run import train
 
 RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
@@ -32,9 +32,9 @@ RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
 
 @torch.inference_mode()
 def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> float:
-    """Return nats per character of a text (N,) cut as in training; the remainder of a section is left out."""
+    """Return nats per character of a text (N,) cut as in training, without a short last section."""
     if config.text.batching == "stateful":
-        raise ValueError("a stateful model is trained as text is read")
+        raise ValueError("a stateful model is trained with its state carried")
     size = config.text.bptt
     stride = size if config.text.batching == "sections" else 1
     inputs, targets = (part.unfold(0, size, stride) for part in (tokens[:-1], tokens[1:]))
@@ -42,28 +42,28 @@ def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> fl
     for start in range(0, len(inputs), 4096):
         here = slice(start, start + 4096)
         logits, _ = model(inputs[here].T.long())
-        wanted = targets[here].T.long()
+        expected = targets[here].T.long()
         if config.text.batching == "windows":
-            logits, wanted = logits[-1:], wanted[-1:]
-        total += F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum").item()
-        count += wanted.numel()
+            logits, expected = logits[-1:], expected[-1:]
+        total += F.cross_entropy(logits.flatten(0, 1), expected.flatten(), reduction="sum").item()
+        count += expected.numel()
     return total / count
 
 
 def read_characters(dataset: Dataset, config: TrainConfig) -> int:
-    """Return how many characters an epoch puts through the network."""
+    """Return how many characters the network reads in an epoch."""
     batches = LanguageModelling().train_batches(dataset, config, seed=0, epoch=0)
     return sum(batch.inputs.numel() for batch in batches)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Compare three ways to cut a text.")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=30.0, help="Also give the loss after this time.")
     options = parser.parse_args()
-    registry, catalog = Registry.discover(), Catalog.load()
+    registry = Registry.discover()
     heads = (
-        "cut", f"characters read, {options.epochs} epochs", "seconds", "loss, as trained",
+        "batching", f"characters read, {options.epochs} epochs", "seconds", "loss, as trained",
         "loss, state carried", f"the same after {options.seconds:.0f} s",
     )  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
@@ -74,14 +74,13 @@ def main() -> None:
             result = train(recipe, registry, directory=Path(folder) / "run")
             lines = (Path(result.run) / "metrics.jsonl").read_text().splitlines()
             model, card = weights.load(Path(result.weights), registry)
-        config = recipe.recipe(registry)
+        config = registry.training_config(recipe)
         dataset = open_dataset(registry.dataset(recipe.dataset), recipe.data)
         carried = card.metrics["val"]["loss"]
-        trained = carried
-        if config.text.batching != "stateful":
-            trained = loss_as_trained(model.eval(), dataset.split("val"), config)
+        stateful = config.text.batching == "stateful"
+        trained = carried if stateful else loss_as_trained(model, dataset.split("val"), config)
         print(
-            f"| `{config.text.batching}` | {read_characters(dataset, recipe) * options.epochs / 1e6:.1f} M "
+            f"| `{config.text.batching}` | {read_characters(dataset, config) * options.epochs / 1e6:.1f} M "
             f"| {result.seconds:.0f} | {trained:.4f} | {carried:.4f} "
             f"| {_after([json.loads(line) for line in lines], options.seconds)} |",
             flush=True,
@@ -90,12 +89,12 @@ def main() -> None:
 
 def _after(rows: list[dict[str, Any]], seconds: float) -> str:
     """Return the loss, state carried, at the end of the last epoch that ended within `seconds`."""
-    passed, told = 0.0, "no epoch done"
+    passed, text = 0.0, "no epoch done"
     for row in rows:
         passed += row["clock"]["seconds"]
         if passed <= seconds:
-            told = f"{row['val']['loss']:.4f} ({row['epoch']} epochs)"
-    return told
+            text = f"{row['val']['loss']:.4f} ({row['epoch']} epochs)"
+    return text
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The largest difference between zoo's maps and those of pytorch-grad-cam and torch-cam.
 
-python benchmarks/cam_parity.py [--images 16]
+    python benchmarks/cam_parity.py [--images 16]
 
-Six architectures, random weights but for statistics of BatchNorm that have seen data; the same model, layer
-and classes for all. Maps are compared from 0 to 1: with pytorch-grad-cam as large as the image, as it scales
-them; with torch-cam as large as the layer.
+Six architectures with random weights whose BatchNorm statistics have seen data; the same model, layer and
+classes for every library. Maps are scaled to the range 0 to 1 and compared at the size of the image with
+pytorch-grad-cam, which scales them up itself, and at the size of the layer with torch-cam.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from zoo import Registry
-from zoo.analysis import normalise
 from zoo.analysis.analyzers import make_analyzer
+from zoo.analysis.maps import normalise
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 
-DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
 ARCHITECTURES = ("convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench", "camnet")
 METHODS = {
     "grad-cam": ("GradCAM", "GradCAM"),
@@ -40,7 +39,7 @@ METHODS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Compare maps with those of other libraries.")
     parser.add_argument("--images", type=int, default=16)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -52,10 +51,11 @@ def main() -> None:
 
 
 def compare(method: str, architecture: str, count: int) -> tuple[float, str]:
-    """Return the largest absolute difference over all images and places, by library."""
+    """Return the largest absolute difference over all images and pixels, for ours_by_image library."""
     registry = Registry.discover()
     entry = registry.architecture(architecture)
-    model = build_model(entry, model_arguments(entry, DIMS, {}), seed=0)
+    task = registry.task("classification")
+    model = build_model(entry, model_arguments(entry, task, task.dims, {}), seed=0)
     with torch.no_grad():
         for seed in range(3):
             model(images(32, seed=seed))
@@ -63,7 +63,7 @@ def compare(method: str, architecture: str, count: int) -> tuple[float, str]:
     given, classes = images(count, seed=9), [number % 10 for number in range(count)]
     path = entry.spec.landmarks["features"]
     analyzer = make_analyzer(registry.analyzer(method), {})
-    found: list[Tensor] = []
+    ours_by_image: list[Tensor] = []
     for image, number in zip(given, classes, strict=True):
         subject = Subject(
             task="classification", landmarks=entry.spec.landmarks, preprocess={}, classes=(number,)
@@ -72,14 +72,14 @@ def compare(method: str, architecture: str, count: int) -> tuple[float, str]:
             model, [Batch(image[None], torch.tensor([-1]), 0, 1, 0)], subject=subject
         ).maps
         assert maps is not None
-        found.append(maps[0, 0])
-    ours = torch.stack(found)
+        ours_by_image.append(maps[0, 0])
+    ours = torch.stack(ours_by_image)
     theirs, others = METHODS[method]
     expected = by_pytorch_grad_cam(theirs, model, path, given, classes)
     scaled = scale_cam_image(scale_cam_image(ours.numpy(), (32, 32)))
     one = float(np.abs(scaled - expected).max())
     if others is None:
-        return one, "has none"
+        return one, "does not have it"
     maps = by_torch_cam(others, model, path, given, classes)
     return one, f"{float((normalise(ours) - normalise(maps)).abs().max()):.1e}"
 

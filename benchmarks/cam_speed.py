@@ -1,9 +1,9 @@
-"""Images per second of maps against a bare forward pass and against other libraries, in turn in one process.
+"""Maps per second against a bare forward pass and other libraries, in turn in one process.
 
-python benchmarks/cam_speed.py [--rounds 5] [--threads 2]
+    python benchmarks/cam_speed.py [--rounds 5] [--threads 2]
 
-Batches of 64 images of 224×224 through resnet34-cam, and of 256 CIFAR-sized ones through resnet20, random
-weights, maps of one class. Every way gets the same model, layer and images, channels last.
+Batches of 64 images of 224×224 through resnet34-cam, and of 256 of 32×32 through resnet20, with random
+weights and maps of one class. All get the same model, layer and images, in channels-last memory format.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ CLASS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Time maps against a forward pass and other libraries.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    print(f"{options.threads} threads, medians of {options.rounds} rounds, each way in turn", flush=True)
+    print(f"{options.threads} threads, medians of {options.rounds} rounds", flush=True)
     for name, count, size in CASES:
         report(name, count, size, options.rounds)
 
 
 def report(name: str, count: int, size: int, rounds: int) -> None:
-    """Print each way's images per second, and as a multiple of a forward pass and of torch-cam."""
+    """Print the images per second of each, and as a multiple of a forward pass and of torch-cam."""
     ways = make_ways(name, count, size)
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for way in ways.values():
@@ -53,26 +53,26 @@ def report(name: str, count: int, size: int, rounds: int) -> None:
             start = time.perf_counter()
             way()
             rates[label].append(count / (time.perf_counter() - start))
-    middle = {label: statistics.median(found) for label, found in rates.items()}
     print(f"\n{name}, {count} images of {size}×{size}")
-    for label, found in rates.items():
+    for label, measured in rates.items():
         forward, other = (
-            statistics.median(mine / theirs for mine, theirs in zip(found, rates[base], strict=True))
+            statistics.median(mine / theirs for mine, theirs in zip(measured, rates[base], strict=True))
             for base in ("forward", "torch-cam")
         )
         print(
-            f"  {label:24} {middle[label]:8.1f} images/s   {forward:5.2f} × forward   "
+            f"  {label:24} {statistics.median(measured):8.1f} images/s   {forward:5.2f} × forward   "
             f"{other:5.2f} × torch-cam",
             flush=True,
         )
 
 
 def make_ways(name: str, count: int, size: int) -> dict[str, Callable[[], object]]:
-    """Return what is measured, by name."""
+    """Return a function to time for each way to make the maps."""
     registry = Registry.discover()
     entry = registry.architecture(name)
-    dims = {"in_channels": 3, "image_size": size, "num_classes": 10}
-    model = build_model(entry, model_arguments(entry, dims, {}), seed=0).eval()
+    task = registry.task("classification")
+    dims = {**task.dims, "image_size": size}
+    model = build_model(entry, model_arguments(entry, task, dims, {}), seed=0).eval()
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, size, size, generator=draws).to(memory_format=torch.channels_last)
     landmarks = entry.spec.landmarks

@@ -1,8 +1,8 @@
-"""What feeding images costs: zoo's batch-wise pipeline against a DataLoader, and augmentation within a step.
+"""The cost of feeding images: zoo's pipeline against a DataLoader, and augmentation as a share of a step.
 
-`zoo` fetches, augments and normalises a whole batch at a time in the training process. The other loop is the
-usual one: a torch DataLoader with two workers, each of which turns one image after the other into a picture,
-crops, flips and normalises it with torchvision. Same network, precision and steps, in turn, in one process.
+zoo augments and normalizes a whole batch at a time in the training process. The other loop is the usual one:
+a torch DataLoader with two workers, each of which converts one image at a time to PIL, and crops, flips and
+normalizes it with torchvision. Same network, precision and steps, in turn, in one process.
 
     python benchmarks/feeding.py [resnet-lite] [--steps 60] [--rounds 5]
 """
@@ -34,8 +34,8 @@ from zoo.training.optimizers import make_optimizer
 from zoo.training.state import TrainState
 
 
-class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """CIFAR-10 as torchvision hands it out: a picture at a time, each through its transforms."""
+class OneByOne(TorchDataset[tuple[Tensor, int]]):
+    """CIFAR-10 as torchvision serves it: one image at a time, each through its transforms."""
 
     def __init__(self, data: Dataset) -> None:
         split = data.split("train")
@@ -58,23 +58,25 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
 
 
 class Contest:
-    """One network, to be trained for a number of steps by either loop."""
+    """A network that either loop trains for a number of steps."""
 
     def __init__(self, name: str, steps: int) -> None:
         registry = Registry.discover()
+        self.task = registry.task("classification")
         self.entry = registry.architecture(name)
         self.data = open_dataset(registry.dataset("cifar10"), {"val_size": 0})
         self.config = self.entry.spec.training.replace({"batch_size": 256, "augment": ["crop", "flip"]})
         self.precision = resolve(self.config.precision, "cpu")
         self.steps = steps
-        self.pictures = Pictures(self.data)
+        self.one_by_one = OneByOne(self.data)
 
     def build(self) -> nn.Module:
-        arguments = model_arguments(self.entry, self.data.dims, {})
+        """Return the network as it is before training."""
+        arguments = model_arguments(self.entry, self.task, self.data.dims, {})
         return build_model(self.entry, arguments, seed=0).train()
 
     def zoo(self) -> float:
-        """Return the seconds from the first batch's end to the last one's, as zoo trains."""
+        """Return the seconds that zoo takes, from the end of the first step to the end of the last."""
         state = TrainState.begin(self.build(), self.config, precision=self.precision, device="cpu")
         task = Classification()
         start = 0.0
@@ -86,11 +88,11 @@ class Contest:
         return time.perf_counter() - start
 
     def loader(self) -> float:
-        """Return the same of a DataLoader with two workers, once they have started."""
+        """Return the seconds that the loop with a DataLoader takes, measured alike."""
         model, config = self.build(), self.config
         optimizer = make_optimizer(model, config)
         start = 0.0
-        loader = DataLoader(self.pictures, batch_size=config.batch_size, shuffle=True, num_workers=2)
+        loader = DataLoader(self.one_by_one, batch_size=config.batch_size, shuffle=True, num_workers=2)
         for index, (images, labels) in enumerate(loader):
             with autocast(self.precision, "cpu"):
                 loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
@@ -103,7 +105,7 @@ class Contest:
         return time.perf_counter() - start
 
     def augmentation(self) -> float:
-        """Return the seconds that the same number of batches take to be augmented alone."""
+        """Return the seconds that augmenting as many batches takes by itself."""
         images = self.data.split("train").images[: self.config.batch_size]
         generator = torch.Generator().manual_seed(0)
         augment(images, self.config.images.augment, generator)
@@ -114,15 +116,15 @@ class Contest:
 
 
 def in_turn(runs: tuple[Callable[[], float], ...], rounds: int) -> list[list[float]]:
-    """Run each once to warm up, then all in turn; return the seconds of each round."""
+    """Return the seconds of each run in each round, after one that warms up."""
     for run in runs:
         run()
     return [[run() for run in runs] for _ in range(rounds)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("name", nargs="?", default="resnet-lite")
+    parser = argparse.ArgumentParser(description="Time feeding images.")
+    parser.add_argument("name", nargs="?", default="resnet-lite", metavar="ARCHITECTURE")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -133,8 +135,11 @@ def main() -> None:
     images = options.steps * contest.config.batch_size
     print(
         f"{options.name}: {images / rows[-1][0]:,.0f} images/s, {statistics.median(faster):.2f} times a "
-        f"DataLoader ({min(faster):.2f} to {max(faster):.2f}); {' and '.join(contest.config.images.augment)} take "
-        f"{statistics.median(shares):.2%} of a step ({min(shares):.2%} to {max(shares):.2%})"
+        f"DataLoader ({min(faster):.2f} to {max(faster):.2f}) over {len(rows)} rounds"
+    )
+    print(
+        f"{' and '.join(contest.config.images.augment)} take {statistics.median(shares):.2%} of a step "
+        f"({min(shares):.2%} to {max(shares):.2%})"
     )
 
 

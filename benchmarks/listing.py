@@ -1,12 +1,21 @@
-"""Whole-process time of `zoo list` against the least any such command must do, measured in turn."""
+"""Whole-process time of `zoo list` against the least that any such command must do, in turn.
+
+    python benchmarks/listing.py [--rounds 40] [--against "/other/bin/python -m zoo" --cwd /other]
+
+The least is to start Python, import click and pluggy, and read the entry points of installed distributions.
+`--against` also times the `zoo list` of another installation, such as that of an earlier version, in the same
+rounds; `--cwd` is the folder to run it in.
+"""
 
 from __future__ import annotations
 
-import shutil
+import argparse
+import shlex
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 BARE = "import click, pluggy; from importlib.metadata import entry_points; list(entry_points(group='zoo'))"
 PROBE = """
@@ -17,26 +26,50 @@ heavy = [m for m in ("torch", "numpy", "torchvision", "torchtext", "matplotlib",
 heavy += [m for m in sys.modules if m.startswith("zoo_") and "." in m and not m.endswith(".plugin")]
 print(heavy, file=sys.stderr)
 """
-ROUNDS = 41
+ASKED = 1.8
+
+Commands = dict[str, tuple[list[str], str | None]]
+"""Each command by its name, and the folder it runs in."""
 
 
 def main() -> None:
-    zoo = shutil.which("zoo", path=str(__import__("pathlib").Path(sys.executable).parent))
-    assert zoo is not None, "install zoo beside this Python first"
-    commands = {"bare": [sys.executable, "-c", BARE], "zoo list": [zoo, "list"]}
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for round_ in range(ROUNDS):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            if round_:  # the first one warms the caches
-                times[name].append(time.perf_counter() - start)
-    for name, taken in times.items():
-        print(f"{name:9} median {statistics.median(taken) * 1000:6.1f} ms  min {min(taken) * 1000:6.1f} ms")
-    ratios = [ours / bare for ours, bare in zip(times["zoo list"], times["bare"], strict=True)]
-    print(f"ratio     median {statistics.median(ratios):.2f} over {len(ratios)} pairs (at most 1.8 is asked)")
+    parser = argparse.ArgumentParser(description="Time `zoo list`.")
+    parser.add_argument("--rounds", type=int, default=40, help="Number of times to run each command.")
+    parser.add_argument("--against", metavar="COMMAND", help="Another installation's zoo.")
+    parser.add_argument("--cwd", metavar="FOLDER", help="Where to run it.")
+    options = parser.parse_args()
+    zoo = str(Path(sys.executable).with_name("zoo"))
+    commands: Commands = {"zoo list": ([zoo, "list"], None), "bare": ([sys.executable, "-c", BARE], None)}
+    if options.against:
+        commands["other"] = ([*shlex.split(options.against), "list"], options.cwd)
+    times = in_turn(commands, options.rounds)
+    for name, seconds in times.items():
+        middle, least = statistics.median(seconds), min(seconds)
+        print(f"{name:8}  median {1000 * middle:6.1f} ms, least {1000 * least:6.1f} ms")
+    for name in [*commands][1:]:
+        asked = f" (at most {ASKED} is asked)" if name == "bare" else ""
+        print(f"zoo list / {name}: {ratio(times['zoo list'], times[name])}{asked}")
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     print(f"heavy modules imported by zoo list: {probe.stderr.strip()}")
+
+
+def in_turn(commands: Commands, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each command in each round."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for round_ in range(rounds + 1):
+        for name, (command, folder) in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            if round_:  # the first one warms the caches
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Return the median ratio of a round, and the smallest and the largest."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    return f"median {statistics.median(ratios):.2f} ({spread}) over {len(ratios)} rounds"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""`zoo list` with 50 more plugins of 20 entries each, completing a name, and the kit on a new plugin.
+"""`zoo list` beside 50 more plugins of 20 entries, completion of a name, and the kit on a new plugin.
 
-Whole processes, measured in turn. What is asked: at most 2 times `zoo list` with the first-party plugins, at
-most 1.5 times `zoo list`, and at most 20 s.
+    python benchmarks/many_plugins.py
+
+Whole processes, in turn. Asked are at most 2 times a `zoo list` of the first-party plugins alone, at most 1.5
+times `zoo list`, and at most 20 s.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 ROUNDS = 31
 PLUGINS, ENTRIES = 50, 20
 MODULE = """
-from zoo import ArchitectureSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
 
 api = 1
 
@@ -30,9 +31,11 @@ def zoo_architectures():
             name=f"net{{number}}-of-{name}",
             target="{name}.nets:Net",
             task="classification",
-            summary="One of many networks, as a plugin of its own would describe it",
+            summary="One of many networks, described as in a plugin of its own",
             config={{"depth": number}},
-            recipe=Recipe(epochs=10, lr=3e-3, batch_size=128, augment=("crop", "flip")),
+            training=TrainConfig(
+                epochs=10, lr=3e-3, batch_size=128, images=ImageFields(augment=("crop", "flip"))
+            ),
             landmarks={{"features": "stages", "head": "out"}},
         )
         for number in range({entries})
@@ -47,8 +50,7 @@ print([name for name in ("torch", "numpy", "matplotlib", "rich") if name in sys.
 
 
 def main() -> None:
-    zoo = shutil.which("zoo", path=str(Path(sys.executable).parent))
-    assert zoo is not None, "install zoo beside this Python first"
+    zoo = str(Path(sys.executable).with_name("zoo"))
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         places = [_distribution(home, f"many{number:02}") for number in range(PLUGINS)]
@@ -59,12 +61,12 @@ def main() -> None:
         ratios = _ratios(
             {
                 "zoo list": ([zoo, "list"], dict(os.environ)),
-                f"with {PLUGINS} plugins more": ([zoo, "list"], many),
-                "completing a name": ([zoo], os.environ | completing),
+                f"with {PLUGINS} more plugins": ([zoo, "list"], many),
+                "completion of a name": ([zoo], os.environ | completing),
             }
         )
         for name, ratio in ratios.items():
-            print(f"{name:24} {ratio:.2f} times zoo list")
+            print(f"{name:24} {ratio} times zoo list")
         probe = subprocess.run(
             [sys.executable, "-c", PROBE], env=many, capture_output=True, text=True, check=True
         )
@@ -72,7 +74,8 @@ def main() -> None:
         print(f"the kit on a new architecture: {_kit(zoo, home):.1f} s")
 
 
-def _ratios(commands: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, float]:
+def _ratios(commands: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, str]:
+    """Return the time of each command as a multiple of the first one's: median, smallest and largest."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for round_ in range(ROUNDS):
         for name, (command, env) in commands.items():
@@ -81,13 +84,15 @@ def _ratios(commands: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, 
             if round_:  # the first one warms the caches
                 times[name].append(time.perf_counter() - start)
     base, *others = times
-    return {
-        name: statistics.median(a / b for a, b in zip(times[name], times[base], strict=True))
-        for name in others
-    }
+    result: dict[str, str] = {}
+    for name in others:
+        ratios = [a / b for a, b in zip(times[name], times[base], strict=True)]
+        result[name] = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return result
 
 
 def _kit(zoo: str, home: Path) -> float:
+    """Create and install a plugin; return the seconds that checking it takes."""
     subprocess.run(
         [zoo, "new-plugin", "fresh", "--kind", "architecture", "--out", str(home)],
         check=True,
@@ -103,6 +108,7 @@ def _kit(zoo: str, home: Path) -> float:
 
 
 def _distribution(home: Path, name: str) -> Path:
+    """Write an installed distribution with one plugin; return its folder."""
     place = home / f"site-{name}"
     info = place / f"zoo_{name}-1.0.dist-info"
     info.mkdir(parents=True)

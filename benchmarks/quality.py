@@ -1,6 +1,6 @@
-"""What recipes of registry.toml reach on real data, as rows of a table, over several seeds.
+"""The results of recipes on real data over several seeds, as a table.
 
-python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3]
+python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from pathlib import Path
 from zoo import Recipe, Registry
 from zoo.interfaces import make_task
 from zoo.models import weights
-from zoo.registry.catalog import Catalog
 from zoo.training.result import Result
 from zoo.training.run import train
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Train recipes over several seeds.")
     parser.add_argument("recipes", nargs="*", default=["nietzsche-lstm", "cifar10-resnet-lite"])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="a folder for the weights of seed 0, as RECIPE.safetensors")
+    parser.add_argument("--seeds", type=int, default=3, help="Number of seeds, from 0.")
+    parser.add_argument("--keep", type=Path, help="Copy the weights of seed 0 to FOLDER/RECIPE.safetensors.")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    registry, catalog = Registry.discover(), Catalog.load()
-    heads = ("recipe", "parameters", "epochs", "figure", "each seed", "seconds a seed")
+    registry = Registry.discover()
+    heads = ("recipe", "parameters", "epochs", "result", "by seed", "seconds per seed")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in options.recipes:
         recipe = registry.recipe(name)
@@ -41,7 +40,7 @@ def main() -> None:
 
 
 def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, int]:
-    """Return a finished run and the number of its parameters."""
+    """Return the result of a run, and the number of parameters."""
     with tempfile.TemporaryDirectory() as folder:
         result = train(recipe, registry, directory=Path(folder) / "run")
         model, _ = weights.load(Path(result.weights), registry)
@@ -51,8 +50,8 @@ def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, 
 
 
 def row(name: str, recipe: Recipe, registry: Registry, runs: list[tuple[Result, int]]) -> str:
-    """Return the last epoch's figure of every seed, their mean and deviation, as a row of the table."""
-    headline = make_task(registry.architecture(recipe.architecture).spec.task).headline
+    """Return the mean and the standard deviation of the last epoch's metric as a row of the table."""
+    headline = make_task(registry, registry.architecture(recipe.architecture).spec.task).headline
     first, parameters = runs[0]
     (split,) = first.metrics
     figures = [result.metrics[split][headline] for result, _ in runs]

@@ -1,4 +1,4 @@
-"""Toy runs of two epochs stopped at random steps and resumed: are the final weights equal, bit for bit?
+"""Runs of two epochs stopped at random steps and resumed: are the final weights equal, bit for bit?
 
 python benchmarks/resume.py [--stops 5]
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from zoo import Recipe, Registry
@@ -35,17 +37,12 @@ TOYS = {
 
 
 def final_sha256(folder: Path) -> str:
-    return read_card(folder / "model.safetensors")[0].sha256
-
-
-def steps_of(recipe: Recipe, registry: Registry, folder: Path) -> int:
-    return train(recipe, registry, directory=folder).steps
+    """Return the sha256 of the final weights of a run."""
+    return read_card(folder / "model.safetensors").sha256
 
 
 def stopped_and_resumed(recipe: Recipe, registry: Registry, folder: Path, step: int) -> str:
-    """Stop a run by Ctrl-C after `step` steps, resume it, and return the sha256 of its weights."""
-    import signal
-
+    """Stop a run by SIGINT after a step, resume it, and return the sha256 of its final weights."""
     done = 0
 
     def report(progress: Progress) -> None:
@@ -63,25 +60,25 @@ def stopped_and_resumed(recipe: Recipe, registry: Registry, folder: Path, step: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--stops", type=int, default=5)
+    parser = argparse.ArgumentParser(description="Stop and resume runs at random steps.")
+    parser.add_argument("--stops", type=int, default=5, help="Number of steps to stop each run at.")
     stops = parser.parse_args().stops
     registry = Registry.discover()
     draw = random.Random(0)
     for name, base in TOYS.items():
         for precision, optimizer in (("fp32", "adamw"), ("bf16", "adam"), ("fp32", "sgd")):
             changed = {**base.train, "precision": precision, "optimizer": optimizer, "lr": 0.01}
-            recipe = Recipe(**{**base.to_dict(), "train": changed})
+            recipe = replace(base, train=changed)
             with tempfile.TemporaryDirectory() as folder:
-                steps = steps_of(recipe, registry, Path(folder) / "whole")
+                steps = train(recipe, registry, directory=Path(folder) / "whole").steps
                 expected = final_sha256(Path(folder) / "whole")
                 chosen = sorted(draw.sample(range(1, steps), stops))
                 equal = [
                     stopped_and_resumed(recipe, registry, Path(folder) / str(step), step) == expected
                     for step in chosen
                 ]
-            told = f"{name} {precision} {optimizer}: stopped at {chosen} of {steps}"
-            print(f"{told}: {sum(equal)} of {stops} equal")
+            case = f"{name} {precision} {optimizer}: stopped at steps {chosen} of {steps}"
+            print(f"{case}: {sum(equal)} of {stops} equal", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Characters per second of `zoo.inference.sampling` against other ways to sample, in turn, in one process.
 
-- The bare loop does the least that sampling can: one step of the same model, a softmax, a draw.
-- The window is the lesson's way: no state is carried, and each character costs a run over the last eight.
+- The bare loop is the least that sampling takes: a step of the same model, a softmax and a draw.
+- The window is the lesson's way: no state is carried, and each character costs a pass over the last eight.
 - A batch is 64 samples drawn side by side; its rate is that of all of them together.
 
-Plain kernels are those without oneDNN, which zoo chooses for its steps.
+Plain kernels are those without oneDNN, which zoo bypasses for single steps.
 
-`--limits` times what a batch cannot be faster than instead: a step of the LSTM's cells written out, in fp32
-and in bf16, of 1 and of 64 samples, before anything is drawn.
+`--limits` measures an upper bound on the gain of a batch instead: a step of the LSTM's cells written out, in
+fp32 and bf16, for 1 and for 64 samples, before anything is drawn.
 
     python benchmarks/sampling.py [--limits]
 """
@@ -18,13 +18,14 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import Registry
-from zoo.inference.sampling import sample, sample_many
+from zoo.inference.sampling import Sampling, sample, sample_many
 from zoo.models.building import build_model
 
 LENGTH = 500
@@ -65,7 +66,7 @@ def plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int)
 
 @torch.inference_mode()
 def limits() -> None:
-    """Print how many times as fast 64 samples can be as one, for two layers of 512 units."""
+    """Print how many times as fast 64 samples together can be, for two layers of 512 units."""
     size, layers = 512, 2
     for dtype in (torch.float32, torch.bfloat16):
         weights = [torch.randn(4 * size, 2 * size).to(dtype) / size for _ in range(layers)]
@@ -84,13 +85,13 @@ def limits() -> None:
                     x = out.sigmoid() * cell.tanh()
                 seconds.append(time.perf_counter() - start)
             best[count] = statistics.median(seconds)
-        told = ", ".join(f"{1e3 * each:.2f} ms a step of {count}" for count, each in best.items())
-        print(f"{dtype}: {told}: at most {SAMPLES * best[1] / best[SAMPLES]:.1f} times")
+        times = ", ".join(f"{1e3 * step:.2f} ms for a step of {count}" for count, step in best.items())
+        print(f"{dtype}: {times}: at most {SAMPLES * best[1] / best[SAMPLES]:.1f} times as fast")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--limits", action="store_true")
+    parser = argparse.ArgumentParser(description="Time sampling.")
+    parser.add_argument("--limits", action="store_true", help="Measure what a batch can gain at most.")
     if parser.parse_args().limits:
         limits()
     else:
@@ -99,15 +100,17 @@ def main() -> None:
 
 
 def compare() -> None:
+    """Print the rate of each way to sample, and the ratios that matter."""
     vocabulary = ["<unk>", "<pad>", *map(chr, range(32, 86))]
     preprocess = {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 2}
     model = build_model(Registry.discover().architecture("lstm"), {"vocab_size": 56}, seed=0).eval()
 
-    def one(**options: float) -> None:
-        assert len("".join(sample(model, preprocess, length=LENGTH, **options))) == LENGTH
+    def one(**options: Any) -> None:
+        sampling = Sampling(length=LENGTH, **options)
+        assert len("".join(sample(model, preprocess, sampling=sampling))) == LENGTH
 
     def many() -> None:
-        texts = sample_many(model, preprocess, count=SAMPLES, length=LENGTH // 5)
+        texts = sample_many(model, preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5))
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 
     loops: dict[str, tuple[int, Callable[[], None]]] = {
@@ -137,8 +140,7 @@ def compare() -> None:
         (f"zoo, batch of {SAMPLES}", "bare loop"),
     ):
         ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[base], strict=True)]
-        told = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name} / {base}: {told}")
+        print(f"{name} / {base}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

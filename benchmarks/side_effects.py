@@ -1,9 +1,9 @@
-"""What analyzers leave behind in models: differences, hooks, memory. All of it should be nothing.
+"""What analyzers leave behind in a model: changes, hooks or memory. It should be nothing.
 
-python benchmarks/side_effects.py [--repetitions 200]
+    python benchmarks/side_effects.py [--repetitions 200]
 
-Every analyzer is run on every architecture that it fits, also with inputs that make the model raise, with
-mixed modes, a frozen parameter and a gradient that was there before. Then each is repeated many times.
+Every analyzer runs on every architecture that it fits, also on inputs that make the model raise; the model
+has mixed modes, a frozen parameter and a gradient that must stay. Then each analyzer is repeated many times.
 """
 
 from __future__ import annotations
@@ -37,39 +37,41 @@ PREPROCESS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Look for side effects of analyzers.")
     parser.add_argument("--repetitions", type=int, default=200)
     options = parser.parse_args()
     registry = Registry.discover()
     pairs = different = 0
     for model, analyzer, subject, names in everything_that_fits(registry):
-        found = differences(model, analyzer, subject)
+        changes = differences(model, analyzer, subject)
         pairs += 1
-        different += bool(found)
-        if found:
-            print(f"{names}: {', '.join(found)}")
-    print(f"{pairs} pairs of analyzer and architecture, each also with an exception: {different} differ")
+        different += bool(changes)
+        if changes:
+            print(f"{names}: {', '.join(changes)}")
+    print(f"{pairs} pairs of analyzer and architecture, each also with an exception: {different} changed")
     for entry in registry.entries("analyzer"):
         repeat(registry, entry.name, options.repetitions)
 
 
 def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyzer, Subject, str]]:
-    """Yield each model with each analyzer that fits it."""
+    """Yield each architecture with each analyzer that fits it."""
     for name in [entry.name for entry in registry.entries("architecture")]:
         architecture = registry.architecture(name)
         spec = architecture.spec
-        model = build_model(architecture, model_arguments(architecture, DIMS[spec.task], {}), seed=0)
+        model = build_model(
+            architecture, model_arguments(architecture, registry.task(spec.task), DIMS[spec.task], {}), seed=0
+        )
         mixed_up(model)
         subject = Subject(task=spec.task, landmarks=spec.landmarks, preprocess=PREPROCESS[spec.task])
         for other in [entry.name for entry in registry.entries("analyzer")]:
             entry = registry.analyzer(other)
             if entry.spec.fits(spec):
                 options = {"batch_size": 64} if entry.spec.name == "score-cam" else {}
-                yield model, make_analyzer(entry, options), subject, f"{other} of {name}"
+                yield model, make_analyzer(entry, options), subject, f"{other} on {name}"
 
 
 def mixed_up(model: nn.Module) -> None:
-    """Give a model modes, a frozen parameter and a gradient that must all stay."""
+    """Set modes, freeze a parameter and add a gradient, all of which must stay."""
     model.train()
     parameters = list(model.parameters())
     parameters[0].requires_grad_(False)
@@ -79,7 +81,7 @@ def mixed_up(model: nn.Module) -> None:
 
 
 def differences(model: nn.Module, analyzer: Analyzer, subject: Subject) -> list[str]:
-    """Return what of a model, or of the random state, an analysis changes, done well and done badly."""
+    """Return what an analysis changes in the model or the random state, whether or not it succeeds."""
     before = dict(everything(model))
     analyzer.analyze(model, [batch(subject.task)], subject=subject)
     with contextlib.suppress(RuntimeError, IndexError):
@@ -90,7 +92,7 @@ def differences(model: nn.Module, analyzer: Analyzer, subject: Subject) -> list[
 
 
 def everything(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield what must stay, by name."""
+    """Yield everything that must stay, by name."""
     yield "random state", digest(torch.get_rng_state())
     yield "gradient mode", torch.is_grad_enabled()
     for name, tensor in model.state_dict().items():
@@ -109,7 +111,7 @@ def digest(tensor: Tensor) -> str:
 
 
 def batch(task: str, *, broken: bool = False) -> Batch:
-    """Return two items; or two that no model can read: of five channels, of an unknown token."""
+    """Return two items; or two that no model can read, with five channels or unknown tokens."""
     draws = torch.Generator().manual_seed(0)
     if task == "classification":
         return Batch(
@@ -120,11 +122,13 @@ def batch(task: str, *, broken: bool = False) -> Batch:
 
 
 def repeat(registry: Registry, name: str, times: int) -> None:
-    """Print how many tensors, and how much memory of the process, many runs add."""
+    """Print how many tensors and how much memory many repetitions leave."""
     entry = registry.analyzer(name)
     task = entry.spec.tasks[0]
     architecture = registry.architecture("resnet20")
-    model = build_model(architecture, model_arguments(architecture, DIMS[task], {"depth": 8}), seed=0)
+    model = build_model(
+        architecture, model_arguments(architecture, registry.task(task), DIMS[task], {"depth": 8}), seed=0
+    )
     subject = Subject(task=task, landmarks=architecture.spec.landmarks, preprocess=PREPROCESS[task])
     analyzer = make_analyzer(entry, {})
     for _ in range(20):
@@ -132,19 +136,20 @@ def repeat(registry: Registry, name: str, times: int) -> None:
     first = alive(), resident()
     for _ in range(times):
         analyzer.analyze(model, [batch(task)], subject=subject)
-    count, held = alive() - first[0], (resident() - first[1]) / 1e6
-    print(f"{name}, {times} times: {count:+} tensors alive, {held:+.1f} MB of memory", flush=True)
+    tensors, megabytes = alive() - first[0], (resident() - first[1]) / 1e6
+    print(f"{name}, {times} times: {tensors:+} tensors alive, {megabytes:+.1f} MB of memory", flush=True)
 
 
 def alive() -> int:
+    """Return the number of tensors that Python knows of."""
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sum(isinstance(each, Tensor) for each in gc.get_objects())
+        return sum(isinstance(thing, Tensor) for thing in gc.get_objects())
 
 
 def resident() -> int:
-    """Return the memory of this process in bytes."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 

@@ -1,8 +1,8 @@
 """Training end to end against a bare loop: same model, precision and batches, in turn, in one process.
 
-`zoo` reads its data set, shuffles, augments, normalises, reports each step and writes a checkpoint.
-The bare loop finds its batches ready in memory and does nothing but train. `--against OTHER` times zoo's own
-training of two architectures in turn instead, both as the other is trained.
+zoo shuffles, augments and normalizes its data, reports each step and writes a checkpoint. The bare loop has
+its batches ready in memory and does nothing but train. `--against OTHER` compares zoo's training of two
+architectures instead, both with the training configuration of the other.
 
     python benchmarks/throughput.py [rnn gru lstm resnet-lite] [--rounds 7]
     python benchmarks/throughput.py awd-lstm --against lstm
@@ -28,6 +28,7 @@ from zoo.interfaces import Batch, Dataset, Split, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
 from zoo.tasks.language_modelling import detach
+from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
@@ -37,7 +38,7 @@ USUAL_STEPS = 250
 
 
 class Part(Dataset):
-    """The first items of a training split, with nothing to evaluate on."""
+    """The first items of a training split, and no other split."""
 
     def __init__(self, whole: Dataset, items: int) -> None:
         self._whole = whole
@@ -89,7 +90,7 @@ def bare_text(model: nn.Module, batches: list[Batch], config: TrainConfig) -> No
 
 
 class Contest:
-    """One architecture's first steps on real data, to be trained by zoo or by a bare loop."""
+    """An architecture's first steps on real data, trained by zoo or by a bare loop."""
 
     def __init__(self, name: str, registry: Registry, *, like: str | None = None) -> None:
         self.entry = registry.architecture(name)
@@ -99,50 +100,51 @@ class Contest:
         self.config = registry.architecture(like or name).spec.training.replace({"epochs": 1})
         steps = STEPS.get(like or name, USUAL_STEPS)
         self.data = Part(whole, self.config.batch_size * steps * (self.config.text.bptt if text else 1) + 1)
-        self.task = make_task(self.entry.spec.task)
+        self.spec = registry.task(self.entry.spec.task)
+        self.task = make_task(registry, self.spec.name)
         self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0))
         self._bare: Callable[..., None] = bare_text if text else bare_images
 
     def rate(self, seconds: float) -> str:
-        """Return what training took as items per second."""
+        """Return items per second, given the seconds of the whole training."""
         items = sum(batch.targets.numel() for batch in self.batches)
         return f"{items / seconds:8,.0f} {self.task.unit(self.data.preprocess)}/s"
 
     def zoo(self) -> None:
         """Train as `zoo train` does."""
         recipe = Recipe(architecture=self.entry.name, dataset=self.dataset)
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            RunDirectory(Path(folder), recipe, resume=False) as store,
-        ):
+        identity = RunIdentity(recipe=recipe.to_dict())
+        with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
             fit(self._build(), self.task, self.data, self.config, store=store)
 
     def bare(self) -> None:
-        """Train as little code as possible would."""
+        """Train with as little code as possible."""
         self._bare(self._build(), self.batches, self.config)
 
     def _build(self) -> nn.Module:
-        return build_model(self.entry, model_arguments(self.entry, self.data.dims, {}), seed=0).train()
+        return build_model(
+            self.entry, model_arguments(self.entry, self.spec, self.data.dims, {}), seed=0
+        ).train()
 
 
 def ratio(zoo: Callable[[], None], other: Callable[[], None], rounds: int) -> tuple[list[float], float]:
-    """Run both in turn; return how many times as fast zoo was, each round, and its last seconds."""
+    """Run both in turn; return zoo's speed as a multiple of the other in each round, and its last seconds."""
     ratios: list[float] = []
-    taken: dict[Callable[[], None], float] = {}
+    seconds: dict[Callable[[], None], float] = {}
     for round_ in range(rounds + 1):
         for run in (zoo, other) if round_ % 2 else (other, zoo):
             start = time.perf_counter()
             run()
-            taken[run] = time.perf_counter() - start
+            seconds[run] = time.perf_counter() - start
         if round_:  # the first one warms up
-            ratios.append(taken[other] / taken[zoo])
-    return ratios, taken[zoo]
+            ratios.append(seconds[other] / seconds[zoo])
+    return ratios, seconds[zoo]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Time training end to end.")
     parser.add_argument("names", nargs="*", default=["rnn", "gru", "lstm", "resnet-lite"])
-    parser.add_argument("--against", help="an architecture")
+    parser.add_argument("--against", metavar="OTHER", help="Compare with this architecture.")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     registry = Registry.discover()
@@ -152,7 +154,7 @@ def main() -> None:
         ratios, seconds = ratio(contest.zoo, other, options.rounds)
         print(
             f"{name:12} against {options.against or 'a bare loop'}: median {statistics.median(ratios):.3f} "
-            f"({min(ratios):.3f} to {max(ratios):.3f}), {len(contest.batches)} steps x {options.rounds}, "
+            f"({min(ratios):.3f} to {max(ratios):.3f}), {len(contest.batches)} steps × {options.rounds}, "
             f"{contest.rate(seconds)}",
             flush=True,
         )

@@ -1,8 +1,9 @@
-"""What every test stands on: a clean environment, and `zoo` as a user types it."""
+"""A clean environment for every test, and `zoo` as a user types it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Forbid fetching, use a cache of our own, and forget what the caller has set for zoo but $ZOO_DATA."""
+    """Forbid downloads, use a cache of our own, and drop the caller's settings for zoo, except $ZOO_DATA."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT"):
             patch.delenv(name, raising=False)
@@ -25,13 +26,20 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT stop the processes that tests start, even in the background, where shells ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs `python -m zoo ARGUMENTS` in a process of its own.
 
-    A traceback on stderr is a failure, whatever the test is about, but with `--debug`.
-    Its options are `path`, folders put in front of the module search path; `env`, variables to add; and
-    `cwd`, an empty folder unless given.
+    A traceback on stderr fails the test, unless `--debug` is among the arguments. Options: `path`, folders to
+    put in front of the module search path; `env`, variables to add; `cwd`, by default an empty folder.
     """
 
     def run(

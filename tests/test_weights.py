@@ -1,4 +1,4 @@
-"""Every published weights file is what registry.toml says of it, and what its recipe makes."""
+"""Every published weights file matches its entry in registry.toml and its recipe."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import os
 
 import pytest
 
-from zoo import Registry, TrainConfig
-from zoo.evaluation.evaluate import evaluate_weights
+from zoo.config.training import TrainConfig
+from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
-from zoo.registry.catalog import Catalog
+from zoo.registry.registry import Registry
 
-CATALOG = Catalog.load()
-PUBLISHED = sorted(CATALOG.weights)
+REGISTRY = Registry.discover()
+PUBLISHED = REGISTRY.catalog.weights
 
 
-def test_something_is_published() -> None:
+def test_weights_are_published() -> None:
     assert PUBLISHED
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_file_is_the_one_described(name: str) -> None:
-    entry = CATALOG.weights[name]
-    path = weights.find(name, CATALOG)  # checks the hash
-    card, _ = read_card(path)
-    model, _ = weights.load(path, Registry.discover())
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_file_matches_its_entry(name: str) -> None:
+    entry = PUBLISHED[name]
+    path = REGISTRY.find_weights(name)  # checks the hash
+    model, card = weights.load(path, REGISTRY)
     assert path.stat().st_size == entry.bytes
     assert sum(parameter.numel() for parameter in model.parameters()) == entry.params
     assert card.metrics == entry.metrics
@@ -33,25 +32,26 @@ def test_the_file_is_the_one_described(name: str) -> None:
     assert entry.license
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_recipe_would_make_it_again(name: str) -> None:
-    entry = CATALOG.weights[name]
-    card, _ = read_card(weights.find(name, CATALOG))
-    recipe, registry = CATALOG.recipe(entry.recipe), Registry.discover()
-    assert card.architecture == registry.architecture(recipe.architecture).name
-    assert card.dataset.name == registry.dataset(recipe.dataset).name
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_card_matches_the_recipe(name: str) -> None:
+    entry = PUBLISHED[name]
+    card = read_card(REGISTRY.find_weights(name))
+    recipe = REGISTRY.recipe(entry.recipe)
+    assert card.architecture == REGISTRY.architecture(recipe.architecture).name
+    assert card.dataset.name == REGISTRY.dataset(recipe.dataset).name
     assert card.dataset.options == recipe.data
     assert recipe.model.items() <= card.arguments.items()
-    config = recipe.recipe(registry).replace({"precision": card.training["precision"]})
+    config = REGISTRY.training_config(recipe).replace({"precision": card.training["precision"]})
     assert TrainConfig().replace(card.training) == config
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_it_scores_what_is_claimed(name: str) -> None:
-    (split,) = CATALOG.weights[name].metrics
-    measured = evaluate_weights(weights.find(name, CATALOG), Registry.discover(), split=split)
-    for metric, claimed in CATALOG.weights[name].metrics[split].items():
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_model_scores_what_its_entry_claims(name: str) -> None:
+    (split,) = PUBLISHED[name].metrics
+    model, card = weights.load(REGISTRY.find_weights(name), REGISTRY)
+    measured = evaluate(model, card, REGISTRY, split=split)
+    for metric, claimed in PUBLISHED[name].metrics[split].items():
         assert measured["metrics"][metric] == pytest.approx(claimed, rel=1e-3)

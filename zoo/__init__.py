@@ -54,65 +54,32 @@ if TYPE_CHECKING:
     from zoo.testing import check
 
 __all__ = [
-    "AnalyzerSpec",
-    "ArchitectureSpec",
-    "DataError",
-    "DatasetSpec",
-    "ImageFields",
-    "Model",
-    "OptionError",
-    "Recipe",
-    "Registry",
-    "Run",
-    "TextFields",
-    "TrainConfig",
-    "ZooError",
-    "ZooWarning",
-    "__version__",
-    "check",
-    "create_model",
-    "hookimpl",
-    "list_analyzers",
-    "list_datasets",
-    "list_models",
-    "list_plugins",
-    "list_recipes",
-    "list_weights",
-    "load",
-    "lr_find",
-    "open_dataset",
-    "seed_for",
-    "tokenize",
-    "train",
-]
+    "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
+    "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
+    "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
+    "list_recipes", "list_weights", "load", "lr_find", "open_dataset", "seed_for", "tokenize", "train",
+]  # fmt: skip
 
 _ON_USE = {
-    "Model": "zoo.api.model",
-    "Recipe": "zoo.config.recipe",
-    "Registry": "zoo.registry.registry",
-    "Run": "zoo.api.run",
-    "check": "zoo.testing",
-    "create_model": "zoo.api.loading",
-    "list_analyzers": "zoo.api.listing",
-    "list_datasets": "zoo.api.listing",
-    "list_models": "zoo.api.listing",
-    "list_plugins": "zoo.api.listing",
-    "list_recipes": "zoo.api.listing",
-    "list_weights": "zoo.api.listing",
-    "load": "zoo.api.loading",
-    "lr_find": "zoo.api.training",
-    "open_dataset": "zoo.api.loading",
-    "seed_for": "zoo.seeds",
-    "tokenize": "zoo.data.vocabulary",
-    "train": "zoo.api.training",
+    "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
+    "zoo.api.loading": "create_model load open_dataset",
+    "zoo.api.model": "Model",
+    "zoo.api.run": "Run",
+    "zoo.api.training": "lr_find train",
+    "zoo.config.recipe": "Recipe",
+    "zoo.data.vocabulary": "tokenize",
+    "zoo.registry.registry": "Registry",
+    "zoo.seeds": "seed_for",
+    "zoo.testing": "check",
 }
-"""What a plugin's hooks do not need is imported when it is first used, so that listing stays instant."""
+"""What a plugin's hooks do not need, imported when it is first used so that listing stays instant."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ON_USE:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    return getattr(import_module(_ON_USE[name]), name)
+    for module, names in _ON_USE.items():
+        if name in names.split():
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

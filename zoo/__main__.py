@@ -1,4 +1,4 @@
-"""`python -m zoo`, so that `torchrun -m zoo` works too."""
+"""`python -m zoo`, the same as the `zoo` command."""
 
 from zoo.cli import main
 

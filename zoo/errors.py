@@ -7,7 +7,9 @@ says what to do next.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = [
     "WeightsError",
     "ZooError",
     "ZooWarning",
+    "cause",
     "did_you_mean",
     "first_line",
     "printable",
@@ -127,12 +130,11 @@ class ZooWarning(UserWarning):
 
 
 def warn(message: str) -> None:
-    """Issue a ZooWarning that points at the first caller outside zoo."""
-    home = str(Path(__file__).parent)
-    level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(home):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(_shortened(message), ZooWarning, stacklevel=max(level - 1, 1))
+    """Issue a ZooWarning that points at the line outside zoo that called into it."""
+    home = f"{Path(__file__).parent}{os.sep}"
+    frames = traceback.walk_stack(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    depths = [depth for depth, (frame, _) in enumerate(frames) if frame.f_code.co_filename.startswith(home)]
+    warnings.warn(_shortened(message), ZooWarning, stacklevel=depths[-1] + 2)  # 1 is this very line
 
 
 def _shortened(message: str) -> str:
@@ -158,6 +160,12 @@ def first_line(error: BaseException) -> str:
         return str(error).strip().split("\n")[0]
     except Exception:
         return ""
+
+
+def cause(error: BaseException) -> str:
+    """Return an error's class and the first line of its message, printable."""
+    first = printable(first_line(error))
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,1 +1,1 @@
-"""Where a classifier looked: class activation maps and their family."""
+"""Where a classifier looks: class activation maps."""

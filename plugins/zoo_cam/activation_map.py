@@ -1,4 +1,4 @@
-"""What the whole family shares: one pass through the model that stops at a layer to look."""
+"""The base of all class activation maps: run the model once, and store the output of one layer."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ __all__ = ["ActivationMap", "Look", "weighted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A batch of images and what the layer made of it."""
+    """A batch of images and the layer's output for it."""
 
     model: nn.Module
     images: Tensor
     """(B, C, H, W)"""
     layer: Stored
     features: Tensor
-    """What the layer put out, (B, F, h, w) in fp32."""
+    """The layer's output, (B, F, h, w) in fp32."""
     logits: Tensor
-    """(B, classes), with a graph down to the features."""
+    """(B, classes), differentiable with respect to the features."""
     classes: Tensor
-    """The classes asked about, (B, K)."""
+    """The classes to explain, (B, K)."""
     subject: Subject
 
     def gradients(self) -> Iterator[Tensor]:
-        """Yield how each class's logit changes with the features, K times (B, F, h, w).
+        """Yield the gradient of each class's logit with respect to the features, K times (B, F, h, w).
 
-        In evaluation an image's logit depends on no other image, so one backward pass does for all of them.
+        In evaluation mode an image's logit depends on no other image, so one backward pass serves a batch.
         """
-        counted = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
-        last = len(counted) - 1
-        for k, each in enumerate(counted):
-            yield self.layer.gradient(self.logits, each, again=k < last).float()
+        targets = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
+        last = len(targets) - 1
+        for k, target in enumerate(targets):  # (B, classes)
+            yield self.layer.gradient(self.logits, target, again=k < last).float()
 
 
 class ActivationMap(Analyzer):
-    """Maps from what a layer put out. A method of the family says how, in `draw`.
+    """Maps from the output of a layer. A subclass computes them in `draw`.
 
     Args:
         flips: average each map with that of the mirrored image.
-        rectify: cut off what is below zero, evidence against the class.
+        rectify: set negative values, evidence against the class, to zero.
     """
 
     differentiates: ClassVar[bool] = True
-    """Whether `draw` asks for gradients."""
+    """Whether `draw` uses gradients."""
 
     def __init__(self, *, flips: bool = False, rectify: bool = True) -> None:
         self.flips = flips
@@ -63,19 +63,19 @@ class ActivationMap(Analyzer):
 
     @abstractmethod
     def draw(self, look: Look) -> Tensor:
-        """Return maps (B, K, h, w) from features (B, F, h, w), not yet rectified."""
+        """Return maps (B, K, h, w) from features (B, F, h, w), before rectification."""
 
     def landmark(self, subject: Subject) -> str:
-        """Return the landmark to look at."""
+        """Return the landmark whose output to use."""
         return "features"
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return maps (N, K, h, w) of the layer's size, the classes they are of, and logits.
+        """Return maps (N, K, h, w) of the layer's size, their classes, and logits.
 
-        Raises OptionError where the layer's output is not (B, F, h, w) of more than one place.
+        Raises OptionError if the layer's output is not (B, F, h, w) with more than one position.
         """
         path = subject.landmarks[self.landmark(subject)]
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        results: list[tuple[Tensor, Tensor, Tensor]] = []
         with untouched(model) as inner:
             for batch in batches:
                 images = batch.inputs.clone() if batch.inputs.is_inference() else batch.inputs
@@ -84,8 +84,8 @@ class ActivationMap(Analyzer):
                 if self.flips:
                     mirrored, *_ = self._look(inner, path, images.flip(3), subject, lambda _, c=classes: c)
                     maps = (maps + mirrored.flip(3)) / 2
-                found.append((maps, classes, logits))
-        maps, classes, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+                results.append((maps, classes, logits))
+        maps, classes, logits = (torch.cat(parts) for parts in zip(*results, strict=True))
         return Analysis(maps=maps, classes=classes, logits=logits, details={"layer": path})
 
     def _look(
@@ -115,19 +115,19 @@ class ActivationMap(Analyzer):
 
 
 def weighted(features: Tensor, weights: Tensor) -> Tensor:
-    """Return sums of features (B, F, h, w) by weights (B, K, F): (B, K, h, w), in fp32 under autocast too."""
+    """Return sums of features (B, F, h, w) weighted by (B, K, F): (B, K, h, w), in fp32 under autocast too."""
     with torch.autocast(features.device.type, enabled=False):
         return torch.einsum("bkf,bfhw->bkhw", weights, features)
 
 
-def _spatial(kept: Stored, path: str) -> Tensor:
+def _spatial(layer: Stored, path: str) -> Tensor:
     try:
-        features = kept.output.detach()
+        features = layer.output.detach()
     except TypeError as error:
-        raise OptionError(f"there is no map in layer {path}: {error}") from None
+        raise OptionError(f"layer {path} has no feature maps: {error}") from None
     if features.ndim != 4 or features.shape[2] * features.shape[3] == 1:
         raise OptionError(
-            f"there is no map in layer {path}: it puts out {tuple(features.shape)}",
-            hint="a map needs (images, channels, height, width), with more than one place",
+            f"layer {path} has no feature maps: its output has the shape {tuple(features.shape)}",
+            hint="a map requires (images, channels, height, width) with more than one pixel",
         )
     return features.float()

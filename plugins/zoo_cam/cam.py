@@ -1,4 +1,4 @@
-"""Class activation maps as the lesson has them: read off, without any gradient."""
+"""The lesson's class activation maps, without gradients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class CAM(ActivationMap):
-    """The evidence for a class at each place; its mean is the logit, a bias apart.
+    """The evidence for a class at each position; its mean is the logit, except for the bias.
 
-    - Where a last convolution has one channel for each class (`class_maps`), the class's own channel.
-    - Where a linear layer reads the mean of the features (`mean_head`), the features weighted by the class's
-      row: the mean of a weighted sum is the weighted sum of means.
+    - If the last convolution has one channel per class (`class_maps`), the channel of the class.
+    - If a linear layer reads the mean of the features (`mean_head`), the features weighted by the class's
+      row: the mean of a weighted sum is the weighted sum of the means.
 
-    A maximum in place of the mean keeps one place of each feature and no others, so there is no such map.
+    There is no such map behind max pooling, which keeps one position of each feature.
 
     Source: Zhou et al. 2016, section 2; fast.ai deep learning course, lesson 7 (CAM).
     """
@@ -29,9 +29,9 @@ class CAM(ActivationMap):
 
     def draw(self, look: Look) -> Tensor:
         if "class_maps" in look.subject.landmarks:
-            places = look.classes[:, :, None, None].expand(-1, -1, *look.features.shape[2:])
-            return look.features.gather(1, places)
+            channels = look.classes[:, :, None, None].expand(-1, -1, *look.features.shape[2:])
+            return look.features.gather(1, channels)
         head = look.model.get_submodule(look.subject.landmarks["mean_head"])
-        assert isinstance(head, nn.Linear), "a mean_head is a linear layer: `landmarks_resolve` checks it"
+        assert isinstance(head, nn.Linear), "`landmarks_resolve` checks this"
         rows = head.weight.float()[look.classes]  # (B, K, F)
         return weighted(look.features, rows)

@@ -1,4 +1,4 @@
-"""Eigen-CAM: what most of a layer's variation has in common."""
+"""Eigen-CAM: the first principal component of a layer's output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zoo_cam.activation_map import ActivationMap, Look
 
 
 class EigenCAM(ActivationMap):
-    """The projection of the features on their first right singular vector: the same for every class.
+    """The projection of the features onto their first right singular vector, the same for every class.
 
-    A singular vector has no sign of its own; here it points where the features are large.
+    A singular vector has no sign of its own; here the sum of the map is positive.
 
     Source: Muhammad & Yeasin 2020, section 3.
     """
@@ -22,8 +22,8 @@ class EigenCAM(ActivationMap):
 
     def draw(self, look: Look) -> Tensor:
         batch, channels, height, width = look.features.shape
-        places = look.features.view(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
-        _, _, directions = torch.linalg.svd(places, full_matrices=False)
-        maps = (places * directions[:, :1]).sum(2).view(batch, 1, height, width)
+        pixels = look.features.view(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
+        _, _, directions = torch.linalg.svd(pixels, full_matrices=False)
+        maps = (pixels * directions[:, :1]).sum(2).view(batch, 1, height, width)
         maps = maps * torch.where(maps.sum((2, 3), keepdim=True) < 0, -1.0, 1.0)
         return maps.expand(-1, look.classes.shape[1], -1, -1)

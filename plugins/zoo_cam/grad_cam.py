@@ -1,4 +1,4 @@
-"""Grad-CAM: how much each feature matters, from gradients, for any network with feature maps."""
+"""Grad-CAM: feature maps weighted by gradients, for any network that has feature maps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 class GradCAM(ActivationMap):
     """Features weighted by the mean of their gradients.
 
-    Behind a mean and a linear layer the gradient is the class's row over the number of places, so that this
-    is CAM but for a scale. Behind a maximum it still says something.
+    Before average pooling and a linear layer the gradient is the class's row divided by the number of pixels,
+    so this is CAM up to a scale. Unlike CAM, it also works before max pooling.
 
     Source: Selvaraju et al. 2017, equations 1 and 2.
     """

@@ -1,4 +1,4 @@
-"""Grad-CAM++: gradients weighted so that each object of a class counts as much as another."""
+"""Grad-CAM++: gradients weighted so that all objects of a class count equally."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class GradCAMPlusPlus(ActivationMap):
-    """Features weighted by their positive gradients, each place by its own share.
+    """Features weighted by their positive gradients, with a different share for every pixel.
 
-    With the exponential of a logit as the score, its second and third derivative are powers of the first, and
+    If the score is the exponential of a logit, its second and third derivatives are powers of the first, and
     the shares are g² / (2 g² + g³ Σ A) for a gradient g and the features A of the same channel.
 
     Source: Chattopadhay et al. 2018, equations 5 and 19.

@@ -1,4 +1,4 @@
-"""HiResCAM: features times gradients, each place by itself."""
+"""HiResCAM: features times gradients, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from zoo_cam.activation_map import ActivationMap, Look
 class HiResCAM(ActivationMap):
     """The sum over channels of features times gradients.
 
-    Where Grad-CAM averages the gradient over the image first, this keeps it in place: behind linear layers
-    the map is then exactly what each place added to the logit.
+    Grad-CAM averages the gradient over the image first; this does not. Before linear layers, the map is
+    exactly what each pixel contributes to the logit.
 
     Source: Draelos & Carin 2020, section 3.2.
     """

@@ -1,4 +1,4 @@
-"""LayerCAM: features times positive gradients, each place by itself."""
+"""LayerCAM: features times positive gradients, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zoo_cam.activation_map import ActivationMap, Look
 
 
 class LayerCAM(ActivationMap):
-    """The sum over channels of features times those gradients that are positive.
+    """The sum over channels of features times positive gradients.
 
-    In early layers a channel means different things in different places: weights for each place, and none
-    below zero, give fine maps there. `--layer` chooses one.
+    In early layers a channel means different things at different positions; a weight for every pixel, without
+    negative ones, gives fine maps there. `--layer` selects a layer.
 
     Source: Jiang et al. 2021, equations 5 and 6.
     """

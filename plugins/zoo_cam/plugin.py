@@ -1,4 +1,4 @@
-"""What zoo_cam provides."""
+"""The analyzers that zoo_cam provides."""
 
 from typing import Any
 
@@ -21,48 +21,49 @@ def _map(
 
 @hookimpl
 def zoo_analyzers() -> list[AnalyzerSpec]:
+    """Return the analyzers."""
     return [
         _map(
             "cam",
             "cam:CAM",
-            "The class's own map, or feature maps weighted by the class's row of the last layer",
+            "Class activation map of a network that ends in average pooling",
             "Zhou et al. 2016, Learning Deep Features for Discriminative Localization, arXiv 1512.04150",
             "class_maps|mean_head",
         ),
         _map(
             "grad-cam",
             "grad_cam:GradCAM",
-            "Feature maps weighted by the mean gradient of the class's logit",
+            "Feature maps weighted by their mean gradients",
             "Selvaraju et al. 2017, Grad-CAM, arXiv 1610.02391",
         ),
         _map(
             "grad-cam++",
             "grad_cam_plus_plus:GradCAMPlusPlus",
-            "Grad-CAM that gives several objects of a class equal weight",
+            "Grad-CAM with equal weight for several objects of a class",
             "Chattopadhay et al. 2018, Grad-CAM++, arXiv 1710.11063",
         ),
         _map(
             "hires-cam",
             "hires_cam:HiResCAM",
-            "Feature maps times gradients, place by place: only what raised the logit",
+            "Feature maps times gradients, pixel by pixel",
             "Draelos & Carin 2020, Use HiResCAM instead of Grad-CAM, arXiv 2011.08891",
         ),
         _map(
             "layer-cam",
             "layer_cam:LayerCAM",
-            "Feature maps times positive gradients, place by place: good at early layers too",
+            "Feature maps times positive gradients, for early layers too",
             "Jiang et al. 2021, LayerCAM, IEEE TIP 30",
         ),
         _map(
             "score-cam",
             "score_cam:ScoreCAM",
-            "Feature maps weighted by the class's score for the image seen through each: no gradients",
+            "Feature maps weighted by the score of the masked image, without gradients",
             "Wang et al. 2020, Score-CAM, arXiv 1910.01279",
         ),
         _map(
             "eigen-cam",
             "eigen_cam:EigenCAM",
-            "What the feature maps have most in common, whatever the class",
+            "First principal component of the feature maps, for no class",
             "Muhammad & Yeasin 2020, Eigen-CAM, arXiv 2008.00299",
             ignores=("class",),
         ),

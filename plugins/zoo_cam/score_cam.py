@@ -1,4 +1,4 @@
-"""Score-CAM: what the model says of the image seen through each feature map."""
+"""Score-CAM: feature maps weighted by the model's output for the image masked with each of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class ScoreCAM(ActivationMap):
-    """Features weighted by the class's logit for the image masked with each of them; no gradients.
+    """Features weighted by the class's logit for the image masked with each of them, without gradients.
 
-    Each feature map is scaled to [0, 1], enlarged to the image and multiplied with it; the model's logits for
-    these images become weights by a softmax over the channels. It takes a pass for every channel.
+    Each feature map is scaled to [0, 1], resized to the image and multiplied with it. A softmax over the
+    channels turns the model's logits for these images into weights. There is one forward pass per channel.
 
     Args:
         flips, rectify: see `ActivationMap`.
-        batch_size: masked images in one pass.
+        batch_size: number of masked images per forward pass.
 
     Source: Wang et al. 2020, algorithm 1.
     """
@@ -44,7 +44,7 @@ class ScoreCAM(ActivationMap):
 
 
 def _masks(features: Tensor, image: Tensor) -> Tensor:
-    """(F, h, w) to (F, 1, H, W) from 0 to 1; what is the same everywhere masks everything."""
+    """(F, h, w) to masks (F, 1, H, W) from 0 to 1; a constant feature map becomes all zeros."""
     large = F.interpolate(features[:, None], image.shape[1:], mode="bilinear", align_corners=True)
     low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
     return ((large - low) / (high - low).clamp(min=1e-8)).to(image.dtype)

@@ -1,4 +1,4 @@
-"""AWD-LSTM: an LSTM language model that is regularised at every place where it can be."""
+"""AWD-LSTM: an LSTM language model with dropout on embeddings, activations and recurrent weights."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ State = tuple[LayerState, ...]
 
 
 class AWDLSTM(nn.Module):
-    """LSTM layers with dropped recurrent weights, and dropout masks that stay for a whole sequence.
+    """LSTM layers with DropConnect on the recurrent weights, and one dropout mask for a whole sequence.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        embedding_dim: size of a token's vector.
-        hidden_size: size of each layer's hidden state; of all but the last if weights are tied.
-        num_layers: LSTM layers.
-        dropout_embedding: share of the vocabulary that is zeros throughout a batch.
-        dropout_input: of the embedded tokens.
-        dropout_hidden: between layers.
-        dropout_output: of the last layer.
-        weight_drop: of the recurrent matrices.
-        activation_penalty: AR, what the mean square of the dropped output is multiplied by.
-        temporal_penalty: TAR, what the mean square of the output's change in a time is multiplied by.
-        tie_weights: one matrix embeds and predicts; the last layer then has `embedding_dim` units.
-        fused: torch's LSTM kernel, else a loop over time.
+        vocab_size: number of tokens in the vocabulary.
+        embedding_dim: size of a token's embedding.
+        hidden_size: size of each layer's hidden state, except the last one's if weights are tied.
+        num_layers: number of LSTM layers.
+        dropout_embedding: probability that a token of the vocabulary is zero throughout a batch.
+        dropout_input: dropout of the embedded tokens.
+        dropout_hidden: dropout between layers.
+        dropout_output: dropout of the last layer's output.
+        weight_drop: dropout of the recurrent weights.
+        activation_penalty: AR, the weight of the mean square of the output after dropout.
+        temporal_penalty: TAR, the weight of the mean square of the output's change from step to step.
+        tie_weights: use the embedding matrix for the output layer; the last layer has `embedding_dim` units.
+        fused: use torch's LSTM kernel instead of a loop over time.
 
     Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", sections 2 and
-    4, arXiv 1708.02182. The dropout is that of the authors' character model, the weight drop milder.
+    4, arXiv 1708.02182. Dropout is that of the authors' character model, with a lower weight drop.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AWDLSTM(nn.Module):
         self.out = nn.Linear(last, vocab_size)
         if tie_weights:
             self.out.weight = self.embedding.weight
-            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # the paper's; torch's is too wide to predict
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # the paper's; torch's is too wide for logits
         self.dropout_embedding = dropout_embedding
         self.dropout_input = dropout_input
         self.dropout_hidden = dropout_hidden
@@ -77,7 +77,7 @@ class AWDLSTM(nn.Module):
     ) -> tuple[Tensor, State] | tuple[Tensor, State, Tensor]:
         """Map tokens (T, B) and a state to logits (T, B, V) and the state after them.
 
-        In training mode a third thing follows if there is a penalty: what to add to the loss.
+        In training mode, the third value is the penalty to add to the loss, if there is one.
         """
         training = self.training
         weight = drop_rows(self.embedding.weight, self.dropout_embedding, training=training)
@@ -94,7 +94,7 @@ class AWDLSTM(nn.Module):
         return logits, tuple(ends)
 
     def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor:
-        """Return AR + TAR of the last layer's output (T, B, H). A single time has no change to punish."""
+        """Return AR + TAR of the last layer's output (T, B, H). A single time step has no TAR."""
         penalty = self.activation_penalty * dropped.float().pow(2).mean()
         if len(raw) > 1:
             penalty = penalty + self.temporal_penalty * raw.float().diff(dim=0).pow(2).mean()

@@ -1,6 +1,6 @@
-"""Dropout for recurrent networks: a mask that stays for a whole sequence, for whole tokens, for weights.
+"""Dropout for recurrent networks: of features for a whole sequence, of tokens, and of single weights.
 
-What is kept is scaled by 1 / (1 - p), so that evaluation, where nothing is dropped, need not scale.
+The rest is scaled by 1 / (1 - p) in training, so evaluation, which drops nothing, does not scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["drop_connections", "drop_locked", "drop_rows"]
 
 
 def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop features of x (T, B, H), for each sequence its own and at all times the same.
+    """Drop features of x (T, B, H), the same at all time steps of a sequence.
 
     Source: Gal & Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural
     Networks", section 4.
@@ -23,9 +23,9 @@ def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
 
 
 def drop_rows(embedding: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop rows of an embedding (V, E): a dropped token is zeros wherever it occurs in the batch.
+    """Drop rows of an embedding (V, E): a dropped token is zero wherever it occurs in the batch.
 
-    Source: the same, section 4.2.
+    Source: Gal & Ghahramani 2016, section 4.2.
     """
     return embedding * _mask((len(embedding), 1), p, like=embedding) if training and p else embedding
 
@@ -39,6 +39,6 @@ def drop_connections(weight: Tensor, p: float, *, training: bool) -> Tensor:
 
 
 def _mask(shape: Sequence[int], p: float, *, like: Tensor) -> Tensor:
-    """Return 0 with probability p, else 1 / (1 - p). On a CPU, rand takes a third of bernoulli's time."""
+    """Return 0 with probability p, else 1 / (1 - p). On CPUs, rand takes a third of bernoulli's time."""
     kept = torch.rand(shape, device=like.device) >= p
     return kept.to(like.dtype) / (1 - p)

@@ -11,11 +11,11 @@ class CharGRU(nn.Module):
     """Embedding, GRU layers, and a linear layer back to the vocabulary.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        embedding_dim: size of a token's vector.
+        vocab_size: number of tokens in the vocabulary.
+        embedding_dim: size of a token's embedding.
         hidden_size: size of each layer's hidden state.
-        num_layers: GRU layers.
-        dropout: between layers.
+        num_layers: number of GRU layers.
+        dropout: dropout probability between layers.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulGRU); 247,144 parameters at 56 tokens.
     """

@@ -1,4 +1,4 @@
-"""Identity initialisation of recurrent matrices."""
+"""Identity initialization of recurrent matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["start_as_identity"]
 
 
 def start_as_identity(rnn: nn.RNN | nn.RNNCell) -> None:
-    """Make each hidden-to-hidden matrix the identity, so that a state is kept until training says otherwise.
+    """Initialize each hidden-to-hidden matrix as the identity, so that the state persists at first.
 
     Source: Le, Jaitly & Hinton 2015, "A Simple Way to Initialize Recurrent Networks of Rectified Linear
     Units", arXiv 1504.00941; with tanh as in the fast.ai deep learning course, lesson 6.

@@ -13,11 +13,11 @@ class CharLSTM(nn.Module):
     """Embedding, LSTM layers with dropout between them, and a linear layer back to the vocabulary.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        embedding_dim: size of a token's vector.
+        vocab_size: number of tokens in the vocabulary.
+        embedding_dim: size of a token's embedding.
         hidden_size: size of each layer's hidden state.
-        num_layers: LSTM layers.
-        dropout: between layers.
+        num_layers: number of LSTM layers.
+        dropout: dropout probability between layers.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM); 3,271,016 parameters at 56 tokens.
     """

@@ -1,4 +1,4 @@
-"""minGRU: a recurrent network whose gates do not look at the state, so that all times train in parallel."""
+"""minGRU: a recurrent network whose gates do not depend on the state, so it trains in parallel over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo_charrnn.scan import scan
 
 
 class MinGRU(nn.Module):
-    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, where gate z and candidate c come from the input alone.
+    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, with a gate z and a candidate c of the input alone.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201, section 3.1.
     """
@@ -21,14 +21,14 @@ class MinGRU(nn.Module):
         self.candidate = nn.Linear(size, size)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Map x (T, B, H) and a state (B, H) to the states after each time, (T, B, H), in fp32."""
-        gate = self.gate(x).float()  # and so everything below
+        """Map x (T, B, H) and a state (B, H) to the states after every time step, (T, B, H), in fp32."""
+        gate = self.gate(x).float()  # fp32, and so is all that follows
         new = gate.sigmoid() * self.candidate(x)
         return scan((-gate).sigmoid(), new, hidden)
 
 
 class Block(nn.Module):
-    """Tokens meet each other in a minGRU, then each is worked on by itself; both add to what they read."""
+    """A minGRU mixes information over time, then an MLP transforms each time step; both are residual."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
@@ -50,13 +50,13 @@ class CharMinGRU(nn.Module):
     """Embedding, residual minGRU blocks, and a linear layer back to the vocabulary.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        hidden_size: size of a token's vector and of each layer's hidden state.
-        num_layers: blocks.
-        dropout: of what each layer adds.
+        vocab_size: number of tokens in the vocabulary.
+        hidden_size: size of a token's embedding and of each block's hidden state.
+        num_layers: number of blocks.
+        dropout: dropout probability of each residual branch.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201. The paper computes the recurrence
-    in log space, which loses digits as a text gets longer; here see `scan`.
+    in log space, which loses precision as a text gets longer; `scan` does not.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CharMinGRU(nn.Module):
     def forward(
         self, tokens: Tensor, state: tuple[Tensor, ...] | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Map tokens (T, B) and a state, (B, H) by layer, to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state, (B, H) per block, to logits (T, B, V) and the state after them."""
         x = self.embedding(tokens)  # (T, B, H)
         zeros = torch.zeros_like(x[0])
         ends: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Ranges of the models' options. A value outside is refused, by name, before anything is built."""
+"""Types and ranges of the models' options, checked before a model is built."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What zoo_charrnn provides."""
+"""The architectures that zoo_charrnn provides."""
 
 from zoo import ArchitectureSpec, TextFields, TrainConfig, hookimpl
 
@@ -7,7 +7,7 @@ USUAL = TrainConfig(
     batch_size=64,
     optimizer="adam",
     lr=6e-3,
-    weight_decay=1e-5,
+    weight_decay=1e-5,  # in the gradient: weights that learn nothing shrink, which a small corpus needs
     schedule="one-cycle",
     clip_grad_norm=1.0,
     text=TextFields(bptt=16, bptt_jitter=True),
@@ -16,12 +16,13 @@ USUAL = TrainConfig(
 
 @hookimpl
 def zoo_architectures() -> list[ArchitectureSpec]:
+    """Return the architectures."""
     return [
         ArchitectureSpec(
             name="rnn",
             target="zoo_charrnn.rnn:CharRNN",
             task="language-modelling",
-            summary="Stateful tanh RNN",
+            summary="Stateful RNN with tanh",
             training=USUAL.replace({"lr": 4e-3}),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn)",
         ),
@@ -29,7 +30,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="rnn-cell",
             target="zoo_charrnn.rnn_cell:CharRNNCell",
             task="language-modelling",
-            summary="The same RNN with its loop over time in plain sight",
+            summary="The same RNN with the loop over time written out",
             training=USUAL.replace({"lr": 4e-3}),
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2)",
         ),
@@ -53,7 +54,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="awd-lstm",
             target="zoo_charrnn.awd_lstm:AWDLSTM",
             task="language-modelling",
-            summary="LSTM with dropped recurrent weights and masks that stay for a whole sequence",
+            summary="LSTM with DropConnect on recurrent weights and variational dropout",
             training=USUAL.replace({"epochs": 30}),
             source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
         ),
@@ -61,7 +62,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="min-gru",
             target="zoo_charrnn.min_gru:CharMinGRU",
             task="language-modelling",
-            summary="Residual minGRU layers, whose times train in parallel",
+            summary="Residual minGRU layers, trained in parallel over time",
             training=USUAL.replace(
                 {"epochs": 10, "bptt": 64, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01}
             ),

@@ -12,12 +12,12 @@ class CharRNN(nn.Module):
     """Embedding, tanh RNN layers, and a linear layer back to the vocabulary.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        embedding_dim: size of a token's vector.
+        vocab_size: number of tokens in the vocabulary.
+        embedding_dim: size of a token's embedding.
         hidden_size: size of each layer's hidden state.
-        num_layers: RNN layers.
-        dropout: between layers.
-        init: `identity` starts each recurrent matrix as the identity.
+        num_layers: number of RNN layers.
+        dropout: dropout probability between layers.
+        init: `identity` initializes each recurrent matrix as the identity.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn); 93,544 parameters at 56 tokens.
     """

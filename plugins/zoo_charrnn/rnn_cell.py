@@ -1,4 +1,4 @@
-"""The same RNN with its loop over time in plain sight."""
+"""The same RNN with the loop over time written out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from zoo_charrnn.options import Init, Positive
 
 
 class CharRNNCell(nn.Module):
-    """Embedding, a tanh RNN cell called once for each time, and a linear layer back to the vocabulary.
+    """Embedding, a tanh RNN cell called once per time step, and a linear layer back to the vocabulary.
 
-    With the same weights it computes what `CharRNN` does with one layer.
+    With the same weights it computes the same as a `CharRNN` of one layer.
 
     Args:
-        vocab_size: tokens it reads and predicts.
-        embedding_dim: size of a token's vector.
+        vocab_size: number of tokens in the vocabulary.
+        embedding_dim: size of a token's embedding.
         hidden_size: size of the hidden state.
-        init: `identity` starts the recurrent matrix as the identity.
+        init: `identity` initializes the recurrent matrix as the identity.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2); 93,544 parameters at 56 tokens.
     """
@@ -42,7 +42,7 @@ class CharRNNCell(nn.Module):
         """Map tokens (T, B) and a state (B, H) to logits (T, B, V) and the state after them."""
         hidden = state
         outputs: list[Tensor] = []
-        for x in self.embedding(tokens):  # (B, E) at each time
+        for x in self.embedding(tokens):  # (B, E), one time step
             hidden = self.cell(x, hidden)  # (B, H)
             outputs.append(hidden)
         return self.out(torch.stack(outputs)), outputs[-1]

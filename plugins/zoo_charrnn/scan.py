@@ -1,4 +1,4 @@
-"""A linear recurrence at all times: in parallel where that helps, one after the other where it does not."""
+"""A linear recurrence over time: in parallel on a GPU, step by step on a CPU."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["scan", "scan_by_doubling", "scan_by_steps"]
 
 
 def scan(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
-    """Return h_t = keep_t * h_(t-1) + new_t for all times, (T, B, H); `hidden` (B, H) comes before the first.
+    """Return h_t = keep_t * h_(t-1) + new_t for all t, (T, B, H), from the initial state `hidden` (B, H).
 
-    A CPU, on which nothing runs in parallel anyway, goes step by step: that is a third of the work.
+    On a CPU, step by step is a third of the work.
     """
     return scan_by_steps(keep, new, hidden) if keep.is_cpu else scan_by_doubling(keep, new, hidden)
 
 
 def scan_by_steps(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
-    """Compute the recurrence as it is written."""
+    """Compute the recurrence one time step after the other."""
     states: list[Tensor] = []
     for keep_now, new_now in zip(keep, new, strict=True):
         hidden = torch.addcmul(new_now, keep_now, hidden)  # (B, H)
@@ -26,10 +26,10 @@ def scan_by_steps(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
 
 
 def scan_by_doubling(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
-    """Compute the recurrence in log2(T) steps, each of them parallel over time.
+    """Compute the recurrence in log2(T) rounds, each of them parallel over time.
 
-    Two neighbouring stretches of time make one: h -> a h + b and then h -> c h + d is h -> ca h + (cb + d).
-    At the start of a round, `keep_t` and `new_t` stand for the stretch of `reach` times that ends with t.
+    Two neighboring spans of time join into one: h -> a h + b and then h -> c h + d is h -> ca h + (cb + d).
+    At the start of a round, `keep_t` and `new_t` describe the span of `reach` steps that ends with t.
 
     Source: Hillis & Steele 1986, "Data Parallel Algorithms".
     """

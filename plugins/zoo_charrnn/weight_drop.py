@@ -1,7 +1,7 @@
-"""An LSTM layer whose recurrent matrix is dropped out, one mask per forward pass.
+"""An LSTM layer with dropout on its recurrent matrix, one mask per forward pass.
 
-The parameter stays what it is. The dropped matrix is a temporary that is handed to the kernel, so nothing is
-kept on the module, and the gradient reaches the parameter through the mask.
+The parameter does not change. The masked matrix is a temporary that is passed to the kernel, so the module
+keeps no state, and the gradient reaches the parameter through the mask.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from zoo_charrnn.dropout import drop_connections
 __all__ = ["LayerState", "WeightDropLSTM", "in_one_chunk"]
 
 LayerState = tuple[Tensor, Tensor]
-"""Hidden and cell state, (1, B, H) each."""
+"""Hidden state and cell state, both (1, B, H)."""
 
 
 class WeightDropLSTM(nn.Module):
     """One LSTM layer with DropConnect on its hidden-to-hidden matrix.
 
     Args:
-        input_size: features of the input.
-        hidden_size: features of the output.
-        weight_drop: share of the recurrent weights that is zero in a pass, in training.
-        fused: run all times in one call of torch's LSTM kernel, else in a loop that can be read.
+        input_size: number of input features.
+        hidden_size: number of output features.
+        weight_drop: probability that a recurrent weight is zero in a training pass.
+        fused: compute all time steps in one call of torch's LSTM kernel instead of a readable loop.
 
     Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2.
     """
@@ -42,7 +42,7 @@ class WeightDropLSTM(nn.Module):
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        """Map x (T, B, I) and a state to the hidden states of all times (T, B, H) and the last state."""
+        """Map x (T, B, I) and a state to all hidden states (T, B, H) and the last state."""
         if state is None:
             zeros = x.new_zeros(1, x.shape[1], self.weight_hh.shape[1])
             state = zeros, zeros
@@ -59,10 +59,10 @@ class WeightDropLSTM(nn.Module):
 def _loop(
     x: Tensor, state: LayerState, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, LayerState]:
-    """Compute what the fused kernel does, one time after the other."""
+    """Compute what the fused kernel does, one time step after the other."""
     hidden, cell = state[0][0], state[1][0]  # (B, H)
     outputs: list[Tensor] = []
-    for inputs in F.linear(x, weight_ih, bias_ih):  # (B, 4 H) at each time
+    for inputs in F.linear(x, weight_ih, bias_ih):  # (B, 4 H), one time step
         gates = inputs + F.linear(hidden, weight_hh, bias_hh)
         enter, forget, candidate, leave = gates.chunk(4, 1)
         cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
@@ -72,7 +72,7 @@ def _loop(
 
 
 def in_one_chunk(weights: list[Tensor]) -> list[Tensor]:
-    """Return weights as views of one buffer, which is how cuDNN reads them; it warns if it has to copy."""
+    """Return weights as views of one buffer, which cuDNN requires; otherwise it copies them and warns."""
     buffer = torch.cat([weight.flatten() for weight in weights])
     parts = buffer.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

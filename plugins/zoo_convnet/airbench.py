@@ -1,4 +1,4 @@
-"""A network made to learn CIFAR-10 in ten epochs: wide early, small soon, no shortcuts."""
+"""A network designed to learn CIFAR-10 in ten epochs: wide early, small soon, no shortcuts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, make_norm,
 
 
 class Airbench(nn.Module):
-    """A layer that whitens, three groups of two convolutions, max pooling and a scaled linear layer.
+    """A whitening layer, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    The first layer does not learn. `fit_inputs` makes it whiten the data: neighbouring pixels are nearly
-    equal, and without that correlation the layers after it learn twice as fast. BatchNorm has no scale.
+    The first layer is not trained. `fit_inputs` makes it whiten the data: neighboring pixels are nearly
+    equal, and without that correlation the later layers learn twice as fast. BatchNorm has no scale.
 
     Args:
-        in_channels: of the images.
-        image_size: height and width in pixels; any size works that can be halved once for each group.
-        num_classes: labels.
+        in_channels: number of channels of the images.
+        image_size: height and width in pixels, large enough to be halved once per group.
+        num_classes: number of classes.
         widths: channels after the first layer and after each group; 24, 64, 256, 256 are 1.97 M parameters.
-        scale: of the logits; a small one keeps the first steps calm at a high learning rate.
+        scale: factor of the logits; a small one keeps the first steps stable at a high learning rate.
         norm, activation: see `zoo_convnet.layers.Style`.
 
     Raises:
-        ValueError: for images too small to be halved so often.
+        ValueError: the images are too small.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, section 3.
     """
@@ -54,13 +54,13 @@ class Airbench(nn.Module):
         self.scale = scale
 
     @torch.no_grad()
-    def fit_inputs(self, images: Tensor) -> None:
-        """Make the first layer whiten images like these (B, C, H, W): patches come out with a variance of 1.
+    def fit_inputs(self, inputs: Tensor) -> None:
+        """Make the first layer whiten images like `inputs` (B, C, H, W): its outputs then have variance 1.
 
-        Each eigenvector of the patches' covariance is one filter, and its negative another. Filters beyond
-        those stay random, and where there are fewer filters the directions of least variance go without.
+        Each eigenvector of the covariance of 2×2 patches is a filter, and its negative is another. Further
+        filters stay random; if there are too few, the directions of least variance are left out.
         """
-        patches = F.unfold(images.float(), 2).transpose(1, 2).flatten(0, 1)  # (B L, 4 C)
+        patches = F.unfold(inputs.float(), 2).transpose(1, 2).flatten(0, 1)  # (B L, 4 C)
         variances, directions = torch.linalg.eigh(torch.cov(patches.T))  # ascending, in columns
         filters = (directions / (variances + 5e-4).sqrt()).T.flip(0)  # (4 C, 4 C), widest first
         weight = self.stem.weight
@@ -88,7 +88,7 @@ class Group(nn.Module):
         if norm != "none":
             for layer in (self.norm1, self.norm2):
                 layer.weight.requires_grad_(False)  # a scale only changes how fast the next layer learns
-        for conv in (self.conv1, self.conv2):  # as many filters as fit pass their input on at first
+        for conv in (self.conv1, self.conv2):  # the first filters start as the identity
             nn.init.dirac_(conv.weight[: conv.in_channels].data)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch normalisation, written out."""
+"""Batch normalization, written out."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
-    """Give each channel mean 0 and deviation 1 over the batch, then a scale and a shift that are learnt.
+    """Give each channel mean 0 and variance 1 over the batch, then a learned scale and shift.
 
-    One image in evaluation has no batch to compare itself with, so training keeps moving averages of the mean
-    and the variance. They are buffers: part of what is saved, moved and averaged with the model, but nothing
-    that gradients reach. Parameters, buffers and results are those of `nn.BatchNorm2d`.
+    In evaluation an image must not depend on its batch, so training keeps moving averages of the mean and the
+    variance. They are buffers: saved, moved and averaged with the model, but without gradients. Parameters,
+    buffers and results are those of `nn.BatchNorm2d`.
 
     Args:
-        channels: C of the images (B, C, H, W) it takes.
+        channels: C of the inputs (B, C, H, W).
         eps: added to the variance, so that a constant channel is not divided by zero.
-        momentum: how much of each batch's statistics goes into the averages.
+        momentum: weight of each batch's statistics in the moving averages.
 
     Raises:
-        ValueError: in training, for one value per channel, which has no variance.
+        ValueError: there is one value per channel in training, which has no variance.
 
     Source: Ioffe & Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2; fast.ai deep learning course, lesson 7
-    (BnLayer, which forgets its statistics when it is saved and has no eps).
+    (BnLayer, which does not save its statistics and has no eps).
     """
 
     running_mean: Tensor
@@ -40,20 +40,20 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, H, W), half precision in fp32; the result has the dtype of the input."""
+        """Normalize (B, C, H, W), half precision in fp32; the result has the dtype of the input."""
         values = x.to(self.weight.dtype)
         if self.training:
-            mean, var = self._learn(values)
+            mean, var = self._update(values)
         else:
             mean, var = self.running_mean, self.running_var
         scale = self.weight / (var + self.eps).sqrt()
-        return ((values - _each(mean)) * _each(scale) + _each(self.bias)).to(x.dtype)
+        return ((values - _spatial(mean)) * _spatial(scale) + _spatial(self.bias)).to(x.dtype)
 
-    def _learn(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch's mean and variance (C,), and move the averages towards them."""
+    def _update(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the batch's mean and variance (C,), and update the moving averages."""
         count = x.numel() // x.shape[1]
         if count < 2:
-            raise ValueError("batch normalisation learns from two values per channel or more, and got one")
+            raise ValueError("batch normalization needs at least 2 values per channel in training (got 1)")
         mean = x.mean((0, 2, 3))
         var = x.var((0, 2, 3), unbiased=False)
         with torch.no_grad():
@@ -63,6 +63,6 @@ class BatchNorm(nn.Module):
         return mean, var
 
 
-def _each(channel: Tensor) -> Tensor:
-    """(C,) to (C, 1, 1), to go with (B, C, H, W)."""
-    return channel[:, None, None]
+def _spatial(channels: Tensor) -> Tensor:
+    """(C,) to (C, 1, 1), to broadcast over (B, C, H, W)."""
+    return channels[:, None, None]

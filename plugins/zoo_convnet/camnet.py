@@ -1,4 +1,4 @@
-"""A network whose last convolution has one channel for each class: where it is high, the class was seen."""
+"""A network whose last convolution has one channel per class: where it is high is evidence for the class."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class CAMNet(nn.Module):
     """Residual stages, a 3×3 convolution to one channel per class, and the mean of each channel.
 
     Args:
-        in_channels: of the images.
-        image_size: height and width in pixels; any size works that can be halved once for each stage.
-        num_classes: labels.
+        in_channels: number of channels of the images.
+        image_size: height and width in pixels, large enough to be halved once per stage.
+        num_classes: number of classes.
         widths: channels of the stem and of each stage; each stage halves the image.
         norm, order, activation: see `Style`.
-        dropout: of whole channels, before the last convolution.
+        dropout: dropout of whole channels before the last convolution.
 
     Raises:
-        ValueError: for images too small to be halved so often.
+        ValueError: the images are too small.
 
     Source: Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", arXiv 1512.04150;
     fast.ai deep learning course, lesson 7 (CAM).

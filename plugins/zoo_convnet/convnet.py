@@ -1,4 +1,4 @@
-"""The lesson's plain convolutional networks: each layer halves the image and widens it."""
+"""The lesson's plain convolutional networks: every stage halves the image and adds channels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class ConvNet(nn.Module):
     """Stages of 3×3 convolutions with stride 2, adaptive max pooling, dropout and a linear layer.
 
     Args:
-        in_channels: of the images.
-        image_size: height and width in pixels; any size works that can be halved once for each stage.
-        num_classes: labels.
-        widths: channels after the stem, if there is one, and after each stage.
+        in_channels: number of channels of the images.
+        image_size: height and width in pixels, large enough to be halved once per stage.
+        num_classes: number of classes.
+        widths: channels of the stem, if there is one, and of each stage.
         stem: `none`, or `conv5`, a plain 5×5 convolution at full size.
-        extra: layers of stride 1 after the one that halves, in each stage.
+        extra: number of layers of stride 1 in each stage, after the one of stride 2.
         norm, order, activation: see `Style`.
-        dropout: before the linear layer.
+        dropout: dropout before the linear layer.
 
     Raises:
-        ValueError: for images too small to be halved so often.
+        ValueError: the images are too small.
 
     Source: fast.ai deep learning course, lesson 7 (ConvNet: 37,490 parameters; ConvBnNet: 155,970;
     ConvBnNet2: 462,570).

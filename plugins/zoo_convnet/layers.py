@@ -1,4 +1,4 @@
-"""What the networks are made of: a convolution with normalisation and activation, and a residual."""
+"""Layers that the networks share: a convolution with normalization and activation, and a residual."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "ge
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What all layers of a network have in common."""
+    """The options that all layers of a network share."""
 
     norm: Norm = "batchnorm"
-    """torch's BatchNorm2d, the same written out, or none; then the convolutions have a bias."""
+    """`batchnorm` is torch's, `scratch` is ours; with `none`, the convolutions have a bias."""
     order: Order = "conv-relu-bn"
-    """The lesson normalises after the activation; Ioffe & Szegedy 2015, and most others, before it."""
+    """The lesson normalizes after the activation; Ioffe & Szegedy 2015 and most others before it."""
     activation: Activation = "relu"
 
 
 def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
-    """Raise ValueError for images that cannot be halved so often, once `lost` pixels are cut off."""
+    """Raise ValueError if images are too small for some halvings after losing `lost` pixels."""
     least = 2**halvings + lost
     if image_size < least:
-        raise ValueError(f"image_size is {image_size}, and {halvings} halvings take {least} pixels or more")
+        raise ValueError(f"image_size must be at least {least} for {halvings} halvings (got {image_size})")
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Return a normalisation of (B, C, H, W)."""
+    """Return a normalization of (B, C, H, W)."""
     if norm == "none":
         return nn.Identity()
     return nn.BatchNorm2d(channels) if norm == "batchnorm" else BatchNorm(channels)
 
 
 class ConvLayer(nn.Module):
-    """Convolution, activation and normalisation: (B, in, H, W) to (B, out, H / stride, W / stride)."""
+    """Convolution, activation and normalization: (B, in, H, W) to (B, out, H / stride, W / stride)."""
 
     def __init__(
         self,
@@ -79,11 +79,11 @@ class ConvLayer(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
         self.norm = make_norm(style.norm, out_channels)
         self.activation = ACTIVATIONS[style.activation]
-        self.normalise_first = style.order == "conv-bn-relu"
+        self.normalize_first = style.order == "conv-bn-relu"
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        if self.normalise_first:
+        if self.normalize_first:
             return self.activation(self.norm(x))
         return self.norm(self.activation(x))
 

@@ -12,13 +12,13 @@ from zoo_convnet.layers import Channels, Share
 
 
 class MLP(nn.Module):
-    """All pixels of an image as one long vector, linear layers with ReLU between them.
+    """Linear layers with ReLU over all pixels of an image as one vector.
 
     Args:
-        in_channels, image_size: of the images; every pixel has weights of its own, so the size is fixed.
-        num_classes: labels.
-        widths: units of each hidden layer.
-        dropout: after each hidden layer.
+        in_channels, image_size: channels, and height and width in pixels. Every pixel has its own weights.
+        num_classes: number of classes.
+        widths: number of units of each hidden layer.
+        dropout: dropout after each hidden layer.
 
     Source: fast.ai deep learning course, lesson 7 (SimpleNet [3072, 40, 10]: 123,330 parameters).
     """

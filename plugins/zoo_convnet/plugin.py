@@ -1,4 +1,4 @@
-"""What zoo_convnet provides."""
+"""The architectures that zoo_convnet provides."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         name=f"resnet{depth}",
         target="zoo_convnet.resnet:ResNet",
         task="classification",
-        summary=f"Residual network of {depth} layers for small images, two convolutions a block",
+        summary=f"Residual network of {depth} layers for small images",
         config={"depth": depth},
         training=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
         landmarks={"features": "stages", "mean_head": "out", "head": "out"},
@@ -46,6 +46,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
 
 @hookimpl
 def zoo_architectures() -> list[ArchitectureSpec]:
+    """Return the architectures."""
     return [
         ArchitectureSpec(
             name="mlp",
@@ -59,7 +60,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "convnet",
             "convnet:ConvNet",
-            "Convolutions that halve the image, without normalisation",
+            "Convolutions of stride 2, without normalization",
             lesson="ConvNet",
             stem="none",
             norm="none",
@@ -68,26 +69,26 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "convnet-bn",
             "convnet:ConvNet",
-            "The same with a stem, BatchNorm and another stage",
+            "convnet with a stem, BatchNorm and one more stage",
             lesson="ConvBnNet",
         ),
         _ladder(
             "convnet-bn-deep",
             "convnet:ConvNet",
-            "The same with a second layer in each stage",
+            "convnet-bn with two layers per stage",
             lesson="ConvBnNet2",
             extra=1,
         ),
         _ladder(
             "resnet-lite",
             "resnet_lite:ResNetLite",
-            "Residual layers of one convolution each, five widths, max pooling",
+            "Residual layers of one convolution, max pooling",
             lesson="Resnet",
         ),
         _ladder(
             "resnet-lite-wide",
             "resnet_lite:ResNetLite",
-            "The same, wider, with a 7×7 stem and dropout",
+            "resnet-lite, wider, with a 7×7 stem and dropout",
             lesson="Resnet2",
             stem="bn7",
             widths=[16, 32, 64, 128, 256],
@@ -98,7 +99,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="airbench",
             target="zoo_convnet.airbench:Airbench",
             task="classification",
-            summary="Wide early and small soon: made to learn CIFAR-10 in ten epochs",
+            summary="Learns CIFAR-10 in ten epochs: wide early, small soon",
             training=USUAL.replace(
                 {
                     "epochs": 10,
@@ -119,7 +120,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="camnet",
             target="zoo_convnet.camnet:CAMNet",
             task="classification",
-            summary="Residual layers and a convolution with one channel per class, averaged",
+            summary="Residual network that averages one channel per class",
             training=USUAL.replace({"epochs": 10}),
             landmarks={"features": "stages", "class_maps": "head", "head": "head"},
             source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
@@ -128,7 +129,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="resnet34-cam",
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
-            summary="torchvision's ResNet-34 with a convolution of one channel per class, averaged",
+            summary="torchvision's ResNet-34 that averages one channel per class",
             training=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             source=f"{LESSON} (CAM)",

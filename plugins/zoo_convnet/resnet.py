@@ -1,4 +1,4 @@
-"""The residual networks of He et al. for CIFAR-10: two convolutions in each block."""
+"""The residual networks of He et al. for CIFAR-10, with two convolutions per block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, Share, m
 
 
 class Shortcut(nn.Module):
-    """Take every second pixel and fill the new channels with zeros: no parameters (the paper's option A)."""
+    """Subsample the image and pad the channels with zeros: no parameters (the paper's option A)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Shortcut(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions that learn what to add to their input."""
+    """Two 3×3 convolutions with a shortcut around them."""
 
     def __init__(
         self,
@@ -54,27 +54,26 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) to (B, out, H, W), or half the size where the channels grow."""
-        new = self.activation(self.norm1(self.conv1(x)))
-        new = self.norm2(self.conv2(new))
-        return self.activation(new + self.shortcut(x))
+        residual = self.activation(self.norm1(self.conv1(x)))
+        residual = self.norm2(self.conv2(residual))
+        return self.activation(residual + self.shortcut(x))
 
 
 class ResNet(nn.Module):
     """A convolution, three stages of blocks at full, half and quarter size, average pooling, a linear layer.
 
     Args:
-        in_channels: of the images.
+        in_channels: number of channels of the images.
         image_size: height and width in pixels; any size works.
-        num_classes: labels.
-        depth: layers with weights, 6 n + 2 for n blocks in each stage.
+        num_classes: number of classes.
+        depth: number of layers with weights, 6 n + 2 for n blocks per stage.
         width: channels of the first stage; the others have two and four times as many.
-        shortcut: where the channels grow: `pad` (option A, no parameters) or `conv` (option B, a 1×1
-            convolution).
+        shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
         norm, activation: see `zoo_convnet.layers.Style`.
-        dropout: before the linear layer.
+        dropout: dropout before the linear layer.
 
     Raises:
-        ValueError: for a depth that is not 6 n + 2, and for images of less than 4 pixels.
+        ValueError: depth is not 6 n + 2, or image_size is below 4.
 
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385, section 4.2.
     """
@@ -95,7 +94,7 @@ class ResNet(nn.Module):
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
-            raise ValueError(f"depth is {depth}; it is 6 n + 2, such as 8, 14, 20, 32, 44 or 56")
+            raise ValueError(f"depth must be 6 n + 2, such as 8, 14, 20, 32, 44 or 56 (got {depth})")
         require_size(image_size, 2)
         self.conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm == "none")
         self.norm = make_norm(norm, width)

@@ -1,4 +1,4 @@
-"""ResNet-34 with a last convolution of one channel per class, for the lesson's class activation maps."""
+"""ResNet-34 with a final convolution of one channel per class, for the lesson's class activation maps."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ResNet34CAM(nn.Module):
     """torchvision's ResNet-34 up to its last stage, then a 3×3 convolution to one channel per class.
 
     Args:
-        in_channels: of the images; pretrained weights want 3.
-        image_size: height and width in pixels; any size works, and the lesson has 224.
-        num_classes: labels.
-        weights: `none`, or weights of torchvision that a training starts from.
+        in_channels: number of channels of the images; pretrained weights require 3.
+        image_size: height and width in pixels; any size works, and the lesson uses 224.
+        num_classes: number of classes.
+        weights: `none`, or torchvision's weights to start training from.
 
     Source: He et al. 2016, arXiv 1512.03385; fast.ai deep learning course, lesson 7 (CAM).
     """
@@ -36,7 +36,7 @@ class ResNet34CAM(nn.Module):
     ) -> None:
         super().__init__()
         if weights != "none" and in_channels != 3:
-            raise ValueError(f"the {weights} weights are for 3 channels, and the images have {in_channels}")
+            raise ValueError(f"weights={weights} requires images of 3 channels (got {in_channels})")
         self.weights = weights
         backbone = resnet34()
         if in_channels != 3:
@@ -48,33 +48,33 @@ class ResNet34CAM(nn.Module):
         self.head = nn.Conv2d(512, num_classes, 3, padding=1)
 
     def load_pretrained(self) -> dict[str, str]:
-        """Fill the backbone from torchvision; return what a card says of where its weights come from.
+        """Load torchvision's weights into the backbone. See `zoo.interfaces.LoadsPretrained`.
 
-        torchvision names a file by the first digits of its sha256. They are checked here, since a file that
-        lies in torch's cache already is not checked there.
+        torchvision names a file after the first digits of its sha256. They are checked here, since torch does
+        not check a file that is already in its cache.
 
-        Raises DataError where the weights cannot be had, or are not what they should be.
+        Raises DataError if the weights are missing or damaged.
         """
         if self.weights == "none":
             return {}
-        found = ResNet34_Weights[self.weights]
-        name = found.url.rpartition("/")[2]
+        weights = ResNet34_Weights[self.weights]
+        name = weights.url.rpartition("/")[2]
         caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
         cached = home / "hub" / "checkpoints" / name
         if os.environ.get("ZOO_OFFLINE") and not cached.exists():
-            raise DataError(f"weights={self.weights} are not at {cached}, and ZOO_OFFLINE forbids fetching")
+            raise DataError(f"{self.weights} is not at {cached}, and ZOO_OFFLINE forbids downloading it")
         try:
-            state = found.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
             sha256 = sha256_of(cached)
             if not sha256.startswith(name.partition("-")[2].partition(".")[0]):
                 raise ValueError(f"its sha256 is {sha256}")
             self.features.load_state_dict({key: value for key, value in state.items() if key[:3] != "fc."})
-        except Exception as error:  # of the network, of torch's reader, or for tensors that do not fit
+        except Exception as error:  # the network's, torch's, or tensors of the wrong shape
             first = str(error).split("\n")[0]
             raise DataError(
                 f"{self.weights} cannot be read from {cached}: {type(error).__name__}: {first}",
-                hint=f"remove the file, or put {found.url} there",
+                hint=f"remove the file, or put {weights.url} there",
             ) from error
         return {"architecture": "torchvision/resnet34", "dataset": self.weights, "sha256": sha256}
 

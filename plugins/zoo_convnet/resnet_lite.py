@@ -22,19 +22,19 @@ from zoo_convnet.layers import (
 
 
 class ResNetLite(nn.Module):
-    """A stem, a stage for each further width, adaptive max pooling, dropout and a linear layer.
+    """A stem, a stage per further width, adaptive max pooling, dropout and a linear layer.
 
     Args:
-        in_channels: of the images.
-        image_size: height and width in pixels; any size works that can be halved once for each stage.
-        num_classes: labels.
+        in_channels: number of channels of the images.
+        image_size: height and width in pixels, large enough to be halved once per stage.
+        num_classes: number of classes.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
         norm, order, activation: see `Style`.
-        dropout: before the linear layer.
+        dropout: dropout before the linear layer.
 
     Raises:
-        ValueError: for images too small to be halved so often.
+        ValueError: the images are too small.
 
     Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2 is `bn7`, widths
     [16, 32, 64, 128, 256] and dropout 0.2: 1,966,234).
@@ -63,7 +63,7 @@ class ResNetLite(nn.Module):
         self.stages = nn.Sequential(*(_stage(before, after, style) for before, after in pairwise(widths)))
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(widths[-1], num_classes)
-        nn.init.normal_(self.out.weight, std=0.01)  # a maximum of sums is large: keep the first logits small
+        nn.init.normal_(self.out.weight, std=0.01)  # the maxima are large: keep the first logits small
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""

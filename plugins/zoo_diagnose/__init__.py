@@ -1,1 +1,1 @@
-"""What a model does: what its layers put out, and where it is wrong."""
+"""What a model does: the outputs of its layers, and its mistakes."""

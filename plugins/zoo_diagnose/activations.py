@@ -1,4 +1,4 @@
-"""What every layer puts out: whether the signal neither fades nor grows, and which units are dead."""
+"""The output of every layer: whether the signal fades or explodes, and which units are dead."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from zoo_diagnose.plots import activation_plot
 
 
 class Activations(Analyzer):
-    """Mean, standard deviation and dead units of each layer over all that it is shown, in evaluation mode.
+    """Mean, standard deviation and dead units of each layer's output over all inputs, in evaluation mode.
 
-    A unit is a channel of feature maps, or one number of a vector. It is dead if it says the same of every
-    input and in every place: nothing after it, and no gradient, depends on it any more.
+    A unit is a channel of feature maps or a component of a vector. It is dead if its output is the same for
+    every input and position, so that no later layer and no gradient depends on it.
 
     Source: the lesson's argument for BatchNorm; Ioffe & Szegedy 2015, arXiv 1502.03167, section 1.
     """
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the table `layers`, in the order they ran, and `activations.png`.
+        """Return the table `layers`, in the order of execution, and `activations.png`.
 
-        `dead` is a share of the layer's units, None where each was seen once; the score `most_dead` is the
-        highest. A module that runs with several numbers of units is a row for each.
+        `dead` is a share of the layer's units, None if each has a single value; the score `most_dead` is the
+        highest. A module that runs with different numbers of units has one row for each number.
 
-        Raises OptionError if no layer puts out a tensor.
+        Raises OptionError if no layer outputs a tensor.
         """
-        layers: dict[tuple[str, int], _Layer] = {}
+        layers: dict[tuple[str, int], _Statistics] = {}
 
         def see(name: str, output: object) -> None:
             values = output[0] if isinstance(output, tuple) and output else output
             if isinstance(values, Tensor) and values.is_floating_point() and values.ndim > 1:
                 units = values.shape[1 if values.ndim == 4 else -1]
-                layers.setdefault((name, units), _Layer()).add(values.detach())
+                layers.setdefault((name, units), _Statistics()).add(values.detach())
 
         with untouched(model) as inner, torch.no_grad():
-            modules = {name: each for name, each in inner.named_modules() if name and _is_layer(each)}
+            modules = {name: module for name, module in inner.named_modules() if name and _is_layer(module)}
             with watching(modules, see):
                 state = None
                 for batch in batches:
@@ -49,23 +49,22 @@ class Activations(Analyzer):
                     else:
                         _, state, *_ = inner(batch.inputs, None if batch.fresh else state)
         rows = [
-            {"layer": name, "kind": type(modules[name]).__name__, **layer.row()}
-            for (name, _), layer in layers.items()
+            {"layer": name, "kind": type(modules[name]).__name__, **statistics.row()}
+            for (name, _), statistics in layers.items()
         ]
         if not rows:
-            raise OptionError("no layer of this model puts out a tensor")
+            raise OptionError("no layer of this model outputs a tensor")
         return Analysis(
             tables={"layers": rows},
-            scores={"most_dead": max((row["dead"] or 0.0 for row in rows), default=0.0)},
+            scores={"most_dead": max(statistics.dead or 0.0 for statistics in layers.values())},
             figures={"activations.png": lambda: activation_plot(rows)},
         )
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Say whether a module makes something of its own, and does not only hand on what others gave it.
+    """Return whether a module has parameters or is one of torch's activations.
 
-    It has parameters, or is one of torch's activations. What pads with zeros, say, has units that are always
-    the same, and dead is not the word.
+    Others, such as padding with zeros, have constant units that are not dead.
     """
     if isinstance(module, nn.Sequential | nn.ModuleList):
         return False
@@ -73,30 +72,35 @@ def _is_layer(module: nn.Module) -> bool:
     return activation or any(True for _ in module.parameters())
 
 
-class _Layer:
-    """Sums over what one layer put out."""
+class _Statistics:
+    """Sums over the outputs of a layer."""
 
     def __init__(self) -> None:
-        self.count = self.seen = 0
+        self.count = self.values_per_unit = 0
         self.sum = self.squares = 0.0
         self.low: Tensor | None = None
         self.high: Tensor | None = None
 
     def add(self, values: Tensor) -> None:
         units = 1 if values.ndim == 4 else values.ndim - 1
-        flat = values.float().transpose(0, units).flatten(1)  # (units, the rest)
+        flat = values.float().transpose(0, units).flatten(1)  # (units, values per unit)
         self.count += flat.numel()
-        self.seen += flat.shape[1]
+        self.values_per_unit += flat.shape[1]
         self.sum += float(flat.sum(dtype=torch.float64))
         self.squares += float(flat.double().square().sum())
         low, high = flat.amin(1), flat.amax(1)
         self.low = low if self.low is None else torch.minimum(self.low, low)
         self.high = high if self.high is None else torch.maximum(self.high, high)
 
-    def row(self) -> dict[str, Any]:
+    @property
+    def dead(self) -> float | None:
+        """The share of units that are dead."""
         assert self.low is not None
         assert self.high is not None
+        return float((self.low == self.high).float().mean()) if self.values_per_unit > 1 else None
+
+    def row(self) -> dict[str, Any]:
+        assert self.low is not None
         mean = self.sum / self.count
         variance = max(self.squares / self.count - mean**2, 0.0)
-        dead = float((self.low == self.high).float().mean()) if self.seen > 1 else None
-        return {"units": len(self.low), "mean": mean, "std": variance**0.5, "dead": dead}
+        return {"units": len(self.low), "mean": mean, "std": variance**0.5, "dead": self.dead}

@@ -1,4 +1,4 @@
-"""Where a model is wrong: a classifier takes one class for another, a language model is surprised."""
+"""Which classes a classifier confuses."""
 
 from __future__ import annotations
 
@@ -14,46 +14,37 @@ from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
 from zoo_diagnose.plots import matrix_plot, pairs_plot
-from zoo_diagnose.surprise import surprise
 
 _THUMBNAIL = 96
-"""Pixels to which an example is shrunk, if it is larger."""
-_MOST = 5_000
-"""Examples that are kept in all, before it is known which pairs are confused most."""
+"""Height and width to which larger examples are resized, in pixels."""
+_MAX_EXAMPLES = 5_000
+"""Examples to keep in total, until it is known which pairs are confused most."""
 
 
 class Confusion(Analyzer):
-    """The confusion matrix, each class's precision and recall, and the pairs that are confused most.
-
-    Of a language model: the loss by token, and the passages that surprised it most.
+    """The confusion matrix, the precision and recall of each class, and the most confused pairs of classes.
 
     Args:
-        pairs: confused pairs, or passages, to show.
-        examples: pictures of each pair.
-        length: of a passage, in tokens.
+        pairs: number of confused pairs to show.
+        examples: number of pictures of each pair.
     """
 
     def __init__(
-        self,
-        *,
-        pairs: Annotated[int, Meta(ge=1)] = 10,
-        examples: Annotated[int, Meta(ge=1, le=20)] = 6,
-        length: Annotated[int, Meta(ge=1)] = 80,
+        self, *, pairs: Annotated[int, Meta(ge=1)] = 10, examples: Annotated[int, Meta(ge=1, le=20)] = 6
     ) -> None:
         self.pairs = pairs
         self.examples = examples
-        self.length = length
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return tables, pictures and scores. Raises OptionError for images without labels."""
-        if subject.task == "language-modelling":
-            with untouched(model) as inner:
-                return surprise(inner, batches, subject.preprocess, passages=self.pairs, length=self.length)
+        """Return the tables `classes` and `confused`, `confusion.png`, `confused.png` and scores.
+
+        Raises OptionError if no image has a label.
+        """
         names = [str(name) for name in subject.preprocess["classes"]]
         matrix, loss, examples = self._count(model, batches, subject, len(names))
         if not matrix.sum():
             raise OptionError(
-                "what is confused takes labels, and these images have none", hint="look at a --split"
+                "confusion requires labels, but these images have none", hint="analyze a --split"
             )
         correct = matrix.diagonal()
         counts, guesses = matrix.sum(1), matrix.sum(0)
@@ -79,7 +70,7 @@ class Confusion(Analyzer):
             for label, guess in most
         ]
         shown = [
-            (f"{names[label]}\ntaken for\n{names[guess]}", examples[label, guess]) for label, guess in most
+            (f"{names[label]}\npredicted as\n{names[guess]}", examples[label, guess]) for label, guess in most
         ]
         return Analysis(
             scores={"accuracy": float(correct.sum() / matrix.sum()), "loss": loss},
@@ -94,7 +85,7 @@ class Confusion(Analyzer):
     def _count(
         self, model: nn.Module, batches: Iterable[Batch], subject: Subject, classes: int
     ) -> tuple[Tensor, float, dict[tuple[int, int], list[Tensor]]]:
-        """Return the matrix, a row for each true class, the mean loss, and pictures of each wrong pair."""
+        """Return the matrix (true class, predicted class), the mean loss, and pictures of each wrong pair."""
         matrix = torch.zeros(classes, classes, dtype=torch.int64)
         examples: dict[tuple[int, int], list[Tensor]] = {}
         loss, pictures = 0.0, 0
@@ -108,16 +99,17 @@ class Confusion(Analyzer):
                 loss += float(F.cross_entropy(logits[known], labels[known], reduction="sum"))
                 for place in ((labels != guesses) & known).nonzero()[:, 0].tolist():
                     kept = examples.setdefault((int(labels[place]), int(guesses[place])), [])
-                    if len(kept) < self.examples and pictures < _MOST:
+                    if len(kept) < self.examples and pictures < _MAX_EXAMPLES:
                         pictures += 1
                         kept.append(_picture(batch.inputs[place].cpu(), subject.preprocess))
         return matrix, loss / max(int(matrix.sum()), 1), examples
 
 
 def _picture(image: Tensor, preprocess: Any) -> Tensor:
-    """Return a normalised image (C, H, W) as it was, from 0 to 1, and not large."""
+    """Undo the normalization of an image (C, H, W); return it from 0 to 1, and no larger than a thumbnail."""
     mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    seen = (image * std + mean).clamp(0, 1)
-    if seen.shape[1] > _THUMBNAIL:
-        seen = F.interpolate(seen[None], (_THUMBNAIL, _THUMBNAIL), mode="bilinear", antialias=True)[0]
-    return seen
+    picture = (image * std + mean).clamp(0, 1)
+    if picture.shape[1] > _THUMBNAIL:
+        size = (_THUMBNAIL, _THUMBNAIL)
+        picture = F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
+    return picture

@@ -1,22 +1,29 @@
-"""What zoo_diagnose provides."""
+"""The analyzers that zoo_diagnose provides."""
 
 from zoo import AnalyzerSpec, hookimpl
 
 
 @hookimpl
 def zoo_analyzers() -> list[AnalyzerSpec]:
+    """Return the analyzers."""
     return [
         AnalyzerSpec(
             name="activations",
             target="zoo_diagnose.activations:Activations",
-            summary="Mean and deviation of what each layer puts out, and its dead units",
+            summary="Mean, standard deviation and dead units of each layer's output",
             tasks=("classification", "language-modelling"),
             source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
         ),
         AnalyzerSpec(
             name="confusion",
             target="zoo_diagnose.confusion:Confusion",
-            summary="Which classes are taken for which; of a text, its most surprising passages",
-            tasks=("classification", "language-modelling"),
+            summary="Confusion matrix, precision and recall, and the most confused classes",
+            tasks=("classification",),
+        ),
+        AnalyzerSpec(
+            name="surprise",
+            target="zoo_diagnose.surprise:Surprise",
+            summary="Loss by token, and the passages of a text where it is highest",
+            tasks=("language-modelling",),
         ),
     ]

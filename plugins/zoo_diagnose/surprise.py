@@ -1,101 +1,107 @@
-"""What surprised a language model: the loss of each token, and the passages where it is highest."""
+"""What surprises a language model: the loss of each token, and the passages where it is highest."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.interfaces import Analysis, Batch
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.models.hooks import untouched
 
-_MOST = 8.0
-"""Bits of surprise that are coloured fully."""
-_START = 20_000
-"""Tokens from the beginning of the text that the page shows."""
+_FULL = 8.0
+"""Bits at which the color is at its strongest."""
+_SHOWN = 20_000
+"""Tokens at the start of the text that the page shows."""
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
-<title>What surprised the model</title>
+<title>What surprises the model</title>
 <style>
 body {{ font: 15px/1.7 ui-monospace, monospace; max-width: 90ch; margin: 2em auto; padding: 0 1em }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
 h1, h2, p {{ font-family: system-ui, sans-serif }}
 </style>
-<h1>What surprised the model</h1>
-<p>{mean:.2f} bits a token on average. The redder a token, the less it was expected; full red is
-{most:.0f} bits, a chance of 1 in {odds:.0f}, or more. The very first token is not predicted, and so
-not shown.</p>
+<h1>What surprises the model</h1>
+<p>{mean:.2f} bits per token on average. The redder a token, the less the model expected it; full red
+means at least {full:.0f} bits, a probability of at most 1 in {odds:.0f}. The first token of the text is
+not predicted, and so not shown.</p>
 {parts}
 """
 
 
+class Surprise(Analyzer):
+    """The loss of each token of the vocabulary, and the passages of the text where it is highest.
+
+    Args:
+        passages: number of passages to show; they do not overlap.
+        length: length of a passage in tokens.
+    """
+
+    def __init__(
+        self, *, passages: Annotated[int, Meta(ge=1)] = 10, length: Annotated[int, Meta(ge=1)] = 80
+    ) -> None:
+        self.passages = passages
+        self.length = length
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Return the tables `tokens` and `passages`, the page `surprise.html`, and the passages in color."""
+        preprocess = subject.preprocess
+        with untouched(model) as inner, torch.no_grad():
+            tokens, losses = _losses(inner, batches)
+        first = 1  # position of the first token that is predicted
+        if preprocess.get("backwards"):
+            tokens, losses, first = tokens.flip(0), losses.flip(0), 0
+        eos = preprocess.get("newline_eos", False)
+        texts = ["\n" if eos and token == "<eos>" else str(token) for token in preprocess["vocabulary"]]
+        scored = _Scored(tokens, losses / math.log(2), texts)
+        spans = _highest(scored.bits, count=self.passages, length=self.length)
+        rows = [
+            {
+                "from": start + first,
+                "bits": float(scored.bits[start:end].mean()),
+                "text": "".join(word for word, _ in scored.between(start, end)),
+            }
+            for start, end in spans
+        ]
+        titles = [f"{row['bits']:.2f} bits per token, from token {row['from']:,}" for row in rows]
+        shown = [*zip(titles, spans, strict=True)]
+        mean = float(losses.mean())
+        unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
+        return Analysis(
+            scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2), "perplexity": math.exp(mean)},
+            tables={"tokens": _by_token(scored), "passages": rows},
+            details={"tokens": len(tokens)},
+            figures={"surprise.html": lambda: _page(scored, shown)},
+            text="\n\n".join(f"{title}\n{_colored(scored, span)}" for title, span in shown),
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A text that was read: each token and its bits, (N,), and how tokens are written."""
+class _Scored:
+    """Tokens (N,) with their surprise in bits (N,), and the text of each token of the vocabulary."""
 
     tokens: Tensor
     bits: Tensor
     texts: Sequence[str]
 
     def between(self, start: int, end: int) -> list[tuple[str, float]]:
-        """Return a stretch of it, word by word."""
-        words = [self.texts[number] for number in self.tokens[start:end].tolist()]
-        return [*zip(words, self.bits[start:end].tolist(), strict=True)]
+        """Return the text and the bits of each token of a span."""
+        numbers: list[int] = self.tokens[start:end].tolist()
+        bits: list[float] = self.bits[start:end].tolist()
+        return [(self.texts[number], value) for number, value in zip(numbers, bits, strict=True)]
 
 
-@torch.no_grad()
-def surprise(
-    model: nn.Module, batches: Iterable[Batch], preprocess: Mapping[str, Any], *, passages: int, length: int
-) -> Analysis:
-    """Return tables `tokens` and `passages`, the page `surprise.html`, and coloured passages as text.
+def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+    """Return the predicted tokens (N,) in the order of the text, and their losses in nats (N,).
 
-    Args:
-        model: in evaluation mode.
-        passages: how many to show; they do not overlap.
-        length: of a passage in tokens.
-    """
-    tokens, losses = _read(model, batches)
-    first = 1  # the number, in the text, of the first token that was predicted
-    if preprocess.get("backwards"):
-        tokens, losses, first = tokens.flip(0), losses.flip(0), 0
-    eos = preprocess.get("newline_eos", False)
-    texts = ["\n" if eos and token == "<eos>" else str(token) for token in preprocess["vocabulary"]]
-    bits = losses / math.log(2)
-    read = _Read(tokens, bits, texts)
-    spans = _highest(bits, count=passages, length=length)
-    rows = [
-        {
-            "from": start + first,
-            "bits": float(bits[start:end].mean()),
-            "text": "".join(word for word, _ in read.between(start, end)),
-        }
-        for start, end in spans
-    ]
-    mean = float(losses.mean())
-    unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
-    titles = [f"{row['bits']:.2f} bits a token, from token {row['from']:,}" for row in rows]
-    shown = [*zip(titles, spans, strict=True)]
-    beginning = "The text", (0, len(tokens))
-    if len(tokens) > _START:
-        beginning = f"The first {_START:,} of {len(tokens):,} tokens", (0, _START)
-    return Analysis(
-        scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2), "perplexity": math.exp(mean)},
-        tables={"tokens": _by_token(tokens, bits, texts), "passages": rows},
-        details={"tokens": len(tokens)},
-        figures={"surprise.html": lambda: _page(read, [*shown, beginning])},
-        text="\n\n".join(f"{title}\n{_coloured(read, span)}" for title, span in shown),
-    )
-
-
-def _read(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-    """Return each token that was predicted and its loss in nats, (N,), in the order of the text.
-
-    Batches are lanes side by side: lane by lane is the text's own order. A narrower batch is what was left.
+    A batch has lanes side by side; the text runs through one lane after the other, until a state is fresh.
     """
     runs: list[tuple[list[Tensor], list[Tensor]]] = []
     state = None
@@ -107,13 +113,13 @@ def _read(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
         runs[-1][0].append(batch.targets.cpu())
         runs[-1][1].append(losses.view_as(batch.targets).cpu())
     tokens, losses = zip(
-        *((torch.cat(run).T.flatten() for run in pair) for pair in runs), strict=True
-    )  # (T, B) to lanes in turn
+        *((torch.cat(parts).T.flatten() for parts in run) for run in runs), strict=True
+    )  # (T, B) to lane after lane
     return torch.cat(tokens), torch.cat(losses)
 
 
 def _highest(bits: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
-    """Return the stretches of some length with the highest mean, none overlapping another."""
+    """Return the spans of a length with the highest means that do not overlap."""
     length = min(length, len(bits))
     means = bits.unfold(0, length, 1).mean(1)
     spans: list[tuple[int, int]] = []
@@ -124,15 +130,16 @@ def _highest(bits: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _by_token(tokens: Tensor, bits: Tensor, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return how often each token came and its bits, the one that cost most in all first."""
-    counts = torch.bincount(tokens, minlength=len(texts))
-    sums = torch.zeros(len(texts), dtype=torch.float64).index_add_(0, tokens, bits.double())
-    order = sums.argsort(descending=True, stable=True).tolist()
+def _by_token(scored: _Scored) -> list[dict[str, Any]]:
+    """Return the count and the mean bits of each token, the highest total first."""
+    size = len(scored.texts)
+    counts = torch.bincount(scored.tokens, minlength=size)
+    sums = torch.zeros(size, dtype=torch.float64).index_add_(0, scored.tokens, scored.bits.double())
+    order: list[int] = sums.argsort(descending=True, stable=True).tolist()
     total = float(sums.sum())
     return [
         {
-            "token": texts[number],
+            "token": scored.texts[number],
             "count": int(counts[number]),
             "bits": float(sums[number] / counts[number]),
             "share": float(sums[number]) / total,
@@ -142,29 +149,33 @@ def _by_token(tokens: Tensor, bits: Tensor, texts: Sequence[str]) -> list[dict[s
     ]
 
 
-def _shown(word: str) -> str:
-    """Return a token as it stands in a line: a line's end, or what a terminal would obey, is a sign."""
+def _visible(word: str) -> str:
+    """Return a token in one line: a newline becomes ↵, and what a terminal would obey becomes a dot."""
     return "".join("↵" if sign == "\n" else sign if sign.isprintable() else "·" for sign in word)
 
 
-def _page(read: _Read, shown: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
+def _page(scored: _Scored, passages: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
+    """Return an HTML page with some passages by title, then the start of the text."""
+    count = len(scored.tokens)
+    title = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
     parts = [
-        f"<h2>{html.escape(title)}</h2>\n<pre>{''.join(_span(*each) for each in read.between(*span))}</pre>"
-        for title, span in shown
+        f"<h2>{html.escape(title)}</h2>\n"
+        f"<pre>{''.join(_span(word, bits) for word, bits in scored.between(*span))}</pre>"
+        for title, span in [*passages, (title, (0, min(count, _SHOWN)))]
     ]
-    mean = float(read.bits.mean())
-    return _PAGE.format(mean=mean, most=_MOST, odds=2**_MOST, parts="\n".join(parts)).encode()
+    mean = float(scored.bits.mean())
+    return _PAGE.format(mean=mean, full=_FULL, odds=2**_FULL, parts="\n".join(parts)).encode()
 
 
 def _span(word: str, bits: float) -> str:
-    style = f"background: rgba(255, 60, 30, {min(bits / _MOST, 1):.2f})"
+    style = f"background: rgba(255, 60, 30, {min(bits / _FULL, 1):.2f})"
     end = "\n" if "\n" in word else ""
-    return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(_shown(word))}</span>{end}'
+    return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(_visible(word))}</span>{end}'
 
 
-def _coloured(read: _Read, span: tuple[int, int]) -> str:
-    """Return a stretch of text for a terminal, each token on a ground from black to red."""
+def _colored(scored: _Scored, span: tuple[int, int]) -> str:
+    """Return a passage for a terminal, with backgrounds from black to red."""
     return "".join(
-        f"\x1b[48;2;{int(200 * min(bits / _MOST, 1))};0;0;97m{_shown(word)}\x1b[0m"
-        for word, bits in read.between(*span)
+        f"\x1b[48;2;{int(200 * min(bits / _FULL, 1))};0;0;97m{_visible(word)}\x1b[0m"
+        for word, bits in scored.between(*span)
     )

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from their binary releases: a record is its labels and 3,072 bytes, channels first.
+"""CIFAR-10 and CIFAR-100 from their binary releases: a record is one or two labels and 3,072 bytes of pixels.
 
 Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The hashes of CIFAR-100 are
 those of TensorFlow Datasets (the archive) and of torchvision for Ruby (its two files).
@@ -21,31 +21,31 @@ from zoo.files.archives import tar_members
 from zoo.files.cache import cache_home, data_home
 from zoo.files.downloads import data_file, verified
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
-from zoo_images.image_set import ImageSet, ImageSplit, cut_val
+from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 
 ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A pinned archive, and the files of images inside it."""
+    """An archive and the files of images inside it, all known by their sha256."""
 
     archive: str
     sha256: str
     folder: str
     files: Mapping[str, tuple[int, str]]
-    """For each file how many images it holds and its sha256; the last file is the test split."""
+    """The number of images and the sha256 of each file; the last file is the test split."""
     labels: int
-    """How many bytes of each record are labels."""
+    """Label bytes at the start of each record."""
 
     @property
     def url(self) -> str:
-        """Where the archive is published."""
+        """The address of the archive."""
         return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
 
     @property
     def hashes(self) -> dict[str, str]:
-        """For each file its sha256."""
+        """The sha256 of each file."""
         return {name: sha256 for name, (_, sha256) in self.files.items()}
 
 
@@ -76,30 +76,29 @@ RELEASE_100 = Release(
 
 
 def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
-    """50,000 training and 10,000 test images.
+    """Read the 50,000 training and 10,000 test images of CIFAR-10.
 
     Args:
-        root: folder that holds `cifar-10-batches-bin`.
-        val_size: how many training images, the last ones, are kept apart for choosing between models. With 0
-            training uses all and the test split is reported at the end.
+        root: folder that contains `cifar-10-batches-bin`.
+        val_size: number of training images, the last ones, for the val split; with 0 all are trained on.
 
     Raises:
-        DataError: naming the file that is missing, or of another length or hash than the release's.
+        DataError: a file is missing, or has the wrong length or sha256.
     """
     train, test = _read(RELEASE_10, root)
     source = (sorted(RELEASE_10.hashes.values()), val_size)
-    return cut_val(train, test, val_size, classes=CIFAR10, source=source)
+    return split_off_val(train, test, val_size, classes=CIFAR10, source=source)
 
 
 def cifar100(
     *, root: str | None = None, val_size: ValSize = 5_000, labels: Literal["fine", "coarse"] = "fine"
 ) -> ImageSet:
-    """50,000 training and 10,000 test images.
+    """Read the 50,000 training and 10,000 test images of CIFAR-100.
 
     Args:
-        root: folder that holds `cifar-100-binary`.
+        root: folder that contains `cifar-100-binary`.
         val_size: as for `cifar10`.
-        labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups that they come in.
+        labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups of classes.
 
     Raises:
         DataError: as for `cifar10`.
@@ -107,11 +106,15 @@ def cifar100(
     train, test = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
     classes = CIFAR100_FINE if labels == "fine" else CIFAR100_COARSE
     source = (sorted(RELEASE_100.hashes.values()), val_size, labels)
-    return cut_val(train, test, val_size, classes=classes, source=source)
+    return split_off_val(train, test, val_size, classes=classes, source=source)
 
 
 def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit]:
-    """Return the training and the test images, each with the label that stands at this byte of its record."""
+    """Return the training and the test images.
+
+    Args:
+        label: which byte of a record is the label.
+    """
     folder = _folder(release, root)
     *train, test = (_records(folder / name, release, *pinned) for name, pinned in release.files.items())
     return _split(torch.cat(train), release, label), _split(test, release, label)
@@ -122,27 +125,27 @@ def _split(records: Tensor, release: Release, label: int) -> ImageSplit:
 
 
 def _records(path: Path, release: Release, count: int, sha256: str) -> Tensor:
-    """Return a file's records (N, labels + 3072) uint8, once their number and hash are found right."""
+    """Return a file's records, uint8 (N, labels + 3072). Raises DataError for a wrong length or sha256."""
     length = release.labels + 3 * 32 * 32
-    found = path.stat().st_size
-    if found != count * length:
+    size = path.stat().st_size
+    if size != count * length:
         raise DataError(
-            f"{path} has {found:,} bytes, not the {count * length:,} of {count:,} records",
+            f"{path} must have {count * length:,} bytes, {count:,} records of {length:,} (got {size:,})",
             hint=f"copy it again; it is part of {release.url}",
         )
     return torch.from_numpy(np.fromfile(verified(path, sha256), dtype=np.uint8)).view(count, length)
 
 
 def _folder(release: Release, root: str | None) -> Path:
-    """Return the folder of the files, unpacking the archive into the cache if need be."""
+    """Return the folder of the files, after unpacking the archive into the cache if necessary."""
     cache = cache_home()
     for home in data_home(root):
         folder = home / release.folder
         missing = [name for name in release.files if not (folder / name).is_file()]
         if not missing:
             return folder
-        if folder.is_dir() and home != cache:  # in the cache an interrupted unpacking is gone on with
-            raise DataError(f"{folder} lacks {', '.join(missing)}", hint=f"it is part of {release.url}")
+        if folder.is_dir() and home != cache:  # in the cache an interrupted unpacking goes on
+            raise DataError(f"{folder} lacks {', '.join(missing)}", hint=f"copy it from {release.url}")
     archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
     folder = cache / release.folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The classes of CIFAR-10 and CIFAR-100 by label, named as in their releases."""
+"""The classes of CIFAR-10 and CIFAR-100 in the order of their labels, with the names of the releases."""
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -1,4 +1,4 @@
-"""Pictures in class folders: which there are, of which class, and in which split."""
+"""Find pictures in class folders, their classes and their splits."""
 
 from __future__ import annotations
 
@@ -9,86 +9,87 @@ from pathlib import Path
 
 from zoo import DataError, seed_for
 from zoo.data.pictures import SUFFIXES
-from zoo.interfaces import Split
+from zoo.interfaces import SPLITS, Split
 
-SPLITS: Mapping[str, Split] = {
+_SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
     "test": "test",
 }
-LAYOUT = "root is a folder of class folders, or of `train`, `val` and `test` with class folders inside"
+LAYOUT = "root must contain class folders, or `train`, `val` and `test` with class folders inside"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One file and the number of its class."""
+    """A file and the label of its class."""
 
     path: Path
     label: int
 
     @property
     def name(self) -> str:
-        """Its class and file name, such as `cat/1.jpg`."""
+        """The class and the file name, such as `cat/1.jpg`."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 def find_pictures(
     root: str, shares: Mapping[Split, float], seed: int
 ) -> tuple[list[str], dict[Split, list[Picture]]]:
-    """Return the classes by label, and the pictures of train, val and test in the order of their names.
+    """Return the names of the classes, and the pictures of train, val and test, sorted by path.
 
-    Where there is only one split, the `shares` of each class are drawn from it. Raises DataError where
-    folders are not as LAYOUT says, a class has no pictures or none to train on, or splits differ in classes.
+    If there are no split folders, the `shares` of val and test are drawn from each class.
+
+    Raises DataError if the folders do not follow LAYOUT, a class has no pictures or none left to train on, or
+    the splits have different classes.
     """
     home = _existing(root)
     places = _split_folders(home) or {"train": home}
     folders = {split: _class_folders(place) for split, place in places.items()}
     classes = sorted(folders["train"])
     if len(classes) == 1:
-        raise DataError(f"{places['train']} has one class only, {classes[0]!r}", hint=LAYOUT)
+        raise DataError(f"{places['train']} must have at least two classes (got {classes[0]!r})", hint=LAYOUT)
     for split, place in places.items():
         strange = sorted(folders[split].keys() ^ folders["train"].keys())
         if strange:
             only = place if strange[0] in folders[split] else places["train"]
             raise DataError(
-                f"{place} and {places['train']} differ in classes: only {only} has {strange[0]!r}",
-                hint="each split needs pictures of every class",
+                f"{place} and {places['train']} have different classes: only {only} has {strange[0]!r}",
+                hint="every split needs pictures of every class",
             )
-    found = {
+    pictures = {
         split: [Picture(path, label) for label, name in enumerate(classes) for path in folders[split][name]]
         for split in places
     }
     if len(places) == 1:
-        found = _drawn(found["train"], shares, seed)
-    names: tuple[Split, ...] = ("train", "val", "test")
-    return classes, {split: found.get(split, []) for split in names}
+        pictures = _draw(pictures["train"], shares, seed)
+    return classes, {split: pictures.get(split, []) for split in SPLITS}
 
 
 def _existing(root: str) -> Path:
     if not root:
-        raise DataError("root is empty, and names no folder", hint=LAYOUT)
+        raise DataError("root must name a folder (got an empty string)", hint=LAYOUT)
     try:
         home = Path(root).expanduser()
-        found = home.is_dir()
-    except (OSError, RuntimeError) as error:  # a name too long, or of no home
+        exists = home.is_dir()
+    except (OSError, RuntimeError) as error:  # too long, or an unknown home
         raise DataError(f"{root!r} cannot be the name of a folder: {error}") from None
-    if not found:
+    if not exists:
         raise DataError(f"there is no folder {root!r}", hint=LAYOUT)
     return home
 
 
 def _split_folders(home: Path) -> dict[Split, Path]:
-    """Return the folder of each split; none where there is no `train` with folders, which is then a class."""
+    """Return the folder of each split, or nothing if there is no `train` folder with folders inside."""
     inside, _ = _inside(home)
     if not any(folder.name.lower() == "train" and _inside(folder)[0] for folder in inside):
         return {}
     places: dict[Split, Path] = {}
     for folder in inside:
-        split = SPLITS.get(folder.name.lower())
+        split = _SPLIT_NAMES.get(folder.name.lower())
         if split is None:
-            raise DataError(f"{folder} is none of train, val and test, which {home} is divided into")
+            raise DataError(f"{folder} must be named train, val or test, like the other folders in {home}")
         if split in places:
             raise DataError(f"{places[split]} and {folder} are both the {split} split")
         places[split] = folder
@@ -96,25 +97,26 @@ def _split_folders(home: Path) -> dict[Split, Path]:
 
 
 def _class_folders(place: Path) -> dict[str, list[Path]]:
-    """Return the pictures of each class folder by its name."""
+    """Return the pictures of each class, by the name of its folder."""
     folders, _ = _inside(place)
     if not folders:
-        raise DataError(f"{place} holds no class folders", hint=LAYOUT)
+        raise DataError(f"{place} contains no class folders", hint=LAYOUT)
     classes: dict[str, list[Path]] = {}
     for folder in folders:
         deeper, files = _inside(folder)
         if deeper:
-            raise DataError(f"{deeper[0]} is a folder inside a class folder", hint=LAYOUT)
+            raise DataError(f"class folders cannot contain folders, such as {deeper[0]}", hint=LAYOUT)
         classes[folder.name] = [path for path in files if path.suffix.lower() in SUFFIXES]
         if not classes[folder.name]:
             raise DataError(
-                f"the class folder {folder} holds no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}"
+                f"the class folder {folder} contains no pictures",
+                hint=f"the suffixes of pictures are {', '.join(SUFFIXES)}",
             )
     return classes
 
 
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the visible folders and files of a folder, each in the order of their names."""
+    """Return the visible folders and the visible files in a folder, both sorted by name."""
     try:
         visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         return [path for path in visible if path.is_dir()], [path for path in visible if not path.is_dir()]
@@ -122,8 +124,8 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def _drawn(pictures: list[Picture], shares: Mapping[Split, float], seed: int) -> dict[Split, list[Picture]]:
-    """Draw each share from the pictures of every class, in an order hashed from seed and name."""
+def _draw(pictures: list[Picture], shares: Mapping[Split, float], seed: int) -> dict[Split, list[Picture]]:
+    """Draw the shares from the pictures of every class, in an order hashed from seed and name."""
     drawn: dict[Split, list[Picture]] = {"train": [], **{split: [] for split in shares}}
     for _, group in itertools.groupby(pictures, lambda picture: picture.label):
         left = sorted(group, key=lambda picture: seed_for(seed, "folder", picture.name))
@@ -133,7 +135,7 @@ def _drawn(pictures: list[Picture], shares: Mapping[Split, float], seed: int) ->
             drawn[split] += left[:taken]
             left = left[taken:]
         if not left:
-            told = ", ".join(f"{split}_share={share}" for split, share in shares.items())
-            raise DataError(f"{told}: nothing is left to train on of the {count} pictures in {folder}")
+            given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
+            raise DataError(f"{given} leave none of the {count} pictures in {folder} to train on")
         drawn["train"] += left
-    return {split: sorted(each, key=lambda picture: picture.path) for split, each in drawn.items()}
+    return {split: sorted(group, key=lambda picture: picture.path) for split, group in drawn.items()}

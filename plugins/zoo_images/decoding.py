@@ -1,8 +1,8 @@
-"""Many pictures as one array of bytes: decoded once, by threads, and kept in the cache.
+"""Decode pictures into one array of bytes, once, by several threads, and cache it.
 
-Memory need not hold the array, which is mapped from its file. For each thread it must hold one picture file,
-and its picture at full size as Pillow decodes it: for MAX_PIXELS 256 MiB, twice that for one to be turned,
-1 GiB for a WebP.
+The array is mapped from its file, so it may be larger than memory. Each thread needs memory for one picture
+file and the picture at full size as Pillow decodes it: at most 256 MiB, 512 MiB if it is rotated, and 1 GiB
+for a WebP.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from zoo.files.downloads import sha256_of
 
 MAX_THREADS = 8
 _FORMAT = 1
-"""Of what is decoded: another number where the same picture becomes other bytes."""
+"""The version of the decoder, raised whenever the same picture becomes other bytes."""
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
-"""MAP_NORESERVE, which Python has a name for from 3.13 on."""
+"""MAP_NORESERVE, which Python names from 3.13 on."""
 T = TypeVar("T")
 
 
 def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor, list[str]]:
-    """Return pictures as uint8 (N, channels, size, size), and the sha256 of each file.
+    """Return pictures, uint8 (N, channels, size, size), and the sha256 of each file.
 
-    Raises DataError naming the first, by path, that cannot be read.
+    Raises DataError naming the first picture, by path, that cannot be read.
     """
     hashes = _for_each(paths, lambda place: _sha256_of(paths[place]))
     shape = (len(paths), channels, size, size)
@@ -55,25 +55,25 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor,
 
 
 def _sha256_of(path: Path) -> str:
-    if path.exists() and not path.is_file():  # reading it might never end
-        raise DataError(f"{path} cannot be read as a picture: it is no regular file but a pipe or a device")
+    if path.exists() and not path.is_file():  # reading a pipe might never end
+        raise DataError(f"{path} cannot be read as a picture: it is a pipe or a device, not a regular file")
     return sha256_of(path)
 
 
 def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Write all pictures, one after the other in `pixels.bin`, and its sha256."""
+    """Write all pictures to `pixels.bin`, and the sha256 of that file."""
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
     with (
-        warnings.catch_warnings(action="ignore"),  # what Pillow has doubts about and can read
+        warnings.catch_warnings(action="ignore"),  # Pillow warns about damage that it can repair
         (folder / "pixels.bin").open("wb") as file,
     ):
 
         def keep(place: int) -> None:
             pixels, content = read_picture(paths[place], size=size, channels=channels)
             if hashlib.sha256(content).hexdigest() != hashes[place]:
-                raise DataError(f"{paths[place]} was changed while it was read")
+                raise DataError(f"{paths[place]} changed while it was being read")
             with writing:
                 file.seek(place * length)
                 file.write(pixels.numpy().tobytes())
@@ -85,9 +85,9 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
 
 
 def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
-    """Return pictures that were decoded before, or None where there are none or not as they were written.
+    """Return the pictures that were decoded into a folder, or None if they are missing or damaged.
 
-    They are mapped privately: what is written to them is seen nowhere else. No memory is reserved for that,
+    The file is mapped privately, so that writes to the tensor do not reach it, and without reserving memory,
     since a set may be larger than memory.
     """
     try:
@@ -95,7 +95,7 @@ def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
         with (folder / "pixels.bin").open("rb") as file:
             flags = mmap.MAP_PRIVATE | _NO_RESERVE
             mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    except (OSError, ValueError):  # there is nothing, or nothing in it
+    except (OSError, ValueError):  # missing, or empty
         return None
     if hashlib.sha256(mapped).hexdigest() != wanted:
         return None
@@ -103,9 +103,12 @@ def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T]) -> list[T]:
-    """Do some work on the place of each path, by threads; stop at the first, by path, that fails."""
-    threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow and hashlib hold no lock while they work
+    """Call `work` with the position of each path, in several threads.
+
+    Raises the error of the first path, in alphabetical order, that fails.
+    """
+    threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow and hashlib release the GIL
     order = sorted(range(len(paths)), key=paths.__getitem__)
     with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(order, pool.map(work, order), strict=True))
-    return [found[place] for place in range(len(paths))]
+        results = dict(zip(order, pool.map(work, order), strict=True))
+    return [results[place] for place in range(len(paths))]

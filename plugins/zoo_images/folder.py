@@ -1,4 +1,4 @@
-"""A user's own pictures, in one folder for each class."""
+"""The user's own pictures, one folder per class."""
 
 from __future__ import annotations
 
@@ -24,32 +24,30 @@ def folder(
     test_share: Share = 0.1,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` with `val` and `test` beside it.
+    """Read pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
 
-    A class is called as its folder. Hidden files, and those that do not end as pictures do, are left out.
-    Each picture is turned as its EXIF says, transparency laid on white, and its middle square resized.
-    One of more than 67,108,864 pixels (8192 x 8192) is refused, by its header. What was decoded is kept in
-    the cache: the same pictures of one size, in the same splits, are decoded once.
+    Classes are named after their folders. Hidden files and files without a picture's suffix are skipped. Each
+    picture is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
+    Pictures of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded pictures are cached.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
-            folders inside. If there is a `val` or `test` folder nothing is cut off from `train`.
+            folders inside. If there is a `val` or a `test` folder, `train` is not split.
         size: height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        val_share, test_share: parts of each class that are drawn for val and test.
-        split_seed: of that drawing, in which a picture counts by its name.
+        channels: 3 for color, 1 for gray.
+        val_share, test_share: fractions of each class to draw for val and test.
+        split_seed: random seed of that draw, which depends on the names of the pictures alone.
 
     Raises:
-        DataError: naming the first picture that cannot be read, the class folder without pictures, or the
-            classes that splits do not share.
+        DataError: a picture cannot be read, a class has no pictures, or the splits have different classes.
     """
-    classes, found = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
-    pictures = [picture for split in found.values() for picture in split]
+    classes, splits = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
+    pictures = [picture for split in splits.values() for picture in split]
     paths = [picture.path for picture in pictures]
     images, hashes = decoded(paths, size=size, channels=channels)  # (N, channels, size, size) uint8, N sha256
     labels = torch.tensor([picture.label for picture in pictures])
-    counts = [len(split) for split in found.values()]
-    parts = zip(found.items(), images.split(counts), labels.split(counts), strict=True)
+    counts = [len(split) for split in splits.values()]
+    parts = zip(splits.items(), images.split(counts), labels.split(counts), strict=True)
     source = (size, channels, counts, [picture.name for picture in pictures], hashes)
     return ImageSet(
         {

@@ -1,4 +1,4 @@
-"""Image sets small enough to stay in memory as bytes, fetched a batch at a time without workers."""
+"""Image sets that fit in memory as bytes, and are read a batch at a time without workers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from zoo.interfaces import Dataset, Split
 
 
 class ImageSplit:
-    """Images (N, C, H, W) uint8 and labels (N,) int64 as a map-style dataset giving whole batches.
+    """A map-style dataset of images, uint8 (N, C, H, W), and labels, int64 (N,).
 
-    Where images are files, `names` says which.
+    Args:
+        images: the images.
+        labels: the labels.
+        names: the file of each image, if they are files. See `zoo.interfaces.HasNames`.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, *, names: Sequence[str] | None = None) -> None:
@@ -35,11 +38,11 @@ class ImageSplit:
 
 
 class ImageSet(Dataset):
-    """Three splits of images, their classes, and the mean and deviation of the training split's channels.
+    """Three splits of images, the names of their classes, and each channel's mean and standard deviation.
 
     Args:
-        splits: train, val and test; val may be empty.
-        classes: names by label.
+        splits: train, val and test; val and test may be empty.
+        classes: the name of each class, in the order of the labels.
         fingerprint: sha256 of the data as used.
     """
 
@@ -69,13 +72,13 @@ class ImageSet(Dataset):
         return self._splits[name]
 
 
-def cut_val(
+def split_off_val(
     train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object
 ) -> ImageSet:
     """Return a set whose val split is the last `val_size` training images.
 
     Args:
-        source: what tells this data from other data; its repr is hashed.
+        source: identifies the data; its repr is hashed into the fingerprint.
     """
     border = len(train) - val_size
     return ImageSet(
@@ -90,9 +93,9 @@ def cut_val(
 
 
 def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Return each channel's mean and deviation in [0, 1], exactly, from how often each byte value occurs."""
+    """Return each channel's exact mean and standard deviation in [0, 1], from a histogram of byte values."""
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
-    for part in images.split(1_000):  # images in a mapped file are never all in memory
+    for part in images.split(1_000):  # so a mapped file is never all in memory
         for count, channel in zip(counts, part.unbind(1), strict=True):
             count += torch.bincount(channel.flatten(), minlength=256)
     shares = counts / counts.sum(1, keepdim=True).double()

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: grey images of 28×28 in four idx files each.
+"""MNIST and Fashion-MNIST: gray images of 28×28 pixels in four idx files each.
 
 Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998;
 Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747. The hashes are those of TensorFlow Datasets.
@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from zoo.files.downloads import data_file
 from zoo_images.idx import read_pair
-from zoo_images.image_set import ImageSet, ImageSplit, cut_val
+from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 
 ValSize = Annotated[int, Meta(ge=0, le=59_999)]
 Size = Annotated[int, Meta(ge=28, le=224)]
+Channels = Literal[1, 3]
 
 TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
@@ -26,12 +27,41 @@ TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Four pinned files and the names of the classes."""
+    """Four files, known by their sha256, and the names of the classes."""
 
     folder: str
     url: str
     hashes: Mapping[str, str]
     classes: tuple[str, ...]
+
+    def read(
+        self, *, root: str | None = None, val_size: ValSize = 5_000, size: Size = 28, channels: Channels = 1
+    ) -> ImageSet:
+        """Read the training and the test images.
+
+        Args:
+            root: folder that contains `mnist` or `fashion-mnist`, a folder of the four `.gz` files.
+            val_size: number of training images, the last ones, for the val split.
+            size: height and width; black is padded around the image, such as to 32 for a CIFAR network.
+            channels: 3 repeats the gray channel, for a model that reads colors.
+
+        Raises:
+            DataError: a file is missing, damaged or has the wrong sha256.
+        """
+        train, test = (self._split(names, root, size, channels) for names in (TRAIN, TEST))
+        source = (sorted(self.hashes.values()), val_size, size, channels)
+        return split_off_val(train, test, val_size, classes=self.classes, source=source)
+
+    def _split(self, names: tuple[str, str], root: str | None, size: int, channels: int) -> ImageSplit:
+        images, labels = (
+            data_file(f"{self.folder}/{name}", url=f"{self.url}/{name}", sha256=self.hashes[name], root=root)
+            for name in names
+        )
+        pixels, numbers = read_pair(images, labels, classes=len(self.classes))  # (N, 28, 28), (N,)
+        left = (size - pixels.shape[-1]) // 2
+        right = size - pixels.shape[-1] - left
+        pixels = F.pad(pixels, (left, right, left, right))
+        return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers)
 
 
 MNIST = Release(
@@ -68,48 +98,5 @@ FASHION = Release(
     ),
 )
 
-
-def mnist(
-    *, root: str | None = None, val_size: ValSize = 5_000, size: Size = 28, channels: Literal[1, 3] = 1
-) -> ImageSet:
-    """60,000 training and 10,000 test images of handwritten digits.
-
-    Args:
-        root: folder that holds `mnist`, a folder of the four `.gz` files.
-        val_size: how many training images, the last ones, are kept apart for choosing between models.
-        size: height and width; black is put around the image, as to 32 for networks made for CIFAR.
-        channels: 3 repeats the grey channel, for a model that wants colours.
-
-    Raises:
-        DataError: naming the file that is missing, or has another hash than the release's.
-    """
-    return _open(MNIST, root, val_size, size, channels)
-
-
-def fashion_mnist(
-    *, root: str | None = None, val_size: ValSize = 5_000, size: Size = 28, channels: Literal[1, 3] = 1
-) -> ImageSet:
-    """60,000 training and 10,000 test images of clothes. As `mnist`, and `root` holds `fashion-mnist`."""
-    return _open(FASHION, root, val_size, size, channels)
-
-
-def _open(release: Release, root: str | None, val_size: int, size: int, channels: int) -> ImageSet:
-    train, test = (_split(release, names, root, size, channels) for names in (TRAIN, TEST))
-    source = (sorted(release.hashes.values()), val_size, size, channels)
-    return cut_val(train, test, val_size, classes=release.classes, source=source)
-
-
-def _split(
-    release: Release, names: tuple[str, str], root: str | None, size: int, channels: int
-) -> ImageSplit:
-    images, labels = (
-        data_file(
-            f"{release.folder}/{name}", url=f"{release.url}/{name}", sha256=release.hashes[name], root=root
-        )
-        for name in names
-    )
-    pixels, numbers = read_pair(images, labels, classes=len(release.classes))  # (N, 28, 28), (N,)
-    left = (size - pixels.shape[-1]) // 2
-    right = size - pixels.shape[-1] - left
-    pixels = F.pad(pixels, (left, right, left, right))
-    return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers)
+mnist = MNIST.read
+fashion_mnist = FASHION.read

@@ -1,16 +1,17 @@
-"""What zoo_images provides."""
+"""The datasets that zoo_images provides."""
 
 from zoo import DatasetSpec, hookimpl
 
 
 @hookimpl
 def zoo_datasets() -> list[DatasetSpec]:
+    """Return the datasets."""
     return [
         DatasetSpec(
             name="cifar10",
             target="zoo_images.cifar:cifar10",
             task="classification",
-            summary="60,000 colour photos of 10 kinds of things, 32×32",
+            summary="60,000 color photos in 10 classes, 32×32",
             download_bytes=170_052_171,
             license="unknown; published for research",
             source="https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -19,7 +20,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="cifar100",
             target="zoo_images.cifar:cifar100",
             task="classification",
-            summary="60,000 colour photos of 100 kinds of things in 20 groups, 32×32",
+            summary="60,000 color photos in 100 classes, or 20 groups of classes, 32×32",
             download_bytes=168_513_733,
             license="unknown; published for research",
             source="https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -28,7 +29,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="fashion-mnist",
             target="zoo_images.mnist:fashion_mnist",
             task="classification",
-            summary="70,000 grey pictures of 10 kinds of clothes, 28×28",
+            summary="70,000 gray pictures of 10 kinds of clothes, 28×28",
             download_bytes=30_878_645,
             license="MIT",
             source="https://github.com/zalandoresearch/fashion-mnist",
@@ -37,13 +38,13 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="folder",
             target="zoo_images.folder:folder",
             task="classification",
-            summary="Your own pictures, of any size and mode, in class folders",
+            summary="Your own pictures, one folder per class: --data root=FOLDER",
         ),
         DatasetSpec(
             name="mnist",
             target="zoo_images.mnist:mnist",
             task="classification",
-            summary="70,000 grey handwritten digits, 28×28",
+            summary="70,000 gray handwritten digits, 28×28",
             download_bytes=11_594_722,
             license="CC BY-SA 3.0",
             source="https://yann.lecun.com/exdb/mnist/",
@@ -52,7 +53,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="shapes",
             target="zoo_images.shapes:shapes",
             task="classification",
-            summary="Drawn shapes on clutter, with the true box of each; no download",
+            summary="Drawn shapes over clutter, with bounding boxes; no download",
             license="MIT",
         ),
     ]

@@ -1,7 +1,7 @@
-"""Drawn shapes: a classification set that needs no download, with the true box of every object.
+"""Drawn shapes: a classification set that needs no download, with the bounding box of every object.
 
-Each image holds `objects` shapes of one kind, which is its label, over a noisy background with clutter: lines
-and dots that belong to no class. Image number i is a function of (seed, split, i) alone.
+Each image has `objects` shapes of one kind, its label, over a noisy background with clutter: lines and dots
+that belong to no class. Image number i is a function of (seed, split, i) alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ import torch
 from msgspec import Meta
 
 from zoo import seed_for
-from zoo.interfaces import Split
+from zoo.interfaces import Box, Split
 from zoo_images.image_set import ImageSet, ImageSplit
 
 Array = np.ndarray
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are outside."""
 
-# Each shape is where a function of offsets from its middle, in units of its half size, is true.
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": lambda x, y: x**2 + y**2 <= 1,
     "ring": lambda x, y: (x**2 + y**2 <= 1) & (x**2 + y**2 >= 0.3),
@@ -34,11 +31,12 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "plus": lambda x, y: (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1),
     "cross": lambda x, y: (abs(abs(x) - abs(y)) <= 0.35) & (np.maximum(abs(x), abs(y)) <= 0.9),
 }
+"""Whether a pixel is inside a shape, given its offset from the center in units of half the shape's size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How images are drawn."""
+    """The options of drawing an image."""
 
     size: int
     objects: int
@@ -47,7 +45,7 @@ class Style:
 
 
 class Shapes(ImageSplit):
-    """Drawn images that know where their objects are."""
+    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`."""
 
     def __init__(self, count: int, split: Split, style: Style) -> None:
         labels = torch.arange(count) % len(SHAPES)
@@ -57,7 +55,6 @@ class Shapes(ImageSplit):
         )
         super().__init__(torch.from_numpy(images.astype(np.uint8)), labels)
         self.boxes: list[list[Box]] = [boxes for _, boxes in drawn]
-        """For each image the box of each of its objects."""
 
 
 def shapes(
@@ -70,14 +67,14 @@ def shapes(
     test_size: Annotated[int, Meta(ge=0)] = 1_000,
     seed: int = 0,
 ) -> ImageSet:
-    """Eight shapes in any colour, size and place.
+    """Draw eight kinds of shapes in random colors, sizes and places.
 
     Args:
         size: height and width in pixels.
-        objects: shapes in each image, all of its class.
-        clutter: lines and dots in each image.
-        train_size, val_size, test_size: images in each split, the classes in turn.
-        seed: of the drawing.
+        objects: number of shapes in each image, all of its class.
+        clutter: number of lines and dots in each image.
+        train_size, val_size, test_size: number of images in each split, the classes in turn.
+        seed: random seed of the drawing.
     """
     style = Style(size, objects, clutter, seed)
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
@@ -89,7 +86,7 @@ def shapes(
 
 
 def _draw(label: int, seed: int, style: Style) -> tuple[Array, list[Box]]:
-    """Return an image (3, size, size) uint8 and its boxes."""
+    """Return an image, uint8 (3, size, size), and its boxes."""
     random = np.random.Generator(np.random.Philox(seed))
     size = style.size
     ys, xs = np.mgrid[:size, :size] + 0.5
@@ -108,7 +105,7 @@ def _draw(label: int, seed: int, style: Style) -> tuple[Array, list[Box]]:
 
 
 def _places(random: np.random.Generator, style: Style) -> list[tuple[float, float, float]]:
-    """Return (x, y, half size) for each object, each in a cell of its own so that none hides another."""
+    """Return (x, y, half size) of each object, in separate cells so that they do not overlap."""
     grid = 1 if style.objects == 1 else 2
     cell = style.size / grid
     places: list[tuple[float, float, float]] = []
@@ -134,8 +131,8 @@ def _scribble(xs: Array, ys: Array, random: np.random.Generator, size: int) -> A
 
 
 def _paint(image: Array, mask: Array, ground: Array, random: np.random.Generator) -> None:
-    """Fill the mask with a colour that stands out from the ground."""
-    colour = random.uniform(0, 255, 3)
-    while abs(colour - ground).max() < 80:
-        colour = random.uniform(0, 255, 3)
-    image[:, mask] = colour[:, None] + random.normal(0, 8, (3, np.count_nonzero(mask)))
+    """Fill the mask with a color that stands out from the background."""
+    color = random.uniform(0, 255, 3)
+    while abs(color - ground).max() < 80:
+        color = random.uniform(0, 255, 3)
+    image[:, mask] = color[:, None] + random.normal(0, 8, (3, np.count_nonzero(mask)))

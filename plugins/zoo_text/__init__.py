@@ -1,1 +1,1 @@
-"""Texts as streams of character tokens."""
+"""Texts as streams of tokens, characters or words."""

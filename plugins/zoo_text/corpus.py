@@ -1,4 +1,4 @@
-"""A corpus: files encoded once with a vocabulary, and kept as a memory-mapped array of small integers."""
+"""A corpus: files encoded once with a vocabulary, and cached as a memory-mapped array of small integers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zoo.files.cache import cache_home, made_once
 from zoo.files.downloads import sha256_of
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
-from zoo_text.reading import Reading
+from zoo_text.reading import Files, Reading
 
 _FORMAT = 1
 
 
 class Corpus(Dataset):
-    """Three stretches of one token array.
+    """A text as tokens, in three consecutive splits.
 
     Args:
         tokens: the whole text (N,), possibly memory-mapped.
-        borders: where the train and the val split end.
-        vocabulary: the tokens' texts by number, specials first.
-        specials: how many of them are not text.
+        borders: positions where the train and the val split end.
+        vocabulary: the text of each token by its number, specials first.
+        specials: how many tokens at the start of the vocabulary are not text.
         reading: how the text was read.
         fingerprint: sha256 of tokens, vocabulary and borders.
     """
@@ -77,48 +77,39 @@ class Corpus(Dataset):
         return self._splits[name]
 
 
-def read_corpus(
-    train: Sequence[Path],
-    reading: Reading,
-    *,
-    val: Sequence[Path] = (),
-    test: Sequence[Path] = (),
-) -> Corpus:
+def read_corpus(files: Files, reading: Reading) -> Corpus:
     """Return the corpus of some files, from the cache if the same bytes were encoded the same way before.
 
-    Without `val` and `test` files the text is cut as `reading.splits` says.
-
-    Raises DataError naming the file that is empty, unreadable or not in this encoding, or the cache that
-    cannot be written.
+    Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """
-    parts = (train, val, test)
-    names = asdict(reading) | {
+    source = asdict(reading) | {
+        "encoding": files.encoding,
         "format": _FORMAT,
-        "files": [[sha256_of(path) for path in paths] for paths in parts],
+        "files": [[sha256_of(path) for path in paths] for paths in (files.train, files.val, files.test)],
     }
-    key = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:32]
     home = cache_home() / "text" / key
     return made_once(
         home,
-        lambda folder: encode(folder, parts, reading),
+        lambda folder: encode(folder, files, reading),
         lambda folder: _cached(folder, reading),
         what="the encoded text",
     )
 
 
 def _cached(home: Path, reading: Reading) -> Corpus | None:
-    """Return what was encoded before, or None where there is nothing or it is not what was written."""
+    """Return the corpus that was encoded into a folder, or None if it is missing or damaged."""
     path = home / "tokens.bin"
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
         dtype = token_dtype(len(data["vocabulary"]))
         with path.open("rb") as file:
             blocks = iter(lambda: file.read(1 << 22), b"")
-            found = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
+            digest = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
         tokens = torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
-    if found != data["fingerprint"]:
+    if digest != data["fingerprint"]:
         return None
     return Corpus(
         tokens,
@@ -126,5 +117,5 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         vocabulary=data["vocabulary"],
         specials=data["specials"],
         reading=reading,
-        fingerprint=found,
+        fingerprint=digest,
     )

@@ -1,8 +1,8 @@
-"""Files to an array of tokens, in streams, so that a text larger than memory is fine.
+"""From files to an array of tokens, block by block, so that a text may be larger than memory.
 
-A first pass numbers tokens as they turn up and writes those numbers down. Then the training part is counted,
-torchtext's Field makes the vocabulary of the counts, and a second pass over the numbers, from the end for a
-model that reads backwards, turns them into the vocabulary's.
+A first pass numbers tokens in the order of their first occurrence and writes the numbers to a file. Then the
+tokens of the training split are counted, and torchtext's Field makes the vocabulary from the counts. A second
+pass translates the numbers into those of the vocabulary, from the end if the text is read backwards.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from torchtext.data import Field
 
 from zoo import DataError, tokenize
 from zoo_text.numbering import Characters, Words
-from zoo_text.reading import Reading
+from zoo_text.reading import Files, Reading
 
 _BLOCK = 1 << 22
-_LEAVE_OUT = "--data glob='**/*.txt' leaves other files of a folder out"
+_LEAVE_OUT = "--data glob='**/*.txt' skips the other files of a folder"
 _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}
 
 
-def encode(folder: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> None:
-    """Write `tokens.bin` and `corpus.json`: the files of train, val and test, or a text of train's to cut.
+def encode(folder: Path, files: Files, reading: Reading) -> None:
+    """Write `tokens.bin` and `corpus.json` into a folder.
 
-    Raises DataError naming the file that cannot be read, and for a text there is nothing to learn from.
+    Raises DataError if a file cannot be read, or if the training split would be empty.
     """
     numbers = folder / "numbers.bin"
     numbering = Characters() if reading.tokens == "char" else Words()
-    lengths = _number(numbers, parts, numbering, reading)
+    lengths = _number(numbers, files, numbering, lower=reading.lower)
     total = sum(lengths)
-    if parts[1] or parts[2]:
+    if files.val or files.test:
         borders = [lengths[0], lengths[0] + lengths[1]]
     else:
         borders = [total * reading.splits[0] // 100, total * sum(reading.splits[:2]) // 100]
     if borders[0] == 0:
-        cut = " / ".join(map(str, reading.splits))
-        why = "no training file holds a character" if lengths[0] == 0 else f"too short a text to cut {cut}"
-        raise DataError(f"there is nothing to learn from: {why}")
+        shares = " / ".join(map(str, reading.splits))
+        why = "the files are empty" if lengths[0] == 0 else f"the text is too short to split {shares}"
+        raise DataError(f"the training split is empty: {why}")
     texts = ["<eos>" if reading.newline_eos and text == "\n" else text for text in numbering.texts]
     vocabulary = list(reading.vocabulary)
     if not vocabulary:
@@ -75,7 +75,7 @@ def encode(folder: Path, parts: Sequence[Sequence[Path]], reading: Reading) -> N
 def fingerprint(
     vocabulary: Sequence[str], borders: Sequence[int], blocks: Iterable[Any], *, backwards: bool
 ) -> str:
-    """Return the sha256 of a corpus, its tokens given in blocks."""
+    """Return the sha256 of a corpus whose tokens come in blocks."""
     head = [list(vocabulary), list(borders), *(["backwards"] if backwards else [])]
     digest = hashlib.sha256(json.dumps(head).encode())
     for block in blocks:
@@ -84,21 +84,19 @@ def fingerprint(
 
 
 def token_dtype(size: int) -> torch.dtype:
-    """Return the smallest integer type that holds `size` tokens."""
+    """Return the smallest integer type for a vocabulary of `size` tokens."""
     return torch.uint8 if size <= 1 << 8 else torch.int16 if size <= 1 << 15 else torch.int32
 
 
-def _number(
-    path: Path, parts: Sequence[Sequence[Path]], numbering: Characters | Words, reading: Reading
-) -> list[int]:
-    """Write the numbers of all tokens; return each part's length. No token spans two files."""
+def _number(path: Path, files: Files, numbering: Characters | Words, *, lower: bool) -> list[int]:
+    """Write the numbers of all tokens, none of which spans two files; return the length of each split."""
     lengths: list[int] = []
     with path.open("wb") as out:
-        for paths in parts:
+        for paths in (files.train, files.val, files.test):
             length = 0
             for file in paths:
                 before = length
-                for numbers in numbering.numbered(_blocks(file, reading)):
+                for numbers in numbering.numbered(_blocks(file, files.encoding, lower=lower)):
                     numbers.tofile(out)
                     length += len(numbers)
                 if length == before and len(paths) == 1:
@@ -107,30 +105,30 @@ def _number(
     return lengths
 
 
-def _blocks(path: Path, reading: Reading) -> Iterator[str]:
+def _blocks(path: Path, encoding: str, *, lower: bool) -> Iterator[str]:
     try:
-        with path.open(encoding=reading.encoding) as file:
+        with path.open(encoding=encoding) as file:
             while block := file.read(_BLOCK):
                 if "\0" in block:
-                    raise DataError(f"{path} is not text: it holds zero bytes", hint=_LEAVE_OUT)
-                yield block.lower() if reading.lower else block
+                    raise DataError(f"{path} is not text: it contains zero bytes", hint=_LEAVE_OUT)
+                yield block.lower() if lower else block
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except LookupError:
         raise DataError(
-            f"there is no encoding {reading.encoding!r}", hint="utf-8, latin-1 and cp1252 are common"
+            f"unknown encoding {encoding!r}", hint="utf-8, latin-1 and cp1252 are common"
         ) from None
     except UnicodeError as error:
         raise DataError(
-            f"{path} is not {reading.encoding} text: {error}",
-            hint=f"name its encoding: --data encoding=latin-1; {_LEAVE_OUT}",
+            f"{path} is not {encoding} text: {error}",
+            hint=f"give its encoding, such as --data encoding=latin-1; {_LEAVE_OUT}",
         ) from None
 
 
 def _stretch(
     path: Path, dtype: np.dtype[Any], first: int, last: int, *, backwards: bool = False
 ) -> Iterator[np.ndarray]:
-    """Yield numbers of a file in blocks, read and not mapped, to keep memory low; backwards, last first."""
+    """Yield numbers of a file in blocks, read rather than mapped to keep memory low."""
     starts = range(first, last, _BLOCK)
     with path.open("rb") as file:
         for start in reversed(starts) if backwards else starts:
@@ -147,7 +145,7 @@ def _counted(texts: Sequence[str], numbers: Iterator[np.ndarray]) -> Counter[str
 
 
 def _vocabulary(counts: Counter[str], reading: Reading) -> list[str]:
-    """Return the tokens torchtext makes of the training part's counts, specials first."""
+    """Return the vocabulary that torchtext makes from the counts of the training split, specials first."""
     field = Field(
         tokenize=list,
         unk_token="<unk>",
@@ -156,19 +154,19 @@ def _vocabulary(counts: Counter[str], reading: Reading) -> list[str]:
     )
     field.build_vocab([counts], min_freq=reading.min_freq)
     if not counts.keys() & field.vocab.itos:
-        raise DataError(f"no token of the training part occurs min_freq={reading.min_freq} times")
+        raise DataError(f"no token of the training split occurs min_freq={reading.min_freq} times")
     return list(field.vocab.itos)
 
 
 def _specials(vocabulary: Sequence[str], reading: Reading) -> int:
-    """Count the tokens at the beginning that no text is cut into."""
+    """Count the tokens at the start of a vocabulary that are not text."""
     return sum(1 for _ in takewhile(lambda token: tokenize(token, reading.tokens) != [token], vocabulary))
 
 
 def _renumbered(
     numbers: Iterator[np.ndarray], texts: Sequence[str], vocabulary: Sequence[str]
 ) -> Iterator[np.ndarray]:
-    """Yield the tokens of a text, block by block; what the vocabulary lacks is `<unk>`, number 0."""
+    """Yield the tokens of a text in blocks; what is not in the vocabulary becomes `<unk>`, number 0."""
     by_text = {text: token for token, text in enumerate(vocabulary)}
     table = np.array([by_text.get(text, 0) for text in texts], dtype=_NUMPY[token_dtype(len(vocabulary))])
     for block in numbers:
@@ -176,7 +174,7 @@ def _renumbered(
 
 
 def _copied(blocks: Iterator[np.ndarray], file: IO[bytes]) -> Iterator[np.ndarray]:
-    """Yield blocks, writing each on its way."""
+    """Write blocks to a file, and yield them."""
     for block in blocks:
         file.write(block.data)
         yield block

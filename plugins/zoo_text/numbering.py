@@ -1,4 +1,4 @@
-"""Tokens numbered in the order in which they turn up, before anything is known of their counts."""
+"""Tokens numbered in the order of their first occurrence, before their counts are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_WORDS = 1 << 20
 
 
 class Characters:
-    """Numbers characters."""
+    """Number characters."""
 
     dtype = np.dtype(np.uint16)
 
@@ -23,7 +23,7 @@ class Characters:
         self._known = np.zeros(0x110000, dtype=bool)
 
     def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
-        """Yield the numbers of each block. Raises DataError for more different characters than a text has."""
+        """Yield the numbers of each block. Raises DataError if there are too many different characters."""
         for block in blocks:
             codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
             if not self._known[codes].all():
@@ -33,14 +33,14 @@ class Characters:
     def _add(self, new: np.ndarray) -> None:
         first, last = len(self.texts), len(self.texts) + len(new)
         if last > _MAX_CHARACTERS:
-            raise DataError(f"more than {_MAX_CHARACTERS:,} different characters: this is not a text")
+            raise DataError(f"this is not text: it has more than {_MAX_CHARACTERS:,} different characters")
         self._numbers[new] = np.arange(first, last)
         self._known[new] = True
         self.texts += map(chr, new.tolist())
 
 
 class Words:
-    """Numbers words, as `zoo.tokenize` cuts them."""
+    """Number words, as `zoo.tokenize` splits them."""
 
     dtype = np.dtype(np.uint32)
 
@@ -52,9 +52,9 @@ class Words:
         return list(self._numbers)
 
     def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
-        """Yield the numbers of each block's words, the last of which is kept until the next block ends it.
+        """Yield the numbers of the words of each block; its last word waits for the next block to end it.
 
-        Raises DataError for more different words than a model can know.
+        Raises DataError if there are too many different words.
         """
         rest = ""
         for block in blocks:
@@ -66,11 +66,11 @@ class Words:
 
     def _number(self, words: list[str]) -> np.ndarray:
         numbers = self._numbers
-        found = (numbers.setdefault(word, len(numbers)) for word in words)
-        array = np.fromiter(found, dtype=self.dtype, count=len(words))
+        assigned = (numbers.setdefault(word, len(numbers)) for word in words)
+        array = np.fromiter(assigned, dtype=self.dtype, count=len(words))
         if len(numbers) > _MAX_WORDS:
             raise DataError(
-                f"more than {_MAX_WORDS:,} different words",
-                hint="read characters (tokens=char), or less text",
+                f"the text has more than {_MAX_WORDS:,} different words",
+                hint="read characters (--data tokens=char), or less text",
             )
         return array

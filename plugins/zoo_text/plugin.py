@@ -1,16 +1,18 @@
-"""What zoo_text provides."""
+"""The datasets that zoo_text provides."""
 
 from zoo import DatasetSpec, hookimpl
 
 
 @hookimpl
 def zoo_datasets() -> list[DatasetSpec]:
+    """Return the datasets."""
     return [
         DatasetSpec(
             name="nietzsche",
             target="zoo_text.corpora:nietzsche",
             task="language-modelling",
-            summary="The collected works the lesson learns from, lower-cased",
+            summary="Nietzsche's collected works in lower case, 600 thousand characters",
+            config={"lower": True, "min_freq": 3},
             download_bytes=600_901,
             license="public domain",
             source="https://s3.amazonaws.com/text-datasets/nietzsche.txt",
@@ -19,7 +21,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="tinyshakespeare",
             target="zoo_text.corpora:tinyshakespeare",
             task="language-modelling",
-            summary="A megabyte of Shakespeare's plays",
+            summary="Shakespeare's plays, 1.1 million characters",
             download_bytes=1_115_394,
             license="public domain",
             source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
@@ -28,7 +30,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="stdlib",
             target="zoo_text.corpora:stdlib",
             task="language-modelling",
-            summary="Source of the running Python's standard library; no download",
+            summary="Source code of the running Python's standard library; no download",
+            config={"min_freq": 20},
             license="PSF-2.0",
             source="https://www.python.org",
         ),

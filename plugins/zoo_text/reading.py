@@ -1,49 +1,61 @@
-"""How a text is read: the options that all corpora share."""
+"""What to read, and how: files, and the options that all corpora share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from zoo import OptionError
 
 Tokens = Literal["char", "word"]
+MinFreq = Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of a text. Without any for val and test, the text is split by `Reading.splits`."""
+
+    train: Sequence[Path]
+    val: Sequence[Path] = ()
+    test: Sequence[Path] = ()
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What is made of the characters of a text.
+    """How the characters of a text become tokens.
 
     Args:
         tokens: `"char"`, or `"word"` for words and runs of punctuation with the space before them.
-        lower: turn everything into lower case.
-        newline_eos: a newline is the special token `<eos>`.
-        backwards: the tokens of each split, last first.
+        lower: convert the text to lower case.
+        newline_eos: make a newline the special token `<eos>`, which is decoded as a newline.
+        backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
-        vocabulary: tokens to use instead of counting any.
-        splits: percent of the tokens for train, val and test, of a text that is to be cut.
-        encoding: of the files.
+        vocabulary: use these tokens, as a trained model's card lists them, instead of counting any.
+        splits: percent of the tokens for train, val and test, in this order from the start of the text.
 
     Raises:
-        OptionError: for splits that are not a whole, and a vocabulary that could not be one of ours.
+        OptionError: `splits` does not sum to 100 %, or `vocabulary` is inconsistent.
     """
 
-    tokens: Tokens
-    lower: bool
-    newline_eos: bool
-    backwards: bool
-    min_freq: int
-    vocabulary: Sequence[str]
-    splits: Sequence[int]
-    encoding: str = "utf-8"
+    tokens: Tokens = "char"
+    lower: bool = False
+    newline_eos: bool = False
+    backwards: bool = False
+    min_freq: MinFreq = 1
+    vocabulary: Sequence[str] = ()
+    splits: Sequence[int] = (80, 10, 10)
 
     def __post_init__(self) -> None:
         splits = list(self.splits)
         if len(splits) != 3 or min(splits) < 0 or splits[0] == 0 or sum(splits) != 100:
             raise OptionError(
-                f"splits={splits} are not percents of train, val and test: "
-                "three whole numbers, none below 0, that sum to 100, the first above 0"
+                f"splits must be three percentages for train, val and test that sum to 100, "
+                f"the first above 0 (got {splits})"
             )
         if self.vocabulary:
             self._check_vocabulary()
@@ -51,11 +63,11 @@ class Reading:
     def _check_vocabulary(self) -> None:
         tokens = list(self.vocabulary)
         if tokens[0] != "<unk>":
-            raise OptionError(f"a vocabulary begins with '<unk>', and this one begins with {tokens[0]!r}")
+            raise OptionError(f"vocabulary must begin with '<unk>' (got {tokens[0]!r})")
         if len(set(tokens)) < len(tokens):
             twice = next(token for token in tokens if tokens.count(token) > 1)
-            raise OptionError(f"the vocabulary has {twice!r} twice")
+            raise OptionError(f"vocabulary contains {twice!r} twice")
         if self.newline_eos and "<eos>" not in tokens:
-            raise OptionError("newline_eos=true needs a vocabulary with '<eos>' in it")
+            raise OptionError("newline_eos=true requires '<eos>' in the vocabulary")
         if self.newline_eos and "\n" in tokens:
-            raise OptionError("newline_eos=true makes a newline '<eos>', and the vocabulary has both")
+            raise OptionError("newline_eos=true is for a vocabulary without a newline")

@@ -1,4 +1,4 @@
-"""The command line run in this process, which spares importing torch each time, and two trained files."""
+"""The command line, run in this process to import torch only once, and two trained files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL_SHAPES = ("--data", "train_size=64", "--data", "val_size=16", "--data", "t
 
 
 def zoo(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None):
-    """Run a command line as `zoo.cli.main` does, and return what a process would: code, stdout and stderr."""
+    """Run a command line as `zoo.cli.main` does, and return its exit code, stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     words = [str(word) for word in arguments]
     with (

@@ -19,7 +19,7 @@ def camnet_file(tmp_path_factory):
     return folder / "model.safetensors"
 
 
-def test_it_says_where_it_looked_and_where_it_wrote(camnet_file, tmp_path):
+def test_it_prints_where_the_model_looks_and_what_was_written(camnet_file, tmp_path):
     done = zoo(
         "analyze", "cam", camnet_file, "--split", "test", "--indices", "0-2,5", "--out", tmp_path / "a"
     )
@@ -39,23 +39,36 @@ def test_it_says_where_it_looked_and_where_it_wrote(camnet_file, tmp_path):
 def test_json_is_the_manifest(camnet_file, tmp_path):
     options = ("--split", "test", "--indices", "3", "--class", "frame", "--class", "2", "--score")
     done = zoo("analyze", "grad-cam", camnet_file, *options, "--out", tmp_path / "a", "--json")
-    told = json.loads(done.stdout)
-    assert told == json.loads((tmp_path / "a" / "manifest.json").read_text())
-    assert {"analyzer", "weights_sha256", "out", "items", "scores"} <= told.keys()
-    assert told["analyzer"] == "cam/grad-cam"
-    assert [item["class"] for item in told["items"]] == ["frame", "square"]
-    assert {"input", "class", "probability", "map", "overlay"} <= told["items"][0].keys()
-    assert {"pointing_game", "deletion"} <= told["scores"].keys()
+    manifest = json.loads(done.stdout)
+    assert manifest == json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert {"analyzer", "weights_sha256", "out", "items", "scores"} <= manifest.keys()
+    assert manifest["analyzer"] == "cam/grad-cam"
+    assert [item["class"] for item in manifest["items"]] == ["frame", "square"]
+    assert {"input", "class", "probability", "map", "overlay"} <= manifest["items"][0].keys()
+    assert {"pointing_game", "deletion"} <= manifest["scores"].keys()
 
 
-def test_the_folder_is_named_after_analyzer_and_run(camnet_file, tmp_path):
-    done = zoo("analyze", "cam", camnet_file, "--split", "test", "--indices", "0", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("weights", "folder"),
+    [
+        ("runs/v1.5/model.safetensors", "cam-v1.5"),
+        ("runs/v1.5", "cam-v1.5"),
+        ("shapes-0.1.safetensors", "cam-shapes-0.1"),
+        ("model.safetensors", "cam-model"),
+    ],
+)
+def test_the_output_folder_is_named_after_analyzer_and_weights(camnet_file, tmp_path, weights, folder):
+    path = tmp_path / weights
+    file = path if path.suffix == ".safetensors" else path / "model.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.symlink_to(camnet_file)
+    done = zoo("analyze", "cam", weights, "--split", "test", "--indices", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("wrote runs/cam-camnet: ")
-    assert (tmp_path / "runs" / "cam-camnet" / "manifest.json").exists()
+    assert done.stdout.splitlines()[-1].startswith(f"wrote runs/{folder}: ")
+    assert (tmp_path / "runs" / folder / "manifest.json").exists()
 
 
-def test_a_whole_split_is_diagnosed(camnet_file, tmp_path):
+def test_a_whole_split_is_analyzed(camnet_file, tmp_path):
     done = zoo("analyze", "confusion", camnet_file, "--out", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert "CLASS" in done.stdout
@@ -65,17 +78,17 @@ def test_a_whole_split_is_diagnosed(camnet_file, tmp_path):
         "confusion.png",
         "confused.png",
     }
-    told = f"wrote {tmp_path / 'a'}: confusion.png, confused.png, manifest.json"
-    assert done.stdout.splitlines()[-1] == told
+    wrote = f"wrote {tmp_path / 'a'}: confusion.png, confused.png, manifest.json"
+    assert done.stdout.splitlines()[-1] == wrote
 
 
-def test_a_language_model_is_shown_texts(lstm_file, tmp_path):
+def test_a_language_model_reads_texts(lstm_file, tmp_path):
     text = tmp_path / "mine.txt"
     text.write_text("the quick brown cat sleeps. " * 5)
-    done = zoo("analyze", "confusion", lstm_file, text, "--out", tmp_path / "a", "--option", "length=20")
+    done = zoo("analyze", "surprise", lstm_file, text, "--out", tmp_path / "a", "--option", "length=20")
     assert done.returncode == 0, done.stderr
-    assert "bits a token, from token" in done.stdout
-    assert "\x1b" not in done.stdout, "no colours where there is no terminal"
+    assert "bits per token, from token" in done.stdout
+    assert "\x1b" not in done.stdout, "colors without a terminal"
     assert "<h1>" in (tmp_path / "a" / "surprise.html").read_text()
     done = zoo("analyze", "activations", lstm_file, "--out", tmp_path / "b")
     assert done.returncode == 0, done.stderr
@@ -87,30 +100,46 @@ def test_a_language_model_is_shown_texts(lstm_file, tmp_path):
     [
         (
             ["cam", "LSTM", "x.png"],
-            "cam/cam is for classification, and charrnn/lstm does language-modelling",
-            "confusion",
+            "cam/cam is for classification, but charrnn/lstm is for language-modelling",
+            "surprise",
         ),
-        (["camm", "NET"], "no analyzer 'camm'; did you mean", "zoo list analyzer"),
-        (["cam", "nothing.safetensors"], "there is no file nothing.safetensors", "zoo list weights"),
-        (["cam", "NET", "--class", "rind"], "no class 'rind'; did you mean 'ring'?", "it knows circle"),
-        (["cam", "NET", "--indices", "1-x"], "--indices '1-x' is not like 0,5,9 or 0-99", None),
-        (["cam", "NET", "--indices", "5-2"], "--indices '5-2' is not like 0,5,9 or 0-99", None),
+        (["camm", "NET"], "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzer"),
+        (
+            ["cam", "nothing.safetensors"],
+            "no such file or published weights: nothing.safetensors",
+            "zoo list weights",
+        ),
+        (
+            ["cam", "NET", "--class", "rind"],
+            "the model has no class 'rind'; did you mean 'ring'?",
+            "its classes: circle",
+        ),
+        (["cam", "NET", "--indices", "1-x"], "--indices must look like 0,5,9 or 0-99 (got '1-x')", None),
+        (["cam", "NET", "--indices", "5-2"], "--indices must look like 0,5,9 or 0-99 (got '5-2')", None),
         (
             ["confusion", "NET", "--class", "ring"],
-            "--class is for maps, and diagnose/confusion draws none",
+            "a class is for maps, which diagnose/confusion does not draw",
             None,
         ),
-        (["cam", "NET", "--indices", "16"], "there is no image 16 in the test split of 16 images", None),
-        (["cam", "NET", "--layer", "stages"], "does not look at a layer of one's choice", None),
-        (["grad-cam", "NET", "--layer", "stage"], "no layer 'stage'; did you mean", "it consists of stem"),
-        (["grad-cam", "NET", "--option", "flips=2"], "flips: expected bool", None),
-        (["confusion", "NET", "PICTURE"], "takes labels, and these images have none", "--split"),
-        (["confusion", "LSTM", "PICTURE"], "is not UTF-8 text", None),
-        (["confusion", "LSTM", "--indices", "1"], "--indices choose images, and the model reads text", None),
-        (["cam", "NET", "--score", "--dataset", "nietzsche"], "is data for language-modelling", None),
+        (["cam", "NET", "--indices", "16"], "index 16 is out of range: the test split has 16 images", None),
+        (["cam", "NET", "--layer", "stages"], "cam/cam does not take a layer", "grad-cam"),
+        (
+            ["grad-cam", "NET", "--layer", "stage"],
+            "the model has no layer 'stage'; did you mean 'stages'?",
+            "stem, stages",
+        ),
+        (["grad-cam", "NET", "--option", "flips=2"], "flips must be true or false (got 2)", None),
+        (["confusion", "NET", "PICTURE"], "requires labels, but these images have none", "--split"),
+        (["surprise", "LSTM", "PICTURE"], "is not UTF-8 text", None),
+        (["surprise", "LSTM", "--indices", "1"], "--indices selects images, but the model reads text", None),
+        (
+            ["cam", "NET", "--score", "--dataset", "nietzsche"],
+            "the model is for classification, but text/nietzsche is for language-modelling",
+            None,
+        ),
     ],
 )
-def test_nonsense_is_told(camnet_file, lstm_file, tmp_path, words, message, hint):
+def test_an_error_names_what_is_wrong(camnet_file, lstm_file, tmp_path, words, message, hint):
     picture = tmp_path / "picture.png"
     Image.effect_noise((30, 20), 80).save(picture)
     known = {"NET": camnet_file, "LSTM": lstm_file, "PICTURE": picture}
@@ -122,13 +151,13 @@ def test_nonsense_is_told(camnet_file, lstm_file, tmp_path, words, message, hint
     assert not (tmp_path / "a").exists()
 
 
-def test_a_long_table_says_what_it_leaves_out(camnet_file, tmp_path):
+def test_a_long_table_is_cut_and_says_so(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "--split", "test", "--draw", "3", "--out", tmp_path / "a")
-    assert "and 13 more in manifest.json and maps.npy; --draw 3 shows and draws no more" in done.stdout
+    assert "and 13 more in manifest.json and maps.npy; raise --draw 3 to show and draw them\n" in done.stdout
     assert done.stdout.count("test-000") == 3
 
 
-def test_scores_say_which_way_is_good(camnet_file, tmp_path):
+def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
     done = zoo(
         "analyze",
         "cam",
@@ -141,7 +170,7 @@ def test_scores_say_which_way_is_good(camnet_file, tmp_path):
         "--out",
         tmp_path / "a",
     )
-    assert "(low is good)" in done.stdout
+    assert "(lower is better)" in done.stdout
     assert "pointing_centre" in done.stdout
 
 
@@ -151,7 +180,7 @@ def test_a_picture_or_a_split_but_not_both(camnet_file, tmp_path):
     assert "give either INPUT or a split of the data, not both" in done.stderr
 
 
-def test_a_file_where_the_folder_should_be(camnet_file, tmp_path):
+def test_a_file_is_refused_as_the_output_folder(camnet_file, tmp_path):
     (tmp_path / "file").write_text("")
     done = zoo("analyze", "cam", camnet_file, "--indices", "0", "--out", tmp_path / "file")
     assert done.returncode == 1

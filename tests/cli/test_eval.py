@@ -17,7 +17,7 @@ def document(*arguments):
     return json.loads(done.stdout)
 
 
-def test_the_plain_figures_stay_what_they_are_and_the_dynamic_ones_stand_apart(lstm_file):
+def test_dynamic_evaluation_adds_figures_and_changes_no_others(lstm_file):
     before = lstm_file.read_bytes()
     plain = document(lstm_file)
     both = document(lstm_file, "--dynamic")
@@ -36,12 +36,12 @@ def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     assert still.startswith("the same in one lane  |  loss ")
     assert [first] == plain.stdout.splitlines()
     assert "dynamic" not in first
-    told = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"
-    assert re.fullmatch(told + r"  \|  loss \d.\d{4}  bits_per_char .*", second)
+    expected = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"
+    assert re.fullmatch(expected + r"  \|  loss \d.\d{4}  bits_per_char .*", second)
     assert both.stderr == ""
 
 
-def test_its_options_arrive(lstm_file):
+def test_its_options_are_passed_on(lstm_file):
     options = "--dynamic", "--dynamic-lr", "0", "--dynamic-decay", "0.5", "--split", "val"
     found = document(lstm_file, *options)
     assert (found["dynamic"]["lr"], found["dynamic"]["decay"]) == (0, 0.5)
@@ -49,25 +49,26 @@ def test_its_options_arrive(lstm_file):
     assert found["dynamic"]["metrics"] != document(lstm_file, "--dynamic")["dynamic"]["metrics"]
 
 
-def test_help_tells_the_defaults():
+def test_help_names_the_defaults():
     out = " ".join(zoo("eval", "--help").stdout.split())
     assert f"[default: {Dynamic().lr}]" in out
     assert f"[default: {Dynamic().decay}]" in out
 
 
-def test_progress_is_told_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
+def test_progress_is_shown_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("zoo.cli.eval.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: next(clock))
     done = zoo("eval", lstm_file, "--dynamic")
-    assert re.search(r"^zoo: dynamic evaluation \d+%, loss \d\.\d{4} so far$", done.stderr, re.MULTILINE)
+    line = r"^ *\d+%  dynamic evaluation, loss \d\.\d{4} so far$"
+    assert len(re.findall(line, done.stderr, re.MULTILINE)) > 5
     assert len(done.stdout.splitlines()) == 3
 
 
-def test_ctrl_c_while_it_adapts_is_an_interruption(lstm_file, monkeypatch):
+def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.cli.eval._Pace.__call__", interrupt)
+    monkeypatch.setattr("zoo.api.progress.Bar.__call__", interrupt)
     done = zoo("eval", lstm_file, "--dynamic")
     assert done.returncode == 130
     assert done.stderr.split() == ["zoo:", "interrupted"]
@@ -81,22 +82,22 @@ def test_its_options_need_it(lstm_file, option):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
-        ("--dynamic-lr", "-1", "dynamic-lr is -1.0; it is from 0"),
-        ("--dynamic-decay", "2", "dynamic-decay is 2.0; it is a share between 0 and 1"),
+        ("--dynamic-lr", "-1", "dynamic lr must be between 0 (no adaptation) and 1e38 (got -1.0)"),
+        ("--dynamic-decay", "2", "dynamic decay must be between 0 and 1 (got 2.0)"),
     ],
 )
-def test_a_value_out_of_range_is_told_of(lstm_file, option, value, told):
+def test_a_value_out_of_range_is_refused(lstm_file, option, value, message):
     done = zoo("eval", lstm_file, "--dynamic", option, value)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
-def test_a_model_of_images_cannot_adapt(net_file):
+def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
     done = zoo("eval", net_file, "--dynamic")
     assert done.returncode == 1
-    assert f"dynamic evaluation is for language models, and {net_file} does classification" in done.stderr
+    assert "dynamic evaluation is for language models, but this model is for classification" in done.stderr
 
 
 def test_a_step_that_is_too_large_exits_3(lstm_file):
@@ -106,8 +107,8 @@ def test_a_step_that_is_too_large_exits_3(lstm_file):
     assert done.stdout == ""
 
 
-def test_an_option_that_the_model_overrules_is_told_of(lstm_file):
+def test_an_option_that_the_model_overrides_gives_a_warning(lstm_file):
     plain, done = zoo("eval", lstm_file), zoo("eval", lstm_file, "--data", "backwards=true")
     assert done.stdout == plain.stdout
-    assert "the model reads text with its own backwards, which --data does not change" in done.stderr
+    assert "the model reads text with its own backwards; --data cannot change that" in done.stderr
     assert "its own" not in plain.stderr

@@ -1,4 +1,4 @@
-"""Image models as a user trains, fine-tunes and judges them."""
+"""Image models as a user trains, fine-tunes and evaluates them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
                "--run", tmp_path / "run")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "starting from 22 tensors of a convnet/resnet-lite trained on images/shapes\n" in done.stderr
-    card, _ = read_card(tmp_path / "run" / "model.safetensors")
-    assert card.start["sha256"] == read_card(net_file)[0].sha256
+    card = read_card(tmp_path / "run" / "model.safetensors")
+    assert card.base_model["sha256"] == read_card(net_file).sha256
     assert card.arguments["widths"] == [4, 8]
-    told = zoo("inspect", tmp_path / "run" / "model.safetensors")
-    assert card.start["sha256"][:12] in told.stdout
+    inspected = zoo("inspect", tmp_path / "run" / "model.safetensors")
+    assert card.base_model["sha256"] in inspected.stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        (["--from", "{text}"], "holds a charrnn/lstm, and a convnet/resnet-lite is to be trained"),
-        (["--from", "nowhere"], "there is no file nowhere, and no published weights of that name"),
+        (["--from", "{text}"], "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
+        (["--from", "nowhere"], "no such file or published weights: nowhere"),
         (["--from", "{net}", "--train", "freeze=steem"], "freeze=steem matches no parameter"),
         (["--from", "{net}", "--train", "freeze=*"], "freeze=* leaves nothing to train"),
-        (["--train", "layer_decay=2"], "layer_decay"),
-        (["--train", "augment=zoom"], "'zoom'"),
-        (["--train", "mixup_alpha=-1"], "mixup_alpha"),
-        (["--model", "widths=[]"], "widths: expected array of length >= 1"),
+        (["--train", "layer_decay=2"], "layer_decay must be at most 1 (got 2)"),
+        (["--train", "augment=zoom"], "augment must be a list"),
+        (["--train", "mixup_alpha=-1"], "mixup_alpha must be at least 0 (got -1)"),
+        (["--model", "widths=[]"], "convnet/resnet-lite: widths must be"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_left(options, said, net_file, lstm_file, tmp_path):
+def test_a_wrong_option_is_refused_before_anything_is_written(
+    options, message, net_file, lstm_file, tmp_path
+):
     options = [option.format(text=lstm_file, net=net_file) for option in options]
     done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, *FEW, *options, "--run", tmp_path / "run")
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -50,21 +52,21 @@ def test_images_too_small_for_a_network_are_refused(tmp_path):
     done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, "--data", "size=16", "--model",
                "widths=[4, 4, 4, 4, 4, 4]", "--run", tmp_path / "run")  # fmt: skip
     assert done.returncode == 1
-    assert "image_size is 16, and 5 halvings take 32 pixels or more" in done.stderr
+    assert "image_size must be at least 32 for 5 halvings (got 16)" in done.stderr
 
 
-def test_the_best_epoch_is_told_where_it_is_not_the_last(tmp_path):
+def test_the_best_epoch_is_named_if_it_is_not_the_last(tmp_path):
     few = ("--train", "epochs=3", "--train", "batch_size=32", "--train", "lr=1e-9")
-    found = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
-                "--run", tmp_path / "run")  # fmt: skip
-    best = json.loads(found.stdout)["best"]
-    card, _ = read_card(tmp_path / "run" / "best.safetensors")
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
+               "--run", tmp_path / "run")  # fmt: skip
+    best = json.loads(done.stdout)["best"]
+    card = read_card(tmp_path / "run" / "best.safetensors")
     assert best["weights"] == str(tmp_path / "run" / "best.safetensors")
     assert best["epoch"] == card.progress["epochs"]
-    told = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
-               "--run", tmp_path / "run")  # fmt: skip
-    line = f"best     {tmp_path / 'run' / 'best.safetensors'}, of epoch {best['epoch']}\n"
-    assert (line in told.stdout) == (best["epoch"] < 3)
+    again = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
+                "--run", tmp_path / "run")  # fmt: skip
+    line = f"best     {tmp_path / 'run' / 'best.safetensors'} (epoch {best['epoch']})\n"
+    assert (line in again.stdout) == (best["epoch"] < 3)
 
 
 def test_patience_ends_a_run(tmp_path):
@@ -75,7 +77,7 @@ def test_patience_ends_a_run(tmp_path):
     assert result["epochs"] == result["best"]["epoch"] + 1 < 9
 
 
-def test_eval_tells_of_each_class(net_file):
+def test_eval_counts_by_class(net_file):
     plain = json.loads(zoo("eval", net_file, "--json").stdout)
     assert len(plain["classes"]) == len(plain["confusion"]) == 8
     assert sum(map(sum, plain["confusion"])) == plain["count"] == 16
@@ -84,7 +86,7 @@ def test_eval_tells_of_each_class(net_file):
     assert plain["classes"][0].keys() == {"class", "count", "accuracy"}
 
 
-def test_views_change_the_answer_and_are_for_images(net_file, lstm_file):
+def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):
     plain, views = (json.loads(zoo("eval", net_file, *more, "--json").stdout) for more in ([], ["--tta"]))
     assert (plain["tta"], views["tta"]) == (False, True)
     assert plain["count"] == views["count"]

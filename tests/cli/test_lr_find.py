@@ -31,24 +31,24 @@ def find(desk, *arguments, **environment):
     )
 
 
-def test_it_prints_three_suggestions_and_what_to_type_next(desk):
+def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     done = find(desk, "--seed", "3")
     assert done.returncode == 0, done.stderr
-    header, *rows, end, following = done.stdout.splitlines()
-    assert header.split() == ["SUGGESTION", "LR", "IS"]
+    header, *rows, end, command = done.stdout.splitlines()
+    assert header.split() == ["SUGGESTION", "LR", "MEANING"]
     assert [row.split()[0] for row in rows] == ["valley", "steep", "minimum"]
     assert re.fullmatch(r"the loss (did not diverge|diverged at \S+), after \d+ of 25 steps", end)
     valley = rows[0].split()[1]
-    assert following == (
+    assert command == (
         "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "
         f"--seed 3 --train batch_size=8 --train lr={valley}"
     )
     assert done.stderr == "charrnn/lstm on text/files, learning rates from 1e-06 to 10\n"
 
 
-def test_what_it_says_to_type_next_can_be_typed(desk):
-    following = shlex.split(find(desk).stdout.splitlines()[-1])
-    done = zoo(*following[1:], "--train", "epochs=1", "--json", cwd=desk)
+def test_the_printed_command_runs(desk):
+    command = shlex.split(find(desk).stdout.splitlines()[-1])
+    done = zoo(*command[1:], "--train", "epochs=1", "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
 
 
@@ -63,7 +63,7 @@ def test_json_is_one_document_with_suggestions_and_curve(desk):
     assert done.stdout == find(desk, "--json").stdout != find(desk, "--json", "--seed", "1").stdout
 
 
-def test_a_recipe_is_swept_with_its_own_options(desk):
+def test_a_recipe_is_tested_with_its_own_options(desk):
     (desk / "registry.toml").write_text(
         'schema = 1\n[recipes.fox]\narchitecture = "lstm"\ndataset = "files"\ndata = { paths = "fox.txt" }\n'
         "model = { hidden_size = 16, num_layers = 1 }\ntrain = { batch_size = 8 }\n"
@@ -87,7 +87,7 @@ def test_it_starts_from_weights_as_train_does(desk, lstm_file):
     )
 
 
-def test_no_file_is_written_but_the_plot(desk):
+def test_no_file_is_written_except_the_plot(desk):
     before = sorted(desk.rglob("*"))
     find(desk)
     assert sorted(desk.rglob("*")) == before
@@ -97,11 +97,11 @@ def test_no_file_is_written_but_the_plot(desk):
     assert (desk / "lr.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_ctrl_c_is_told_in_one_line_and_leaves_nothing(desk, monkeypatch):
+def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.cli.lr_find._Pace.__call__", interrupt)
+    monkeypatch.setattr("zoo.api.progress.Bar.__call__", interrupt)
     before = sorted(desk.rglob("*"))
     done = find(desk, "--plot", "lr.png")
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "zoo: interrupted")
@@ -109,53 +109,53 @@ def test_ctrl_c_is_told_in_one_line_and_leaves_nothing(desk, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
-        (["--steps", "3"], 1, "steps is 3; a suggestion takes 10 or more"),
-        (["--start", "0"], 1, "start is 0; it is a learning rate above 0"),
-        (["--start", "1", "--stop", "0.1"], 1, "stop is 0.1; it is a learning rate above start, 1"),
+        (["--steps", "3"], 1, "steps must be between 10 and 100,000 (got 3)"),
+        (["--start", "0"], 1, "start must be a learning rate above 0 (got 0)"),
+        (["--start", "1", "--stop", "0.1"], 1, "stop must be above start=1 and at most 1e+38 (got 0.1)"),
         (["--start", "1e30", "--stop", "1e35"], 3, "try a --start below 1e+30"),
-        (["--plot", "none/lr.png"], 1, "--plot none/lr.png: there is no folder none"),
+        (["--plot", "none/lr.png"], 1, "--plot none/lr.png: no such folder: none"),
         (["--plot", "."], 1, "--plot . is a folder"),
         (["--train", "epoch=1"], 1, "did you mean 'epochs'"),
         (["--device", "tpu9"], 1, "device 'tpu9'"),
     ],
 )
-def test_what_has_no_sense_is_told_of(desk, arguments, code, told):
+def test_a_wrong_option_is_refused_and_writes_nothing(desk, arguments, code, message):
     before = sorted(desk.rglob("*"))
     done = find(desk, *arguments)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(desk.rglob("*")) == before
 
 
 @pytest.mark.parametrize("arguments", [["--plot", "none/lr.png"], ["--steps", "3"], ["--plot", "."]])
-def test_wrong_options_are_told_before_any_step(desk, arguments):
+def test_wrong_options_are_refused_before_any_step(desk, arguments):
     assert "learning rates from" not in find(desk, *arguments).stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_plot_in_a_read_only_folder_is_refused(desk):
     (desk / "closed").mkdir(mode=0o500)
-    assert "the folder closed cannot be written to" in find(desk, "--plot", "closed/lr.png").stderr
+    assert "the folder closed is not writable" in find(desk, "--plot", "closed/lr.png").stderr
 
 
-def test_it_takes_the_options_of_train_and_tells_its_defaults():
-    from zoo.training.lr_finder import Sweep
+def test_it_has_the_options_of_train_and_shows_its_defaults():
+    from zoo.training.lr_finder import RangeTest
 
     out = " ".join(zoo("lr-find", "--help").stdout.split())
     for option in ("--model", "--data", "--train", "--from", "--seed", "--device", "--json"):
         assert f" {option} " in out
     assert "--run" not in out
     assert "--resume" not in out
-    for name, parameter in inspect.signature(Sweep).parameters.items():
+    for name, parameter in inspect.signature(RangeTest).parameters.items():
         assert re.search(rf"--{name} [^\[]*\[default: {parameter.default}\]", out), name
 
 
-def test_progress_is_told_on_stderr_when_it_takes_long(desk, monkeypatch):
+def test_progress_is_shown_on_stderr_when_it_takes_long(desk, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("zoo.cli.lr_find.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: next(clock))
     lines = find(desk).stderr.splitlines()
     assert len(lines) > 5
     assert re.fullmatch(r" *\d+%  lr \d\.\de-\d\d  loss \d\.\d{4}", lines[1])

@@ -1,4 +1,4 @@
-"""`zoo show` of a dataset: what is in it, and how long an epoch is."""
+"""`zoo show`: what a dataset contains and how long an epoch is, and the facts of other names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def zoo_datasets():
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a registry.toml that brings two datasets that cannot be opened."""
+    """Return a registry.toml with a plugin whose two datasets cannot be opened."""
     folder = tmp_path_factory.mktemp("sealed")
     (folder / "sealed.py").write_text(PLUGIN)
     (folder / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["sealed.py"]\n')
@@ -61,7 +61,7 @@ def test_a_text_is_counted_by_split(text_file):
     assert "unknown" not in facts
 
 
-def test_batches_are_those_that_training_with_these_options_has(text_file, tmp_path):
+def test_batches_are_counted_as_training_has_them(text_file, tmp_path):
     options = ["--train", "batch_size=8", "--train", "bptt=10"]
     data = ["--data", f"paths={text_file}", "--data", "splits=[50, 25, 25]"]
     facts = shown("files", *data, *options)
@@ -71,7 +71,7 @@ def test_batches_are_those_that_training_with_these_options_has(text_file, tmp_p
     assert facts["batches_per_epoch"] == json.loads(done.stdout)["steps"] == (2_040 - 1) // 8 // 10 + 1
 
 
-def test_the_share_of_unknown_tokens_is_told(tmp_path):
+def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
     for name, text in [
         ("train.txt", "ab" * 2_000),
         ("val.txt", "abc?" * 5),
@@ -85,12 +85,12 @@ def test_the_share_of_unknown_tokens_is_told(tmp_path):
         "val": {"tokens": 20, "unknown": 10},
         "test": {"tokens": 8_001, "unknown": 1},
     }
-    told = zoo("show", "files", *words).stdout
-    assert re.search(r"^train +4,000 tokens, 0 unknown$", told, re.M)
-    assert re.search(r"^val +20 tokens, 10 unknown \(50 %\)$", told, re.M)
-    assert re.search(r"^test +8,001 tokens, 1 unknown \(0\.012 %\)$", told, re.M)
-    assert re.search(r"^batches per epoch +1$", told, re.M)
-    assert re.search(r"^batched with +batch_size=64, bptt=64$", told, re.M)
+    out = zoo("show", "files", *words).stdout
+    assert re.search(r"^train +4,000 tokens, 0 unknown$", out, re.M)
+    assert re.search(r"^val +20 tokens, 10 unknown \(50 %\)$", out, re.M)
+    assert re.search(r"^test +8,001 tokens, 1 unknown \(0\.012 %\)$", out, re.M)
+    assert re.search(r"^batches per epoch +1$", out, re.M)
+    assert re.search(r"^batched with +batch_size=64, bptt=64$", out, re.M)
 
 
 def test_images_and_classes_are_counted():
@@ -118,42 +118,42 @@ train = { lr = 0.125 }
 """
 
 
-def test_a_recipe_is_shown_with_all_that_it_takes_from_its_architecture(tmp_path):
+def test_a_recipe_is_shown_with_the_training_configuration_of_its_architecture(tmp_path):
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("slow", cwd=tmp_path)
     assert facts["train"] == {"lr": 0.125, "epochs": 3}
     own = Registry.discover().architecture("lstm").spec.training
-    assert facts["recipe"] == own.replace(facts["train"]).to_dict()
-    assert own.bptt != TrainConfig().bptt
-    told = zoo("show", "slow", cwd=tmp_path).stdout
-    assert re.search(rf"^recipe +.*epochs=3,.* lr=0\.125,.* bptt={own.bptt},", told, re.M)
+    assert facts["training"] == own.replace(facts["train"]).to_dict()
+    assert own.text.bptt != TrainConfig().text.bptt
+    out = zoo("show", "slow", cwd=tmp_path).stdout
+    assert re.search(rf"^training +.*epochs=3,.* lr=0\.125,.* bptt={own.text.bptt},", out, re.M)
 
 
-def test_a_recipe_is_shown_with_the_weights_it_made():
+def test_a_recipe_is_shown_with_its_published_weights():
     facts = shown("cifar10-convnet-bn")
     assert facts["kind"] == "recipe"
-    made = facts["weights"]["cifar10-convnet-bn"]
-    assert made["metrics"]["test"]["accuracy"] > 0.77
-    text = zoo("show", "cifar10-convnet-bn").stdout
-    line = f"cifar10-convnet-bn, test accuracy {made['metrics']['test']['accuracy']:.4f} loss"
-    assert re.search(rf"^weights +{line} .* {made['bytes']:,} bytes$", text, re.M)
+    weights = facts["weights"]["cifar10-convnet-bn"]
+    assert weights["metrics"]["test"]["accuracy"] > 0.77
+    out = zoo("show", "cifar10-convnet-bn").stdout
+    line = f"cifar10-convnet-bn, test accuracy {weights['metrics']['test']['accuracy']:.4f} loss"
+    assert re.search(rf"^weights +{line} .* {weights['bytes']:,} bytes$", out, re.M)
 
 
-def test_a_recipe_of_an_architecture_that_is_not_there_is_shown_as_it_stands(tmp_path):
+def test_a_recipe_of_an_unknown_architecture_is_shown_as_written(tmp_path):
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("gone", cwd=tmp_path)
     assert facts["train"] == {"lr": 0.125}
-    assert facts["unknown"].startswith("recipe: no architecture 'gone/model'")
+    assert facts["unknown"].startswith("training: unknown architecture 'gone/model'")
 
 
-def test_absent_data_is_told_in_a_line_and_nothing_is_fetched(tmp_path, monkeypatch):
+def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.delenv("ZOO_OFFLINE", raising=False)
     monkeypatch.setattr("requests.Session", None)
     empty = {"ZOO_DATA": "", "ZOO_CACHE": str(tmp_path)}
     facts = shown("nietzsche", env=empty)
     assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {tmp_path}, and")
     assert facts["unknown"].endswith(
-        "; it can be had from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
+        "; it can be downloaded from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
     )
     assert facts["options"]["min_freq"] == 3
     assert "splits" not in facts
@@ -162,18 +162,18 @@ def test_absent_data_is_told_in_a_line_and_nothing_is_fetched(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reason"),
     [
-        (["files"], "splits, batches per epoch: text/files needs --data paths=..."),
-        (["files", "--data", "lower=true"], "text/files needs --data paths=..."),
+        (["files"], "splits, batches per epoch: text/files requires --data paths=..."),
+        (["files", "--data", "lower=true"], "text/files requires --data paths=..."),
         (["files", "--data", "paths=gone.txt"], "there is no file or folder 'gone.txt'"),
-        (["sealed/particular"], "sealed/particular needs --data first=... --data second=..."),
+        (["sealed/particular"], "sealed/particular requires --data first=... --data second=..."),
         (["sealed/absent"], "splits, batches per epoch: FileNotFoundError: no such disk"),
     ],
 )
-def test_what_cannot_be_opened_is_told_and_the_rest_is_shown(sealed, arguments, told):
+def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, arguments, reason):
     facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed)})
-    assert told in facts["unknown"]
+    assert reason in facts["unknown"]
     assert facts["options"]
 
 
@@ -184,21 +184,24 @@ def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["lstm", "--data", "lower=true"], "charrnn/lstm is of kind architecture"),
-        (["lstm", "--train", "bptt=3"], "--data and --train are for datasets, and charrnn/lstm"),
+        (
+            ["lstm", "--train", "bptt=3"],
+            "data and training options are for datasets, but charrnn/lstm is of kind architecture",
+        ),
         (["nietzsche-lstm", "--data", "lower=true"], "nietzsche-lstm is of kind recipe"),
         (["stdlib", "--data", "lowr=true"], "has no option 'lowr'; did you mean 'lower'?"),
-        (["stdlib", "--data", "splits=[1, 2]"], "splits=[1, 2] are not percents"),
-        (["stdlib", "--train", "batch=3"], "training has no option 'batch'; did you mean"),
-        (["stdlib", "--train", "bptt"], "--train 'bptt' is not of the form key=value"),
+        (["stdlib", "--data", "splits=[1, 2]"], "splits must be three percentages"),
+        (["stdlib", "--train", "batch=3"], "has no option 'batch'; did you mean"),
+        (["stdlib", "--train", "bptt"], "--train expects KEY=VALUE (got 'bptt')"),
     ],
 )
-def test_options_that_make_no_sense_are_errors(arguments, told):
+def test_wrong_options_are_errors(arguments, message):
     done = zoo("show", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_analyzers_and_architectures_name_each_other():

@@ -42,7 +42,7 @@ class FakeText(Dataset):
 
 
 class FakeImages(Dataset):
-    """Images (N, 3, S, S) by split, fetched one by one unless `whole`."""
+    """Images (N, 3, S, S) by split, fetched one by one."""
 
     def __init__(self, splits: Mapping[Split, Sequence[tuple[Tensor, int]]], size: int) -> None:
         self._splits = splits
@@ -81,7 +81,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="session")
 def text() -> Callable[..., FakeText]:
-    """Return a function from lengths to a text of random tokens with some structure to learn."""
+    """Return a function that makes a text of random tokens with some structure to learn."""
 
     def make(train: int = 250, val: int = 40, test: int = 40, *, vocab_size: int = 8) -> FakeText:
         generator = torch.Generator().manual_seed(0)
@@ -97,7 +97,7 @@ def text() -> Callable[..., FakeText]:
 
 @pytest.fixture(scope="session")
 def images() -> Callable[..., FakeImages]:
-    """Return a function from counts to images whose brightness tells their label."""
+    """Return a function that makes images whose brightness depends on their label."""
 
     def make(train: int = 20, val: int = 9, test: int = 9, *, size: int = 8) -> FakeImages:
         generator = torch.Generator().manual_seed(0)
@@ -113,7 +113,7 @@ def images() -> Callable[..., FakeImages]:
 
 @pytest.fixture(scope="session")
 def card() -> Callable[..., Card]:
-    """Return a function from changes to the card of a small LSTM."""
+    """Return a function that makes the card of a small LSTM, with some fields changed."""
 
     def make(**changes: Any) -> Card:
         fields: dict[str, Any] = {

@@ -15,14 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo import Recipe, Registry
-from zoo.analysis import analyze, enlarge, normalise
+from zoo.analysis import run
 from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
+from zoo.analysis.findings import Findings
+from zoo.analysis.maps import enlarge, normalise
 from zoo.analysis.render import overlay
+from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.interfaces import Batch, Subject
 from zoo.models import weights
+from zoo.registry.registry import Registry
 from zoo.training.run import train
 from zoo_cam.cam import CAM
 
@@ -41,6 +44,17 @@ def camnet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
     return train(recipe, registry, directory=tmp_path_factory.mktemp("runs") / "camnet").weights
 
 
+def analyze(analyzer: str, path: str | Path, registry: Registry, **options: Any) -> Findings:
+    """Analyze the model in a weights file."""
+    model, card = weights.load(path, registry)
+    return run.analyze(analyzer, model, card, registry, **options)
+
+
+def maps_of(findings: Findings) -> Tensor:
+    assert findings.analysis.maps is not None
+    return findings.analysis.maps
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> str:
     path = tmp_path / "cat.png"
@@ -50,7 +64,7 @@ def picture(tmp_path: Path) -> str:
 
 
 def snapshot(model: nn.Module) -> dict[str, Any]:
-    kept: dict[str, Any] = {"rng": hashlib.sha256(torch.get_rng_state().numpy()).hexdigest()}
+    kept: dict[str, Any] = {"rng": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()}
     for name, value in model.state_dict().items():
         kept[name] = hashlib.sha256(value.numpy().tobytes()).hexdigest()
     for name, parameter in model.named_parameters():
@@ -61,7 +75,7 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
     return kept
 
 
-# What is asked
+# Inputs, classes and layers
 
 
 def test_a_picture_of_any_size_is_shown_as_the_card_says(
@@ -79,7 +93,7 @@ def test_a_picture_of_any_size_is_shown_as_the_card_says(
     assert item["probability"] == item["predicted_probability"] == pytest.approx(float(probabilities.max()))
     assert item["true"] is None
     assert item["input"] == picture
-    assert found.analysis.maps.shape == (1, 1, 4, 4)
+    assert maps_of(found).shape == (1, 1, 4, 4)
     assert found.facts["weights_sha256"] == card.sha256
 
 
@@ -93,22 +107,13 @@ def test_a_folder_is_its_pictures_sorted(registry: Registry, camnet: str, tmp_pa
 
 
 def test_images_of_a_split_by_number(registry: Registry, camnet: str) -> None:
-    found = analyze(
-        "cam",
-        camnet,
-        registry,
-        split="test",
-        indices=[9, 2],
-        classes=[
-            "true",
-        ][:1],
-    )
+    found = analyze("cam", camnet, registry, split="test", indices=[9, 2], classes=["true"])
     assert [item["input"] for item in found.items] == ["test-00009", "test-00002"]
     names = found.inputs.card.preprocess["classes"]
     assert [item["true"] for item in found.items] == [names[1], names[2]]
     assert [item["class"] for item in found.items] == [names[1], names[2]]
     whole = analyze("cam", camnet, registry, split="test", classes=["true"])
-    torch.testing.assert_close(found.analysis.maps, whole.analysis.maps[[9, 2]])
+    torch.testing.assert_close(maps_of(found), maps_of(whole)[[9, 2]])
     assert len(whole.items) == 24
 
 
@@ -121,19 +126,21 @@ def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, picture: s
     one = analyze("grad-cam", camnet, registry, files=[picture])
     same = analyze("grad-cam", camnet, registry, files=[picture], layer="features")
     other = analyze("grad-cam", camnet, registry, files=[picture], layer="stages.0")
-    torch.testing.assert_close(one.analysis.maps, same.analysis.maps)
-    assert other.analysis.maps.shape[-1] == 8
+    torch.testing.assert_close(maps_of(one), maps_of(same))
+    assert maps_of(other).shape[-1] == 8
     assert (one.manifest()["layer"], other.manifest()["layer"]) == ("stages", "stages.0")
 
 
-def test_precision_is_of_the_passes(registry: Registry, camnet: str, picture: str) -> None:
+def test_precision_applies_to_the_passes_and_not_to_the_maps(
+    registry: Registry, camnet: str, picture: str
+) -> None:
     exact = analyze("grad-cam", camnet, registry, files=[picture])
     coarse = analyze("grad-cam", camnet, registry, files=[picture], precision="bf16")
     assert coarse.facts["precision"] == "bf16"
-    assert coarse.analysis.maps.dtype == torch.float32
-    assert not torch.equal(exact.analysis.maps, coarse.analysis.maps)
-    span = exact.analysis.maps.max()
-    torch.testing.assert_close(exact.analysis.maps / span, coarse.analysis.maps / span, rtol=0, atol=0.1)
+    assert maps_of(coarse).dtype == torch.float32
+    assert not torch.equal(maps_of(exact), maps_of(coarse))
+    span = maps_of(exact).max()
+    torch.testing.assert_close(maps_of(exact) / span, maps_of(coarse) / span, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -143,28 +150,38 @@ def test_precision_is_of_the_passes(registry: Registry, camnet: str, picture: st
             {"classes": ["rign"]},
             OptionError,
             "no class 'rign'; did you mean 'ring'?",
-            "it knows circle, ring",
+            "its classes: circle, ring",
         ),
-        ({"classes": ["8"]}, OptionError, "no class '8'", "it knows circle"),
+        ({"classes": ["8"]}, OptionError, "no class '8'", "its classes: circle"),
         (
             {"layer": "stages.9"},
             OptionError,
             "no layer 'stages.9'; did you mean 'stages.",
-            "consists of stem",
+            "its top-level layers: stem",
         ),
         ({"options": {"flip": True}}, OptionError, "no option 'flip'; did you mean 'flips'?", None),
-        ({"options": {"flips": 3}}, OptionError, "flips: expected bool", None),
-        ({"split": "test", "indices": [24]}, OptionError, "no image 24 in the test split of 24", None),
-        ({"classes": ["true"], "files": ["a.png"]}, OptionError, "--class true takes labels", "--split"),
+        ({"options": {"flips": 3}}, OptionError, "flips must be true or false (got 3)", None),
+        (
+            {"split": "test", "indices": [24]},
+            OptionError,
+            "index 24 is out of range: the test split has 24 images",
+            None,
+        ),
+        (
+            {"classes": ["true"], "files": ["a.png"]},
+            OptionError,
+            "class 'true' needs labels, which files do not have",
+            "analyze a split",
+        ),
         ({"split": "val"}, DataError, "the val split is empty", None),
-        ({"files": ["nothing.png"]}, DataError, "no picture or folder nothing.png", None),
+        ({"files": ["nothing.png"]}, DataError, "no such picture or folder: nothing.png", None),
     ],
 )
-def test_what_there_is_not_is_told(
+def test_an_unknown_name_or_number_is_an_error_that_helps(
     registry: Registry,
     camnet: str,
     given: Mapping[str, Any],
-    kind: type[Exception],
+    kind: type[ZooError],
     words: str,
     hint: str | None,
 ) -> None:
@@ -177,11 +194,11 @@ def test_what_there_is_not_is_told(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not a picture", "in no format that is known here"),
-        (None, "a single pixel, and there is nothing to see"),
+        (b"not a picture", "its format is unknown or not supported"),
+        (None, "it has a single pixel"),
     ],
 )
-def test_a_picture_that_cannot_be_looked_at_is_named(
+def test_the_error_for_an_unusable_picture_names_it(
     registry: Registry, camnet: str, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     path = tmp_path / "odd.png"
@@ -194,8 +211,10 @@ def test_a_picture_that_cannot_be_looked_at_is_named(
     assert str(path) in str(caught.value)
 
 
-def test_a_folder_without_pictures_is_named(registry: Registry, camnet: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"no pictures in {tmp_path}"):
+def test_the_error_for_a_folder_without_pictures_names_it(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"{tmp_path} contains no pictures"):
         analyze("cam", camnet, registry, files=[str(tmp_path)])
 
 
@@ -211,23 +230,24 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     )
     maxed = train(recipe, registry, directory=tmp_path / "run").weights
     with pytest.raises(
-        SpecError, match="needs class_maps or mean_head, and convnet/convnet has features"
+        SpecError, match="needs class_maps or mean_head, but convnet/convnet has features"
     ) as caught:
         analyze("cam", maxed, registry, files=[picture])
     assert "grad-cam" in str(caught.value.hint)
-    with pytest.raises(OptionError, match="does not look at a layer of one's choice") as refused:
+    with pytest.raises(OptionError, match="cam/cam does not take a layer") as refused:
         analyze("cam", maxed, registry, files=[picture], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
     assert analyze("grad-cam", maxed, registry, files=[picture]).items
 
 
-# What is left as it was
+# Side effects
 
 
 @pytest.mark.parametrize(
     "analyzer", ["cam", "grad-cam", "score-cam", "eigen-cam", "activations", "confusion"]
 )
-def test_the_model_and_the_random_state_stay(registry: Registry, camnet: str, analyzer: str) -> None:
+def test_the_model_and_the_random_state_do_not_change(registry: Registry, camnet: str, analyzer: str) -> None:
+    model: Any
     model, card = weights.load(camnet, registry)
     model.train()
     model.stem.norm.eval()
@@ -235,7 +255,7 @@ def test_the_model_and_the_random_state_stay(registry: Registry, camnet: str, an
     model.head.bias.grad = torch.ones(8)
     subject = Subject(
         task="classification",
-        landmarks=registry.architecture("camnet").spec.landmarks,
+        landmarks={**registry.architecture("camnet").spec.landmarks},
         preprocess=card.preprocess,
     )
     made = make_analyzer(registry.analyzer(analyzer), {})
@@ -252,41 +272,45 @@ def test_the_model_and_the_random_state_stay(registry: Registry, camnet: str, an
 # Files
 
 
-def test_files_say_what_was_found(registry: Registry, camnet: str, tmp_path: Path) -> None:
+def test_findings_are_written_as_pictures_arrays_and_a_manifest(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
     found = analyze("cam", camnet, registry, split="test", indices=[0, 1, 2], classes=["ring", "plus"])
-    told = found.write(tmp_path / "out", draw=2)
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == told
+    document = found.write(tmp_path / "out", draw=2)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == document
     names = {path.name for path in (tmp_path / "out").iterdir()}
     maps = {f"test-0000{n}.{k}.npy" for n in (0, 1) for k in (1, 6)}
     assert (
         names == {"manifest.json", "contact-sheet.png", "maps.npy", "test-00000.png", "test-00001.png"} | maps
     )
-    first, second, *_ = told["items"]
+    first, second, *_ = document["items"]
     assert (first["class"], first["map"], first["overlay"]) == ("ring", "test-00000.1.npy", "test-00000.png")
     assert (second["class"], second["map"]) == ("plus", "test-00000.6.npy")
-    assert "map" not in told["items"][-1]
+    assert "map" not in document["items"][-1]
     array = np.load(tmp_path / "out" / "test-00001.6.npy")
-    np.testing.assert_array_equal(array, found.analysis.maps[1, 1].numpy())
+    np.testing.assert_array_equal(array, maps_of(found)[1, 1].numpy())
     with Image.open(tmp_path / "out" / "test-00000.png") as picture:
         assert picture.size[0] > 3 * 224
 
 
-def test_an_analysis_takes_the_place_of_an_earlier_one(
+def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     analyze("cam", camnet, registry, split="test", indices=[0, 1]).write(out)
     (out / "mine.txt").write_text("stays")
-    told = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
-    assert {path.name for path in out.iterdir()} == {*told["files"], "manifest.json", "mine.txt"}
-    assert told["files"] == ["test-00002.png", "test-00002.npy"]
+    document = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
+    assert {path.name for path in out.iterdir()} == {*document["files"], "manifest.json", "mine.txt"}
+    assert document["files"] == ["test-00002.png", "test-00002.npy"]
     (out / "manifest.json").write_text(json.dumps({"files": ["../keep.txt", 3, "test-00002.png"]}))
     (tmp_path / "keep.txt").write_text("stays")
     analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
     assert (tmp_path / "keep.txt").exists()
 
 
-def test_what_an_analysis_wrote_is_no_input(registry: Registry, camnet: str, picture: str) -> None:
+def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
+    registry: Registry, camnet: str, picture: str
+) -> None:
     home = Path(picture).parent
     for _ in range(2):
         found = analyze("cam", camnet, registry, files=[str(home)])
@@ -294,10 +318,14 @@ def test_what_an_analysis_wrote_is_no_input(registry: Registry, camnet: str, pic
         found.write(home / "out")
 
 
-def test_a_map_that_is_of_no_class_says_so(registry: Registry, camnet: str, picture: str) -> None:
+def test_an_analyzer_without_classes_says_so_and_refuses_one(
+    registry: Registry, camnet: str, picture: str
+) -> None:
     (item,) = analyze("eigen-cam", camnet, registry, files=[picture]).items
     assert item["map_of"] == "any class"
-    with pytest.raises(OptionError, match="draws one map, whatever the class; leave --class out"):
+    with pytest.raises(
+        OptionError, match="cam/eigen-cam draws the same map for every class; leave out the class"
+    ):
         analyze("eigen-cam", camnet, registry, files=[picture], classes=["ring"])
 
 
@@ -305,12 +333,10 @@ def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None
     found = analyze("cam", camnet, registry, split="test", indices=[3], classes=["true", "ring", "predicted"])
     assert [item["class"] for item in found.items] == ["frame", "ring", found.items[0]["predicted"]]
     peaks = [item["peak"] for item in found.items]
-    assert peaks == pytest.approx(found.analysis.maps.amax((2, 3))[0].tolist())
+    assert peaks == pytest.approx(maps_of(found).amax((2, 3))[0].tolist())
 
 
-def test_pictures_of_a_folder_set_are_called_by_their_files(
-    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_of_a_folder_dataset_are_named_after_their_files(registry: Registry, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "set" / name).mkdir(parents=True)
         for number in range(8):
@@ -328,22 +354,26 @@ def test_pictures_of_a_folder_set_are_called_by_their_files(
     assert len(found.inputs.names) == 8
 
 
-def test_it_is_told_how_far_it_is(registry: Registry, camnet: str) -> None:
-    told: list[tuple[int, int]] = []
-    analyze("cam", camnet, registry, split="test", report=lambda done, total: told.append((done, total)))
-    assert told == [(24, 24)]
+def test_progress_is_reported_after_each_batch(registry: Registry, camnet: str) -> None:
+    reports: list[tuple[int, int]] = []
+    analyze("cam", camnet, registry, split="test", report=lambda *progress: reports.append(progress))
+    assert reports == [(24, 24)]
 
 
-def test_inputs_of_one_name_get_files_of_their_own(registry: Registry, camnet: str, tmp_path: Path) -> None:
+def test_inputs_with_equal_names_get_files_of_their_own(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
     paths = [tmp_path / folder / "manifest.png" for folder in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
         Image.new("RGB", (20, 20)).save(path)
-    told = analyze("cam", camnet, registry, files=[str(path) for path in paths]).write(tmp_path / "out")
-    assert [item["overlay"] for item in told["items"]] == ["manifest-2.png", "manifest-3.png"]
+    document = analyze("cam", camnet, registry, files=[str(path) for path in paths]).write(tmp_path / "out")
+    assert [item["overlay"] for item in document["items"]] == ["manifest-2.png", "manifest-3.png"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(registry: Registry, camnet: str, tmp_path: Path) -> None:
+def test_the_error_for_an_output_folder_that_is_a_file_names_it(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     found = analyze("cam", camnet, registry, split="test", indices=[0])
     with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
@@ -353,7 +383,7 @@ def test_a_folder_that_cannot_be_written_is_named(registry: Registry, camnet: st
 # Maps and scores
 
 
-def test_maps_are_brought_to_0_to_1_and_constant_ones_to_zeros() -> None:
+def test_maps_are_scaled_from_0_to_1_and_constant_ones_to_zeros() -> None:
     maps = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]], [[0.0, 1e-30], [0.0, 0.0]]])
     expected = torch.tensor([[[0.0, 1.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
     torch.testing.assert_close(normalise(maps), expected)
@@ -413,7 +443,7 @@ def test_each_batch_is_scored_by_its_own_maps() -> None:
     assert together == pytest.approx({name: (2 * good[name] + bad[name]) / 3 for name in good})
 
 
-def test_several_maps_of_an_image_are_scored_each_by_its_class() -> None:
+def test_each_map_of_an_image_is_scored_by_its_own_class() -> None:
     images = torch.zeros(2, 3, 16, 16)
     images[:, :, :8, :8] = 1.0
     batches = [Batch(images, torch.ones(2), 0, 1, 0)]
@@ -427,7 +457,7 @@ def test_several_maps_of_an_image_are_scored_each_by_its_class() -> None:
     assert other["average_drop"] == pytest.approx(0.0, abs=1e-6), "a probability that grows is no drop"
 
 
-def test_a_blurred_image_is_where_insertion_begins() -> None:
+def test_insertion_starts_from_a_blurred_image() -> None:
     images = torch.ones(1, 3, 16, 16)
     found = pixel_scores(
         Corner(),
@@ -438,19 +468,19 @@ def test_a_blurred_image_is_where_insertion_begins() -> None:
     assert found["insertion"] == pytest.approx(float(torch.tensor(4.0).sigmoid()), abs=1e-4)
 
 
-def test_a_map_that_is_the_same_everywhere_points_nowhere() -> None:
+def test_a_constant_map_points_nowhere() -> None:
     found = box_scores(torch.zeros(1, 4, 4), [[(0, 0, 16, 16)]], size=16)
     assert (found["pointing_game"], found["pointing_centre"], found["box_iou"]) == (0.0, 1.0, 0.0)
 
 
-def test_a_box_is_drawn_around_what_is_above_a_fifth_of_the_maximum() -> None:
+def test_a_box_is_drawn_around_what_exceeds_a_fifth_of_the_maximum() -> None:
     map_ = torch.full((16, 16), 0.1)
     map_[4:8, 4:8], map_[4:8, 8:12] = 1.0, 0.3
     assert box_scores(map_[None], [[(4, 4, 12, 8)]], size=16)["box_iou"] == 1.0
     assert box_scores(map_[None], [[(4, 4, 12, 8), (0, 0, 1, 1)]], size=16)["box_iou"] == 1.0
 
 
-def test_only_maps_of_the_label_are_held_against_its_boxes(registry: Registry, camnet: str) -> None:
+def test_only_maps_of_the_label_are_compared_with_its_boxes(registry: Registry, camnet: str) -> None:
     true = analyze("cam", camnet, registry, split="test", classes=["true"], score=True).scores
     more = analyze("cam", camnet, registry, split="test", classes=["true", "ring"], score=True).scores
     assert true["boxed_maps"] == 24
@@ -482,17 +512,19 @@ def test_an_overlay_shows_the_image_the_map_and_both(registry: Registry) -> None
     assert both[1] != heat[1]
 
 
-def test_maps_that_are_not_drawn_are_kept_all_the_same(
+def test_maps_of_images_that_are_not_drawn_are_written_too(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
     found = analyze("cam", camnet, registry, split="test", classes=["ring", "plus"])
-    told = found.write(tmp_path / "out", draw=3)
+    document = found.write(tmp_path / "out", draw=3)
     assert np.load(tmp_path / "out" / "maps.npy").shape == (24, 2, 4, 4)
-    assert sum("map" in item for item in told["items"]) == 6
+    assert sum("map" in item for item in document["items"]) == 6
 
 
 @pytest.mark.parametrize("analyzer", ["grad-cam", "score-cam", "activations"])
-def test_a_caller_without_gradients_is_none_the_worse(registry: Registry, camnet: str, analyzer: str) -> None:
+def test_a_caller_in_inference_mode_gets_the_same_findings(
+    registry: Registry, camnet: str, analyzer: str
+) -> None:
     plain = analyze(analyzer, camnet, registry, split="test")
     with torch.inference_mode():
         found = analyze(analyzer, camnet, registry, split="test")
@@ -500,12 +532,14 @@ def test_a_caller_without_gradients_is_none_the_worse(registry: Registry, camnet
     assert found.analysis.tables == plain.analysis.tables
 
 
-def test_nonsense_from_python_is_told(registry: Registry, camnet: str) -> None:
+def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
+    registry: Registry, camnet: str
+) -> None:
     nonsense: dict[str, dict[str, Any]] = {
-        "no image is chosen": {"split": "test", "indices": []},
-        "there is no split 'tset'": {"split": "tset"},
-        "there is no precision 'fp8'": {"split": "test", "precision": "fp8"},
-        "give either files or a split": {"split": "test", "files": ["x.png"]},
+        "no image was selected": {"split": "test", "indices": []},
+        "split must be one of train, val, test": {"split": "tset"},
+        "precision.*'fp8'": {"split": "test", "precision": "fp8"},
+        "give either inputs or a split": {"split": "test", "files": ["x.png"]},
     }
     for words, given in nonsense.items():
         with pytest.raises(ZooError, match=words):
@@ -519,11 +553,11 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture:
     free = analyze("cam", camnet, registry, files=[picture], score=True)
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
-    with pytest.raises(OptionError, match="--score is for maps, and diagnose/confusion draws none"):
+    with pytest.raises(OptionError, match="a score is for maps, which diagnose/confusion does not draw"):
         analyze("confusion", camnet, registry, split="test", score=True)
 
 
-def test_an_analyzer_s_own_logits_are_not_needed(
+def test_the_model_is_run_for_an_analyzer_that_returns_no_logits(
     registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = CAM.analyze

@@ -1,4 +1,4 @@
-"""Augmentation against a slow reference that handles one image after the other."""
+"""Augmentation, compared with slow references that handle one image at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def random_images(count: int, size: int = 16) -> Tensor:
 
 
 def slow_crop(image: Tensor, row: int, column: int, pad: int) -> Tensor:
-    """Read each pixel from where it comes from; zero outside."""
+    """Copy each pixel from its source; zero outside."""
     size = image.shape[-1]
     cut = torch.zeros_like(image)
     for y in range(size):
@@ -32,14 +32,14 @@ def slow_crop(image: Tensor, row: int, column: int, pad: int) -> Tensor:
 
 
 def offset(image: Tensor, cut: Tensor, pad: int) -> tuple[int, int]:
-    """Find the one offset that gives this cut."""
+    """Return the only offset that gives this cut."""
     places = [(r, c) for r in range(2 * pad + 1) for c in range(2 * pad + 1)]
-    (found,) = [place for place in places if torch.equal(slow_crop(image, *place, pad), cut)]
-    return found
+    (place,) = [place for place in places if torch.equal(slow_crop(image, *place, pad), cut)]
+    return place
 
 
 @pytest.mark.parametrize(("size", "pad"), [(16, 2), (4, 1)])
-def test_each_crop_is_a_window_of_the_padded_image_at_an_offset_of_its_own(size: int, pad: int) -> None:
+def test_each_crop_is_a_window_of_the_padded_image_at_its_own_offset(size: int, pad: int) -> None:
     images = random_images(24, size)
     cuts = crop(images, generator())
     assert cuts.shape == images.shape
@@ -59,7 +59,7 @@ def test_crop_offsets_are_uniform() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 26, counts  # chi-squared, p = 0.001, 8 degrees
 
 
-def test_each_image_is_mirrored_or_left_alone_half_the_time() -> None:
+def test_half_of_the_images_are_flipped() -> None:
     images = random_images(4_000, 4)
     flipped = flip(images, generator())
     same = (flipped == images).flatten(1).all(1)
@@ -69,7 +69,7 @@ def test_each_image_is_mirrored_or_left_alone_half_the_time() -> None:
 
 
 def slow_translate(image: Tensor, row: int, column: int, pad: int) -> Tensor:
-    """Read each pixel from where it comes from; what lies outside is mirrored at the border pixel."""
+    """Copy each pixel from its source; outside, the image is reflected at its border pixels."""
     last = image.shape[-1] - 1
 
     def back(place: int) -> int:
@@ -80,21 +80,21 @@ def slow_translate(image: Tensor, row: int, column: int, pad: int) -> Tensor:
     return image[:, rows][:, :, columns]
 
 
-def test_each_translation_is_a_shift_of_its_own_with_mirrored_borders() -> None:
+def test_each_image_is_shifted_by_its_own_offset_with_reflected_borders() -> None:
     images = random_images(40, 32)
-    found: set[tuple[int, int]] = set()
+    offsets: set[tuple[int, int]] = set()
     for image, moved in zip(images, translate(images, generator()), strict=True):
         places = [(r, c) for r in range(5) for c in range(5)]
         (place,) = [place for place in places if torch.equal(slow_translate(image, *place, 2), moved)]
-        found.add(place)
-    assert {row for row, _ in found} == {column for _, column in found} == set(range(5))
+        offsets.add(place)
+    assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(5))
 
 
-def test_each_cutout_is_one_black_square_around_a_place_of_its_own() -> None:
+def test_each_cutout_is_one_black_square_at_its_own_place() -> None:
     images = random_images(300, 16)
     cut = cutout(images, generator())
     black = (cut == 0).all(1)
-    assert torch.equal(torch.where(black[:, None], 0, images), cut)  # all else is as it was
+    assert torch.equal(torch.where(black[:, None], 0, images), cut)  # nothing else changes
     assert torch.equal((cut == 0).any(1), black)
     middles: set[tuple[int, int]] = set()
     for hole in black:
@@ -109,7 +109,7 @@ def test_each_cutout_is_one_black_square_around_a_place_of_its_own() -> None:
     assert black.any(0).all()  # every pixel can be hit
 
 
-def test_mixup_blends_neighbours_and_their_labels_alike() -> None:
+def test_mixup_blends_each_image_and_label_with_the_previous_one() -> None:
     images = torch.randn(6, 3, 4, 4)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     blended, targets = mixup(images, labels, classes=3, alpha=1.0, seed=7)
@@ -122,7 +122,7 @@ def test_mixup_blends_neighbours_and_their_labels_alike() -> None:
         assert targets[i, labels[i - 1]] == pytest.approx(share)
 
 
-def test_mixup_s_shares_follow_its_beta_distribution() -> None:
+def test_the_weights_of_mixup_follow_its_beta_distribution() -> None:
     labels = torch.tensor([0, 1])
     drawn = [
         float(mixup(torch.zeros(2, 1, 1, 1), labels, classes=2, alpha=0.2, seed=seed)[1][0, 1])
@@ -151,7 +151,7 @@ def test_augmentations_are_applied_in_the_order_of_their_names() -> None:
     assert augment(images, (), generator()) is images
 
 
-def test_the_originals_are_left_as_they_are() -> None:
+def test_augmentation_does_not_change_its_input() -> None:
     images = random_images(8)
     before = images.clone()
     for change in AUGMENTATIONS.values():
@@ -160,8 +160,8 @@ def test_the_originals_are_left_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_every_augmentation_can_be_named_in_a_recipe(name: str) -> None:
-    assert TrainConfig().replace({"augment": [name]}).augment == (name,)
+def test_every_augmentation_is_a_value_of_the_training_field(name: str) -> None:
+    assert TrainConfig().replace({"augment": [name]}).images.augment == (name,)
 
 
 @pytest.mark.gpu
@@ -185,15 +185,15 @@ def test_views_average_the_probabilities_of_six_versions_of_each_image() -> None
     out = Views(Corner())(images)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
     shifted = [images, padded[:, :, :32, :32], padded[:, :, 2:, 2:]]
-    expected = [view for each in shifted for view in (each, each.flip(3))]
+    expected = [view for shift in shifted for view in (shift, shift.flip(3))]
     assert all(torch.equal(view, wanted) for view, wanted in zip(seen, expected, strict=True))
     mean = sum(view[:, 0, 0, :2].softmax(1) for view in expected) / 6
     torch.testing.assert_close(out.exp(), mean)
 
 
-def test_views_of_a_model_that_is_very_sure_are_finite() -> None:
-    class Sure(nn.Module):
+def test_the_views_of_extreme_logits_are_finite() -> None:
+    class Extreme(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return torch.tensor([[300.0, 0.0]])
 
-    torch.testing.assert_close(Views(Sure())(torch.zeros(1, 1, 8, 8)), torch.tensor([[0.0, -300.0]]))
+    torch.testing.assert_close(Views(Extreme())(torch.zeros(1, 1, 8, 8)), torch.tensor([[0.0, -300.0]]))

@@ -1,4 +1,4 @@
-"""Windows and sections: what is read, what is predicted, in what order."""
+"""Windows and sections: what is read, what is predicted, and in what order."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ import torch
 
 from zoo.config.training import TrainConfig
 from zoo.errors import DataError
-from zoo.tasks.batching import TextBatch, cut
+from zoo.tasks.batching import TextBatch, batch_text
 
 TEXT = torch.arange(101, dtype=torch.int16)  # each token is its own position
 
 SHUFFLED = pytest.mark.parametrize("batching", ["sections", "windows"])
 
 
-def cuts(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[TextBatch]:
+def batches(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[TextBatch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    config = TrainConfig(**{"batching": batching, "batch_size": 8, "bptt": 6} | changes)
-    return list(cut(TEXT, config, seed=5, epoch=epoch, start=start, **ranks))
+    config = TrainConfig().replace({"batching": batching, "batch_size": 8, "bptt": 6} | changes)
+    return list(batch_text(TEXT, config, seed=5, epoch=epoch, start=start, **ranks))
 
 
-def test_windows_predict_every_character_once_from_the_n_before_it() -> None:
+def test_windows_predict_every_token_once_from_those_before_it() -> None:
     read: Counter[int] = Counter()
     predicted: Counter[int] = Counter()
-    for each in cuts("windows"):
-        assert each.targets.shape == (len(each.inputs), 1)
-        assert torch.equal(each.inputs[:, 1:] - each.inputs[:, :-1], torch.ones_like(each.inputs[:, 1:]))
-        assert torch.equal(each.targets[:, 0], each.inputs[:, -1] + 1)
-        read.update(each.inputs.flatten().tolist())
-        predicted.update(each.targets.flatten().tolist())
+    for batch in batches("windows"):
+        assert batch.targets.shape == (len(batch.inputs), 1)
+        assert torch.equal(batch.inputs[:, 1:] - batch.inputs[:, :-1], torch.ones_like(batch.inputs[:, 1:]))
+        assert torch.equal(batch.targets[:, 0], batch.inputs[:, -1] + 1)
+        read.update(batch.inputs.flatten().tolist())
+        predicted.update(batch.targets.flatten().tolist())
     assert predicted == Counter(range(6, 101))
-    assert read[50] == 6, "each character is read as often as a window is long"
+    assert read[50] == 6, "a token is read as many times as a window is long"
 
 
 def test_sections_are_disjoint_and_predict_at_every_position() -> None:
     read: Counter[int] = Counter()
-    for each in cuts("sections"):
-        assert torch.equal(each.targets, each.inputs + 1)
-        assert (each.inputs[:, 0] % 6 == 0).all()
-        read.update(each.inputs.flatten().tolist())
+    for batch in batches("sections"):
+        assert torch.equal(batch.targets, batch.inputs + 1)
+        assert (batch.inputs[:, 0] % 6 == 0).all()
+        read.update(batch.inputs.flatten().tolist())
     assert read == Counter(range(96))
 
 
 @SHUFFLED
-def test_every_batch_starts_from_zeros_also_the_smaller_last_one(batching: str) -> None:
-    batches = cuts(batching, batch_size=7)
-    assert all(each.fresh for each in batches)
-    assert 0 < len(batches[-1].inputs) < 7
-    assert [each.index for each in batches] == list(range(batches[0].total))
+def test_every_batch_starts_from_zeros_even_a_smaller_last_one(batching: str) -> None:
+    epoch = batches(batching, batch_size=7)
+    assert all(batch.fresh for batch in epoch)
+    assert 0 < len(epoch[-1].inputs) < 7
+    assert [batch.index for batch in epoch] == list(range(epoch[0].total))
 
 
 @SHUFFLED
-def test_the_order_is_a_function_of_seed_and_epoch(batching: str) -> None:
+def test_the_order_depends_on_seed_and_epoch(batching: str) -> None:
     def order(epoch: int) -> list[int]:
-        return [int(row[0]) for each in cuts(batching, epoch=epoch) for row in each.inputs]
+        return [int(row[0]) for batch in batches(batching, epoch=epoch) for row in batch.inputs]
 
     assert order(0) == order(0)
     assert order(0) != order(1) != sorted(order(1))
@@ -64,32 +64,34 @@ def test_the_order_is_a_function_of_seed_and_epoch(batching: str) -> None:
 
 
 @SHUFFLED
-def test_starting_late_is_skipping(batching: str) -> None:
-    for whole, late in zip(cuts(batching)[1:], cuts(batching, start=1), strict=True):
+def test_starting_late_skips_the_first_batches(batching: str) -> None:
+    for whole, late in zip(batches(batching)[1:], batches(batching, start=1), strict=True):
         assert (whole.index, whole.total) == (late.index, late.total)
         assert torch.equal(whole.inputs, late.inputs)
 
 
 @SHUFFLED
-def test_ranks_share_what_they_can_share_evenly(batching: str) -> None:
-    shares = [cuts(batching, rank=rank, world=3, batch_size=1) for rank in range(3)]
+def test_ranks_share_the_text_evenly(batching: str) -> None:
+    shares = [batches(batching, rank=rank, world=3, batch_size=1) for rank in range(3)]
     assert len({len(share) for share in shares}) == 1
-    read = Counter(int(row[0]) for share in shares for each in share for row in each.inputs)
-    whole = Counter(int(row[0]) for each in cuts(batching) for row in each.inputs)
+    read = Counter(int(row[0]) for share in shares for batch in share for row in batch.inputs)
+    whole = Counter(int(row[0]) for batch in batches(batching) for row in batch.inputs)
     assert set(read.values()) == {1}
     assert read <= whole
     assert len(whole) - len(read) < 3
 
 
 @SHUFFLED
-def test_fewer_pieces_than_processes_are_refused(batching: str) -> None:
-    with pytest.raises(DataError, match=f"the text makes 1 {batching}, too few for 3 processes"):
-        cuts(batching, bptt=100, world=3)
+def test_a_text_too_short_for_all_processes_is_refused(batching: str) -> None:
+    with pytest.raises(DataError, match=f"^the text has 1 {batching}, too few for 3 processes$"):
+        batches(batching, bptt=100, world=3)
 
 
 @pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])
 def test_bptt_as_long_as_the_text_is_refused_with_a_length_that_fits(batching: str) -> None:
-    with pytest.raises(DataError, match="bptt is 101, and the text has 101 tokens") as caught:
-        cuts(batching, bptt=101, batch_size=1)
-    assert "bptt=100" in (caught.value.hint or "")
-    assert cuts(batching, bptt=100, batch_size=1)
+    with pytest.raises(
+        DataError, match=r"^the text must be longer than bptt=101 tok.* \(got 101\)$"
+    ) as caught:
+        batches(batching, bptt=101, batch_size=1)
+    assert caught.value.hint == "use a longer text, or --train bptt=100 or less"
+    assert batches(batching, bptt=100, batch_size=1)

@@ -9,6 +9,7 @@ import pytest
 
 from zoo.errors import CatalogError, UnknownName
 from zoo.registry.catalog import Catalog, shipped_path, user_path
+from zoo.registry.registry import Registry
 
 Write = Callable[[str], Path]
 
@@ -55,17 +56,17 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_shipped_file_alone_is_good(nowhere: Path) -> None:
+def test_the_shipped_file_is_enough(nowhere: Path) -> None:
     catalog = Catalog.load()
-    assert catalog.recipe("nietzsche-lstm").architecture == "charrnn/lstm"
+    assert catalog.recipes["nietzsche-lstm"].architecture == "charrnn/lstm"
     assert catalog.local == ()
 
 
-def test_a_user_file_lies_over_the_shipped_one(write: Write) -> None:
+def test_the_users_file_takes_precedence_over_the_shipped_one(write: Write) -> None:
     write(RECIPE)
     catalog = Catalog.load()
-    assert catalog.recipe("stdlib-lstm").train == {"epochs": 7}
-    assert catalog.recipe("stdlib-lstm").model == {}, "a recipe is replaced as a whole"
+    assert catalog.recipes["stdlib-lstm"].train == {"epochs": 7}
+    assert catalog.recipes["stdlib-lstm"].model == {}, "a recipe is replaced as a whole"
     assert {"mine", "nietzsche-lstm"} <= set(catalog.recipes)
 
 
@@ -86,45 +87,45 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
     assert catalog.local == ((path.parent / "my_plugin.py").resolve(),)
     assert catalog.disabled == ("acme",)
     write(WEIGHTS)
-    assert Catalog.load().weights_home["mine"] == path.parent
+    assert Catalog.load().weights["mine"].file == str(path.parent / "weights" / "mine.safetensors")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("schema = ", "is not valid TOML"),
         ("[recipes.a]\n[recipes.a]", "is not valid TOML"),
-        ("", "schema is None, and this zoo reads schema = 1"),
-        ("schema = 2", "schema is 2, and this zoo reads schema = 1"),
-        ("schema = 1\n[recipe.a]", "the file has no option 'recipe'; did you mean 'recipes'?"),
-        ("schema = 1\nrecipes = 3", "[recipes]: expected object, got int"),
-        ("schema = 1\n[recipes]\na = 3", "[recipes.a]: expected object, got int"),
+        ("", "object missing required field schema"),
+        ("schema = 2", "schema: invalid enum value 2"),
+        ("schema = 1\n[recipe.a]", "object contains unknown field recipe"),
+        ("schema = 1\nrecipes = 3", "recipes: expected object, got int"),
+        ("schema = 1\n[recipes]\na = 3", "recipes[...]: expected object, got int"),
         (
             'schema = 1\n[recipes.a]\narchitecture = "x"\ndataset = "y"\ntrian = {}',
             "[recipes.a] has no option 'trian'; did you mean 'train'?",
         ),
-        ('schema = 1\n[recipes.a]\narchitecture = "x"', "[recipes.a]: object missing required field dataset"),
+        ('schema = 1\n[recipes.a]\narchitecture = "x"', "[recipes.a] lacks dataset"),
         (
             'schema = 1\n[recipes.a]\narchitecture = "x"\ndataset = "y"\nseed = "1"',
-            "[recipes.a] seed: expected int, got str",
+            "[recipes.a] seed must be an integer (got '1')",
         ),
-        (RECIPE.replace("epochs", "epoch"), "[recipes.stdlib-lstm] train"),
+        (RECIPE.replace("epochs", "epoch"), "[recipes.stdlib-lstm] the training configuration has no option"),
         (RECIPE.replace("epochs", "epoch"), "did you mean 'epochs'?"),
-        (RECIPE.replace("7", "0"), "epochs: expected int >= 1"),
-        (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256: expected str matching regex"),
+        (RECIPE.replace("7", "0"), "[recipes.stdlib-lstm] epochs must be at least 1 (got 0)"),
+        (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256 must be 64 hexadecimal digits (got 'AAAA"),
         ('schema = 1\n[plugins]\ndisable = 0', "[plugins] has no option 'disable'; did you mean 'disabled'"),
-        ('schema = 1\n[plugins]\nlocal = "a.py"', "[plugins] local: expected array, got str"),
+        ('schema = 1\n[plugins]\nlocal = 3', "[plugins] local must be a list, each item a string (got 3)"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_file_and_key(write: Write, text: str, told: str) -> None:
+def test_an_error_names_the_file_and_the_key(write: Write, text: str, message: str) -> None:
     path = write(text)
     with pytest.raises(CatalogError) as caught:
         Catalog.load()
     assert str(caught.value).startswith(str(path))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_file_that_is_no_text_is_refused(write: Write) -> None:
+def test_a_file_that_is_not_utf_8_is_refused(write: Write) -> None:
     write("").write_bytes(b"schema = 1 # \xff")
     with pytest.raises(CatalogError, match="is not valid TOML"):
         Catalog.load()
@@ -132,12 +133,14 @@ def test_a_file_that_is_no_text_is_refused(write: Write) -> None:
 
 def test_a_named_file_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_REGISTRY", "/nowhere/registry.toml")
-    with pytest.raises(CatalogError, match=r"\$ZOO_REGISTRY names /nowhere/registry\.toml, and there is no"):
+    with pytest.raises(
+        CatalogError, match=r"\$ZOO_REGISTRY names /nowhere/registry\.toml, which does not exist"
+    ):
         Catalog.load()
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest(nowhere: Path) -> None:
     with pytest.raises(UnknownName) as caught:
-        Catalog.load().recipe("nietsche-lstm")
-    assert str(caught.value) == "no recipe 'nietsche-lstm'; did you mean 'nietzsche-lstm'?"
-    assert "zoo list recipe" in (caught.value.hint or "")
+        Registry([], Catalog.load()).recipe("nietsche-lstm")
+    assert str(caught.value) == "unknown recipe 'nietsche-lstm'; did you mean 'nietzsche-lstm'?"
+    assert "`zoo list recipes` shows all" in (caught.value.hint or "")

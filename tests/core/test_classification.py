@@ -1,4 +1,4 @@
-"""Batches of images: each image once, wherever it is."""
+"""Batches of images: each image exactly once, whatever the batch size, rank or start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.training import ImageFields, TrainConfig
+from zoo.data.views import View
 from zoo.errors import DataError
 from zoo.interfaces import Batch
-from zoo.tasks.classification import _normalise
+from zoo.tasks.classification import Classification
 
 TASK = Classification()
 
@@ -27,13 +28,13 @@ def numbered(images: Any, count: int, size: int = 4) -> Any:
 
 
 def numbers(batches: list[Batch], preprocess: Any) -> list[int]:
-    """The numbers behind normalised numbered images."""
+    """The numbers behind normalized numbered images."""
     red = torch.cat([batch.inputs[:, 0, 0, 0] for batch in batches])
     return ((red * preprocess["std"][0] + preprocess["mean"][0]) * 255).round().int().tolist()
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(20, 6), (18, 6), (3, 8), (7, 1)])
-def test_an_epoch_shows_every_image_once(images: Any, count: int, batch_size: int) -> None:
+def test_an_epoch_has_every_image_once(images: Any, count: int, batch_size: int) -> None:
     data = numbered(images, count)
     batches = list(TASK.train_batches(data, TrainConfig(batch_size=batch_size), seed=0, epoch=0))
     assert sorted(numbers(batches, data.preprocess)) == list(range(count))
@@ -48,7 +49,7 @@ def test_labels_stay_with_their_images(images: Any) -> None:
         assert [number % 4 for number in numbers([batch], data.preprocess)] == batch.targets.tolist()
 
 
-def test_evaluation_shows_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_has_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 6 * 4 * 4 + 1)
     data = numbered(images, 20)
     batches = list(TASK.eval_batches(data, "val"))
@@ -56,7 +57,7 @@ def test_evaluation_shows_every_image_once_and_in_order(images: Any, monkeypatch
     assert numbers(batches, data.preprocess) == list(range(20))
 
 
-def test_each_epoch_and_each_seed_has_an_order_of_its_own(images: Any) -> None:
+def test_each_epoch_and_each_seed_has_its_own_order(images: Any) -> None:
     data = numbered(images, 50)
 
     def order(seed: int, epoch: int) -> list[int]:
@@ -77,7 +78,7 @@ def test_ranks_share_an_epoch_without_overlap(images: Any, world: int) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
-def test_starting_late_is_skipping(images: Any, start: int) -> None:
+def test_starting_late_skips_batches(images: Any, start: int) -> None:
     config = TrainConfig(batch_size=6, images=ImageFields(augment=("crop", "flip")))
     data = images(20)
     whole = list(TASK.train_batches(data, config, seed=3, epoch=1))[start:]
@@ -87,7 +88,7 @@ def test_starting_late_is_skipping(images: Any, start: int) -> None:
     assert all(torch.equal(a.targets, b.targets) for a, b in zip(late, whole, strict=True))
 
 
-def test_every_step_has_a_seed_of_its_own(images: Any) -> None:
+def test_every_step_has_its_own_seed(images: Any) -> None:
     config = TrainConfig(batch_size=6)
     seeds = [
         b.seed for epoch in range(3) for b in TASK.train_batches(images(20), config, seed=0, epoch=epoch)
@@ -107,7 +108,7 @@ def test_augmentation_draws_anew_for_each_batch_rank_epoch_and_seed(images: Any)
     assert len(set(batches)) == len(batches) == 16
 
 
-def test_normalisation_is_by_channel(images: Any) -> None:
+def test_images_are_normalized_by_channel(images: Any) -> None:
     data = images(0, 9, 0)
     (batch,) = TASK.eval_batches(data, "val")
     for (image, label), got, target in zip(data.split("val"), batch.inputs, batch.targets, strict=True):
@@ -117,35 +118,46 @@ def test_normalisation_is_by_channel(images: Any) -> None:
     assert batch.inputs.dtype == torch.float32
 
 
+class Whole:
+    """A split that returns whole batches, and notes the indices it is called with."""
+
+    def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
+        self.images = images
+        self.labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+        self.called_with: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        self.called_with.append(indices)
+        return self.images[indices], self.labels[indices]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("width", [1, 8])
-def test_inputs_are_channels_last_however_the_images_lie(channels: int, width: int) -> None:
+def test_inputs_are_channels_last_whatever_the_layout_of_the_images(channels: int, width: int) -> None:
     images = torch.randint(0, 256, (5, channels, width, width), dtype=torch.uint8)
-    preprocess = {"mean": [0.4] * channels, "std": [0.2] * channels}
     for given in (
         images,
         images.contiguous(memory_format=torch.channels_last),
         images.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0),
     ):
-        inputs = _normalise(given, preprocess)
-        assert inputs.permute(0, 2, 3, 1).is_contiguous()
-        torch.testing.assert_close(inputs, (images / 255 - 0.4) / 0.2, atol=1e-5, rtol=0)
+        data = View(
+            dims={"in_channels": channels, "image_size": width, "num_classes": 1},
+            preprocess={"mean": [0.4] * channels, "std": [0.2] * channels},
+            split=lambda name, given=given: Whole(given),
+        )
+        (batch,) = TASK.eval_batches(data, "test")
+        assert batch.inputs.permute(0, 2, 3, 1).is_contiguous()
+        torch.testing.assert_close(batch.inputs, (images / 255 - 0.4) / 0.2, atol=1e-5, rtol=0)
 
 
-def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None:
-    asked: list[list[int]] = []
-    items = images(20).split("train")
-
-    class Whole:
-        def __len__(self) -> int:
-            return len(items)
-
-        def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-            asked.append(indices)
-            return torch.stack([items[n][0] for n in indices]), torch.tensor([items[n][1] for n in indices])
-
+def test_a_split_that_returns_whole_batches_is_used_that_way(images: Any) -> None:
     singles = images(20)
-    whole = type(singles)({"train": Whole()}, 8)
+    items = singles.split("train")
+    split = Whole(torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items]))
+    whole = type(singles)({"train": split}, 8)
     config = TrainConfig(batch_size=6)
     pairs = zip(
         TASK.train_batches(whole, config, seed=0, epoch=0),
@@ -153,7 +165,7 @@ def test_a_split_that_gives_whole_batches_is_asked_for_them(images: Any) -> None
         strict=True,
     )
     assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
-    assert sorted(chain.from_iterable(asked)) == list(range(20))
+    assert sorted(chain.from_iterable(split.called_with)) == list(range(20))
 
 
 def test_an_empty_training_split_is_refused(images: Any) -> None:
@@ -162,7 +174,7 @@ def test_an_empty_training_split_is_refused(images: Any) -> None:
 
 
 class Fixed(nn.Module):
-    """Gives the same logits, whatever it sees."""
+    """Returns the same logits for any input."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
@@ -192,10 +204,10 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     assert TASK.step(Fixed(logits), batch, label_smoothing=0.1).loss.item() == pytest.approx(expected.item())
 
 
-def test_the_confusion_has_a_row_for_each_true_class(images: Any) -> None:
-    guesses = torch.tensor([0, 1, 1, 2, 2, 2])
+def test_the_confusion_matrix_has_a_row_for_each_label(images: Any) -> None:
+    predictions = torch.tensor([0, 1, 1, 2, 2, 2])
     batch = Batch(torch.zeros(6, 3, 4, 4), torch.tensor([0, 0, 1, 2, 2, 1]), 0, 1, 0)
-    model = Fixed(torch.eye(4)[guesses])
+    model = Fixed(torch.eye(4)[predictions])
     assert "confusion" not in TASK.step(model.train(), batch).sums
     sums = TASK.step(model.eval(), batch).sums
     details = TASK.details(sums, images().preprocess)
@@ -208,8 +220,8 @@ def test_the_confusion_has_a_row_for_each_true_class(images: Any) -> None:
     ]
 
 
-def test_many_classes_are_also_judged_by_their_five_likeliest() -> None:
-    logits = torch.arange(12.0).repeat(3, 1)  # the likeliest are 11, 10, 9, 8, 7
+def test_many_classes_also_have_a_top_5_accuracy() -> None:
+    logits = torch.arange(12.0).repeat(3, 1)  # the top five are 11, 10, 9, 8, 7
     batch = Batch(torch.zeros(3, 3, 4, 4), torch.tensor([11, 7, 6]), 0, 1, 0)
     step = TASK.step(Fixed(logits), batch)
     sums = {name: float(value) for name, value in step.sums.items() if value.ndim == 0}
@@ -220,7 +232,7 @@ def test_many_classes_are_also_judged_by_their_five_likeliest() -> None:
     assert "correct_of_5" not in few.sums
 
 
-def test_blended_targets_count_as_what_they_are_most(images: Any) -> None:
+def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
     data = images(20)
     config = TrainConfig(batch_size=20, images=ImageFields(mixup_alpha=0.4))
     (batch,) = TASK.train_batches(data, config, seed=0, epoch=0)

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: what is scored, when, and by what."""
+"""Dynamic evaluation: each token is scored before the model learns from it, by the step of the paper."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from tests.core.conftest import FakeText
 from zoo.errors import DataError, Diverged, OptionError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
+from zoo.interfaces import SPLITS
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
-from zoo.tasks.language_modelling import LanguageModelling
 
 SIZE = 8
 
@@ -35,14 +35,14 @@ def with_test(data: FakeText, tokens: Tensor) -> FakeText:
 
 
 def losses(model: nn.Module, data: FakeText, dynamic: Dynamic) -> list[float]:
-    """Return the sum of losses up to each segment's end, divided by the tokens so far."""
-    told: list[float] = []
-    evaluate_dynamic(model, data, "test", dynamic, report=lambda share, loss: told.append(loss))
-    return told
+    """Return the mean loss so far, after each segment."""
+    reported: list[float] = []
+    evaluate_dynamic(model, data, "test", dynamic, report=lambda fraction, loss: reported.append(loss))
+    return reported
 
 
 def one_lane(model: nn.Module, data: FakeText) -> float:
-    """Return the loss of a whole split read in one go, without adapting."""
+    """Return the loss of the whole test split in one pass, without adaptation."""
     tokens = data.split("test").long()
     with torch.no_grad():
         logits, _ = copy.deepcopy(model).eval()(tokens[:-1, None])
@@ -50,7 +50,7 @@ def one_lane(model: nn.Module, data: FakeText) -> float:
 
 
 @pytest.mark.parametrize("segment", [1, 7, 20, 39, 100])
-def test_without_a_step_it_is_static_evaluation_in_one_lane(
+def test_without_adaptation_it_is_static_evaluation_in_one_lane(
     registry: Registry, text: Callable[..., FakeText], segment: int
 ) -> None:
     model, data = lstm(registry), text()
@@ -61,7 +61,7 @@ def test_without_a_step_it_is_static_evaluation_in_one_lane(
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "awd-lstm"])
-def test_a_pattern_that_the_model_does_not_know_is_learned_while_it_is_read(
+def test_an_unknown_pattern_is_learned_while_it_is_read(
     registry: Registry, text: Callable[..., FakeText], name: str
 ) -> None:
     model = lstm(registry, name)
@@ -84,7 +84,7 @@ def test_a_token_is_predicted_before_the_model_learns_from_it(
     assert before[-1] != after[-1]
 
 
-def test_a_step_is_the_one_of_the_paper() -> None:
+def test_a_step_is_that_of_the_paper() -> None:
     table = torch.randn(SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
     class Bigrams(nn.Module):
@@ -110,10 +110,10 @@ def test_a_step_is_the_one_of_the_paper() -> None:
     data = FakeText({"train": train, "val": train, "test": test}, SIZE)
     trained = table.double()
     parts = train[:5].long(), train[4:].long()
-    rms = (sum(gradient(trained, part) ** 2 for part in parts) / 2).sqrt()
+    rms = torch.stack([gradient(trained, part) ** 2 for part in parts]).mean(0).sqrt()
     pull = (0.3 * rms / rms.mean()).clamp(max=1)
     floor = rms.clamp(min=0.3 * rms.mean())
-    assert (pull == 1).any()  # all of it is put to use
+    assert (pull == 1).any()  # the clamp and the floor both matter here
     assert (rms < floor).any()
 
     expected, weight = 0.0, trained
@@ -132,11 +132,11 @@ def test_a_step_is_the_one_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_as_it_is_and_nothing_is_drawn(
+def test_the_model_and_the_random_state_do_not_change(
     registry: Registry, text: Callable[..., FakeText], training: bool
 ) -> None:
     model = lstm(registry, dropout=0.5).train(training)
-    model.out.requires_grad_(False)
+    out = model.get_submodule("out").requires_grad_(False)
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     with torch.no_grad():
         first, second = (evaluate_dynamic(model, text(), "test", Dynamic()) for _ in range(2))
@@ -144,76 +144,87 @@ def test_the_model_is_left_as_it_is_and_nothing_is_drawn(
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training is training
     assert [parameter.grad for parameter in model.parameters()] == [None] * len([*model.parameters()])
-    assert {p.requires_grad for p in model.out.parameters()} == {False}
+    assert {p.requires_grad for p in out.parameters()} == {False}
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_the_share_that_is_read_is_told(registry: Registry, text: Callable[..., FakeText]) -> None:
-    told: list[tuple[float, float]] = []
+def test_progress_is_reported_after_each_segment(registry: Registry, text: Callable[..., FakeText]) -> None:
+    reports: list[tuple[float, float]] = []
     metrics, _ = evaluate_dynamic(
-        lstm(registry), text(), "test", Dynamic(), report=lambda *progress: told.append(progress)
+        lstm(registry), text(), "test", Dynamic(), report=lambda *progress: reports.append(progress)
     )
-    assert [share for share, _ in told] == [0.5, 1.0]
-    assert told[-1][1] == metrics["loss"]
+    assert [fraction for fraction, _ in reports] == [0.5, 1.0]
+    assert reports[-1][1] == metrics["loss"]
 
 
-def test_only_the_first_training_segments_are_looked_at(
-    registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
+def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
+    registry: Registry, text: Callable[..., FakeText]
 ) -> None:
-    data, model, seen = text(), lstm(registry), list[int]()
-    step = LanguageModelling.step
-    monkeypatch.setattr(
-        LanguageModelling, "step", lambda *given, **more: seen.append(1) or step(*given, **more)
-    )
-    for segments, looked_at in ((3, 3), (200, 250 // 20 + 1)):
-        monkeypatch.setattr("zoo.evaluation.dynamic._TRAINING_SEGMENTS", segments)
-        seen.clear()
-        evaluate_dynamic(model, data, "test", Dynamic())
-        assert len(seen) == looked_at + 2
+    model, data = lstm(registry), text(400)
+
+    def loss(changed: int | None = None) -> float:
+        train = data.split("train").clone()
+        if changed is not None:
+            train[changed] = 2 + (train[changed] - 1) % (SIZE - 2)
+        splits: dict[Any, Tensor] = {"train": train, "val": data.split("val"), "test": data.split("test")}
+        return evaluate_dynamic(model, FakeText(splits, SIZE), "test", Dynamic(lr=1e-2, segment=1))[0]["loss"]
+
+    usual = loss()
+    assert loss(changed=201) == usual
+    assert loss(changed=200) != usual, "the last token that is predicted"
+    assert loss(changed=0) != usual
 
 
-def test_a_step_that_is_too_large_is_told_of(registry: Registry, text: Callable[..., FakeText]) -> None:
-    with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as told:
+def test_a_diverging_evaluation_is_stopped(registry: Registry, text: Callable[..., FakeText]) -> None:
+    with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as caught:
         evaluate_dynamic(lstm(registry), text(), "test", Dynamic(lr=1e38, segment=2))
-    assert told.value.hint == "try a --dynamic-lr below 1e+38"
+    assert caught.value.hint == "try a --dynamic-lr below 1e+38"
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_an_empty_split_is_told_of(registry: Registry, text: Callable[..., FakeText], split: str) -> None:
-    splits = {name: text().split(name) for name in ("train", "val", "test")} | {split: letters()}
+def test_an_empty_split_is_refused(registry: Registry, text: Callable[..., FakeText], split: str) -> None:
+    splits: dict[Any, Tensor] = {name: text().split(name) for name in SPLITS}
+    splits[split] = letters()
     with pytest.raises(DataError, match=f"the {split} split is empty"):
         evaluate_dynamic(lstm(registry), FakeText(splits, SIZE), "test", Dynamic())
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
-        ({"lr": -1.0}, "dynamic-lr is -1.0; it is from 0"),
-        ({"lr": math.inf}, "dynamic-lr is inf"),
-        ({"lr": math.nan}, "dynamic-lr is nan"),
-        ({"decay": 1.5}, "dynamic-decay is 1.5; it is a share between 0 and 1"),
-        ({"decay": math.nan}, "dynamic-decay is nan"),
-        ({"segment": 0}, "segment is 0; it is 1 token or more"),
+        ({"lr": -1.0}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got -1.0)"),
+        ({"lr": math.inf}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got inf)"),
+        ({"lr": math.nan}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got nan)"),
+        ({"decay": 1.5}, "dynamic decay must be between 0 and 1 (got 1.5)"),
+        ({"decay": math.nan}, "dynamic decay must be between 0 and 1 (got nan)"),
+        ({"segment": 0}, "segment must be at least 1 token (got 0)"),
     ],
 )
-def test_a_value_out_of_range_is_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(OptionError, match=told):
+def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
         Dynamic(**settings)
+    assert str(caught.value) == message
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["lstm", "awd-lstm"])
-def test_a_gpu_finds_the_same(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
+def test_a_gpu_gives_the_same_loss(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
     model = lstm(registry, name)
     here, _ = evaluate_dynamic(model, text(), "test", Dynamic())
     there, _ = evaluate_dynamic(model.cuda(), text(), "test", Dynamic(), device="cuda")
     assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
 
 
-def test_a_model_that_is_sure_of_everything_has_nothing_to_adapt_by(
-    registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing = lambda step, parameters: tuple(torch.zeros_like(p) for p in parameters)  # noqa: E731
-    monkeypatch.setattr("zoo.evaluation.dynamic._gradients", nothing)
-    with pytest.raises(DataError, match="the model is sure of every token of the training split"):
-        evaluate_dynamic(lstm(registry), text(), "test", Dynamic())
+def test_a_model_without_gradients_cannot_adapt(text: Callable[..., FakeText]) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Parameter(torch.ones(()))
+
+        def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None]:
+            return 0 * self.unused.expand(*tokens.shape, SIZE), None
+
+    with pytest.raises(DataError, match="every gradient on the training split is zero"):
+        evaluate_dynamic(Constant(), text(), "test", Dynamic())
+    metrics, _ = evaluate_dynamic(Constant(), text(), "test", Dynamic(lr=0))
+    assert metrics["loss"] == pytest.approx(math.log(SIZE))

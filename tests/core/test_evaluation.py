@@ -1,16 +1,23 @@
-"""A model measured on text that is opened the way the model reads."""
+"""A model evaluated on text that is opened the way the model reads."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
-from zoo import Recipe, tokenize
-from zoo.errors import DataError
-from zoo.evaluation.evaluate import evaluate_weights
-from zoo.files.cards import read_card
+from zoo.config.recipe import Recipe
+from zoo.data.vocabulary import tokenize
+from zoo.errors import DataError, OptionError, ZooWarning
+from zoo.evaluation.dynamic import Dynamic
+from zoo.evaluation.evaluate import evaluate
+from zoo.files.cards import Card
+from zoo.models import weights
+from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 from zoo.training.run import train
 
@@ -21,7 +28,7 @@ OTHER = {"tokens": "char", "lower": False, "newline_eos": False, "backwards": Fa
 PLAIN = """
 import torch
 
-from zoo import DatasetSpec, hookimpl, tokenize
+from zoo import DatasetSpec, hookimpl
 from zoo.interfaces import Dataset
 
 
@@ -53,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Registry:
-    return Registry.discover(local=[folder / "plain.py"])
+    return Registry.discover(Catalog(local=(folder / "plain.py",)))
 
 
 def trained(registry: Registry, folder: Path, name: str, **data: Any) -> Path:
@@ -68,45 +75,77 @@ def trained(registry: Registry, folder: Path, name: str, **data: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(registry: Registry, folder: Path) -> Path:
-    """Return a model that reads words backwards."""
-    return trained(registry, folder, "words", **READING)
+def model(registry: Registry, folder: Path) -> tuple[nn.Module, Card]:
+    """Return a model that reads words backwards, and its card."""
+    return weights.load(trained(registry, folder, "words", **READING), registry)
 
 
-def test_the_models_way_of_reading_goes_before_the_users(weights: Path, registry: Registry) -> None:
-    notices: list[str] = []
-    usual = evaluate_weights(weights, registry)
-    assert evaluate_weights(weights, registry, data=OTHER, notice=notices.append) == usual
-    (told,) = notices  # and not that the data is other: it is the same after all
-    assert "which --data does not change" in told
-    assert all(name in told for name in OTHER)
+def test_options_cannot_change_how_the_model_reads(model: tuple[nn.Module, Card], registry: Registry) -> None:
+    usual = evaluate(*model, registry)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert evaluate(*model, registry, data=OTHER) == usual
+    (message,) = [
+        str(warning.message) for warning in caught
+    ]  # no warning of other data: in the end it is the same
+    assert {warning.filename for warning in caught} == {__file__}
+    assert message.startswith("the model reads text with its own ")
+    assert message.endswith("; --data cannot change that")
+    assert all(name in message for name in OTHER)
     assert usual["unit"] == "tokens"
 
 
-def test_other_data_is_opened_in_the_models_way(weights: Path, registry: Registry, folder: Path) -> None:
+def test_other_data_is_read_as_the_model_was_trained_to(
+    model: tuple[nn.Module, Card], registry: Registry, folder: Path
+) -> None:
     file = {"paths": str(folder / "a.txt"), "splits": [50, 40, 10]}
-    told = evaluate_weights(weights, registry, dataset="files", data=file)
-    assert told == evaluate_weights(weights, registry, data=file)
+    with pytest.warns(ZooWarning, match="this is not the text/files data that the model was trained on"):
+        result = evaluate(*model, registry, dataset="files", data=file)
+    assert result == evaluate(*model, registry, data=file)
     length = len(tokenize(TEXT, "word"))
-    assert told["count"] == length - length * 90 // 100 - 1
+    assert result["count"] == length - length * 90 // 100 - 1
 
 
-def test_the_card_tells_the_way_of_reading(weights: Path) -> None:
-    card, _ = read_card(weights)
-    assert {name: card.preprocess[name] for name in READING} == READING
+def test_the_card_records_how_the_model_reads(model: tuple[nn.Module, Card]) -> None:
+    preprocess = model[1].preprocess
+    assert {name: preprocess[name] for name in READING} == READING
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
-        ({}, "the model reads word tokens backwards, and the data gives char tokens forwards"),
-        ({"kind": "word"}, "the model reads word tokens backwards, and the data gives word tokens forwards"),
+        ({}, "the model reads word tokens backwards, but the data has char tokens forwards"),
+        ({"kind": "word"}, "the model reads word tokens backwards, but the data has word tokens forwards"),
     ],
 )
-def test_data_that_cannot_be_read_in_the_models_way_is_refused(
-    weights: Path, plain: Registry, data: dict[str, Any], told: str
+def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
+    model: tuple[nn.Module, Card], plain: Registry, data: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        evaluate_weights(weights, plain, dataset="plain/data", data=data)
-    assert str(caught.value) == told
+        evaluate(*model, plain, dataset="plain/data", data=data)
+    assert str(caught.value) == message
     assert caught.value.hint == "it was trained on text/files"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "tset"}, "split must be one of train, val, test (got 'tset')"),
+        ({"tta": True}, "test-time augmentation is for images, but this model is for language-modelling"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_model_is_refused(
+    model: tuple[nn.Module, Card], registry: Registry, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        evaluate(*model, registry, **options)
+    assert str(caught.value) == message
+
+
+def test_dynamic_evaluation_is_compared_with_the_same_lane_unadapted(
+    model: tuple[nn.Module, Card], registry: Registry
+) -> None:
+    result = evaluate(*model, registry, dynamic=Dynamic(lr=1e-3))
+    adapted, unadapted = result["dynamic"].pop("metrics"), result["dynamic"].pop("unadapted")
+    assert adapted["loss"] < unadapted["loss"]
+    assert result["dynamic"] == asdict(Dynamic(lr=1e-3))

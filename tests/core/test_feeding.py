@@ -1,4 +1,4 @@
-"""Data as the card of a model says."""
+"""Data fed to a model as its card says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.data.feeding import feed_as
 from zoo.errors import DataError
 from zoo.files.cards import Card
+from zoo.tasks.classification import Classification
+from zoo.tasks.language_modelling import LanguageModelling
 
+CLASSIFICATION = Classification()
+LANGUAGE_MODELLING = LanguageModelling()
 CLASSES = ["a", "b", "c", "d"]
 
 
@@ -24,14 +27,14 @@ def image_card(card: Callable[..., Card]) -> Callable[..., Card]:
     def make(arguments: Mapping[str, Any] = {}, **preprocess: Any) -> Card:
         feed = {"size": 8, "mean": [0.0, 0.5, 0.0], "std": [1.0, 0.5, 1.0], "classes": CLASSES}
         dims = {"in_channels": 3, "image_size": 8, "num_classes": 4}
-        return card(task="classification", arguments=dims | arguments, preprocess=feed | preprocess)
+        return card(task="classification", arguments={**dims, **arguments}, preprocess=feed | preprocess)
 
     return make
 
 
 def test_another_text_is_translated_token_by_token(text: Any, card: Callable[..., Card]) -> None:
     data = text(50)  # tokens 2..7 are a..f
-    fed = feed_as(data, card(preprocess=words("fca")))
+    fed = LANGUAGE_MODELLING.feed(data, card(preprocess=words("fca")))
     to = {2: 4, 3: 0, 4: 3, 5: 0, 6: 0, 7: 2}  # a, c and f are known
     assert fed.split("train").tolist() == [to[token] for token in data.split("train").tolist()]
     assert fed.dims == {"vocab_size": 5}
@@ -39,9 +42,9 @@ def test_another_text_is_translated_token_by_token(text: Any, card: Callable[...
     assert fed.fingerprint == data.fingerprint
 
 
-def test_specials_stay_what_they_are(text: Any, card: Callable[..., Card]) -> None:
+def test_specials_are_translated_by_name(text: Any, card: Callable[..., Card]) -> None:
     data = type(text())({"test": torch.tensor([0, 1, 2])}, 8)
-    assert feed_as(data, card(preprocess=words("xa"))).split("test").tolist() == [0, 1, 3]
+    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("xa"))).split("test").tolist() == [0, 1, 3]
 
 
 def test_a_lower_case_model_reads_capitals_as_small_letters(text: Any, card: Callable[..., Card]) -> None:
@@ -49,11 +52,13 @@ def test_a_lower_case_model_reads_capitals_as_small_letters(text: Any, card: Cal
         preprocess = words("ABCDEF")
 
     data = Capitals({"test": torch.tensor([2, 3, 4])}, 8)
-    assert feed_as(data, card(preprocess=words("cba", lower=True))).split("test").tolist() == [4, 3, 2]
-    assert feed_as(data, card(preprocess=words("cba"))).split("test").tolist() == [0, 0, 0]
+    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("cba", lower=True))).split(
+        "test"
+    ).tolist() == [4, 3, 2]
+    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("cba"))).split("test").tolist() == [0, 0, 0]
 
 
-def test_a_newline_is_a_newline_whatever_it_is_called(text: Any, card: Callable[..., Card]) -> None:
+def test_a_newline_and_an_eos_are_translated_into_each_other(text: Any, card: Callable[..., Card]) -> None:
     class Lines(type(text())):
         preprocess = words("ab\n")
 
@@ -61,61 +66,71 @@ def test_a_newline_is_a_newline_whatever_it_is_called(text: Any, card: Callable[
         preprocess = words("") | {"vocabulary": ["<eos>", *"ba"], "specials": 1, "newline_eos": True}
 
     lines, ends = Lines({"test": torch.tensor([2, 3, 4])}, 5), Ends({"test": torch.tensor([0, 1, 2])}, 3)
-    assert feed_as(lines, card(preprocess=Ends.preprocess)).split("test").tolist() == [2, 1, 0]
-    assert feed_as(ends, card(preprocess=Lines.preprocess)).split("test").tolist() == [4, 3, 2]
+    assert LANGUAGE_MODELLING.feed(lines, card(preprocess=Ends.preprocess)).split("test").tolist() == [
+        2,
+        1,
+        0,
+    ]
+    assert LANGUAGE_MODELLING.feed(ends, card(preprocess=Lines.preprocess)).split("test").tolist() == [
+        4,
+        3,
+        2,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("model", "data", "told"),
+    ("model", "data", "message"),
     [
-        ({"tokens": "word"}, {}, "reads word tokens forwards, and the data gives char tokens forwards"),
-        ({"backwards": True}, {}, "reads char tokens backwards, and the data gives char tokens forwards"),
-        ({}, {"backwards": True}, "reads char tokens forwards, and the data gives char tokens backwards"),
+        ({"tokens": "word"}, {}, "reads word tokens forwards, but the data has char tokens forwards"),
+        ({"backwards": True}, {}, "reads char tokens backwards, but the data has char tokens forwards"),
+        ({}, {"backwards": True}, "reads char tokens forwards, but the data has char tokens backwards"),
     ],
 )
-def test_another_kind_of_tokens_or_the_other_direction_is_refused(
-    text: Any, card: Callable[..., Card], model: dict[str, Any], data: dict[str, Any], told: str
+def test_other_tokens_or_the_other_direction_are_refused(
+    text: Any, card: Callable[..., Card], model: dict[str, Any], data: dict[str, Any], message: str
 ) -> None:
     class Other(type(text())):
         preprocess = words("ab") | data
 
     with pytest.raises(DataError) as caught:
-        feed_as(Other({}, 4), card(preprocess=words("ab") | model))
-    assert str(caught.value) == f"the model {told}"
+        LANGUAGE_MODELLING.feed(Other({}, 4), card(preprocess=words("ab") | model))
+    assert str(caught.value) == f"the model {message}"
     assert caught.value.hint == "it was trained on text/files"
 
 
-def test_the_same_vocabulary_is_passed_through_uncopied(text: Any, card: Callable[..., Card]) -> None:
+def test_a_text_in_the_models_own_vocabulary_is_not_copied(text: Any, card: Callable[..., Card]) -> None:
     data = text()
-    fed = feed_as(data, card(preprocess=dict(data.preprocess)))
+    fed = LANGUAGE_MODELLING.feed(data, card(preprocess=dict(data.preprocess)))
     assert fed.split("train").data_ptr() == data.split("train").data_ptr()
 
 
-def test_images_are_normalised_with_the_card(images: Any, image_card: Callable[..., Card]) -> None:
+def test_images_are_normalized_with_the_cards_mean_and_std(
+    images: Any, image_card: Callable[..., Card]
+) -> None:
     data = images()
-    (batch,) = Classification().eval_batches(feed_as(data, image_card()), "val")
+    (batch,) = CLASSIFICATION.eval_batches(CLASSIFICATION.feed(data, image_card()), "val")
     pixels = torch.stack([image for image, _ in data.split("val")]) / 255
     torch.testing.assert_close(batch.inputs[:, 0], pixels[:, 0])
     torch.testing.assert_close(batch.inputs[:, 1], pixels[:, 1] * 2 - 1)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ({"num_classes": 10}, "the data's num_classes is 4, and the model takes 10"),
-        ({"image_size": 32}, "the data's image_size is 8, and the model takes 32"),
-        ({"in_channels": 1}, "the data's in_channels is 3, and the model takes 1"),
+        ({"num_classes": 10}, "the data has num_classes=4, but the model num_classes=10"),
+        ({"image_size": 32}, "the data has image_size=8, but the model image_size=32"),
+        ({"in_channels": 1}, "the data has in_channels=3, but the model in_channels=1"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(
-    images: Any, image_card: Callable[..., Card], arguments: dict[str, int], told: str
+    images: Any, image_card: Callable[..., Card], arguments: dict[str, int], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        feed_as(images(), image_card(arguments))
-    assert str(caught.value) == told
+        CLASSIFICATION.feed(images(), image_card(arguments))
+    assert str(caught.value) == message
     assert "text/files" in (caught.value.hint or "")
 
 
 def test_other_classes_or_another_order_are_refused(images: Any, image_card: Callable[..., Card]) -> None:
     with pytest.raises(DataError, match="the data's classes are not those of text/files"):
-        feed_as(images(), image_card(classes=["b", "a", "c", "d"]))
+        CLASSIFICATION.feed(images(), image_card(classes=["b", "a", "c", "d"]))

@@ -1,4 +1,4 @@
-"""Parts of a model that stay as they are."""
+"""Freezing parts of a model, and layer-wise learning rates."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_patterns_name_modules_or_parameters(patterns: list[str], expected: set[
     assert frozen(model) == expected
 
 
-def test_what_an_architecture_froze_itself_stays_frozen(images: Any) -> None:
+def test_parameters_that_an_architecture_froze_stay_frozen(images: Any) -> None:
     model = Net()
     model.stem.requires_grad_(False)
     model.order = nn.Parameter(torch.arange(3), requires_grad=False)
@@ -60,7 +60,7 @@ def test_what_an_architecture_froze_itself_stays_frozen(images: Any) -> None:
     assert not model.stem[0].weight.requires_grad
 
 
-def test_a_tied_parameter_goes_by_any_of_its_names() -> None:
+def test_a_tied_parameter_matches_by_any_of_its_names() -> None:
     model = nn.ModuleDict({"first": nn.Linear(2, 2), "last": nn.Linear(2, 2)})
     model["last"].weight = model["first"].weight
     freeze(model, ["last.weight"])
@@ -78,18 +78,18 @@ def test_something_must_be_left_to_train() -> None:
         freeze(Net(), ["*"])
 
 
-def test_only_frozen_modules_with_buffers_leave_training() -> None:
+def test_only_frozen_modules_with_buffers_leave_training_mode() -> None:
     model = Net().eval()
     train_mode(model, ["stages"])
     still = {name for name, module in model.named_modules() if not module.training}
-    assert still == {"stages.1.1"}  # BatchNorm that has no parameters, only statistics
-    train_mode(model, ["*.weight"])  # BatchNorm's shift is trained, and so its statistics go on
+    assert still == {"stages.1.1"}  # a BatchNorm without parameters, only statistics
+    train_mode(model, ["*.weight"])  # the bias of BatchNorm is trained, and so are its statistics
     assert all(module.training for module in model.modules())
     train_mode(model, ["stem.*.weight", "stem.*.bias"])
     assert [name for name, module in model.named_modules() if not module.training] == ["stem.1"]
 
 
-def test_a_module_that_is_frozen_itself_does_not_silence_what_it_holds() -> None:
+def test_a_frozen_module_leaves_its_children_in_training_mode() -> None:
     model = Net()
     model.place = nn.Parameter(torch.zeros(1))
     model.register_buffer("place_ids", torch.zeros(1))
@@ -97,7 +97,7 @@ def test_a_module_that_is_frozen_itself_does_not_silence_what_it_holds() -> None
     assert [name for name, module in model.named_modules() if not module.training] == [""]
 
 
-def test_what_is_frozen_comes_out_of_training_as_it_went_in(images: Any) -> None:
+def test_training_does_not_change_what_is_frozen(images: Any) -> None:
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     config = TrainConfig(
@@ -108,7 +108,7 @@ def test_what_is_frozen_comes_out_of_training_as_it_went_in(images: Any) -> None
     assert changed == {"stages.0.weight", "stages.0.bias", "scale", "out.weight", "out.bias"}
 
 
-def test_learning_rates_fall_with_distance_from_the_output() -> None:
+def test_layer_decay_lowers_the_rate_towards_the_input() -> None:
     model = Net()
     groups = make_optimizer(model, TrainConfig(layer_decay=0.5)).param_groups
     scales = {id(parameter): group["scale"] for group in groups for parameter in group["params"]}

@@ -1,4 +1,4 @@
-"""Hooks that come off again, whatever happens in between."""
+"""Hooks that are always removed again, even after an exception."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def hooks(model: nn.Module) -> int:
     )
 
 
-def test_what_is_stored_is_what_the_layer_put_out_before_an_activation_in_place(net: Net) -> None:
+def test_the_stored_output_is_that_before_an_in_place_activation(net: Net) -> None:
     with torch.no_grad():
         expected = net.conv(IMAGES)
     with stored(net.conv) as kept:
@@ -58,7 +58,7 @@ def test_what_is_stored_is_what_the_layer_put_out_before_an_activation_in_place(
 
 
 @pytest.mark.parametrize("caller", [torch.enable_grad, torch.no_grad, torch.inference_mode])
-def test_a_gradient_by_the_layer_whatever_the_caller_s_mode(net: Net, caller: Any) -> None:
+def test_gradients_are_available_in_any_gradient_mode_of_the_caller(net: Net, caller: Any) -> None:
     with caller():
         before = torch.is_grad_enabled()
         with stored(net.conv, differentiable=True) as kept:
@@ -71,7 +71,7 @@ def test_a_gradient_by_the_layer_whatever_the_caller_s_mode(net: Net, caller: An
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-def test_the_graph_begins_at_the_layer(net: Net) -> None:
+def test_the_graph_starts_at_the_layer(net: Net) -> None:
     with stored(net.conv, differentiable=True) as kept:
         logits = net.eval()(IMAGES)
     assert logits.requires_grad
@@ -85,7 +85,7 @@ def test_the_graph_begins_at_the_layer(net: Net) -> None:
     assert kept.output.is_leaf
 
 
-def test_hooks_come_off_after_an_exception(net: Net) -> None:
+def test_hooks_are_removed_after_an_exception(net: Net) -> None:
     with pytest.raises(RuntimeError), stored(net.conv, differentiable=True):
         net(torch.zeros(1, 5, 8, 8))
     with pytest.raises(KeyError), watching({"conv": net.conv, "out": net.out}, lambda name, output: None):
@@ -94,12 +94,12 @@ def test_hooks_come_off_after_an_exception(net: Net) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_watching_names_what_ran_and_may_replace_it(net: Net) -> None:
+def test_watching_calls_back_by_name_and_may_replace_the_output(net: Net) -> None:
     seen: list[str] = []
     with watching({"conv": net.conv, "out": net.out}, lambda name, output: seen.append(name)):
         net(IMAGES)
     assert seen == ["conv", "out"]
-    with watching({"out": net.out}, lambda name, output: output * 0):
+    with watching({"out": net.out}, lambda name, output: torch.zeros(2, 2)):
         assert not net(IMAGES).any()
 
 
@@ -112,7 +112,7 @@ def test_each_module_gets_its_own_mode_back(net: Net) -> None:
     assert not net.drop.training
 
 
-def test_a_model_is_lent_and_given_back(net: Net) -> None:
+def test_the_mode_and_the_random_state_are_restored(net: Net) -> None:
     net.train()
     state = torch.get_rng_state()
     with untouched(net) as inner:
@@ -134,7 +134,7 @@ def test_hooks_work_on_a_compiled_model(net: Net, how: str) -> None:
     elif how == "method":
         net.compile(backend="eager")
     else:
-        net.relu = torch.compile(net.relu, backend="eager")
+        model.relu = torch.compile(net.relu, backend="eager")
     torch.testing.assert_close(model(IMAGES), expected)
     with untouched(model) as inner, stored(inner.get_submodule("conv"), differentiable=True) as kept:
         logits = inner(IMAGES)
@@ -142,7 +142,7 @@ def test_hooks_work_on_a_compiled_model(net: Net, how: str) -> None:
     torch.testing.assert_close(model(IMAGES), expected)
 
 
-def test_hooks_work_on_a_model_wrapped_for_several_processes(net: Net, tmp_path: Any) -> None:
+def test_hooks_work_on_a_distributed_model(net: Net, tmp_path: Any) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
     )

@@ -1,10 +1,10 @@
-"""Lanes of text: nothing read twice, nothing left out."""
+"""Language modelling: lanes of text in which every token is predicted once, and the metrics."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,9 +22,9 @@ TASK = LanguageModelling()
 class Positions(Dataset):
     """A text in which each token is its own position."""
 
-    dims: Mapping[str, int] = {}
-    preprocess: Mapping[str, Any] = {}
-    fingerprint = ""
+    dims: Any = MappingProxyType({})
+    preprocess: Any = MappingProxyType({})
+    fingerprint: Any = ""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -35,7 +35,7 @@ class Positions(Dataset):
 
 def train(length: int, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Batch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    config = TrainConfig(**({"batch_size": 3, "bptt": 4} | changes))
+    config = TrainConfig().replace({"batch_size": 3, "bptt": 4} | changes)
     return list(TASK.train_batches(Positions(length), config, seed=5, epoch=epoch, start=start, **ranks))
 
 
@@ -59,7 +59,7 @@ def test_each_lane_is_a_stretch_of_the_text_and_no_two_overlap(bptt_jitter: bool
 
 
 @JITTER
-def test_ranks_read_disjoint_lanes_in_chunks_of_equal_length(bptt_jitter: bool) -> None:
+def test_ranks_read_disjoint_lanes_in_steps_of_equal_length(bptt_jitter: bool) -> None:
     ranks = [train(200, rank=rank, world=3, bptt_jitter=bptt_jitter) for rank in range(3)]
     read = Counter(torch.cat([batch.inputs.flatten() for rank in ranks for batch in rank]).tolist())
     assert read == Counter(range(198))
@@ -68,7 +68,7 @@ def test_ranks_read_disjoint_lanes_in_chunks_of_equal_length(bptt_jitter: bool) 
 
 @JITTER
 @pytest.mark.parametrize("start", [0, 1, 5])
-def test_starting_late_is_skipping(start: int, bptt_jitter: bool) -> None:
+def test_starting_late_skips_batches(start: int, bptt_jitter: bool) -> None:
     whole = train(200, bptt_jitter=bptt_jitter)[start:]
     late = train(200, bptt_jitter=bptt_jitter, start=start)
     assert [(b.index, b.total, b.seed, b.fresh) for b in late] == [
@@ -86,7 +86,7 @@ def test_jitter_is_a_function_of_seed_and_epoch() -> None:
     assert lengths(0) != lengths(1)
 
 
-def test_jittered_chunks_are_around_bptt_and_sometimes_around_half() -> None:
+def test_jittered_steps_are_about_bptt_long_and_sometimes_half_as_long() -> None:
     lengths = torch.tensor(
         [len(batch.inputs) for batch in train(600_000, bptt=100, bptt_jitter=True)[:-1]], dtype=torch.float
     )
@@ -98,7 +98,7 @@ def test_jittered_chunks_are_around_bptt_and_sometimes_around_half() -> None:
 
 
 @pytest.mark.parametrize("bptt", [1, 2, 3])
-def test_jitter_of_tiny_chunks_still_covers_the_text(bptt: int) -> None:
+def test_jitter_of_a_tiny_bptt_still_covers_the_text(bptt: int) -> None:
     batches = train(100, bptt=bptt, bptt_jitter=True)
     assert sum(len(batch.inputs) for batch in batches) == 33
     assert all(len(batch.inputs) for batch in batches)
@@ -113,7 +113,7 @@ def test_evaluation_predicts_each_token_but_the_first_once() -> None:
         assert [batch.index for batch in batches] == list(range(batches[0].total))
 
 
-def test_evaluation_carries_on_only_where_the_text_does() -> None:
+def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
     before: Tensor | None = None
     for batch in TASK.eval_batches(Positions(197), "test", steps=5):
         if not batch.fresh:
@@ -123,17 +123,17 @@ def test_evaluation_carries_on_only_where_the_text_does() -> None:
 
 
 def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
-    with pytest.raises(DataError, match="the text has 10 tokens, too few to be cut into 64 lanes") as caught:
+    with pytest.raises(DataError, match="the text has 10 tokens, too few for 64 lanes") as caught:
         train(10, batch_size=64)
     assert "batch_size=4" in (caught.value.hint or "")
     assert train(10, batch_size=4)
 
 
-def test_one_token_cannot_be_evaluated_and_none_is_nothing() -> None:
+def test_an_empty_split_has_no_batches_and_one_token_is_refused() -> None:
     assert list(TASK.eval_batches(Positions(0), "val")) == []
-    with pytest.raises(DataError, match="the text has 0 tokens, and predicting needs two"):
+    with pytest.raises(DataError, match=r"the text must have at least 2 tokens \(got 0\)"):
         train(0)
-    with pytest.raises(DataError, match="the val split has one token, and predicting needs two"):
+    with pytest.raises(DataError, match=r"the val split must have at least 2 tokens \(got 1\)"):
         list(TASK.eval_batches(Positions(1), "val"))
 
 
@@ -146,13 +146,17 @@ def test_metrics_are_nats_bits_and_perplexity() -> None:
     assert math.isfinite(TASK.metrics({"loss": 1e6}, 1, CHARACTERS)["perplexity"])
 
 
-def test_bits_of_words_are_not_called_bits_per_character() -> None:
-    assert "bits_per_char" not in TASK.metrics({"loss": 3.0}, 3, {"tokens": "word"})
+def test_bits_of_words_are_bits_per_token() -> None:
+    assert TASK.metrics({"loss": 3.0}, 3, {"tokens": "word"}).keys() == {
+        "loss",
+        "bits_per_token",
+        "perplexity",
+    }
     assert (TASK.unit(CHARACTERS), TASK.unit({"tokens": "word"})) == ("characters", "tokens")
 
 
 class Counting(nn.Module):
-    """Knows how much it has read; sure of the token after the last one it saw."""
+    """Counts the steps it has read, and is certain that each token is followed by the next number."""
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         state = (torch.zeros(()) if state is None else state) + len(tokens)
@@ -160,7 +164,7 @@ class Counting(nn.Module):
         return logits.requires_grad_(), state
 
 
-def test_state_is_handed_on_and_forgotten_where_a_text_starts_afresh() -> None:
+def test_the_state_is_carried_over_and_reset_at_a_fresh_start() -> None:
     first, second = train(13, batch_size=2)[:2]
     step = TASK.step(Counting(), first, torch.tensor(100.0))
     assert step.state == 4
@@ -181,16 +185,16 @@ def test_detaching_keeps_the_shape_of_a_state() -> None:
     assert torch.equal(cut[0], grown)
 
 
-class Penalised(nn.Module):
-    """Sure of nothing, and hands back a penalty."""
+class Penalized(nn.Module):
+    """Predicts the uniform distribution, and returns a penalty."""
 
     def forward(self, tokens: Tensor, state: None = None) -> tuple[Tensor, None, Tensor]:
         return torch.zeros(*tokens.shape, 8), None, torch.tensor(2.0)
 
 
-def test_a_penalty_is_learned_from_and_not_reported() -> None:
+def test_a_penalty_is_part_of_the_loss_but_not_of_the_metrics() -> None:
     batch = train(13, batch_size=2)[0]
     batch = Batch(batch.inputs % 8, batch.targets % 8, 0, 1, 0)
-    step = TASK.step(Penalised(), batch)
+    step = TASK.step(Penalized(), batch)
     assert step.loss.item() == pytest.approx(math.log(8) + 2)
     assert step.sums["loss"].item() / step.count == pytest.approx(math.log(8))

@@ -1,4 +1,4 @@
-"""What docs/looking-inside.md says in code works, and its pictures are there."""
+"""The code of docs/looking-inside.md runs, and the files that the page names exist."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo import Registry
-from zoo.analysis import analyze
 from zoo.analysis.faithfulness import box_scores
+from zoo.analysis.run import analyze
 from zoo.models import weights
-from zoo.registry.catalog import Catalog
+from zoo.registry.registry import Registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -28,21 +27,21 @@ def test_the_python_of_the_page_runs(
     assert (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_no_table_was_forgotten() -> None:
+def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"^[A-Z]{4,}$", TEXT, flags=re.M)
 
 
-def test_every_picture_and_file_it_names_is_there() -> None:
+def test_every_file_that_the_page_names_exists() -> None:
     named = re.findall(r"\]\(([^)#:]+)\)", TEXT)
     assert len(named) > 10
     assert [name for name in named if not (PAGE.parent / name).exists()] == []
 
 
 @pytest.mark.parametrize("analyzer", ["cam", "grad-cam"])
-def test_the_published_network_looks_at_its_objects(registry: Registry, analyzer: str) -> None:
-    path = weights.find("shapes-resnet20", Catalog.load())
+def test_the_maps_of_the_published_network_point_at_its_objects(registry: Registry, analyzer: str) -> None:
+    model, card = weights.load(registry.find_weights("shapes-resnet20"), registry)
     data = {"train_size": 8, "test_size": 150}
-    found = analyze(analyzer, path, registry, split="test", data=data, classes=["true"])
+    found = analyze(analyzer, model, card, registry, split="test", data=data, classes=["true"])
     scores = box_scores(found.analysis.maps[:, 0], found.inputs.boxes, size=64)  # type: ignore[index,arg-type]
     assert scores["pointing_game"] > 0.9
     assert scores["pointing_centre"] < 0.1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 
 from zoo.config.training import ImageFields, TextFields, TrainConfig
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
-from zoo.evaluation.measure import evaluate
+from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
 from zoo.tasks.classification import Classification
+from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
 from zoo.training.loop import fit
 from zoo.training.state import TrainState
@@ -59,7 +59,7 @@ class Memory:
         self.saved.append(data["position"] | {name: tensor.clone() for name, tensor in tensors.items()})
 
 
-def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
+def test_two_accumulated_half_batches_equal_a_whole_batch(images: Any) -> None:
     def trained(**config: Any) -> Tensor:
         model = Linear()
         made = TrainConfig(epochs=2, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32")
@@ -72,20 +72,20 @@ def test_half_batches_accumulated_are_whole_batches(images: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["nonmono", "patience"])
-def test_what_watches_the_validation_needs_one(images: Any, name: str) -> None:
-    told = f"^{name} watches the validation, and this data has no val split"
-    with pytest.raises(OptionError, match=told) as caught:
+def test_options_that_depend_on_validation_require_a_val_split(images: Any, name: str) -> None:
+    message = f"^{name} requires a val split, which this data does not have$"
+    with pytest.raises(OptionError, match=message) as caught:
         fit(Linear(), IMAGES, images(36, val=0), TrainConfig().replace({name: 1}))
-    assert caught.value.hint == "give it one, such as with --data val_size=... or val_share=..."
+    assert caught.value.hint == "give it one, for example with --data val_size=... or val_share=..."
 
 
-def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_there(images: Any) -> None:
+def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images: Any) -> None:
     memory = Memory()
     config = TrainConfig(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
     state = fit(Linear(), IMAGES, images(36), config, store=memory)
-    judged = [row["val"]["accuracy"] for row in state.history]
-    rising = [epoch for epoch in (1, 2, 3) if judged[epoch - 1] > max(judged[: epoch - 1], default=-1)]
-    assert memory.best == rising
+    accuracy = [row["val"]["accuracy"] for row in state.history]
+    records = [epoch for epoch in (1, 2, 3) if accuracy[epoch - 1] > max(accuracy[: epoch - 1], default=-1)]
+    assert memory.best == records
 
     class Again(Memory):
         def restore(self, state: TrainState, *, device: str) -> None:
@@ -97,7 +97,9 @@ def test_the_best_epoch_s_weights_are_kept_and_again_when_a_run_goes_on_from_the
     assert again.best == [2]
 
 
-def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registry: Any) -> None:
+def test_training_and_measuring_leave_the_random_state_unchanged(
+    images: Any, text: Any, registry: Any
+) -> None:
     model = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     config = TrainConfig(
@@ -105,18 +107,18 @@ def test_the_whole_random_state_is_left_as_found(images: Any, text: Any, registr
     )
     fit(model, TEXT, text(), config)
     fit(Linear(), IMAGES, images(), config)
-    evaluate(model, TEXT, text(), "test")
+    measure(model, TEXT, text(), "test")
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
 
 
-def test_a_run_is_a_function_of_its_seed_alone(text: Any, registry: Any) -> None:
+def test_a_run_depends_on_its_seed_alone(text: Any, registry: Any) -> None:
     def trained(seed: int) -> list[float]:
         model = registry.architecture("lstm").load()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4)
-        torch.rand(3)  # the caller's own draws change nothing
+        torch.rand(3)  # drawn by the caller: it must change nothing
         return losses(made, TEXT, text(), TrainConfig(batch_size=4, text=TextFields(bptt=8)), seed=seed)
 
     assert trained(1) == trained(1)
@@ -124,13 +126,13 @@ def test_a_run_is_a_function_of_its_seed_alone(text: Any, registry: Any) -> None
 
 
 def losses(model: nn.Module, task: Any, data: Any, config: TrainConfig, **options: Any) -> list[float]:
-    told: list[Progress] = []
-    fit(model, task, data, config, report=told.append, **options)
-    return [progress.loss for progress in told if progress.row is None]
+    reports: list[Progress] = []
+    fit(model, task, data, config, report=reports.append, **options)
+    return [progress.loss for progress in reports if progress.row is None]
 
 
 class Fails(Linear):
-    """A model that gives up at a forward pass in training mode, or at evaluation after it."""
+    """A model that produces a NaN in one forward pass of training, or in evaluation after it."""
 
     def __init__(self, at: int, where: str) -> None:
         super().__init__()
@@ -153,7 +155,7 @@ class Fails(Linear):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "message"),
     [
         ("loss", "epoch 2, batch 2: the loss is nan at a learning rate of 0.05"),
         ("gradient", "epoch 2, batch 2: a gradient is not finite at a learning rate of 0.05"),
@@ -161,8 +163,8 @@ class Fails(Linear):
         ("evaluation", "the val loss is nan"),
     ],
 )
-def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
-    images: Any, where: str, told: str
+def test_a_value_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
+    images: Any, where: str, message: str
 ) -> None:
     calls = {"loss": 6, "gradient": 6, "buffer": 8, "evaluation": 8}  # of the 8 in two epochs
     store = Memory()
@@ -171,7 +173,7 @@ def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
     )
     with pytest.raises(Diverged) as caught:
         fit(Fails(calls[where], where), IMAGES, images(20), config, store=store)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.exit_code == 3
     assert caught.value.hint == "try a --train lr=... below 0.05, or --train clip_grad_norm=1"
     (kept,) = store.saved
@@ -180,7 +182,7 @@ def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_checkpoint(
 
 
 @pytest.mark.parametrize("where", ["loss", "buffer", "evaluation"])
-def test_what_to_try_leaves_out_what_the_recipe_does_already(images: Any, where: str) -> None:
+def test_the_hint_does_not_suggest_clipping_to_a_run_that_clips(images: Any, where: str) -> None:
     config = TrainConfig(batch_size=5, optimizer="sgd", lr=0.05, clip_grad_norm=2.0, precision="fp32")
     with pytest.raises(Diverged) as caught:
         fit(Fails(4, where), IMAGES, images(20), config)
@@ -188,33 +190,31 @@ def test_what_to_try_leaves_out_what_the_recipe_does_already(images: Any, where:
 
 
 @pytest.mark.parametrize("number", [2, 15])
-def test_a_stop_finishes_the_step_saves_and_leaves(images: Any, number: int) -> None:
-    store, told = Memory(), list[Progress]()
+def test_a_stop_finishes_the_step_and_saves(images: Any, number: int) -> None:
+    store, reports = Memory(), list[Progress]()
     config = TrainConfig(batch_size=5, grad_accum_steps=2, epochs=3)
     with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4") as caught:
         fit(
-            Linear(), IMAGES, images(30), config, store=store, report=told.append,
-            stop=lambda: number if len(told) >= 3 else 0,
+            Linear(), IMAGES, images(30), config, store=store, report=reports.append,
+            stop=lambda: number if len(reports) >= 3 else 0,
         )  # fmt: skip
     assert caught.value.exit_code == 128 + number
-    assert (store.saved[-1]["batch"], store.saved[-1]["steps"], len(told)) == (4, 2, 4)
+    assert (store.saved[-1]["batch"], store.saved[-1]["steps"], len(reports)) == (4, 2, 4)
 
 
-def test_the_loss_told_is_without_a_model_s_penalty(text: Any, registry: Registry) -> None:
-    def told(penalty: float) -> list[float]:
+def test_the_reported_loss_excludes_the_model_s_penalty(text: Any, registry: Registry) -> None:
+    def reported(penalty: float) -> list[float]:
         model = registry.architecture("awd-lstm").load()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4, activation_penalty=penalty)
-        losses: list[float] = []
         config = TrainConfig(batch_size=4, lr=1e-9, precision="fp32", text=TextFields(bptt=8))
-        fit(made, TEXT, text(), config, report=lambda progress: losses.append(progress.loss))
-        return losses
+        return losses(made, TEXT, text(), config)
 
-    assert told(500.0) == pytest.approx(told(0.0), abs=1e-3)
+    assert reported(500.0) == pytest.approx(reported(0.0), abs=1e-3)
 
 
-def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(images: Any) -> None:
+def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(images: Any) -> None:
     config = TrainConfig(epochs=1, batch_size=5, precision="fp32")
     whole = fit(Linear(), IMAGES, images(20), config)
 
@@ -244,15 +244,15 @@ def test_a_stop_at_the_last_step_or_in_an_evaluation_leaves_only_that_to_do(imag
             ) -> None:
                 state.restore(tensors, data, device=device)
 
-        told: list[Progress] = []
-        state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=told.append)
-        assert [(progress.batch, progress.row is None) for progress in told] == [(0, False)]
+        reports: list[Progress] = []
+        state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)
+        assert [(progress.batch, progress.row is None) for progress in reports] == [(0, False)]
         for row in (state.history[0], whole.history[0]):
             row.pop("clock", None)
         assert state.history == whole.history
 
 
-def test_a_run_is_saved_within_an_epoch_when_that_is_due(images: Any) -> None:
+def test_a_run_is_saved_within_an_epoch_when_a_save_is_due(images: Any) -> None:
     class Often(Memory):
         def due(self, state: TrainState) -> bool:
             return state.steps % 3 == 0
@@ -263,7 +263,7 @@ def test_a_run_is_saved_within_an_epoch_when_that_is_due(images: Any) -> None:
     assert places == [(0, 3), (0, 6), (1, 0), (1, 2), (1, 5), (2, 0)]
 
 
-def test_a_gradient_and_a_weight_that_no_loss_tells_of_end_the_run_in_their_own_step(text: Any) -> None:
+def test_a_bad_gradient_or_weight_behind_a_finite_loss_ends_the_run_in_its_own_step(text: Any) -> None:
     class Poisoned(nn.Module):
         def __init__(self, where: str) -> None:
             super().__init__()
@@ -293,11 +293,11 @@ def test_a_gradient_and_a_weight_that_no_loss_tells_of_end_the_run_in_their_own_
             clip_grad_norm=clip,
             text=TextFields(bptt=8),
         )
-        told = f"in epoch 1, batch 3: a {where} is not finite at a learning rate of 0.25"
-        with pytest.raises(Diverged, match=told):
+        message = f"in epoch 1, batch 3: a {where} is not finite at a learning rate of 0.25"
+        with pytest.raises(Diverged, match=message):
             fit(model, TEXT, text(), config)
         assert model.calls == 3
-        assert where == "weight" or all(torch.isfinite(each).all() for each in model.parameters())
+        assert where == "weight" or all(torch.isfinite(value).all() for value in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_gradient_and_a_weight_that_no_loss_tells_of_end_the_run_in_their_own_
     ],
 )
 @pytest.mark.parametrize("evaluating", [False, True])
-def test_too_little_memory_names_the_batch_size_to_try(
+def test_running_out_of_memory_suggests_a_smaller_batch(
     images: Any, error: Exception, evaluating: bool
 ) -> None:
     class Greedy(Linear):
@@ -318,14 +318,14 @@ def test_too_little_memory_names_the_batch_size_to_try(
                 raise error
             return super().forward(images)
 
-    with pytest.raises(
-        RunError, match=r"memory was not enough in epoch 1, batch .* at batch_size=16"
-    ) as caught:
+    with pytest.raises(RunError, match=r"^out of memory in epoch 1, batch \d, with batch_size=16") as caught:
         fit(Greedy(), IMAGES, images(36), TrainConfig(batch_size=16))
-    assert "--train batch_size=8 --train grad_accum_steps=2 takes half; --resume" in (caught.value.hint or "")
+    assert caught.value.hint == (
+        "--train batch_size=8 --train grad_accum_steps=2 halves it; add --resume --accept-changes to continue"
+    )
 
 
-def test_another_error_of_a_model_is_its_own(images: Any) -> None:
+def test_other_errors_of_a_model_pass_through(images: Any) -> None:
     class Wrong(Linear):
         def forward(self, images: Tensor) -> Tensor:
             raise RuntimeError("shapes cannot be multiplied")
@@ -342,7 +342,7 @@ def test_another_error_of_a_model_is_its_own(images: Any) -> None:
         (0, 0, [{"train"}, {"train"}]),
     ],
 )
-def test_val_is_measured_each_epoch_and_test_only_at_the_end_without_it(
+def test_val_is_measured_each_epoch_and_test_only_at_the_end_if_there_is_no_val(
     images: Any, val: int, test: int, expected: list[set[str]]
 ) -> None:
     state = fit(Linear(), IMAGES, images(20, val, test), TrainConfig(epochs=2, batch_size=6))
@@ -350,42 +350,40 @@ def test_val_is_measured_each_epoch_and_test_only_at_the_end_without_it(
     assert [(row["epoch"], row["steps"]) for row in state.history] == [(1, 4), (2, 8)]
 
 
-def test_the_row_of_an_epoch_is_what_evaluation_says_of_the_averaged_model(images: Any) -> None:
+def test_an_epoch_s_row_holds_the_metrics_of_the_averaged_model(images: Any) -> None:
     data = images()
     model = Linear()
     state = fit(model, IMAGES, data, TrainConfig(batch_size=6, ema_decay=0.9))
-    assert state.history[-1]["val"] == evaluate(state.best, IMAGES, data, "val")
-    assert state.history[-1]["val"] != evaluate(model, IMAGES, data, "val")
+    assert state.history[-1]["val"] == measure(state.best, IMAGES, data, "val").metrics
+    assert state.history[-1]["val"] != measure(model, IMAGES, data, "val").metrics
 
 
-def test_a_ragged_last_batch_weighs_no_more_than_its_images(
-    images: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_smaller_last_batch_counts_by_its_images(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = images(1, 23), Linear()
-    whole = evaluate(model, IMAGES, data, "val")
+    whole = measure(model, IMAGES, data, "val").metrics
     monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 5 * 8 * 8)
-    assert evaluate(model, IMAGES, data, "val") == pytest.approx(whole, abs=1e-6)
+    assert measure(model, IMAGES, data, "val").metrics == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_evaluation_leaves_mode_and_gradients_alone(images: Any, training: bool) -> None:
+def test_measuring_leaves_modes_and_gradients_unchanged(images: Any, training: bool) -> None:
     model = Linear().train(training)
     model.out.train(not training)  # such as a frozen BatchNorm
     model.out.weight.grad = torch.ones_like(model.out.weight)
     before = model.out.weight.detach().clone()
-    evaluate(model, IMAGES, images(), "val")
+    measure(model, IMAGES, images(), "val")
     assert model.training is training
     assert model.out.training is not training
     assert torch.equal(model.out.weight.grad, torch.ones_like(before))
     assert torch.equal(model.out.weight, before)
     with pytest.raises(DataError, match="the test split is empty") as caught:
-        evaluate(model, IMAGES, images(5, 5, 0), "test")
+        measure(model, IMAGES, images(5, 5, 0), "test")
     assert caught.value.hint == "there is data in train and val: --split val"
     assert model.training is training
 
 
 class Carrier(nn.Module):
-    """A language model whose state counts what it has read."""
+    """A language model whose state counts the tokens it has read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -400,26 +398,28 @@ class Carrier(nn.Module):
         return logits, (0 if state is None else state) + len(tokens) + 0 * logits.sum()
 
 
-def test_state_is_carried_through_an_epoch_detached_and_begins_anew_with_the_next(text: Any) -> None:
+def test_state_is_carried_detached_through_an_epoch_and_starts_over_with_the_next(text: Any) -> None:
     model = Carrier()
     fit(model, TEXT, text(101), TrainConfig(batch_size=4, epochs=2, text=TextFields(bptt=8)))
     assert model.read == [0, 8, 16, 24] * 2
 
 
-def test_progress_tells_where_the_run_is(images: Any) -> None:
-    told: list[Progress] = []
+def test_progress_says_where_the_run_is(images: Any) -> None:
+    reports: list[Progress] = []
     config = TrainConfig(epochs=2, batch_size=6, lr=0.1)
-    fit(Linear(), IMAGES, images(20), config, report=told.append)
-    batches = [progress for progress in told if progress.row is None]
-    assert [(p.epoch, p.batch) for p in batches] == [(e, b) for e in (1, 2) for b in (1, 2, 3, 4)]
-    assert {(p.epochs, p.batches) for p in told} == {(2, 4)}
+    fit(Linear(), IMAGES, images(20), config, report=reports.append)
+    batches = [progress for progress in reports if progress.row is None]
+    assert [(p.epoch, p.batch) for p in batches] == [
+        (epoch, batch) for epoch in (1, 2) for batch in (1, 2, 3, 4)
+    ]
+    assert {(p.epochs, p.batches) for p in reports} == {(2, 4)}
     assert all(0 < p.lr < 0.1 and p.rate > 0 and p.left >= 0 for p in batches)
     assert batches[-1].left == 0
-    assert [p.row["epoch"] for p in told if p.row] == [1, 2]
+    assert [p.row["epoch"] for p in reports if p.row] == [1, 2]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_weights_stay_fp32_whatever_the_pass_runs_in(images: Any, precision: str) -> None:
+def test_weights_stay_fp32_in_every_precision(images: Any, precision: str) -> None:
     seen: list[torch.dtype] = []
     model = Linear()
     model.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
@@ -429,6 +429,6 @@ def test_weights_stay_fp32_whatever_the_pass_runs_in(images: Any, precision: str
 
 
 def test_learning_happens(images: Any) -> None:
-    data: Callable[..., Any] = images(64, 32)
+    data = images(64, 32)
     state = fit(Linear(), IMAGES, data, TrainConfig(epochs=10, batch_size=16, lr=0.01))
     assert state.history[-1]["val"]["accuracy"] == 1.0

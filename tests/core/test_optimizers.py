@@ -11,7 +11,7 @@ from zoo.training.optimizers import make_optimizer
 
 
 def after(steps: int, **config: object) -> float:
-    """Where a weight of 1 is after steps with the gradient 0.5."""
+    """Return a weight of 1 after some steps with a gradient of 0.5."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
     optimizer = make_optimizer(model, TrainConfig().replace({"lr": 0.1, "momentum": 0.0} | config))
@@ -22,7 +22,7 @@ def after(steps: int, **config: object) -> float:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "steps", "expected"),
+    ("config", "steps", "expected"),
     [
         ({"optimizer": "sgd"}, 2, 1 - 0.1 * 0.5 * 2),
         ({"optimizer": "sgd", "weight_decay": 0.2}, 1, 1 - 0.1 * (0.5 + 0.2)),
@@ -33,7 +33,7 @@ def after(steps: int, **config: object) -> float:
         ({"optimizer": "adamw", "weight_decay": 0.5}, 1, 1 * (1 - 0.1 * 0.5) - 0.1),
     ],
 )
-def test_a_step_is_what_the_formula_says(config: dict[str, object], steps: int, expected: float) -> None:
+def test_a_step_follows_the_formula(config: dict[str, object], steps: int, expected: float) -> None:
     assert after(steps, **config) == pytest.approx(expected, abs=1e-6)
 
 
@@ -53,18 +53,18 @@ def test_a_frozen_parameter_is_left_out(name: str) -> None:
     assert held[0] is model.weight
 
 
-def test_biases_of_normalisation_have_a_rate_of_their_own_and_decay_as_much() -> None:
+def test_normalization_biases_have_their_own_rate_and_decay_as_much_per_step() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     model[1].weight.requires_grad_(False)
     config = TrainConfig().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr_scale": 8.0})
     slow, fast = make_optimizer(model, config).param_groups
-    assert {id(each) for each in slow["params"]} == {id(p) for i in (0, 3) for p in model[i].parameters()}
-    assert [id(each) for each in fast["params"]] == [id(model[1].bias)]
+    assert {id(p) for p in slow["params"]} == {id(p) for i in (0, 3) for p in model[i].parameters()}
+    assert [id(p) for p in fast["params"]] == [id(model[1].bias)]
     assert (slow["scale"], slow["weight_decay"]) == (1.0, 0.1)
     assert (fast["scale"], fast["weight_decay"]) == (8.0, 0.1 / 8)
 
 
-def test_rates_by_depth_and_of_biases_multiply() -> None:
+def test_layer_decay_and_the_scale_of_biases_multiply() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
     config = TrainConfig().replace({"layer_decay": 0.5, "norm_bias_lr_scale": 8.0})
     scales = {

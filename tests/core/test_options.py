@@ -1,8 +1,8 @@
-"""Options as people type them."""
+"""Options as people type them, and classes that check their own fields."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -31,7 +31,7 @@ from zoo.errors import OptionError
         ("1\nb = 2", "1\nb = 2"),
     ],
 )
-def test_a_value_is_toml_where_it_can_be_and_a_string_elsewhere(raw: str, value: object) -> None:
+def test_a_value_is_toml_if_possible_and_otherwise_a_string(raw: str, value: object) -> None:
     parsed = options.parse([f"key={raw}"], what="--data")
     assert parsed == {"key": value}
     assert type(parsed["key"]) is type(value)
@@ -42,17 +42,17 @@ def test_dashes_in_a_key_are_underscores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["epochs"], "--train 'epochs' is not of the form key=value"),
-        (["=3"], "--train '=3' is not of the form key=value"),
-        (["batch-size=1", "batch_size=2"], "--train batch_size is given twice"),
+        (["epochs"], "--train expects KEY=VALUE (got 'epochs')"),
+        (["=3"], "--train expects KEY=VALUE (got '=3')"),
+        (["batch-size=1", "batch_size=2"], "--train sets batch_size twice"),
     ],
 )
-def test_a_malformed_word_is_refused(words: list[str], told: str) -> None:
+def test_a_malformed_word_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         options.parse(words, what="--train")
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones() -> None:
@@ -61,7 +61,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones() -> No
     assert str(caught.value) == "training has no option 'epoch'; did you mean 'epochs'? (known: epochs, lr)"
 
 
-def test_an_owner_without_options_says_so() -> None:
+def test_the_error_says_if_there_are_no_options_at_all() -> None:
     with pytest.raises(OptionError, match=r"corpus has no option 'x' \(known: none\)"):
         options.check_names(["x"], [], what="corpus")
 
@@ -72,48 +72,78 @@ class Knobs:
     mode: Literal["slow", "fast"] = "slow"
     modes: tuple[Literal["slow", "fast"], ...] = ()
     share: float = 0.5
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options.validate(self, what="knobs")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        ({"size": 0}, "size: expected int >= 1 (0)"),
-        ({"size": "4"}, "size: expected int, got str ('4')"),
-        ({"size": True}, "size: expected int, got bool (True)"),
-        ({"mode": "swift"}, "mode: invalid enum value 'swift' (one of 'slow', 'fast')"),
-        ({"modes": ["slow", "swift"]}, "modes [1]: invalid enum value 'swift' (one of 'slow', 'fast')"),
-        ({"share": float("inf")}, "share: expected a finite number, got inf"),
-        ({"share": float("nan")}, "share: expected a finite number, got nan"),
+        ({"size": 0}, "size must be at least 1 (got 0)"),
+        ({"size": "4"}, "size must be an integer (got '4')"),
+        ({"size": True}, "size must be an integer (got True)"),
+        ({"mode": "swift"}, "mode must be one of 'fast', 'slow' (got 'swift')"),
+        (
+            {"modes": ["slow", "swift"]},
+            "modes must be a list, each item one of 'fast', 'slow' (got ['slow', 'swift'])",
+        ),
+        ({"share": float("inf")}, "share must be finite (got inf)"),
+        ({"share": float("nan")}, "share must be finite (got nan)"),
+        ({"sizes": {"a": 1.5}}, "sizes must be a table, each value an integer (got {'a': 1.5})"),
+        ({"sizes": [1]}, "sizes must be a table, each value an integer (got [1])"),
     ],
 )
-def test_a_wrong_value_names_the_field_and_what_it_allows(change: dict[str, object], told: str) -> None:
+def test_the_error_for_a_wrong_value_names_the_field_and_what_it_must_be(
+    change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(OptionError) as caught:
-        options.replace(Knobs(), change, what="knobs")
-    assert str(caught.value) == f"knobs {told}"
+        Knobs(**change)
+    assert str(caught.value) == f"knobs {message}"
 
 
-def test_replacing_converts_and_leaves_the_original_alone() -> None:
-    base = Knobs()
-    assert options.replace(base, {"modes": ["fast"], "share": 1}, what="knobs") == Knobs(
-        modes=("fast",), share=1.0
-    )
-    assert base == Knobs()
+def test_fields_are_converted_to_their_types() -> None:
+    listed: Any = ["fast"]
+    knobs = Knobs(modes=listed, share=1)
+    assert knobs == Knobs(modes=("fast",), share=1.0)
+    assert type(knobs.share) is float
+    words: Any = "fast, slow"
+    assert Knobs(modes=words).modes == ("fast", "slow")
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "description"),
+    [
+        (int | None, None, "an integer or none"),
+        (Annotated[int, Meta(ge=1, le=9)], 10, "at most 9"),
+        (Annotated[float, Meta(lt=1)], 1.0, "below 1"),
+        (Annotated[str, Meta(pattern="a", description="lower-case letters")], "A", "lower-case letters"),
+        (tuple[int, ...], None, "a list, each item an integer"),
+        (dict[str, Any], None, "a table"),
+        (dict[str, str], None, "a table"),
+        (Knobs, None, "a Knobs"),
+        (Literal["x"], None, "'x'"),
+    ],
+)
+def test_a_type_is_described_in_words(type_: Any, value: object, description: str) -> None:
+    assert options.describe(type_, value) == description
 
 
 @pytest.mark.parametrize("type_", [str, str | None])
-def test_a_whole_number_is_text_where_text_is_wanted(type_: Any) -> None:
+def test_an_integer_is_accepted_where_a_string_is_wanted(type_: Any) -> None:
     assert options.convert(2024, type_, what="root") == "2024"
-    with pytest.raises(OptionError, match="root: expected str"):
+    with pytest.raises(OptionError, match=r"root must be a string.* \(got True\)"):
         options.convert(True, type_, what="root")
 
 
-@pytest.mark.parametrize("field", ["batch_size", "epochs", "lr", "weight_decay", "warmup_epochs"])
-def test_a_recipe_holds_no_number_that_torch_could_not(field: str) -> None:
-    value = 10**20 if field in ("batch_size", "epochs") else 1e300
-    with pytest.raises(OptionError, match=f"recipe {field}: expected "):
-        TrainConfig().replace({field: value})
+@pytest.mark.parametrize("name", ["batch_size", "epochs", "lr", "weight_decay", "warmup_epochs"])
+def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -> None:
+    value = 10**20 if name in ("batch_size", "epochs") else 1e300
+    with pytest.raises(OptionError, match=f"{name} must be at most (1,000,000,000|1e\\+38) "):
+        TrainConfig().replace({name: value})
 
 
-def test_choices_that_are_numbers_are_told_too() -> None:
-    with pytest.raises(OptionError, match=r"channels: invalid enum value 2 \(one of 1, 3\)"):
+def test_choices_may_be_numbers() -> None:
+    with pytest.raises(OptionError, match=r"channels must be one of 1, 3 \(got 2\)"):
         options.convert(2, Literal[1, 3], what="channels")

@@ -1,4 +1,4 @@
-"""What `auto` becomes, and what a pass runs in."""
+"""What `auto` resolves to, and the precision of a forward pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from zoo.models.precision import autocast, pick_device, resolve
 
 
 def test_fp16_on_a_cpu_is_refused() -> None:
-    with pytest.raises(OptionError, match="fp16 is for GPUs"):
+    with pytest.raises(OptionError, match="precision fp16 requires a GPU"):
         resolve("fp16", "cpu")
     assert resolve("fp16", "cuda") == "fp16"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_named_precision_is_taken_at_its_word(precision: str) -> None:
+def test_a_named_precision_is_kept(precision: str) -> None:
     assert resolve(precision, "cpu") == precision
 
 
@@ -30,7 +30,7 @@ def test_a_named_precision_is_taken_at_its_word(precision: str) -> None:
         ({}, "fp32"),
     ],
 )
-def test_auto_is_bf16_on_a_processor_that_multiplies_it(
+def test_auto_is_bf16_on_a_cpu_with_bf16_instructions(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -56,7 +56,7 @@ def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype
 
 
 @pytest.mark.parametrize("name", ["warp", "mps:99" if torch.cuda.is_available() else "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+def test_a_missing_device_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"there is no device '{name}'; this machine has cpu"):
         pick_device(name)
     assert pick_device("cpu") == "cpu"

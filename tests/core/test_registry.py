@@ -1,11 +1,20 @@
-"""Names: full, short, ambiguous, unknown."""
+"""The registry: plugins found and loaded one by one, and their entries found by name."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from zoo.errors import AmbiguousName, PluginError, UnknownName
-from zoo.registry.plugins import Plugin
+from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, ZooWarning
+from zoo.registry import plugins
+from zoo.registry.catalog import Catalog
+from zoo.registry.hookspecs import hookimpl
+from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
@@ -14,8 +23,9 @@ def net(name: str) -> tuple[str, ArchitectureSpec]:
     return "architecture", ArchitectureSpec(name=name, target="m:N", task="classification", summary="")
 
 
-def plugin(name: str, *specs: tuple, **changes: str) -> Plugin:
-    return Plugin(**({"name": name, "status": "ok", "where": f"{name}.plugin", "specs": specs} | changes))
+def plugin(name: str, *specs: tuple[str, Any], **changes: Any) -> Plugin:
+    fields: dict[str, Any] = {"name": name, "status": "ok", "where": f"{name}.plugin", "specs": specs}
+    return Plugin(**{**fields, **changes})
 
 
 DATA = ("dataset", DatasetSpec(name="lstm", target="m:D", task="classification", summary=""))
@@ -38,7 +48,7 @@ def test_a_short_name_of_two_owners_is_refused_with_both_full_names() -> None:
 def test_a_name_is_looked_up_within_its_kind() -> None:
     assert TWO.dataset("lstm").name == "acme/lstm"
     assert TWO.analyzer("cam").name == "text/cam"
-    with pytest.raises(UnknownName, match="no dataset 'gru'"):
+    with pytest.raises(UnknownName, match="unknown dataset 'gru'"):
         TWO.dataset("gru")
 
 
@@ -46,17 +56,19 @@ def test_a_name_is_looked_up_within_its_kind() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> None:
     with pytest.raises(UnknownName) as caught:
         TWO.architecture(name)
-    assert str(caught.value) == f"no architecture {name!r}; did you mean {near!r}?"
+    assert str(caught.value) == f"unknown architecture {name!r}; did you mean {near!r}?"
     assert caught.value.hint == "`zoo list architecture` shows all"
 
 
 def test_an_unknown_name_mentions_plugins_that_failed() -> None:
-    broken = plugin("broken", status="failed", cause="ImportError: no nothing")
+    broken = plugin("broken", status="failed", cause="ImportError: no such module")
     registry = Registry([plugin("acme", net("gru")), broken])
     with pytest.raises(UnknownName) as caught:
         registry.architecture("resnet")
-    assert "failed to load: broken" in (caught.value.hint or "")
-    with pytest.raises(PluginError, match=r"broken \(broken.plugin\): ImportError: no nothing"):
+    assert "; these plugins failed to load: broken" in (caught.value.hint or "")
+    with pytest.raises(
+        PluginError, match=r"plugin broken \(broken.plugin\) failed: ImportError: no such module"
+    ):
         registry.require_healthy()
 
 
@@ -73,3 +85,209 @@ def test_entries_keep_the_order_of_plugins_and_can_be_narrowed() -> None:
 )  # fmt: skip
 def test_a_pattern_is_a_part_of_the_name_or_a_glob(pattern: str, fits: bool) -> None:
     assert matches("convnet/resnet20", pattern) is fits
+
+
+def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
+    kind, spec = net("yolo")
+    registry = Registry([plugin("acme", (kind, dataclasses.replace(spec, task="clasification")), net("gru"))])
+    assert [entry.name for entry in registry.entries()] == ["acme/gru"]
+    (failed,) = registry.failed_entries
+    assert (failed.name, failed.problem) == (
+        "acme/yolo",
+        "unknown task 'clasification'; did you mean 'classification'?",
+    )
+    line = f"architecture acme/yolo cannot be used: {failed.problem}"
+    assert registry.problems() == [line]
+    for name in ("yolo", "acme/yolo"):
+        with pytest.raises(SpecError) as caught:
+            registry.architecture(name)
+        assert str(caught.value) == line
+    with pytest.raises(
+        PluginError, match=r"1 problem\(s\) with plugins: architecture acme/yolo cannot be used"
+    ):
+        registry.require_healthy()
+
+
+def test_an_analyzer_for_an_unknown_task_fails_too() -> None:
+    kind, spec = CAM
+    both = dataclasses.replace(spec, tasks=("classification", "detection"))
+    (failed,) = Registry([plugin("acme", (kind, both))]).failed_entries
+    assert failed.problem == "unknown task 'detection'"
+
+
+def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
+    ours = plugin("charrnn", net("lstm"), net("rnn"), ours=True)
+    for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
+        registry = Registry(loaded)
+        with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; write acme/lstm for the other"):
+            assert registry.architecture("lstm").name == "charrnn/lstm"
+        assert registry.architecture("acme/lstm").name == "acme/lstm"
+
+
+# Plugins
+
+PLUGIN = """
+from zoo import ArchitectureSpec, hookimpl
+
+print("hello from the plugin")
+
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name=n, target="x:Y", task="classification", summary="Mine") for n in NAMES]
+"""
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that writes a one-file plugin and a registry.toml that names it."""
+
+    def make(name: str, *names: str, disabled: str = "") -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(PLUGIN.replace("NAMES", repr(names)))
+        text = f'schema = 1\n[plugins]\nlocal = ["{name}.py"]\ndisabled = [{disabled!r}]\n'
+        (tmp_path / "registry.toml").write_text(text)
+        monkeypatch.chdir(tmp_path)
+        return path
+
+    return make
+
+
+def test_discovery_reads_the_plugins_of_registry_toml(
+    local: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = local("my_nets", "tiny-net", disabled="cam")
+    registry = Registry.discover()
+    assert registry.architecture("tiny-net").name == "my-nets/tiny-net"
+    by_name = {plugin.name: plugin for plugin in registry.plugins}
+    assert by_name["my-nets"].distribution == str(path)
+    assert not by_name["my-nets"].ours
+    assert by_name["cam"].status == "disabled"
+    assert not registry.has("analyzer", "grad-cam")
+    assert registry.has("architecture", "lstm")
+    assert by_name["charrnn"].ours
+    assert by_name["my-nets"].output == "hello from the plugin\n"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_disabled_one_file_plugin_is_not_imported(local: Callable[..., Path]) -> None:
+    local("my_disabled_nets", "tiny-net", disabled="my-disabled-nets")
+    registry = Registry.discover()
+    assert not registry.has("architecture", "tiny-net")
+    (plugin,) = [plugin for plugin in registry.plugins if plugin.name == "my-disabled-nets"]
+    assert (plugin.status, plugin.output) == ("disabled", "")
+
+
+def test_a_catalog_takes_the_place_of_registry_toml(local: Callable[..., Path]) -> None:
+    local("my_unread_nets", "tiny-net")
+    assert not Registry.discover(Catalog()).has("architecture", "tiny-net")
+
+
+def test_a_one_file_plugin_cannot_take_the_name_of_a_plugin_of_zoo(local: Callable[..., Path]) -> None:
+    local("charrnn", "lstm", "mine")
+    registry = Registry.discover()
+    assert registry.architecture("lstm").plugin.distribution == OURS
+    (failed,) = registry.failures
+    assert failed.cause == f"the name 'charrnn' is already taken by {OURS}"
+    assert not registry.has("architecture", "mine")
+
+
+def test_an_installed_plugin_cannot_take_the_name_of_a_plugin_of_zoo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aaa_nets.py").write_text(PLUGIN.replace("NAMES", "['lstm', 'mine']"))
+    info = tmp_path / "aaa-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aaa\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[zoo]\ncharrnn = aaa_nets\naaa = aaa_nets\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry.discover(Catalog())
+    assert registry.architecture("lstm").plugin.distribution == OURS
+    assert registry.architecture("mine").name == "aaa/mine"
+    assert [failed.cause for failed in registry.failures] == [
+        f"the name 'charrnn' is already taken by {OURS}"
+    ]
+
+
+def test_an_environment_variable_selects_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_PLUGINS", "text")
+    registry = Registry.discover(Catalog())
+    assert [plugin.name for plugin in registry.plugins if plugin.status == "ok"] == ["text"]
+    monkeypatch.setenv("ZOO_PLUGINS", "txt")
+    with pytest.raises(UnknownName, match=r"unknown plugin 'txt' in \$ZOO_PLUGINS; did you mean 'text'\?"):
+        Registry.discover(Catalog())
+
+
+def implementing(function: Callable[..., Any]) -> Callable[[], object]:
+    """Return an importer of a plugin whose only hook is `function`."""
+    return lambda: SimpleNamespace(**{function.__name__: hookimpl(function)})
+
+
+class Mute(Exception):
+    """An exception whose message cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unchecked(ArchitectureSpec):
+    """A spec that does not check itself."""
+
+    def __post_init__(self) -> None:
+        """Check nothing."""
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (Mute(), "Mute"),
+        (SystemExit("bye"), "SystemExit: bye"),
+        (ValueError("red \x1b[31m\nsecond"), r"ValueError: red \x1b[31m"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_plugin_that_raises_becomes_a_record_with_its_cause(error: BaseException, cause: str) -> None:
+    def zoo_architectures() -> list[ArchitectureSpec]:
+        print("half-way")
+        raise error
+
+    loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
+    assert (loaded.status, loaded.cause, loaded.specs) == ("failed", cause, ())
+    assert loaded.output == "half-way\n"
+
+
+def test_an_interruption_is_passed_on() -> None:
+    def zoo_architectures() -> list[ArchitectureSpec]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
+
+
+def test_a_subclass_of_a_spec_is_refused() -> None:
+    made = Unchecked(name="net", target="m:N", task="classification", summary="red \x1b[31m")
+
+    def zoo_architectures() -> list[ArchitectureSpec]:
+        return [made]
+
+    loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
+    assert loaded.cause == (
+        "PluginError: zoo_architectures must return only ArchitectureSpec (it returned a Unchecked)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "cause"),
+    [
+        ("My Plugin", SimpleNamespace(), "OptionError: the plugin name must be lower-case letters"),
+        (
+            "acme",
+            SimpleNamespace(api=2),
+            "PluginError: it was written for api 2 of zoo, but this zoo has api 1: ",
+        ),
+        ("acme", SimpleNamespace(), "PluginError: it implements no hook"),
+    ],
+)
+def test_a_plugin_is_checked_before_its_hooks_are_called(name: str, module: object, cause: str) -> None:
+    assert plugins.load(name, lambda: module, where="acme.plugin").cause.startswith(cause)

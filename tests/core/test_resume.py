@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
+from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import Interrupted
 from zoo.files.cards import Card
-from zoo.files.container import read_header
+from zoo.files.container import read_container
 from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
-from zoo.registry.recipe import Recipe
 from zoo.registry.registry import Registry
+from zoo.training.checkpoint import RunIdentity
 from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
@@ -101,7 +102,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment in one directory, to be run in pieces."""
+    """One training in one directory, to be run in pieces."""
 
     path: Path
     family: str
@@ -111,35 +112,36 @@ class Run:
     card: Callable[..., Card]
 
     def go(self, *, pause: int = 0, resume: bool = False) -> int:
-        """Train to the end, or for `pause` batches; return how many batches that took."""
+        """Train to the end, or for `pause` batches; return the number of batches trained."""
         family = FAMILIES[self.family]
         entry = self.registry.architecture(family["architecture"])
         changes = family["train"] | {"precision": self.precision, "epochs": family.get("epochs", 2)}
         config = TrainConfig(lr=0.02, schedule="one-cycle").replace(changes)
-        arguments = model_arguments(entry, self.data.dims, family["model"])
+        task = self.registry.task(entry.spec.task)
+        arguments = model_arguments(entry, task, self.data.dims, family["model"])
         model = build_model(entry, arguments, seed=1)
-        told: list[Progress] = []
+        batches: list[Progress] = []
 
         def report(progress: Progress) -> None:
             if progress.row is None:
-                told.append(progress)
+                batches.append(progress)
 
-        recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"])
-
-        def describe(state: TrainState) -> Card:
+        def make_card(state: TrainState, changes: tuple[str, ...]) -> Card:
             return self.card(architecture=entry.name, arguments=arguments, progress={"epochs": state.epoch})
 
-        with RunDirectory(self.path, recipe, resume=resume, describe=describe) as store:
+        recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"])
+        identity = RunIdentity(recipe=recipe.to_dict())
+        with RunDirectory(self.path, identity, resume=resume, make_card=make_card) as store:
             state = fit(
-                model, make_task(entry.spec.task), self.data, config, seed=3, store=store, report=report,
-                stop=lambda: 15 if pause and len(told) >= pause else 0,
+                model, make_task(self.registry, task.name), self.data, config, seed=3, store=store,
+                report=report, stop=lambda: 15 if pause and len(batches) >= pause else 0,
             )  # fmt: skip
-            weights.save(store.weights, state.best, describe(state))
-        return len(told)
+            weights.save(store.weights, state.best, make_card(state, store.changes))
+        return len(batches)
 
     @property
     def result(self) -> tuple[list[str], list[dict[str, Any]]]:
-        """The hashes of the last and the best weights, and the rows without what a clock says."""
+        """The hashes of the last and the best weights, and the epochs' rows without their timing."""
         rows = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
         for row in rows:
             assert row.pop("clock")["seconds"] >= 0
@@ -152,8 +154,7 @@ class Run:
 def test_a_run_resumed_after_any_step_ends_in_the_same_bits(
     tmp_path: Path, family: str, precision: str, text: Any, images: Any, registry: Registry, card: Any
 ) -> None:
-    of_text = FAMILIES[family]["architecture"].startswith("charrnn")
-    data = text(200) if of_text else images(20)
+    data = text(200) if FAMILIES[family]["architecture"].startswith("charrnn") else images(20)
 
     def run(name: str) -> Run:
         return Run(tmp_path / name, family, precision, data, registry, card)
@@ -163,10 +164,10 @@ def test_a_run_resumed_after_any_step_ends_in_the_same_bits(
     assert total >= 8
     hashes, rows = whole.result
     if "patience" in FAMILIES[family]["train"]:
-        assert 2 <= len(rows) < FAMILIES[family]["epochs"], "it ends early"
+        assert 2 <= len(rows) < FAMILIES[family]["epochs"], "it must end early"
     if "nonmono" in FAMILIES[family]["train"]:
-        tensors = read_header(whole.path / "checkpoint.safetensors").tensors
-        assert any(name.startswith("average/") for name in tensors), "it begins to average"
+        tensors = read_container(whole.path / "checkpoint.safetensors").tensors
+        assert any(name.startswith("average/") for name in tensors), "it must begin to average"
 
     for pause in range(1, total):
         stopped = run(f"stopped-{pause}")

@@ -1,4 +1,4 @@
-"""Drawing text."""
+"""Text drawn from a language model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,45 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
-from zoo.inference.sampling import choose, sample, sample_many
+from zoo.inference.sampling import Sampling, choose, sample_many
+from zoo.inference.sampling import sample as sample_from
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
 
-PREPROCESS = {"tokens": "char", "lower": True, "vocabulary": ["<unk>", "<pad>", *"abcde"], "specials": 2}
-LINES = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
-WORDS = {"tokens": "word", "vocabulary": ["<unk>", "<pad>", " to", " be", "."], "specials": 2}
+PREPROCESS: dict[str, Any] = {
+    "tokens": "char",
+    "lower": True,
+    "vocabulary": ["<unk>", "<pad>", *"abcde"],
+    "specials": 2,
+}
+LINES: dict[str, Any] = {"vocabulary": ["<unk>", "<eos>", *"ab"], "specials": 2, "newline_eos": True}
+WORDS: dict[str, Any] = {"tokens": "word", "vocabulary": ["<unk>", "<pad>", " to", " be", "."], "specials": 2}
+
+
+SETTINGS = tuple(Sampling.__dataclass_fields__)
+
+
+def split(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the settings of the draw as one Sampling."""
+    settings = {name: options.pop(name) for name in SETTINGS if name in options}
+    return {**options, "sampling": Sampling(**settings)}
+
+
+def drawing(*, temperature: float = 1.0, **options: Any) -> Sampling:
+    """Return settings that do not scale the logits by default."""
+    return Sampling(temperature=temperature, **options)
+
+
+def sample(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> Any:
+    return sample_from(model, preprocess, **split(options))
+
+
+def many(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> list[str]:
+    return sample_many(model, preprocess, **split(options))
 
 
 class Reader(nn.Module):
-    """A model that notes what it is given; the logits of a lane depend on all that lane has read."""
+    """A model that records its inputs; the logits of a lane depend on everything that lane has read."""
 
     def __init__(self, size: int = 7) -> None:
         super().__init__()
@@ -40,44 +68,45 @@ class Reader(nn.Module):
             seen = (seen * 7 + row + 1) % 1_000_003
             logits.append(2 * torch.sin(seen[:, None] * torch.arange(1.0, self.size + 1)))
         scores = torch.stack(logits)  # (T, B, V)
-        scores[..., :2] = 50  # the specials are by far the likeliest
+        scores[..., :2] = 50  # the specials have by far the highest logits
         return scores, seen
 
 
-def text(seed: int = 0, length: int = 200, **options: Any) -> str:
+def text(seed: int = 0, *, length: int = 200, **options: Any) -> str:
     return "".join(sample(Reader(), PREPROCESS, prompt="ab", length=length, seed=seed, **options))
 
 
 def texts(count: int, seed: int = 0, length: int = 200, **options: Any) -> list[str]:
-    return sample_many(Reader(), PREPROCESS, count=count, prompt="ab", length=length, seed=seed, **options)
+    return many(Reader(), PREPROCESS, count=count, prompt="ab", length=length, seed=seed, **options)
 
 
-def test_a_seed_gives_one_text_and_another_seed_another() -> None:
+def test_equal_seeds_give_equal_texts() -> None:
     assert text(1) == text(1)
     assert text(1) != text(2)
 
 
 def test_specials_are_never_drawn() -> None:
-    for options in ({}, {"temperature": 0}, {"temperature": 50.0}, {"top_k": 2}):
+    settings: list[dict[str, Any]] = [{}, {"temperature": 0}, {"temperature": 50.0}, {"top_k": 2}]
+    for options in settings:
         assert set(text(**options)) <= set("abcde")
 
 
 @pytest.mark.parametrize(
     "options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-6}, {"temperature": 5e-324}]
 )
-def test_the_narrowest_draw_is_the_greedy_one(options: dict[str, Any]) -> None:
+def test_the_narrowest_draw_is_greedy(options: dict[str, Any]) -> None:
     assert text(**options) == text(temperature=0, seed=5)
 
 
-def test_the_greedy_one_is_the_argmax() -> None:
+def test_greedy_is_the_argmax() -> None:
     logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(choose(logits, torch.rand(20), temperature=0), logits.argmax(1))
+    assert torch.equal(choose(logits, torch.rand(20), Sampling(temperature=0)), logits.argmax(1))
 
 
 def draws(logits: Tensor, count: int = 2000, **options: Any) -> Tensor:
     """How often each token is drawn by `count` even numbers, as a share."""
     uniforms = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    numbers = choose(logits.expand(count, -1), uniforms, **options)
+    numbers = choose(logits.expand(count, -1), uniforms, drawing(**options))
     return torch.bincount(numbers, minlength=len(logits)) / count
 
 
@@ -99,7 +128,7 @@ def test_temperature_divides_the_logits(temperature: float) -> None:
         ({"top_k": 2, "top_p": 0.5}, [0]),  # 0.4 of the 0.7 that top-k leaves is more than half
     ],
 )
-def test_what_is_kept_shares_the_probability(options: dict[str, Any], kept: list[int]) -> None:
+def test_the_tokens_that_are_kept_share_the_probability(options: dict[str, Any], kept: list[int]) -> None:
     probabilities = torch.tensor([0.4, 0.3, 0.2, 0.1])
     expected = torch.zeros(4)
     expected[kept] = probabilities[kept] / probabilities[kept].sum()
@@ -108,20 +137,22 @@ def test_what_is_kept_shares_the_probability(options: dict[str, Any], kept: list
     torch.testing.assert_close(shares, expected, atol=1e-3, rtol=0)
 
 
-def test_each_row_is_drawn_from_its_own_logits_with_its_own_number() -> None:
+def test_each_row_is_drawn_from_its_own_logits_with_its_own_uniform_number() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(30, 9, generator=generator)
     uniforms = torch.rand(30, generator=generator, dtype=torch.float64)
-    for options in (
+    settings: list[dict[str, Any]] = [
         {},
         {"top_k": 3},
         {"top_p": 0.6},
         {"top_k": 5, "top_p": 0.6},
         {"temperature": 0},
         {"temperature": 5e-324},
-    ):
-        alone = [choose(logits[n : n + 1], uniforms[n : n + 1], **options) for n in range(30)]
-        assert torch.equal(choose(logits, uniforms, **options), torch.cat(alone))
+    ]
+    for options in settings:
+        sampling = drawing(**options)
+        alone = [choose(logits[n : n + 1], uniforms[n : n + 1], sampling) for n in range(30)]
+        assert torch.equal(choose(logits, uniforms, sampling), torch.cat(alone))
 
 
 def test_top_k_keeps_exactly_k_of_equal_tokens() -> None:
@@ -131,11 +162,11 @@ def test_top_k_keeps_exactly_k_of_equal_tokens() -> None:
 @pytest.mark.parametrize("number", [0.0, 1 - 2**-53])
 def test_a_token_without_probability_is_not_drawn_at_either_end(number: float) -> None:
     logits = torch.tensor([[-math.inf, 0.3, -math.inf, 0.1, -math.inf]])
-    drawn = choose(logits, torch.tensor([number], dtype=torch.float64))
+    drawn = choose(logits, torch.tensor([number], dtype=torch.float64), Sampling(temperature=1))
     assert drawn.tolist() == [1 if number == 0 else 3]
 
 
-def test_sample_0_of_a_batch_is_the_streamed_one_and_the_others_do_not_depend_on_the_batch() -> None:
+def test_sample_0_is_the_streamed_text_and_no_sample_depends_on_the_count() -> None:
     eight = texts(8, length=700)
     assert eight[0] == text(length=700)
     assert len(set(eight)) == 8
@@ -143,12 +174,12 @@ def test_sample_0_of_a_batch_is_the_streamed_one_and_the_others_do_not_depend_on
     assert texts(3, seed=1) != texts(3)
 
 
-def test_a_trained_sized_model_writes_the_same_alone_and_in_a_batch() -> None:
+def test_a_real_model_generates_the_same_alone_and_in_a_batch() -> None:
     entry = Registry.discover().architecture("lstm")
     model = build_model(entry, {"vocab_size": 7, "hidden_size": 16, "num_layers": 2}, seed=0).double()
-    many = sample_many(model, PREPROCESS, count=5, prompt="abc", length=100, top_k=4, top_p=0.9)
-    assert many[0] == "".join(sample(model, PREPROCESS, prompt="abc", length=100, top_k=4, top_p=0.9))
-    assert len({*many}) == 5
+    drawn = many(model, PREPROCESS, count=5, prompt="abc", length=100, top_k=4, top_p=0.9)
+    assert drawn[0] == "".join(sample(model, PREPROCESS, prompt="abc", length=100, top_k=4, top_p=0.9))
+    assert len({*drawn}) == 5
 
 
 def test_the_prompt_is_read_once_and_then_only_what_was_drawn() -> None:
@@ -173,7 +204,7 @@ def test_a_long_prompt_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> 
     whole = "".join(sample(model, PREPROCESS, prompt=prompt, length=20))
     monkeypatch.setattr("zoo.inference.sampling._READ", 20)
     parts = Reader()
-    assert sample_many(parts, PREPROCESS, count=2, prompt=prompt, length=20)[0] == whole
+    assert many(parts, PREPROCESS, count=2, prompt=prompt, length=20)[0] == whole
     assert [len(tokens) for tokens in parts.read[:4]] == [10, 10, 5, 1]
     assert [*parts.read[0], *parts.read[1], *parts.read[2]] == model.read[0]
 
@@ -183,19 +214,19 @@ def test_nothing_is_drawn_for_length_0() -> None:
     assert texts(2, length=0) == ["", ""]
 
 
-def test_a_vocabulary_of_one_character_writes_it() -> None:
+def test_a_vocabulary_of_one_character_generates_only_that() -> None:
     only = {"vocabulary": ["<unk>", "<pad>", "a"], "specials": 2}
     assert "".join(sample(Reader(3), only, length=5, top_k=2, top_p=0.5)) == "aaaaa"
 
 
-def test_a_line_that_ends_with_eos_is_written_with_a_newline() -> None:
+def test_eos_is_generated_as_a_newline() -> None:
     model = Reader(4)
     assert set("".join(sample(model, LINES, length=50, temperature=50.0))) == {*"ab\n"}
     assert model.read[0] == [1]  # an empty prompt starts after the end of a line
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_a_stop_string_and_what_follows_it_are_not_written(size: int) -> None:
+def test_the_text_ends_before_the_stop_string(size: int) -> None:
     whole = text(length=400)
     for at in (0, 7, 150):
         stop = whole[at : at + size]
@@ -206,7 +237,7 @@ def test_a_stop_string_and_what_follows_it_are_not_written(size: int) -> None:
         assert len(model.read) == whole.index(stop) + size
 
 
-def test_a_stop_string_is_lower_cased_where_the_text_is() -> None:
+def test_a_stop_string_is_lower_cased_if_the_text_is() -> None:
     whole = text(length=400)
     assert text(length=400, stop=whole[9:12].upper()) == text(length=400, stop=whole[9:12]) != whole
     assert texts(2, length=400, stop=whole[9:12].upper()) == texts(2, length=400, stop=whole[9:12])
@@ -224,21 +255,21 @@ def test_a_stop_string_is_lower_cased_where_the_text_is() -> None:
         ({"vocabulary": ["<unk>", "<eos>", *"ab"]}, "a\n", r"'\n'"),
     ],
 )
-def test_a_stop_string_that_can_never_be_written_is_refused(
+def test_a_stop_string_that_can_never_be_generated_is_refused(
     changes: dict[str, Any], stop: str, never: str
 ) -> None:
     preprocess = PREPROCESS | changes
-    for draw in (sample, partial(sample_many, count=2)):
+    for draw in (sample, partial(many, count=2)):
         with pytest.raises(OptionError) as caught:
             draw(Reader(), preprocess, stop=stop)
-        assert str(caught.value) == f"stop is {stop!r}, and the model can never write {never}"
+        assert str(caught.value) == f"the model can never generate {never} of the stop string {stop!r}"
         assert caught.value.hint is None
 
 
-def test_the_end_of_a_line_is_a_newline_to_stop_at() -> None:
-    with pytest.raises(OptionError, match=r"can never write '<' 'e' 'o' 's' '>'") as caught:
+def test_a_newline_is_the_stop_string_for_the_end_of_a_line() -> None:
+    with pytest.raises(OptionError, match=r"can never generate '<' 'e' 'o' 's' '>'") as caught:
         sample(Reader(4), LINES, stop="a<eos>")
-    assert caught.value.hint == "<eos> is written as a newline: in a shell, --stop $'\\n'"
+    assert caught.value.hint == "<eos> is generated as a newline: in a shell, --stop $'\\n'"
     whole = "".join(sample(Reader(4), LINES, length=50, prompt="b"))
     assert whole.count("\n") > 1
     stopped = "".join(sample(Reader(4), LINES, length=50, prompt="b", stop="\n"))
@@ -246,11 +277,11 @@ def test_the_end_of_a_line_is_a_newline_to_stop_at() -> None:
 
 
 @pytest.mark.parametrize("stop", ["be to", "o.", "TO"])
-def test_a_stop_string_may_lie_across_words_and_within_them(stop: str) -> None:
+def test_a_stop_string_may_cross_tokens_or_be_part_of_one(stop: str) -> None:
     sample(Reader(5), WORDS | {"lower": True}, stop=stop)
 
 
-def test_no_number_is_used_twice() -> None:
+def test_no_uniform_number_is_used_twice() -> None:
     class Even(Reader):
         def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
             return torch.zeros(*tokens.shape, self.size), tokens
@@ -260,7 +291,7 @@ def test_no_number_is_used_twice() -> None:
     assert len(parts) == len(drawn) - 19
 
 
-def test_what_may_begin_the_stop_string_is_held_back_until_it_cannot() -> None:
+def test_a_possible_beginning_of_the_stop_string_is_held_back() -> None:
     vocabulary = {"vocabulary": ["<unk>", "<pad>", "a", "ab", "b"], "specials": 2}
 
     class Script(nn.Module):
@@ -282,10 +313,10 @@ def test_what_may_begin_the_stop_string_is_held_back_until_it_cannot() -> None:
     assert pieces("b", 2, 3, 2) == ["a", "a"]  # a token is cut where the stop string begins in it
 
 
-def test_a_batch_ends_when_all_have_stopped_and_each_text_ends_at_its_own_stop() -> None:
+def test_each_text_of_a_batch_ends_at_its_own_stop_string() -> None:
     whole = texts(4, length=300)
     model = Reader()
-    stopped = sample_many(model, PREPROCESS, count=4, prompt="ab", length=300, stop="ab")
+    stopped = many(model, PREPROCESS, count=4, prompt="ab", length=300, stop="ab")
     assert stopped == [each.partition("ab")[0] for each in whole]
     assert len({len(each) for each in stopped}) > 1
     assert len(model.read) == max(map(len, stopped)) + len("ab")
@@ -293,7 +324,7 @@ def test_a_batch_ends_when_all_have_stopped_and_each_text_ends_at_its_own_stop()
     assert texts(4, length=300, stop=held) == whole  # what was held back belongs to a text that never stops
 
 
-def test_a_model_that_reads_backwards_writes_what_comes_before_the_prompt() -> None:
+def test_a_model_that_reads_backwards_generates_the_text_before_the_prompt() -> None:
     backwards = PREPROCESS | {"backwards": True}
     model = Reader()
     pieces = list(sample(model, backwards, prompt="cab", length=50))
@@ -301,29 +332,29 @@ def test_a_model_that_reads_backwards_writes_what_comes_before_the_prompt() -> N
     assert model.read[0] == [3, 2, 4]  # b, a, c
     forwards = "".join(sample(Reader(), PREPROCESS, prompt="bac", length=50))
     assert pieces[0] == forwards[::-1]
-    assert sample_many(Reader(), backwards, count=2, prompt="cab", length=50)[0] == pieces[0]
+    assert many(Reader(), backwards, count=2, prompt="cab", length=50)[0] == pieces[0]
 
     stop = pieces[0][20:22]
     (after,) = sample(Reader(), backwards, prompt="cab", length=50, stop=stop)
     assert after == pieces[0].rpartition(stop)[2]
-    many = sample_many(Reader(), backwards, count=2, prompt="cab", length=50, stop=stop)
-    assert many[0] == after
+    drawn = many(Reader(), backwards, count=2, prompt="cab", length=50, stop=stop)
+    assert drawn[0] == after
 
 
-def test_a_word_is_not_mirrored_by_a_model_that_reads_backwards() -> None:
+def test_a_model_that_reads_backwards_does_not_reverse_words() -> None:
     words = {
         "tokens": "word",
         "vocabulary": ["<unk>", "<pad>", " to", " be"],
         "specials": 2,
         "backwards": True,
     }
-    for drawn in sample_many(Reader(4), words, count=3, prompt=" be", length=20):
+    for drawn in many(Reader(4), words, count=3, prompt=" be", length=20):
         assert drawn.replace(" to", "").replace(" be", "") == ""
         assert len(drawn) == 20 * 3
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_in_its_mode_even_if_the_text_is_not_read_to_its_end(training: bool) -> None:
+def test_the_models_mode_is_restored_even_if_the_stream_is_closed_early(training: bool) -> None:
     model = Reader().train(training)
     list(sample(model, PREPROCESS, length=3))
     assert model.training is training
@@ -333,7 +364,7 @@ def test_the_model_is_left_in_its_mode_even_if_the_text_is_not_read_to_its_end(t
     assert model.training is training
 
 
-def test_gradients_and_the_random_state_of_the_reader_are_untouched_between_characters() -> None:
+def test_the_callers_gradient_mode_and_random_state_do_not_change_between_pieces() -> None:
     before = torch.get_rng_state()
     for _ in sample(Reader(), PREPROCESS, length=3):
         assert not torch.is_inference_mode_enabled()
@@ -342,30 +373,30 @@ def test_gradients_and_the_random_state_of_the_reader_are_untouched_between_char
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"length": -1}, "length is -1"),
-        ({"temperature": -0.1}, "temperature is -0.1"),
-        ({"temperature": math.nan}, "temperature is nan"),
-        ({"temperature": math.inf}, "temperature is inf"),
-        ({"top_k": -1}, "top-k is -1"),
-        ({"top_p": 0.0}, "top-p is 0.0"),
-        ({"top_p": 1.1}, "top-p is 1.1"),
-        ({"top_p": math.nan}, "top-p is nan"),
+        ({"length": -1}, "length must be at least 0 (got -1)"),
+        ({"temperature": -0.1}, "temperature must be at least 0 (got -0.1)"),
+        ({"temperature": math.nan}, "temperature must be at least 0 (got nan)"),
+        ({"temperature": math.inf}, "temperature must be finite (got inf)"),
+        ({"top_k": -1}, "top_k must be at least 0 (got -1)"),
+        ({"top_p": 0.0}, "top_p must be above 0 (got 0.0)"),
+        ({"top_p": 1.1}, "top_p must be at most 1 (got 1.1)"),
+        ({"seed": "x"}, "seed must be an integer (got 'x')"),
+        ({"top_p": math.nan}, "top_p must be above 0 (got nan)"),
     ],
 )
-def test_a_value_out_of_range_is_refused_before_anything_is_drawn(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(OptionError, match=told):
-        sample(Reader(), PREPROCESS, **options)
+def test_a_setting_that_is_out_of_range_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Sampling(**options)
+    assert str(caught.value) == message
 
 
-def test_no_samples_are_refused() -> None:
-    with pytest.raises(OptionError, match="samples is 0; it is 1 or more"):
+def test_there_must_be_at_least_one_sample() -> None:
+    with pytest.raises(OptionError, match=r"samples must be at least 1 \(got 0\)"):
         texts(0)
-    with pytest.raises(OptionError, match="top-k is -1"):
-        texts(2, top_k=-1)
 
 
 def test_a_vocabulary_of_specials_only_is_refused() -> None:
-    with pytest.raises(OptionError, match="no characters to draw from"):
+    with pytest.raises(OptionError, match="the vocabulary has no tokens to draw from"):
         sample(Reader(), PREPROCESS | {"vocabulary": ["<unk>", "<pad>"]})

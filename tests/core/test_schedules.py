@@ -16,7 +16,7 @@ def rates(positions: list[float], **config: object) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "positions", "expected"),
+    ("config", "positions", "expected"),
     [
         ({"schedule": "constant"}, [0, 5, 10], [2, 2, 2]),
         ({"schedule": "constant", "warmup_epochs": 2}, [0, 1, 2, 10], [0, 1, 2, 2]),
@@ -46,13 +46,13 @@ def test_a_schedule_has_its_known_values(
 @pytest.mark.parametrize(
     ("schedule", "end"), [("cosine", 10.0), ("one-cycle", 10.0), ("cosine-restarts", 6.0)]
 )
-def test_a_wave_ends_near_0(schedule: str, end: int) -> None:
+def test_a_cycle_ends_near_0(schedule: str, end: int) -> None:
     (last,) = rates([end - 0.01], schedule=schedule, cycle_length=2.0)
     assert 0 < last < 2e-3
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "cosine-restarts"])
 @pytest.mark.parametrize("warmup_epochs", [0.0, 0.5, 10.0, 20.0])
-def test_a_rate_is_never_negative_nor_above_the_recipe(schedule: str, warmup: float) -> None:
-    every = rates([step / 37 for step in range(371)], schedule=schedule, warmup_epochs=warmup)
-    assert all(0 <= rate <= 2.0 for rate in every)
+def test_a_rate_is_never_negative_nor_above_the_peak(schedule: str, warmup_epochs: float) -> None:
+    course = rates([step / 37 for step in range(371)], schedule=schedule, warmup_epochs=warmup_epochs)
+    assert all(0 <= rate <= 2.0 for rate in course)

@@ -21,9 +21,9 @@ def test_positions_do_not_share_seeds() -> None:
     assert seed_for(1) != seed_for("1")
 
 
-def test_a_seed_fits_where_torch_takes_it_and_its_bits_are_mixed() -> None:
+def test_a_seed_is_valid_for_torch_and_its_bits_are_well_mixed() -> None:
     seeds = [seed_for(0, n) for n in range(2000)]
     assert all(0 <= seed < 2**63 for seed in seeds)
     for bit in range(63):
         ones = sum(seed >> bit & 1 for seed in seeds)
-        assert 880 < ones < 1120, f"bit {bit}"  # five deviations around the half
+        assert 880 < ones < 1120, f"bit {bit}"  # within five standard deviations of half

@@ -1,65 +1,233 @@
-"""Specs and recipes."""
+"""Specs, training configurations and recipes check themselves when they are made."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zoo.config.training import ImageFields, TrainConfig
+from zoo.config.recipe import Recipe
+from zoo.config.training import ImageFields, TextFields, TrainConfig
 from zoo.errors import OptionError, SpecError
-from zoo.registry.specs import ArchitectureSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+
+NET: dict[str, Any] = {"name": "net", "target": "m:Net", "task": "classification", "summary": "A net"}
+CAM: dict[str, Any] = {"name": "cam", "target": "m:Cam", "tasks": ("classification",), "summary": "A map"}
+
+
+def net(**changes: Any) -> ArchitectureSpec:
+    fields: dict[str, Any] = {**NET, **changes}
+    return ArchitectureSpec(**fields)
+
+
+# Training configurations
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("field", "value", "message"),
     [
-        ({"optimiser": "sgd"}, "recipe has no option 'optimiser'; did you mean 'optimizer'?"),
-        ({"optimizer": "rms"}, "optimizer: invalid enum value 'rms' (one of 'sgd', 'adam', 'adamw')"),
-        ({"schedule": "linear"}, "(one of 'constant', 'cosine', 'one-cycle', 'cosine-restarts')"),
-        ({"augment": ["crop", "flop"]}, "augment [1]: invalid enum value 'flop' (one of 'crop', 'cutout', "),
-        ({"lr": 0}, "recipe lr: expected float > 0"),
-        ({"momentum": 1.0}, "recipe momentum: expected float < 1"),
-        ({"epochs": 1.5}, "recipe epochs: expected int, got float"),
-        ({"bptt_jitter": 1}, "recipe bptt_jitter: expected bool, got int"),
+        ("lr", -1, "lr must be above 0 (got -1)"),
+        ("lr", 0, "lr must be above 0 (got 0)"),
+        ("lr", math.nan, "lr must be above 0 (got nan)"),
+        ("lr", "0.1", "lr must be a number (got '0.1')"),
+        ("epochs", "x", "epochs must be an integer (got 'x')"),
+        ("epochs", 1.5, "epochs must be an integer (got 1.5)"),
+        ("epochs", 0, "epochs must be at least 1 (got 0)"),
+        ("momentum", 1.0, "momentum must be below 1 (got 1.0)"),
+        ("optimizer", "lion", "optimizer must be one of 'adam', 'adamw', 'sgd' (got 'lion')"),
+        ("precision", "fp8", "precision must be one of 'auto', 'bf16', 'fp16', 'fp32' (got 'fp8')"),
+        (
+            "schedule",
+            "linear",
+            "schedule must be one of 'constant', 'cosine', 'cosine-restarts', 'one-cycle' (got 'linear')",
+        ),
+        ("bptt", 0, "bptt must be at least 1 (got 0)"),
+        ("bptt_jitter", 1, "bptt_jitter must be true or false (got 1)"),
+        ("mixup_alpha", -0.5, "mixup_alpha must be at least 0 (got -0.5)"),
+        (
+            "augment",
+            ["crop", "flop"],
+            "augment must be a list, each item one of 'crop', 'cutout', 'flip', 'translate' "
+            "(got ['crop', 'flop'])",
+        ),
     ],
 )
-def test_a_wrong_recipe_field_is_refused_by_name(change: dict[str, object], told: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        TrainConfig().replace(change)
-    assert told in str(caught.value)
+def test_a_wrong_training_field_is_refused_wherever_it_is_set(field: str, value: Any, message: str) -> None:
+    groups = (TrainConfig, ImageFields, TextFields)
+    (owner,) = [group for group in groups if field in group.__dataclass_fields__]
+    for make in (
+        lambda: owner(**{field: value}),
+        lambda: dataclasses.replace(owner(), **{field: value}),
+        lambda: TrainConfig().replace({field: value}),
+        lambda: Recipe(architecture="net", dataset="data", train={field: value}),
+    ):
+        with pytest.raises(OptionError) as caught:
+            make()
+        assert str(caught.value) == message
 
 
-def test_a_recipe_survives_json() -> None:
-    config = TrainConfig(lr=0.2, epochs=3, images=ImageFields(augment=("crop", "flip")))
+def test_an_unknown_training_field_is_answered_with_the_nearest() -> None:
+    with pytest.raises(
+        OptionError, match="the training configuration has no option 'optimiser'; did you mean"
+    ):
+        TrainConfig().replace({"optimiser": "sgd"})
+    with pytest.raises(OptionError, match="has no option 'images'"):
+        TrainConfig().replace({"images": {}})
+
+
+def test_only_one_kind_of_weight_averaging_is_allowed() -> None:
+    with pytest.raises(OptionError, match=r"ema_decay=0\.9 and nonmono=5 both average weights"):
+        TrainConfig(ema_decay=0.9, nonmono=5)
+
+
+def test_users_see_one_flat_list_of_training_fields() -> None:
+    config = TrainConfig().replace({"lr": 0.2, "augment": ["crop", "flip"], "bptt": 9})
+    assert config == TrainConfig(
+        lr=0.2, images=ImageFields(augment=("crop", "flip")), text=TextFields(bptt=9)
+    )
+    assert config.changed() == {"lr": 0.2, "augment": ["crop", "flip"], "bptt": 9}
+    assert config.to_dict().keys().isdisjoint({"images", "text"})
     assert TrainConfig().replace(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_a_list_of_words_may_be_separated_by_commas() -> None:
+    assert TrainConfig().replace({"augment": "crop, flip"}).images.augment == ("crop", "flip")
+    assert TrainConfig().replace({"freeze": "stem"}).freeze == ("stem",)
+    assert TrainConfig().replace({"augment": ""}).images.augment == ()
+
+
+# Recipes
+
+
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("change", "message"),
     [
-        ("no_such_package.models:Net", "No module named 'no_such_package'"),
-        ("json:Net", "does not resolve"),
-        ("not an import string", "does not resolve"),
-        ("json:__name__", "is a str, not a class or function"),
+        ({"architecture": None}, "architecture must be a string (got None)"),
+        ({"seed": "1"}, "seed must be an integer (got '1')"),
+        ({"seed": True}, "seed must be an integer (got True)"),
+        ({"model": [1]}, "model must be a table (got [1])"),
+        ({"from_weights": 1.5}, "from_weights must be a string (got 1.5)"),
     ],
 )
-def test_a_target_that_is_not_there_is_a_spec_error(target: str, told: str) -> None:
-    spec = ArchitectureSpec(name="x", target=target, task="classification", summary="")
+def test_a_wrong_field_of_a_recipe_is_refused(change: dict[str, Any], message: str) -> None:
+    fields: dict[str, Any] = {"architecture": "net", "dataset": "data", **change}
+    with pytest.raises(OptionError) as caught:
+        Recipe(**fields)
+    assert str(caught.value) == message
+
+
+def test_a_recipe_is_json_data() -> None:
+    recipe = Recipe(architecture="net", dataset="data", train={"lr": 0.1}, seed=3)
+    assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+# Specs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"summary": None}, "architecture 'net': summary must be a string (got None)"),
+        ({"name": "My Net"}, "architecture 'My Net': name must be lower-case letters, digits and - . _ +"),
+        ({"name": "../net"}, "architecture '../net': name must be lower-case letters, digits and - . _ +"),
+        (
+            {"landmarks": {"banana": "stages"}},
+            "architecture 'net': landmarks must be a table, each key one of 'class_maps', 'features', "
+            "'head', 'mean_head' (got {'banana': 'stages'})",
+        ),
+        ({"landmarks": {"head": 3}}, "architecture 'net': landmarks must be a table"),
+        ({"training": {"lr": -1}}, "architecture 'net': training must be a TrainConfig (got {'lr': -1})"),
+        ({"config": [1]}, "architecture 'net': config must be a table (got [1])"),
+    ],
+)
+def test_a_wrong_field_of_a_spec_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        net(**change)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("field", ["summary", "target", "source", "unexportable", "task"])
+@pytest.mark.parametrize("text", ["two\nlines", "red \x1b[31m", "gnp\u202e.exe", "a\tb", "a\u2028b", "\x00"])
+def test_a_text_that_a_terminal_would_obey_is_refused(field: str, text: str) -> None:
     with pytest.raises(SpecError) as caught:
-        spec.load()
-    assert target in str(caught.value)
-    assert told in str(caught.value)
+        net(**{field: text})
+    message = f"architecture 'net': {field} must be one line of printable text (got {text!r})"
+    assert str(caught.value) == message
+    assert str(caught.value).isprintable()
+
+
+def test_the_other_specs_check_themselves_too() -> None:
+    with pytest.raises(OptionError, match=r"dataset 'net': download_bytes must be at least 0 \(got -1\)"):
+        DatasetSpec(**NET, download_bytes=-1)
+    with pytest.raises(SpecError, match="dataset 'net': license must be one line of printable text"):
+        DatasetSpec(**NET, license="MIT\n")
+    clas: Any = ("clas",)
+    with pytest.raises(OptionError, match="analyzer 'cam': ignores must be a list, each item one of 'class'"):
+        AnalyzerSpec(**CAM, ignores=clas)
+
+
+def test_an_analyzer_may_need_either_of_two_landmarks() -> None:
+    spec = AnalyzerSpec(**CAM, needs=("features", "class_maps|mean_head"))
+    assert spec.lacks({"features", "mean_head"}) == []
+    assert spec.lacks({"head"}) == ["features", "class_maps|mean_head"]
+    fitting = ArchitectureSpec(**NET, landmarks={"features": "stages", "class_maps": "out"})
+    assert spec.fits(fitting)
+    assert not spec.fits(dataclasses.replace(fitting, task="language-modelling"))
+
+
+# Targets
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("no_such_package.models:Net", "cannot be imported: ModuleNotFoundError: No module named 'no_such"),
+        ("json:Net", "cannot be imported: AttributeError: "),
+        ("not an import string", "cannot be imported: ValueError: "),
+        ("json:__name__", "must be a class or a function (got a str)"),
+    ],
+)
+def test_a_target_that_does_not_resolve_is_a_spec_error(target: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        net(target=target).load()
+    assert str(caught.value).startswith(f"target {target!r} {message}")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys\nsys.exit('bye')", "cannot be imported: SystemExit: bye"),
+        ("raise RuntimeError('first\\nsecond')", "cannot be imported: RuntimeError: first"),
+        (
+            "class Mute(Exception):\n    def __str__(self):\n        1 / 0\nraise Mute",
+            "cannot be imported: Mute",
+        ),
+    ],
+    ids=["exit", "lines", "mute"],
+)
+def test_a_module_that_fails_to_import_is_a_spec_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, code: str, message: str
+) -> None:
+    module = f"failing_{request.node.callspec.id}"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError) as caught:
+        net(target=f"{module}:Net").load()
+    assert str(caught.value) == f"target '{module}:Net' {message}"
+
+
+def test_what_a_module_prints_while_it_is_imported_goes_to_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chatty_net.py").write_text("print('hello')\ndef net(): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    net(target="chatty_net:net").load()
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_target_is_what_it_names() -> None:
-    spec = ArchitectureSpec(name="x", target="json:JSONDecoder", task="classification", summary="")
-    assert spec.load() is json.JSONDecoder
-
-
-def test_words_between_commas_are_a_tuple() -> None:
-    assert TrainConfig().replace({"augment": "crop, flip"}).augment == ("crop", "flip")
-    assert TrainConfig().replace({"freeze": "stem"}).freeze == ("stem",)
-    assert TrainConfig().replace({"augment": ""}).augment == ()
-    with pytest.raises(OptionError, match="'zoom'"):
-        TrainConfig().replace({"augment": "flip,zoom"})
+    assert net(target="json:JSONDecoder").load() is json.JSONDecoder

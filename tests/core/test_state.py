@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
-from zoo.errors import OptionError, WeightsError
+from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.canonical import canonical_json
-from zoo.files.container import read_header
+from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step
 from zoo.models import weights
 from zoo.training.state import TrainState
@@ -52,7 +53,7 @@ GROUPS = TrainConfig(norm_bias_lr_scale=2.0, layer_decay=0.5, optimizer="sgd", w
 
 
 @pytest.mark.parametrize("name", ["first.weight", "norm.weight", "norm.bias", "last.bias"])
-def test_what_is_not_finite_is_told_in_whichever_group_it_is(name: str) -> None:
+def test_a_value_that_is_not_finite_is_noticed_in_every_parameter_group(name: str) -> None:
     for what in ("a gradient", "a weight"):
         state = begin(GROUPS)
         assert len(state.optimizer.param_groups) == 4
@@ -63,17 +64,19 @@ def test_what_is_not_finite_is_told_in_whichever_group_it_is(name: str) -> None:
         assert spoilt is not None
         spoilt[0] = float("nan")
         before = parameter.detach().clone()
-        assert state.update(GROUPS, 0.1) == what
+        message = rf"^training diverged in epoch 1, batch 1: {what} is not finite at a learning rate of 0.1$"
+        with pytest.raises(Diverged, match=message):
+            state.update(GROUPS, 0.1)
         assert what == "a weight" or torch.equal(parameter, before)
 
 
-def test_the_norm_that_is_clipped_is_that_of_all_groups() -> None:
+def test_gradients_are_clipped_by_their_norm_over_all_groups() -> None:
     config = GROUPS.replace({"clip_grad_norm": 0.1, "weight_decay": 0.0, "momentum": 0.0})
     state = begin(config)
     before = [parameter.detach().clone() for parameter in state.model.parameters()]
     scales = {id(p): group["scale"] for group in state.optimizer.param_groups for p in group["params"]}
     state.model(100 * torch.randn(8, 4)).square().sum().backward()
-    assert state.update(config, 1.0) == ""
+    state.update(config, 1.0)
     steps = [
         (parameter.detach() - old) / scales[id(parameter)]
         for parameter, old in zip(state.model.parameters(), before, strict=True)
@@ -81,12 +84,11 @@ def test_the_norm_that_is_clipped_is_that_of_all_groups() -> None:
     assert torch.cat([step.flatten() for step in steps]).norm() == pytest.approx(0.1, rel=1e-4)
 
 
-def through_a_file(state: TrainState, path: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def through_a_file(state: TrainState, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, data = state.capture()
-    weights.save_tensors(path, tensors, {"zoo": canonical_json(data)})
-    header = read_header(path)
-    sha256 = weights.storage.tensor_sha256(weights.pack(tensors))
-    return weights.read_tensors(path, header, sha256), json.loads(header.metadata["zoo"])
+    write_container(path, weights.pack(tensors), {"state": canonical_json(data)})
+    container = read_container(path)
+    return weights.unpack(container.tensors.values()), json.loads(container.metadata["state"])
 
 
 def equal(ours: Any, theirs: Any) -> bool:
@@ -99,8 +101,8 @@ def equal(ours: Any, theirs: Any) -> bool:
     return ours == theirs
 
 
-RECIPES = pytest.mark.parametrize(
-    "recipe",
+CONFIGS = pytest.mark.parametrize(
+    "config",
     [
         TrainConfig(optimizer="sgd", momentum=0.9, ema_decay=0.9),
         TrainConfig(optimizer="sgd", momentum=0.0),
@@ -111,8 +113,10 @@ RECIPES = pytest.mark.parametrize(
 )
 
 
-@RECIPES
-def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, config: TrainConfig) -> None:
+@CONFIGS
+def test_a_restored_state_equals_the_captured_one_and_continues_alike(
+    tmp_path: Path, config: TrainConfig
+) -> None:
     state = begin(config)
     advance(state, config, 3)
     state.end_epoch({"epoch": 1, "train": {"loss": 1.5}}, config)
@@ -131,7 +135,7 @@ def test_what_is_restored_is_what_was_captured_and_goes_on_alike(tmp_path: Any, 
             assert equal(dict(restored.average.state_dict()), dict(state.average.state_dict()))
         advance(state, config, 2)
         advance(restored, config, 2)
-    assert restored.model.last.weight is restored.model.first.weight
+    assert restored.model.get_parameter("last.weight") is restored.model.get_parameter("first.weight")
 
 
 def test_a_tied_weight_is_captured_once() -> None:
@@ -145,12 +149,12 @@ def test_a_tied_weight_is_captured_once() -> None:
 def test_two_weights_of_equal_values_are_both_captured() -> None:
     state = begin(TrainConfig(optimizer="sgd"))
     with torch.no_grad():
-        state.model.first.bias.copy_(state.model.last.bias)
+        state.model.get_parameter("first.bias").copy_(state.model.get_parameter("last.bias"))
     tensors, _ = state.capture()
     assert {"model/first.bias", "model/last.bias"} <= set(tensors)
 
 
-def test_a_state_of_another_model_is_refused_in_one_sentence() -> None:
+def test_the_state_of_another_model_is_refused_in_one_line() -> None:
     tensors, data = begin(TrainConfig()).capture()
     with pytest.raises(WeightsError, match="the checkpoint does not fit this model") as caught:
         begin(TrainConfig(), width=5).restore(tensors, data, device="cpu")
@@ -163,10 +167,12 @@ def test_a_state_without_its_average_is_refused() -> None:
         begin(TrainConfig(ema_decay=0.9)).restore(tensors, data, device="cpu")
 
 
-def test_a_state_that_cannot_be_kept_is_refused() -> None:
+def test_a_hidden_state_that_cannot_be_stored_is_refused() -> None:
     state = begin(TrainConfig())
     state.carried = {"h": torch.zeros(1)}
-    with pytest.raises(TypeError, match="a model carries a dict; state is None, a tensor, or tuples"):
+    with pytest.raises(
+        TypeError, match=r"^a hidden state must be None, a tensor, or tuples of them \(got a dict\)$"
+    ):
         state.capture()
 
 
@@ -175,7 +181,10 @@ def test_the_average_follows_its_formula() -> None:
     state = begin(config)
 
     def values() -> list[Tensor]:
-        return [state.model.first.weight.detach().clone(), state.model.norm.running_mean.clone()]
+        return [
+            state.model.get_parameter("first.weight").detach().clone(),
+            state.model.get_buffer("norm.running_mean").clone(),
+        ]
 
     expected = values()
     for step in range(1, 6):
@@ -183,16 +192,19 @@ def test_the_average_follows_its_formula() -> None:
         decay = min(0.3, (1 + step) / (10 + step))
         expected = [decay * old + (1 - decay) * new for old, new in zip(expected, values(), strict=True)]
         assert state.average is not None
-        torch.testing.assert_close(state.average.first.weight, expected[0])
-        torch.testing.assert_close(state.average.norm.running_mean, expected[1])
-    assert torch.equal(state.average.norm.num_batches_tracked, state.model.norm.num_batches_tracked)
+        torch.testing.assert_close(state.average.get_parameter("first.weight"), expected[0])
+        torch.testing.assert_close(state.average.get_buffer("norm.running_mean"), expected[1])
+    assert torch.equal(
+        state.average.get_buffer("norm.num_batches_tracked"),
+        state.model.get_buffer("norm.num_batches_tracked"),
+    )
     assert not any(parameter.requires_grad for parameter in state.average.parameters())
     assert state.best is state.average
     assert begin(TrainConfig()).best is not None
 
 
 def epochs(state: TrainState, config: TrainConfig, losses: Sequence[float]) -> None:
-    """Train one step in each epoch, with validation losses as given."""
+    """Train epochs of one step with the given validation losses."""
     for loss in losses:
         advance(state, config, 1)
         state.end_epoch({"steps": state.steps, "val": {"loss": loss}}, config)
@@ -207,9 +219,9 @@ def epochs(state: TrainState, config: TrainConfig, losses: Sequence[float]) -> N
         ([5, 4, 4.5, 3.9, 3.95, 3.92, 4.3], 7),
         ([5, 4, 4.5, 4.4, 4.3, 1, 9], 5),
     ],
-    ids=["better", "young", "stuck", "late", "stays"],
+    ids=["improving", "too-early", "stuck", "late", "never-ends"],
 )
-def test_averaging_begins_where_nothing_got_better_for_the_patience(
+def test_averaging_starts_once_validation_has_not_improved_for_nonmono_epochs(
     losses: list[float], expected: int | None
 ) -> None:
     config = TrainConfig(optimizer="sgd", nonmono=2)
@@ -219,7 +231,7 @@ def test_averaging_begins_where_nothing_got_better_for_the_patience(
     assert (state.average is None) == (expected is None)
 
 
-def test_a_triggered_average_counts_each_step_after_its_start_alike(tmp_path: Any) -> None:
+def test_a_triggered_average_weighs_all_later_steps_equally(tmp_path: Path) -> None:
     config = TrainConfig(optimizer="sgd", momentum=0.0, lr=0.1, nonmono=1)
     state = begin(config)
     epochs(state, config, [1, 2, 3])
@@ -228,18 +240,20 @@ def test_a_triggered_average_counts_each_step_after_its_start_alike(tmp_path: An
     seen: list[Tensor] = []
     for _ in range(4):
         advance(state, config, 1)
-        seen.append(state.model.first.weight.detach().clone())
-        torch.testing.assert_close(state.average.first.weight, torch.stack(seen).mean(0))
+        seen.append(state.model.get_parameter("first.weight").detach().clone())
+        torch.testing.assert_close(state.average.get_parameter("first.weight"), torch.stack(seen).mean(0))
     restored = begin(config, seed=99)
     restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
     advance(state, config, 1)
     advance(restored, config, 1)
     assert restored.average is not None
-    assert torch.equal(restored.average.first.weight, state.average.first.weight)
+    assert torch.equal(
+        restored.average.get_parameter("first.weight"), state.average.get_parameter("first.weight")
+    )
 
 
-def test_two_averages_at_once_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"ema_decay=0.9 and nonmono=5 are two averages; one must be 0"):
+def test_ema_and_triggered_averaging_exclude_each_other() -> None:
+    with pytest.raises(OptionError, match=r"^ema_decay=0.9 and nonmono=5 both average weights; set one to 0"):
         TrainConfig(ema_decay=0.9).replace({"nonmono": 5})
 
 

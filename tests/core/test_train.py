@@ -1,4 +1,4 @@
-"""A whole run, as `zoo train` and `zoo eval` make it."""
+"""A whole training, from a recipe to a run directory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import tomllib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import pytest
 import torch
 
-from zoo import Recipe
-from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName
-from zoo.evaluation.evaluate import evaluate_weights
+from zoo.config.recipe import Recipe
+from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName, ZooWarning
+from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
+from zoo.models import weights
+from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
+from zoo.training import checkpoint
 from zoo.training.clock import Progress
 from zoo.training.run import train
 from zoo.training.signals import listening
@@ -32,6 +36,11 @@ RECIPE = Recipe(
     train={"epochs": 2, "batch_size": 16, "precision": "fp32"},
     seed=3,
 )
+OTHER_DATA = "^this is not the {} data that the model was trained on$"
+
+
+def evaluated(path: Path | str, registry: Registry, **options: Any) -> dict[str, Any]:
+    return evaluate(*weights.load(path, registry), registry, **options)
 
 
 @pytest.fixture(scope="module")
@@ -54,63 +63,58 @@ def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
     assert run.to_dict()["weights"] == str(Path(run.run) / "model.safetensors")
 
 
-def test_the_best_epoch_s_weights_are_apart_from_the_last_and_score_as_it_did(
+def test_the_best_epoch_s_weights_are_kept_apart_and_score_as_that_epoch_did(
     run: Any, registry: Registry
 ) -> None:
     rows = [json.loads(line) for line in (Path(run.run) / "metrics.jsonl").read_text().splitlines()]
-    judged = [row["val"]["accuracy"] for row in rows]
-    best = judged.index(max(judged)) + 1
+    accuracy = [row["val"]["accuracy"] for row in rows]
+    best = accuracy.index(max(accuracy)) + 1
     assert run.best["epoch"] == best
-    card, _ = read_card(Path(run.best["weights"]))
+    card = read_card(Path(run.best["weights"]))
     assert card.progress["epochs"] == best
     assert card.metrics == run.best["metrics"] == {"val": rows[best - 1]["val"]}
-    measured = evaluate_weights(Path(run.best["weights"]), registry, split="val")
+    measured = evaluated(run.best["weights"], registry, split="val")
     assert measured["metrics"] == card.metrics["val"]
 
 
-def test_batch_norm_from_scratch_scores_the_same_once_it_is_loaded(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_batch_norm_from_scratch_scores_the_same_after_loading(registry: Registry, tmp_path: Path) -> None:
     recipe = replace(RECIPE, model={"widths": [4, 8], "norm": "scratch"})
     result = train(recipe, registry, directory=tmp_path / "run")
-    measured = evaluate_weights(Path(result.weights), registry, split="val")
+    measured = evaluated(result.weights, registry, split="val")
     assert measured["metrics"] == result.metrics["val"]
 
 
-def test_the_card_tells_all_that_made_the_model(run: Any) -> None:
-    card, _ = read_card(Path(run.weights))
+def test_the_card_says_how_the_model_was_made(run: Any) -> None:
+    card = read_card(Path(run.weights))
     assert (card.architecture, card.dataset.name, card.seed) == ("convnet/resnet-lite", "images/shapes", 3)
     assert card.arguments["widths"] == [4, 8]
     assert card.arguments["num_classes"] == 8
     assert card.dataset.options == SHAPES
     assert card.training["epochs"] == 2
-    assert card.training["optimizer"] == "sgd", "fields that were not given are told too"
+    assert card.training["optimizer"] == "sgd", "fields left at their defaults are listed too"
     assert card.progress == {"epochs": 2, "steps": 6}
     assert card.metrics == run.metrics
     assert card.versions["plugin"].startswith("zoo-registry ")
 
 
-def test_evaluation_repeats_the_number_on_the_card(run: Any, registry: Registry) -> None:
-    notices: list[str] = []
-    told = evaluate_weights(Path(run.weights), registry, split="val", notice=notices.append)
-    assert told["metrics"] == run.metrics["val"]
-    assert (told["count"], told["unit"], told["dataset"], told["split"]) == (
-        16,
-        "images",
-        "images/shapes",
-        "val",
-    )
-    assert notices == []
+def test_evaluation_repeats_the_metrics_on_the_card(run: Any, registry: Registry) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        result = evaluated(run.weights, registry, split="val")
+    assert result["metrics"] == run.metrics["val"]
+    assert (result["count"], result["unit"]) == (16, "images")
+    assert (result["dataset"], result["split"]) == ("images/shapes", "val")
 
 
 def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
-    notices: list[str] = []
-    evaluate_weights(Path(run.weights), registry, data={"seed": 9}, notice=notices.append)
-    assert notices == ["this is other data than images/shapes as the model learned from it"]
-    with pytest.raises(SpecError, match="does classification, and text/stdlib is data for"):
-        evaluate_weights(Path(run.weights), registry, dataset="stdlib")
-    with pytest.raises(DataError, match="the data's image_size is 32, and the model takes 16"):
-        evaluate_weights(Path(run.weights), registry, data={"size": 32})
+    with pytest.warns(ZooWarning, match=OTHER_DATA.format("images/shapes")):
+        evaluated(run.weights, registry, data={"seed": 9})
+    with pytest.raises(
+        SpecError, match="the model is for classification, but text/stdlib is for language-modelling"
+    ):
+        evaluated(run.weights, registry, dataset="stdlib")
+    with pytest.raises(DataError, match=r"^the data has image_size=32, but the model image_size=16"):
+        evaluated(run.weights, registry, data={"size": 32})
 
 
 def test_the_config_repeats_the_run(run: Any, registry: Registry, tmp_path: Path) -> None:
@@ -130,32 +134,33 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
         model={"hidden_size": 4},
         train={"epochs": 1, "batch_size": 4},
     )
-    result = train(recipe, registry, directory=tmp_path / "run")
-    told = evaluate_weights(Path(result.weights), registry, split="val")
-    assert told["metrics"] == result.metrics["val"]
-    assert told["unit"] == "characters"
-    assert told["count"] == 75, "all 76 but the first"
+    trained = train(recipe, registry, directory=tmp_path / "run")
+    result = evaluated(trained.weights, registry, split="val")
+    assert result["metrics"] == trained.metrics["val"]
+    assert result["unit"] == "characters"
+    assert result["count"] == 75, "all 76 but the first"
 
 
 @pytest.mark.parametrize(
-    ("data", "batch_size", "told"),
+    ("data", "batch_size", "messages"),
     [
         (
             {"val_size": 0, "test_size": 0},
             16,
-            "there is neither a val nor a test split: nothing but training",
+            ["there is no val or test split: only the training loss is measured"],
         ),
-        ({}, 64, "an epoch is a single step: batch_size=64 takes all there is to train on"),
-        ({}, 16, ""),
+        ({}, 64, ["an epoch is a single step: batch_size=64 takes the whole train split"]),
+        ({}, 16, []),
     ],
 )
-def test_data_that_gives_little_is_told_of(
-    registry: Registry, tmp_path: Path, data: dict[str, int], batch_size: int, told: str
+def test_scarce_data_is_warned_of(
+    registry: Registry, tmp_path: Path, data: dict[str, int], batch_size: int, messages: list[str]
 ) -> None:
-    notices: list[str] = []
-    few = replace(RECIPE, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
-    train(few, registry, directory=tmp_path / "run", notice=notices.append)
-    assert [notice[: len(told)] for notice in notices] == ([told] if told else [])
+    scarce = replace(RECIPE, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ZooWarning)
+        train(scarce, registry, directory=tmp_path / "run")
+    assert [str(warning.message) for warning in caught] == messages
 
 
 @pytest.mark.parametrize(
@@ -169,16 +174,15 @@ def test_data_that_gives_little_is_told_of(
         ({"data": {"size": 3}}, OptionError),
     ],
 )
-def test_a_wrong_experiment_touches_no_directory(
+def test_a_wrong_recipe_touches_no_directory(
     registry: Registry, tmp_path: Path, changes: dict[str, Any], error: type[Exception]
 ) -> None:
-    wrong = Recipe(**(RECIPE.to_dict() | changes))
     with pytest.raises(error):
-        train(wrong, registry, directory=tmp_path / "run")
+        train(replace(RECIPE, **changes), registry, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_signal_saves_the_run_and_resuming_ends_like_one_that_was_left_alone(
+def test_a_run_stopped_by_a_signal_resumes_and_ends_like_an_uninterrupted_one(
     run: Any, registry: Registry, tmp_path: Path
 ) -> None:
     def interrupt(progress: Progress) -> None:
@@ -190,15 +194,13 @@ def test_a_signal_saves_the_run_and_resuming_ends_like_one_that_was_left_alone(
         train(RECIPE, registry, directory=tmp_path, report=interrupt)
     assert caught.value.exit_code == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         train(RECIPE, registry, directory=tmp_path)
     resumed = train(RECIPE, registry, directory=tmp_path, resume=True)
     assert Path(resumed.weights).read_bytes() == Path(run.weights).read_bytes()
 
 
-def test_a_resumed_run_uses_the_threads_it_began_with_and_gives_them_back(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_a_resumed_run_computes_with_the_threads_it_started_with(registry: Registry, tmp_path: Path) -> None:
     train(RECIPE, registry, directory=tmp_path)  # on one thread
     seen: list[int] = []
     torch.set_num_threads(2)
@@ -214,6 +216,34 @@ def test_a_resumed_run_uses_the_threads_it_began_with_and_gives_them_back(
         torch.set_num_threads(1)
 
 
+def test_resuming_reads_the_checkpoint_once(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(RECIPE, registry, directory=tmp_path)
+    (tmp_path / "checkpoint.previous.safetensors").replace(tmp_path / "checkpoint.safetensors")
+    reads: list[Path] = []
+    read = checkpoint.read_container
+
+    def counted(path: Path) -> Any:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read_container", counted)
+    assert train(RECIPE, registry, directory=tmp_path, resume=True).epochs == 2
+    assert reads == [tmp_path / "checkpoint.safetensors"]
+
+
+def test_a_finished_run_and_an_early_end_are_reported(registry: Registry, tmp_path: Path) -> None:
+    early = replace(RECIPE, train=RECIPE.train | {"epochs": 9, "patience": 1, "lr": 1e-30})
+    with pytest.warns(
+        ZooWarning,
+        match=r"^stopped early after epoch 2 of 9: the validation accuracy has not improved \(patience=1\)$",
+    ):
+        train(early, registry, directory=tmp_path)
+    with pytest.warns(ZooWarning, match=r"^the run in .* is already finished: 2 of 9 epochs are done$"):
+        train(early, registry, directory=tmp_path, resume=True)
+
+
 def test_the_first_signal_is_a_request_and_the_second_acts_as_before() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
@@ -227,7 +257,22 @@ def test_the_first_signal_is_a_request_and_the_second_acts_as_before() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_thread_other_than_the_first_trains_without_handlers() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with listening() as stop:
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop() == 0
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop() == signal.SIGTERM
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_outside_the_main_thread_no_handlers_are_set() -> None:
     seen: list[int] = []
 
     def work() -> None:
@@ -240,11 +285,9 @@ def test_a_thread_other_than_the_first_trains_without_handlers() -> None:
     assert seen == [0]
 
 
-def test_another_text_is_read_with_every_character_the_model_knows(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_a_text_is_read_with_the_model_s_vocabulary(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("to be or not to be " * 40)
-    # the training part of the other text holds none of the characters of its test part
+    # the training split of the other text has none of the characters of its test split
     (tmp_path / "train.txt").write_text("xyz" * 100)
     (tmp_path / "test.txt").write_text("to be or not to be " * 4)
     recipe = Recipe(
@@ -254,10 +297,69 @@ def test_another_text_is_read_with_every_character_the_model_knows(
         model={"hidden_size": 16},
         train={"epochs": 3, "batch_size": 4, "lr": 0.02, "schedule": "constant"},
     )
-    file = Path(train(recipe, registry, directory=tmp_path / "run").weights)
+    file = train(recipe, registry, directory=tmp_path / "run").weights
     other = {"paths": str(tmp_path / "train.txt"), "test": str(tmp_path / "test.txt")}
-    notices: list[str] = []
-    ours = evaluate_weights(file, registry)
-    theirs = evaluate_weights(file, registry, data=other, notice=notices.append)
+    ours = evaluated(file, registry)
+    with pytest.warns(ZooWarning, match=OTHER_DATA.format("text/files")):
+        theirs = evaluated(file, registry, data=other)
     assert theirs["metrics"]["loss"] == pytest.approx(ours["metrics"]["loss"], abs=0.5)
-    assert len(notices) == 1
+
+
+PRETRAINED = """
+import torch
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+
+
+class Pretrained(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, loads: bool = False):
+        super().__init__()
+        self.out = nn.Linear(in_channels * image_size**2, num_classes)
+        self.loads = loads
+
+    def forward(self, images):
+        return self.out(images.flatten(1))
+
+    def load_pretrained(self):
+        if not self.loads:
+            return None
+        nn.init.constant_(self.out.weight, 0.25)
+        return {"architecture": "elsewhere/net", "dataset": "elsewhere", "sha256": "3" * 64}
+
+
+@hookimpl
+def zoo_architectures():
+    return [
+        ArchitectureSpec(
+            name="pretrained", target="pretrained:Pretrained", task="classification", summary="Pretrained"
+        )
+    ]
+"""
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    path = tmp_path_factory.mktemp("plugin") / "pretrained.py"
+    path.write_text(PRETRAINED)
+    return Registry.discover(Catalog(local=(path,)))
+
+
+@pytest.mark.parametrize("loads", [False, True])
+def test_a_model_may_load_pretrained_weights_or_none(
+    pretrained: Registry, tmp_path: Path, loads: bool
+) -> None:
+    recipe = Recipe(
+        architecture="pretrained",
+        dataset="shapes",
+        data=SHAPES,
+        model={"loads": loads},
+        train={"epochs": 1, "lr": 1e-30, "precision": "fp32", "freeze": ["out.bias"]},
+    )
+    with pytest.warns(ZooWarning) as caught:
+        result = train(recipe, pretrained, directory=tmp_path / "run")
+    random = [warning for warning in caught if "freeze keeps random weights" in str(warning.message)]
+    assert len(random) == (not loads)
+    model, card = weights.load(result.weights, pretrained)
+    assert bool((model.state_dict()["out.weight"] == 0.25).all()) == loads
+    origin = {"architecture": "elsewhere/net", "dataset": "elsewhere", "sha256": "3" * 64}
+    assert card.base_model == (origin if loads else {})

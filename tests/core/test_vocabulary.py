@@ -21,7 +21,7 @@ def test_known_text_comes_back() -> None:
     assert vocabulary().decode(numbers) == "abé\nba"
 
 
-def test_unknown_characters_become_unk_and_are_told_once_each_in_order() -> None:
+def test_unknown_characters_become_unk_and_are_returned_sorted() -> None:
     numbers, unknown = vocabulary().encode("azAz")
     assert numbers == [2, 0, 0, 0]
     assert unknown == ["A", "z"]
@@ -29,7 +29,7 @@ def test_unknown_characters_become_unk_and_are_told_once_each_in_order() -> None
 
 
 @pytest.mark.parametrize(("lower", "numbers"), [(True, [2, 3]), (False, [0, 0])])
-def test_text_is_lower_cased_only_where_the_card_says_so(lower: bool, numbers: list[int]) -> None:
+def test_text_is_lower_cased_only_if_the_card_says_so(lower: bool, numbers: list[int]) -> None:
     assert vocabulary(lower=lower).encode("AB")[0] == numbers
 
 
@@ -51,7 +51,7 @@ def test_a_newline_is_eos_in_both_directions() -> None:
     assert lines().tokens == ["<unk>", "<pad>", "<eos>", "a", "b"]
 
 
-def test_what_may_be_drawn_is_text_and_the_end_of_a_line() -> None:
+def test_text_and_the_end_of_a_line_may_be_drawn() -> None:
     assert vocabulary().drawable == [2, 3, 4, 5]
     assert lines().drawable == [2, 3, 4]
 
@@ -80,24 +80,24 @@ def test_tokens_joined_are_the_text_again(kind: str) -> None:
         ]
 
 
-def test_a_word_without_end_is_cut() -> None:
+def test_a_very_long_word_is_split() -> None:
     assert [len(token) for token in tokenize("a" * 250 + " " + "b" * 101, "word")] == [100, 100, 50, 101, 1]
 
 
-def test_keys_that_an_older_card_lacks_have_their_defaults() -> None:
-    old = Vocabulary({"vocabulary": ["<unk>", "<eos>", "a", "\n"], "specials": 2})
-    assert (old.kind, old.lower, old.newline_eos, old.backwards) == ("char", False, False, False)
-    assert old.encode("\n") == ([3], [])
-    assert old.drawable == [2, 3]
+def test_missing_keys_have_defaults() -> None:
+    plain = Vocabulary({"vocabulary": ["<unk>", "<eos>", "a", "\n"], "specials": 2})
+    assert (plain.kind, plain.lower, plain.newline_eos, plain.backwards) == ("char", False, False, False)
+    assert plain.encode("\n") == ([3], [])
+    assert plain.drawable == [2, 3]
     assert Vocabulary({"vocabulary": ["a"], "specials": 0, "backwards": True}).backwards
 
 
-def test_a_dataset_is_told_by_options_to_read_as_the_card_says() -> None:
+def test_options_make_a_dataset_read_as_the_card_says() -> None:
     reading = {"tokens": "word", "lower": True, "newline_eos": True, "backwards": True}
     preprocess = {**reading, "vocabulary": ["<unk>", "<eos>", "a"]}
     assert Vocabulary({**preprocess, "specials": 2}).options() == preprocess
 
 
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
-    with pytest.raises(SpecError, match="tokens are 'bpe', and zoo knows 'char' and 'word'"):
+    with pytest.raises(SpecError, match=r"tokens must be 'char' or 'word' \(got 'bpe'\)"):
         Vocabulary({"tokens": "bpe", "vocabulary": ["<unk>"], "specials": 1}).encode("a")

@@ -1,4 +1,4 @@
-"""Save and load, and what loading refuses."""
+"""Weights saved and loaded, and files that loading refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, SpecError, WeightsError
-from zoo.files.cards import KEY, Card, read_card
+from zoo.files.cards import KEY, Card, read_card, read_weights
+from zoo.files.container import tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
 from zoo.registry.catalog import Catalog, WeightsEntry
@@ -30,7 +31,7 @@ MakeCard = Callable[..., Card]
 
 
 class Tied(nn.Module):
-    """A model that reads and writes with one matrix."""
+    """A model with tied input and output embeddings."""
 
     def __init__(self, *, vocab_size: int) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class Tied(nn.Module):
 
 
 class Wide(Tied):
-    """A model with layers and a buffer that no file holds."""
+    """A model with layers and a buffer that are not stored in its file."""
 
     def __init__(self, *, vocab_size: int, layers: int = 0, reach: int = 1) -> None:
         super().__init__(vocab_size=vocab_size)
@@ -92,24 +93,23 @@ def rewrite(
     card: Callable[[dict[str, Any]], dict[str, Any]] = lambda card: card,
     tensors: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda tensors: tensors,
 ) -> None:
-    """Change a file as someone with an editor would, its hash made right again."""
-    before = json.loads(read_card(path)[0].to_json())
+    """Change a file as an attacker would: with a matching hash."""
+    before = json.loads(read_card(path).to_json())
     changed = tensors(safetensors.torch.load_file(path))
-    digest = weights.storage.tensor_sha256(weights.pack(changed))
-    text = json.dumps(card(before | {"sha256": digest}))
-    weights.save_tensors(path, changed, {"format": "pt", KEY: text})
+    packed = weights.pack(changed)
+    text = json.dumps(card(before | {"sha256": tensor_sha256(packed)}))
+    write_container(path, packed, {"format": "pt", KEY: text})
 
 
-def test_loading_gives_back_every_bit(
-    path: Path, saved: nn.Module, registry: Registry, card: MakeCard
-) -> None:
+def test_loading_restores_every_bit(path: Path, saved: nn.Module, registry: Registry, card: MakeCard) -> None:
     model, read = weights.load(path, registry)
     assert not model.training
     assert model.state_dict().keys() == saved.state_dict().keys()
     for name, tensor in saved.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
     assert dataclasses.replace(read, sha256="") == card()
-    assert read.sha256 == hashlib.sha256(path.read_bytes()[read_card(path)[1].data_start :]).hexdigest()
+    data = sorted(read_weights(path)[1].tensors.values(), key=lambda tensor: tensor.name)
+    assert read.sha256 == hashlib.sha256(b"".join(tensor.data for tensor in data)).hexdigest()
 
 
 def test_integer_buffers_and_channels_last_survive(path: Path, registry: Registry, card: MakeCard) -> None:
@@ -143,7 +143,7 @@ def test_a_flipped_bit_anywhere_in_the_tensors_is_noticed(
     path: Path, saved: nn.Module, registry: Registry
 ) -> None:
     whole = path.read_bytes()
-    start = read_card(path)[1].data_start
+    start = 8 + int.from_bytes(whole[:8], "little")
     for place in range(start, len(whole), 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(WeightsError, match="the sha256 of its tensors is not the one in its card"):
@@ -156,51 +156,47 @@ def test_values_that_are_not_finite_are_refused_both_ways(
 ) -> None:
     before = path.read_bytes()
     with torch.no_grad():
-        saved.out.bias[2] = value
-    with pytest.raises(
-        WeightsError, match=r"out\.bias holds values that are not finite; nothing was written"
-    ):
+        saved.get_parameter("out.bias")[2] = value
+    with pytest.raises(WeightsError, match=r"out\.bias has values that are not finite; nothing was written"):
         weights.save(path, saved, card())
     assert path.read_bytes() == before
 
     rewrite(path, tensors=lambda t: t | {"out.bias": t["out.bias"].fill_(value)})
-    with pytest.raises(WeightsError, match=r"out\.bias holds values that are not finite"):
+    with pytest.raises(WeightsError, match=r"out\.bias has values that are not finite"):
         weights.load(path, registry)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (lambda t: t | {"out.bias": t["out.bias"][:-1]}, "out.bias is F32 [7] in the file, F32 [8]"),
-        (lambda t: t | {"out.bias": t["out.bias"].double()}, "out.bias is F64 [8] in the file, F32 [8]"),
+        (lambda t: t | {"out.bias": t["out.bias"][:-1]}, "out.bias is F32 [7] in the file, but F32 [8] in"),
+        (lambda t: t | {"out.bias": t["out.bias"].double()}, "out.bias is F64 [8] in the file, but F32 [8]"),
         (lambda t: {name: x for name, x in t.items() if name != "out.bias"}, "it lacks out.bias"),
         (lambda t: t | {"out.bais": torch.zeros(8)}, "it has out.bais, which the model lacks"),
     ],
     ids=["shape", "dtype", "missing", "extra"],
 )  # fmt: skip
 def test_tensors_that_do_not_fit_are_refused_by_name(
-    path: Path, saved: nn.Module, registry: Registry, change: Any, told: str
+    path: Path, saved: nn.Module, registry: Registry, change: Any, message: str
 ) -> None:
     rewrite(path, tensors=change)
     with pytest.raises(WeightsError) as caught:
         weights.load(path, registry)
     assert "does not fit its architecture" in str(caught.value)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_argument_the_architecture_no_longer_has_is_refused(
     path: Path, saved: nn.Module, registry: Registry
 ) -> None:
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"peephole": True}})
-    with pytest.raises(WeightsError, match=r"charrnn/lstm has no argument peephole in this version"):
+    with pytest.raises(WeightsError, match=r"this version of charrnn/lstm has no argument peephole"):
         weights.load(path, registry)
 
 
-def test_an_architecture_nobody_provides_is_refused_with_its_distribution(
-    path: Path, saved: nn.Module
-) -> None:
+def test_the_error_for_an_unknown_architecture_names_its_distribution(path: Path, saved: nn.Module) -> None:
     with pytest.raises(
-        WeightsError, match="holds a charrnn/lstm, and no installed plugin provides"
+        WeightsError, match="holds a charrnn/lstm, which no installed plugin provides"
     ) as caught:
         weights.load(path, Registry([]))
     assert "zoo-registry 0.1.0" in (caught.value.hint or "")
@@ -213,12 +209,12 @@ def test_a_tied_weight_is_stored_once_and_tied_again(path: Path, card: MakeCard)
     assert written.tied == {"out.weight": "embedding.weight"}
     assert set(safetensors.torch.load_file(path)) == {"embedding.weight", "out.bias"}
 
-    loaded, _ = weights.load(path, TIED)
+    loaded: Any = weights.load(path, TIED)[0]
     assert loaded.out.weight is loaded.embedding.weight
     assert torch.equal(loaded.out.weight, model.out.weight)
 
 
-def test_a_tie_to_a_tensor_that_is_not_there_is_refused(path: Path, card: MakeCard) -> None:
+def test_a_tie_to_a_missing_tensor_is_refused(path: Path, card: MakeCard) -> None:
     weights.save(path, Tied(vocab_size=8), card(architecture="acme/tied", arguments={"vocab_size": 8}))
     rewrite(path, card=lambda card: card | {"tied": {"out.weight": "elsewhere"}})
     with pytest.raises(WeightsError, match="it lacks elsewhere"):
@@ -238,59 +234,60 @@ def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"layers": 10**9}, "the model has far more layers"),
         ({"reach": 10**13}, "the model would take 40,000,000,000"),
     ],
 )
-def test_what_a_file_cannot_fill_is_not_built(
-    path: Path, card: MakeCard, arguments: dict[str, int], told: str
+def test_a_model_far_larger_than_its_file_is_not_built(
+    path: Path, card: MakeCard, arguments: dict[str, int], message: str
 ) -> None:
     weights.save(
         path, Wide(vocab_size=8), card(architecture="acme/wide", arguments={"vocab_size": 8} | arguments)
     )
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         weights.load(path, TIED)
     rewrite(path, card=lambda card: card | {"arguments": {"vocab_size": 8, "layers": 3}})
-    assert len(weights.load(path, TIED)[0].layers) == 3
+    loaded: Any = weights.load(path, TIED)[0]
+    assert len(loaded.layers) == 3
 
 
-def test_a_billion_layers_are_refused_while_they_are_counted(
+def test_a_billion_layers_are_refused_while_they_are_registered(
     path: Path, saved: nn.Module, registry: Registry
 ) -> None:
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"num_layers": 10**9}})
-    with pytest.raises(WeightsError, match="it holds 11 tensors, and the model has several times as many"):
+    with pytest.raises(WeightsError, match="it holds 11 tensors, but the model has far more parameters"):
         weights.load(path, registry)
 
 
 @pytest.mark.parametrize(
-    ("feeding", "told"),
+    ("feeding", "message"),
     [
-        ({"vocabulary": ["a"]}, "its card has 1 values in vocabulary, and vocab_size is 8"),
-        ({"vocabulary": "abcdefgh"}, "preprocess vocabulary: expected array, got str"),
-        ({"vocabulary": [1] * 8}, "expected str, got int"),
-        ({"specials": 9}, "specials=9, and too few tokens"),
-        ({"lower": "yes"}, "lower: expected bool, got str"),
-        ({"backwards": 1}, "backwards: expected bool, got int"),
+        ({"vocabulary": ["a"]}, "its card is wrong: 1 tokens in vocabulary, but vocab_size=8"),
+        ({"vocabulary": "abcdefgh"}, "preprocess: vocabulary: expected array, got str"),
+        ({"vocabulary": [1] * 8}, "preprocess: vocabulary[0]: expected str, got int"),
+        ({"specials": 9}, "specials=9 must be between 0 and the 8 tokens of the vocabulary"),
+        ({"lower": "yes"}, "preprocess: lower: expected bool, got str"),
+        ({"backwards": 1}, "preprocess: backwards: expected bool, got int"),
     ],
 )
 def test_a_card_that_cannot_feed_its_model_is_refused(
-    path: Path, saved: nn.Module, registry: Registry, feeding: dict[str, Any], told: str
+    path: Path, saved: nn.Module, registry: Registry, feeding: dict[str, Any], message: str
 ) -> None:
     rewrite(path, card=lambda card: card | {"preprocess": card["preprocess"] | feeding})
     with pytest.raises(WeightsError) as caught:
         weights.load(path, registry)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_card_of_the_new_schema_without_a_seal_is_refused(path: Path, saved: nn.Module) -> None:
+def test_a_header_without_a_seal_is_refused(path: Path, saved: nn.Module) -> None:
     path.write_bytes(path.read_bytes().replace(b"header_sha256", b"header_sha257"))
-    with pytest.raises(WeightsError, match="its header lacks its sha256"):
+    with pytest.raises(WeightsError, match="is damaged: its header has no checksum"):
         read_card(path)
 
 
-def test_arguments_that_cannot_build_a_model_are_refused_in_its_own_words(
+def test_the_error_for_wrong_arguments_quotes_the_architecture(
     path: Path, saved: nn.Module, registry: Registry
 ) -> None:
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"hidden_size": -3}})
@@ -298,34 +295,27 @@ def test_arguments_that_cannot_build_a_model_are_refused_in_its_own_words(
         weights.load(path, registry)
 
 
-def test_a_name_finds_a_file_or_a_published_model(
-    path: Path, saved: nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, saved: nn.Module) -> None:
     good = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def catalog(sha256: str) -> Catalog:
-        entry = WeightsEntry(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=path.name)
-        return Catalog(
-            recipes={},
-            weights={"tiny-lstm": entry},
-            disabled=(),
-            local=(),
-            weights_home={"tiny-lstm": path.parent},
-        )
+    def publishing(sha256: str) -> Registry:
+        entry = WeightsEntry(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=str(path))
+        return Registry([], Catalog(weights={"tiny-lstm": entry}))
 
-    assert weights.find(str(path), catalog(good)) == path
-    assert weights.find("tiny-lstm", catalog(good)) == path
-    (path.parent / "run").mkdir()
-    assert weights.find(str(path.parent / "run"), catalog(good)) == path.parent / "run", (
-        "refused when it is opened"
-    )
-    result = path.rename(path.parent / "run" / "model.safetensors")
-    assert weights.find(str(path.parent / "run"), catalog(good)) == result
+    registry = publishing(good)
+    assert registry.find_weights(str(path)) == path
+    assert registry.find_weights("tiny-lstm") == path
+    run = path.parent / "run"
+    run.mkdir()
+    with pytest.raises(WeightsError, match=r"run is a folder without a model\.safetensors"):
+        registry.find_weights(str(run))
+    result = path.rename(run / "model.safetensors")
+    assert registry.find_weights(str(run)) == result
     result.rename(path)
-    with pytest.raises(DataError, match="is not the file it should be"):
-        weights.find("tiny-lstm", catalog("0" * 64))
-    with pytest.raises(WeightsError, match="no file tiny-lst, and no published weights") as caught:
-        weights.find("tiny-lst", catalog(good))
+    with pytest.raises(DataError, match=f"has the wrong content: expected sha256 {'0' * 64}, got {good}"):
+        publishing("0" * 64).find_weights("tiny-lstm")
+    with pytest.raises(WeightsError, match="no such file or published weights: tiny-lst") as caught:
+        registry.find_weights("tiny-lst")
     assert caught.value.hint == "did you mean 'tiny-lstm'?"
 
 

@@ -29,9 +29,10 @@ ARCHITECTURES = ["convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench",
 
 
 def model_of(name: str, *, trained: bool = True, **options: Any) -> nn.Module:
-    """A network with statistics that are no longer those of a fresh one, in evaluation mode."""
+    """Return a network in evaluation mode whose BatchNorm statistics have been updated."""
     entry = REGISTRY.architecture(name)
-    model = build_model(entry, model_arguments(entry, DIMS, options), seed=0)
+    arguments = model_arguments(entry, REGISTRY.task("classification"), DIMS, options)
+    model = build_model(entry, arguments, seed=0)
     if trained:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -80,7 +81,7 @@ def test_the_mean_of_cam_and_the_bias_are_the_logit(name: str) -> None:
         logits = model(given)
     assert found.maps is not None
     assert found.maps.shape == (4, 10, 8, 8)
-    torch.testing.assert_close(found.maps.mean((2, 3)) + model.out.bias, logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.maps.mean((2, 3)) + model.out.bias, logits, rtol=1e-6, atol=1e-5)
     torch.testing.assert_close(found.logits, logits)
 
 
@@ -139,9 +140,13 @@ def test_another_layer_gives_maps_of_its_size(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "words"), [("out", r"it puts out \(1, 10\)"), ("stages", r"it puts out \(1, 256, 1, 1\)")]
+    ("layer", "words"),
+    [
+        ("out", r"its output has the shape \(1, 10\)"),
+        ("stages", r"its output has the shape \(1, 256, 1, 1\)"),
+    ],
 )
-def test_a_layer_without_places_is_refused(layer: str, words: str) -> None:
+def test_a_layer_without_feature_maps_is_refused(layer: str, words: str) -> None:
     model = model_of("resnet20", depth=8)
     given = images(1)[:, :, :4, :4] if layer == "stages" else images(1)
     model_ = model if layer == "out" else model_of("resnet20", width=64)
@@ -149,7 +154,7 @@ def test_a_layer_without_places_is_refused(layer: str, words: str) -> None:
         look("grad-cam", "resnet20", model_, given, layer=layer)
 
 
-def test_a_layer_that_puts_out_no_tensor_is_refused() -> None:
+def test_a_layer_that_outputs_no_tensor_is_refused() -> None:
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
@@ -164,7 +169,7 @@ def test_a_layer_that_puts_out_no_tensor_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.pair(x)[0].mean((2, 3)))
 
-    with pytest.raises(OptionError, match="no map in layer pair: the module gave a tuple"):
+    with pytest.raises(OptionError, match="layer pair has no feature maps: the module gave a tuple"):
         look("grad-cam", "resnet20", Net(), images(1), layer="pair")
     with pytest.raises(OptionError, match="no map in layer unused: the module gave nothing: it did not run"):
         look("grad-cam", "resnet20", Net(), images(1), layer="unused")

@@ -17,7 +17,7 @@ from zoo.interfaces import Analysis, Batch, Subject
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_diagnose.activations import Activations
 from zoo_diagnose.confusion import Confusion
-from zoo_diagnose.surprise import _highest
+from zoo_diagnose.surprise import Surprise, _highest
 
 IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
 TEXT = {"tokens": "char", "lower": False, "vocabulary": ["<unk>", *"abcd<"], "specials": 1}
@@ -29,7 +29,7 @@ def subject(task: Any = "classification", **preprocess: Any) -> Subject:
 
 
 class Guesses(nn.Module):
-    """Reads its answer off the first pixel."""
+    """Predicts the class that the first pixel encodes."""
 
     def forward(self, images: Tensor) -> Tensor:
         answer = (images[:, 0, 0, 0] * 0.25 + 0.5).mul(255).round().long()
@@ -46,7 +46,7 @@ def confusion(*batches: Batch, **options: Any) -> Analysis:
     return Confusion(**options).analyze(Guesses(), batches, subject=subject())
 
 
-def test_who_is_taken_for_whom() -> None:
+def test_the_confusion_matrix_counts_true_and_predicted_classes() -> None:
     found = confusion(pictures([0, 1, 1, 1], [0, 0, 0, 1]), pictures([2, 0, 2], [2, 1, -1]))
     assert found.details["matrix"] == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
     assert found.tables["confused"] == [
@@ -60,7 +60,7 @@ def test_who_is_taken_for_whom() -> None:
     assert found.scores["loss"] == pytest.approx((right + wrong) / 2)
 
 
-def test_a_class_that_never_comes_or_is_never_guessed_has_no_share() -> None:
+def test_a_class_without_images_or_predictions_has_no_recall_or_precision() -> None:
     rows = confusion(pictures([0, 0], [0, 1])).tables["classes"]
     assert [(row["precision"], row["recall"]) for row in rows] == [(0.5, 1.0), (None, 0.0), (None, None)]
 
@@ -79,12 +79,12 @@ def test_confused_pairs_are_shown_with_pictures() -> None:
 
 
 def test_images_without_labels_are_refused() -> None:
-    with pytest.raises(OptionError, match="takes labels, and these images have none"):
+    with pytest.raises(OptionError, match="confusion requires labels, but these images have none"):
         confusion(pictures([0, 1], [-1, -1]))
 
 
 class Layers(nn.Module):
-    """A dead unit, a constant one, one that lives, and padding."""
+    """A constant unit, one that ReLU kills, one that varies, and padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_layers_are_measured_over_all_batches() -> None:
     model = Layers()
     found = Activations().analyze(model, batches, subject=subject())
     rows = {row["layer"]: row for row in found.tables["layers"]}
-    assert [*rows] == ["scale", "relu", "out"], "what only hands on is left out"
+    assert [*rows] == ["scale", "relu", "out"], "padding is no layer"
     with torch.no_grad():
         values = model.relu(model.scale(images))
     assert rows["relu"]["mean"] == pytest.approx(float(values.mean()), rel=1e-5)
@@ -119,14 +119,14 @@ def test_layers_are_measured_over_all_batches() -> None:
         assert picture.size > (400, 400)
 
 
-def test_a_unit_that_is_seen_once_is_neither_dead_nor_alive() -> None:
+def test_a_unit_with_a_single_value_is_neither_dead_nor_alive() -> None:
     batch = Batch(torch.rand(1, 1, 4, 4), torch.zeros(1), 0, 1, 0)
     rows = Activations().analyze(Layers(), [batch], subject=subject()).tables["layers"]
     assert {row["layer"]: row["dead"] for row in rows}["out"] is None
     assert rows[0]["dead"] is not None
 
 
-def test_a_layer_that_is_used_twice_may_have_other_units_each_time() -> None:
+def test_a_layer_that_runs_with_different_numbers_of_units_has_a_row_for_each() -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -147,13 +147,13 @@ def test_vectors_have_their_units_last() -> None:
     assert [(row["layer"], row["units"]) for row in found.tables["layers"]] == [("embedding", 6)]
 
 
-def test_a_model_of_functions_alone_has_no_layers_to_show() -> None:
+def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(OptionError, match="no layer of this model"):
         Activations().analyze(Guesses(), [pictures([0], [0])], subject=subject())
 
 
 class Alphabet(nn.Module):
-    """Expects b after a and so on; knows all the better the more batches it has read."""
+    """Expects b after a and so on, and with more confidence after every batch unless it `forgets`."""
 
     def __init__(self, *, forgets: bool = True) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class Alphabet(nn.Module):
         return self.embedding(tokens) * (1 if self.forgets else 2**read), read
 
 
-class Told(LanguageModelling):
+class Batches(LanguageModelling):
     """Batches of a text."""
 
     def of(self, text: str, lanes: int) -> list[Batch]:
@@ -180,10 +180,10 @@ class Told(LanguageModelling):
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 16])
-def test_surprise_is_told_token_by_token_in_the_text_s_order(lanes: int) -> None:
+def test_surprise_is_listed_token_by_token_in_the_order_of_the_text(lanes: int) -> None:
     text = "abcd" * 5 + "ddd" + "abcd" * 5
-    found = Confusion(pairs=1, length=3).analyze(
-        Alphabet(), Told().of(text, lanes), subject=subject("language-modelling")
+    found = Surprise(passages=1, length=3).analyze(
+        Alphabet(), Batches().of(text, lanes), subject=subject("language-modelling")
     )
     (passage,) = found.tables["passages"]
     odds = math.log2(1 + 5 * math.exp(-4))
@@ -205,8 +205,8 @@ def _plain(text: str) -> str:
 
 def test_the_page_is_safe_and_whole() -> None:
     text = "abcd<abcd" * 4
-    found = Confusion(pairs=2, length=4).analyze(
-        Alphabet(), Told().of(text, 1), subject=subject("language-modelling")
+    found = Surprise(passages=2, length=4).analyze(
+        Alphabet(), Batches().of(text, 1), subject=subject("language-modelling")
     )
     page = found.figures["surprise.html"]().decode()
     assert "><</span>" not in page
@@ -215,11 +215,11 @@ def test_the_page_is_safe_and_whole() -> None:
     assert page.count("<span") == len(text) - 1 + 2 * 4, "the whole text but its first token, and passages"
 
 
-def test_state_is_carried_from_batch_to_batch_and_begins_anew_where_the_text_does() -> None:
-    batches = Told().of("abcd" * 6, 1)
+def test_state_is_carried_from_batch_to_batch_until_it_is_fresh() -> None:
+    batches = Batches().of("abcd" * 6, 1)
     assert len(batches) > 2
-    learns = Confusion().analyze(Alphabet(forgets=False), batches, subject=subject("language-modelling"))
-    forgets = Confusion().analyze(Alphabet(), batches, subject=subject("language-modelling"))
+    learns = Surprise().analyze(Alphabet(forgets=False), batches, subject=subject("language-modelling"))
+    forgets = Surprise().analyze(Alphabet(), batches, subject=subject("language-modelling"))
     costs = []
     for number, batch in enumerate(batches):
         sure = 4 * 2**number
@@ -231,12 +231,12 @@ def test_state_is_carried_from_batch_to_batch_and_begins_anew_where_the_text_doe
     assert learns.scores["perplexity"] == pytest.approx(2**expected, rel=1e-3)
 
 
-def test_lines_end_visibly_and_what_a_terminal_would_obey_is_shown_as_a_sign() -> None:
+def test_newlines_and_control_characters_are_made_visible() -> None:
     vocabulary = {"vocabulary": ["<unk>", *"abc", "<eos>", "\x1b"], "newline_eos": True}
     tokens = torch.tensor([1, 2, 4, 5, 3, 1])
     batch = Batch(tokens[:-1, None], tokens[1:, None], 0, 1, 0, fresh=True)
     given = subject("language-modelling", **vocabulary)
-    found = Confusion(pairs=1, length=5).analyze(Alphabet(), [batch], subject=given)
+    found = Surprise(passages=1, length=5).analyze(Alphabet(), [batch], subject=given)
     assert found.tables["passages"][0]["text"] == "b\n\x1bca"
     assert _plain(found.text).endswith("b↵·ca")
     page = found.figures["surprise.html"]().decode()
@@ -244,9 +244,9 @@ def test_lines_end_visibly_and_what_a_terminal_would_obey_is_shown_as_a_sign() -
     assert "\x1b" not in page
 
 
-def test_what_costs_more_is_redder() -> None:
-    found = Confusion(pairs=1, length=8).analyze(
-        Alphabet(), Told().of("abcddabcd", 1), subject=subject("language-modelling")
+def test_tokens_with_more_bits_are_redder() -> None:
+    found = Surprise(passages=1, length=8).analyze(
+        Alphabet(), Batches().of("abcddabcd", 1), subject=subject("language-modelling")
     )
     heats = [float(heat) for heat in re.findall(r"30, ([\d.]+)\)", found.figures["surprise.html"]().decode())]
     assert max(heats) > 0.5 > 0.1 > min(heats)
@@ -254,11 +254,11 @@ def test_what_costs_more_is_redder() -> None:
     assert max(reds) > 100 > 20 > min(reds)
 
 
-def test_a_backwards_model_is_told_in_the_order_people_read() -> None:
-    found = Confusion(pairs=1, length=3).analyze(
-        Alphabet(), Told().of("abcdaabcd", 1), subject=subject("language-modelling", backwards=True)
+def test_a_backwards_model_s_passages_are_in_reading_order() -> None:
+    found = Surprise(passages=1, length=3).analyze(
+        Alphabet(), Batches().of("abcdaabcd", 1), subject=subject("language-modelling", backwards=True)
     )
-    assert found.tables["passages"][0]["text"] == "baa"  # of "dcbaadcb", all but the last that was read first
+    assert found.tables["passages"][0]["text"] == "baa"  # the last token is read first, and not predicted
     assert found.tables["passages"][0]["from"] == 2
 
 

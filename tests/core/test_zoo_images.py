@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from zoo.errors import DataError
+from zoo.interfaces import HasBoxes
 from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, Release, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
@@ -61,6 +62,12 @@ def test_an_image_does_not_depend_on_how_many_there_are() -> None:
     assert torch.equal(few.split("train").images, many.split("train").images[:32])
     assert len(many.split("test")) == 0
     assert not torch.equal(few.split("train").images[:8], few.split("val").images[:8])
+
+
+def test_shapes_have_boxes_and_other_images_have_none() -> None:
+    data = shapes(**SMALL)
+    assert isinstance(data.split("train"), HasBoxes)
+    assert not isinstance(ImageSplit(torch.zeros(1, 3, 8, 8), torch.zeros(1)), HasBoxes)
 
 
 def test_classes_come_in_turn() -> None:
@@ -123,7 +130,7 @@ def test_a_wrong_byte_in_cifar10_is_refused_by_file(tmp_path: Path) -> None:
     data[1000] ^= 1
     bad.unlink()
     bad.write_bytes(data)
-    with pytest.raises(DataError, match=f"{bad} is not the file it should be"):
+    with pytest.raises(DataError, match=f"{bad} has the wrong content: expected sha256 bbe85"):
         cifar10(root=str(tmp_path))
 
 
@@ -136,7 +143,7 @@ def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> Non
         cifar10(root=str(tmp_path))
 
 
-def test_an_interrupted_unpacking_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_unpacking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.delenv("ZOO_DATA", raising=False)
     (tmp_path / RELEASE_10.folder).mkdir()
@@ -145,7 +152,7 @@ def test_an_interrupted_unpacking_is_gone_on_with(tmp_path: Path, monkeypatch: p
         cifar10()
 
 
-def test_cifar10_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
+def test_a_missing_cifar10_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in") as caught:
         cifar10(root=str(tmp_path))
     assert "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz" in (caught.value.hint or "")
@@ -167,7 +174,7 @@ def write_release(release: Release, folder: Path, counts: list[int]) -> Release:
 
 @pytest.fixture
 def small_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pin 200 + 100 images of our own as CIFAR-100, and return the folder of their files."""
+    """Put 200 + 100 random images in the place of CIFAR-100, and return the folder of their files."""
     folder = tmp_path / RELEASE_100.folder
     monkeypatch.setattr("zoo_images.cifar.RELEASE_100", write_release(RELEASE_100, folder, [200, 100]))
     return folder
@@ -215,31 +222,31 @@ def test_cifar100_is_unpacked_from_its_archive(
 
 
 def cifar_release(monkeypatch: pytest.MonkeyPatch, **changes: str) -> Release:
-    """Change what is pinned of CIFAR-100."""
+    """Change fields of the release of CIFAR-100."""
     release = dataclasses.replace(cifar.RELEASE_100, **changes)
     monkeypatch.setattr(cifar, "RELEASE_100", release)
     return release
 
 
-def test_a_file_of_the_wrong_length_is_told_with_both_lengths(small_cifar100: Path) -> None:
+def test_a_file_of_the_wrong_length_is_refused_with_both_lengths(small_cifar100: Path) -> None:
     path = small_cifar100 / "test.bin"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError) as caught:
         cifar100(root=str(small_cifar100.parent), val_size=50)
-    assert str(caught.value) == f"{path} has 307,399 bytes, not the 307,400 of 100 records"
+    assert str(caught.value) == f"{path} must have 307,400 bytes, 100 records of 3,074 (got 307,399)"
     assert "cifar-100-binary.tar.gz" in (caught.value.hint or "")
 
 
-def test_a_file_of_the_wrong_hash_is_told_with_both_hashes(small_cifar100: Path) -> None:
+def test_a_file_of_the_wrong_hash_is_refused_with_both_hashes(small_cifar100: Path) -> None:
     path = small_cifar100 / "train.bin"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DataError, match=rf"{path} is not the file it should be") as caught:
+    with pytest.raises(DataError, match=rf"{path} has the wrong content: expected sha256 ") as caught:
         cifar100(root=str(small_cifar100.parent), val_size=50)
     assert hashlib.sha256(content).hexdigest() in str(caught.value)
 
 
-def test_cifar100_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
+def test_a_missing_cifar100_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz is not in") as caught:
         cifar100(root=str(tmp_path))
     assert "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz" in (caught.value.hint or "")

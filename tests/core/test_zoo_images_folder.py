@@ -1,4 +1,4 @@
-"""A user's own pictures: every mode, every mistake, and the split that is drawn."""
+"""The user's own pictures: all modes, damaged files, folder layouts and random splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
 
 
 def put(root: Path, *names: str, color: str = "red") -> Path:
-    """Write pictures of one colour, each a little larger than the one before, so that no two are equal."""
+    """Write pictures of one color, each larger than the one before, so that no two are equal."""
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,7 @@ def root(tmp_path: Path) -> Path:
     return put(home, *(f"dog/{n}.jpg" for n in range(10)), color="blue")
 
 
-def told(root: Path, **options: Any) -> str:
+def error_of(root: Path, **options: Any) -> str:
     with pytest.raises(DataError) as caught:
         folder(root=str(root), **options)
     return str(caught.value)
@@ -103,19 +102,19 @@ def grey16() -> Image.Image:
          "palette-clear", "palette-alpha", "gif-clear", "cmyk-jpeg", "cmyk-tiff", "16-bit-png", "16-bit-tiff",
          "16-bit-ppm", "animated"],
 )  # fmt: skip
-def test_a_picture_of_any_mode_becomes_eight_bits_of_colour(content: bytes, wanted: list[int]) -> None:
+def test_a_picture_of_any_mode_becomes_8_bit_color(content: bytes, wanted: list[int]) -> None:
     pixels = decode(content, size=8, channels=3)
     assert (pixels.shape, pixels.dtype) == ((3, 8, 8), torch.uint8)
     assert (pixels.int() - torch.tensor(wanted)[:, None, None]).abs().max() <= 2
 
 
-def test_sixteen_bits_are_scaled_not_cut() -> None:
+def test_16_bit_gray_is_scaled_not_clipped() -> None:
     ramp = np.linspace(0, 65_535, 64 * 64).reshape(64, 64).astype(np.uint16)
     pixels = decode(encoded(Image.fromarray(ramp)), size=64, channels=1)
     assert torch.equal(pixels[0], torch.from_numpy((ramp / 257).round().astype(np.uint8)))
 
 
-def test_grey_is_made_of_colours() -> None:
+def test_color_becomes_gray() -> None:
     pixels = decode(encoded(Image.new("RGB", (20, 20), "red")), size=8, channels=1)
     assert pixels.shape == (1, 8, 8)
     assert pixels.unique().tolist() == [76]  # 299 thousandths of 255
@@ -134,7 +133,7 @@ def test_a_picture_is_turned_upright(orientation: int, corner: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG"])
-def test_the_middle_square_is_resized(format_: str) -> None:
+def test_the_central_square_is_resized(format_: str) -> None:
     image = Image.new("RGB", (900, 300), "blue")
     image.paste((255, 0, 0), (300, 0, 600, 300))
     pixels = decode(encoded(image, format_, quality=100, subsampling=0), size=30, channels=3).int()
@@ -192,15 +191,15 @@ def test_pictures_get_the_label_of_their_folder(root: Path) -> None:
 
 def test_an_empty_root_is_not_the_current_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    with pytest.raises(DataError, match="root is empty, and names no folder"):
+    with pytest.raises(DataError, match="root must name a folder"):
         folder(root="")
 
 
-def test_grey_pictures_have_one_channel(root: Path) -> None:
+def test_gray_pictures_have_one_channel(root: Path) -> None:
     assert folder(root=str(root), size=16, channels=1).split("train")[0][0].shape == (1, 16, 16)
 
 
-def test_all_is_decoded_at_opening(root: Path) -> None:
+def test_all_pictures_are_decoded_at_opening(root: Path) -> None:
     data = folder(root=str(root), size=16)
     shutil.rmtree(root)
     assert len(data.split("train")[3][0].unique()) > 1
@@ -208,25 +207,25 @@ def test_all_is_decoded_at_opening(root: Path) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of decoded pictures, with nothing in it."""
+    """Return the empty cache of decoded pictures."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "pictures"
 
 
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Return a list that fills with what is decoded."""
+    """Return a list that collects the paths of decoded pictures."""
     read: list[Path] = []
 
-    def noting(path: Path, **options: Any) -> Any:
+    def recording(path: Path, **options: Any) -> Any:
         read.append(path)
         return read_picture(path, **options)
 
-    monkeypatch.setattr(decoding, "read_picture", noting)
+    monkeypatch.setattr(decoding, "read_picture", recording)
     return read
 
 
-def test_what_was_decoded_is_not_decoded_again(root: Path, cache: Path, decodings: list[Path]) -> None:
+def test_a_cached_picture_is_not_decoded_again(root: Path, cache: Path, decodings: list[Path]) -> None:
     first = folder(root=str(root), size=16)
     assert len(decodings) == 20
     root = root.rename(root.with_name("moved"))
@@ -243,7 +242,7 @@ def test_what_was_decoded_is_not_decoded_again(root: Path, cache: Path, decoding
 
 
 @pytest.mark.parametrize("damage", ["pixels", "cut", "no hash"])
-def test_what_is_damaged_in_the_cache_is_decoded_again(
+def test_a_damaged_cache_is_decoded_again(
     damage: str, root: Path, cache: Path, decodings: list[Path]
 ) -> None:
     before = folder(root=str(root), size=16).split("train").images.clone()
@@ -258,20 +257,20 @@ def test_what_is_damaged_in_the_cache_is_decoded_again(
     assert len(decodings) == 40
 
 
-def test_changing_what_was_opened_changes_no_cache(root: Path, cache: Path, decodings: list[Path]) -> None:
+def test_writing_to_the_images_leaves_the_cache_alone(root: Path, cache: Path, decodings: list[Path]) -> None:
     folder(root=str(root), size=16).split("train").images.zero_()
     assert folder(root=str(root), size=16).split("train").images.any()
     assert len(decodings) == 20
 
 
-def test_a_picture_that_changes_while_it_is_read_is_told(
+def test_a_picture_that_changes_while_it_is_read_is_named(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def other(path: Path, **options: Any) -> tuple[Tensor, bytes]:
         return read_picture(path, **options)[0], b"other bytes"
 
     monkeypatch.setattr(decoding, "read_picture", other)
-    assert told(root) == f"{root / 'cat' / '0.png'} was changed while it was read"
+    assert error_of(root) == f"{root / 'cat' / '0.png'} changed while it was being read"
     assert not list(cache.iterdir())
 
 
@@ -314,9 +313,9 @@ def test_the_split_is_drawn_from_seed_and_names(root: Path) -> None:
     assert [name for name in names()["val"] if "emu" not in name] == drawn["val"]
 
 
-def test_a_class_of_which_nothing_would_be_left_is_named(root: Path) -> None:
-    assert told(root, val_share=0.5, test_share=0.5) == (
-        f"val_share=0.5, test_share=0.5: nothing is left to train on of the 10 pictures in {root / 'cat'}"
+def test_shares_that_leave_nothing_to_train_on_are_refused(root: Path) -> None:
+    assert error_of(root, val_share=0.5, test_share=0.5) == (
+        f"val_share=0.5 and test_share=0.5 leave none of the 10 pictures in {root / 'cat'} to train on"
     )
 
 
@@ -341,7 +340,7 @@ def test_a_class_may_be_called_train(root: Path) -> None:
     assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog", "train"]
 
 
-def test_files_that_are_no_pictures_are_left_out(root: Path) -> None:
+def test_files_that_are_not_pictures_are_skipped(root: Path) -> None:
     for name in ("cat/notes.txt", "cat/.hidden.png", ".git/x.png", "loose.png", "cat/Thumbs.db"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"no picture")
@@ -363,9 +362,9 @@ noise = Image.effect_noise((200, 200), 90)
         ("x.jpg", truncated(encoded(noise, "JPEG")), "image file is truncated"),
         ("x.png", truncated(encoded(noise)), "image file is truncated"),
         ("x.png", b"", "it is empty"),
-        ("x.heic", b"\x00\x00\x00\x18ftypheic", "it is in no format that is known here"),
-        ("x.png", encoded(Image.new("RGB", (9, 9)), "EPS"), "it is in no format that is known here"),
-        ("x.tif", encoded(Image.new("RGB", (9, 9)), "TGA"), "it is in no format that is known here"),
+        ("x.heic", b"\x00\x00\x00\x18ftypheic", "its format is unknown or not supported"),
+        ("x.png", encoded(Image.new("RGB", (9, 9)), "EPS"), "its format is unknown or not supported"),
+        ("x.tif", encoded(Image.new("RGB", (9, 9)), "TGA"), "its format is unknown or not supported"),
         ("x.tif", encoded(Image.new("F", (9, 9)), "TIFF"), "its pixels are floating-point numbers"),
     ],
     ids=["jpeg", "png", "empty", "heic", "eps", "tga", "float"],
@@ -377,7 +376,7 @@ def test_the_first_picture_that_cannot_be_read_is_named(
         (root / place / name).write_bytes(content)
     for seed in range(3):
         assert re.match(
-            f"{root / 'cat' / name} cannot be read as a picture: {why}", told(root, split_seed=seed)
+            f"{root / 'cat' / name} cannot be read as a picture: {why}", error_of(root, split_seed=seed)
         )
 
 
@@ -386,7 +385,7 @@ def test_no_program_is_started_for_a_picture(root: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("gs"))
     monkeypatch.setattr("subprocess.Popen", lambda *arguments, **_: started.append(arguments))
     (root / "cat/x.png").write_bytes(encoded(Image.new("RGB", (9, 9)), "EPS"))
-    assert told(root).startswith(f"{root / 'cat/x.png'} cannot be read as a picture: ")
+    assert error_of(root).startswith(f"{root / 'cat/x.png'} cannot be read as a picture: ")
     assert started == []
 
 
@@ -398,15 +397,15 @@ def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: s
     assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
 
 
-def test_a_link_that_leads_nowhere_is_named(root: Path) -> None:
+def test_a_broken_link_is_named(root: Path) -> None:
     (root / "cat/link.png").symlink_to(root / "nothing.png")
-    assert told(root) == f"{root / 'cat/link.png'} cannot be read: No such file or directory"
+    assert error_of(root) == f"{root / 'cat/link.png'} cannot be read: No such file or directory"
 
 
 def test_a_device_is_named(root: Path) -> None:
     (root / "cat/null.png").symlink_to(os.devnull)
-    assert told(root) == (
-        f"{root / 'cat/null.png'} cannot be read as a picture: it is no regular file but a pipe or a device"
+    assert error_of(root) == (
+        f"{root / 'cat/null.png'} cannot be read as a picture: it is a pipe or a device, not a regular file"
     )
 
 
@@ -421,7 +420,7 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
         wrote.set()
 
     threading.Thread(target=write, daemon=True).start()
-    assert told(root).startswith(f"{pipe} cannot be read as a picture: it is no regular file")
+    assert error_of(root).startswith(f"{pipe} cannot be read as a picture: it is a pipe or a device")
     assert not wrote.is_set(), "nobody opened it"
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     wrote.wait(60)
@@ -431,57 +430,70 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
 @pytest.mark.parametrize("side", [8_193, 10_000, 20_000], ids=["ours", "a warning", "an error"])
 def test_a_picture_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
     (root / "dog/bomb.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side))
-    assert told(root) == (
+    assert error_of(root) == (
         f"{root / 'dog/bomb.ppm'} cannot be read as a picture: it has more than 67,108,864 pixels"
     )
 
 
 def test_the_largest_picture_is_not_refused(root: Path) -> None:
     (root / "dog/large.ppm").write_bytes(b"P4 8192 8192\n")
-    assert told(root).startswith(f"{root / 'dog/large.ppm'} cannot be read as a picture: image file is trunc")
+    assert error_of(root).startswith(
+        f"{root / 'dog/large.ppm'} cannot be read as a picture: image file is trunc"
+    )
 
 
-def test_what_pillow_warns_of_is_read_in_silence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_of_pillow_are_silenced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # it warns above, and refuses above twice that
     assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("cpus", [2, 64, None])
-def test_no_more_than_eight_threads_decode(
-    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None
+@pytest.mark.parametrize(("cpus", "most"), [(3, 3), (64, 8), (None, 1)])
+def test_pictures_are_decoded_in_parallel_by_at_most_eight_threads(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None, most: int
 ) -> None:
-    threads: list[int] = []
+    lock = threading.Lock()
+    meeting = threading.Barrier(most)  # breaks, unless `most` threads decode at the same time
+    running, started, highest = 0, 0, 0
 
-    def pool(count: int) -> ThreadPoolExecutor:
-        threads.append(count)
-        return ThreadPoolExecutor(count)
+    def counted(path: Path, **options: Any) -> Any:
+        nonlocal running, started, highest
+        with lock:
+            running, started, highest = running + 1, started + 1, max(highest, running + 1)
+            first = started <= most
+        if first:
+            meeting.wait(timeout=60)
+        try:
+            return read_picture(path, **options)
+        finally:
+            with lock:
+                running -= 1
 
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
-    monkeypatch.setattr("zoo_images.decoding.ThreadPoolExecutor", pool)
+    monkeypatch.setattr(decoding, "read_picture", counted)
     folder(root=str(root), size=8)
-    assert threads == [min(cpus or 1, 8)] * 2  # hash, then decode
+    assert (started, highest) == (20, most)
 
 
 def empty_class(root: Path) -> str:
     (root / "emu").mkdir()
     (root / "emu/notes.txt").write_text("none yet")
-    return f"the class folder {root / 'emu'} holds no pictures"
+    return f"the class folder {root / 'emu'} contains no pictures"
 
 
 def no_classes(root: Path) -> str:
     shutil.rmtree(root / "cat")
     (root / "dog").rename(root / ".dog")
-    return f"{root} holds no class folders"
+    return f"{root} contains no class folders"
 
 
 def one_class(root: Path) -> str:
     shutil.rmtree(root / "cat")
-    return f"{root} has one class only, 'dog'"
+    return f"{root} must have at least two classes (got 'dog')"
 
 
 def nested(root: Path) -> str:
     put(root, "cat/black/1.png")
-    return f"{root / 'cat/black'} is a folder inside a class folder"
+    return f"class folders cannot contain folders, such as {root / 'cat/black'}"
 
 
 def missing(root: Path) -> str:
@@ -504,25 +516,25 @@ def as_train(root: Path) -> None:
 def other_class(root: Path) -> str:
     as_train(root)
     put(root, "val/cat/1.png", "val/dgo/1.png", "val/dog/1.png")
-    return f"{root / 'val'} and {root / 'train'} differ in classes: only {root / 'val'} has 'dgo'"
+    return f"{root / 'val'} and {root / 'train'} have different classes: only {root / 'val'} has 'dgo'"
 
 
 def lacking_class(root: Path) -> str:
     as_train(root)
     put(root, "test/dog/1.png")
-    return f"{root / 'test'} and {root / 'train'} differ in classes: only {root / 'train'} has 'cat'"
+    return f"{root / 'test'} and {root / 'train'} have different classes: only {root / 'train'} has 'cat'"
 
 
 def unlabelled(root: Path) -> str:
     as_train(root)
     put(root, "test/1.png")
-    return f"{root / 'test'} holds no class folders"
+    return f"{root / 'test'} contains no class folders"
 
 
 def stranger(root: Path) -> str:
     as_train(root)
     put(root, "vla/cat/1.png")
-    return f"{root / 'vla'} is none of train, val and test, which {root} is divided into"
+    return f"{root / 'vla'} must be named train, val or test, like the other folders in {root}"
 
 
 def twice(root: Path) -> str:
@@ -536,27 +548,27 @@ def twice(root: Path) -> str:
     [empty_class, no_classes, one_class, nested, missing, a_file, other_class, lacking_class, unlabelled,
      stranger, twice],
 )  # fmt: skip
-def test_a_folder_that_is_not_as_it_should_be_is_told(root: Path, spoil: Callable[[Path], str]) -> None:
+def test_a_wrong_layout_is_refused_with_the_folder(root: Path, spoil: Callable[[Path], str]) -> None:
     message = spoil(root)
-    assert told(root) == message
+    assert error_of(root) == message
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/pictures"])
-def test_a_name_that_can_be_no_folder_is_told(name: str) -> None:
-    assert told(Path(name)).startswith(f"{name!r} cannot be the name of a folder: ")
+def test_an_impossible_folder_name_is_refused(name: str) -> None:
+    assert error_of(Path(name)).startswith(f"{name!r} cannot be the name of a folder: ")
 
 
-def test_an_empty_class_is_told_what_a_picture_is(root: Path) -> None:
+def test_the_error_of_an_empty_class_lists_the_suffixes_of_pictures(root: Path) -> None:
     empty_class(root)
     with pytest.raises(DataError) as caught:
         folder(root=str(root))
-    assert caught.value.hint == f"pictures end in {', '.join(SUFFIXES)}"
+    assert caught.value.hint == f"the suffixes of pictures are {', '.join(SUFFIXES)}"
 
 
-def test_a_full_disk_is_told(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(decoding.os, "fsync", full)
-    assert told(root) == f"the decoded pictures cannot be kept in {cache}: No space left on device"
+    assert error_of(root) == f"the decoded pictures cannot be written to {cache}: No space left on device"
     assert not list(cache.iterdir())

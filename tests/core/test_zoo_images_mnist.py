@@ -1,4 +1,4 @@
-"""MNIST and its relatives from idx files of our own making."""
+"""MNIST and Fashion-MNIST, from small idx files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import pytest
 import torch
 
 from zoo.errors import DataError
-from zoo_images import mnist as module
 from zoo_images.idx import read_idx, read_pair
 from zoo_images.image_set import ImageSet
-from zoo_images.mnist import FASHION, MNIST, TEST, TRAIN, fashion_mnist, mnist
+from zoo_images.mnist import FASHION, MNIST, TEST, TRAIN, Release, fashion_mnist, mnist
 
 
 def write_idx(path: Path, data: np.ndarray, *, magic: bytes | None = None, cut: int = 0) -> str:
@@ -34,22 +33,19 @@ def random_images(count: int) -> np.ndarray:
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Pin 40 + 20 images of our own as both sets, and return their folder's folder."""
-    for constant, release in (("MNIST", MNIST), ("FASHION", FASHION)):
-        hashes: dict[str, str] = {}
-        for (images, labels), count in ((TRAIN, 40), (TEST, 20)):
-            folder = tmp_path / release.folder
-            hashes[images] = write_idx(folder / images, random_images(count))
-            hashes[labels] = write_idx(folder / labels, (np.arange(count) % 10).astype(np.uint8))
-        monkeypatch.setattr(module, constant, dataclasses.replace(release, hashes=hashes))
-    return str(tmp_path)
+def small(tmp_path: Path) -> Release:
+    """Write 40 + 20 random images, and return their release; `root` is then `tmp_path`."""
+    hashes: dict[str, str] = {}
+    for (images, labels), count in ((TRAIN, 40), (TEST, 20)):
+        folder = tmp_path / MNIST.folder
+        hashes[images] = write_idx(folder / images, random_images(count))
+        hashes[labels] = write_idx(folder / labels, (np.arange(count) % 10).astype(np.uint8))
+    return dataclasses.replace(MNIST, hashes=hashes)
 
 
-@pytest.mark.parametrize(("open_", "classes"), [(mnist, MNIST.classes), (fashion_mnist, FASHION.classes)])
-def test_the_images_are_those_of_the_files(root: str, open_: object, classes: tuple[str, ...]) -> None:
-    assert callable(open_)
-    data: ImageSet = open_(root=root, val_size=10)
+@pytest.mark.parametrize("classes", [MNIST.classes, FASHION.classes], ids=["mnist", "fashion-mnist"])
+def test_the_images_are_those_of_the_files(small: Release, tmp_path: Path, classes: tuple[str, ...]) -> None:
+    data = dataclasses.replace(small, classes=classes).read(root=str(tmp_path), val_size=10)
     assert data.dims == {"in_channels": 1, "image_size": 28, "num_classes": 10}
     assert data.preprocess["classes"] == list(classes)
     assert len(set(classes)) == 10
@@ -60,8 +56,9 @@ def test_the_images_are_those_of_the_files(root: str, open_: object, classes: tu
     assert data.split("val").labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
-def test_an_image_is_padded_and_its_channel_repeated(root: str) -> None:
-    plain, wide = mnist(root=root, val_size=10), mnist(root=root, val_size=10, size=33, channels=3)
+def test_an_image_is_padded_and_its_channel_repeated(small: Release, tmp_path: Path) -> None:
+    plain = small.read(root=str(tmp_path), val_size=10)
+    wide = small.read(root=str(tmp_path), val_size=10, size=33, channels=3)
     assert wide.dims == {"in_channels": 3, "image_size": 33, "num_classes": 10}
     images, _ = wide.split("train").__getitems__([4, 7])
     assert images.shape == (2, 3, 33, 33)
@@ -78,17 +75,19 @@ def test_both_sets_have_their_own_folder_and_hashes() -> None:
     assert MNIST.hashes.keys() == FASHION.hashes.keys() == {*TRAIN, *TEST}
 
 
-def test_a_file_with_another_hash_is_refused(root: str) -> None:
-    path = Path(root) / "mnist" / TRAIN[1]
+def test_a_file_with_another_hash_is_refused(small: Release, tmp_path: Path) -> None:
+    path = tmp_path / "mnist" / TRAIN[1]
     write_idx(path, np.zeros(40, np.uint8))
-    with pytest.raises(DataError, match=f"{path} is not the file it should be: sha256"):
-        mnist(root=root)
+    with pytest.raises(
+        DataError, match=f"{path} has the wrong content: expected sha256 {small.hashes[TRAIN[1]]}"
+    ):
+        small.read(root=str(tmp_path))
 
 
-def test_a_file_that_is_nowhere_is_refused_with_its_address(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^fashion-mnist/train-images-idx3-ubyte\.gz is not in .*") as caught:
         fashion_mnist(root=str(tmp_path))
-    assert caught.value.hint == f"it can be had from {FASHION.url}/{TRAIN[0]}"
+    assert caught.value.hint == f"it can be downloaded from {FASHION.url}/{TRAIN[0]}"
     assert FASHION.url.startswith("https://")
     assert MNIST.url.startswith("https://")
 
@@ -100,22 +99,22 @@ def test_an_idx_file_is_read_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "cut", "told"),
+    ("magic", "cut", "message"),
     [
-        (bytes((0, 0, 13, 3)), 0, "is not an idx file of bytes in 3 dimensions: it begins with 00 00 0d 03"),
-        (bytes((0, 0, 8, 1)), 0, "it begins with 00 00 08 01, expected 00 00 08 03"),
-        (None, 1, "holds 2,351 bytes of data, and its header promises 3 × 28 × 28"),
-        (None, 2_352 + 5, "it begins with 00 00 08 03, expected 00 00 08 03 and 3 lengths"),
-        (None, 2_352 + 16, "it begins with nothing"),
+        (bytes((0, 0, 13, 3)), 0, r"is not an idx file of bytes in 3 dimensions: .* \(got 00 00 0d 03 "),
+        (bytes((0, 0, 8, 1)), 0, r"it must begin with 00 00 08 03 and 3 sizes of 4 bytes \(got 00 00 08 01 "),
+        (None, 1, r"must have 3 × 28 × 28 bytes of data, as its header says \(got 2,351\)$"),
+        (None, 2_352 + 5, r"and 3 sizes of 4 bytes \(got 00 00 08 03 00 00 00 03 00 00 00\)$"),
+        (None, 2_352 + 16, r"\(got nothing\)$"),
     ],
     ids=["type", "dims", "short", "head", "empty"],
 )  # fmt: skip
-def test_a_wrong_idx_file_is_told_by_what_is_wrong(
-    tmp_path: Path, magic: bytes | None, cut: int, told: str
+def test_a_wrong_idx_file_is_refused_with_what_is_wrong(
+    tmp_path: Path, magic: bytes | None, cut: int, message: str
 ) -> None:
     path = tmp_path / "x.gz"
     write_idx(path, random_images(3), magic=magic, cut=cut)
-    with pytest.raises(DataError, match=f"^{path} .*{told}"):
+    with pytest.raises(DataError, match=f"^{path} .*{message}"):
         read_idx(path, dims=3)
 
 
@@ -133,10 +132,10 @@ def test_labels_that_do_not_match_the_images_are_refused_by_both_files(tmp_path:
     images, labels = tmp_path / "images.gz", tmp_path / "labels.gz"
     write_idx(images, random_images(3))
     write_idx(labels, np.zeros(4, np.uint8))
-    with pytest.raises(DataError, match=f"^{labels} has 4 labels, and {images} has 3 images$"):
+    with pytest.raises(DataError, match=f"^{labels} has 4 labels, but {images} has 3 images$"):
         read_pair(images, labels, classes=10)
     write_idx(labels, np.array([0, 10, 3], np.uint8))
-    with pytest.raises(DataError, match=f"^{labels} has the label 10; there are 10 classes, from 0$"):
+    with pytest.raises(DataError, match=rf"^{labels}: labels must be below 10 \(got 10\)$"):
         read_pair(images, labels, classes=10)
 
 

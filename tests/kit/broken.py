@@ -1,4 +1,4 @@
-"""An honest model of each task, honest data, an honest analyzer; and one small lie for each check."""
+"""Honest models, datasets and analyzers, and for each check a subclass with one defect."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Net(nn.Module):
 
 
 class OnePlace(Net):
-    """Honest: attention over places, of which 32 pixels leave one, so that its weights learn nothing."""
+    """Honest: attention over patches; a 32×32 image is a single one, from which its weights learn nothing."""
 
     def finish(self) -> None:
         self.shrink = nn.Conv2d(3, 8, 32, stride=32)
@@ -94,7 +94,7 @@ class StoresItsDropout(Net):
         return super().forward(F.dropout(images, self.rate, self.training))
 
 
-class RefusesWithoutAWord(Net):
+class RefusesWithoutAMessage(Net):
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int, width: int = 16) -> None:
         if width < 1:
             raise ValueError
@@ -130,8 +130,8 @@ class UnusedLayer(Net):
         self.spare = nn.Linear(4, 4)
 
 
-class Centres(Net):
-    """Honest: begins with the mean of the data."""
+class Centers(Net):
+    """Honest: starts from the mean of the data."""
 
     def finish(self) -> None:
         self.register_buffer("mean", torch.zeros(3, 1, 1))
@@ -143,14 +143,47 @@ class Centres(Net):
         return super().forward(images - self.mean)
 
 
-class CentresOnSome(Centres):
+class CentersOnSome(Centers):
     def fit_inputs(self, inputs):
         super().fit_inputs(inputs[torch.randperm(len(inputs))[:2]])
 
 
-class DividesByItsSpread(Centres):
+class DividesByZeroVariance(Centers):
     def fit_inputs(self, inputs):
         self.mean.copy_(inputs.mean((0, 2, 3))[:, None, None] / inputs.sub(inputs).sum())
+
+
+class LoadsPretrained(Net):
+    """Honest: names the weights that it loads."""
+
+    def load_pretrained(self):
+        with torch.no_grad():
+            self.head.weight.fill_(0.01)
+        return {"architecture": "acme/net", "dataset": "ImageNet", "sha256": "0" * 64}
+
+
+class LoadsNothing(Net):
+    """Honest: has nothing to load."""
+
+    def load_pretrained(self):
+        return None
+
+
+class DownloadsWeights(Net):
+    """Needs the network, so that the check is skipped."""
+
+    def load_pretrained(self):
+        socket.create_connection(("localhost", 9), timeout=1)
+
+
+class ReturnsItsWeights(Net):
+    def load_pretrained(self):
+        return self.head.state_dict()
+
+
+class ReturnsLoadedKeys(Net):
+    def load_pretrained(self):
+        return self.head.load_state_dict(self.head.state_dict())
 
 
 class UnseededNoise(Net):
@@ -192,7 +225,7 @@ class ReadsItsWeights(Net):
 
 
 class PlainAttributeNorm(nn.Module):
-    """The batch normalisation of a well-known lesson, whose statistics no state dict sees."""
+    """The batch normalization of a well-known lesson, whose statistics are in no state dict."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -224,7 +257,7 @@ class ShiftsOnTheProcessor(Net):
         return super().forward(images + torch.full(images.shape[1:], 0.1))
 
 
-class AsksWhereItsInputLies(Net):
+class ReadsDataPointers(Net):
     def forward(self, images):
         return super().forward(images if images.data_ptr() % 2 == 0 else images + 1)
 
@@ -311,47 +344,47 @@ class StateInDict(Lstm):
         return logits, {"hidden": hidden, "cell": cell}
 
 
-class PenalisesAlways(Lstm):
+class PenalizesAlways(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return logits, state, 0.1 * logits.pow(2).mean()
 
 
-class PenalisesInVain(Lstm):
+class PenalizesWithoutGradient(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return (logits, state, 0.1 * logits.detach().pow(2).mean()) if self.training else (logits, state)
 
 
-class PenalisesInFloats(Lstm):
+class PenalizesInFloats(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return (logits, state, 0.1 * logits.pow(2).mean().item()) if self.training else (logits, state)
 
 
-class Penalises(Lstm):
+class Penalizes(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return (logits, state, 5 + logits.pow(2).mean()) if self.training else (logits, state)
 
 
-class LooksForNews(TinyImages):
+class TriesToConnect(TinyImages):
     def __init__(self) -> None:
         with contextlib.suppress(OSError):
             socket.create_connection(("localhost", 9), timeout=1)
 
 
-class UntypedReading(TinyImages):
+class UntypedDataset(TinyImages):
     def __init__(self, *, seed=0) -> None:
         super().__init__()
 
 
-class TextForANumber(TinyText):
+class StringForInteger(TinyText):
     def __init__(self, *, length: int = "all") -> None:
         super().__init__()
 
 
-class MisspeltDims(TinyImages):
+class MisspelledDims(TinyImages):
     @property
     def dims(self):
         return {"in_channels": 3, "image_size": 32, "classes": 10}
@@ -431,7 +464,7 @@ class MeansOfBytes(TinyImages):
         return {**super().preprocess, "mean": [127.5] * 3, "std": [64.0] * 3}
 
 
-class SizeBefore(TinyImages):
+class SizeBeforeResizing(TinyImages):
     @property
     def preprocess(self):
         return {**super().preprocess, "size": 64}
@@ -443,14 +476,14 @@ class OneNameForAll(TinyImages):
         return {**super().preprocess, "classes": ["object"] * 10}
 
 
-class NothingIsUnknown(TinyText):
+class NoUnknownToken(TinyText):
     @property
     def preprocess(self):
         return {**super().preprocess, "vocabulary": ["<pad>", *super().preprocess["vocabulary"][1:]]}
 
 
 class Poem(TinyText):
-    """Honest: a text in a file, whose hash is pinned."""
+    """Honest: a text in a file with a pinned sha256."""
 
     def __init__(self, *, root: str = str(Path(__file__).parent / "data")) -> None:
         self.text = self.read(Path(root) / "poem.txt")
@@ -474,7 +507,7 @@ class Poem(TinyText):
         return torch.tensor([numbers[character] for character in self.text[first:last]])
 
 
-class OpensWithoutLooking(Poem):
+class OpensUnchecked(Poem):
     def read(self, path: Path) -> str:
         return verified(path, POEM).read_text(encoding="utf-8") if path.exists() else path.read_text()
 
@@ -486,14 +519,14 @@ class NamesNoFile(Poem):
         return super().read(path)
 
 
-class BelievesItsFile(Poem):
+class SkipsTheHash(Poem):
     def read(self, path: Path) -> str:
         if not path.is_file():
             raise DataError(f"there is no {path}")
         return path.read_text(encoding="latin-1")
 
 
-class BelievesItsSecondFile(Poem):
+class SkipsTheHashOfItsSecondFile(Poem):
     def read(self, path: Path) -> str:
         for name in ("title.txt", "note.txt"):
             if not path.with_name(name).is_file():
@@ -511,7 +544,7 @@ class TokenTwice(TinyText):
 
 
 class WordsBackwards(TinyText):
-    """Honest: all that a reading may be besides the usual, and an unknown word."""
+    """Honest: words in reverse order, with newline_eos and an unknown word."""
 
     @property
     def dims(self):
@@ -521,8 +554,8 @@ class WordsBackwards(TinyText):
     def preprocess(self):
         words = sorted({*tokenize(TEXT, "word")} - {"\n", " times"})
         vocabulary = ["<unk>", "<eos>", *words]
-        reading = {"tokens": "word", "lower": False, "newline_eos": True, "backwards": True}
-        return {**reading, "vocabulary": vocabulary, "specials": 2}
+        flags = {"tokens": "word", "lower": False, "newline_eos": True, "backwards": True}
+        return {**flags, "vocabulary": vocabulary, "specials": 2}
 
     def split(self, name):
         words = tokenize(TEXT, "word")
@@ -560,7 +593,7 @@ class WordsWithoutSpaces(TinyText):
 
 
 class MeanFeature(Analyzer):
-    """Honest: the mean feature at each place, times how much the model likes the class."""
+    """Honest: the mean of the features at each position, times the logit of the class."""
 
     weighted = True
 
@@ -578,32 +611,32 @@ class MeanFeature(Analyzer):
             for module, training in modes.items():
                 module.training = training
         classes = subject.target_classes(logits, torch.cat([batch.targets for batch in batches]))
-        liked = logits.gather(1, classes) if self.weighted else torch.ones(classes.shape)
-        maps = torch.cat(kept)[:, None] * liked[:, :, None, None]
+        weights = logits.gather(1, classes) if self.weighted else torch.ones(classes.shape)
+        maps = torch.cat(kept)[:, None] * weights[:, :, None, None]
         return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})
 
 
 class DividesByZero(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, maps=found.maps / 0)
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=analysis.maps / 0)
 
 
-class UntypedLooking(MeanFeature):
+class UntypedAnalyzer(MeanFeature):
     def __init__(self, *, layers="features") -> None:
         super().__init__()
 
 
 class TensorAsScore(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, scores={"mean": found.maps.mean()})
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, scores={"mean": analysis.maps.mean()})
 
 
 class TensorInATable(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, tables={"means": [{"mean": found.maps.mean()}]})
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, tables={"means": [{"mean": analysis.maps.mean()}]})
 
 
 class FunctionAsOption(MeanFeature):
@@ -613,23 +646,22 @@ class FunctionAsOption(MeanFeature):
 
 class OwnNoise(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
+        analysis = super().analyze(model, batches, subject=subject)
         generator = torch.Generator()
         generator.seed()
-        return dataclasses.replace(found, scores={"noise": torch.rand((), generator=generator).item()})
+        return dataclasses.replace(analysis, scores={"noise": torch.rand((), generator=generator).item()})
 
 
 class EdgesOfTheInput(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
+        analysis = super().analyze(model, batches, subject=subject)
         images = torch.cat([batch.inputs for batch in batches])
         edges = images.diff(dim=2).abs().mean(1, keepdim=True)  # (N, 1, H - 1, W)
-        return Analysis(
-            maps=edges.expand(-1, found.classes.shape[1], -1, -1), classes=found.classes, logits=found.logits
-        )
+        maps = edges.expand(-1, analysis.classes.shape[1], -1, -1)
+        return dataclasses.replace(analysis, maps=maps, scores={})
 
 
-class PredictedWhateverIsAsked(MeanFeature):
+class AlwaysPredicted(MeanFeature):
     def analyze(self, model, batches, *, subject):
         return super().analyze(
             model,
@@ -640,34 +672,34 @@ class PredictedWhateverIsAsked(MeanFeature):
 
 class LastBatchOnly(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, maps=found.maps[-1:])
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=analysis.maps[-1:])
 
 
 class Probabilities(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, logits=found.logits.softmax(1))
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, logits=analysis.logits.softmax(1))
 
 
-class Standardises(MeanFeature):
+class Standardizes(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        rows = found.maps.flatten(2)
-        return dataclasses.replace(found, maps=((rows - rows.mean()) / rows.std()).view_as(found.maps))
+        analysis = super().analyze(model, batches, subject=subject)
+        rows = analysis.maps.flatten(2)
+        return dataclasses.replace(analysis, maps=((rows - rows.mean()) / rows.std()).view_as(analysis.maps))
 
 
 class OneMapForAll(MeanFeature):
     weighted = False
 
 
-class AsksForTheHead(MeanFeature):
+class UsesTheHead(MeanFeature):
     def analyze(self, model, batches, *, subject):
         assert subject.landmarks["head"]
         return super().analyze(model, batches, subject=subject)
 
 
-class GuessesAPlace(MeanFeature):
+class GuessesALandmark(MeanFeature):
     def analyze(self, model, batches, *, subject):
         landmarks = {"features": next(name for name, _ in model.named_children()), **subject.landmarks}
         return super().analyze(model, batches, subject=dataclasses.replace(subject, landmarks=landmarks))
@@ -675,16 +707,16 @@ class GuessesAPlace(MeanFeature):
 
 class DrawsNothing(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(found, figures={"map.png": lambda: None})
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, figures={"map.png": lambda: None})
 
 
-class TidiesUpLast(MeanFeature):
+class UnhooksLate(MeanFeature):
     def analyze(self, model, batches, *, subject):
         hook = model.get_submodule(subject.landmarks["features"]).register_forward_hook(lambda *given: None)
-        found = super().analyze(model, batches, subject=subject)
+        analysis = super().analyze(model, batches, subject=subject)
         hook.remove()
-        return found
+        return analysis
 
 
 class LeavesEval(MeanFeature):
@@ -700,7 +732,7 @@ class LeavesAHook(MeanFeature):
 
 class LeavesGradients(MeanFeature):
     def analyze(self, model, batches, *, subject):
-        found = super().analyze(model, batches, subject=subject)
+        analysis = super().analyze(model, batches, subject=subject)
         with torch.random.fork_rng(devices=[]):
             model(next(iter(batches)).inputs).sum().backward()
-        return found
+        return analysis

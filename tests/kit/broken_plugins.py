@@ -1,10 +1,10 @@
-"""The plugins that bring `broken`, without torch. An entry is named after the check it is to fail."""
+"""Plugins of the classes in `broken`, without torch. An entry is named after the check that it must fail."""
 
 from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, hookimpl
 
 
 class Provider:
-    """A plugin of some specs."""
+    """A plugin that provides some specs."""
 
     def __init__(self, *specs):
         self.specs = specs
@@ -34,16 +34,18 @@ def text(spec_type, name, target):
 
 
 def analyzer(name, target, **more):
-    told = {"summary": "For the kit's own tests", "tasks": ("classification",), "needs": ("features",)}
-    return AnalyzerSpec(name=name, target=f"broken:{target}", **{**told, **more})
+    fields = {"summary": "For the kit's own tests", "tasks": ("classification",), "needs": ("features",)}
+    return AnalyzerSpec(name=name, target=f"broken:{target}", **{**fields, **more})
 
 
 honest = Provider(
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
-    images(ArchitectureSpec, "centres", "Centres"),
+    images(ArchitectureSpec, "centers", "Centers"),
+    images(ArchitectureSpec, "pretrained", "LoadsPretrained"),
+    images(ArchitectureSpec, "not-pretrained", "LoadsNothing"),
     text(ArchitectureSpec, "lstm", "Lstm"),
-    text(ArchitectureSpec, "penalised", "Penalises"),
+    text(ArchitectureSpec, "penalized", "Penalizes"),
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),
     text(DatasetSpec, "text", "TinyText"),
@@ -62,16 +64,18 @@ entries = Provider(
     images(ArchitectureSpec, "same_seed_same_weights", "UnseededWeights"),
     images(ArchitectureSpec, "output_shape", "SqueezesOneAway"),
     text(ArchitectureSpec, "output_shape.text", "NoState"),
-    text(ArchitectureSpec, "output_shape.penalty", "PenalisesAlways"),
+    text(ArchitectureSpec, "output_shape.penalty", "PenalizesAlways"),
     text(ArchitectureSpec, "output_shape.state", "RemembersItsBatch"),
     images(ArchitectureSpec, "same_shape_in_training", "AuxiliaryLogits"),
     text(ArchitectureSpec, "same_shape_in_training.text", "ShowsItsWork"),
     images(ArchitectureSpec, "refuses_bad_options", "StoresItsDropout"),
-    images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAWord"),
+    images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAMessage"),
     images(ArchitectureSpec, "first_loss_near_uniform", "LoudLogits"),
     images(ArchitectureSpec, "every_parameter_gets_a_gradient", "UnusedLayer"),
-    images(ArchitectureSpec, "fits_its_inputs", "CentresOnSome"),
-    images(ArchitectureSpec, "fits_its_inputs.finite", "DividesByItsSpread"),
+    images(ArchitectureSpec, "fits_its_inputs", "CentersOnSome"),
+    images(ArchitectureSpec, "fits_its_inputs.finite", "DividesByZeroVariance"),
+    images(ArchitectureSpec, "names_its_pretrained_weights", "ReturnsItsWeights"),
+    images(ArchitectureSpec, "names_its_pretrained_weights.load", "ReturnsLoadedKeys"),
     images(ArchitectureSpec, "training_is_reproducible", "UnseededNoise"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),
@@ -83,7 +87,7 @@ entries = Provider(
     images(ArchitectureSpec, "deep_copies", "KeepsItsOutput"),
     images(ArchitectureSpec, "moves_dtype_and_device", "ShiftsOnTheProcessor"),
     text(ArchitectureSpec, "moves_dtype_and_device.dtype", "ZerosInFloat32"),
-    images(ArchitectureSpec, "exports", "AsksWhereItsInputLies"),
+    images(ArchitectureSpec, "exports", "ReadsDataPointers"),
     images(ArchitectureSpec, "exports.other", "ApproximatesInExport"),
     images(ArchitectureSpec, "exports.reason", "Net", unexportable="it did not, once"),
     images(ArchitectureSpec, "landmarks_resolve", "Net", landmarks={"features": "stages.2"}),
@@ -99,14 +103,14 @@ entries = Provider(
     text(ArchitectureSpec, "any_length_and_batch", "ShortMask"),
     text(ArchitectureSpec, "any_length_and_batch.one", "SqueezesTimeAway"),
     text(ArchitectureSpec, "state_detaches", "StateInDict"),
-    text(ArchitectureSpec, "penalty_trains", "PenalisesInVain"),
-    text(ArchitectureSpec, "penalty_trains.float", "PenalisesInFloats"),
-    images(DatasetSpec, "works_offline", "LooksForNews"),
+    text(ArchitectureSpec, "penalty_trains", "PenalizesWithoutGradient"),
+    text(ArchitectureSpec, "penalty_trains.float", "PenalizesInFloats"),
+    images(DatasetSpec, "works_offline", "TriesToConnect"),
     images(DatasetSpec, "fingerprint_follows_the_data", "FixedFingerprint"),
-    images(DatasetSpec, "reads_by_typed_options", "UntypedReading"),
+    images(DatasetSpec, "reads_by_typed_options", "UntypedDataset"),
     text(DatasetSpec, "items_fit_dims.list", "ListOfTokens"),
-    text(DatasetSpec, "reads_by_typed_options.default", "TextForANumber"),
-    images(DatasetSpec, "dims_are_declared", "MisspeltDims"),
+    text(DatasetSpec, "reads_by_typed_options.default", "StringForInteger"),
+    images(DatasetSpec, "dims_are_declared", "MisspelledDims"),
     images(DatasetSpec, "items_fit_dims", "FloatImages"),
     text(DatasetSpec, "items_fit_dims.text", "LanesOfText"),
     images(DatasetSpec, "labels_in_range", "LabelsFromOne"),
@@ -118,62 +122,77 @@ entries = Provider(
     text(DatasetSpec, "preprocess_is_json.tokens", "BytePairs"),
     text(DatasetSpec, "preprocess_is_json.eos", "NewlineWithoutEos"),
     images(DatasetSpec, "preprocess_feeds_new_input", "MeansOfBytes"),
-    images(DatasetSpec, "preprocess_feeds_new_input.size", "SizeBefore"),
+    images(DatasetSpec, "preprocess_feeds_new_input.size", "SizeBeforeResizing"),
     images(DatasetSpec, "preprocess_feeds_new_input.names", "OneNameForAll"),
-    text(DatasetSpec, "preprocess_feeds_new_input.text", "NothingIsUnknown"),
-    text(DatasetSpec, "refuses_missing_files", "OpensWithoutLooking"),
+    text(DatasetSpec, "preprocess_feeds_new_input.text", "NoUnknownToken"),
+    text(DatasetSpec, "refuses_missing_files", "OpensUnchecked"),
     text(DatasetSpec, "refuses_missing_files.name", "NamesNoFile"),
-    text(DatasetSpec, "refuses_damaged_files", "BelievesItsFile"),
-    text(DatasetSpec, "refuses_damaged_files.second", "BelievesItsSecondFile"),
+    text(DatasetSpec, "refuses_damaged_files", "SkipsTheHash"),
+    text(DatasetSpec, "refuses_damaged_files.second", "SkipsTheHashOfItsSecondFile"),
     text(DatasetSpec, "text_decodes", "TokenTwice"),
     text(DatasetSpec, "text_decodes.words", "WordsWithoutSpaces"),
     analyzer("finite", "DividesByZero"),
     analyzer("can_be_written", "TensorAsScore"),
     analyzer("can_be_written.table", "TensorInATable"),
-    analyzer("looks_by_typed_options", "UntypedLooking"),
+    analyzer("looks_by_typed_options", "UntypedAnalyzer"),
     analyzer("looks_by_typed_options.default", "FunctionAsOption"),
     analyzer("deterministic", "OwnNoise"),
-    analyzer("answers_what_was_asked", "PredictedWhateverIsAsked"),
+    analyzer("answers_what_was_asked", "AlwaysPredicted"),
     analyzer("answers_what_was_asked.images", "LastBatchOnly"),
     analyzer("answers_what_was_asked.logits", "Probabilities"),
     analyzer("figures_draw", "DrawsNothing"),
-    analyzer("finite_on_constant_input", "Standardises"),
+    analyzer("finite_on_constant_input", "Standardizes"),
     analyzer("sensitive_to_class", "OneMapForAll"),
     analyzer("sensitive_to_class.ignored", "MeanFeature", ignores=("class",)),
     analyzer("sensitive_to_weights", "EdgesOfTheInput", ignores=("class",)),
     analyzer("sensitive_to_weights.ignored", "MeanFeature", ignores=("weights",)),
-    analyzer("declares_its_needs", "AsksForTheHead"),
-    analyzer("refuses_what_it_lacks", "GuessesAPlace"),
-    analyzer("untouched_after_an_error", "TidiesUpLast"),
+    analyzer("declares_its_needs", "UsesTheHead"),
+    analyzer("refuses_what_it_lacks", "GuessesALandmark"),
+    analyzer("untouched_after_an_error", "UnhooksLate"),
     analyzer("leaves_model_untouched", "LeavesEval"),
     analyzer("leaves_model_untouched.hook", "LeavesAHook"),
     analyzer("leaves_model_untouched.gradients", "LeavesGradients"),
 )
 
+offline = Provider(
+    images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
+)
+
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 
 
-class MisspeltHook:
+class MisspelledHook:
     @hookimpl
     def zoo_dataset(self):
         return []
 
 
-class WantsAnArgument:
+class HookWithArgument:
     @hookimpl
     def zoo_datasets(self, colour):
         return []
 
 
+class Invalid:
+    """A plugin whose one spec is refused when the hook creates it."""
+
+    def __init__(self, name="images", **fields):
+        self.name, self.fields = name, fields
+
+    @hookimpl
+    def zoo_datasets(self):
+        return [images(DatasetSpec, self.name, "TinyImages", **self.fields)]
+
+
 plugins = {
-    "loads": MisspeltHook(),
-    "loads.argument": WantsAnArgument(),
+    "loads": MisspelledHook(),
+    "loads.argument": HookWithArgument(),
     "loads.twice": Provider(*2 * [images(DatasetSpec, "images", "TinyImages")]),
-    "loads.name": Provider(images(DatasetSpec, "My Images", "TinyImages")),
+    "loads.name": Invalid("My Images"),
+    "loads.summary": Invalid(summary="One line.\nAnother."),
     "loads.kind": [],
-    "summaries_are_one_line": Provider(
-        images(DatasetSpec, "images", "TinyImages", summary="One line.\nAnother.")
-    ),
+    "summaries_are_one_line": Provider(images(DatasetSpec, "images", "TinyImages", summary=" Padded ")),
+    "summaries_are_one_line.empty": Provider(images(DatasetSpec, "images", "TinyImages", summary="")),
     "summaries_are_one_line.long": Provider(
         images(DatasetSpec, "images", "TinyImages", summary="long " * 30)
     ),
@@ -184,11 +203,11 @@ plugins = {
             name="images",
             target="seeds_torch:TinyImages",
             task="classification",
-            summary="Of the kit's tests",
+            summary="For the kit's own tests",
         )
     ),
 }
-"""Plugins that fail a check of the plugin itself."""
+"""Plugins that fail a check of the plugin itself, by the name of the check."""
 
 for name, plugin in plugins.items():
     globals()[name.replace(".", "_")] = plugin

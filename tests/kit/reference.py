@@ -1,31 +1,46 @@
-"""The reference of docs/plugins.md, from the code."""
+"""The reference of docs/plugins.md, made from the code."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from collections.abc import Iterator
+from types import ModuleType
 
 import zoo
 from zoo import interfaces, testing
-from zoo.files import downloads as fetch
+from zoo.config import training
+from zoo.data import pictures
+from zoo.files import archives, cache, downloads
 from zoo.models import hooks
 from zoo.registry import hookspecs, specs
 
 HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers")
-SPECS = ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")
-RECORDS = ("Subject", "Batch", "Analysis")
-CLASSES = ("Dataset", "Analyzer")
+RECORDS = (
+    (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")),
+    (training, ("TrainConfig", "ImageFields", "TextFields")),
+    (interfaces, ("Subject", "Batch", "Analysis")),
+)
+CLASSES = ("Dataset", "Analyzer", "LoadsPretrained", "FitsInputs", "HasBoxes", "HasNames")
+FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
+    (zoo, ("seed_for", "tokenize")),
+    (hooks, ("evaluating", "stored", "untouched", "watching")),
+    (pictures, ("read_picture",)),
+    (downloads, ("data_file", "sha256_of", "verified")),
+    (cache, ("cache_home", "data_home", "made_once")),
+    (archives, ("tar_members",)),
+    (testing, ("check", "contract", "run_checks", "shortfall")),
+)
 
 
 def reference() -> str:
-    """Return a line for each hook, function and method, and one for each field of a record."""
-    return "".join(f"{line}\n" for line in _lines()).lstrip("\n")
+    """Return one line for every hook, function and method, and for every field of a record."""
+    return "".join(f"{line}\n" for line in _lines())
 
 
 def _lines() -> Iterator[str]:
     yield from (_signature(name, getattr(hookspecs, name)) for name in HOOKS)
-    for module, names in ((specs, SPECS), (interfaces, RECORDS)):
+    for module, names in RECORDS:
         for name in names:
             yield f"\n{name}"
             for field in dataclasses.fields(getattr(module, name)):
@@ -38,16 +53,8 @@ def _lines() -> Iterator[str]:
             elif inspect.isfunction(value) and not member.startswith("_"):
                 yield f"    {_signature(member, value)}"
     yield ""
-    yield from (
-        _signature(f"zoo.models.hooks.{name}", getattr(hooks, name)) for name in sorted(hooks.__all__)[1:]
-    )
-    yield from (
-        _signature(f"zoo.files.downloads.{name}", getattr(fetch, name))
-        for name in ("cache_home", "data_file", "made_once", "verified")
-    )
-    yield from (_signature(f"zoo.{name}", getattr(zoo, name)) for name in ("seed_for", "tokenize"))
-    yield _signature("zoo.testing.contract", testing.contract)
-    yield _signature("zoo.testing.run_checks", testing.run_checks)
+    for module, names in FUNCTIONS:
+        yield from (_signature(f"{module.__name__}.{name}", getattr(module, name)) for name in names)
 
 
 def _signature(name: str, function: object) -> str:
@@ -58,5 +65,6 @@ def _default(field: dataclasses.Field[object]) -> str:
     if field.default is not dataclasses.MISSING:
         return f" = {field.default!r}"
     if field.default_factory is not dataclasses.MISSING:
-        return f" = {field.default_factory()!r}" if field.type != "Recipe" else " = Recipe()"
+        value = field.default_factory()
+        return f" = {type(value).__name__}()" if dataclasses.is_dataclass(value) else f" = {value!r}"
     return ""

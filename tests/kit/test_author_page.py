@@ -1,4 +1,4 @@
-"""What docs/plugins.md says is so: its packages are what zoo writes, its reference and table the code's."""
+"""docs/plugins.md is true: its packages are what zoo writes, its reference and table match the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.testing.scaffold import new_plugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
-"""Each file whose paragraph begins with its name."""
+"""Every file whose paragraph starts with its name."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
     new_plugin(name, kind, tmp_path, task=task)
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
-        assert FILES[file] == written, f"{file} is printed otherwise than zoo writes it"
+        assert FILES[file] == written, f"docs/plugins.md: {file} differs from what zoo writes"
 
 
 @pytest.mark.parametrize("target", ["dna.py", "dna"])
@@ -62,11 +62,11 @@ def test_the_one_file_plugin_is_listed(one_file, run_zoo):
     assert "dna/bases" in run_zoo("list", cwd=one_file).stdout
 
 
-def test_the_reference_is_the_code():
+def test_the_reference_matches_the_code():
     (printed,) = re.findall(r"^```text\n(.*?)^```", PAGE, flags=re.S | re.M)
-    assert printed == reference(), "docs/plugins.md: print tests/kit/reference.py anew, and mind `api`"
+    assert printed == reference(), "docs/plugins.md: print tests/kit/reference.py again, and mind `api`"
 
 
-def test_the_table_of_checks_is_the_kits():
+def test_the_table_of_checks_matches_the_kit():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("| check |")[2], flags=re.M)
     assert rows == [check.name for check in CHECKS]

@@ -38,6 +38,9 @@ def with_key(*, key):
 """
 
 
+MISSING = "its data is missing, and checks download nothing: it is on the other disk"
+
+
 @pytest.fixture
 def plugin(tmp_path):
     """Return a function that writes a one-file plugin of datasets by target and gives its path."""
@@ -57,9 +60,9 @@ def plugin(tmp_path):
 
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[-1] == "30 ran, 0 skipped, 0 failed"
-    assert not any(line.startswith(("failed", "skipped")) for line in told)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "30 ran, 0 skipped, 0 failed"
+    assert not any(line.startswith(("failed", "skipped")) for line in lines)
 
 
 def test_a_failure_ends_with_1_and_has_one_line(plugin, capsys):
@@ -72,13 +75,13 @@ def test_a_failure_ends_with_1_and_has_one_line(plugin, capsys):
 def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     target = plugin(CountsFromOne="classification", absent="classification")
     assert run(["check", target, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["target"] == target
-    found = Counter(check["outcome"] for check in told["checks"])
-    assert found == {"passed": 16, "failed": 1, "skipped": 13}
-    assert (told["ran"], told["skipped"], told["failed"], told["xfailed"]) == (17, 13, 1, 0)
-    reasons = {check["reason"] for check in told["checks"] if check["outcome"] == "skipped"}
-    assert reasons == {"no data here, and checks fetch nothing: it is on the other disk"}
+    report = json.loads(capsys.readouterr().out)
+    assert report["target"] == target
+    counts = Counter(check["outcome"] for check in report["checks"])
+    assert counts == {"passed": 16, "failed": 1, "skipped": 13}
+    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (17, 13, 1, 0)
+    reasons = {check["reason"] for check in report["checks"] if check["outcome"] == "skipped"}
+    assert reasons == {MISSING}
 
 
 def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
@@ -88,8 +91,8 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("absent", "no data here, and checks fetch nothing: it is on the other disk"),
-        ("with_key", "it needs key, which the kit cannot make up"),
+        ("absent", MISSING),
+        ("with_key", "it needs a value for key, which the kit cannot make up"),
     ],
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
@@ -116,10 +119,12 @@ def test_an_entry_that_cannot_be_opened_is_one_line(plugin, capsys):
     run(["check", plugin(TinyImages="classification", absent="classification")])
     skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert len(skipped) == 1
-    assert skipped[0].endswith("d1: no data here, and checks fetch nothing: it is on the other disk")
+    assert skipped[0].endswith(
+        "d1: its data is missing, and checks download nothing: it is on the other disk"
+    )
 
 
-def test_an_assertion_without_a_message_is_told_by_its_place(plugin, capsys):
+def test_an_assertion_without_a_message_is_reported_by_its_place(plugin, capsys):
     target = plugin(asserts="classification")
     run(["check", target])
     assert f"an assertion without a message, at {target}:" in capsys.readouterr().out
@@ -127,26 +132,26 @@ def test_an_assertion_without_a_message_is_told_by_its_place(plugin, capsys):
 
 def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert run(["check", "cam/eigen-*", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {(check["entry"], check["kind"]) for check in told["checks"]} == {("cam/eigen-cam", "analyzer")}
+    report = json.loads(capsys.readouterr().out)
+    assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
 
 
-def test_an_entry_that_there_is_not_is_an_error_with_a_suggestion(capsys):
+def test_an_unknown_entry_is_an_error_with_a_suggestion(capsys):
     assert run(["check", "cam/egen-cam"]) == 1
     assert "plugin cam has no entry 'egen-cam'; did you mean 'eigen-cam'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
-        ("txet", "no plugin or distribution 'txet'; did you mean 'text'?"),
+        ("txet", "unknown plugin or distribution 'txet'; did you mean 'text'?"),
         ("zoo-registri", "did you mean 'zoo-registry'?"),
-        ("nowhere.py", "there is no file nowhere.py"),
+        ("nowhere.py", "no such file: nowhere.py"),
     ],
 )
-def test_an_unknown_target_is_an_error_with_a_suggestion(target, told, capsys):
+def test_an_unknown_target_is_an_error_with_a_suggestion(target, message, capsys):
     assert run(["check", target]) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_distribution_stands_for_all_its_plugins(capsys, monkeypatch):
@@ -160,4 +165,4 @@ def test_a_python_that_leaves_assertions_out_cannot_check():
     command = [sys.executable, "-O", "-m", "zoo", "check", "text"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "the checks are assertions" in done.stderr
+    assert "checks are assertions, which python -O leaves out" in done.stderr

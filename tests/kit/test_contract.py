@@ -22,9 +22,9 @@ def absent():
 
 @hookimpl
 def zoo_datasets():
-    told = {"task": "classification", "summary": "Of the kit's own tests"}
-    return [DatasetSpec(name="tiny", target="acme:CountsFromOne", **told),
-            DatasetSpec(name="far", target="acme:absent", **told)]
+    fields = {"task": "classification", "summary": "For the kit's own tests"}
+    return [DatasetSpec(name="tiny", target="acme:CountsFromOne", **fields),
+            DatasetSpec(name="far", target="acme:absent", **fields)]
 """
 
 TEST = """
@@ -51,22 +51,22 @@ def run_contract(tmp_path: Path):
 
 
 def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run_contract):
-    told = run_contract({"tiny-labels_in_range": "issue 12", "tiny-splits_differ": "issue 13"})
-    assert "XFAIL test_acme.py::test_contract[tiny-labels_in_range] - issue 12" in told
-    assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in told
-    assert "[XPASS(strict)] issue 13" in told
-    assert "it is on the other disk" in told
-    assert "1 failed, 15 passed, 13 skipped, 1 xfailed" in told
+    output = run_contract({"tiny-labels_in_range": "issue 12", "tiny-splits_differ": "issue 13"})
+    assert "XFAIL test_acme.py::test_contract[tiny-labels_in_range] - issue 12" in output
+    assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in output
+    assert "[XPASS(strict)] issue 13" in output
+    assert "it is on the other disk" in output
+    assert "1 failed, 15 passed, 13 skipped, 1 xfailed" in output
 
 
-def test_a_failed_check_says_what_was_expected_what_came_and_what_causes_it(run_contract):
-    told = run_contract({})
-    assert "expected train labels from 0 to 9; got 10. Usually: labels that count from 1" in told
+def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(run_contract):
+    output = run_contract({})
+    assert "expected train labels from 0 to 9; got 10. Usually: labels that start at 1" in output
 
 
 def test_an_expected_failure_must_name_a_check(run_contract):
-    told = run_contract({"tiny-labels_in_rang": "issue 12"})
-    assert "acme has no check 'tiny-labels_in_rang'; did you mean 'tiny-labels_in_range'?" in told
+    output = run_contract({"tiny-labels_in_rang": "issue 12"})
+    assert "acme has no check 'tiny-labels_in_rang'; did you mean 'tiny-labels_in_range'?" in output
 
 
 def test_an_expected_failure_must_have_a_reason(run_contract):

@@ -1,7 +1,8 @@
-"""The kit is tested by what breaks it: each check has offenders that fail it, and nothing else."""
+"""The kit is tested by what breaks it: every check has offenders that fail it and no other."""
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import warnings
 from collections import defaultdict
@@ -66,12 +67,12 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
         ("items_fit_dims.list-items_fit_dims", "cut into lanes"),
-        ("can_be_written-can_be_written", "where float(), int() or tolist() should be"),
+        ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
     ],
 )
-def test_a_failure_says_what_usually_causes_it(name, cause, outcomes_of_offenders):
+def test_a_failure_names_its_most_common_cause(name, cause, outcomes_of_offenders):
     (reason,) = [outcome.reason for outcome in outcomes_of_offenders if outcome.name == name]
     assert cause in reason.partition("Usually: ")[2]
 
@@ -87,10 +88,51 @@ def test_an_honest_plugin_passes_everything():
     outcomes = run_checks(registry_of("broken_plugins:honest"), "mutants")
     assert [(o.name, o.outcome, o.reason) for o in outcomes if o.outcome != "passed"] == []
     assert not shortfall(outcomes)
-    seen = {o.name.rpartition("-")[2] for o in outcomes}
-    assert seen == {check.name for check in CHECKS}
+    assert {o.check for o in outcomes} == {check.name for check in CHECKS}
 
 
-def test_every_check_says_what_it_asks():
+def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall():
+    outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants")
+    (unfinished,) = [o for o in outcomes if o.outcome != "passed"]
+    assert (unfinished.name, unfinished.outcome) == ("downloads-names_its_pretrained_weights", "skipped")
+    assert unfinished.reason.startswith("its pretrained weights cannot be loaded offline: ")
+    assert not shortfall(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "messages"),
+    [
+        ([], []),
+        (["mutants/one"], []),
+        (["mutants/one", "mutants/two"], ["one: 0 of 2 checks ran (gone)", "two: 0 of 2 checks ran (gone)"]),
+    ],
+)
+def test_an_entry_may_be_skipped_beside_one_that_ran(skipped, messages):
+    outcomes = [
+        outcome(f"{entry}-{check}", "skipped" if f"mutants/{entry}" in skipped else "passed")
+        for entry in ("one", "two")
+        for check in ("works_offline", "items_fit_dims")
+    ]
+    assert shortfall(outcomes) == [f"mutants/{message}" for message in messages]
+
+
+def test_an_entry_may_not_be_skipped_in_part():
+    outcomes = [outcome("one-works_offline", "passed"), outcome("one-items_fit_dims", "skipped")]
+    assert shortfall(outcomes) == ["mutants/one: 1 of 2 checks ran (gone)"]
+
+
+def test_a_plugin_without_entries_provides_nothing_unless_it_failed_to_load():
+    loads = Outcome(name="mutants-loads", outcome="passed", plugin="mutants", entry="mutants", kind="plugin")
+    assert shortfall([loads]) == ["mutants provides nothing"]
+    assert shortfall([dataclasses.replace(loads, outcome="failed")]) == []
+
+
+def outcome(name: str, result: str) -> Outcome:
+    reason = "gone" if result == "skipped" else ""
+    entry = f"mutants/{name.partition('-')[0]}"
+    return Outcome(name=name, outcome=result, reason=reason, plugin="mutants", entry=entry, kind="dataset")
+
+
+def test_every_check_has_a_docstring():
     for check in CHECKS:
         assert check.load().__doc__, check.name

@@ -1,4 +1,4 @@
-"""What is in the wheel and the source distribution."""
+"""The contents of the wheel and of the source distribution."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def build(target: str, source: Path, folder: Path) -> Path:
         check=True,
         capture_output=True,
     )
-    (made,) = folder.iterdir()
-    return made
+    (archive,) = folder.iterdir()
+    return archive
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,15 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def test_the_wheel_holds_every_module_and_the_registry(wheel: ZipFile) -> None:
+def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> None:
     modules = [path.relative_to(ROOT) for path in (ROOT / "zoo").rglob("*.py")]
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
-    held = set(wheel.namelist())
-    assert {path.as_posix() for path in modules} <= held
-    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= held
+    names = set(wheel.namelist())
+    assert {path.as_posix() for path in modules} <= names
+    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= names
 
 
-def test_the_wheel_holds_nothing_but_zoo_and_its_plugins(wheel: ZipFile) -> None:
+def test_the_wheel_contains_only_zoo_and_its_plugins(wheel: ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     info = f"zoo_registry-{zoo.__version__}.dist-info"
     assert tops == {"zoo", info, *(path.parent.name for path in (ROOT / "plugins").glob("*/plugin.py"))}
@@ -74,9 +74,10 @@ def test_the_registry_in_the_wheel_is_the_one_of_the_checkout(wheel: ZipFile) ->
     assert wheel.read("zoo/shipped/registry.toml") == (ROOT / "registry.toml").read_bytes()
 
 
-def test_published_weights_ship_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
+def test_published_weights_are_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
     registry = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
-    files = {f"zoo/{entry['file']}" for entry in registry.get("weights", {}).values() if "file" in entry}
+    files = {f"zoo/shipped/{entry['file']}" for entry in registry["weights"].values() if "file" in entry}
+    assert files
     assert files <= set(wheel.namelist()), "add them to force-include, and to the sdist's include"
 
 
@@ -94,13 +95,13 @@ def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_p
     assert build("sdist", ROOT, tmp_path).read_bytes() == sdist.read_bytes()
 
 
-def test_the_source_distribution_holds_only_what_is_meant_to_ship(unpacked: Path) -> None:
-    meant = {
+def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) -> None:
+    expected = {
         *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }
-    assert {path.name for path in unpacked.iterdir()} == meant
+    assert {path.name for path in unpacked.iterdir()} == expected
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -114,11 +115,11 @@ def test_every_dependency_has_an_upper_bound() -> None:
     assert not loose
 
 
-def test_the_lock_names_every_dependency_with_hashes_and_no_index_of_ours() -> None:
+def test_the_lock_has_every_dependency_with_hashes_and_no_other_index() -> None:
     text = LOCK.read_text(encoding="utf-8")
     locked = {re.split("[=; ]", line)[0] for line in text.splitlines() if re.match("[a-z]", line)}
-    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    assert {re.split("[<>= ]", item)[0] for item in asked} <= locked
+    required = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    assert {re.split("[<>= ]", item)[0] for item in required} <= locked
     for block in re.split(r"\n(?=[a-z])", text.partition("\n\n")[0].split("\n", 3)[-1]):
         assert re.match(r"[a-z0-9.-]+==[^ ]+( ; [^\\]+)? \\\n", block), block
         assert "--hash=sha256:" in block, block
@@ -128,9 +129,9 @@ def test_the_lock_names_every_dependency_with_hashes_and_no_index_of_ours() -> N
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_its_commit(path: Path) -> None:
-    used = re.findall(r"uses: *(\S+)(.*)", path.read_text(encoding="utf-8"))
-    assert used
-    for action, comment in used:
+def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
+    actions = re.findall(r"uses: *(\S+)(.*)", path.read_text(encoding="utf-8"))
+    assert actions
+    for action, comment in actions:
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
-        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: say which version that is"
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: add its version as a comment"

@@ -1,4 +1,4 @@
-"""Numbered faults: the n-th call that changes the disk fails, or is the last that the disk ever sees."""
+"""Faults by number: the n-th call that changes the disk fails, or is the last one that reaches the disk."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ KINDS = ("crash", "ENOSPC", "EIO", "EACCES")
 
 
 class Crash(BaseException):
-    """The process or the machine is gone. No code after it reaches the disk."""
+    """The process or the machine has died: no code that runs afterwards reaches the disk."""
 
 
 class Disk:
-    """Counts the calls that change the disk; the one numbered `at` is hit by `kind`."""
+    """Count the calls that change the disk, and make call number `at` fail as `kind` says.
+
+    Attributes:
+        calls: the name of each call so far, such as `write`.
+    """
 
     def __init__(self, at: int = 0, kind: str = "crash") -> None:
         self.at, self.kind = at, kind
         self.calls: list[str] = []
 
-    def hit(self, what: str, before: Callable[[], object] = lambda: None) -> None:
-        """Count a call; fail in its place, having done half of it by `before`."""
+    def count(self, name: str, half: Callable[[], object] = lambda: None) -> None:
+        """Count a call. If it must fail, do half of its work by `half` and raise."""
         if self.kind == "crash" and self.at and len(self.calls) >= self.at:
-            raise Crash  # whatever cleans up after the crash did not happen
-        self.calls.append(what)
+            raise Crash  # the clean-up after a crash never happens
+        self.calls.append(name)
         if len(self.calls) == self.at:
-            before()
+            half()
             if self.kind == "crash":
                 raise Crash
             number = getattr(errno, self.kind)
@@ -39,18 +43,18 @@ class Disk:
 
 
 class _File:
-    """A file without a buffer whose writes are counted."""
+    """An unbuffered file whose writes are counted."""
 
     def __init__(self, disk: Disk, file: Any) -> None:
         self._disk, self._file = disk, file
 
     def write(self, data: Any) -> int:
         half = memoryview(data).cast("B")[: memoryview(data).nbytes // 2]
-        self._disk.hit("write", lambda: self._file.write(half))
+        self._disk.count("write", lambda: self._file.write(half))
         return self._file.write(data)
 
     def flush(self) -> None:
-        self._disk.hit("flush")
+        self._disk.count("flush")
 
     def __enter__(self) -> _File:
         return self
@@ -64,18 +68,18 @@ class _File:
 
 @contextlib.contextmanager
 def failing(disk: Disk) -> Generator[Disk]:
-    """Route what writes through a Disk: open for writing, write, flush, fsync, rename, unlink."""
+    """Count opening for writing, write, flush, fsync, rename and unlink with `disk`, which may fail them."""
     real_open = io.open
 
     def opened(path: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
         if "b" not in mode or not set(mode) & set("wxa+"):
             return real_open(path, mode, *rest, **named)
-        disk.hit("open")
+        disk.count("open")
         return _File(disk, real_open(path, mode, 0))
 
-    def counted(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            disk.hit(what)
+            disk.count(name)
             return real(*arguments, **named)
 
         return call

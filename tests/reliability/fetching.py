@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
-import os
 import random
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
+
+import pytest
 
 from tests.reliability import server
 from tests.reliability.figure import Figure
@@ -25,63 +28,70 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def fetched(folder: Path, *, rounds: int, processes: int = 16) -> Figure:
-    """Have several processes fetch one file into one cache, one killed at random, with locks and without."""
+    """Download one file to one cache from several processes, one of them killed, with and without locks."""
     draw = random.Random(7)
     broken: list[str] = []
     most, swept = 0, 0
-    environment = {
-        "ZOO_CACHE": str(folder / "cache"),
-        "REQUESTS_CA_BUNDLE": str(server.CERTIFICATE),
-    }
-    before = {name: os.environ.get(name) for name in (*environment, "ZOO_OFFLINE", "ZOO_DATA")}
-    os.environ.update(environment)
-    for name in ("ZOO_OFFLINE", "ZOO_DATA"):
-        os.environ.pop(name, None)
-    try:
-        with server.serving({"/file": server.gives(CONTENT)}) as (home, asked):
-            for number in range(2 * rounds):
-                locks = number % 2 == 0
-                asked.clear()
-                go = folder / "go"
-                logs = [folder / f"{each}.log" for each in range(processes)]
-                children = [start(log, _fetch, f"{home}/file", str(go), locks) for log in logs]
-                go.touch()
-                time.sleep(draw.uniform(0, 0.3))
-                victim = draw.randrange(processes)
-                children[victim].send(signal.SIGKILL)
-                codes = [child.wait() for child in children]
-                told = f"round {number}, {'with' if locks else 'without'} locks"
-                errors = [
-                    f"{told}: ended with {code}: {child.told[-300:]}"
-                    for each, (child, code) in enumerate(zip(children, codes, strict=True))
-                    if code != 0 and each != victim
-                ]
-                swept += len(leftovers(folder / "cache"))
-                sweep(folder / "cache")
-                left = [path.name for path in (folder / "cache").iterdir() if path.name != ".file.bin.lock"]
-                if left != ["file.bin"] or (folder / "cache/file.bin").read_bytes() != CONTENT:
-                    errors.append(f"{told}: the cache holds {left}")
-                if len(asked) > processes:
-                    errors.append(f"{told}: {len(asked)} transfers")
-                most = max(most, len(asked)) if locks else most
-                broken += errors[:1]
-                shutil.rmtree(folder / "cache")
-                go.unlink()
-                for log in logs:
-                    log.unlink(missing_ok=True)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    with _downloads_allowed(folder / "cache"), server.serving({"/file": server.gives(CONTENT)}) as served:
+        for number in range(2 * rounds):
+            locks = number % 2 == 0
+            failures, transfers, left = _round(folder, served, draw, processes=processes, locks=locks)
+            case = f"round {number}, {'with' if locks else 'without'} locks"
+            broken += [f"{case}: {failure}" for failure in failures[:1]]
+            most = max(most, transfers) if locks else most
+            swept += left
     return Figure(
-        f"{processes} processes fetch one file, one killed at random",
+        f"{processes} processes download one file, one of them killed at a random moment",
         2 * rounds,
         2 * rounds - len(broken),
-        "rounds with one good file and no error, half of them with locks that do nothing",
-        f"with locks at most {most} transfers; {swept} temporaries of the dead swept",
+        "rounds with one intact file and no error, half of them with locks that do nothing",
+        f"with locks at most {most} transfers; {swept} temporary files of killed processes swept",
         tuple(broken),
     )
+
+
+def _round(
+    folder: Path, served: tuple[str, list[str]], draw: random.Random, *, processes: int, locks: bool
+) -> tuple[list[str], int, int]:
+    """Return what went wrong, the number of transfers, and of temporary files that were left behind."""
+    home, requests = served
+    requests.clear()
+    go, cache = folder / "go", folder / "cache"
+    logs = [folder / f"{number}.log" for number in range(processes)]
+    children = [start(log, _fetch, f"{home}/file", str(go), locks) for log in logs]
+    go.touch()
+    time.sleep(draw.uniform(0, 0.3))
+    victim = draw.randrange(processes)
+    children[victim].send(signal.SIGKILL)
+    codes = [child.wait() for child in children]
+    failures = [
+        f"ended with {code}: {child.output[-300:]}"
+        for number, (child, code) in enumerate(zip(children, codes, strict=True))
+        if code != 0 and number != victim
+    ]
+    swept = len(leftovers(cache))
+    sweep(cache)
+    left = [path.name for path in cache.iterdir() if path.name != ".file.bin.lock"]
+    if left != ["file.bin"] or (cache / "file.bin").read_bytes() != CONTENT:
+        failures.append(f"the cache holds {left}")
+    if len(requests) > processes:
+        failures.append(f"{len(requests)} transfers")
+    shutil.rmtree(cache)
+    go.unlink()
+    for log in logs:
+        log.unlink(missing_ok=True)
+    return failures, len(requests), swept
+
+
+@contextlib.contextmanager
+def _downloads_allowed(cache: Path) -> Generator[None]:
+    """Download to `cache`, and trust the server of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(cache))
+        patch.setenv("REQUESTS_CA_BUNDLE", str(server.CERTIFICATE))
+        for name in ("ZOO_OFFLINE", "ZOO_DATA"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 def _fetch(url: str, go: str, locks: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a promise came to."""
+"""The outcome of testing a promise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Figure"]
 
 @dataclass(frozen=True)
 class Figure:
-    """How often something was tried, how often it went as promised, and what went otherwise."""
+    """How many times a promise was tested, how many times it held, and the failures."""
 
     promise: str
     tried: int
@@ -17,9 +17,9 @@ class Figure:
     unit: str
     """What is counted, such as `runs bit-equal`."""
     more: str = ""
-    """Other numbers, for the table."""
+    """Further numbers for the table."""
     broken: tuple[str, ...] = ()
-    """The first cases that did not go as promised."""
+    """The failures, each in one line."""
 
     @property
     def holds(self) -> bool:
@@ -27,5 +27,6 @@ class Figure:
 
     @property
     def text(self) -> str:
-        told = f"{self.kept:,} of {self.tried:,} {self.unit}{f'; {self.more}' if self.more else ''}"
-        return told + "".join(f"; BROKEN: {case}" for case in self.broken[:5])
+        more = f"; {self.more}" if self.more else ""
+        failures = "".join(f"; BROKEN: {failure}" for failure in self.broken[:5])
+        return f"{self.kept:,} of {self.tried:,} {self.unit}{more}{failures}"

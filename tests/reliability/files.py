@@ -1,7 +1,8 @@
-"""Promises about files: written on a failing disk, changed at random, made by hand."""
+"""Promises about files: written to a failing disk, changed at random, forged by hand."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -9,11 +10,14 @@ import itertools
 import json
 import os
 import random
+import re
 import struct
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 from torch import nn
@@ -22,17 +26,19 @@ from tests.reliability import hostile
 from tests.reliability.faults import KINDS, Crash, Disk, failing
 from tests.reliability.figure import Figure
 from tests.reliability.toys import leftovers
-from zoo import Recipe, Registry
-from zoo.config.training import TrainConfig
+from zoo import Recipe, Registry, TrainConfig
+from zoo.cli import run
 from zoo.data.opening import open_dataset
-from zoo.errors import ZooError
-from zoo.files import cards, storage
+from zoo.errors import ZooError, ZooWarning
+from zoo.files import cards
 from zoo.files.archives import tar_members
 from zoo.files.cards import Card, DatasetCard, parse_card, read_card
-from zoo.inference import sampling
+from zoo.files.container import StoredTensor, tensor_sha256, write_container
+from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
 from zoo.models.building import build_model
 from zoo.registry.catalog import Catalog
+from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 
@@ -53,7 +59,7 @@ CARD = Card(
     metrics={"val": {"loss": 1.5}},
     versions={"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
 )
-_EXPERIMENT = Recipe(architecture="a", dataset="b")
+IDENTITY = RunIdentity(recipe=Recipe(architecture="a", dataset="b").to_dict())
 
 
 def _state() -> TrainState:
@@ -71,14 +77,14 @@ def _epoch(store: RunDirectory, state: TrainState) -> None:
 
 
 def save_faults(folder: Path, *, every: int = 1) -> Figure:
-    """Let the disk fail at each call of a save in turn, in four ways; then start again."""
+    """Fail each call of a save in turn, in four ways; then resume."""
     broken: list[str] = []
     tried = 0
     points = 0
     for kind in KINDS:
         for at in itertools.count(1, every):
             path = folder / f"{kind}-{at}"
-            with RunDirectory(path, _EXPERIMENT, resume=True) as store:
+            with RunDirectory(path, IDENTITY, resume=True) as store:
                 state = _state()
                 store.restore(state, device="cpu")
                 for _ in range(2):
@@ -88,17 +94,18 @@ def save_faults(folder: Path, *, every: int = 1) -> Figure:
                 points = max(points, len(disk.calls))
                 break
             tried += 1
-            told = f"{kind} at call {at} ({disk.calls[at - 1]})"
+            case = f"{kind} at call {at} ({disk.calls[at - 1]})"
             if kind != "crash" and not isinstance(ended, ZooError):
-                broken.append(f"{told} ended with {ended!r}")
+                broken.append(f"{case} ended with {ended!r}")
             if kind == "crash" and not isinstance(ended, Crash):
-                broken.append(f"{told} did not crash")
-            broken += filter(None, [_start_again(path, told)])
+                broken.append(f"{case} did not crash")
+            if problem := _start_again(path):
+                broken.append(f"{case}: {problem}")
     return Figure(
-        "crash, ENOSPC, EIO and EACCES at every I/O call of a save",
+        "a crash, ENOSPC, EIO or EACCES at every I/O call of a save",
         tried,
         tried - len(broken),
-        "times the checkpoint before or the new one loads, and the next save is good",
+        "times the new checkpoint or the one before loads, and the next save succeeds",
         f"{points} calls × {len(KINDS)}",
         tuple(broken),
     )
@@ -113,28 +120,42 @@ def _failing_save(store: RunDirectory, state: TrainState, disk: Disk) -> tuple[B
     return None, disk
 
 
-def _start_again(path: Path, told: str) -> str:
+def _start_again(path: Path) -> str:
+    """Resume a run whose last save failed; return what is wrong with it, or an empty string."""
     try:
-        with RunDirectory(path, _EXPERIMENT, resume=True) as store:
+        with warnings_as_errors(), RunDirectory(path, IDENTITY, resume=True) as store:
             state = _state()
             store.restore(state, device="cpu")
             if state.epoch not in (2, 3) or not (state.model.bias == state.epoch).all():
-                return f"{told}: epoch {state.epoch}, {state.model.bias[0]}"
-            if store.notices:
-                return f"{told}: {store.notices}"
+                return f"epoch {state.epoch}, {state.model.bias[0]}"
             if leftovers(path):
-                return f"{told}: leaves {leftovers(path)}"
+                return f"left {leftovers(path)}"
             rows = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
             if [json.loads(row)["epoch"] for row in rows] != list(range(1, state.epoch + 1)):
-                return f"{told}: rows {rows}"
+                return f"rows {rows}"
             _epoch(store, state)
-    except ZooError as error:
-        return f"{told}: {error}"
+    except (ZooError, ZooWarning) as problem:
+        return str(problem)
     return ""
 
 
-# A mutator changes bytes; what comes of them must be refused with a ZooError or accepted, nothing else.
+@contextlib.contextmanager
+def warnings_as_errors() -> Generator[None]:
+    """Raise each ZooWarning, such as that a checkpoint is damaged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Generator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZooWarning)
+        yield
+
+
 Mutator = Callable[[random.Random, bytes], bytes]
+"""Changes bytes; reading the result must succeed or raise a ZooError, and nothing else."""
 
 
 def _flip(draw: random.Random, data: bytes) -> bytes:
@@ -176,21 +197,21 @@ _ODD = (
 
 
 def changed_json(draw: random.Random, value: Any) -> Any:
-    """Return JSON data with one value, key or length somewhere in it changed to something odd."""
+    """Return JSON data with a value, a key or a length changed to something odd."""
     if isinstance(value, dict) and value and draw.random() < 0.8:
         key = draw.choice(list(value))
-        turn = draw.random()
-        if turn < 0.1:
+        kind = draw.random()
+        if kind < 0.1:
             return {name: held for name, held in value.items() if name != key}
-        if turn < 0.2:
+        if kind < 0.2:
             return {**value, draw.choice(["x", "", "é", key + "s"]): draw.choice(_ODD)}
         return {**value, key: changed_json(draw, value[key])}
     if isinstance(value, list) and value and draw.random() < 0.7:
         place = draw.randrange(len(value))
-        turn = draw.random()
-        if turn < 0.3:
+        kind = draw.random()
+        if kind < 0.3:
             return value[:place] + value[place + 1 :]
-        if turn < 0.5:
+        if kind < 0.5:
             return [*value, value[place]]
         return [*value[:place], changed_json(draw, value[place]), *value[place + 1 :]]
     if type(value) is int and draw.random() < 0.4:
@@ -198,15 +219,15 @@ def changed_json(draw: random.Random, value: Any) -> Any:
     return draw.choice(_ODD)
 
 
-def _good(path: Path, registry: Registry) -> list[storage.Tensor]:
-    """Write a good file; return its tensors."""
+def _good(path: Path, registry: Registry) -> list[StoredTensor]:
+    """Write an intact weights file; return its tensors."""
     model = build_model(registry.architecture(CARD.architecture), CARD.arguments, seed=1)
     weights.save(path, model, CARD)
     return weights.pack(model.state_dict())
 
 
-def _forged(draw: random.Random, path: Path, tensors: list[storage.Tensor]) -> None:
-    """Write what a liar would: odd JSON or other tensors, and hashes that are right."""
+def _forged(draw: random.Random, path: Path, tensors: list[StoredTensor]) -> None:
+    """Write what a forger would: odd JSON or other tensors, and hashes that match."""
     card, held = CARD.to_dict(), list(tensors)
     if draw.random() < 0.8:
         for _ in range(draw.randint(1, 3)):
@@ -216,14 +237,14 @@ def _forged(draw: random.Random, path: Path, tensors: list[storage.Tensor]) -> N
         old = held[place]
         shape = draw.choice([old.shape[::-1], (*old.shape, 1), (1, *old.shape), (old.data.nbytes // 4,)])
         data = memoryview(draw.choice([bytes(old.data), draw.randbytes(old.data.nbytes)]))
-        held[place] = storage.Tensor(draw.choice([old.name, "x", "é"]), "F32", shape, data)
+        held[place] = StoredTensor(draw.choice([old.name, "x", "é"]), "F32", shape, data)
     if isinstance(card, dict):
-        card["sha256"] = storage.tensor_sha256(held)
-    storage.write_container(path, held, {"format": "pt", cards.KEY: json.dumps(card)})
+        card["sha256"] = tensor_sha256(held)
+    write_container(path, held, {"format": "pt", cards.KEY: json.dumps(card)})
 
 
 def mutated_weights(folder: Path, *, files: int) -> Figure:
-    """Load files changed at random: four of five in their bytes, one by a liar whose hashes are right."""
+    """Load files changed at random: four of five in their bytes, one by a forger whose hashes match."""
     registry = Registry.discover()
     draw = random.Random(4)
     path, good = folder / "mutated.safetensors", folder / "good.safetensors"
@@ -240,10 +261,10 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
         try:
             model, card = weights.load(path, registry)
             loaded += 1
-            if number % 20 == 0:  # what is accepted can be used
-                "".join(sampling.sample(model, card.preprocess, prompt="a", length=3))
+            if number % 20 == 0:  # a model that loads can be used
+                "".join(sample(model, card.preprocess, prompt="a", sampling=Sampling(length=3)))
         except ZooError as error:
-            if "\n" in str(error) or len(str(error)) > 2_000:
+            if not _is_one_sentence(error):
                 broken.append(f"number {number}: {str(error)[:200]!r}")
         except Exception as error:
             broken.append(f"number {number}: {type(error).__name__}: {str(error)[:200]}")
@@ -251,26 +272,21 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
         "mutated weights files",
         files,
         files - len(broken),
-        "refused by one sentence, or harmless",
+        "refused in one sentence, or harmless",
         f"{loaded:,} harmless",
         tuple(broken),
     )
 
 
-def _without_fsync() -> Any:
-    import pytest
+def _is_one_sentence(error: ZooError) -> bool:
+    return "\n" not in str(error) and 20 <= len(str(error)) <= 2_000
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(os, "fsync", lambda handle: None)
 
-    class Undo:
-        def __enter__(self) -> None:
-            pass
-
-        def __exit__(self, *_: object) -> None:
-            patch.undo()
-
-    return Undo()
+@contextlib.contextmanager
+def _without_fsync() -> Generator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 def flipped_bits(folder: Path, *, flips: int) -> Figure:
@@ -296,7 +312,7 @@ def flipped_bits(folder: Path, *, flips: int) -> Figure:
 
 
 def mutated_others(folder: Path, *, files: int) -> Figure:
-    """Read cards, registries, checkpoints, texts, pictures and idx files changed at random."""
+    """Read cards, registry.toml, checkpoints, texts, images and idx files changed at random."""
     draw = random.Random(6)
     registry = Registry.discover()
     broken: list[str] = []
@@ -306,7 +322,7 @@ def mutated_others(folder: Path, *, files: int) -> Figure:
         ("card", 0.4, _cards),
         ("registry.toml", 0.3, _registries),
         ("checkpoint", 0.1, _checkpoints),
-        ("picture", 0.1, _pictures),
+        ("image", 0.1, _images),
         ("text", 0.05, _texts),
         ("idx file", 0.05, _idx_files),
     ):
@@ -316,24 +332,26 @@ def mutated_others(folder: Path, *, files: int) -> Figure:
         for number in range(int(files * share)):
             tried += 1
             try:
-                next(attempts)()
+                with _without_warnings():
+                    next(attempts)()
                 harmless += 1
             except ZooError as error:
-                if "\n" in str(error) or len(str(error)) > 2_000:
+                if not _is_one_sentence(error):
                     broken.append(f"{name} {number}: {str(error)[:300]!r}")
             except Exception as error:
                 broken.append(f"{name} {number}: {type(error).__name__}: {str(error)[:200]}")
     return Figure(
-        "mutated cards, registry.toml, checkpoints, pictures, texts, idx files",
+        "mutated cards, registry.toml, checkpoints, images, texts, idx files",
         tried,
         tried - len(broken),
-        "refused by one sentence, or harmless",
+        "refused in one sentence, or harmless",
         f"{harmless:,} harmless",
         tuple(broken),
     )
 
 
 Attempts = Iterator[Callable[[], object]]
+"""Each reads another file that was changed at random."""
 
 
 def _cards(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
@@ -380,7 +398,7 @@ def _registries(draw: random.Random, folder: Path, registry: Registry) -> Attemp
 
 
 def _checkpoints(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
-    with RunDirectory(folder, _EXPERIMENT, resume=True) as store:
+    with RunDirectory(folder, IDENTITY, resume=True) as store:
         state = _state()
         store.restore(state, device="cpu")
         _epoch(store, state)
@@ -388,7 +406,7 @@ def _checkpoints(draw: random.Random, folder: Path, registry: Registry) -> Attem
     whole = path.read_bytes()
 
     def resume() -> None:
-        with RunDirectory(folder, _EXPERIMENT, resume=True) as store:
+        with RunDirectory(folder, IDENTITY, resume=True) as store:
             store.threads()
             store.restore(_state(), device="cpu")
 
@@ -397,7 +415,7 @@ def _checkpoints(draw: random.Random, folder: Path, registry: Registry) -> Attem
         yield resume
 
 
-def _pictures(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
+def _images(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
     kinds = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
     wholes: list[tuple[str, bytes]] = []
     for kind in kinds:
@@ -447,56 +465,83 @@ def _idx_files(draw: random.Random, folder: Path, registry: Registry) -> Attempt
 
 
 def hand_made(folder: Path) -> Figure:
-    """Offer every hostile file to what reads such files; nothing may be written outside its target."""
-    registry = Registry.discover()
+    """Read every hostile file in every way; none may be accepted, or write outside its folder."""
     inside = folder / "deep" / "inside"
     inside.mkdir(parents=True)
     before = _all_files(folder)
-    broken: list[str] = []
-    witness = Path("/tmp/zoo-was-here")
-    path = folder / "hostile.safetensors"
+    broken = [*_hostile_weights(folder / "hostile.safetensors"), *_hostile_archives(folder, inside, before)]
+    if hostile.WITNESS.exists():
+        broken.append(f"{hostile.WITNESS} was written")
+    count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
+    return Figure(
+        "hostile weights, cards and archives, forged by hand",
+        count,
+        count - len(broken),
+        "refused in one sentence by `zoo inspect`, `zoo eval` and `zoo sample` alike, nothing written",
+        f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives",
+        tuple(broken),
+    )
 
-    def refused(name: str, act: Callable[[], object]) -> None:
-        try:
-            act()
-            broken.append(f"{name} was accepted")
-        except ZooError as error:
-            told = str(error)
-            if "\n" in told or len(told) < 20:
-                broken.append(f"{name}: {told!r}")
-        except Exception as error:
-            broken.append(f"{name}: {type(error).__name__}: {error}")
 
+def _hostile_weights(path: Path) -> Iterator[str]:
+    """Yield each hostile file that is not refused as it should be."""
+    registry = Registry.discover()
     for name, content in hostile.FILES.items():
         path.write_bytes(content)
-        refused(name, lambda: read_card(path))
-        refused(name, lambda: weights.load(path, registry))
+        yield from _not_refused(name, lambda: read_card(path), lambda: weights.load(path, registry))
+        yield from _not_refused_by_commands(name, path, ("inspect", "eval", "sample"))
     tensors = _good(path, registry)
     for name, change in hostile.CARDS.items():
         card, held = json.loads(CARD.to_json()), list(tensors)
         change(card, held)
         with _without_fsync():
-            hostile.forged(card, held, write=lambda *parts: storage.write_container(path, *parts))
-        refused(name, lambda: weights.load(path, registry))
+            hostile.write_forged(path, card, held)
+        yield from _not_refused(name, lambda: weights.load(path, registry))
+        yield from _not_refused_by_commands(name, path, ("eval", "sample"))
     path.unlink()
+
+
+def _hostile_archives(folder: Path, inside: Path, before: set[Path]) -> Iterator[str]:
+    """Yield each hostile archive that is not refused, or writes a file."""
     archive = folder / "hostile.tar.gz"
     wanted = {"a.bin": hashlib.sha256(b"thus spoke").hexdigest()}
     for name, content in hostile.ARCHIVES.items():
         archive.write_bytes(content)
-        refused(name, lambda: tar_members(archive, wanted, inside, max_bytes=10_000_000))
+        yield from _not_refused(name, lambda: tar_members(archive, wanted, inside, max_bytes=10_000_000))
         archive.unlink()
-        if _all_files(folder) != before or witness.exists():
-            broken.append(f"{name} wrote {_all_files(folder) - before}")
-    count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
-    told = f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives"
-    return Figure(
-        "hand-made hostile weights, cards, archives",
-        count,
-        count - len(broken),
-        "refused by a sentence, nothing written",
-        told,
-        tuple(broken),
-    )
+        if _all_files(folder) != before:
+            yield f"{name} wrote {_all_files(folder) - before}"
+
+
+def _not_refused(name: str, *reads: Callable[[], object]) -> Iterator[str]:
+    """Yield what is wrong with each way of reading that does not raise a ZooError of one sentence."""
+    for read in reads:
+        try:
+            read()
+            yield f"{name} was accepted"
+        except ZooError as error:
+            if not _is_one_sentence(error):
+                yield f"{name}: {str(error)!r}"
+        except Exception as error:
+            yield f"{name}: {type(error).__name__}: {error}"
+
+
+def _not_refused_by_commands(name: str, path: Path, commands: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is wrong with each command that does not exit with 1 and one sentence, the same for all."""
+    sentences: set[str] = set()
+    for command in commands:
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as errors,
+        ):
+            code = run([command, str(path)])
+        sentence, *hints = errors.getvalue().splitlines() or [""]
+        sentences.add(re.sub("tensor `.*`", "a tensor", sentence))  # which of two is bad is up to safetensors
+        refused = code == 1 and sentence.startswith("zoo: ") and not out.getvalue()
+        if not refused or len(hints) > 1 or not all(hint.startswith("     ") for hint in hints):
+            yield f"zoo {command} on {name} ended with {code}: {errors.getvalue()[-300:]!r}"
+    if len(sentences) > 1:
+        yield f"{name} is refused in different words: {sentences}"
 
 
 def _all_files(folder: Path) -> set[Path]:

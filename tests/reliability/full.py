@@ -1,10 +1,9 @@
-"""All figures in full: `make reliability`. The table goes to docs/reliability.md.
+"""Test every promise in full, and write the table of docs/reliability.md: `make reliability`.
 
-Each promise is tried in a process of its own, so many at a time. Ends with 1 if one is broken.
+    python -m tests.reliability.full [--jobs 1] [--out docs/reliability.md] [--only NAME ...]
 
-python -m tests.reliability.full [--jobs 1] [--out docs/reliability.md] [--only NAME ...]
-
-With `--only`, the other rows of the table stay.
+Each promise is tested in a process of its own, `--jobs` of them at a time. With `--only`, the other rows of
+the table stay. The exit code is 1 if a promise is broken.
 """
 
 from __future__ import annotations
@@ -42,44 +41,46 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "never_unpickled": opening.never_unpickled,
     "cost": lambda folder: runs.cost(folder, saves=20),
 }
-HEAD = """# What is tried before it is promised
+HEAD = """# Reliability, as tested
 
-`make reliability` writes this table: each line is a promise, tried as often as it says, on the code as it
-stands. The processes are real and are killed by real signals; each is forked from one that has imported torch
-already, which spares seconds a time. CI tries the same, a few times each. The seconds are those of two
-cores that had other work to do as well.
+`make reliability` writes this table. Each row is a promise, tested as often as it says. The processes are
+real and are killed by real signals; each is forked from one that has already imported torch, which saves
+seconds. CI runs the same tests, a few times each. The seconds were measured on two cores that had other work
+to do as well.
 
-There are no worker processes to end: `images/folder` decodes with threads, the other sets need neither.
+There are no worker processes to stop: `images/folder` decodes images in threads, and the other datasets need
+neither.
 
-| promise | found | seconds |
+| promise | result | seconds |
 |---|---|---|
 """
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--only", nargs="*", choices=[*PROMISES], default=[*PROMISES])
+    parser = argparse.ArgumentParser(description="Test every promise about reliability in full.")
+    parser.add_argument("--jobs", type=int, default=1, help="Number of promises to test at the same time.")
+    parser.add_argument("--out", type=Path, help="Write the table to this file.")
+    parser.add_argument(
+        "--only", nargs="*", choices=[*PROMISES], default=[*PROMISES], help="Promises to test."
+    )
     parser.add_argument("--one", choices=[*PROMISES], help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
         return _one(chosen.one)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        found = dict(zip(chosen.only, pool.map(_in_a_process, chosen.only), strict=True))
+        results = [*pool.map(_in_a_process, chosen.only)]
     rows = {
-        figure.promise: f"| {figure.promise} | {figure.text} | {took:.0f} |"
-        for figure, took in found.values()
+        figure.promise: f"| {figure.promise} | {figure.text} | {seconds:.0f} |" for figure, seconds in results
     }
     if chosen.out:
         rows = _rows(chosen.out) | rows if len(chosen.only) < len(PROMISES) else rows
         chosen.out.write_text(HEAD + "\n".join(rows.values()) + "\n", encoding="utf-8")
     print("\n".join(rows.values()))
-    return 0 if all(figure.holds for figure, _ in found.values()) else 1
+    return 0 if all(figure.holds for figure, _ in results) else 1
 
 
 def _rows(table: Path) -> dict[str, str]:
-    """Return the rows of a table written before, of which some are tried again."""
+    """Return the rows of an existing table by promise."""
     text = table.read_text(encoding="utf-8") if table.exists() else ""
     rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
     return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
@@ -106,14 +107,15 @@ def _in_a_process(name: str) -> tuple[Figure, float]:
         text=True,
         check=False,
     )
-    took = time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
     if done.returncode:
-        figure = Figure(name, 1, 0, "tried to the end", broken=(done.stderr[-500:].replace("\n", " "),))
+        error = done.stderr[-500:].replace("\n", " ")
+        figure = Figure(name, 1, 0, "tests that ran to the end", broken=(error,))
     else:
         fields = json.loads(done.stdout.splitlines()[-1])
         figure = Figure(**fields | {"broken": tuple(fields["broken"])})
-    print(f"{figure.promise}: {figure.text} ({took:.0f} s)", file=sys.stderr, flush=True)
-    return figure, took
+    print(f"{figure.promise}: {figure.text} ({seconds:.0f} s)", file=sys.stderr, flush=True)
+    return figure, seconds
 
 
 if __name__ == "__main__":

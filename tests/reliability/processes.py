@@ -1,6 +1,6 @@
-"""Processes to kill: each is forked from one that has imported torch, and so begins at once.
+"""Processes to kill: each is forked from one that has already imported torch, and so starts at once.
 
-It runs a command line as `zoo` does, from a folder of its own toys, with stdout and stderr in a file.
+Each runs a function, or a command line as `zoo` would, with stdout and stderr in a log file.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _BEFOREHAND = (
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "torch._dynamo",
-    "zoo.api.progress",
+    "zoo.api.training",
     "zoo.cli.train",
-    "zoo.training",
+    "zoo.training.run",
     "zoo_charrnn.lstm",
     "zoo_charrnn.rnn",
     "zoo_convnet.resnet_lite",
     "zoo_images.folder",
     "zoo_text.corpora",
 )
-"""What a run imports on use: whoever imports this has it."""
+"""What a run imports on use; importing this module imports it all."""
 
 for _name in _BEFOREHAND:
     importlib.import_module(_name)
@@ -39,63 +39,64 @@ for _name in _BEFOREHAND:
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["pytest", "tests.reliability.full"])
 PATIENCE = 60.0
-"""Seconds after which a process that should have ended is a failure."""
+"""Seconds after which a process that should have ended counts as a failure."""
 
 
 @dataclass
 class Child:
-    """A process that was started, and where it writes what it has to say."""
+    """A process that was started, and its log file."""
 
     process: Any
     log: Path
+
+    def __post_init__(self) -> None:
+        self._group = self.process.pid
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def output(self) -> str:
+        """Everything it has written to stdout and stderr."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
     def send(self, number: int) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal, if the process is still running."""
         if self.process.is_alive():
             os.kill(self.process.pid, number)
 
     def begun(self) -> None:
-        """Wait until it catches SIGTERM, as zoo does from its beginning on, or is over."""
+        """Wait until the process catches SIGTERM, as zoo does from its first line on, or has ended."""
         status = Path(f"/proc/{self.pid}/status")
         deadline = time.monotonic() + PATIENCE
         while self.process.is_alive() and time.monotonic() < deadline:
             try:
                 caught = int(status.read_text(encoding="ascii").partition("SigCgt:")[2].split()[0], 16)
-            except OSError:  # it is over, or this system has no /proc
+            except OSError:  # it has ended, or this system has no /proc
                 return
             if caught >> (signal.SIGTERM - 1) & 1:
                 return
             time.sleep(0.001)
 
     def wait(self) -> int:
-        """Return its exit code, negative for the signal that ended it."""
+        """Return the exit code, negative for the signal that ended the process."""
         self.process.join(PATIENCE)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-            raise AssertionError(f"still running after {PATIENCE} s: {self.told}")
+            raise AssertionError(f"still running after {PATIENCE} s: {self.output}")
         code = self.process.exitcode
         self.process.close()
         return code
 
-    @property
-    def told(self) -> str:
-        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
-
-    def leaves_nobody(self) -> bool:
-        """Say whether its whole process group is gone."""
+    def left_processes(self) -> bool:
+        """Return whether a process of its process group is still there."""
         try:
             os.killpg(self._group, 0)
         except ProcessLookupError:
-            return True
-        return False
-
-    def __post_init__(self) -> None:
-        self._group = self.process.pid
+            return False
+        return True
 
 
 def start(log: Path, target: Callable[..., None], *arguments: Any) -> Child:
@@ -111,7 +112,7 @@ def start_zoo(log: Path, folder: Path, arguments: Sequence[str]) -> Child:
 
 
 def run_zoo(folder: str, arguments: list[str]) -> None:
-    """Do what `zoo` does."""
+    """Do what the `zoo` command does."""
     os.chdir(folder)
     sys.argv = ["zoo", *arguments]
     zoo.cli.main()
@@ -126,13 +127,6 @@ def _begin(log: str, environment: dict[str, str], target: Callable[..., None], a
     os.dup2(out, 2)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore both
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     target(*arguments)
-
-
-def seconds(child: Child) -> float:
-    """Wait for a process that should end well; return how long it took."""
-    begun = time.perf_counter()
-    code = child.wait()
-    assert code == 0, child.told
-    return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""Promises about runs: killed, asked to stop, out of room, or fought over."""
+"""Promises about runs: killed, stopped, out of disk space, contended."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ import torch
 from torch import nn
 
 import zoo.cli
-import zoo.errors
 import zoo.training.run
 from tests.reliability import small_disk, toys
 from tests.reliability.figure import Figure
+from tests.reliability.files import IDENTITY, warnings_as_errors
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
-from zoo import Recipe, Registry
-from zoo.config.training import TrainConfig
+from zoo import Registry, TrainConfig
+from zoo.errors import RunError
 from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.state import TrainState
 
 OFTEN = ("--save-every", "3")
+"""A checkpoint every three steps."""
 
 
 class Toy:
-    """One toy in a folder, and what comes of it when nobody disturbs it."""
+    """A toy in a folder, and the outcome of a run that nothing disturbs."""
 
     def __init__(self, folder: Path, name: str, *, epochs: int = 2) -> None:
         self.folder, self.name, self.epochs = folder, name, epochs
         begun = time.perf_counter()
         child = self.begin(f"{name}-whole")
-        assert child.wait() == 0, child.told
+        assert child.wait() == 0, child.output
         self.seconds = time.perf_counter() - begun
         self.expected = toys.outcome(folder / f"{name}-whole")
 
@@ -51,16 +52,16 @@ class Toy:
         return start_zoo(log, self.folder, arguments)
 
     def finish(self, run: str) -> str:
-        """Resume a run until it is done; say what is not as it should be."""
+        """Resume a run until it is done; return what is wrong with it, or an empty string."""
         child = self.begin(run)
         code = child.wait()
         if code != 0:
-            return f"{run} ended with {code}: {child.told[-300:]}"
+            return f"{run} ended with {code}: {child.output[-300:]}"
         if toys.outcome(self.folder / run) != self.expected:
             return f"{run} is not bit-equal"
         if toys.leftovers(self.folder / run):
-            return f"{run} has leftovers"
-        if "Traceback" in child.told:
+            return f"{run} left {toys.leftovers(self.folder / run)}"
+        if "Traceback" in child.output:
             return f"{run} shows a traceback"
         shutil.rmtree(self.folder / run)
         child.log.unlink()
@@ -69,11 +70,11 @@ class Toy:
 
 @contextlib.contextmanager
 def laid_out(folder: Path) -> Iterator[None]:
-    """Put the toys' data into a folder, and encoded texts into a cache of its own."""
+    """Write the toys' data to a folder, which also gets a cache of its own."""
     toys.lay_out(folder)
     before = os.environ.get("ZOO_CACHE")
     os.environ["ZOO_CACHE"] = str(folder / "cache")
-    start(folder / "first.log", print).wait()  # starts what all are forked from, so that no clock sees that
+    start(folder / "first.log", print).wait()  # the process that all are forked from takes seconds to start
     try:
         yield
     finally:
@@ -83,7 +84,7 @@ def laid_out(folder: Path) -> Iterator[None]:
 
 
 def killed(folder: Path, *, runs: int) -> Figure:
-    """SIGKILL each run at up to three random moments, then let it finish."""
+    """Kill each run at up to three random moments, then let it finish."""
     draw = random.Random(1)
     broken: list[str] = []
     kills = 0
@@ -99,7 +100,7 @@ def killed(folder: Path, *, runs: int) -> Figure:
                     kills += child.wait() == -signal.SIGKILL
                 broken += filter(None, [toy.finish(run)])
     return Figure(
-        "SIGKILL at random moments, then resumed until done: rnn, lstm, resnet-lite",
+        "rnn, lstm and resnet-lite killed by SIGKILL at random moments, then resumed until done",
         runs,
         runs - len(broken),
         "runs bit-equal",
@@ -115,16 +116,16 @@ def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), e
     with laid_out(folder):
         for name in toy_names:
             toy = Toy(folder, name, epochs=3)
-            steps = toy.expected["checkpoint"]["position"]["steps"]
+            steps = toy.expected["checkpoint"]["state"]["position"]["steps"]
             for step in range(1, steps, every):
                 tried += 1
                 run = f"{name}-step-{step}"
                 child = start(folder / f"{run}.log", _stop_after, str(folder), toy.name, run, step, 3)
                 code = child.wait()
-                broken += [f"{run} ended with {code}: {child.told}"] if code != 130 else []
+                broken += [f"{run} ended with {code}: {child.output}"] if code != 130 else []
                 broken += filter(None, [toy.finish(run)])
     return Figure(
-        "resume at every step of a run of 3 epochs, each in a process of its own",
+        "a run of 3 epochs resumed at every step, each time in a new process",
         tried,
         tried - len(broken),
         "steps bit-equal",
@@ -138,14 +139,14 @@ def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> Non
     original = zoo.training.run.fit
 
     def counting(*arguments: Any, report: Any, **named: Any) -> TrainState:
-        def tell(progress: Progress) -> None:
+        def count(progress: Progress) -> None:
             nonlocal done
             done += progress.row is None
             report(progress)
             if progress.row is None and done == step:
                 signal.raise_signal(signal.SIGINT)
 
-        return original(*arguments, report=tell, **named)
+        return original(*arguments, report=count, **named)
 
     zoo.training.run.fit = counting
     os.chdir(folder)
@@ -154,7 +155,7 @@ def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> Non
 
 
 def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
-    """Send SIGTERM and SIGINT at random moments, some twice; look at the exit code and at what is left."""
+    """Send SIGTERM and SIGINT at random moments, some twice; check the exit code and what is left."""
     draw = random.Random(2)
     broken: list[str] = []
     slowest = 0.0
@@ -165,12 +166,12 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
         for number, (which, again) in enumerate(cases):
             toy = made[number % len(made)]
             latest = toy.seconds
-            for attempt in range(20):  # one that is over before it is asked is tried again, and asked sooner
+            for attempt in range(20):  # a run that ends before the signal is repeated, with an earlier one
                 run = f"stop-{number}-{attempt}"
                 child = toy.begin(run)
                 child.begun()
                 time.sleep(draw.uniform(0, latest))
-                asked = time.perf_counter()
+                sent = time.perf_counter()
                 child.send(which)
                 if again:
                     time.sleep(draw.uniform(0, 0.05))
@@ -180,29 +181,29 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
                     break
                 latest *= 0.8
                 shutil.rmtree(folder / run)
-            slowest = max(slowest, time.perf_counter() - asked)
+            slowest = max(slowest, time.perf_counter() - sent)
             right = code == 128 + which or (again and which == signal.SIGTERM and code == -which)
             if not right:
-                broken.append(f"{run} ended with {code}: {child.told[-300:]}")
-            elif "Traceback" in child.told:
-                broken.append(f"{run} shows a traceback: {child.told[-600:]}")
-            elif not child.leaves_nobody():
-                broken.append(f"{run} leaves a process behind")
+                broken.append(f"{run} ended with {code}: {child.output[-300:]}")
+            elif "Traceback" in child.output:
+                broken.append(f"{run} shows a traceback: {child.output[-600:]}")
+            elif child.left_processes():
+                broken.append(f"{run} left a process behind")
             broken += filter(None, [toy.finish(run)])
     if slowest > 5:
         broken.append(f"{slowest:.1f} s until saved")
     return Figure(
-        "SIGTERM and SIGINT at random moments: exit 143 / 130, no orphans, resumed bit-equal",
+        "SIGTERM and SIGINT at random moments: exit code 143 or 130, no process left, resumed bit-equal",
         len(cases),
         len(cases) - len(broken),
         "stops",
-        f"{twice * 2} of them by two signals; at most {slowest:.2f} s until it had ended",
+        f"{twice * 2} of them by two signals; at most {slowest:.2f} s until the process ended",
         tuple(broken),
     )
 
 
 def saves(folder: Path, *, kills: int) -> Figure:
-    """Kill a process that saves back to back; look at what it left, then start again."""
+    """Kill a process that does nothing but save; read what it left."""
     draw = random.Random(3)
     broken: list[str] = []
     swept = 0
@@ -217,27 +218,24 @@ def saves(folder: Path, *, kills: int) -> Figure:
         swept += len(toys.leftovers(path))
         try:
             state = _big_state()
-            with RunDirectory(path, _BIG, resume=True) as store:
+            with warnings_as_errors(), RunDirectory(path, IDENTITY, resume=True) as store:
                 store.restore(state, device="cpu")
-            parts = {float(value) for part in state.model.parameters() for value in part.detach().unique()}
-            if parts != {float(state.epoch)} or store.notices:
-                broken.append(f"{path.name} is torn: {parts} at {state.epoch}, {store.notices}")
+            values = {float(value) for part in state.model.parameters() for value in part.detach().unique()}
+            if values != {float(state.epoch)}:
+                broken.append(f"{path.name} is torn: {values} at {state.epoch}")
             if toys.leftovers(path):
-                broken.append(f"{path.name} has leftovers")
+                broken.append(f"{path.name} left {toys.leftovers(path)}")
         except Exception as error:
             broken.append(f"{path.name}: {error}")
         shutil.rmtree(path)
     return Figure(
-        "killed during saves of 4 MB, back to back",
+        "a process killed that saves 4 MB again and again",
         kills,
         kills - len(broken),
-        "times the newest checkpoint read, whole, nothing left over",
-        f"{swept} temporaries of the dead swept",
+        "times the newest checkpoint is whole and nothing is left over",
+        f"{swept} temporary files of killed processes swept",
         tuple(broken),
     )
-
-
-_BIG = Recipe(architecture="a", dataset="b")
 
 
 def _big_state() -> TrainState:
@@ -247,8 +245,8 @@ def _big_state() -> TrainState:
 
 def _save_on(path: str) -> None:
     state = _big_state()
-    with RunDirectory(Path(path), _BIG, resume=True) as store, torch.no_grad():
-        while state.epoch < 10_000:  # an end, if nobody kills it
+    with RunDirectory(Path(path), IDENTITY, resume=True) as store, torch.no_grad():
+        while state.epoch < 10_000:  # ends in any case
             state.epoch += 1
             for part in state.model.parameters():
                 part.fill_(float(state.epoch))
@@ -257,9 +255,9 @@ def _save_on(path: str) -> None:
 
 
 def disk_full(folder: Path, *, levels: int) -> Figure:
-    """Resume where room ends: one line, the old checkpoint intact, then to the end with room again.
+    """Resume on a full disk: one error, the old checkpoint intact, and bit-equal once there is space again.
 
-    The disk is a real one of so many pages where a process may mount one, and else a limit on each file.
+    The disk is a small tmpfs where a process may mount one; otherwise the size of each file is limited.
     """
     broken: list[str] = []
     refused = 0
@@ -274,31 +272,29 @@ def disk_full(folder: Path, *, levels: int) -> Figure:
             room = 3 * (path / "checkpoint.safetensors").stat().st_size * level // max(levels - 1, 1)
             target = _on_a_small_disk if small_disks else _limited
             child = start(folder / f"{run}.log", target, str(folder), toy.name, run, room)
-            code, told = child.wait(), child.told
+            code, output = child.wait(), child.output
             if small_disks and (folder / f"{run}-after").exists():
                 shutil.rmtree(path)
                 (folder / f"{run}-after").rename(path)
             elif small_disks:
-                broken.append(f"{run} left nothing: {told[-300:]}")
+                broken.append(f"{run} left nothing: {output[-300:]}")
             refused += code != 0
-            errors = [
-                line for line in told.splitlines() if line.startswith("zoo:") and "going on" not in line
-            ]
+            errors = [line for line in output.splitlines() if line.startswith("zoo:")]
             reason = "No space left on device" if small_disks else "File too large"
-            if "Traceback" in told or code not in (0, 1) or (code == 1 and len(errors) != 1):
-                broken.append(f"{run} ended with {code}: {told[-500:]}")
-            elif code == 1 and (f"cannot be written: {reason}" not in told or "free" not in told):
-                broken.append(f"{run}: {told[-300:]}")
+            if "Traceback" in output or code not in (0, 1) or (code == 1 and len(errors) != 1):
+                broken.append(f"{run} ended with {code}: {output[-500:]}")
+            elif code == 1 and (f"cannot be written: {reason}" not in output or "free" not in output):
+                broken.append(f"{run}: {output[-300:]}")
             elif toys.steps(path) < before:
-                broken.append(f"{run} lost the checkpoint before")
+                broken.append(f"{run} lost its last checkpoint")
             broken += filter(None, [toy.finish(run)])
     return Figure(
-        "a disk that fills up (a tmpfs of some pages), at rising levels"
+        "a disk that fills up (a small tmpfs), at rising sizes"
         if small_disks
-        else "a file may hold no more than so many bytes (RLIMIT_FSIZE), at rising levels",
+        else "files that may not grow (RLIMIT_FSIZE), at rising limits",
         levels,
         levels - len(broken),
-        "levels with one line and nothing lost",
+        "sizes with at most one error and nothing lost, resumed bit-equal",
         f"{refused} of them refused",
         tuple(broken),
     )
@@ -306,7 +302,7 @@ def disk_full(folder: Path, *, levels: int) -> Figure:
 
 def _stopped_early(toy: Toy, run: str) -> None:
     child = start(toy.folder / f"{run}-stop.log", _stop_after, str(toy.folder), toy.name, run, 8, 2)
-    assert child.wait() == 130, child.told
+    assert child.wait() == 130, child.output
 
 
 def _on_a_small_disk(folder: str, name: str, run: str, room: int) -> None:
@@ -316,7 +312,7 @@ def _on_a_small_disk(folder: str, name: str, run: str, room: int) -> None:
     try:
         run_zoo(folder, toys.train(name, run, *OFTEN))
     finally:
-        shutil.copytree(place, f"{place}-after")  # to where others see it
+        shutil.copytree(place, f"{place}-after")  # other processes do not see the disk
 
 
 def _limited(folder: str, name: str, run: str, room: int) -> None:
@@ -325,7 +321,7 @@ def _limited(folder: str, name: str, run: str, room: int) -> None:
 
 
 def not_finite(folder: Path, *, steps: int) -> Figure:
-    """Put a NaN into the loss, a gradient or a weight at a step; the run must end there and write none."""
+    """Put a NaN into the loss, a gradient or a weight; the run must end in that step and write none."""
     broken: list[str] = []
     with laid_out(folder):
         toy = Toy(folder, "lstm")
@@ -333,11 +329,11 @@ def not_finite(folder: Path, *, steps: int) -> Figure:
             for step in range(3, 3 + 3 * steps, 3):
                 run = f"nan-{where}-{step}"
                 child = start(folder / f"{run}.log", _poisoned, str(folder), toy.name, run, where, step)
-                code, told = child.wait(), child.told
-                if code != 3 or f"calls {step}" not in told or "Traceback" in told:
-                    broken.append(f"{run} ended with {code}: {told[-300:]}")
-                if "learning rate" not in told:
-                    broken.append(f"{run} names no learning rate: {told[-300:]}")
+                code, output = child.wait(), child.output
+                if code != 3 or f"forward passes: {step}\n" not in output or "Traceback" in output:
+                    broken.append(f"{run} ended with {code}: {output[-300:]}")
+                if "learning rate" not in output:
+                    broken.append(f"{run} names no learning rate: {output[-300:]}")
                 broken += [
                     f"{path} holds a NaN"
                     for path in (folder / run).glob("*.safetensors")
@@ -345,10 +341,10 @@ def not_finite(folder: Path, *, steps: int) -> Figure:
                 ]
                 broken += filter(None, [toy.finish(run)])
     return Figure(
-        "NaN put into the loss, a gradient, a weight",
+        "a NaN in the loss, a gradient or a weight",
         3 * steps,
         3 * steps - len(broken),
-        "ended in that very step, exit 3, no NaN in a file, resumed without it bit-equal",
+        "runs ended in that step with exit code 3 and no NaN in a file, resumed bit-equal without it",
         broken=tuple(broken),
     )
 
@@ -384,16 +380,16 @@ def _poisoned(folder: str, name: str, run: str, where: str, step: int) -> None:
     try:
         zoo.cli.main()
     finally:
-        print("calls", calls, flush=True)
+        print("forward passes:", calls, flush=True)
 
 
 def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
-    """Start one run directory from several processes at once; kill who won, and start again."""
+    """Start one run directory from several processes at once; kill the one that owns it, and start again."""
     broken: list[str] = []
     for number in range(rounds):
         path = folder / f"owned-{number}"
         go = folder / f"go-{number}"
-        logs = [folder / f"owner-{number}-{each}.log" for each in range(processes)]
+        logs = [folder / f"owner-{number}-{rank}.log" for rank in range(processes)]
         children = [start(log, _own, str(path), str(go)) for log in logs]
         go.touch()
         deadline = time.monotonic() + 30
@@ -401,25 +397,25 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.005)
-        winners = [child for child in children if child.process.is_alive()]
-        pids = {child.pid for child in winners}
-        refused = [child for child in children if child not in winners]
-        for child in winners:
+        running = [child for child in children if child.process.is_alive()]
+        pids = {child.pid for child in running}
+        refused = [child for child in children if child not in running]
+        for child in running:
             child.send(signal.SIGKILL)
         codes = [child.wait() for child in refused]
-        for child in winners:
+        for child in running:
             child.wait()
-        if len(winners) != 1 or codes != [1] * (processes - 1):
-            broken.append(f"round {number}: {len(winners)} won, the others ended with {codes}")
+        if len(running) != 1 or codes != [1] * (processes - 1):
+            broken.append(f"round {number}: {len(running)} own it, the others ended with {codes}")
         broken += [
-            f"round {number}: {child.told}"
+            f"round {number}: {child.output}"
             for child in refused
-            if not any(f"is in use by process {pid} on " in child.told for pid in pids)
+            if not any(f"is in use by process {pid} on " in child.output for pid in pids)
         ]
         go.unlink()
         child = start(folder / f"heir-{number}.log", _own, str(path), "")
         if child.wait() != 0:
-            broken.append(f"round {number}: the dead owner was not followed: {child.told}")
+            broken.append(f"round {number}: the killed owner has no successor: {child.output}")
         shutil.rmtree(path)
         for log in (*logs, child.log):
             log.unlink()
@@ -427,7 +423,7 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         f"{processes} processes start one run directory",
         rounds,
         rounds - len(broken),
-        f"times one winner, {processes - 1} refusals that name it; killed, it was followed",
+        f"times one owner, {processes - 1} refusals that name it, and a successor once it is killed",
         broken=tuple(broken),
     )
 
@@ -436,17 +432,17 @@ def _own(path: str, go: str) -> None:
     while go and not Path(go).exists():
         time.sleep(0.001)
     try:
-        with RunDirectory(Path(path), _BIG, resume=True) as store:
+        with RunDirectory(Path(path), IDENTITY, resume=True) as store:
             store.restore(_big_state(), device="cpu")
             if go:
                 time.sleep(60)
-    except zoo.errors.RunError as error:
+    except RunError as error:
         print(error, flush=True)
         sys.exit(1)
 
 
 def cost(folder: Path, *, saves: int) -> Figure:
-    """Time a save of an lstm of two layers of 512, with Adam's memory, as a share of a minute."""
+    """Time a save of an LSTM of two layers of 512 units with Adam's state, as a share of a minute."""
     registry = Registry.discover()
     model = registry.architecture("charrnn/lstm").load()(vocab_size=56, hidden_size=512, num_layers=2)
     config = TrainConfig(optimizer="adam")
@@ -455,19 +451,19 @@ def cost(folder: Path, *, saves: int) -> Figure:
         part.grad = torch.ones_like(part)
     state.update(config, 1e-3)
     times: list[float] = []
-    with RunDirectory(folder / "cost", _BIG, resume=True) as store:
+    with RunDirectory(folder / "cost", IDENTITY, resume=True) as store:
         for _ in range(saves):
             begun = time.perf_counter()
             store.save(state)
             times.append(time.perf_counter() - begun)
     size = (folder / "cost" / "checkpoint.safetensors").stat().st_size
-    cheap = sum(each <= 0.6 for each in times)
+    cheap = sum(seconds <= 0.6 for seconds in times)
     median = sorted(times)[len(times) // 2]
     return Figure(
-        "a checkpoint every 60 s of an lstm of 2×512 takes at most 1 % of training",
+        "saving an LSTM of 2×512 every 60 s takes at most 1 % of the training time",
         saves,
         cheap,
-        "saves within 0.6 s",
+        "saves in at most 0.6 s",
         f"{size / 1e6:.0f} MB in {median * 1e3:.0f} ms (median), {max(times) * 1e3:.0f} ms at most: "
         f"{median / 60:.2%} of a minute",
     )

@@ -1,4 +1,4 @@
-"""A server on this machine, over https, that behaves as badly as it is told."""
+"""An https server on this machine, as badly behaved as a test needs."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
-"""Self-signed, for localhost, with its key: good for nothing else."""
+"""Self-signed, for localhost only, with its key."""
 
 Behaviour = Callable[[BaseHTTPRequestHandler, threading.Event], None]
-"""Answers a request; the event is set when the server ends, for those who wait."""
+"""Answers a request. The event is set when the server ends, for answers that wait."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away."""
+        """Ignore clients that have disconnected."""
 
 
 @contextlib.contextmanager
 def serving(behaviours: Mapping[str, Behaviour]) -> Generator[tuple[str, list[str]]]:
-    """Serve paths by their behaviours; give the server's address, and a list of the paths asked for."""
-    asked: list[str] = []
+    """Serve paths, each by its behaviour; yield the address, and the list of paths requested so far."""
+    requested: list[str] = []
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             behaviours[self.path](self, over)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     server = _Server(("127.0.0.1", 0), Handler)
@@ -44,7 +44,7 @@ def serving(behaviours: Mapping[str, Behaviour]) -> Generator[tuple[str, list[st
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"https://localhost:{server.server_port}", asked
+        yield f"https://localhost:{server.server_port}", requested
     finally:
         over.set()
         server.shutdown()
@@ -53,7 +53,7 @@ def serving(behaviours: Mapping[str, Behaviour]) -> Generator[tuple[str, list[st
 
 
 def gives(content: bytes, *, status: int = 200, length: int | None = None, kind: str = "") -> Behaviour:
-    """Answer with some bytes, of which there may be fewer than announced."""
+    """Answer with `content`; `length` announces another number of bytes."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
         request.send_response(status)
@@ -65,8 +65,8 @@ def gives(content: bytes, *, status: int = 200, length: int | None = None, kind:
     return answer
 
 
-def leads_to(address: str) -> Behaviour:
-    """Redirect."""
+def redirects_to(address: str) -> Behaviour:
+    """Answer with a redirect."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
         request.send_response(302)
@@ -78,7 +78,7 @@ def leads_to(address: str) -> Behaviour:
 
 
 def stalls(content: bytes) -> Behaviour:
-    """Send half of what was announced, and then nothing."""
+    """Send half of the bytes announced, then nothing more."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
         request.send_response(200)
@@ -92,7 +92,7 @@ def stalls(content: bytes) -> Behaviour:
 
 
 def never_ends() -> Behaviour:
-    """Send zeros for as long as anybody listens, without saying how many."""
+    """Send zeros as long as the client listens, without announcing how many."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
         request.send_response(200)

@@ -1,4 +1,4 @@
-"""A disk of a few pages, for one process: a tmpfs in a mount namespace, which goes when the process goes."""
+"""A disk of a few pages for one process: a tmpfs in a mount namespace, which ends with the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def available(folder: Path) -> bool:
-    """Say whether this system lets us mount one."""
+    """Return whether this system lets a process mount a small disk."""
     place = folder / "may-mount"
     place.mkdir()
     child = start(folder / "may-mount.log", _try, str(place))
@@ -26,7 +26,10 @@ def _try(place: str) -> None:
 
 
 def mount(place: Path, size: int) -> None:
-    """Lay a disk of so many bytes over a folder, with what it holds. Raises OSError if not allowed."""
+    """Mount a disk of `size` bytes over a folder, and copy the folder's files to it.
+
+    Raises OSError if the system does not allow it.
+    """
     user, group = os.geteuid(), os.getegid()
     _call("unshare", _NEW_MOUNTS | (_NEW_USER if user else 0))
     if user:

@@ -1,4 +1,4 @@
-"""Every promise of docs/reliability.md, tried a few times; `make reliability` tries each in full."""
+"""Every promise of docs/reliability.md, tested a few times; `make reliability` tests each in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of a second: every source of randomness there is, on data of our own."""
+"""Runs that take a second and use every source of randomness, on data made here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from zoo.files import storage
-from zoo.training.directory import KEY
+from zoo.files.container import read_container
+from zoo.training.checkpoint import KEY
 
 TOYS = {
     "rnn": [
@@ -30,12 +30,12 @@ TOYS = {
         *("--train", "augment=crop,flip", "--train", "ema_decay=0.9", "--train", "label_smoothing=0.1"),
     ],
 }
-"""Arguments of `zoo train`: dropout in all; augmentation, an average of weights and a dataset that decodes
-with threads in the last. zoo has no worker processes."""
+"""Arguments of `zoo train`. All have dropout; the last also has augmentation, an average of the weights and a
+dataset that decodes images in threads. zoo starts no worker processes."""
 
 
 def lay_out(folder: Path) -> None:
-    """Write the data of the toys: a text of 3,000 characters and 120 pictures in two classes."""
+    """Write the data of the toys: a text of 3,000 characters, and 120 images in two classes."""
     draw = random.Random(0)
     words = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "and", "sleeps"]
     text = ""
@@ -51,33 +51,38 @@ def lay_out(folder: Path) -> None:
 
 
 def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
-    """Return the command that trains a toy in a run directory, or goes on with it."""
+    """Return the command that trains a toy in a run directory, or resumes it there."""
     fixed = ("--train", f"epochs={epochs}", "--train", "precision=fp32", "--run", run, "--resume")
     return ["train", *TOYS[name], *fixed, "--device", "cpu", *more]
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """Return all that must be equal of two runs: weights, optimizer, carried state, position and metrics.
+    """Return everything that must be equal in two equal runs, without what the clock said.
 
-    The clock's readings are left out.
+    That is the weights, the optimizer state, the carried hidden state, the position and the metrics.
     """
-    data = json.loads(storage.read_header(run / "checkpoint.safetensors").metadata[KEY])
+    checkpoint = checkpoint_info(run / "checkpoint.safetensors")
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in (*rows, *data["history"]):
+    for row in (*rows, *checkpoint["state"]["history"]):
         row.pop("clock")
     files = {
         name: hashlib.sha256((run / name).read_bytes()).hexdigest()
         for name in ("model.safetensors", "best.safetensors")
     }
-    return {"checkpoint": data, "rows": rows, "files": files}
+    return {"checkpoint": checkpoint, "rows": rows, "files": files}
+
+
+def checkpoint_info(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds besides tensors: a `CheckpointInfo` as JSON data."""
+    return json.loads(read_container(path).metadata[KEY])
 
 
 def steps(run: Path) -> int:
-    """Return how far the newest checkpoint of a run is, -1 if there is none."""
-    headers = map(storage.read_header, run.glob("checkpoint*.safetensors"))
-    return max((json.loads(each.metadata[KEY])["position"]["steps"] for each in headers), default=-1)
+    """Return the number of steps in the newest checkpoint of a run, -1 if there is none."""
+    infos = map(checkpoint_info, run.glob("checkpoint*.safetensors"))
+    return max((info["state"]["position"]["steps"] for info in infos), default=-1)
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the temporary files and folders that lie about."""
+    """Return the names of the temporary files and folders that were left behind."""
     return [path.name for path in folder.rglob(".*.tmp")]

@@ -1,4 +1,4 @@
-"""Distributions made up for a test, as if pip had installed them."""
+"""Made-up distributions, as if pip had installed them."""
 
 from __future__ import annotations
 

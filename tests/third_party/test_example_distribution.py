@@ -1,4 +1,4 @@
-"""A plugin in a distribution of its own, installed by pip and used like those that come with zoo."""
+"""A plugin in its own distribution, installed by pip and used like those that come with zoo."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(installed: Path, run_zoo: RunZoo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what `zoo train` says of one epoch of the example's model on the example's data."""
+    """Return the JSON of one epoch of the example's model on the example's data."""
     run = tmp_path_factory.mktemp("runs") / "linear"
     done = run_zoo("--strict", "train", "linear", "stripes", "--run", run, "--json", path=[installed])
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The distributions in examples/ bring what others wrote: pip-installed, checked by the kit, and used."""
+"""The distributions in examples/: pip installs them, the kit checks them, and they work together."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = (tmp_path / "junit.xml").read_text(encoding="utf-8")
-    assert 'errors="0" failures="0" skipped="0"' in told
-    assert "gradcam" in told
-    assert "grad-cam++-sensitive_to_class" in told
+    report = (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    assert 'errors="0" failures="0" skipped="0"' in report
+    assert "gradcam" in report
+    assert "grad-cam++-sensitive_to_class" in report
 
 
 def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:
@@ -94,14 +94,14 @@ assert "timm" not in sys.modules
 
 @pytest.mark.slow
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
-    """timm's network learns scikit-learn's digits, and pytorch-grad-cam says where it looks."""
+    """Timm's network learns scikit-learn's digits, and pytorch-grad-cam says where it looks."""
     plugins = {"ZOO_PLUGINS": "gradcam,sklearn,timm"}
     run = ["train", "timm/test_resnet", "digits", "--train", "epochs=4", "--run"]
     done = run_zoo("--strict", *run, tmp_path / "run", "--json", path=[installed], env=plugins)
     assert done.returncode == 0, done.stderr
     trained = json.loads(done.stdout)
     assert trained["metrics"]["val"]["accuracy"] > 0.3
-    looked = ["analyze", "gradcam/grad-cam", trained["weights"], "--layer", "layer3", "--indices", "0,1"]
-    done = run_zoo(*looked, "--out", tmp_path / "maps", "--json", path=[installed], env=plugins)
+    analyze = ["analyze", "gradcam/grad-cam", trained["weights"], "--layer", "layer3", "--indices", "0,1"]
+    done = run_zoo(*analyze, "--out", tmp_path / "maps", "--json", path=[installed], env=plugins)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["items"]) == 2

@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: what it writes is installed by pip and passes the kit as it is."""
+"""`zoo new-plugin`: pip installs what it writes, which passes the kit as it is."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     assert run(["--strict", "check", name, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["skipped"], told["failed"]) == (0, 0)
-    assert {check["kind"] for check in told["checks"]} == {"plugin", kind}
+    report = json.loads(capsys.readouterr().out)
+    assert (report["skipped"], report["failed"]) == (0, 0)
+    assert {check["kind"] for check in report["checks"]} == {"plugin", kind}
 
 
 def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -67,7 +67,7 @@ def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys
     assert len(json.loads(capsys.readouterr().out)["items"]) == 4
 
 
-def test_those_for_texts_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     train = ["train", "tiny-gru", "sums", "--json"]
     assert run([*train, "--run", str(tmp_path / "run")]) == 0
@@ -75,7 +75,7 @@ def test_those_for_texts_work_together(installed: Path, tmp_path: Path, monkeypa
     assert trained["metrics"]["val"]["loss"] < 1.5  # log(13) is 2.56
     analyze = ["analyze", "guesses", trained["weights"], "--json", "--out", str(tmp_path / "found")]
     assert run(analyze) == 0
-    assert json.loads(capsys.readouterr().out)["scores"]["guessed"] > 0.4
+    assert json.loads(capsys.readouterr().out)["scores"]["accuracy"] > 0.4
     text = "1+1=2\n" * 50
     (tmp_path / "sums.txt").write_text(text)
     assert run([*analyze, str(tmp_path / "sums.txt")]) == 0
@@ -96,7 +96,7 @@ def test_its_own_test_passes(folder: Path, installed: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES.values())
-def test_it_is_a_package_with_all_that_belongs_to_one(name: str, folder: Path) -> None:
+def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     package = f"zoo_{name.replace('-', '_')}"
     root = folder / f"zoo-{name}"
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -115,27 +115,29 @@ def test_an_architecture_takes_at_most_forty_lines_with_its_packaging(name: str,
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 40
 
 
-def test_json_tells_what_was_written(tmp_path: Path, capsys) -> None:
+def test_json_lists_what_was_written(tmp_path: Path, capsys) -> None:
     assert run(["new-plugin", "zoo-mine", "--kind", "dataset", "--out", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["name"], told["folder"]) == ("mine", str(tmp_path / "zoo-mine"))
-    assert {Path(file) for file in told["files"]} == {p for p in tmp_path.rglob("*") if p.is_file()}
+    report = json.loads(capsys.readouterr().out)
+    assert (report["name"], report["folder"]) == ("mine", str(tmp_path / "zoo-mine"))
+    assert {Path(file) for file in report["files"]} == {p for p in tmp_path.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("name", ["My-Net", "3d", "a--b", "../x", "class", "none", "dataset", "plugin", ""])
-def test_what_is_no_name_is_refused_and_nothing_written(name: str, tmp_path: Path, capsys) -> None:
+def test_an_invalid_name_is_refused_and_nothing_written(name: str, tmp_path: Path, capsys) -> None:
     assert run(["new-plugin", name, "--kind", "dataset", "--out", str(tmp_path)]) == 1
-    assert f"{name!r} is no name for a plugin" in capsys.readouterr().err
+    assert f"invalid plugin name {name!r}" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_name_that_is_taken_is_refused(tmp_path: Path, capsys) -> None:
-    assert run(["new-plugin", "charrnn", "--kind", "architecture", "--out", str(tmp_path)]) == 1
-    assert "there is a plugin 'charrnn' already" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["charrnn", "lstm"])
+def test_the_name_of_a_plugin_or_an_entry_of_zoo_is_refused(name: str, tmp_path: Path, capsys) -> None:
+    assert run(["new-plugin", name, "--kind", "architecture", "--out", str(tmp_path)]) == 1
+    assert f"the name {name!r} is already taken" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys) -> None:
     (tmp_path / "zoo-mine").mkdir()
     assert run(["new-plugin", "mine", "--kind", "analyzer", "--out", str(tmp_path)]) == 1
-    assert f"{tmp_path / 'zoo-mine'} exists already" in capsys.readouterr().err
+    assert f"{tmp_path / 'zoo-mine'} already exists" in capsys.readouterr().err
     assert not [*(tmp_path / "zoo-mine").iterdir()]

@@ -1,1 +1,1 @@
-"""Looking inside a trained model: where it looked, what it computes, and whether to believe that."""
+"""Looking inside a trained model: where it looks, what it computes, and whether to believe that."""

@@ -1,4 +1,4 @@
-"""What came of an analysis, in memory; and as a folder of pictures, arrays and a manifest."""
+"""The findings of an analysis: in memory, and as a folder of pictures, arrays and a manifest."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from zoo.interfaces import Analysis
 __all__ = ["MANIFEST", "Findings", "require_folder"]
 
 MANIFEST = "manifest.json"
-_ON_A_SHEET = 64
-"""Pictures on a contact sheet."""
+_SHEET_PICTURES = 64
+"""Most pictures on a contact sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
-    """An analysis and what it is of."""
+    """An analysis, its inputs and how it was made."""
 
     analysis: Analysis
     inputs: Inputs
     items: list[dict[str, Any]]
-    """One for each map: its `input`, `class`, that class's `probability`, the map's highest value (`peak`),
-    the class `predicted` and its probability, the `true` one where it is known."""
+    """One for each map: its `input`, its `class`, that class's `probability`, the map's maximum (`peak`), the
+    `predicted` class, its probability, and the `true` class if it is known."""
     facts: dict[str, Any]
-    """How it was made: analyzer, options, weights and their hash, data, precision."""
+    """How the analysis was made: analyzer, options, weights and their hash, data, precision."""
     scores: dict[str, float]
 
     def __repr__(self) -> str:
@@ -46,9 +46,9 @@ class Findings:
 
     def _repr_png_(self) -> bytes | None:
         if self.analysis.maps is not None:
-            return png(contact_sheet(self.pictures(_ON_A_SHEET)))
-        drawn = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
-        return drawn[0]() if drawn else None
+            return png(contact_sheet(self.pictures(_SHEET_PICTURES)))
+        figures = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
+        return figures[0]() if figures else None
 
     def pictures(self, count: int) -> list[Image]:
         """Return overlays of the maps on the first `count` images, a row for each class."""
@@ -71,32 +71,35 @@ class Findings:
             "tables": dict(self.analysis.tables),
         }
 
-    def write(self, out: Path, *, draw: int = 64) -> dict[str, Any]:
-        """Write pictures of the first `draw` images, their maps, figures and `manifest.json`; return that.
+    def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
+        """Write overlays and maps of the first `draw` images, all figures and `manifest.json`; return that.
 
-        For each image there is an overlay, a row for each class, and for each class an array (h, w) of the
-        layer's size; for several images a contact sheet. If there are more than are drawn, `maps.npy` holds
-        the maps of all, (N, K, h, w). What an earlier analysis wrote there goes.
+        Each image gets an overlay with a row for each class, and each class an array (h, w) of the layer's
+        size; several images get a contact sheet. If there are more images than `draw`, `maps.npy` holds the
+        maps of all, (N, K, h, w). Files that an earlier analysis wrote to the folder are removed.
 
-        Raises OutputError where the folder cannot be written.
+        Raises OutputError if the folder cannot be written to.
         """
+        out = Path(out)
         require_folder(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
             _remove_earlier(out)
-            kept = _Folder(out)
-            items = self._write_maps(kept, draw)
-            for name, drawn in self.analysis.figures.items():
-                kept.keep(name, drawn())
-            document = self.manifest() | {"out": str(out), "items": items, "files": [*kept.names]}
-            kept.keep(MANIFEST, json.dumps(document, ensure_ascii=False, indent=2).encode())
+            folder = _Folder(out)
+            items = self._write_maps(folder, draw)
+            for name, figure in self.analysis.figures.items():
+                folder.write(name, figure())
+            document = self.manifest() | {"out": str(out), "items": items, "files": [*folder.names]}
+            folder.write(MANIFEST, json.dumps(document, ensure_ascii=False, indent=2).encode())
         except OSError as error:
-            place = f"{out}: {error.strerror or error}"
-            raise OutputError(f"cannot write to {place}", hint="--out takes another folder") from None
+            reason = error.strerror or error
+            raise OutputError(
+                f"cannot write to {out}: {reason}", hint="choose another --out folder"
+            ) from None
         return document
 
-    def _write_maps(self, kept: _Folder, draw: int) -> list[dict[str, Any]]:
-        """Return the items with the names of the files that were written for them."""
+    def _write_maps(self, folder: _Folder, draw: int) -> list[dict[str, Any]]:
+        """Write pictures and maps; return the items with the names of their files."""
         maps = self.analysis.maps
         if maps is None:
             return self.items
@@ -104,37 +107,40 @@ class Findings:
         rows = maps.shape[1]
         pictures = self.pictures(draw)
         for number, stem in enumerate(_stems(self.inputs.names[:draw])):
-            drawn = kept.keep(f"{stem}.png", png(pictures[number]))
+            picture = folder.write(f"{stem}.png", png(pictures[number]))
             for k, item in enumerate(items[number * rows : (number + 1) * rows]):
                 name = f"{stem}.npy" if rows == 1 else f"{stem}.{item['class_index']}.npy"
-                item["overlay"] = drawn
-                item["map"] = kept.keep(name, _npy(maps[number, k].cpu().numpy()))
+                item["overlay"] = picture
+                item["map"] = folder.write(name, _npy(maps[number, k].cpu().numpy()))
         if len(pictures) > 1:
-            kept.keep("contact-sheet.png", png(contact_sheet(pictures[:_ON_A_SHEET])))
+            folder.write("contact-sheet.png", png(contact_sheet(pictures[:_SHEET_PICTURES])))
         if len(maps) > draw:
-            kept.keep("maps.npy", _npy(maps.cpu().numpy()))
+            folder.write("maps.npy", _npy(maps.cpu().numpy()))
         return items
 
 
 def require_folder(out: Path) -> None:
-    """Raise OutputError for a path that is no folder and could not become one, before any work is done."""
+    """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""
     nearest = out
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise OutputError(f"{nearest} is a file, not a folder", hint="--out takes a folder, which may be new")
+        raise OutputError(
+            f"{nearest} is a file, not a folder", hint="--out must name a folder, new or existing"
+        )
     if not os.access(nearest, os.W_OK):
-        raise OutputError(f"nothing can be written to {nearest}", hint="--out takes another folder")
+        raise OutputError(f"{nearest} is not writable", hint="choose another --out folder")
 
 
 class _Folder:
-    """A folder and the names of the files that were written into it."""
+    """A folder, and the names of the files written to it so far."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.names: list[str] = []
 
-    def keep(self, name: str, content: bytes) -> str:
+    def write(self, name: str, content: bytes) -> str:
+        """Write a file; return its name."""
         with atomic_write(self.home / name) as file:
             file.write(content)
         self.names.append(name)
@@ -142,10 +148,10 @@ class _Folder:
 
 
 def _remove_earlier(out: Path) -> None:
-    """Remove the files that a manifest in the folder names, so that two analyses do not mix."""
+    """Remove the files listed in the folder's manifest, so that two analyses do not mix."""
     try:
-        told = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
-        names = [name for name in told if isinstance(name, str) and Path(name).name == name]
+        listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+        names = [name for name in listed if isinstance(name, str) and Path(name).name == name]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return
     for name in names:
@@ -153,7 +159,7 @@ def _remove_earlier(out: Path) -> None:
 
 
 def _stems(names: list[str]) -> list[str]:
-    """Return a file name without its ending for each input, numbered where it would be taken."""
+    """Return a file name without suffix for each input, numbered if it is already taken."""
     taken = {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Maps as people look at them: from 0 to 1, and as large as the image."""
+"""Maps made comparable with images: values from 0 to 1, and as many pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["enlarge", "normalise"]
 
 
 def normalise(maps: Tensor) -> Tensor:
-    """Bring each map (..., h, w) to 0 to 1. One that is the same everywhere becomes zeros."""
+    """Scale each map (..., h, w) to the range 0 to 1; a constant map becomes zeros."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     span = high - low
     return (maps - low) / span.where(span > 0, 1)

@@ -1,4 +1,4 @@
-"""Maps drawn over the images they are of."""
+"""Maps drawn over their images."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from zoo.analysis.maps import enlarge, normalise
 __all__ = ["contact_sheet", "overlay", "png"]
 
 _TILE = 224
-"""Height and width of an image in a picture, in pixels."""
+"""Height and width of each image in a picture, in pixels."""
 _GAP = 8
 _LINE = 20
-_STRENGTH = 0.7
-"""How much of an overlay is map where the map is highest; where it is lowest there is only the image."""
+_OPACITY = 0.7
+"""Opacity of a map at its maximum; at its minimum it is transparent."""
 
 
 def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Image.Image:
-    """Return a picture with a row for each class: the image, the map, the map over the image, and words.
+    """Return a picture with a row for each class: the image, the map, the map over the image, a caption.
 
     Args:
         image: uint8 (C, H, W), 1 or 3 channels.
         maps: (K, h, w)
-        items: what to say of each map: `class`, `probability`, `predicted` and its, and the `true` one.
+        items: the item of each map, for its caption; see `Findings.items`.
     """
-    seen = _enlarged(image)
+    tile = _tile(image)
     heat = normalise(enlarge(maps[None].float().cpu(), _TILE))[0].numpy()  # (K, tile, tile)
     height = _TILE + 2 * _LINE + _GAP
     picture = Image.new("RGB", (3 * _TILE + 4 * _GAP, len(items) * height + _GAP), "white")
     draw = ImageDraw.Draw(picture)
-    for row, (item, each) in enumerate(zip(items, heat, strict=True)):
+    for row, (item, values) in enumerate(zip(items, heat, strict=True)):
         top = _GAP + row * height
-        coloured = _coloured(each)
-        blend = Image.composite(coloured, seen, Image.fromarray((255 * _STRENGTH * each).astype(np.uint8)))
-        for column, tile in enumerate((seen, coloured, blend)):
-            picture.paste(tile, (_GAP + column * (_TILE + _GAP), top))
-        for line, words in enumerate(_words(item)):
-            draw.text((_GAP, top + _TILE + 2 + line * _LINE), words, "black", _font())
+        colored = _colored(values)
+        blend = Image.composite(colored, tile, Image.fromarray((255 * _OPACITY * values).astype(np.uint8)))
+        for column, part in enumerate((tile, colored, blend)):
+            picture.paste(part, (_GAP + column * (_TILE + _GAP), top))
+        for number, line in enumerate(_caption(item)):
+            draw.text((_GAP, top + _TILE + 2 + number * _LINE), line, "black", _font())
     return picture
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures of one size side by side, about as wide as high."""
+    """Return pictures of one size in a grid that is about square."""
     width, height = pictures[0].size
     columns = max(1, round(math.sqrt(len(pictures) * height / width)))
     rows = math.ceil(len(pictures) / columns)
@@ -67,7 +67,7 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _words(item: dict[str, Any]) -> tuple[str, str]:
+def _caption(item: dict[str, Any]) -> tuple[str, str]:
     true = f"   is {item['true']}" if item["true"] is not None else ""
     name = Path(item["input"]).name
     return (
@@ -76,15 +76,15 @@ def _words(item: dict[str, Any]) -> tuple[str, str]:
     )
 
 
-def _enlarged(image: Tensor) -> Image.Image:
-    """uint8 (C, H, W) to a picture; what is small keeps its pixels' edges."""
+def _tile(image: Tensor) -> Image.Image:
+    """Turn uint8 (C, H, W) into a picture; small images keep sharp pixel edges."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
     how = Image.Resampling.NEAREST if max(image.shape[1:]) < _TILE else Image.Resampling.BILINEAR
     return Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE), how)
 
 
-def _coloured(heat: np.ndarray[Any, Any]) -> Image.Image:
-    """(H, W) from 0 to 1 to a picture, dark blue to yellow."""
+def _colored(heat: np.ndarray[Any, Any]) -> Image.Image:
+    """Turn values from 0 to 1, (H, W), into a picture from dark blue to yellow."""
     from matplotlib import colormaps
 
     return Image.fromarray((colormaps["viridis"](heat)[..., :3] * 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""From an analyzer's name, a model and inputs to findings."""
+"""Run an analyzer on a model and inputs."""
 
 from __future__ import annotations
 
@@ -52,10 +52,13 @@ def analyze(
 
     Args:
         weights: where the model was loaded from, for the manifest.
-        report: called after each batch with the number of images, or tokens, that are done, and of all.
+        report: called after each batch with the number of images or tokens done, and their total.
 
     Raises:
-        ZooError: see `zoo.errors`; each subclass says what to do.
+        OptionError: a class, layer, split, index, precision or option is unknown or does not fit.
+        SpecError: the analyzer does not fit the model.
+        DataError: an input or the data is missing or unreadable, or does not fit the model.
+        UnknownName: there is no such analyzer or dataset.
     """
     if files and (split or indices is not None or dataset or data):
         raise OptionError("give either inputs or a split of the data, not both")
@@ -68,7 +71,7 @@ def analyze(
     source: dict[str, Any]
     if files:
         if "true" in subject.classes:
-            raise OptionError("class `true` needs labels, which files do not have", hint="analyze a split")
+            raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
         inputs = of_files(card, task, files, device=device, report=report)
         source = {"files": list(files)}
     else:
@@ -122,9 +125,13 @@ def _items(
             "predicted_probability": float(probabilities[predicted]),
             "true": names[label] if label >= 0 else None,
         }
-        for one, peak in zip(classes, peaks[number], strict=True):
-            of_class = {"class": names[one], "class_index": one, "probability": float(probabilities[one])}
-            items.append({**of_input, **of_class, "map_of": one_map or names[one], "peak": peak})
+        for index, peak in zip(classes, peaks[number], strict=True):
+            of_class = {
+                "class": names[index],
+                "class_index": index,
+                "probability": float(probabilities[index]),
+            }
+            items.append({**of_input, **of_class, "map_of": one_map or names[index], "peak": peak})
     return items
 
 

@@ -1,4 +1,4 @@
-"""What an analyzer is asked: which places of a model, which classes; or why it cannot be asked."""
+"""What an analyzer looks at: which layers and classes of a model, or why it cannot."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def make_subject(
     classes: Sequence[str],
     layer: str | None,
 ) -> Subject:
-    """Return what an analyzer is asked of a model.
+    """Return what an analyzer needs to know about a model.
 
     Raises:
         SpecError: the analyzer does not fit the model; the hint names those that do.
-        OptionError: a class or a layer that there is not.
+        OptionError: the model does not have a class or a layer.
     """
     architecture = registry.architecture(card.architecture)
     return Subject(
         task=card.task,
         landmarks=_landmarks(entry, architecture, registry, model, layer),
         preprocess=card.preprocess,
-        classes=_asked(classes, card),
+        classes=_classes(classes, card),
     )
 
 
@@ -47,39 +47,26 @@ def _landmarks(
     model: nn.Module,
     layer: str | None,
 ) -> dict[str, str]:
-    """Return the landmarks to look at, `layer` in place of the features."""
-    spec, landmarks = entry.spec, dict(architecture.spec.landmarks)
-    task = architecture.spec.task
+    """Return the architecture's landmarks, with `layer` in place of its features."""
+    spec, task = entry.spec, architecture.spec.task
+    landmarks: dict[str, str] = {**architecture.spec.landmarks}
+    analyzers = [other.spec for other in registry.entries("analyzer") if isinstance(other.spec, AnalyzerSpec)]
+    fitting = [other.name for other in analyzers if other.fits(architecture.spec)]
+    hint = f"analyzers for {architecture.name}: {', '.join(fitting)}" if fitting else None
     if task not in spec.tasks:
-        why = f"is for {' and '.join(spec.tasks)}, and {architecture.name} does {task}"
-        raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
+        tasks = " and ".join(spec.tasks)
+        raise SpecError(f"{entry.name} is for {tasks}, but {architecture.name} is for {task}", hint=hint)
     if layer is not None:
         if "features" not in spec.needs:
-            others = [e.spec.name for e in registry.entries("analyzer") if "features" in _needs(e)]
-            raise OptionError(
-                f"{entry.name} does not look at a layer of one's choice", hint=f"{', '.join(others)} do"
-            )
+            choosing = ", ".join(other.name for other in analyzers if "features" in other.needs)
+            raise OptionError(f"{entry.name} does not take a layer", hint=f"these analyzers do: {choosing}")
         landmarks["features"] = _layer(layer, landmarks, model)
     lacking = spec.lacks(landmarks)
     if lacking:
         needs = " and ".join(lacking).replace("|", " or ")
         has = ", ".join(landmarks) or "no landmarks"
-        why = f"needs {needs}, and {architecture.name} has {has}"
-        raise SpecError(f"{entry.name} {why}", hint=_fitting(architecture, registry))
+        raise SpecError(f"{entry.name} needs {needs}, but {architecture.name} has {has}", hint=hint)
     return landmarks
-
-
-def _needs(entry: Entry[Any]) -> Sequence[str]:
-    return entry.spec.needs
-
-
-def _fitting(architecture: Entry[ArchitectureSpec], registry: Registry) -> str | None:
-    names = [
-        each.spec.name
-        for each in registry.entries("analyzer")
-        if isinstance(each.spec, AnalyzerSpec) and each.spec.fits(architecture.spec)
-    ]
-    return f"for {architecture.name} there is {', '.join(names)}" if names else None
 
 
 def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
@@ -88,24 +75,24 @@ def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
     if path not in known:
         nearest = did_you_mean(name, [*landmarks, *known])
         tops = ", ".join(name for name, _ in model.named_children())
-        raise OptionError(f"the model has no layer {name!r}{nearest}", hint=f"it consists of {tops}")
+        raise OptionError(f"the model has no layer {name!r}{nearest}", hint=f"its top-level layers: {tops}")
     return path
 
 
-def _asked(classes: Sequence[str], card: Card) -> tuple[Any, ...]:
-    """Return `Subject.classes` for names and numbers. Raises OptionError for one the model does not know."""
-    if classes and card.task != "classification":
-        raise OptionError(f"--class chooses a class, and the model does {card.task}")
+def _classes(given: Sequence[str], card: Card) -> tuple[Any, ...]:
+    """Return `Subject.classes` for names and numbers. Raises OptionError for a class the model lacks."""
+    if given and card.task != "classification":
+        raise OptionError(f"a class is for classification, but the model is for {card.task}")
     names = [str(name) for name in card.preprocess.get("classes", ())]
-    return tuple(_class(asked, names) for asked in classes) or ("predicted",)
+    return tuple(_class(name, names) for name in given) or ("predicted",)
 
 
-def _class(asked: str, names: list[str]) -> int | str:
-    if asked in names:
-        return names.index(asked)
-    if asked in ("predicted", "true"):
-        return asked
-    if asked.isdecimal() and int(asked) < len(names):
-        return int(asked)
-    listed = f"it knows {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
-    raise OptionError(f"the model has no class {asked!r}{did_you_mean(asked, names)}", hint=listed)
+def _class(given: str, names: list[str]) -> int | str:
+    if given in names:
+        return names.index(given)
+    if given in ("predicted", "true"):
+        return given
+    if given.isdecimal() and int(given) < len(names):
+        return int(given)
+    listed = f"its classes: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+    raise OptionError(f"the model has no class {given!r}{did_you_mean(given, names)}", hint=listed)

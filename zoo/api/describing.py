@@ -1,4 +1,4 @@
-"""Everything that is known of one name of the catalogue, as JSON data."""
+"""Everything that is known about one name of the catalogue, as JSON data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import rows
 from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, ZooError, did_you_mean, first_line
+from zoo.errors import (
+    AmbiguousName,
+    DataError,
+    OptionError,
+    UnknownName,
+    ZooError,
+    did_you_mean,
+    first_line,
+    warn,
+)
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
@@ -19,30 +28,30 @@ if TYPE_CHECKING:
 __all__ = ["describe"]
 
 Part = tuple[str, Callable[[], Mapping[str, Any]]]
-"""What a part of a description is called, and what computes it."""
+"""The name of a part of a description, and the function that computes it."""
 
 
 def describe(
     name: str, registry: Registry, *, data: Mapping[str, Any] | None = None, config: TrainConfig | None = None
 ) -> dict[str, Any]:
-    """Return what is known of an architecture, dataset, analyzer, recipe or weights.
+    """Return what is known about an architecture, dataset, analyzer, recipe or weights.
 
-    What cannot be found out (torch or the data is missing) is named under `unknown`, with the reason. Nothing
-    is downloaded.
+    Facts that cannot be established, because torch or the data is missing, are named under `unknown` with the
+    reason. Nothing is downloaded.
 
     Args:
         data: options to open a dataset with.
-        config: the training configuration to count a dataset's batches with.
+        config: training configuration to count a dataset's batches with.
 
     Raises:
         UnknownName, AmbiguousName: there is no such name, or several.
-        OptionError: an option is wrong, or there are options for something that is no dataset.
+        OptionError: an option is wrong, or options are given for something other than a dataset.
     """
-    row = _find(rows(registry), name)
+    row = _find(registry, name)
     if row["kind"] != "dataset" and (data or config):
         raise OptionError(
             f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
-            hint="`zoo list datasets` shows the datasets",
+            hint="`zoo list datasets` shows all",
         )
     if row["kind"] == "recipe":
         return row | _of_recipe(registry, row["name"])
@@ -58,15 +67,21 @@ def describe(
     return facts | _of_analyzer(registry, entry, entry.spec)
 
 
-def _find(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    named = [row for row in found if name in (row["name"], row["name"].rpartition("/")[2])]
+def _find(registry: Registry, name: str) -> dict[str, Any]:
+    listed = rows(registry)
+    named = [row for row in listed if name in (row["name"], row["name"].rpartition("/")[2])]
+    ours = {plugin.name for plugin in registry.plugins if plugin.ours}
+    others = [row["name"] for row in named if row["plugin"] not in ours and "/" in row["name"]]
+    if 0 < len(others) < len(named):  # nobody can take a name of ours
+        named = [row for row in named if row["name"] not in others]
+        warn(f"{name!r} means {named[0]['name']}; write {' or '.join(others)} for the other")
     if [row["kind"] for row in named] == ["recipe", "weights"] and named[0]["name"] == named[1]["name"]:
         return named[0]  # whose description includes the weights
     if len(named) > 1:
         choices = ", ".join(f"{row['kind']} {row['name']}" for row in named)
-        raise AmbiguousName(f"{name!r} may be {choices}; write the full name")
+        raise AmbiguousName(f"{name!r} could be {choices}; write the full name")
     if not named:
-        known = [word for row in found for word in (row["name"], row["name"].rpartition("/")[2])]
+        known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
         raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint="`zoo list` shows all")
     return named[0]
 
@@ -139,9 +154,9 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
 
 
 def _as_far_as_possible(parts: Iterable[Part], *, refuse_options: bool = False) -> dict[str, Any]:
-    """Return the parts up to the first that cannot be computed, and under `unknown` why it cannot.
+    """Return the parts up to the first that cannot be computed, and why it cannot under `unknown`.
 
-    Raises OptionError if the user gave options, which are then what is wrong.
+    Raises OptionError with `refuse_options`: the user's options are wrong then.
     """
     facts: dict[str, Any] = {}
     parts = list(parts)
@@ -150,13 +165,11 @@ def _as_far_as_possible(parts: Iterable[Part], *, refuse_options: bool = False) 
             facts |= compute()
         except ImportError as error:
             why = f"{error.name} is not installed"
-        except OptionError as error:
-            if refuse_options:
+        except ZooError as error:
+            if refuse_options and isinstance(error, OptionError):
                 raise
             why = f"{error}; {error.hint}" if error.hint else str(error)
-        except ZooError as error:
-            why = f"{error}; {error.hint}" if error.hint else str(error)
-        except Exception as error:  # a plugin's own
+        except Exception as error:  # raised by a plugin
             why = f"{type(error).__name__}: {first_line(error)}"
         else:
             continue
@@ -165,7 +178,7 @@ def _as_far_as_possible(parts: Iterable[Part], *, refuse_options: bool = False) 
 
 
 def _options(entry: Entry[Any]) -> dict[str, Any]:
-    """Return the default of each option, `required` for those without one."""
+    """Return the default of each option, or `required` for those without one."""
     return {
         name: "required" if option.default is option.empty else option.default
         for name, option in signature_options(entry.load()).items()
@@ -196,7 +209,7 @@ def _splits(dataset: Dataset, task: str) -> dict[str, Any]:
 
 
 def _tokens(dataset: Dataset, split: Split) -> dict[str, int]:
-    """Count a split's tokens, and those that are `<unk>`, number 0."""
+    """Count the tokens of a split, and those of them that are `<unk>`, number 0."""
     tokens = dataset.split(split)
     unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
     return {"tokens": len(tokens), "unknown": unknown}

@@ -1,4 +1,4 @@
-"""What there is, as names and as rows of plain data. Torch-free."""
+"""Everything the registry holds, as names and as rows of plain data. Torch-free."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def list_models(
     Args:
         pattern: a glob such as `resnet*`, or a part of the name.
         where: comparisons such as `task=classification and plugin!=acme`.
-        registry: where to look; by default, installed plugins and registry.toml.
+        registry: by default, what the installed plugins and registry.toml provide.
+
+    Raises OptionError if `where` is not a comparison.
     """
     return _names("architecture", pattern, where, registry)
 
@@ -114,7 +116,7 @@ def _names(kind: str, pattern: str | None, where: str | None, registry: Registry
 
 
 def _entries(registry: Registry) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     for entry in registry.entries():
         spec = entry.spec
         row = {
@@ -127,8 +129,8 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
         }
         if isinstance(spec, DatasetSpec):
             row |= {"download_bytes": spec.download_bytes, "license": spec.license}
-        found.append(row)
-    return sorted(found, key=lambda row: KINDS.index(row["kind"]))
+        listed.append(row)
+    return sorted(listed, key=lambda row: KINDS.index(row["kind"]))
 
 
 def _recipes(registry: Registry) -> list[dict[str, Any]]:
@@ -149,11 +151,11 @@ def _recipes(registry: Registry) -> list[dict[str, Any]]:
 
 def _weights(registry: Registry) -> list[dict[str, Any]]:
     tasks = _tasks(registry)
-    found: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     for name, weights in registry.catalog.weights.items():
         recipe = registry.catalog.recipes.get(weights.recipe)
         architecture = recipe.architecture if recipe else ""
-        found.append(
+        listed.append(
             {
                 "kind": "weights",
                 "name": name,
@@ -167,7 +169,7 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
                 **weights.metrics.get("test", {}),
             }
         )
-    return found
+    return listed
 
 
 def _tasks(registry: Registry) -> Mapping[str, str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
+from zoo.config.options import check_names
+from zoo.config.signatures import signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
 from zoo.interfaces import Dataset
@@ -26,7 +29,7 @@ def load(name: str | Path, *, device: str | None = None, registry: Registry | No
     Args:
         name: a published id, a weights file, or a run directory (its final weights).
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
-        registry: where to look for architectures and ids; by default, installed plugins and registry.toml.
+        registry: by default, what the installed plugins and registry.toml provide.
 
     Raises:
         WeightsError: there is no such file or id, it is damaged, or no plugin provides its architecture.
@@ -46,23 +49,26 @@ def create_model(
     """Build an untrained model, a plain `nn.Module` in training mode.
 
     Args:
-        name: an architecture, such as `resnet56`; a preset's own arguments are applied.
-        seed: of the initial weights; None draws them from torch's global generator.
-        options: the task's dims (`num_classes=10`; those left out have the values of CIFAR-10 or Nietzsche)
-            and the architecture's options, which `zoo show NAME` lists.
+        name: an architecture, such as `resnet56`; the options of a preset are applied.
+        seed: random seed of the initial weights; None draws one from torch's global generator.
+        registry: by default, what the installed plugins and registry.toml provide.
+        options: the task's dims (such as `num_classes=10`; by default, those of CIFAR-10 or Nietzsche) and
+            the architecture's options, which `zoo show NAME` lists.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such architecture.
-        OptionError: it has no such option, or the value is of the wrong type.
-        SpecError: it cannot be built with these options.
+        UnknownName, AmbiguousName: there is no such architecture, or several.
+        OptionError: an option is unknown or has a wrong value.
+        SpecError: the model cannot be built with these options.
     """
     registry = default_registry() if registry is None else registry
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
+    check_names(options, signature_options(entry.load()), what=f"architecture {entry.name}")
     dims = {dim: options.pop(dim, usual) for dim, usual in task.dims.items()}
     for dim, value in dims.items():
         if type(value) is not int or value < 1:
             raise OptionError(f"{dim} must be an integer of at least 1 (got {value!r})")
+    seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
     return build_model(entry, model_arguments(entry, task, dims, options), seed=seed)
 
 
@@ -70,12 +76,13 @@ def open_dataset(name: str, *, registry: Registry | None = None, **options: Any)
     """Open a dataset.
 
     Args:
-        name: a dataset, such as `shapes`.
-        options: its options, which `zoo show NAME` lists; `root="..."` says where the files are.
+        name: a dataset, such as `shapes`; the options of a preset are applied.
+        registry: by default, what the installed plugins and registry.toml provide.
+        options: its options, which `zoo show NAME` lists; `root="..."` is where its files are.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such dataset.
-        OptionError: it has no such option, or the value is of the wrong type.
+        UnknownName, AmbiguousName: there is no such dataset, or several.
+        OptionError: an option is unknown, missing or has a wrong value.
         DataError: the data is missing or damaged.
     """
     registry = default_registry() if registry is None else registry

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from zoo.api.progress import Bar, quiet
+from zoo.api.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError, warn
 from zoo.files.cards import Card
+from zoo.interfaces import Split, make_task
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -44,15 +45,13 @@ class Model:
         self._registry = registry
 
     def __repr__(self) -> str:
-        card, figures = self.card, []
-        for split, metrics in card.metrics.items():
-            for metric, value in list(metrics.items())[:1]:
-                text = f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
-                figures.append(f", {split} {metric} {text}")
-        return (
-            f"<Model {self.name}: {card.architecture}, {self.num_parameters:,} parameters, "
-            f"trained on {card.dataset.name}{''.join(figures)}>"
-        )
+        card = self.card
+        parts = [
+            f"{card.architecture}, {self.num_parameters:,} parameters",
+            f"trained on {card.dataset.name}",
+            *headlines(card.metrics, make_task(self._registry, card.task)),
+        ]
+        return f"<Model {self.name}: {', '.join(parts)}>"
 
     def __call__(self, *inputs: Any) -> Any:
         """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
@@ -60,23 +59,24 @@ class Model:
 
     @cached_property
     def num_parameters(self) -> int:
-        """How many parameters the module has."""
+        """The number of parameters of the module."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes by number; empty for a language model."""
+        """The name of each class, by number; empty for a language model."""
         return [str(name) for name in self.card.preprocess.get("classes", ())]
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens by number. Raises OptionError if this is not a language model."""
-        self._require("language-modelling", "a vocabulary")
+        """The tokens, by number. Raises OptionError if this is not a language model."""
+        if self.card.task != "language-modelling":
+            raise OptionError(f"{self.name} is not a language model: it is for {self.card.task}")
         return Vocabulary(self.card.preprocess)
 
     def evaluate(
         self,
-        split: str = "test",
+        split: Split = "test",
         *,
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
@@ -94,8 +94,8 @@ class Model:
             data: options of the dataset, on top of those the model was trained with.
             tta: average the answers to six views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
-            dynamic_lr: step size of dynamic evaluation; 3e-4 by default.
-            dynamic_decay: how strongly it is pulled back to the trained weights; 1e-3 by default.
+            dynamic_lr: step size of dynamic evaluation; 0 is no adaptation; 3e-4 by default.
+            dynamic_decay: pull back towards the trained weights; 1e-3 by default.
             progress: show progress on stderr.
 
         Returns:
@@ -109,10 +109,10 @@ class Model:
         from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
 
-        settings = {"lr": dynamic_lr, "decay": dynamic_decay}
+        settings: dict[str, Any] = {"lr": dynamic_lr, "decay": dynamic_decay}
         given = {name: value for name, value in settings.items() if value is not None}
         if given and not dynamic:
-            raise OptionError(f"dynamic_{next(iter(given))} needs dynamic=True")
+            raise OptionError(f"dynamic_{next(iter(given))} requires dynamic=True")
         with Bar() if progress else quiet() as bar:
             result = evaluate(
                 self.module,
@@ -143,8 +143,10 @@ class Model:
 
         A model that reads backwards returns the text before its prompt. Arguments as in `stream`.
         """
-        settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        return "".join(self.stream(prompt, **settings, stop=stop, seed=seed))
+        pieces = self.stream(
+            prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed
+        )
+        return "".join(pieces)
 
     def sample_many(
         self,
@@ -158,12 +160,12 @@ class Model:
         stop: str = "",
         seed: int = 0,
     ) -> list[str]:
-        """Return several texts drawn side by side, the first being `sample`'s. Arguments as in `stream`."""
+        """Return texts drawn side by side; the first is that of `sample`. Arguments as in `stream`."""
         from zoo.inference.sampling import sample_many
 
         return sample_many(
             self.module,
-            self._readable(prompt),
+            self._prompted(prompt),
             count=count,
             prompt=prompt,
             sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
@@ -183,7 +185,8 @@ class Model:
     ) -> Iterator[str]:
         """Yield text that continues `prompt`, each piece as soon as it is final.
 
-        Warns if the prompt has characters that are not in the vocabulary.
+        A model that reads backwards generates the text before its prompt, and yields it in one piece. Warns
+        of that, and of tokens of the prompt that are not in the vocabulary.
 
         Args:
             prompt: text to continue; without one, the model starts by itself.
@@ -191,8 +194,8 @@ class Model:
             temperature: lower is more conservative; 0 is greedy.
             top_k: sample from the k most likely tokens only; 0 is off.
             top_p: sample from the most likely tokens that together have this probability; 1 is off.
-            stop: end before this string; empty is off.
-            seed: of the random draws.
+            stop: end right before this string; empty is off.
+            seed: random seed of the draws.
 
         Raises:
             OptionError: a value is out of range, or this is not a language model.
@@ -201,7 +204,7 @@ class Model:
 
         return sample(
             self.module,
-            self._readable(prompt),
+            self._prompted(prompt),
             prompt=prompt,
             sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
             device=self.device,
@@ -211,7 +214,7 @@ class Model:
         self,
         analyzer: str,
         *inputs: str | Path,
-        split: Literal["train", "val", "test"] | None = None,
+        split: Split | None = None,
         indices: Sequence[int] | None = None,
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
@@ -232,7 +235,7 @@ class Model:
             data: options of the dataset, on top of those the model was trained with.
             classes: names or numbers of classes to explain; `predicted` (the default) or `true`.
             layer: a landmark or a module's path, in place of the landmark `features`.
-            options: of the analyzer.
+            options: options of the analyzer.
             score: also measure how faithful the maps are.
             precision: `fp32`, `bf16`, `fp16` or `auto`.
             progress: show progress on stderr.
@@ -270,14 +273,12 @@ class Model:
         """Yield the module's parameters."""
         return self.module.parameters()
 
-    def _require(self, task: str, what: str) -> None:
-        if self.card.task != task:
-            raise OptionError(f"{what} needs a model for {task}, but {self.name} is for {self.card.task}")
-
-    def _readable(self, prompt: str) -> Mapping[str, Any]:
-        """Return the preprocessing of a language model, and warn of what it cannot read in a prompt."""
-        self._require("language-modelling", "sampling")
-        _, unknown = Vocabulary(self.card.preprocess).encode(prompt)
+    def _prompted(self, prompt: str) -> Mapping[str, Any]:
+        """Return the preprocessing to sample with, and warn of how the model reads the prompt."""
+        vocabulary = self.vocabulary
+        if vocabulary.backwards:
+            warn("the model reads backwards: it generates the text before its prompt")
+        _, unknown = vocabulary.encode(prompt)
         if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
             listed = " ".join(map(repr, unknown[:10])) + more

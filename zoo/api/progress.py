@@ -6,17 +6,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
+    from zoo.interfaces import Task
     from zoo.training.clock import Progress
 
-__all__ = ["Bar", "TrainingProgress", "duration", "metrics_text", "quiet"]
+__all__ = ["Bar", "TrainingProgress", "duration", "headlines", "metrics_text", "quiet"]
 
 _PLAIN_SECONDS = 15.0
-"""How often a plain line is printed at most."""
+"""Least time between two plain lines."""
 
 
 def quiet() -> AbstractContextManager[Callable[..., None]]:
@@ -29,36 +32,41 @@ class _Display:
 
     def __init__(self, title: str = "") -> None:
         self._title = title
-        self._live: Any = None
         self._printed = time.monotonic()
 
-    def __enter__(self) -> Any:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, highlight=False)
-            self._live = Live(console=console, refresh_per_second=8, transient=True)
-            self._live.start()
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
+        if "_live" in vars(self) and self._live is not None:
             self._live.stop()
 
-    def keep(self, line: str) -> None:
-        """Print a line that stays."""
-        self._printed = time.monotonic()
-        if self._live is not None:
-            self._live.console.print(line, soft_wrap=True, markup=False)
-        else:
-            print(line, file=sys.stderr, flush=True)
+    @cached_property
+    def _live(self) -> Live | None:
+        """The line that changes, which starts with its first use; None if stderr is not a terminal."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True, highlight=False)
+        if not console.is_terminal:
+            return None
+        live = Live(console=console, refresh_per_second=8, transient=True)
+        live.start()
+        return live
+
+    def keep(self, line: str = "") -> None:
+        """Print a line that stays, below the title."""
+        lines, self._title = [self._title, line], ""
+        for text in filter(None, lines):
+            self._printed = time.monotonic()
+            if self._live is not None:
+                self._live.console.print(text, soft_wrap=True, markup=False)
+            else:
+                print(text, file=sys.stderr, flush=True)
 
     def update(self, live: Callable[[], RenderableType], plain: Callable[[], str]) -> None:
-        """Show how far it is: live on a terminal, elsewhere as a line every 15 seconds."""
-        if self._title:
-            self.keep(self._title)
-            self._title = ""
+        """Show the progress: live on a terminal, elsewhere as a line every 15 seconds."""
+        self.keep()
         if self._live is not None:
             self._live.update(live())
         elif time.monotonic() - self._printed > _PLAIN_SECONDS:
@@ -66,10 +74,10 @@ class _Display:
 
 
 class Bar(_Display):
-    """A report function for work whose share that is done is known. Use it as a context manager."""
+    """A report function that shows what fraction of some work is done. Use it as a context manager."""
 
     def __call__(self, fraction: float, text: str = "") -> None:
-        """Show the fraction that is done, and a text beside it."""
+        """Show the fraction, and a text beside it."""
         self.update(lambda: _line("", fraction, text), lambda: f"{fraction:4.0%}  {text}".rstrip())
 
 
@@ -77,15 +85,16 @@ class TrainingProgress(_Display):
     """A report function for training. Use it as a context manager."""
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far training is; keep a line for each epoch, under a title once training has begun."""
+        """Show the progress within an epoch; keep a line for each finished epoch, under the title."""
+        if progress.row is not None:
+            self.keep(_epoch_text(progress, progress.row))
+            return
         epoch = f"epoch {progress.epoch}/{progress.epochs}"
         fraction = progress.batch / max(progress.batches, 1)
         pace = f"loss {progress.loss:.4f}  {progress.rate:,.0f}/s  {duration(progress.left)} left"
         self.update(
             lambda: _line(epoch, fraction, pace), lambda: f"{epoch} {int(100 * fraction):3d}%  {pace}"
         )
-        if progress.row is not None:
-            self.keep(_epoch_text(progress, progress.row))
 
 
 def _line(before: str, fraction: float, after: str) -> RenderableType:
@@ -111,6 +120,12 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
         f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:{'.4f' if value < 1e4 else '.3g'}}"
         for name, value in metrics.items()
     )
+
+
+def headlines(metrics: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
+    """Return the task's headline metric on each split, such as `test accuracy 91.85%`."""
+    name = task.headline
+    return [f"{split} {metrics_text({name: values[name]})}" for split, values in metrics.items()]
 
 
 def duration(seconds: float) -> str:

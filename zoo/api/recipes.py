@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Recipe
@@ -21,7 +22,7 @@ def find_recipe(
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
-    from_weights: str | None = None,
+    from_weights: str | Path | None = None,
     seed: int | None = None,
 ) -> Recipe:
     """Return a recipe, or an architecture on a dataset, with options and a seed on top of it.
@@ -31,7 +32,7 @@ def find_recipe(
         OptionError: a training field is unknown or out of range.
     """
     recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
-    recipe = replace(
+    return replace(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
@@ -39,8 +40,6 @@ def find_recipe(
         from_weights=recipe.from_weights if from_weights is None else str(from_weights),
         seed=recipe.seed if seed is None else seed,
     )
-    registry.training_config(recipe)
-    return recipe
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import default_registry
 from zoo.api.loading import load
 from zoo.api.model import Model
-from zoo.api.progress import metrics_text
+from zoo.api.progress import headlines
 from zoo.config.recipe import Recipe
 from zoo.errors import RunError
-from zoo.interfaces import make_task
+from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.registry import Registry
 from zoo.training.plots import draw_learning_curve, figure_png
 from zoo.training.result import Result, read_result
@@ -39,15 +39,15 @@ class Run:
             raise RunError(f"{self.directory} does not hold a run: it has no config.toml")
 
     def __repr__(self) -> str:
-        recipe, history = self.recipe, self.history
+        history = self.history
         last = history[-1] if history else {}
-        figures = "".join(
-            f", {split} {metrics_text(dict([next(iter(last[split].items()))]))}"
-            for split in ("val", "test")
-            if split in last
-        )
-        about = f"{recipe.architecture} on {recipe.dataset}, {len(history)} epochs{figures}"
-        return f"<Run {self.directory}: {about}>"
+        measured = {split: last[split] for split in SPLITS[1:] if split in last}
+        parts = [
+            self._title,
+            f"{len(history)} epoch{'s' * (len(history) != 1)}",
+            *headlines(measured, self._task),
+        ]
+        return f"<Run {self.directory}: {', '.join(parts)}>"
 
     def _repr_png_(self) -> bytes | None:
         return figure_png(self.plot()) if self.history else None
@@ -69,7 +69,7 @@ class Run:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines]
-        except FileNotFoundError:
+        except FileNotFoundError:  # no epoch is finished yet
             return []
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from None
@@ -87,15 +87,18 @@ class Run:
     @property
     def result(self) -> Result:
         """The result of a finished run. Raises WeightsError if it is not finished."""
-        return read_result(self.directory, self.history, self._task())
+        return read_result(self.directory, self.history, self._task)
 
     def plot(self) -> Figure:
         """Return a figure of the loss, and of the task's headline metric, by epoch."""
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
-        title = f"{self.recipe.architecture} on {self.recipe.dataset}"
-        return draw_learning_curve(self.history, self._task(), title=title)
+        return draw_learning_curve(self.history, self._task, title=self._title)
 
-    def _task(self) -> Any:
-        entry = self._registry.architecture(self.recipe.architecture)
-        return make_task(self._registry, entry.spec.task)
+    @property
+    def _title(self) -> str:
+        return f"{self.recipe.architecture} on {self.recipe.dataset}"
+
+    @property
+    def _task(self) -> Task:
+        return make_task(self._registry, self._registry.architecture(self.recipe.architecture).spec.task)

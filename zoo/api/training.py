@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from zoo.api.listing import default_registry
 from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.recipes import find_recipe
 from zoo.config.recipe import Recipe
+from zoo.errors import warn
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ def train(
         model: options of the architecture.
         data: options of the dataset.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
-        seed: of initialization, shuffling, augmentation and dropout; the recipe's, or 0.
+        seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
         run: the run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
-        accept_changes: resume although options or data are not those that the run has had.
-        save_every: save within an epoch too: every `500` steps, `90s`, `5m` or `1h`; `0` is never.
+        accept_changes: resume even if options or data differ from those of the run.
+        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         progress: show progress on stderr.
         registry: where to look for names; by default, installed plugins and registry.toml.
@@ -66,35 +67,11 @@ def train(
     """
     registry = default_registry() if registry is None else registry
     recipe = find_recipe(
-        name,
-        dataset,
-        registry,
-        model=model,
-        data=data,
-        train=fields,
-        from_weights=None if from_weights is None else str(from_weights),
-        seed=seed,
+        name, dataset, registry, model=model, data=data, train=fields, from_weights=from_weights, seed=seed
     )
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
-
-    from zoo.api.run import Run
-    from zoo.models.precision import pick_device
-    from zoo.training.run import train as train_in
-
-    device = pick_device(device)
-    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
-    with TrainingProgress(title) if progress else quiet() as report:
-        train_in(
-            recipe,
-            registry,
-            directory=directory,
-            resume=resume,
-            accept_changes=accept_changes,
-            save_every=save_every,
-            device=device,
-            report=report,
-        )
-    return Run(directory, device=device, registry=registry)
+    saving = _Saving(resume=resume, accept_changes=accept_changes, save_every=save_every)
+    return _train(recipe, registry, directory, saving, device=device, progress=progress)
 
 
 def lr_find(
@@ -113,7 +90,9 @@ def lr_find(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Curve:
-    """Suggest learning rates for what `train` with the same arguments would train; nothing is kept.
+    """Suggest learning rates for what `train` would train with the same arguments. Nothing is kept.
+
+    Warns if the loss hardly fell.
 
     Args:
         start: learning rate of the first step.
@@ -123,7 +102,7 @@ def lr_find(
     The other arguments are those of `train`.
 
     Returns:
-        `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from, which a notebook shows.
+        The `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from; a notebook shows it.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
@@ -131,14 +110,7 @@ def lr_find(
     """
     registry = default_registry() if registry is None else registry
     recipe = find_recipe(
-        name,
-        dataset,
-        registry,
-        model=model,
-        data=data,
-        train=fields,
-        from_weights=None if from_weights is None else str(from_weights),
-        seed=seed,
+        name, dataset, registry, model=model, data=data, train=fields, from_weights=from_weights, seed=seed
     )
 
     from zoo.models.precision import pick_device
@@ -146,17 +118,48 @@ def lr_find(
 
     title = f"{recipe.architecture} on {recipe.dataset}, learning rates from {start:g} to {stop:g}"
     with Bar(title) if progress else quiet() as bar:
-        return find_lr_for(
+        curve = find_lr_for(
             recipe,
             registry,
             RangeTest(start, stop, steps),
             device=pick_device(device),
             report=lambda fraction, lr, loss: bar(fraction, f"lr {lr:.1e}  loss {loss:.4f}"),
         )
+    if curve.fall < 0.05:
+        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
+    return curve
+
+
+class _Saving(TypedDict):
+    """How `zoo.training.run.train` treats the run directory."""
+
+    resume: bool
+    accept_changes: bool
+    save_every: str
+
+
+def _train(
+    recipe: Recipe,
+    registry: Registry,
+    directory: Path,
+    saving: _Saving,
+    *,
+    device: str | None,
+    progress: bool,
+) -> Run:
+    from zoo.api.run import Run
+    from zoo.models.precision import pick_device
+    from zoo.training.run import train
+
+    device = pick_device(device)
+    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
+    with TrainingProgress(title) if progress else quiet() as report:
+        train(recipe, registry, directory=directory, device=device, report=report, **saving)
+    return Run(directory, device=device, registry=registry)
 
 
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first free one of NAME-2, NAME-3 ...; to resume, the last one taken."""
+    """Return runs/NAME, or the first free one of NAME-2, NAME-3 ...; to resume, the last that exists."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
     base = "-".join(filter(None, words)).replace("/", "-")
     numbered = [Path("runs") / base]

@@ -1,4 +1,4 @@
-"""`--where`: comparisons over the keys of a row, joined by `and`. Parsed, never evaluated as code."""
+"""`where`: comparisons over the keys of a row, joined by `and`. Parsed, never evaluated as code."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
-    "~": lambda held, sought: str(sought) in str(held),
+    "~": lambda value, sought: str(sought) in str(value),
 }
 
 
 def parse_where(text: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    """Return the predicate of an expression such as `task=classification and params<1e6`; None .
+    """Return the predicate of an expression such as `task=classification and params<1e6`.
 
-    `~` asks whether the value contains a text. A row without the key does not fit, except for `!=`.
-    Raises OptionError where the text is no such expression.
+    `~` means that the value contains a text. A row that lacks the key fails every comparison except `!=`.
+    None is true for every row.
+
+    Raises OptionError if the text is not such an expression.
     """
     terms: list[tuple[str, str, Any]] = []
     for part in re.split(r"\s+and\s+", text) if text is not None else ():
-        found = _TERM.fullmatch(part)
-        if found is None or not found[3]:
+        match = _TERM.fullmatch(part)
+        if match is None or not match[3]:
             raise OptionError(
-                f"--where: {part!r} is not a comparison",
+                f"where: {part!r} is not a comparison",
                 hint="write KEY=VALUE, with = != < <= > >= or ~ (contains), joined by 'and'",
             )
-        terms.append((found[1], found[2], _value(found[3])))
-    return lambda row: all(_holds(row.get(key), sign, value) for key, sign, value in terms)
+        terms.append((match[1], match[2], _value(match[3])))
+    return lambda row: all(_holds(row.get(key), sign, sought) for key, sign, sought in terms)
 
 
 def _value(word: str) -> float | str:
@@ -49,9 +51,9 @@ def _value(word: str) -> float | str:
         return word.strip("'\"")
 
 
-def _holds(held: Any, sign: str, sought: Any) -> bool:
-    if held is None:
+def _holds(value: Any, sign: str, sought: Any) -> bool:
+    if value is None:
         return sign == "!="
-    if sign in ("<", "<=", ">", ">=") and isinstance(held, str) != isinstance(sought, str):
+    if sign in ("<", "<=", ">", ">=") and isinstance(value, str) != isinstance(sought, str):
         return False
-    return _COMPARE[sign](held, sought)
+    return _COMPARE[sign](value, sought)

@@ -6,12 +6,12 @@ exit code of `zoo.errors`; with `--json`, the same as a document on stdout.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import click
@@ -26,16 +26,16 @@ __all__ = ["cli", "main", "run"]
 # Do not use builtins by name in this module: `zoo.cli.list`, once imported, becomes this module's `list`.
 COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",
-    "show": "Show everything that is known of one entry.",
+    "show": "Show everything that is known about one name.",
     "plugins": "Show each plugin, whether it loaded, and what it provides.",
     "train": "Train a recipe, or an architecture on a dataset.",
-    "lr-find": "Suggest learning rates, from a short test that leaves nothing changed.",
+    "lr-find": "Suggest learning rates, from a short test run.",
     "eval": "Measure a trained model on a split of its data.",
     "sample": "Generate text with a language model.",
-    "analyze": "Look inside a trained model: where it looks, what it computes.",
-    "inspect": "Show what a weights file says of itself.",
+    "analyze": "Look inside a trained model: where it looks and what it computes.",
+    "inspect": "Show the card of a weights file.",
     "check": "Check that a plugin keeps the contract.",
-    "new-plugin": "Write a plugin to start from, which keeps the contract.",
+    "new-plugin": "Create a plugin that keeps the contract, to start from.",
 }
 
 
@@ -67,10 +67,10 @@ class LazyGroup(click.Group):
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="zoo")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.pass_context
-def cli(ctx: click.Context, debug: bool, strict: bool) -> None:
+def cli(ctx: click.Context, strict: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
     ctx.obj = Session(strict=strict)
 
@@ -82,11 +82,12 @@ class _Terminated(KeyboardInterrupt):
 def main() -> None:
     """Run the command line and exit."""
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def terminate(*_: object) -> None:
         raise _Terminated
 
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, terminate)
+    gc.set_threshold(*gc.get_threshold()[:2], 100)  # going through all that torch imports takes 0.1 s a time
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt as error:  # a second one, while the first is reported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,39 +13,69 @@ from zoo.cli.session import Session, pass_session
 from zoo.config import options
 from zoo.errors import OptionError
 
+if TYPE_CHECKING:
+    from zoo.analysis.findings import Findings
+    from zoo.interfaces import Split
 _ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability", "peak")
+
+
+class IndicesType(click.ParamType[list[int]]):
+    """Up to a million numbers, such as `0,5,9` or `0-99`."""
+
+    name = "indices"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        try:
+            parts = [part.partition("-") for part in value.split(",")]
+            ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+        except ValueError:
+            ranges = []
+        if not 0 < sum(map(len, ranges)) <= 1_000_000:
+            raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {value!r})")
+        return [number for part in ranges for number in part]
 
 
 @click.command()
 @click.argument("analyzer", type=NameType("analyzer"))
 @click.argument("weights", type=NameType("weights", files=True))
 @click.argument("files", metavar="[INPUT]...", nargs=-1, type=click.Path())
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Analyze a split of its data.")
-@click.option("--indices", metavar="LIST", help="Images of the split, from 0: 0,5,9 or 0-99.  [default: all]")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Split of the data to analyze.  [default: test]",
+)
+@click.option(
+    "--indices",
+    type=IndicesType(),
+    metavar="LIST",
+    help="Images of the split, counted from 0: 0,5,9 or 0-99.  [default: all]",
+)
 @click.option(
     "--dataset",
     metavar="NAME",
     type=NameType("dataset"),
-    help="Other data.  [default: what it was trained on]",
+    help="Other data.  [default: what the model was trained on]",
 )
-@click.option("--data", multiple=True, metavar="K=V", help="Set an option of the dataset.")
+@click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset.")
 @click.option(
     "--class",
     "classes",
     multiple=True,
     metavar="CLASS",
-    help="Explain a class, by name or number; `true` is the label.  [default: predicted]",
+    help="Class to explain, by name or number; `true` is the label.  [default: predicted]",
 )
-@click.option("--layer", metavar="NAME", help="Use this layer: a landmark or a module's path.")
-@click.option("--option", "given", multiple=True, metavar="K=V", help="Set an option of the analyzer.")
+@click.option("--layer", metavar="NAME", help="Layer to look at: a landmark or the path of a module.")
+@click.option("--option", "given", multiple=True, metavar="K=V", help="Option of the analyzer.")
 @click.option("--score", is_flag=True, help="Also measure how faithful the maps are.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/ANALYZER-WEIGHTS]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]"
+)
 @click.option(
     "--draw",
     type=click.IntRange(min=0),
     default=64,
     show_default=True,
-    help="Draw at most this many images.",
+    help="Number of images to draw, at most.",
 )
 @click.option(
     "--precision",
@@ -62,8 +92,8 @@ def command(
     analyzer: str,
     weights: str,
     files: tuple[str, ...],
-    split: str | None,
-    indices: str | None,
+    split: Split | None,
+    indices: list[int] | None,
     dataset: str | None,
     data: tuple[str, ...],
     classes: tuple[str, ...],
@@ -79,18 +109,16 @@ def command(
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
     INPUT is pictures or folders of them, of any size: the model sees their central square. For a language
-    model, INPUT is texts. Without INPUT, a split of its data is analyzed. The output folder gets pictures,
-    arrays and manifest.json, which --json prints; files of an earlier analysis are removed from it. If
-    interrupted, nothing is written.
+    model, INPUT is text files. Without INPUT, a split of its data is analyzed. Pictures, arrays and
+    manifest.json, which --json prints, are written to the output folder, in place of those of an earlier
+    analysis. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
     zoo analyze grad-cam cifar10-resnet20 --split test --indices 0,5,9
-    zoo analyze confusion cifar10-resnet20
     """
     if files and (split or indices or dataset or data):
         raise click.UsageError("give either INPUT or a split of the data, not both")
-    numbers = None if indices is None else _numbers(indices)
     analyzer_options = options.parse(given, what="--option")
     data_options = options.parse(data, what="--data")
     entry = session.registry.analyzer(analyzer)
@@ -98,14 +126,13 @@ def command(
     from zoo.analysis.findings import require_folder
     from zoo.api.loading import load
 
-    name = Path(weights).parent.name if weights.endswith("/model.safetensors") else Path(weights).stem
-    folder = out or Path("runs") / f"{entry.spec.name}-{name}"
+    folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
     findings = load(weights, device=device, registry=session.registry).analyze(
         entry.name,
         *files,
-        split=split,  # pyright: ignore[reportArgumentType]
-        indices=numbers,
+        split=split,
+        indices=indices,
         dataset=dataset,
         data=data_options,
         classes=classes,
@@ -121,13 +148,13 @@ def command(
         _print(findings, written, folder, draw)
 
 
-def _print(findings: Any, written: dict[str, Any], folder: Path, draw: int) -> None:
+def _print(findings: Findings, written: dict[str, Any], folder: Path, draw: int) -> None:
     from zoo.analysis.faithfulness import READING
     from zoo.analysis.findings import MANIFEST
 
     analysis = findings.analysis
     if analysis.text:
-        click.echo(f"{analysis.text}\n")  # with its colours
+        click.echo(f"{analysis.text}\n")  # with its colors
     else:
         for rows in analysis.tables.values():
             _print_rows(rows, tuple(rows[0]) if rows else ())
@@ -136,12 +163,13 @@ def _print(findings: Any, written: dict[str, Any], folder: Path, draw: int) -> N
     _print_rows(drawn, _ITEM)
     if len(items) > len(drawn):
         rest = len(items) - len(drawn)
-        echo(f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them\n")
+        echo(f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them")
+        echo()
     for score_name, value in written["scores"].items():
         reading = f"  ({READING[score_name]})" if score_name in READING else ""
         echo(f"{score_name}  {value:.4g}{reading}")
-    made = [*analysis.figures, *(["a picture and an array for each map"] if drawn else []), MANIFEST]
-    echo(f"wrote {folder}: {', '.join(made)}")
+    files = [*analysis.figures, *(["a picture and an array for each map"] if drawn else []), MANIFEST]
+    echo(f"wrote {folder}: {', '.join(files)}")
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
@@ -155,13 +183,7 @@ def _cell(value: object) -> str:
     return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _numbers(text: str) -> list[int]:
-    """Read `0,5,9` and `0-99`. Raises OptionError for anything else, and for more than a million indices."""
-    try:
-        parts = [part.partition("-") for part in text.split(",")]
-        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
-    except ValueError:
-        ranges = []
-    if not 0 < sum(map(len, ranges)) <= 1_000_000:
-        raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {text!r})")
-    return [number for part in ranges for number in part]
+def _short_name(weights: Path) -> str:
+    """Return the name of a run, a weights file or an id, for the name of a folder."""
+    run = weights.parent.name if weights.name == "model.safetensors" else ""
+    return run or weights.name.removesuffix(".safetensors")

@@ -1,4 +1,4 @@
-"""`zoo check`: the contract kit on a plugin."""
+"""`zoo check`: the contract kit, run on a plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.errors import warn
 if TYPE_CHECKING:
     from zoo.testing import Outcome
 
-COUNTED = ("ran", "skipped", "failed")
+COLUMNS = ("ran", "skipped", "failed")
 
 
 @click.command()
@@ -36,7 +36,7 @@ def command(session: Session, target: str, as_json: bool) -> int:
 
     from zoo.testing import check, shortfall
 
-    with contextlib.redirect_stdout(sys.stderr):  # a model under check may print
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the output
         outcomes = check(target, registry=registry)
     counts = _counts(outcomes)
     if as_json:
@@ -67,6 +67,6 @@ def _print(outcomes: list[Outcome], counts: dict[str, Any]) -> None:
                     echo(f"{outcome.outcome:7}  {outcome.plugin}/{outcome.name}: {outcome.reason}")
         else:
             echo(f"skipped  {entry}: {own[0].reason}")
-        rows.append([entry, *(str(counted[word]) for word in COUNTED)])
-    print_table(["ENTRY", "RAN", "SKIPPED", "FAILED"], rows)
-    echo(", ".join(f"{counts[word]} {word}" for word in COUNTED))
+        rows.append([entry, *(str(counted[word]) for word in COLUMNS)])
+    print_table(["ENTRY", *(word.upper() for word in COLUMNS)], rows)
+    echo(", ".join(f"{counts[word]} {word}" for word in COLUMNS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from zoo.cli.names import NameType
@@ -9,18 +11,27 @@ from zoo.cli.output import device_option, echo, json_option, print_json
 from zoo.cli.session import Session, pass_session
 from zoo.config import options
 
+if TYPE_CHECKING:
+    from zoo.interfaces import Split
+
 
 @click.command()
 @click.argument("weights", type=NameType("weights", files=True))
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Split of the data to measure on.",
+)
 @click.option(
     "--dataset",
     metavar="NAME",
     type=NameType("dataset"),
-    help="Other data.  [default: what it was trained on]",
+    help="Other data.  [default: what the model was trained on]",
 )
-@click.option("--data", multiple=True, metavar="K=V", help="Set an option of the dataset.")
-@click.option("--tta", is_flag=True, help="Test-time augmentation: average the answers to six views.")
+@click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset.")
+@click.option("--tta", is_flag=True, help="Average the answers to six views of each image.")
 @click.option("--dynamic", is_flag=True, help="Also measure with dynamic evaluation (language models).")
 @click.option(
     "--dynamic-lr", type=float, help="Step size of --dynamic; 0 is no adaptation.  [default: 0.0003]"
@@ -36,7 +47,7 @@ from zoo.config import options
 def command(
     session: Session,
     weights: str,
-    split: str,
+    split: Split,
     dataset: str | None,
     data: tuple[str, ...],
     tta: bool,
@@ -48,9 +59,9 @@ def command(
 ) -> None:
     """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
 
-    For a classifier, --json also has each class's accuracy and the confusion matrix. With --dynamic, a
-    language model is also measured while a copy of it keeps learning from the text it has just read, and
-    without that on the same single lane. The file does not change.
+    For a classifier, --json adds the accuracy of each class and the confusion matrix. With --dynamic, a
+    language model is measured twice more, as a single lane: without adaptation, and while a copy of it keeps
+    learning from the text it has just read. The file does not change.
     """
     given = options.parse(data, what="--data")
     if not dynamic and (dynamic_lr is not None or dynamic_decay is not None):

@@ -17,7 +17,7 @@ from zoo.files.cards import read_weights
 @json_option
 @pass_session
 def command(session: Session, weights: str, as_json: bool) -> None:
-    """Print what WEIGHTS (an id, a file or a run directory) says of itself, once its bytes are verified."""
+    """Show the card of WEIGHTS (an id, a file or a run directory), after verifying every byte."""
     card, container = read_weights(session.registry.find_weights(weights))
     if as_json:
         print_json(card.to_dict())

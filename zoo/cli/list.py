@@ -1,4 +1,4 @@
-"""`zoo list`: everything there is, without importing any of it."""
+"""`zoo list`: everything in the registry, without importing any of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def kind_of(word: str) -> str | None:
 @click.argument("kind", required=False, type=KindType())
 @click.argument("pattern", required=False)
 @click.option(
-    "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin!=acme'."
+    "--where",
+    metavar="EXPR",
+    help="Comparisons, such as 'task=classification' or 'params<1e6 and plugin!=acme'.",
 )
 @json_option
 @pass_session

@@ -1,10 +1,12 @@
-"""`zoo lr-find`: learning rates to try, from a short test that leaves nothing changed."""
+"""`zoo lr-find`: learning rates to try, from a short test run."""
 
 from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,10 @@ from zoo.cli.output import echo, json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
 from zoo.cli.train import training_options
 from zoo.config import options
-from zoo.errors import OptionError, warn
+from zoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from zoo.training.lr_finder import Curve
 
 MEANING = {
     "valley": "two thirds along the longest fall of the loss",
@@ -27,7 +32,10 @@ MEANING = {
 @click.option("--stop", type=float, default=10.0, show_default=True, help="Learning rate of the last step.")
 @click.option("--steps", type=int, default=100, show_default=True, help="Number of optimizer steps.")
 @click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Write a PNG of loss by learning rate."
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="PNG file to draw the loss by learning rate in.",
 )
 @json_option
 @pass_session
@@ -49,16 +57,14 @@ def command(
 ) -> None:
     """Suggest learning rates for what `zoo train` would train with the same arguments.
 
-    The first steps of that training are taken at ever larger learning rates, until the loss is four times its
-    lowest. Only schedule and weight averaging do not apply. Nothing is kept, and no file is written except
-    that of --plot.
+    The test takes the first steps of that training, at ever larger learning rates, until the loss is four
+    times its lowest. The schedule and weight averaging do not apply. No file is written but that of --plot.
 
     \b
     zoo lr-find nietzsche-gru
     zoo lr-find lstm nietzsche --train batch_size=128 --plot lr.png
     """
-    if plot is not None:
-        _require_writable(plot)
+    _require_writable(plot)
 
     from zoo.api.training import lr_find
 
@@ -81,28 +87,30 @@ def command(
     if as_json:
         print_json(curve.to_dict() | {"plot": plot and str(plot)})
         return
-    if curve.fall < 0.05:
-        warn(f"the loss fell by only {curve.fall:.1%}: be careful with these, or take more --steps")
-    suggestions = curve.to_dict()["suggestions"]
-    print_table(
-        ["SUGGESTION", "LR", "MEANING"],
-        [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()],
-    )
-    end = f"diverged at {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
-    echo(f"the loss {end}, after {len(curve.points)} of {steps} steps")
-    others = [word for word in fields if word.partition("=")[0].strip() != "lr"]
+    _print(curve, steps)
+    others = [field for field in fields if field.partition("=")[0].strip() != "lr"]
     flags = {
         "--model": model,
         "--data": data,
         "--from": [from_weights] if from_weights else [],
         "--seed": [] if seed is None else [str(seed)],
-        "--train": [*others, f"lr={suggestions['valley']:.2g}"],
+        "--train": [*others, f"lr={curve.suggestions.valley:.2g}"],
     }
-    given = [word for flag, words in flags.items() for value in words for word in (flag, value)]
-    echo(shlex.join(["zoo", "train", name, *([dataset] if dataset else []), *given]))
+    given = [word for flag, values in flags.items() for value in values for word in (flag, value)]
+    echo(shlex.join(["zoo", "train", name, *filter(None, [dataset]), *given]))
 
 
-def _require_writable(path: Path) -> None:
+def _print(curve: Curve, steps: int) -> None:
+    suggestions = asdict(curve.suggestions)
+    rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
+    print_table(["SUGGESTION", "LR", "MEANING"], rows)
+    end = f"diverged at {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
+    echo(f"the loss {end}, after {len(curve.points)} of {steps} steps")
+
+
+def _require_writable(path: Path | None) -> None:
+    if path is None:
+        return
     if path.is_dir():
         raise OptionError(f"--plot {path} is a folder", hint="name a file in it, such as lr.png")
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""Arguments that are names, completed by the shell from what there is."""
+"""Arguments that are names, which the shell completes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["NameType", "TargetType"]
 
 
 class NameType(click.ParamType[str]):
-    """The name of an entry of some kinds, which completion offers; any text is accepted."""
+    """The name of an entry of some kinds. Completion offers those; any text is accepted."""
 
     name = "name"
 
@@ -22,7 +22,7 @@ class NameType(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return short and full names that start with the word so far."""
+        """Return the short and full names that start with the word so far."""
         from zoo.api.listing import rows
 
         items = [CompletionItem(incomplete, type="file")] if self.files else []
@@ -35,20 +35,20 @@ class NameType(click.ParamType[str]):
 
 
 class TargetType(click.ParamType[str]):
-    """What can be checked: a plugin, a distribution or a file."""
+    """A plugin, a distribution or a file to check."""
 
     name = "target"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return plugins and distributions that start with the word so far."""
+        """Return the plugins and distributions that start with the word so far."""
         plugins = (ctx.find_object(Session) or Session()).registry.plugins
         words = {plugin.name: plugin.distribution for plugin in plugins}
         words |= {
             plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist
         }
-        found = [
+        fitting = [
             CompletionItem(word, help=text) for word, text in words.items() if word.startswith(incomplete)
         ]
-        return [CompletionItem(incomplete, type="file"), *found]
+        return [CompletionItem(incomplete, type="file"), *fitting]

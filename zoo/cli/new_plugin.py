@@ -17,25 +17,30 @@ KINDS = [kind for _, kind, _ in HOOKS]
 
 @click.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="Kind of the entry.")
 @click.option(
     "--task",
     type=click.Choice([*TASKS]),
     default="classification",
     show_default=True,
-    help="What that is for.",
+    help="Task of the entry.",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="Folder to create the package in."
+)
 @json_option
 @pass_session
 def command(session: Session, name: str, kind: Kind, task: str, out: Path, as_json: bool) -> None:
-    """Write a package zoo-NAME that brings one entry, and passes `zoo check NAME` as it is."""
+    """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is."""
     name = name.removeprefix("zoo-")
-    files = new_plugin(name, kind, out, task=task, taken=[plugin.name for plugin in session.registry.plugins])
+    registry = session.registry
+    taken = [plugin.name for plugin in registry.plugins]
+    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours]
+    files = new_plugin(name, kind, out, task=task, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
-        told = [str(file) for file in files]
-        print_json({"name": name, "kind": kind, "task": task, "folder": str(folder), "files": told})
+        document = {"name": name, "kind": kind, "task": task, "folder": str(folder)}
+        print_json(document | {"files": [str(file) for file in files]})
         return
     for file in files:
         click.echo(file)

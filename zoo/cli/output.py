@@ -33,13 +33,13 @@ def json_option(command: F) -> F:
 
 def device_option(command: F) -> F:
     """Add `--device`."""
-    return click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cuda if available]")(
-        command
-    )
+    return click.option(
+        "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
+    )(command)
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Print a line of which only the printable characters reach the terminal as they are."""
+    """Print a line, with everything escaped that a terminal would obey or could not show."""
     click.echo(printable(str(text)), err=err)
 
 
@@ -50,9 +50,6 @@ def print_json(document: object) -> None:
 
 
 def _printable_json(line: str) -> str:
-    """Return a line of JSON with everything escaped that a terminal would obey or could not show."""
-    if line.isprintable():
-        return line
     return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
 
 

@@ -1,8 +1,8 @@
-"""`zoo plugins`: which plugins there are and what became of each."""
+"""`zoo plugins`: every plugin, whether it loaded, and what it provides."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -15,7 +15,7 @@ from zoo.registry.registry import Registry
 
 @click.command()
 @click.option(
-    "--traceback", "traceback_of", metavar="NAME", help="Print the traceback of a plugin that failed."
+    "--traceback", "traceback_of", metavar="NAME", help="Plugin whose traceback to print, if it failed."
 )
 @json_option
 @pass_session
@@ -30,8 +30,12 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
         print_json(rows)
     else:
         cells = [
-            [r["name"], r["status"], r["distribution"], r["version"], f"{r['import_ms']:.1f} ms", _last(r)]
-            for r in rows
+            [
+                *(row[key] for key in ("name", "status", "distribution", "version")),
+                f"{row['import_ms']:.1f} ms",
+                row["cause"] or _counts(row["provides"]),
+            ]
+            for row in rows
         ]
         print_table(["NAME", "STATUS", "DISTRIBUTION", "VERSION", "IMPORT", "PROVIDES"], cells)
         for entry in registry.failed_entries:
@@ -40,11 +44,9 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
         registry.require_healthy()
 
 
-def _last(row: dict[str, Any]) -> str:
-    """Return why a plugin failed, or how much it provides."""
-    if row["cause"]:
-        return row["cause"]
-    kinds = [word.partition(" ")[0] for word in row["provides"]]
+def _counts(provides: Sequence[str]) -> str:
+    """Return how many entries of each kind a plugin provides."""
+    kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
 
@@ -52,10 +54,8 @@ def _last(row: dict[str, Any]) -> str:
 def _traceback(registry: Registry, name: str) -> str:
     for plugin in registry.plugins:
         if plugin.name == name:
-            if not plugin.trace:
-                return f"{name} did not fail: it is {plugin.status} {plugin.cause}".strip()
-            printed = f"It printed:\n{plugin.output}" if plugin.output else ""
-            lines = f"{plugin.trace}{printed}".split("\n")
-            return "\n".join(map(printable, lines))
+            text = plugin.trace or f"{name} did not fail: it is {plugin.status} {plugin.cause}"
+            printed = f"\nIt printed:\n{plugin.output}" if plugin.output else ""
+            return "\n".join(map(printable, f"{text.rstrip()}{printed}".split("\n")))
     names = [plugin.name for plugin in registry.plugins]
     raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")

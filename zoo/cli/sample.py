@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, print_json
 from zoo.cli.session import Session, pass_session
-from zoo.errors import DataError, warn
+from zoo.errors import DataError
 
 
 @click.command()
@@ -19,19 +20,24 @@ from zoo.errors import DataError, warn
     "--prompt-file",
     type=click.Path(allow_dash=True),
     metavar="FILE",
-    help="Read the prompt from a UTF-8 file; - is stdin.",
+    help="UTF-8 file to read the prompt from; - is stdin.",
 )
 @click.option("--length", default=400, show_default=True, help="Number of tokens to generate.")
 @click.option(
-    "--temperature", default=0.8, show_default=True, help="Lower is more conservative; 0 is greedy."
+    "--temperature",
+    default=0.8,
+    show_default=True,
+    help="Divisor of the logits: lower is more conservative; 0 is greedy.",
 )
-@click.option("--top-k", default=0, help="Sample from the K most likely tokens only; 0 is off.")
+@click.option("--top-k", default=0, help="Sample from this many of the most likely tokens only; 0 is off.")
 @click.option(
-    "--top-p", default=1.0, help="Sample from the most likely tokens with this total probability; 1 is off."
+    "--top-p",
+    default=1.0,
+    help="Sample from the most likely tokens that together have this probability; 1 is off.",
 )
-@click.option("--stop", default="", metavar="TEXT", help="End right before TEXT.")
-@click.option("--samples", default=1, show_default=True, help="Number of texts, drawn side by side.")
-@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option("--stop", default="", metavar="TEXT", help="Text to end right before.")
+@click.option("--samples", default=1, show_default=True, help="Number of texts to generate.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the draws.")
 @device_option
 @json_option
 @pass_session
@@ -52,8 +58,8 @@ def command(
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    One text is printed as it is generated, after its prompt; several once all are done, each under a line
-    `--- 1 of N ---`. A model that reads backwards generates what comes before its prompt.
+    A single text is printed while it is generated, after its prompt; several are printed once all are done,
+    each under a line `--- 1 of N ---`. A model that reads backwards generates the text before its prompt.
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file exclude each other")
@@ -63,14 +69,13 @@ def command(
 
     model = load(weights, device=device, registry=session.registry)
     backwards = model.vocabulary.backwards
-    if backwards:
-        warn("the model reads backwards: it generates what comes before the prompt, shown once it is whole")
-    settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     before, after = ("", prompt) if backwards else (prompt, "")
+    sampling: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k}
+    sampling |= {"top_p": top_p, "stop": stop, "seed": seed}
     if samples == 1 and not as_json:
-        _stream(model.stream(prompt, **settings, stop=stop, seed=seed), before, after)
+        _stream(model.stream(prompt, **sampling), before, after)
         return
-    texts = model.sample_many(samples, prompt, **settings, stop=stop, seed=seed)
+    texts = model.sample_many(samples, prompt, **sampling)
     if as_json:
         document = {"weights": str(model.path), "prompt": prompt, "seed": seed, "text": texts[0]}
         print_json(document | {"texts": texts, "backwards": backwards})

@@ -20,7 +20,7 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """What there is. A plugin that failed is a warning, or an error if strict."""
+        """The default registry. A plugin that failed is a warning, or an error if strict."""
         if self.strict:
             registry = Registry.discover()
             registry.require_healthy()

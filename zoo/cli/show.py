@@ -1,8 +1,9 @@
-"""`zoo show`: everything that is known of one entry."""
+"""`zoo show`: everything that is known about one name of the catalogue."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import click
 
@@ -17,9 +18,13 @@ from zoo.config.training import TrainConfig
 
 @click.command()
 @click.argument("name", type=NameType(*KINDS))
-@click.option("--data", multiple=True, metavar="K=V", help="Set an option of the dataset.")
+@click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset.")
 @click.option(
-    "--train", "fields", multiple=True, metavar="K=V", help="Set a training field, to count batches with."
+    "--train",
+    "fields",
+    multiple=True,
+    metavar="K=V",
+    help="Training field to count a dataset's batches with.",
 )
 @json_option
 @pass_session
@@ -28,9 +33,9 @@ def command(
 ) -> None:
     """Show NAME: an architecture, dataset, analyzer, recipe or weights.
 
-    A recipe is shown with its whole training configuration. For an architecture, parameters and cost are
-    counted if torch is installed. A dataset is opened if its data is available locally, and its splits and
-    batches are counted; nothing is ever downloaded.
+    A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
+    torch is installed, a dataset with the size of its splits if the data is on this machine. Nothing is
+    downloaded.
 
     \b
     zoo show lstm
@@ -75,7 +80,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _text(key: str, value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}={held}" for name, held in value.items())
-    if isinstance(value, int) and not isinstance(value, bool) and key != "seed":
-        return f"{value:,}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(f"{name}={one}" for name, one in cast("dict[str, Any]", value).items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, cast("Sequence[Any]", value)))
+    return f"{value:,}" if type(value) is int and key != "seed" else str(value)

@@ -22,14 +22,16 @@ def training_options(command: F) -> F:
         (
             click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture")),
             click.argument("dataset", required=False, metavar="", type=NameType("dataset")),
-            click.option("--model", multiple=True, metavar="K=V", help="Set an option of the architecture."),
-            click.option("--data", multiple=True, metavar="K=V", help="Set an option of the dataset."),
-            click.option("--train", "fields", multiple=True, metavar="K=V", help="Set a training field."),
+            click.option("--model", multiple=True, metavar="K=V", help="Option of the architecture."),
+            click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset."),
+            click.option(
+                "--train", "fields", multiple=True, metavar="K=V", help="Training field, such as epochs=5."
+            ),
             click.option(
                 "--from",
                 "from_weights",
                 metavar="WEIGHTS",
-                help="Start from weights (fine-tuning): an id, a file or a run directory.",
+                help="Weights to start from (fine-tuning): an id, a file or a run directory.",
             ),
             click.option(
                 "--seed",
@@ -46,7 +48,9 @@ def training_options(command: F) -> F:
 @click.command()
 @training_options
 @click.option(
-    "--run", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME, or NAME-2 ...]"
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Run directory.  [default: runs/NAME, then runs/NAME-2 ...]",
 )
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint; start if there is none.")
 @click.option(
@@ -57,7 +61,7 @@ def training_options(command: F) -> F:
     metavar="N",
     default="5m",
     show_default=True,
-    help="Save within an epoch too: every 500 steps, or 90s, 5m, 1h; 0 is never.",
+    help="How often to save within an epoch: 500 (steps), 90s, 5m or 1h; 0 is never.",
 )
 @json_option
 @pass_session

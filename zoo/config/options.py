@@ -13,9 +13,21 @@ import msgspec
 
 from zoo.errors import OptionError, did_you_mean
 
-__all__ = ["check_names", "convert", "convert_table", "describe", "parse", "resolved_hints", "validate"]
+__all__ = [
+    "check_names",
+    "convert",
+    "convert_table",
+    "describe",
+    "parse",
+    "reason",
+    "resolved_hints",
+    "validate",
+]
 
 T = TypeVar("T")
+
+_VAGUE = ("any", "a string")
+"""Descriptions that say nothing about the keys and values of a table."""
 
 
 def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
@@ -72,7 +84,14 @@ def convert_table(value: object, type_: type[T], *, what: str) -> T:
     try:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
-        raise OptionError(f"{what}: {error}") from None
+        raise OptionError(f"{what}: {reason(error)}") from None
+
+
+def reason(error: msgspec.ValidationError) -> str:
+    """Return the message of a msgspec error, the field first: `seed: expected int, got str`."""
+    text, _, place = str(error).replace("`", "").partition(" - at $")
+    place = place.lstrip(".")
+    return f"{place}: {text[0].lower()}{text[1:]}" if place else f"{text[0].lower()}{text[1:]}"
 
 
 def validate(instance: object, *, what: str = "") -> None:
@@ -121,8 +140,14 @@ def _describe(info: Any, value: object) -> str:
     if kind == "Union":
         return " or ".join(_describe(part, None) for part in info.types)
     if kind in ("VarTuple", "List", "Collection"):
-        return f"a list whose items are each {_describe(info.item_type, None)}"
-    words: Mapping[str, str] = {"Str": "a string", "Bool": "true or false", "None": "none", "Dict": "a table"}
+        return f"a list, each item {_describe(info.item_type, None)}"
+    if kind == "Dict":
+        parts = (("key", info.key_type), ("value", info.value_type))
+        described = [(part, _describe(type_, None)) for part, type_ in parts]
+        return "a table" + "".join(f", each {part} {text}" for part, text in described if text not in _VAGUE)
+    if kind == "Dataclass":
+        return f"a {info.cls.__name__}"
+    words: Mapping[str, str] = {"Str": "a string", "Bool": "true or false", "None": "none"}
     return words.get(kind, kind.lower())
 
 

@@ -1,6 +1,6 @@
 """Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-Every image gets its own draw, from a CPU generator, so that it is the same on every device.
+Each image gets its own draw from a CPU generator, so that results are the same on every device.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["AUGMENTATIONS", "augment", "crop", "cutout", "flip", "mixup", "trans
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Pad by an eighth with zeros (4 pixels of 32) and cut each image back to size at its own offset."""
+    """Crop each image at its own offset after padding it with zeros by an eighth (4 pixels of 32)."""
     pad = max(1, images.shape[2] // 8)
     return _windows(F.pad(images, (pad, pad, pad, pad)), pad, generator)
 
 
 def translate(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to a sixteenth (2 pixels of 32) each way, its borders mirrored outwards."""
+    """Shift each image by up to a sixteenth (2 pixels of 32) in both directions, with reflected borders."""
     pad = max(1, images.shape[2] // 16)
     for axis in (2, 3):
         size = images.shape[axis]
@@ -34,17 +34,17 @@ def translate(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability one half."""
-    mirrored = (torch.rand(len(images), generator=generator) < 0.5).nonzero().squeeze(1).to(images.device)
+    """Flip each image horizontally with probability one half."""
+    flipped = (torch.rand(len(images), generator=generator) < 0.5).nonzero().squeeze(1).to(images.device)
     images = images.clone()
-    images[mirrored] = images[mirrored].flip(3)
+    images[flipped] = images[flipped].flip(3)
     return images
 
 
 def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Blacken a square a quarter as wide as the image around a pixel of each (DeVries & Taylor 2017).
+    """Set a square, a quarter as wide as the image, around a random pixel to zero (DeVries & Taylor 2017).
 
-    Part of the square may lie outside.
+    Part of the square may lie outside the image.
     """
     count, _, height, width = images.shape
     side = max(1, height // 4)
@@ -56,20 +56,20 @@ def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Blend each image with its neighbour in the batch; the target is as much of each one's class.
+    """Blend each image, and its label, with the previous one of the batch.
 
-    The share is one draw from Beta(alpha, alpha) for the batch (Zhang et al. 2018, arXiv 1710.09412).
+    The weight is one draw from Beta(alpha, alpha) for the whole batch (Zhang et al. 2018, arXiv 1710.09412).
 
     Args:
         images: (B, C, H, W), floating point.
         labels: (B,)
 
     Returns:
-        Images (B, C, H, W) and probabilities (B, K).
+        Images (B, C, H, W), and class probabilities (B, K).
     """
-    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
     targets = F.one_hot(labels, classes).float()
-    return images.lerp(images.roll(1, 0), share), targets.lerp(targets.roll(1, 0), share)
+    return images.lerp(images.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
 
 AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]] = {
@@ -81,14 +81,14 @@ AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]
 
 
 def augment(images: Tensor, names: Sequence[Augmentation], generator: torch.Generator) -> Tensor:
-    """Apply augmentations in order. `images` is (B, C, H, W); so is the result."""
+    """Apply augmentations in order to images (B, C, H, W)."""
     for name in names:
         images = AUGMENTATIONS[name](images, generator)
     return images
 
 
 def _windows(padded: Tensor, pad: int, generator: torch.Generator) -> Tensor:
-    """Cut each image's own window out of (B, C, H + 2 pad, W + 2 pad)."""
+    """Cut a random window for each image out of (B, C, H + 2 pad, W + 2 pad)."""
     count, _, height, width = padded.shape
     windows = padded.unfold(2, height - 2 * pad, 1).unfold(3, width - 2 * pad, 1)
     rows, columns = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(padded.device)

@@ -1,4 +1,4 @@
-"""Pictures of any size, mode and direction as bytes of one size."""
+"""Picture files of any format, size and mode, decoded to uint8 tensors of one size."""
 
 from __future__ import annotations
 
@@ -16,49 +16,52 @@ from zoo.errors import DataError
 __all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture"]
 
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may take a picture for. It knows others that start programs, such as Ghostscript for EPS."""
+"""Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS."""
 
 SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
-"""Files that end otherwise are no pictures. HEIC ones are, and are refused where Pillow cannot read them."""
+"""Suffixes of picture files; other files are ignored. HEIC is an error where Pillow cannot read it."""
 
 MAX_PIXELS = 2**26
-"""As many as 8192 x 8192 have, 256 MiB decoded. Of what is larger still, Pillow at first only warns."""
+"""8192 x 8192, or 256 MiB decoded. Pillow's own limit is higher, and at first it only warns."""
 
 STRIP_PIXELS = 2**20
-"""What is converted at a time: copies of a whole picture in other modes take several times its memory."""
+"""Pixels converted at a time: copies of a whole picture in other modes take several times its memory."""
 
 
 def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes]:
-    """Return a picture as uint8 (channels, size, size), as `decode` makes it, and the file's bytes.
+    """Return a picture as `decode` does, uint8 (channels, size, size), and the file's bytes.
 
-    Raises DataError naming the file and saying why it cannot be read.
+    Raises DataError if it cannot be read.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
-            raise ValueError("it is no regular file but a pipe or a device")
+            raise ValueError("it is a pipe or a device, not a regular file")
         content = path.read_bytes()
         if not content:
             raise ValueError("it is empty")
         return decode(content, size=size, channels=channels), content
     except UnidentifiedImageError:
-        why = "it is in no format that is known here"
+        why = "its format is unknown or not supported"
     except Image.DecompressionBombError:
         why = f"it has more than {MAX_PIXELS:,} pixels"
-    except Exception as error:  # Pillow raises of every kind for a damaged picture
+    except Exception as error:  # Pillow raises all kinds of exceptions for a damaged picture
         why = str(error).split("\n")[0]
-    raise DataError(f"{path} cannot be read as a picture: {why}", hint="mend it, or take it out")
+    raise DataError(f"{path} cannot be read as a picture: {why}", hint="repair or remove it")
 
 
 def decode(content: bytes, *, size: int, channels: int) -> Tensor:
-    """Return an encoded picture as uint8 (channels, size, size): its middle square, resized.
+    """Return an encoded picture as uint8 (channels, size, size): its central square, resized.
 
-    It is turned upright as its EXIF says. What is transparent lies on white, 16 bits of grey are scaled to 8,
-    and of an animation the first frame is taken. Raises whatever Pillow raises for a damaged picture,
-    DecompressionBombError for one whose header tells of more than MAX_PIXELS, and ValueError for one of
-    floating-point numbers or a single pixel.
+    The picture is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
+    scaled to 8 bits, and an animation stands for its first frame.
+
+    Raises:
+        DecompressionBombError: the header announces more than MAX_PIXELS.
+        ValueError: the pixels are floating-point numbers, or there is only one.
+        Exception: whatever else Pillow raises for a damaged picture.
     """
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF; HEIF is an add-on
@@ -66,16 +69,16 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
         if opened.width * opened.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if opened.size == (1, 1):
-            raise ValueError("it is a single pixel, and there is nothing to see in it")
+            raise ValueError("it has a single pixel")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
         ImageOps.exif_transpose(opened, in_place=True)
-        return F.pil_to_tensor(_middle_square(opened, size, "RGB" if channels == 3 else "L"))
+        return F.pil_to_tensor(_central_square(opened, size, "RGB" if channels == 3 else "L"))
 
 
-def _middle_square(image: Image.Image, size: int, mode: str) -> Image.Image:
-    """Return the middle square in a mode, resized: in width strip by strip, then in height.
+def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
+    """Return the central square in a mode, resized: in width, strip by strip, then in height.
 
-    Pillow resizes in this order too, with 8 bits in between, so the strips change no pixel.
+    Pillow resizes in this order too and rounds to 8 bits in between, so the strips do not change any pixel.
     """
     side = min(image.size)
     left, top = round((image.width - side) / 2), round((image.height - side) / 2)
@@ -89,12 +92,12 @@ def _middle_square(image: Image.Image, size: int, mode: str) -> Image.Image:
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """Return a picture of any mode as 8 bits of colour or grey without transparency."""
+    """Return a picture of any mode as 8-bit color or gray without transparency."""
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, which do not say what is white")
-    if image.mode.startswith("I"):  # Pillow's own conversion cuts off what is above 255
-        grey = np.asarray(image).astype(np.int32).clip(0, 65_535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+        raise ValueError("its pixels are floating-point numbers, whose range is unknown")
+    if image.mode.startswith("I"):  # Pillow's own conversion clips values above 255
+        gray = np.asarray(image).astype(np.int32).clip(0, 65_535)
+        image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -1,4 +1,4 @@
-"""Text to tokens and back, from what a card says: enough to prompt a model without its dataset."""
+"""Text to tokens and back, as a card describes them: no dataset is needed to prompt a model. Torch-free."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from zoo.errors import SpecError
 __all__ = ["Vocabulary", "tokenize"]
 
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
-"""After GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token."""
+"""Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token."""
 
 
 class Vocabulary:
-    """Tokens by number, in the order they are read in.
+    """The tokens of a model and their numbers.
 
     Args:
         preprocess: `{"tokens": "char" | "word", "lower": bool, "newline_eos": bool, "backwards": bool,
-            "vocabulary": [...], "specials": n}`, as a language modelling dataset gives it; the first four may
-            be missing, and are then `"char"` and False. The first `specials` tokens are not text; number 0 is
-            `<unk>`. With `newline_eos` a newline is the special `<eos>`, in both directions.
+            "vocabulary": [...], "specials": n}`, from a dataset or a card; the first four may be missing and
+            default to `"char"` and False. The first `specials` tokens are not text; number 0 is `<unk>`. With
+            `newline_eos`, a newline is encoded as the special `<eos>` and decoded from it.
 
     Attributes:
-        tokens: as listed in `preprocess`.
-        texts: what each number is written as: its token, and a newline for `<eos>`.
-        drawable: the numbers that are text.
-        backwards: whether the model reads from the end. Nothing here reverses anything.
+        tokens: the tokens as `preprocess` lists them.
+        texts: the text of each number: its token, or a newline for `<eos>`.
+        drawable: the numbers that stand for text, which sampling may draw.
+        backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
     """
 
     def __init__(self, preprocess: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def options(self) -> dict[str, Any]:
-        """Return the options that have a dataset read a text so, where it has them."""
+        """Return the dataset options that make a text be read in this way."""
         return {
             "tokens": self.kind,
             "lower": self.lower,
@@ -57,9 +57,9 @@ class Vocabulary:
     def encode(self, text: str) -> tuple[list[int], list[str]]:
         """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
 
-        A first word that is only known with a space before it is taken as that one.
+        A first word that the vocabulary has only with a space before it is encoded as that.
 
-        Raises SpecError for a kind of tokens that zoo cannot cut a text into.
+        Raises SpecError for an unknown kind of tokens.
         """
         tokens = tokenize(text.lower() if self.lower else text, self.kind)
         if self.kind == "word" and tokens and tokens[0] not in self._numbers:
@@ -69,19 +69,19 @@ class Vocabulary:
         return [self.number(token) for token in tokens], unknown
 
     def number(self, token: str) -> int:
-        """Return the number of a token's text, or that of `<unk>`."""
+        """Return the number of a token, or that of `<unk>`."""
         return self._numbers.get(token, 0)
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Return the text of some numbers; a special is written by its name, `<eos>` as a newline."""
+        """Return the text of some numbers; a special becomes its name, `<eos>` a newline."""
         return "".join(self.texts[number] for number in numbers)
 
 
 def tokenize(text: str, kind: str) -> list[str]:
-    """Cut a text into tokens that, joined, are the text again.
+    """Split a text into tokens; joined, they are the text again.
 
-    A token is a character (`"char"`), or a word or a run of punctuation with the space before it (`"word"`;
-    other whitespace is a token for each character). Raises SpecError for another kind.
+    A token is a character (`"char"`); or a word or a run of punctuation, with the space before it (`"word"`),
+    where each other whitespace character is a token of its own. Raises SpecError for an unknown kind.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']
@@ -90,4 +90,4 @@ def tokenize(text: str, kind: str) -> list[str]:
         return list(text)
     if kind == "word":
         return _WORD.findall(text)
-    raise SpecError(f"tokens are {kind!r}, and zoo knows 'char' and 'word'")
+    raise SpecError(f"tokens must be 'char' or 'word' (got {kind!r})")

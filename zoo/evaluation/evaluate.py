@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.evaluation.views import Views
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, Split, make_task
+from zoo.interfaces import SPLITS, make_task
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
@@ -56,9 +56,9 @@ def evaluate(
         raise OptionError(f"dynamic evaluation is for language models, but this model is for {card.task}")
     if tta and card.task != "classification":
         raise OptionError(f"test-time augmentation is for images, but this model is for {card.task}")
-    task, part = make_task(registry, card.task), cast("Split", split)
+    task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    measured = measure(Views(model).eval() if tta else model, task, fed, part, device=device)
+    measured = measure(Views(model).eval() if tta else model, task, fed, split, device=device)
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": split,
@@ -69,7 +69,7 @@ def evaluate(
         **measured.details,
     }
     if dynamic is not None:
-        still, _ = evaluate_dynamic(model, fed, part, replace(dynamic, lr=0.0), device=device)
-        adapted, _ = evaluate_dynamic(model, fed, part, dynamic, device=device, report=report)
+        still, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0.0), device=device)
+        adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=report)
         result["dynamic"] = {"metrics": adapted, "unadapted": still, **asdict(dynamic)}
     return result

@@ -35,7 +35,7 @@ class Inputs:
     """Images and labels, -1 if unknown, as in `Dataset.split`; or tokens."""
     device: str
     report: Callable[[int, int], None] = lambda done, total: None
-    """Called after each batch with the number of images, or tokens, that are done, and of all."""
+    """Called after each batch with the number of images or tokens done, and their total."""
 
     def __iter__(self) -> Iterator[Batch]:
         data = View(
@@ -79,11 +79,11 @@ def of_files(
         return Inputs(card=card, task=task, names=[], items=tokens, device=device, report=report)
     from zoo.data.pictures import read_picture
 
-    found = [picture for path in paths for picture in _pictures(Path(path))]
+    pictures = [picture for path in paths for picture in _pictures(Path(path))]
     size, channels = card.arguments["image_size"], card.arguments["in_channels"]
     warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
-    images = [(read_picture(path, size=size, channels=channels)[0], -1) for path in found]
-    names = [str(path) for path in found]
+    images = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
+    names = [str(path) for path in pictures]
     return Inputs(card=card, task=task, names=names, items=images, device=device, report=report)
 
 
@@ -159,14 +159,14 @@ def _pictures(path: Path) -> list[Path]:
         raise DataError(f"no such picture or folder: {path}")
     if not path.is_dir():
         return [path]
-    found = sorted(
+    pictures = sorted(
         file
         for file in path.rglob("*")
         if file.suffix.lower() in SUFFIXES and file.is_file() and not (file.parent / "manifest.json").exists()
     )
-    if not found:
+    if not pictures:
         raise DataError(f"{path} contains no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}")
-    return found
+    return pictures
 
 
 def _text(path: Path) -> str:

@@ -29,6 +29,6 @@ class Views(nn.Module):
         pad = max(1, height // 32)
         padded = F.pad(images, (pad, pad, pad, pad), mode="reflect")
         shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * pad)]
-        views = [view for each in (images, *shifted) for view in (each, each.flip(3))]
+        views = [view for shift in (images, *shifted) for view in (shift, shift.flip(3))]
         answers = torch.stack([self.model(view).log_softmax(1) for view in views])
         return answers.logsumexp(0) - math.log(len(views))

@@ -46,9 +46,9 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
         DataError: the folder cannot be written.
     """
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
-        found = read(home)
-        if found is not None:
-            return found
+        content = read(home)
+        if content is not None:
+            return content
         shutil.rmtree(home, ignore_errors=True)
         if home.exists():  # another process has made it in the meantime, or it cannot be removed
             continue

@@ -125,7 +125,7 @@ def write_container(
     text = _with_seal(text, _NO_SEAL, hashlib.sha256(text).hexdigest())
     written = hashlib.sha256()
     with atomic_write(path, keep=keep) as file:
-        for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(each.data for each in ordered)):
+        for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(tensor.data for tensor in ordered)):
             file.write(part)
             written.update(part)
         file.flush()
@@ -149,6 +149,8 @@ def read_container(path: Path) -> Container:
         metadata: dict[str, str] = parse_json(text.decode()).get("__metadata__", {})
     except (safetensors.SafetensorError, ValueError) as error:
         what = first_line(error).removeprefix("Error while deserializing: ")
+        if "not fully covered" in what:
+            what = "it is shorter or longer than its header says"
         raise WeightsError(f"{path} is damaged: {what}", hint="copy or download it again") from None
     seal = metadata.get(_SEAL)
     if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
@@ -196,11 +198,8 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
     if size < _LENGTH_BYTES + 2 or length > _MAX_HEADER:
         raise WeightsError(f"{path} is not a safetensors file")
     if _LENGTH_BYTES + length > size:
-        what = (
-            "is cut short"
-            if start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
-            else "is not a safetensors file"
-        )
+        is_header = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
+        what = "is cut short" if is_header else "is not a safetensors file"
         raise WeightsError(f"{path} {what}", hint="copy or download it again")
 
 

@@ -28,7 +28,7 @@ __all__ = ["data_file", "offline", "sha256_of", "verified"]
 MAX_BYTES = 1 << 30
 """The most that is downloaded or unpacked by default: a hash is known only at the end."""
 TIMEOUT = 30.0
-"""Seconds to wait for a server to response, or to continue."""
+"""Seconds to wait for a server to respond, or to go on."""
 _REDIRECTS = 10
 _BLOCK = 1 << 20
 
@@ -84,10 +84,10 @@ def data_file(
 
 def verified(path: Path, sha256: str) -> Path:
     """Return `path` if its hash is the pinned one. Raises DataError naming both hashes."""
-    found = sha256_of(path)
-    if found != sha256:
+    actual = sha256_of(path)
+    if actual != sha256:
         raise DataError(
-            f"{path} has the wrong content: expected sha256 {sha256}, got {found}",
+            f"{path} has the wrong content: expected sha256 {sha256}, got {actual}",
             hint="copy it again, or delete it from the cache to download it again",
         )
     return path

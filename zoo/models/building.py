@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo.config import options
 from zoo.config.signatures import check_arguments, signature_options
@@ -14,7 +16,7 @@ from zoo.errors import SpecError, ZooError, first_line
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
-__all__ = ["build_model", "model_arguments"]
+__all__ = ["build_model", "model_arguments", "on_meta"]
 
 
 def model_arguments(
@@ -67,3 +69,24 @@ def build_model(
         if tensor.ndim == 4:  # module.to() would ask the same of five dimensions, and fail
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+@contextmanager
+def on_meta() -> Generator[None]:
+    """Build models inside on torch's meta device: tensors have a dtype and a shape, but no values."""
+    with torch.device("meta"), _SkipNormal():
+        yield
+
+
+class _SkipNormal(TorchFunctionMode):
+    """Leave out `normal_` on the meta device: it would do nothing but import torch's compiler, for 0.8 s."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in (Tensor.normal_, nn.init.normal_):
+            tensor = args[0] if args else given["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **given)

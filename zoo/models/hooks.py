@@ -1,11 +1,11 @@
-"""Looking inside a model without changing it: hooks, as the lesson teaches them, that always come off again.
+"""Looking inside a model without changing it: hooks that are always removed.
 
     with untouched(model) as inner, stored(inner.get_submodule("stages")) as features:
         inner(images)
     features.output  # (B, C, h, w)
 
-A hook is a function that a module calls with its output. Left behind, it keeps memory alive and runs for
-ever; so each here lives only inside a `with`.
+A hook is a function that a module calls with its output. One that is left behind keeps memory alive and runs
+forever, so every hook here lives inside a `with` block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Stored", "evaluating", "stored", "untouched", "watching"]
 def watching(
     modules: Mapping[str, nn.Module], see: Callable[[str, object], object | None]
 ) -> Generator[None]:
-    """Call `see(name, output)` whenever one of the modules has run; what it returns replaces the output."""
+    """Call `see(name, output)` after a module has run; a result other than None replaces the output."""
     with contextlib.ExitStack() as hooks:
         for name, module in modules.items():
             handle = module.register_forward_hook(lambda _, __, output, name=name: see(name, output))
@@ -34,46 +34,46 @@ def watching(
 
 
 class Stored:
-    """What a module put out last, and what depends on it."""
+    """The last output of a module, and gradients with respect to it."""
 
     def __init__(self) -> None:
         self._output: object = None
 
     @property
     def output(self) -> Tensor:
-        """The output, apart from the graph that made it. Raises TypeError if it is not a tensor."""
+        """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
         if not isinstance(self._output, Tensor):
-            what = "nothing: it did not run" if self._output is None else f"a {type(self._output).__name__}"
-            raise TypeError(f"the module gave {what}, where a tensor is needed")
+            got = "nothing: it did not run" if self._output is None else f"a {type(self._output).__name__}"
+            raise TypeError(f"the module gave {got}, but a tensor is required")
         return self._output
 
     def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
-        """Return the gradient by the output of the sum of `of` times `along`; no `grad` is touched.
+        """Return the gradient of `(of * along).sum()` with respect to the output; no `.grad` changes.
 
         Args:
-            of: what the model made of the output, such as logits (B, K).
-            along: of the same shape: a one for each number that counts.
-            again: whether other gradients will be asked for.
+            of: what the model computed from the output, such as logits (B, K).
+            along: weights of the same shape, such as a one-hot row for each image.
+            again: keep the graph for further gradients.
 
         Raises OptionError if `of` does not depend on the output.
         """
-        found = None
+        gradient = None
         if of.requires_grad:
-            (found,) = torch.autograd.grad(
+            (gradient,) = torch.autograd.grad(
                 of, self.output, along.to(of), retain_graph=again, allow_unused=True
             )
-        if found is None:
+        if gradient is None:
             why = "or the model switches gradients off after it"
-            raise OptionError(f"what the model gives does not depend on this layer, {why}")
-        return found
+            raise OptionError(f"the model's result does not depend on this layer, {why}")
+        return gradient
 
 
 @contextlib.contextmanager
 def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stored]:
-    """Store what a module puts out, whatever is then done to it in place.
+    """Store the output of a module as it is before the model changes it in place.
 
-    The model runs without a graph; if `differentiable`, a graph begins right after the module, whatever the
-    caller's gradient mode: so gradients by the output cost only what comes after it.
+    The model runs without a graph. If `differentiable`, a graph starts right after the module, whatever the
+    caller's gradient mode, so that gradients with respect to the output cost only the layers after it.
     """
     kept = Stored()
 
@@ -93,22 +93,22 @@ def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stor
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Generator[None]:
-    """Switch a model to evaluation, and each module back to the mode it had."""
+    """Switch a model to evaluation mode, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        for module, training in modes:  # each its own: a frozen BatchNorm is not in training
+        for module, training in modes:  # which may differ: a frozen BatchNorm stays in evaluation mode
             module.training = training
 
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Generator[nn.Module]:
-    """Lend a model for a look: evaluation mode inside, modes and random state afterwards as before.
+    """Lend a model in evaluation mode, and restore its modes and the random state afterwards.
 
-    Yields the module itself, out of the wrappers of `torch.compile` and `DistributedDataParallel`; what was
-    compiled runs uncompiled meanwhile, since compiled code does not call hooks.
+    Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`; compiled modules
+    run uncompiled meanwhile, since compiled code does not call hooks.
     """
     inner = _unwrapped(model)
     compiled = any(

@@ -1,4 +1,4 @@
-"""In what precision a pass runs."""
+"""The device to compute on, and the precision to compute in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from zoo.errors import OptionError
+from zoo.errors import OptionError, first_line
 
 __all__ = ["autocast", "pick_device", "resolve"]
 
@@ -15,7 +15,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def pick_device(name: str | None) -> str:
-    """Return a device by name, by default a GPU. Raises OptionError naming what there is."""
+    """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
     chosen = name or ("cuda" if "cuda" in here else "cpu")
@@ -23,21 +23,21 @@ def pick_device(name: str | None) -> str:
         raise OptionError(f"there is no device {chosen!r}; this machine has {' and '.join(here)}")
     try:
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:  # such as a second GPU where there is one
-        first = str(error).split("\n")[0]
-        raise OptionError(f"device {chosen!r} cannot be used: {first}", hint="try --device cpu") from None
+    except (RuntimeError, AssertionError) as error:  # such as a second GPU where there is only one
+        reason = first_line(error)
+        raise OptionError(f"device {chosen!r} cannot be used: {reason}", hint="try --device cpu") from None
     return chosen
 
 
 def resolve(precision: str, device: str) -> Precision:
-    """Turn `auto` into bf16 where the device multiplies it faster than fp32, else into fp32.
+    """Resolve `auto`: bf16 if the device multiplies it faster than fp32, else fp32.
 
     Raises OptionError for fp16 on a CPU.
     """
     if precision == "fp16" and torch.device(device).type == "cpu":
-        raise OptionError("precision fp16 is for GPUs", hint="on a CPU use --train precision=bf16, or fp32")
+        raise OptionError("precision fp16 requires a GPU", hint="on a CPU, use precision bf16 or fp32")
     if precision not in ("auto", "fp32", "bf16", "fp16"):
-        raise OptionError(f"there is no precision {precision!r}; there are auto, fp32, bf16 and fp16")
+        raise OptionError(f"precision must be auto, fp32, bf16 or fp16 (got {precision!r})")
     if precision != "auto":
         return precision  # pyright: ignore[reportReturnType]
     if torch.device(device).type == "cuda":

@@ -1,4 +1,4 @@
-"""Tied tensors: several names of a module's state that are one and the same parameter or buffer."""
+"""Tied tensors: one parameter or buffer under several names of a module's state."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ __all__ = ["owners", "untied", "with_ties"]
 
 
 def owners(module: nn.Module) -> dict[str, str]:
-    """Return for each name of the module's state the name that it is stored under: itself, unless tied."""
+    """Return, for each name of the module's state, the name it is stored under: itself unless it is tied."""
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
     return {name: first.setdefault(id(state[name]), name) for name in sorted(state)}
 
 
 def untied(module: nn.Module) -> dict[str, Tensor]:
-    """Return a module's state, detached, each tied tensor once."""
+    """Return a module's state, detached, with each tied tensor once."""
     state = module.state_dict()
     return {name: state[name] for name, owner in owners(module).items() if name == owner}
 
 
 def with_ties(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Return a state for `module.load_state_dict` from one that holds each tied tensor once.
+    """Return a state for `module.load_state_dict` from one with each tied tensor once.
 
-    Raises KeyError for a tensor that is missing.
+    Raises KeyError for a missing tensor.
     """
-    state = module.state_dict()  # with the layers' version numbers, which load_state_dict looks at
+    state = module.state_dict()  # with the layers' version numbers, which load_state_dict reads
     for name, owner in owners(module).items():
         state[name] = tensors[owner]
     return state

@@ -1,4 +1,4 @@
-"""Fine-tuning: a model starts from the weights of another that was trained on other data."""
+"""Fine-tuning: start a model from the weights of another that was trained on other data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from zoo.errors import SpecError, WeightsError
 from zoo.files.cards import Card
 from zoo.interfaces import Task, make_task
-from zoo.models.building import build_model
+from zoo.models.building import build_model, on_meta
 from zoo.models.weights import load
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
@@ -23,7 +22,7 @@ __all__ = ["Source", "open_source"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Weights to start from, checked."""
+    """Weights to start from, loaded and checked."""
 
     path: Path
     entry: Entry[ArchitectureSpec]
@@ -31,25 +30,25 @@ class Source:
     model: nn.Module
     card: Card
     options: dict[str, Any]
-    """What the model was built with, except the task's dims."""
+    """The arguments the model was built with, except the task's dims."""
 
     @property
     def base_model(self) -> dict[str, str]:
-        """What the card of a model that starts from here says of it."""
+        """The `base_model` on the card of a model that starts from these weights."""
         card = self.card
         return {"architecture": card.architecture, "dataset": card.dataset.name, "sha256": card.sha256}
 
     def copy_into(
         self, model: nn.Module, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
     ) -> tuple[list[str], list[str]]:
-        """Copy what fits; return the names of the tensors that were copied, and of those newly initialized.
+        """Copy the tensors that fit; return the names of those copied and of those newly initialized.
 
         A tensor whose shape depends on the number of classes (or tokens) is copied only if the classes are
-        the same, in the same order: ten of one set are not ten of another.
+        the same, in the same order: ten classes of one dataset are not ten of another.
 
         Args:
-            arguments: what `model` was built with.
-            preprocess: of the data it is to be trained on.
+            arguments: those that `model` was built with.
+            preprocess: that of the data to train on.
 
         Raises:
             WeightsError: nothing fits.
@@ -65,17 +64,17 @@ class Source:
         return [name for name in ours if name in fitting], [name for name in ours if name not in fitting]
 
     def _sized_by(self, dim: str, arguments: Mapping[str, Any]) -> set[str]:
-        """Return the tensors whose shape depends on a dim."""
-        with torch.device("meta"):
+        """Return the names of the tensors whose shape depends on a dim."""
+        with on_meta():
             now = build_model(self.entry, arguments).state_dict()
             then = build_model(self.entry, {**arguments, dim: arguments[dim] + 1}).state_dict()
         return {name for name in now if now[name].shape != then[name].shape}
 
 
 def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) -> Source:
-    """Return the weights in a file, which must be of the architecture `entry`.
+    """Load weights from a file, which must be of the architecture `entry`.
 
-    Raises SpecError if they are of another, WeightsError if the file is damaged.
+    Raises SpecError if they are of another architecture, WeightsError if the file is damaged.
     """
     model, card = load(path, registry)
     if card.architecture != entry.name:

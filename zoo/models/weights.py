@@ -1,8 +1,8 @@
-"""Save and load a model with its Card: one safetensors file that needs no other.
+"""Save and load a model with its card: one safetensors file that needs no other.
 
-Loading trusts nothing: the hash of the tensor bytes, every name, shape and dtype, and that all values are
-finite are checked before the model is built, and nothing is ever unpickled. What a file costs in memory and
-time is bounded by its size.
+Loading trusts nothing. The hash of the tensor bytes, every name, shape and dtype, and the finiteness of all
+values are checked before the model is built, and nothing is ever unpickled. The size of a file bounds the
+memory and time that loading takes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.errors import OptionError, UnknownName, WeightsError
 from zoo.files.cards import KEY, SCHEMA, Card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
 from zoo.interfaces import Task, make_task
-from zoo.models.building import build_model
+from zoo.models.building import build_model, on_meta
 from zoo.models.ties import owners, untied, with_ties
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
@@ -46,7 +46,7 @@ _DTYPES = {
 _TORCH_DTYPES = {name: dtype for dtype, name in _DTYPES.items()}
 
 _SPARE = 64_000_000
-"""Bytes of buffers, such as masks, that a model may have beyond what its file holds."""
+"""Bytes of buffers, such as masks, that a model may have in addition to what its file holds."""
 
 
 def save(path: Path, model: nn.Module, card: Card) -> Card:
@@ -65,6 +65,7 @@ def save(path: Path, model: nn.Module, card: Card) -> Card:
     return card
 
 
+@torch.inference_mode(False)  # so that a caller in inference mode gets weights that can have gradients
 def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[nn.Module, Card]:
     """Return the model in evaluation mode, and its card.
 
@@ -86,7 +87,7 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
 
 
 def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
-    """Return tensors as bytes, ready to be written. Raises WeightsError for a dtype that no file can hold."""
+    """Return tensors as bytes to write. Raises WeightsError for a dtype that no file can hold."""
     packed: list[StoredTensor] = []
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
@@ -98,7 +99,7 @@ def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
 
 
 def unpack(stored: Iterable[StoredTensor]) -> dict[str, torch.Tensor]:
-    """Return tensors over the bytes that were read; nothing is copied."""
+    """Return tensors that share memory with the bytes that were read."""
     return {
         tensor.name: torch.frombuffer(tensor.data, dtype=_TORCH_DTYPES[tensor.dtype]).reshape(tensor.shape)
         if tensor.data.nbytes
@@ -108,11 +109,11 @@ def unpack(stored: Iterable[StoredTensor]) -> dict[str, torch.Tensor]:
 
 
 def _trusted(card: Card, path: Path, registry: Registry) -> tuple[Task, Entry[ArchitectureSpec]]:
-    """Return the task and the architecture of a card, if they are installed and know its arguments."""
+    """Return the task and the architecture of a card, both installed and with all its arguments."""
     origin = card.versions.get("plugin", "an unknown distribution")
     try:
-        entry = registry.architecture(card.architecture)
         task = make_task(registry, card.task)
+        entry = registry.architecture(card.architecture)
     except UnknownName as error:
         raise WeightsError(
             f"{path} holds a {card.architecture}, which no installed plugin provides ({error})",
@@ -127,7 +128,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> tuple[Task, Entry[Ar
 
 
 def _check_feeding(task: Task, card: Card, path: Path) -> None:
-    """Refuse a card that does not say how its model is fed, or says so for a model of other dims."""
+    """Raise WeightsError if a card does not say how to feed its model, or says it for other dims."""
     try:
         task.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
@@ -135,9 +136,9 @@ def _check_feeding(task: Task, card: Card, path: Path) -> None:
 
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:
-    """Build the model on the meta device, and refuse a file that does not hold its tensors."""
+    """Build the model on the meta device; raise WeightsError unless the file holds its tensors."""
     reason = f"{path} does not fit its architecture"
-    with torch.device("meta"), _no_larger_than(len(container.tensors) + len(card.tied), reason):
+    with on_meta(), _no_larger_than(len(container.tensors) + len(card.tied), reason):
         planned = build_model(entry, card.arguments)
     _check_names(reason, set(planned.state_dict()), set(container.tensors), card.tied)
     for name, tensor in planned.state_dict().items():
@@ -166,7 +167,7 @@ def _check_names(reason: str, expected: set[str], stored: set[str], tied: Mappin
 
 @contextlib.contextmanager
 def _no_larger_than(tensors: int, reason: str) -> Generator[None]:
-    """Stop a model from being built inside that has far more parameters or layers than a file has tensors."""
+    """Raise WeightsError once a model built inside has far more parameters or layers than `tensors`."""
     left = {"parameters": 4 * tensors + 100, "layers": 40 * tensors + 1_000}
 
     def count(what: str) -> None:

@@ -89,7 +89,9 @@ def _read(path: Path) -> Catalog:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
         hint = f"a registry.toml starts with the line: schema = {SCHEMA}"
-        raise CatalogError(f"{path}: {error}", hint=hint if "schema" in str(error) else None) from None
+        raise CatalogError(
+            f"{path}: {options.reason(error)}", hint=hint if "schema" in str(error) else None
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
@@ -120,8 +122,8 @@ def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> 
             raise OptionError(f"{where} lacks {', '.join(lacking)}")
         return type_(**table)
     except OptionError as error:
-        told = str(error)
-        raise CatalogError(f"{path}: {told if where in told else f'{where} {told}'}") from None
+        message = str(error)
+        raise CatalogError(f"{path}: {message if where in message else f'{where} {message}'}") from None
 
 
 def shipped_path() -> Path:

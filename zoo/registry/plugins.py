@@ -19,12 +19,12 @@ from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import pluggy
 
 from zoo.config import options
-from zoo.errors import PluginError, first_line, printable
+from zoo.errors import PluginError, cause
 from zoo.registry import hookspecs
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name, Spec
 
@@ -84,7 +84,9 @@ class Plugin:
         return tuple(f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs)
 
 
-class _Found(NamedTuple):
+class _Source(NamedTuple):
+    """Where a plugin comes from, before it is imported."""
+
     name: str
     where: str
     dist: Distribution | None
@@ -103,24 +105,22 @@ def discover(
     """
     ours = _our_points()
     points = _in_order(entry_points(group=GROUP), ours)
-    found = [_Found(point.name, point.value, point.dist, point.load) for point in points]
-    found += [
-        _Found(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local
+    sources = [_Source(point.name, point.value, point.dist, point.load) for point in points]
+    sources += [
+        _Source(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local
     ]
     plugins: list[Plugin] = []
     owners: dict[str, Plugin] = {}
-    for name, where, dist, importer in found:
-        about = {"name": name, "where": where, "dist": dist, "ours": (name, where) in ours}
+    for name, where, dist, importer in sources:
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
-            plugins.append(Plugin(status="failed", cause=taken, **about))
-            continue
-        if name in disabled or (only is not None and name not in only):
-            plugin = Plugin(status="disabled", **about)
+            plugin = Plugin(name=name, status="failed", where=where, dist=dist, cause=taken)
+        elif name in disabled or (only is not None and name not in only):
+            plugin = Plugin(name=name, status="disabled", where=where, dist=dist)
         else:
-            plugin = replace(load(name, importer, where=where, dist=dist), ours=about["ours"])
-        owners[name] = plugin
-        plugins.append(plugin)
+            plugin = load(name, importer, where=where, dist=dist)
+        plugins.append(replace(plugin, ours=(name, where) in ours))
+        owners.setdefault(name, plugin)
     return plugins
 
 
@@ -132,18 +132,18 @@ def load(
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
-            specs, cause, trace = _specs(name, importer()), "", ""
+            specs, failure, trace = _specs(name, importer()), "", ""
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
-        specs, cause, trace = (), _cause(error), _trace()
+        specs, failure, trace = (), cause(error), _trace()
     return Plugin(
         name=name,
-        status="failed" if cause else "ok",
+        status="failed" if failure else "ok",
         where=where,
         dist=dist,
         specs=specs,
-        cause=cause,
+        cause=failure,
         trace=trace,
         output=output.getvalue(),
         import_ms=round((time.perf_counter() - start) * 1000, 1),
@@ -151,13 +151,12 @@ def load(
 
 
 def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
-    options.convert(name, Name, what="the plugin name")
-    wanted = getattr(module, "api", API)
+    options.convert(name, cast("Any", Name), what="the plugin name")
+    wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
-        older = isinstance(wanted, int) and wanted < API
         raise PluginError(
-            f"it was written for api {wanted!r} of zoo, but this zoo has api {API}: "
-            f"update {'the plugin' if older else 'zoo'}"
+            f"it was written for api {wanted} of zoo, but this zoo has api {API}: "
+            f"update {'the plugin' if wanted < API else 'zoo'}"
         )
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)
@@ -197,11 +196,6 @@ def _refuse_duplicates(specs: Sequence[tuple[Kind, Spec]]) -> None:
         if (kind, spec.name) in seen:
             raise PluginError(f"it provides the {kind} {spec.name!r} twice")
         seen.add((kind, spec.name))
-
-
-def _cause(error: BaseException) -> str:
-    first = printable(first_line(error))
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _trace() -> str:

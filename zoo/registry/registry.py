@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, WeightsError, did_you_mean
+from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, WeightsError, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Kind, Plugin
@@ -54,9 +54,9 @@ class Registry:
     def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
         self.plugins = tuple(loaded)
         self.catalog = catalog or Catalog()
-        found = [_entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
-        self._entries = [entry for entry in found if not entry.problem]
-        self.failed_entries = [entry for entry in found if entry.problem]
+        entries = [_entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
+        self._entries = [entry for entry in entries if not entry.problem]
+        self.failed_entries = [entry for entry in entries if entry.problem]
 
     @classmethod
     def discover(cls, catalog: Catalog | None = None) -> Registry:
@@ -163,31 +163,38 @@ class Registry:
         """
         from zoo.files import downloads
 
-        published = self.catalog.weights
-        if name not in published or Path(name).exists():
-            if not Path(name).exists():
-                nearest = did_you_mean(name, published).removeprefix("; ")
-                hint = nearest or "`zoo list weights` shows the published ones"
-                raise WeightsError(f"no such file or published weights: {name}", hint=hint)
-            result = Path(name) / "model.safetensors"
-            return result if result.is_file() else Path(name)
-        entry = published[name]
-        if entry.file:
-            return downloads.verified(Path(entry.file), entry.sha256)
-        place = f"weights/{name}.safetensors"
-        return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+        published, path = self.catalog.weights, Path(name)
+        if name in published and not path.exists():
+            entry = published[name]
+            if entry.file:
+                return downloads.verified(Path(entry.file), entry.sha256)
+            place = f"weights/{name}.safetensors"
+            return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+        if path.exists():
+            result = path / "model.safetensors"
+            if path.is_dir() and not result.is_file():
+                raise WeightsError(
+                    f"{name} is a folder without a model.safetensors", hint="a run writes it when it finishes"
+                )
+            return result if path.is_dir() else path
+        nearest = did_you_mean(name, published).removeprefix("; ")
+        hint = nearest or "`zoo list weights` shows the published ones"
+        raise WeightsError(f"no such file or published weights: {name}", hint=hint)
 
     def _get(self, kind: Kind, name: str) -> Entry[Spec]:
         candidates = self.entries(kind)
-        found = [entry for entry in candidates if name in (entry.name, entry.spec.name)]
-        ours = [entry for entry in found if entry.plugin.ours]
-        found = ours if len(ours) == 1 else found  # nobody can take a name of ours
-        if len(found) > 1:
-            owners = " and ".join(entry.plugin.name for entry in found)
-            choices = " or ".join(entry.name for entry in found)
+        matching = [entry for entry in candidates if name in (entry.name, entry.spec.name)]
+        ours = [entry for entry in matching if entry.plugin.ours]
+        if len(ours) == 1 and len(matching) > 1:  # nobody can take a name of ours
+            others = " or ".join(entry.name for entry in matching if entry is not ours[0])
+            warn(f"{name!r} means {ours[0].name}; write {others} for the other")
+            matching = ours
+        if len(matching) > 1:
+            owners = " and ".join(entry.plugin.name for entry in matching)
+            choices = " or ".join(entry.name for entry in matching)
             raise AmbiguousName(f"{name!r} is provided by {owners}; write {choices}")
-        if found:
-            return found[0]
+        if matching:
+            return matching[0]
         for entry in self.failed_entries:
             if entry.kind == kind and name in (entry.name, entry.spec.name):
                 raise SpecError(f"{kind} {entry.name} cannot be used: {entry.problem}")

@@ -10,14 +10,14 @@ import contextlib
 import pkgutil
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import TrainConfig
-from zoo.errors import SpecError, first_line
+from zoo.errors import SpecError, cause
 
 __all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Spec", "TaskSpec"]
 
@@ -138,25 +138,28 @@ Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec
 
 def _validate(spec: Spec | TaskSpec, kind: str) -> None:
     options.validate(spec, what=f"{kind} {spec.name!r}:")
-    for name in ("summary", "target", "source", "license"):
-        text: str = getattr(spec, name, "")
-        if not text.isprintable():
+    for item in fields(spec):
+        text = getattr(spec, item.name)
+        if isinstance(text, str) and not text.isprintable():
             raise SpecError(
-                f"{kind} {spec.name!r}: {name} must be one line of printable text (got {text!r:.80})"
+                f"{kind} {spec.name!r}: {item.name} must be one line of printable text (got {text!r:.80})"
             )
 
 
 def _resolve(target: str) -> Callable[..., Any]:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command that runs
-            found = pkgutil.resolve_name(target)
+            resolved = pkgutil.resolve_name(target)
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:
+        missing = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and missing != target.partition(".")[0]:
+            raise SpecError(f"target {target!r} requires {missing}, which is not installed") from error
         raise SpecError(
-            f"target {target!r} cannot be imported: {type(error).__name__}: {first_line(error)}",
+            f"target {target!r} cannot be imported: {cause(error)}",
             hint="a target is 'package.module:Name', and what that module imports must be installed",
         ) from error
-    if not callable(found):
-        raise SpecError(f"target {target!r} must be a class or a function (got a {type(found).__name__})")
-    return found
+    if not callable(resolved):
+        raise SpecError(f"target {target!r} must be a class or a function (got a {type(resolved).__name__})")
+    return resolved

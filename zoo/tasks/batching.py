@@ -48,7 +48,7 @@ class TextBatch:
 def batch_text(
     tokens: Tensor, config: TrainConfig, *, seed: int, epoch: int, start: int, rank: int = 0, world: int = 1
 ) -> Iterator[TextBatch]:
-    """Yield an epoch's batches of a text (N,) from number `start` on, as `recipe.batching` says.
+    """Yield the batches of an epoch of a text (N,) from number `start` on, cut as `batching` says.
 
     Raises DataError for a text too short for its lanes, or not longer than `bptt`.
     """
@@ -94,8 +94,8 @@ def _stateful(
     mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)
     borders = _borders(length, config, seed)
     for index in range(start, len(borders) - 1):
-        here = slice(borders[index], borders[index + 1])
-        yield TextBatch(inputs[mine, here], targets[mine, here], index, len(borders) - 1, fresh=index == 0)
+        span = slice(borders[index], borders[index + 1])
+        yield TextBatch(inputs[mine, span], targets[mine, span], index, len(borders) - 1, fresh=index == 0)
 
 
 def _shuffled(inputs: Tensor, targets: Tensor, order: Tensor, size: int, start: int) -> Iterator[TextBatch]:
@@ -106,7 +106,7 @@ def _shuffled(inputs: Tensor, targets: Tensor, order: Tensor, size: int, start: 
 
 
 def _borders(length: int, config: TrainConfig, seed: int) -> list[int]:
-    """Return where a lane's batches begin and end; with jitter they are about bptt long, at times half of it.
+    """Return where the batches of a lane begin and end; with jitter they take about `bptt` tokens, or half.
 
     Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
     """
@@ -115,8 +115,7 @@ def _borders(length: int, config: TrainConfig, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
     count = math.ceil(length / max(1, min(5, config.text.bptt)))
     middle = torch.where(torch.rand(count, generator=generator) < 0.95, 1.0, 0.5) * config.text.bptt
-    lengths = (
-        (middle + 5 * torch.randn(count, generator=generator)).long().clamp(min=min(5, config.text.bptt))
-    )
+    lengths = (middle + 5 * torch.randn(count, generator=generator)).long()
+    lengths = lengths.clamp(min=min(5, config.text.bptt))
     ends = lengths.cumsum(0)
     return [0, *ends[ends < length].tolist(), length]

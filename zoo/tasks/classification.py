@@ -1,4 +1,4 @@
-"""Classification: images in batches, cross-entropy, accuracy."""
+"""Classification of images: batches, cross-entropy, accuracy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EVAL_PIXELS = 500 * 64 * 64
 
 
 class _Feeding(TypedDict):
-    """What a card's `preprocess` must have for images to be fed."""
+    """What the `preprocess` of a card must say."""
 
     size: Any
     mean: list[float]
@@ -35,7 +35,7 @@ class _Feeding(TypedDict):
 
 
 class Classification(Task):
-    """Each image has one of K labels."""
+    """Each image belongs to one of K classes."""
 
     name: ClassVar[str] = "classification"
     headline: ClassVar[str] = "accuracy"
@@ -43,7 +43,7 @@ class Classification(Task):
     labels: ClassVar[tuple[str, str]] = ("num_classes", "classes")
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless there are names for all classes, and a mean and a std per channel."""
+        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
             raise OptionError("mean must be finite, and std finite and above 0")
@@ -58,9 +58,9 @@ class Classification(Task):
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return images normalized with the card's mean and deviation.
+        """Return the images, to be normalized with the card's mean and standard deviation.
 
-        Raises DataError if they are of another size, or of other classes.
+        Raises DataError if their size or their classes are not those of the card.
         """
         for key in ("in_channels", "image_size", "num_classes"):
             if dataset.dims[key] != card.arguments[key]:
@@ -89,7 +89,7 @@ class Classification(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield the training images once, shuffled anew each epoch; the last batch may be smaller."""
+        """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
         images = dataset.split("train")
         if len(images) < world:
             raise DataError("the training split is empty")
@@ -99,7 +99,7 @@ class Classification(Task):
             inputs, labels = _fetch(images, chunks[index].tolist())
             draws = _generator(seed, "augment", epoch, index, rank)
             inputs = augment(inputs.to(device, non_blocking=True), config.images.augment, draws)
-            inputs, targets = _normalise(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
+            inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
             if config.images.mixup_alpha:
                 inputs, targets = mixup(
                     inputs,
@@ -111,22 +111,22 @@ class Classification(Task):
             yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a split in order, every image once."""
+        """Yield every image of a split once, in order."""
         images = dataset.split(split)
         size = max(1, min(500, _EVAL_PIXELS // dataset.dims["image_size"] ** 2))
         starts = range(0, len(images), size)
         for index, first in enumerate(starts):
             inputs, labels = _fetch(images, range(first, min(first + size, len(images))))
-            inputs = _normalise(inputs.to(device), dataset.preprocess)
+            inputs = _normalize(inputs.to(device), dataset.preprocess)
             yield Batch(inputs, labels.to(device), index, len(starts), 0)
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy, the summed loss and the number of correct images.
+        """Return the cross-entropy, and as sums the loss and the number of correct images.
 
-        With more than ten classes, also how often the label was among the five most likely; in evaluation,
-        also the confusion matrix, (K, K), with a row for each label.
+        With more than ten classes, the sums also count labels among the five most likely classes; in
+        evaluation mode they include the confusion matrix (K, K), with a row for each label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
@@ -150,14 +150,14 @@ class Classification(Task):
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
     ) -> dict[str, float]:
-        """Return accuracy in [0, 1] and loss in nats per image; beyond ten classes also `top5_accuracy`."""
+        """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`."""
         metrics = {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
         if "correct_of_5" in sums:
             metrics["top5_accuracy"] = sums["correct_of_5"] / count
         return metrics
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each class's count and accuracy, and `confusion[label][predicted]` as numbers of images."""
+        """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`."""
         confusion = sums["confusion"].long()
         counts = confusion.sum(1)
         shares = confusion.diagonal().double() / counts.clamp(min=1)
@@ -167,7 +167,7 @@ class Classification(Task):
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches. A last batch of one image joins the one before: BatchNorm needs two."""
+    """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -185,8 +185,8 @@ def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
 
 
-def _normalise(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-    """uint8 (B, C, H, W) to float, (x / 255 - mean) / std per channel, channels last."""
+def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+    """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel, channels last."""
     mean, std = (torch.tensor(preprocess[name], device=images.device) for name in ("mean", "std"))
     count, channels, height, width = images.shape
     scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)

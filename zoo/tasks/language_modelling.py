@@ -24,7 +24,7 @@ __all__ = ["LanguageModelling", "detach"]
 
 
 class _Required(TypedDict):
-    """What a card's `preprocess` must have for a text to be fed."""
+    """What the `preprocess` of a card must say."""
 
     tokens: str
     lower: bool
@@ -33,7 +33,7 @@ class _Required(TypedDict):
 
 
 class _Feeding(_Required, total=False):
-    """What it may have besides."""
+    """What it may also say."""
 
     newline_eos: bool
     backwards: bool
@@ -49,7 +49,7 @@ class LanguageModelling(Task):
     unsupported: ClassVar[tuple[str, ...]] = ("augment", "mixup_alpha")
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless there is a vocabulary of `vocab_size` tokens and a way to split text."""
+        """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         size, specials = len(feeding["vocabulary"]), feeding["specials"]
         if size != arguments.get("vocab_size"):
@@ -66,19 +66,19 @@ class LanguageModelling(Task):
         return torch.zeros(1, 1, dtype=torch.int64)
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
-        """Return how the model reads text, where the dataset reads it differently."""
-        ours, theirs = (Vocabulary(each.preprocess).options() for each in (card, dataset))
+        """Return the options with which the model reads text, where the dataset's differ."""
+        ours, theirs = (Vocabulary(source.preprocess).options() for source in (card, dataset))
         return {name: value for name, value in ours.items() if value != theirs[name]}
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return a text translated token by token into the card's vocabulary; unknown ones become `<unk>`.
+        """Return the text with its tokens mapped to the card's vocabulary; unknown ones become `<unk>`.
 
-        Raises DataError if it is split into other tokens, or runs in the other direction.
+        Raises DataError if the kind of tokens or the reading direction is not that of the card.
         """
         ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
-        if _way(ours) != _way(theirs):
+        if _token_order(ours) != _token_order(theirs):
             raise DataError(
-                f"the model reads {_way(ours)}, but the data has {_way(theirs)}",
+                f"the model reads {_token_order(ours)}, but the data has {_token_order(theirs)}",
                 hint=f"it was trained on {card.dataset.name}",
             )
         table = None
@@ -109,7 +109,7 @@ class LanguageModelling(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield (T, B) batches, made as `batching` says; rank r of `world` reads its own part."""
+        """Yield (T, B) batches, cut as `batching` says; rank r of `world` reads its own part."""
         batches = batch_text(
             dataset.split("train"), config, seed=seed, epoch=epoch, start=start, rank=rank, world=world
         )
@@ -126,10 +126,10 @@ class LanguageModelling(Task):
     def eval_batches(
         self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128
     ) -> Iterator[Batch]:
-        """Yield a split so that every token but the very first is predicted once.
+        """Yield a split so that every token except the very first is predicted once.
 
-        The text is read in 16 lanes, whatever `batch_size` was, so that a metric does not depend on how a
-        model was trained. The remainder is read as one more, short lane, from a state of zeros.
+        The text is read in 16 lanes, whatever `batch_size` was, so that metrics do not depend on how the
+        model was trained. The remainder is read as one more, short lane from a state of zeros.
         """
         tokens = dataset.split(split)
         if len(tokens) == 0:
@@ -143,8 +143,8 @@ class LanguageModelling(Task):
         starts = range(0, inputs.shape[1], steps)
         total = len(starts) + (len(spare) > 1)
         for index, first in enumerate(starts):
-            here = slice(first, first + steps)
-            batch = _column(inputs[:, here], device), _column(targets[:, here], device)
+            span = slice(first, first + steps)
+            batch = _column(inputs[:, span], device), _column(targets[:, span], device)
             yield Batch(*batch, index, total, 0, fresh=index == 0)
         if len(spare) > 1:
             yield Batch(
@@ -154,10 +154,10 @@ class LanguageModelling(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
     ) -> Step:
-        """Return cross-entropy in nats per token, and the hidden state for the next batch.
+        """Return the cross-entropy in nats per token, and the hidden state for the next batch.
 
-        Targets (T', B) with fewer time steps than the inputs are those of the last T' positions. A penalty
-        that the model returns is part of the loss for `backward()`, but of no metric.
+        Targets (T', B) with fewer time steps than the inputs belong to the last T' positions. A penalty that
+        the model returns is part of the loss for `backward()`, but not of the metrics.
         """
         logits, state, *penalty = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
         logits = logits[-len(batch.targets) :]
@@ -177,18 +177,18 @@ class LanguageModelling(Task):
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
     ) -> dict[str, float]:
-        """Return loss in nats per token, the same in bits (`bits_per_char` if it is one), and perplexity."""
+        """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity."""
         loss = sums["loss"] / count
         bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"
         return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 
 
-def _way(vocabulary: Vocabulary) -> str:
+def _token_order(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
 
 
 def detach(state: State) -> State:
-    """Detach a hidden state from its graph, so that gradients stop here."""
+    """Detach a hidden state from its graph, so that gradients stop there."""
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, tuple | list):
@@ -197,5 +197,5 @@ def detach(state: State) -> State:
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:
-    """(B, T) of a small integer type to (T, B) of int64 on the device."""
+    """Return lanes (B, T) of a small integer type as (T, B) int64 on the device."""
     return lanes.T.to(device, torch.int64)

@@ -1,4 +1,6 @@
-"""The contract kit: what a plugin must do, as checks. A plugin author's whole test file::
+"""The contract kit: what a plugin promises, as checks.
+
+A plugin author's whole test file::
 
     from zoo.testing import contract
 
@@ -6,7 +8,7 @@
     def test_contract(check):
         check()
 
-`zoo check charrnn` runs the same checks without pytest, and so does `run_checks(registry, "charrnn")`.
+`zoo check charrnn` runs the same checks without pytest, and so does `zoo.testing.check("charrnn")`.
 Importing this package does not import torch; a check imports it when it runs.
 """
 
@@ -17,7 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from zoo.registry.registry import Registry
-from zoo.testing._suite import Outcome, Skip, Suite, run_checks, shortfall
+from zoo.testing._case import Skip
+from zoo.testing._outcomes import Outcome, shortfall
+from zoo.testing._suite import Suite, run_checks
 from zoo.testing._table import CHECKS
 from zoo.testing.targets import check
 
@@ -35,13 +39,13 @@ __all__ = ["Outcome", "check", "contract", "run_checks", "shortfall"]
 def contract(
     target: str, expected_failures: Mapping[str, str] | None = None, *, registry: Registry | None = None
 ) -> pytest.MarkDecorator:
-    """Parametrise a test's `check` with every check of every entry of a plugin, as `lstm-carries_state`.
+    """Parametrize a test's `check` with every check of every entry of a plugin, such as `lstm-carries_state`.
 
     Args:
-        target: the plugin's entry-point name; or `name/pattern` for some of its entries only.
-        expected_failures: reasons by check, such as `{"lstm-carries_state": "issue 12"}`. Each is a strict
-            xfail: once it passes, it must be taken off the list.
-        registry: where the plugin is; otherwise what is installed, and the local plugins of registry.toml.
+        target: the plugin's entry-point name, or `name/pattern` for some of its entries.
+        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`. Each
+            is a strict xfail: once the check passes, remove it.
+        registry: where the plugin is; by default, installed plugins and registry.toml.
 
     Raises:
         UnknownName: there is no such plugin or entry, or an expected failure names no check.
@@ -53,17 +57,17 @@ def contract(
     suite = Suite(registry or Registry.discover(), target, expected_failures or {})
 
     parameters = [
-        pytest.param(_check_of(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
+        pytest.param(_as_function(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
     ]
     return pytest.mark.parametrize("check", parameters)
 
 
-def _check_of(suite: Suite, name: str) -> Callable[[], None]:
+def _as_function(suite: Suite, name: str) -> Callable[[], None]:
     import pytest
 
     def check() -> None:
         try:
-            suite.perform(name)
+            suite.run(name)
         except Skip as skip:
             pytest.skip(str(skip))
 

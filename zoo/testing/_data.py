@@ -1,4 +1,4 @@
-"""Opening the dataset under check: with its default options, fetching nothing, and where its data is not."""
+"""Open the dataset under check: with its default options, offline, and with files missing."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from zoo.errors import DataError, SpecError, ZooError
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
-from zoo.testing._suite import Case, Skip
+from zoo.testing._case import Case, Skip
 from zoo.testing._tiny import TEXT
 
 __all__ = [
     "SPLITS",
-    "away_from_its_data",
     "dataset_of",
     "empty_folder",
     "files_read",
+    "no_network",
+    "only_data_in",
     "opened",
     "options_for",
     "other_openings",
-    "peruse",
+    "read_through",
     "sample",
-    "watching_the_network",
 ]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def dataset_of(case: Case) -> Dataset:
-    """Return the dataset; only the one that was opened last is kept, since it may be large."""
+    """Return the opened dataset. Only the latest one is kept, since it may be large."""
     if case.shared.get("opened", ("", None))[0] != case.spec.name:
         case.shared.pop("opened", None)
         case.shared["opened"] = (case.spec.name, opened(case))
@@ -53,20 +53,20 @@ def dataset_of(case: Case) -> Dataset:
 
 
 def opened(case: Case) -> Dataset:
-    """Open the dataset anew. Raises Skip where the kit cannot: no data here, an option without a default."""
+    """Open the dataset again. Raises Skip if its data is missing, or if an option has no default."""
     assert case.entry is not None
     try:
-        given = _options(case)
+        options = _options(case)
         with offline():
-            return open_dataset(case.entry, given)
+            return open_dataset(case.entry, options)
     except SpecError as error:
         raise Skip(str(error)) from None
     except DataError as error:
-        raise Skip(f"no data here, and checks fetch nothing: {error}") from None
+        raise Skip(f"its data is missing, and checks download nothing: {error}") from None
 
 
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
-    """Yield the dataset opened with one option that is a whole number changed, and the option's name."""
+    """Yield the dataset opened with one integer option changed by 1, after the option's name."""
     assert case.entry is not None
     options = signature_options(case.entry.load())
     numbers = [name for name, option in options.items() if type(option.default) is int]
@@ -81,26 +81,26 @@ def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
 
 
 def options_for(case: Case, folder: Path) -> dict[str, Any]:
-    """Return the options that have the dataset look for its files in `folder`."""
+    """Return the options that make the dataset look for its files in `folder`."""
     assert case.entry is not None
-    given = _options(case)
-    if "paths" in given:
-        return {"paths": [str(folder / Path(path).name) for path in given["paths"]]}
+    options = _options(case)
+    if "paths" in options:
+        return {"paths": [str(folder / Path(path).name) for path in options["paths"]]}
     return {"root": str(folder)} if "root" in signature_options(case.entry.load()) else {}
 
 
 @contextlib.contextmanager
-def away_from_its_data(home: Path) -> Generator[None]:
-    """Make `home` the only folder data is looked for in, with an empty cache; fetching is forbidden."""
+def only_data_in(home: Path) -> Generator[None]:
+    """Make `home` the only folder where data is looked for, with an empty cache and no downloads."""
     with empty_folder() as cache:
-        there = {"ZOO_DATA": str(home), "ZOO_CACHE": str(cache), "ZOO_OFFLINE": "1"}
-        with mock.patch.dict(os.environ, there):
+        variables = {"ZOO_DATA": str(home), "ZOO_CACHE": str(cache), "ZOO_OFFLINE": "1"}
+        with mock.patch.dict(os.environ, variables):
             yield
 
 
 @contextlib.contextmanager
 def empty_folder() -> Generator[Path]:
-    """Lend an empty folder."""
+    """Make an empty folder, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
     try:
         yield folder
@@ -109,12 +109,12 @@ def empty_folder() -> Generator[Path]:
 
 
 @contextlib.contextmanager
-def watching_the_network() -> Generator[list[str]]:
-    """Refuse every connection, and collect where they were to go."""
+def no_network() -> Generator[list[str]]:
+    """Refuse every connection with an OSError, and collect the addresses."""
     tried: list[str] = []
 
     def refuse(*arguments: Any, **_: Any) -> None:
-        tried.append(str(next((a for a in arguments if not isinstance(a, socket.socket)), "somewhere")))
+        tried.append(str(next((a for a in arguments if not isinstance(a, socket.socket)), "an address")))
         raise OSError("the contract kit allows no connection")
 
     with (
@@ -126,19 +126,19 @@ def watching_the_network() -> Generator[list[str]]:
 
 
 def files_read(case: Case) -> dict[Path, Path]:
-    """Return the files a dataset reads of its folder, by their paths within it, in the order of reading.
+    """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
-    Each folder that data is looked for in is laid elsewhere, as links, until the dataset opens there. What it
-    then reads there through Python's `open` are its files; none are if it always looks in one place.
+    Each candidate folder is copied as symbolic links until the dataset opens the copy. The files are those
+    that it then reads through Python's `open`; there are none if it always looks in one fixed place.
     """
     assert case.entry is not None
     for home in _homes(case):
-        with empty_folder() as elsewhere, away_from_its_data(elsewhere):
+        with empty_folder() as elsewhere, only_data_in(elsewhere):
             for item in home.iterdir() if home.is_dir() else ():
                 (elsewhere / item.name).symlink_to(item.absolute())
-            with _noting_reads() as read:
+            with _recorded_reads() as read:
                 try:
-                    peruse(open_dataset(case.entry, options_for(case, elsewhere)))
+                    read_through(open_dataset(case.entry, options_for(case, elsewhere)))
                 except DataError:
                     continue
             names = [path.relative_to(elsewhere) for path in read if path.is_relative_to(elsewhere)]
@@ -148,29 +148,29 @@ def files_read(case: Case) -> dict[Path, Path]:
 
 def _homes(case: Case) -> list[Path]:
     assert case.entry is not None
-    given, root = _options(case), signature_options(case.entry.load()).get("root")
-    if "paths" in given:
-        return [Path(given["paths"][0]).parent]
+    options, root = _options(case), signature_options(case.entry.load()).get("root")
+    if "paths" in options:
+        return [Path(options["paths"][0]).parent]
     default = [Path(root.default).expanduser()] if root is not None and isinstance(root.default, str) else []
     return [*default, *data_home(None)]
 
 
 @contextlib.contextmanager
-def _noting_reads() -> Generator[list[Path]]:
+def _recorded_reads() -> Generator[list[Path]]:
     read: list[Path] = []
     real = io.open
 
-    def noting(file: Any, *arguments: Any, **more: Any) -> Any:
+    def recording(file: Any, *arguments: Any, **more: Any) -> Any:
         if isinstance(file, str | os.PathLike):
             read.append(Path(os.fspath(file)).absolute())
         return real(file, *arguments, **more)
 
-    with mock.patch.object(io, "open", noting), mock.patch.object(builtins, "open", noting):
+    with mock.patch.object(io, "open", recording), mock.patch.object(builtins, "open", recording):
         yield read
 
 
-def peruse(dataset: Dataset) -> None:
-    """Ask a dataset for all it has to say, and for the first item of each split."""
+def read_through(dataset: Dataset) -> None:
+    """Read every property of a dataset, and the first item of each split."""
     assert dataset.dims
     assert dataset.preprocess
     assert dataset.fingerprint
@@ -181,7 +181,7 @@ def peruse(dataset: Dataset) -> None:
 
 
 def sample(images: Any, count: int) -> Iterator[tuple[Tensor, int]]:
-    """Yield up to `count` items, chosen evenly by a fixed seed."""
+    """Yield up to `count` random items, always the same ones."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     return (images[index] for index in order[:count].tolist())
 
@@ -194,7 +194,7 @@ def _options(case: Case) -> Mapping[str, Any]:
         if option.default is option.empty
     ]
     if required not in ([], ["paths"]):
-        raise Skip(f"it needs {', '.join(required)}, which the kit cannot make up")
+        raise Skip(f"it needs a value for {', '.join(required)}, which the kit cannot make up")
     return {"paths": [_text_file(case)]} if required else {}
 
 

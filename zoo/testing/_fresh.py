@@ -1,6 +1,6 @@
 """What the kit does in a new process: `python -m zoo.testing._fresh COMMAND`, a JSON request on stdin.
 
-`run` is the side that asks, `main` the side that answers.
+The caller uses `run`; the new process runs `main`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
 
 __all__ = ["run"]
 
-
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
 
 
 def run(command: str, plugin: Plugin, **request: Any) -> str:
-    """Return what a new process says to a request about a plugin; an empty answer means all is well.
+    """Return the answer of a new process about a plugin, or its last line of stderr if it fails.
 
-    It gets a folder and an environment that the plugin, which is loaded here, has not changed.
+    The process starts in an empty folder, with an environment that the loaded plugin has not changed.
     """
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
     kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "zoo.testing._fresh", command],
             input=json.dumps({"name": plugin.name, "where": plugin.where, **request}),
             env=kept | {"PYTHONPATH": path},
@@ -44,9 +44,9 @@ def run(command: str, plugin: Plugin, **request: Any) -> str:
             text=True,
             check=False,
         )
-    if done.returncode:
-        return (done.stderr.strip().split("\n") or [""])[-1] or f"the process ended with {done.returncode}"
-    return done.stdout.strip()
+    if process.returncode:
+        return process.stderr.strip().split("\n")[-1] or f"exit code {process.returncode}"
+    return process.stdout.strip()
 
 
 def main() -> None:
@@ -72,8 +72,7 @@ def _load(request: dict[str, Any]) -> Plugin:
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
-    """Load a plugin and its targets; return what that changed, and the modules of others it imported."""
-    from zoo.errors import SpecError
+    """Load a plugin and its targets; return what that changed, and the foreign modules it imported."""
     from zoo.testing._process import differences, snapshot
 
     for name in request["imported"]:
@@ -86,12 +85,12 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
         own.add(spec.target.partition(":")[0].partition(".")[0])
         with contextlib.suppress(SpecError):
             spec.load()
-    others = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
-    return {"changed": differences(before, snapshot()), "imported": others}
+    foreign = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
+    return {"changed": differences(before, snapshot()), "imported": foreign}
 
 
 def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
-    """Write each saved model's logits beside it; return an error, or nothing, for each."""
+    """Write the logits of each saved model beside it; return its error, empty if there is none."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -103,14 +102,14 @@ def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
     for number, task in request["models"].items():
         try:
             model, _ = weights.load(folder / f"{number}.model.safetensors", registry)
-            given = load_file(folder / f"{number}.inputs.safetensors")["inputs"]
+            inputs = load_file(folder / f"{number}.inputs.safetensors")["inputs"]
             with torch.no_grad():
                 torch.manual_seed(0)
-                logits = model(given) if task == "classification" else model(given)[0]
+                logits = model(inputs) if task == "classification" else model(inputs)[0]
             save_file({"logits": logits.contiguous()}, folder / f"{number}.logits.safetensors")
             answers[number] = ""
         except Exception as error:
-            answers[number] = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
+            answers[number] = f"{type(error).__name__}: {first_line(error)}"
     return answers
 
 

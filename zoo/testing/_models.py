@@ -1,4 +1,4 @@
-"""Building and running the architecture under check, the same way each time."""
+"""Build and run the architecture under check, the same way every time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zoo.config.training import TextFields, TrainConfig
 from zoo.errors import SpecError
 from zoo.interfaces import Batch, Dataset, State, Step, make_task
 from zoo.models.building import build_model, model_arguments
-from zoo.testing._suite import Case, Skip
+from zoo.testing._case import Case, Skip
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
     "arguments",
     "build",
     "forward",
-    "inputs",
     "mean_loss",
+    "random_inputs",
     "step",
     "train_batch",
     "train_briefly",
@@ -28,9 +28,9 @@ __all__ = [
 
 
 def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
-    """Return what the preset is built with for some data, the tiny one unless given.
+    """Return the arguments of the preset for a dataset, by default the tiny one.
 
-    Raises Skip where there is nothing to build.
+    Raises Skip if the target cannot be imported.
     """
     assert case.entry is not None
     try:
@@ -42,20 +42,20 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
-    """Build the model on the data's dims, in training mode."""
+    """Build the model for the dims of a dataset, in training mode."""
     assert case.entry is not None
     return build_model(case.entry, arguments(case, dataset), seed=seed)
 
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
-    """Return the first training batch of the data: `size` images, or as many lanes of 12 tokens."""
+    """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
     config = TrainConfig(batch_size=size, text=TextFields(bptt=12))
     task = make_task(case.registry, case.spec.task)
     return next(task.train_batches(dataset or tiny_dataset(case.spec.task), config, seed=0, epoch=0))
 
 
-def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
-    """Return made-up inputs: images (size, C, H, W), or tokens (12, size)."""
+def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
+    """Return random inputs: images (size, C, H, W), or tokens (12, size)."""
     generator = torch.Generator().manual_seed(seed)
     dims = tiny_dataset(case.spec.task).dims
     if case.spec.task == "classification":
@@ -65,31 +65,31 @@ def inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
 
 
 def forward(
-    case: Case, model: nn.Module, given: Tensor, state: State = None, *, seed: int = 0
+    case: Case, model: nn.Module, inputs: Tensor, state: State = None, *, seed: int = 0
 ) -> tuple[Tensor, State]:
-    """Return a model's logits and state in eval mode, without gradients; random draws come from `seed`."""
+    """Return the logits and state, without gradients; random draws come from `seed`."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if case.spec.task == "classification":
-            return model(given), None
-        logits, state = model(given, state)
+            return model(inputs), None
+        logits, state = model(inputs, state)
         return logits, state
 
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
-    """Return loss and state of one batch, with gradients; any random draw comes from `seed`."""
+    """Return the loss and state of one batch, with gradients; random draws come from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make_task(case.registry, case.spec.task).step(model, batch, state)
 
 
-def mean_loss(done: Step) -> float:
-    """Return the loss as it is reported, without what a model adds to it in training."""
-    return float(done.sums["loss"]) / done.count
+def mean_loss(result: Step) -> float:
+    """Return the loss as it is reported, without the model's penalty."""
+    return float(result.sums["loss"]) / result.count
 
 
 def train_briefly(case: Case, model: nn.Module, *, steps: int) -> nn.Module:
-    """Take a few small steps, so that weights and statistics are no longer those of a fresh model."""
+    """Take a few small steps, so that weights and statistics differ from those of a fresh model."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     batch = dataclasses.replace(train_batch(case), fresh=True)
     for number in range(steps):

@@ -1,4 +1,4 @@
-"""What every target's options must be, whatever it is a target of."""
+"""What the options of every target must be."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Container
 
 from zoo.config.options import convert
 from zoo.config.signatures import option_types, signature_options
-from zoo.errors import OptionError
-from zoo.testing._suite import Case, first_line, told
+from zoo.errors import OptionError, SpecError, first_line
+from zoo.testing._case import Case, Skip, message
 
 __all__ = ["require_types"]
 
 
-def require_types(case: Case, *, besides: Container[str] = ()) -> None:
-    """Raise AssertionError for an option without a type, or with a default that is not of it."""
+def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
+    """Raise AssertionError for an option without a type, or with a default of another type.
+
+    Raises Skip if the target cannot be imported.
+    """
     assert case.entry is not None
-    target = case.entry.load()
+    try:
+        target = case.entry.load()
+    except SpecError as error:
+        raise Skip(str(error)) from None
     try:
         types = option_types(target)
     except NameError as error:
@@ -24,12 +30,12 @@ def require_types(case: Case, *, besides: Container[str] = ()) -> None:
     else:
         unresolved = ""
     for name, option in signature_options(target).items():
-        if name in besides:
+        if name in ignored:
             continue
-        assert name in types, told(
+        assert name in types, message(
             expected=f"a type for the option {name}",
             got=f"none{unresolved}",
-            usually="a missing annotation, or one that is imported for type checkers only",
+            usually="a missing annotation, or one imported under TYPE_CHECKING only",
         )
         if option.default is option.empty:
             continue
@@ -37,8 +43,8 @@ def require_types(case: Case, *, besides: Container[str] = ()) -> None:
             convert(option.default, types[name], what=name)
         except (OptionError, TypeError) as error:
             raise AssertionError(
-                told(
-                    expected=f"a default of {name} that is of its type, and JSON data",
+                message(
+                    expected=f"a default of {name} that has its type and is JSON data",
                     got=f"{option.default!r} ({first_line(error)})",
                     usually="a None that the type does not allow, or a class or function as an option",
                 )

@@ -1,4 +1,4 @@
-"""What an import can change for everybody else in the process, to be compared before and after."""
+"""What an import can change for the whole process, to compare before and after."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def snapshot() -> dict[str, Any]:
         "torch's number of threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "torch's gradient mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "torch's precision of matrix products": torch.get_float32_matmul_precision(),
+        "torch's float32 matmul precision": torch.get_float32_matmul_precision(),
         "the working directory": os.getcwd(),  # noqa: PTH109
         "the environment": dict(os.environ),
         "the root logger": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
-        "the filters of warnings": [item for item in warnings.filters if item[3] is None],
+        "the warning filters": [item for item in warnings.filters if item[3] is None],
         "how warnings are shown": warnings.showwarning,
         "signal handlers": {number: signal.getsignal(number) for number in signal.valid_signals()},
         "sys.excepthook": sys.excepthook,
@@ -44,11 +44,11 @@ def snapshot() -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return what differs; for the environment, which variables."""
+    """Return the names of what differs, with the variables if it is the environment."""
     changed = [name for name in before if before[name] != after[name]]
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
-    told = f"the environment ({', '.join(dict.fromkeys(variables))})"
-    return [told if name == "the environment" else name for name in changed]
+    environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
+    return [environment if name == "the environment" else name for name in changed]
 
 
 def _digest(state: object) -> str:

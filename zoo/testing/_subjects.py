@@ -1,12 +1,13 @@
-"""What an analyzer under check is shown: small models of the kit's own, and inputs for them.
+"""The models that an analyzer under check looks into, and inputs for them.
 
-Where none of them has the landmarks that an analyzer needs, the plugin's own architectures stand in.
+They are small models of the kit's own or, if none has the landmarks that an analyzer needs, the plugin's
+architectures.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -17,17 +18,17 @@ from torch import Tensor, nn
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, State, Subject
 from zoo.registry.specs import ArchitectureSpec
+from zoo.testing._case import Case, Skip, message
 from zoo.testing._models import build
-from zoo.testing._suite import Case, Skip, told
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = ["Classes", "Shown", "analyze", "shown"]
+__all__ = ["Classes", "Specimen", "analyze", "specimens"]
 
 Classes = tuple[int | Literal["predicted", "true"], ...]
 
 
 class PooledNet(nn.Module):
-    """Features, their mean, and a linear head: what class activation maps were made for."""
+    """Features, their mean, and a linear head, as class activation maps need."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class PooledNet(nn.Module):
 
 
 class MappedNet(nn.Module):
-    """Features, a map for each class, and the means of those."""
+    """Features, a map for each class, and the mean of each map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,16 +69,16 @@ class Reader(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A model to look into, and where in it."""
+class Specimen:
+    """A model to look into, with its landmarks."""
 
     task: str
     landmarks: Mapping[str, str]
     make: Callable[[int], nn.Module]
-    """Builds the model from a seed, in eval mode."""
+    """Build the model from a seed, in eval mode."""
 
     def batches(self, *, constant: float | None = None, broken: bool = False) -> list[Batch]:
-        """Return two batches: noise or one value everywhere; the second may be one no model can read."""
+        """Return two batches of noise or of one constant; a broken second one is refused by any model."""
         draws = torch.Generator().manual_seed(0)
         if self.task == "classification":
             images = torch.rand(3, 3, 32, 32, generator=draws)
@@ -92,23 +93,23 @@ class Shown:
         tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
         inputs = [tokens[0, :-1], tokens[1, :-1] + vocab_size * broken]
         return [
-            Batch(each, following[1:], index, 2, 0, fresh=index == 0)
-            for index, (each, following) in enumerate(zip(inputs, tokens, strict=True))
+            Batch(shown, stretch[1:], index, 2, 0, fresh=index == 0)
+            for index, (shown, stretch) in enumerate(zip(inputs, tokens, strict=True))
         ]
 
 
 _OURS = (
-    Shown(
+    Specimen(
         task="classification",
         landmarks={"features": "features", "mean_head": "head", "head": "head"},
         make=lambda seed: _seeded(PooledNet, seed),
     ),
-    Shown(
+    Specimen(
         task="classification",
         landmarks={"features": "features", "class_maps": "maps", "head": "maps"},
         make=lambda seed: _seeded(MappedNet, seed),
     ),
-    Shown(
+    Specimen(
         task="language-modelling",
         landmarks={"features": "gru", "head": "out"},
         make=lambda seed: _seeded(Reader, seed),
@@ -116,58 +117,58 @@ _OURS = (
 )
 
 
-def shown(case: Case) -> list[Shown]:
+def specimens(case: Case) -> list[Specimen]:
     """Return the models that fit an analyzer's tasks and needs. Raises Skip if there are none."""
-    fitting = [each for each in _OURS if _fits(case, each)]
+    fitting = [specimen for specimen in _OURS if _fits(case, specimen)]
     if not fitting:
         theirs = [
-            Shown(
+            Specimen(
                 task=entry.spec.task,
-                landmarks=entry.spec.landmarks,
+                landmarks={**entry.spec.landmarks},
                 make=partial(_built, dataclasses.replace(case, entry=entry)),
             )
             for entry in case.registry.entries("architecture")
             if entry.plugin is case.plugin and isinstance(entry.spec, ArchitectureSpec)
         ]
-        fitting = [each for each in theirs if _fits(case, each)]
+        fitting = [specimen for specimen in theirs if _fits(case, specimen)]
     if not fitting:
         needs = ", ".join(case.spec.needs) or "another task"
-        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's own have")
+        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's have")
     return fitting
 
 
-def _fits(case: Case, each: Shown) -> bool:
-    return each.task in case.spec.tasks and not case.spec.lacks(each.landmarks)
+def _fits(case: Case, specimen: Specimen) -> bool:
+    return specimen.task in case.spec.tasks and not case.spec.lacks(specimen.landmarks)
 
 
 def analyze(
     case: Case,
-    each: Shown,
+    specimen: Specimen,
     model: nn.Module | None = None,
     *,
     batches: Iterable[Batch] | None = None,
     landmarks: Mapping[str, str] | None = None,
     classes: Classes = ("predicted",),
 ) -> Any:
-    """Return what the analyzer under check makes of a model, a fresh one unless given."""
+    """Return what the analyzer under check finds in a model, by default a fresh one."""
     assert case.entry is not None
     try:
         analyzer = case.entry.load()()
     except SpecError as error:
         raise Skip(str(error)) from None
-    assert isinstance(analyzer, Analyzer), told(
+    assert isinstance(analyzer, Analyzer), message(
         expected="a zoo.interfaces.Analyzer",
         got=type(analyzer).__name__,
         usually="a class that does not subclass it",
     )
     subject = Subject(
-        task=each.task,
-        landmarks=each.landmarks if landmarks is None else landmarks,
-        preprocess=tiny_dataset(each.task).preprocess,
+        task=specimen.task,
+        landmarks=specimen.landmarks if landmarks is None else landmarks,
+        preprocess=tiny_dataset(specimen.task).preprocess,
         classes=classes,
     )
-    given: Sequence[Batch] | Iterable[Batch] = each.batches() if batches is None else batches
-    return analyzer.analyze(each.make(0) if model is None else model, given, subject=subject)
+    batches = specimen.batches() if batches is None else batches
+    return analyzer.analyze(specimen.make(0) if model is None else model, batches, subject=subject)
 
 
 def _built(case: Case, seed: int) -> nn.Module:

@@ -1,42 +1,24 @@
-"""The table of checks: what is promised, and which promises rest on which."""
+"""The table of checks: what a plugin promises, and which promises rest on which."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from zoo.testing._suite import Case
+from zoo.testing._case import Check, CheckKind
 
-__all__ = ["CHECKS", "Check"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One promise of a plugin. The function of the same name in `module` keeps watch over it."""
-
-    module: str
-    kind: Literal["plugin", "architecture", "dataset", "analyzer"]
-    name: str
-    needs: tuple[str, ...] = ()
-    """Checks without which this one means nothing: it is skipped if one of them does not pass."""
-    task: str | None = None
-    """The task it is about, if not both."""
-
-    def load(self) -> Callable[[Case], None]:
-        """Import and return the function."""
-        return getattr(importlib.import_module(f"zoo.testing.{self.module}"), self.name)
+__all__ = ["CHECKS"]
 
 
 def _checks(
     module: str,
-    kind: Literal["plugin", "architecture", "dataset", "analyzer"],
+    kind: CheckKind,
     needs_by_name: Mapping[str, tuple[str, ...]],
+    *,
     task: str | None = None,
+    may_skip: bool = False,
 ) -> tuple[Check, ...]:
-    return tuple(Check(module, kind, name, needs, task) for name, needs in needs_by_name.items())
+    """Return the checks of one module, each with the checks that it needs."""
+    return tuple(Check(module, kind, name, needs, task, may_skip) for name, needs in needs_by_name.items())
 
 
 CHECKS: tuple[Check, ...] = (
@@ -85,6 +67,7 @@ CHECKS: tuple[Check, ...] = (
             "overfits_one_batch": ("same_shape_in_training",),
         },
     ),
+    *_checks("training_checks", "architecture", {"names_its_pretrained_weights": ("builds",)}, may_skip=True),
     *_checks(
         "building_checks",
         "architecture",
@@ -110,7 +93,7 @@ CHECKS: tuple[Check, ...] = (
             "state_detaches": ("same_shape_in_training",),
             "penalty_trains": ("same_shape_in_training",),
         },
-        "language-modelling",
+        task="language-modelling",
     ),
     *_checks("file_checks", "dataset", {"works_offline": ()}),
     *_checks(
@@ -133,12 +116,12 @@ CHECKS: tuple[Check, ...] = (
         "dataset",
         {"refuses_missing_files": ("items_fit_dims",), "refuses_damaged_files": ("refuses_missing_files",)},
     ),
-    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, "classification"),
+    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, task="classification"),
     *_checks(
         "dataset_checks",
         "dataset",
         {"text_decodes": ("items_fit_dims", "preprocess_feeds_new_input")},
-        "language-modelling",
+        task="language-modelling",
     ),
     *_checks(
         "analyzer_checks",

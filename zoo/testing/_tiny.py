@@ -1,4 +1,4 @@
-"""Data of a few items, made up, for checks that must be fast."""
+"""Small synthetic datasets, for checks that must be fast."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from zoo.interfaces import Dataset, Split
 __all__ = ["TEXT", "LargerImages", "TinyImages", "TinyText", "tiny_dataset"]
 
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
-"""About 4,000 characters, no stretch of which comes twice."""
+"""About 4,000 characters, no line of which comes twice."""
 
 _VOCABULARY = ("<unk>", *sorted(set(TEXT)))
 
 
 class TinyImages(Dataset):
-    """Noise, tinted by class: 3×32×32, 10 classes, 40 images to train on and 10 in each other split."""
+    """Noise tinted by class: 3×32×32, 10 classes, 40 training images and 10 in each other split."""
 
     size = 32
 
@@ -46,13 +46,13 @@ class TinyImages(Dataset):
 
 
 class LargerImages(TinyImages):
-    """The same of 3×128×128, for networks whose last maps would be a single place."""
+    """The same with 3×128×128, for networks whose last maps would otherwise be 1×1."""
 
     size = 128
 
 
 class TinyText(Dataset):
-    """`TEXT` by character, cut 80 / 10 / 10."""
+    """`TEXT` by character, split 80 / 10 / 10."""
 
     @property
     def dims(self) -> Mapping[str, int]:

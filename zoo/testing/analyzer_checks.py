@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import first_line
 from zoo.interfaces import Analysis
+from zoo.testing._case import Case, message
 from zoo.testing._options import require_types
-from zoo.testing._subjects import Classes, Shown, analyze, shown
-from zoo.testing._suite import Case, first_line, told
+from zoo.testing._subjects import Classes, Specimen, analyze, specimens
 
 __all__ = [
     "answers_what_was_asked",
@@ -33,229 +34,233 @@ __all__ = [
 
 
 def looks_by_typed_options(case: Case) -> None:
-    """Every option has a type that `--option` can be checked by, and its default is of that type."""
+    """Every option has a type, which `--option` is checked against, and its default has that type."""
     require_types(case)
 
 
 def finite(case: Case) -> None:
-    """`analyze` returns an Analysis with something in it, all of it finite."""
-    for each in shown(case):
-        found = analyze(case, each)
-        assert isinstance(found, Analysis), told(
-            expected="an Analysis", got=type(found).__name__, usually="a bare tensor or dict returned"
+    """`analyze` returns an Analysis that is not empty, and whose numbers are all finite."""
+    for specimen in specimens(case):
+        analysis = analyze(case, specimen)
+        assert isinstance(analysis, Analysis), message(
+            expected="an Analysis", got=type(analysis).__name__, usually="a bare tensor or dict instead"
         )
-        assert found.maps is not None or found.scores or found.tables or found.text, told(
+        assert analysis.maps is not None or analysis.scores or analysis.tables or analysis.text, message(
             expected="maps, a score, a table or a text",
             got="an empty Analysis",
-            usually="a hook that never fired: hook the submodules that `landmarks` names",
+            usually="a hook that never fired; hook the submodules that `landmarks` names",
         )
-        broken = _broken(found)
-        assert not broken, told(
+        broken = _not_finite(analysis)
+        assert not broken, message(
             expected="finite maps and scores",
             got=f"inf or nan in {', '.join(broken)}",
-            usually="a map divided by its largest value, which can be 0",
+            usually="a map divided by its maximum, which can be 0",
         )
 
 
 def can_be_written(case: Case) -> None:
-    """Scores, tables and details are JSON data, since that is how `zoo analyze` writes them."""
-    for each in shown(case):
-        found = analyze(case, each)
-        for name, held in (("scores", found.scores), ("tables", found.tables), ("details", found.details)):
+    """Scores, tables and details are JSON data, as `zoo analyze` writes them."""
+    for specimen in specimens(case):
+        analysis = analyze(case, specimen)
+        for name in ("scores", "tables", "details"):
             try:
-                json.dumps(held)
+                json.dumps(getattr(analysis, name))
             except (TypeError, ValueError) as error:
                 raise AssertionError(
-                    told(
-                        expected=f"{name} that JSON can hold",
+                    message(
+                        expected=f"{name} that are JSON data",
                         got=first_line(error),
-                        usually="a tensor or an array where float(), int() or tolist() should be",
+                        usually="a tensor or an array; convert it with float(), int() or tolist()",
                     )
                 ) from error
 
 
 def finite_on_constant_input(case: Case) -> None:
-    """What is found in an image of one colour, or a text of one token, is finite too."""
-    for each, value in itertools.product(shown(case), (0.0, 1.0)):
-        broken = _broken(analyze(case, each, batches=each.batches(constant=value)))
-        assert not broken, told(
-            expected=f"finite maps and scores where every input is {value:g}",
+    """The analysis of a constant image, or a text that repeats one token, is finite too."""
+    for specimen, value in itertools.product(specimens(case), (0.0, 1.0)):
+        broken = _not_finite(analyze(case, specimen, batches=specimen.batches(constant=value)))
+        assert not broken, message(
+            expected=f"finite maps and scores when every input is {value:g}",
             got=f"inf or nan in {', '.join(broken)}",
-            usually="a division by a deviation or a range, which is 0 where all is the same",
+            usually="a division by a standard deviation or a range, which is 0 here",
         )
 
 
 def answers_what_was_asked(case: Case) -> None:
-    """Maps are (N, K, h, w) for N images and the K classes asked about, in that order; logits the model's."""
-    for each in shown(case):
+    """Maps are (N, K, h, w) for N images and the K classes asked for, in order; logits are the model's."""
+    for specimen in specimens(case):
         questions: list[Classes] = [(1, 4), ("predicted",), ("true", 4)]
-        for asked in questions:
-            found = analyze(case, each, classes=asked)
-            if found.maps is None:
-                continue
-            logits = _logits(each)
-            guesses = logits.argmax(1)
-            labels = torch.tensor([3, int(guesses[1]), 5])
-            columns = {"predicted": guesses, "true": labels, 1: torch.full((3,), 1), 4: torch.full((3,), 4)}
-            wanted = torch.stack([columns[one] for one in asked], 1)
-            same = found.classes is not None and torch.equal(found.classes.cpu().long(), wanted)
-            assert same, told(
-                expected=f"maps of the classes {wanted.tolist()}, since {asked} were asked about",
-                got="no `classes`" if found.classes is None else str(found.classes.tolist()),
-                usually="always the predicted class; ask `subject.target_classes(logits, labels)`",
-            )
-            shape = tuple(found.maps.shape)
-            fits = len(shape) == 4 and shape[:2] == tuple(wanted.shape)
-            assert fits, told(
-                expected=f"maps ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
-                got=str(shape),
-                usually="the axis of classes left out, or only the last batch kept",
-            )
-            if found.logits is not None:
-                near = found.logits.shape == logits.shape and torch.allclose(found.logits, logits, atol=1e-4)
-                assert near, told(
-                    expected="the model's logits in eval mode",
-                    got=f"others, {tuple(found.logits.shape)}",
-                    usually="probabilities, or the logits of a changed image",
-                )
+        for targets in questions:
+            _require_answer(specimen, targets, analyze(case, specimen, classes=targets))
+
+
+def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) -> None:
+    """Raise AssertionError unless an analysis has a map for each of the target classes."""
+    if analysis.maps is None:
+        return
+    logits = _logits(specimen)
+    predicted = logits.argmax(1)
+    labels = torch.tensor([3, int(predicted[1]), 5])
+    columns = {"predicted": predicted, "true": labels, 1: torch.full((3,), 1), 4: torch.full((3,), 4)}
+    wanted = torch.stack([columns[target] for target in targets], 1)  # (N, K)
+    same = analysis.classes is not None and torch.equal(analysis.classes.cpu().long(), wanted)
+    assert same, message(
+        expected=f"maps of the classes {wanted.tolist()}, since {targets} were asked for",
+        got="no `classes`" if analysis.classes is None else str(analysis.classes.tolist()),
+        usually="always the predicted class; call `subject.target_classes(logits, labels)`",
+    )
+    shape = tuple(analysis.maps.shape)
+    fits = len(shape) == 4 and shape[:2] == tuple(wanted.shape)
+    assert fits, message(
+        expected=f"maps ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
+        got=str(shape),
+        usually="a missing class axis, or only the last batch kept",
+    )
+    if analysis.logits is not None:
+        same = analysis.logits.shape == logits.shape and torch.allclose(analysis.logits, logits, atol=1e-4)
+        assert same, message(
+            expected="the model's logits in eval mode",
+            got=f"other values, {tuple(analysis.logits.shape)}",
+            usually="probabilities, or the logits of a changed image",
+        )
 
 
 def deterministic(case: Case) -> None:
     """The same model and input give the same analysis, whatever the random state."""
-    for each in shown(case):
+    for specimen in specimens(case):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            one = analyze(case, each)
+            one = analyze(case, specimen)
             torch.manual_seed(1)
-            other = analyze(case, each)
+            other = analyze(case, specimen)
         differing = _differing(one, other)
-        assert not differing, told(
+        assert not differing, message(
             expected="the same analysis twice",
-            got=f"other values in {', '.join(differing)}",
-            usually="the model left in training mode, or noise without a seed of its own",
+            got=f"different values in {', '.join(differing)}",
+            usually="a model left in training mode, or noise without a fixed seed",
         )
 
 
 def sensitive_to_class(case: Case) -> None:
-    """Asked about another class, maps are others; unless the spec says that it `ignores` the class."""
+    """Another class gives another map, unless the spec says that it `ignores` the class."""
     ignores = "class" in case.spec.ignores
-    for each in shown(case):
-        one, other = (analyze(case, each, classes=(number,)).maps for number in (1, 4))
+    for specimen in specimens(case):
+        one, other = (analyze(case, specimen, classes=(number,)).maps for number in (1, 4))
         if one is None:
             continue
-        assert ignores or not torch.equal(one, other), told(
+        assert ignores or not torch.equal(one, other), message(
             expected="another map for another class",
-            got="the same",
-            usually='one map for all classes; if that is meant, `ignores=("class",)` in the spec says so',
+            got="the same map",
+            usually='one map for all classes; if that is intended, set `ignores=("class",)` in the spec',
         )
-        assert not ignores or torch.allclose(one, other), told(
+        assert not ignores or torch.allclose(one, other), message(
             expected="the same map for every class, since the spec says that it ignores the class",
-            got="another",
+            got="another map",
             usually="`ignores` copied from another spec",
         )
 
 
 def sensitive_to_weights(case: Case) -> None:
-    """Other weights give another analysis; unless the spec says that it `ignores` weights."""
+    """Other weights give another analysis, unless the spec says that it `ignores` weights."""
     ignores = "weights" in case.spec.ignores
-    for each in shown(case):
-        one, other = analyze(case, each), analyze(case, each, each.make(1))
+    for specimen in specimens(case):
+        one, other = analyze(case, specimen), analyze(case, specimen, specimen.make(1))
         differing = _differing(one, other)
-        assert ignores or differing, told(
-            expected="another analysis of other weights",
-            got="the same",
-            usually="a look at the input alone, as an edge detector does (Adebayo et al. 2018)",
+        assert ignores or differing, message(
+            expected="another analysis for other weights",
+            got="the same analysis",
+            usually="a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)",
         )
-        assert not ignores or not differing, told(
-            expected="the same analysis of any weights, since the spec says that it ignores them",
-            got=f"other values in {', '.join(differing)}",
+        assert not ignores or not differing, message(
+            expected="the same analysis for any weights, since the spec says that it ignores them",
+            got=f"different values in {', '.join(differing)}",
             usually="`ignores` copied from another spec",
         )
 
 
 def declares_its_needs(case: Case) -> None:
-    """The landmarks that the spec `needs` are enough; where it says `a|b`, each of them is."""
-    for each in shown(case):
+    """The landmarks that the spec `needs` suffice; for `a|b`, either one does."""
+    for specimen in specimens(case):
         for chosen in itertools.product(*(need.split("|") for need in case.spec.needs)):
-            if not each.landmarks.keys() >= {*chosen}:
+            if not specimen.landmarks.keys() >= {*chosen}:
                 continue
-            names = {*chosen, "features"} if "mean_head" in chosen else {*chosen}  # which is a head of those
+            names = {*chosen, "features"} if "mean_head" in chosen else {*chosen}  # the head of features
             try:
-                analyze(case, each, landmarks={name: each.landmarks[name] for name in names})
+                analyze(case, specimen, landmarks={name: specimen.landmarks[name] for name in names})
             except Exception as error:
                 raise AssertionError(
-                    told(
+                    message(
                         expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
-                        got=f"{type(error).__name__}: {error}",
-                        usually="a landmark that is used, and is not among the spec's `needs`",
+                        got=f"{type(error).__name__}: {first_line(error)}",
+                        usually="a landmark that is used, but missing from the spec's `needs`",
                     )
                 ) from error
 
 
 def refuses_what_it_lacks(case: Case) -> None:
-    """Of a model without the landmarks it needs there is an error, not an answer about something else."""
-    for each in shown(case) if case.spec.needs else ():
+    """A model without the landmarks that it needs is an error, never an answer about something else."""
+    for specimen in specimens(case) if case.spec.needs else ():
         try:
-            analyze(case, each, landmarks={})
+            analyze(case, specimen, landmarks={})
         except Exception:
             continue
         raise AssertionError(
-            told(
+            message(
                 expected=f"an error for a model without {' and '.join(case.spec.needs)}",
                 got="an analysis",
-                usually="`landmarks.get()` with a guess in place of `landmarks[...]`, or a need too many",
+                usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unnecessary need",
             )
         )
 
 
 def figures_draw(case: Case) -> None:
-    """Every figure draws something."""
-    for each in shown(case):
-        for name, draw in analyze(case, each).figures.items():
-            made: object = draw()
-            drawn = isinstance(made, bytes) and len(made) > 0
-            assert drawn, told(
+    """Every figure returns the bytes of its file."""
+    for specimen in specimens(case):
+        for name, draw in analyze(case, specimen).figures.items():
+            drawn: object = draw()
+            written = isinstance(drawn, bytes) and len(drawn) > 0
+            assert written, message(
                 expected=f"the bytes of {name}",
-                got="no bytes" if isinstance(made, bytes) else f"a {type(made).__name__}",
-                usually="a figure returned or saved by itself; hand back what is to be written",
+                got="no bytes" if isinstance(drawn, bytes) else f"a {type(drawn).__name__}",
+                usually="a figure object, or a figure saved to a file; return the bytes to write",
             )
 
 
 def leaves_model_untouched(case: Case) -> None:
-    """Weights, buffers, gradients, modes, requires_grad, hooks and the random state are as they were."""
-    for each in shown(case):
-        changed = _altered(case, each, broken=False)
-        assert not changed, told(
-            expected="a model, and a random state, as they were",
+    """Weights, buffers, gradients, modes, requires_grad, hooks and the random state stay the same."""
+    for specimen in specimens(case):
+        changed = _changes(case, specimen, broken=False)
+        assert not changed, message(
+            expected="an unchanged model and random state",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks not undone, or backward() where autograd.grad() would do; "
-            "zoo.models.hooks has `untouched`",
+            usually="eval() or hooks not undone, or backward() instead of autograd.grad(); "
+            "use `zoo.models.hooks.untouched`",
         )
 
 
 def untouched_after_an_error(case: Case) -> None:
-    """They are so too when the model fails on a batch, as it does on images of other channels."""
-    for each in shown(case):
-        changed = _altered(case, each, broken=True)
-        assert not changed, told(
-            expected="a model, and a random state, as they were after an error",
+    """They stay the same even if the model fails on a batch, as on images with other channels."""
+    for specimen in specimens(case):
+        changed = _changes(case, specimen, broken=True)
+        assert not changed, message(
+            expected="an unchanged model and random state after an error",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks undone at the end, not in a `finally`; zoo.models.hooks has `untouched`",
+            usually="eval() or hooks undone outside a `finally`; use `zoo.models.hooks.untouched`",
         )
 
 
-def _altered(case: Case, each: Shown, *, broken: bool) -> list[str]:
-    """Return what is not as it was after a look at a model that was in no usual state."""
+def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
+    """Return what an analysis changed in a model whose modes and gradients were in an unusual state."""
     changed: list[str] = []
     for training in (True, False):
-        model = each.make(0).train(training)
+        model = specimen.make(0).train(training)
         [*model.modules()][-1].train(not training)
         first, *_, last = model.parameters()
         first.grad = torch.ones_like(first)
         last.requires_grad_(False)
         before = _everything(model)
         try:
-            analyze(case, each, model, batches=each.batches(broken=broken))
+            analyze(case, specimen, model, batches=specimen.batches(broken=broken))
         except Exception:
             if not broken:
                 raise
@@ -266,24 +271,25 @@ def _altered(case: Case, each: Shown, *, broken: bool) -> list[str]:
 
 
 @torch.no_grad()
-def _logits(each: Shown) -> Tensor:
-    model = each.make(0)
-    return torch.cat([model(batch.inputs) for batch in each.batches()])
+def _logits(specimen: Specimen) -> Tensor:
+    model = specimen.make(0)
+    return torch.cat([model(batch.inputs) for batch in specimen.batches()])
 
 
-def _broken(found: Analysis) -> list[str]:
-    """Return what is not finite."""
-    broken = ["maps"] if found.maps is not None and not found.maps.isfinite().all() else []
-    broken += [name for name, score in found.scores.items() if not math.isfinite(score)]
+def _not_finite(analysis: Analysis) -> list[str]:
+    """Return the names of maps, scores and columns that hold inf or nan."""
+    broken = ["maps"] if analysis.maps is not None and not analysis.maps.isfinite().all() else []
+    broken += [name for name, score in analysis.scores.items() if not math.isfinite(score)]
     return broken + [
         f"{name}: {column}"
-        for name, rows in found.tables.items()
+        for name, rows in analysis.tables.items()
         for column in {key: None for row in rows for key in row}
         if any(isinstance(row.get(column), float) and not math.isfinite(row[column]) for row in rows)
     ]
 
 
 def _differing(one: Analysis, other: Analysis) -> list[str]:
+    """Return the names of the parts in which two analyses differ."""
     differing = [] if _same(one.maps, other.maps) else ["maps"]
     differing += [name for name in one.scores if one.scores[name] != other.scores.get(name)]
     differing += [name for name in one.tables if one.tables[name] != other.tables.get(name)]
@@ -291,15 +297,16 @@ def _differing(one: Analysis, other: Analysis) -> list[str]:
 
 
 def _everything(model: nn.Module) -> dict[str, Any]:
+    """Return all that an analyzer must leave unchanged, by name."""
     state: dict[str, Any] = {f"weight {name}": tensor.clone() for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         state[f"requires_grad of {name}"] = parameter.requires_grad
         state[f"gradient of {name}"] = None if parameter.grad is None else parameter.grad.clone()
     for name, module in model.named_modules():
         state[f"mode of {name or 'the model'}"] = module.training
-        for attribute, held in vars(module).items():
+        for attribute, hooks in vars(module).items():
             if attribute.endswith("_hooks"):
-                state[f"{attribute.strip('_')} of {name or 'the model'}"] = list(held)
+                state[f"{attribute.strip('_')} of {name or 'the model'}"] = list(hooks)
     state["random state"] = torch.get_rng_state()
     return state
 

@@ -1,4 +1,4 @@
-"""Checks of how an architecture is built: from dims and options, anywhere, and the same each time."""
+"""Checks of how an architecture is built: from dims and options, on any device, and reproducibly."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 from zoo.config.signatures import signature_options
-from zoo.errors import SpecError, ZooError
+from zoo.errors import SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
+from zoo.testing._case import Case, message
 from zoo.testing._models import (
     arguments,
     build,
     forward,
-    inputs,
+    random_inputs,
     step,
     train_batch,
 )
 from zoo.testing._options import require_types
-from zoo.testing._suite import Case, first_line, told
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
@@ -32,46 +32,45 @@ __all__ = [
 
 
 def builds(case: Case) -> None:
-    """The preset builds from the task's dims and its own config, each a named argument and JSON data."""
+    """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
     assert case.entry is not None
-    given = arguments(case)
-    unnamed = given.keys() - signature_options(case.entry.load()).keys()
-    assert not unnamed, told(
-        expected=f"a constructor with a keyword argument for each of {', '.join(given)}",
+    built_with = arguments(case)
+    unnamed = built_with.keys() - signature_options(case.entry.load()).keys()
+    assert not unnamed, message(
+        expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",
         got=f"none for {', '.join(sorted(unnamed))}",
-        usually="**kwargs handed on to a base class; options are known by the signature",
+        usually="**kwargs passed on to a base class; options are read from the signature",
     )
     try:
-        same = json.loads(json.dumps(given)) == given
+        same = json.loads(json.dumps(built_with)) == built_with
     except TypeError:
         same = False
-    assert same, told(
-        expected="arguments that JSON can hold",
-        got=str(given),
-        usually="a class, a tensor or a function as an option; take its name and look it up",
+    assert same, message(
+        expected="arguments that are JSON data",
+        got=str(built_with),
+        usually="a class, a tensor or a function as an option; accept its name and look it up",
     )
     try:
         build(case)
     except SpecError as error:
         raise AssertionError(
-            told(
+            message(
                 expected="a model from the task's dims and the spec's config alone",
                 got=str(error),
-                usually="an option without a default that `config` does not give either, or one with a "
-                "value it cannot be",
+                usually="an option without a default that `config` does not set, or sets to an invalid value",
             )
         ) from error
 
 
 def options_are_typed(case: Case) -> None:
-    """Every option has a type that JSON data can be checked by, and its default is of that type."""
-    require_types(case, besides=case.registry.task(case.spec.task).dims)
+    """Every option has a type, which its JSON value is checked against, and its default has that type."""
+    require_types(case, ignored=case.registry.task(case.spec.task).dims)
 
 
 def refuses_bad_options(case: Case) -> None:
-    """An option that makes no sense is refused when the model is built, in words; not when it runs.
+    """A senseless option is refused with a message when the model is built, not when it runs.
 
-    Each number is set to -1 and each word to one that nobody knows. A model that then works is fine too.
+    Every number is set to -1 and every string to an unknown word. A model that then works passes too.
     """
     assert case.entry is not None
     task, dims = case.registry.task(case.spec.task), tiny_dataset(case.spec.task).dims
@@ -84,30 +83,30 @@ def refuses_bad_options(case: Case) -> None:
         except ZooError as error:
             refusal = error.__cause__ or error
             silent = not first_line(refusal)
-            assert not silent, told(
+            assert not silent, message(
                 expected=f"a reason why {name}={wrong!r} is refused",
-                got=f"a {type(refusal).__name__} without a word",
+                got=f"a {type(refusal).__name__} without a message",
                 usually="a bare `raise` or `assert` in the constructor",
             )
             continue
         try:
-            finite = bool(forward(case, model.eval(), inputs(case, 2))[0].isfinite().all())
+            finite = bool(forward(case, model.eval(), random_inputs(case, 2))[0].isfinite().all())
             step(case, model.train(), train_batch(case)).loss.backward()
         except Exception as error:
             got = f"{type(error).__name__} when the model ran: {first_line(error)}"
             finite = False
         else:
             got = "inf or nan when the model ran"
-        assert finite, told(
+        assert finite, message(
             expected=f"{name}={wrong!r} to be refused when the model is built, or to work",
             got=got,
-            usually="a value that is stored and first used in forward(); annotate its range, "
+            usually="a value that is first used in forward(); annotate its range, "
             "`Annotated[float, Meta(ge=0)]`, or check it in the constructor",
         )
 
 
 def _wrong(value: Any) -> Any:
-    """Return a value of the same type that hardly any option allows, or None."""
+    """Return a value of the same type that hardly any option allows; None if there is none."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -120,32 +119,32 @@ def _wrong(value: Any) -> Any:
 
 
 def same_seed_same_weights(case: Case) -> None:
-    """Built twice from one seed, the model has the same weights and buffers."""
+    """Built twice from the same seed, the model has the same weights and buffers."""
     one, other = build(case, seed=1).state_dict(), build(case, seed=1).state_dict()
     differing = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not differing, told(
+    assert not differing, message(
         expected="equal weights from equal seeds",
-        got=f"other values in {', '.join(differing[:3])}",
-        usually="initial values from numpy, `random` or a generator of one's own; use torch's default one",
+        got=f"different values in {', '.join(differing[:3])}",
+        usually="initial values from numpy, `random` or a private generator; use torch's default one",
     )
 
 
 def builds_on_meta(case: Case) -> None:
-    """The model can be built on torch's meta device, where nothing has values."""
+    """The model can be built on torch's meta device, where tensors have no values."""
     try:
         with torch.device("meta"):
             model = build(case)
     except SpecError as error:
         raise AssertionError(
-            told(
+            message(
                 expected="a model on the meta device",
                 got=str(error),
                 usually="a constructor that reads values, with float(), item() or tolist()",
             )
         ) from error
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
-    assert not real, told(
+    assert not real, message(
         expected="only meta tensors",
         got=f"values in {', '.join(real[:3])}",
-        usually="a device given by name, or a tensor made from numpy",
+        usually="a hard-coded device, or a tensor made from numpy",
     )

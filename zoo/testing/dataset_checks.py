@@ -1,4 +1,4 @@
-"""Checks of a dataset, opened with its default options and without fetching anything."""
+"""Checks of a dataset, opened with its default options and without downloads."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.config.training import TextFields, TrainConfig
+from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Split, make_task
 from zoo.tasks.classification import Classification
+from zoo.testing._case import Case, message
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, sample
 from zoo.testing._options import require_types
-from zoo.testing._suite import Case, told
 
 __all__ = [
     "dims_are_declared",
@@ -41,22 +42,22 @@ _KEYS = {
 
 
 def reads_by_typed_options(case: Case) -> None:
-    """Every option has a type that `--data` can be checked by, and its default is of that type."""
+    """Every option has a type, which `--data` is checked against, and its default has that type."""
     require_types(case)
 
 
 def dims_are_declared(case: Case) -> None:
-    """`dims` gives every argument the task's models need, as positive integers."""
+    """`dims` has every argument that the task's models need, as positive integers."""
     dims = dataset_of(case).dims
     for name in case.registry.task(case.spec.task).dims:
         value = dims.get(name)
-        assert type(value) is int, told(
+        assert type(value) is int, message(
             expected=f"dims with an integer {name}",
             got=str(dict(dims)),
             usually="a misspelt key, or a number that is a tensor or numpy scalar",
         )
-        assert value >= 1, told(
-            expected=f"a positive {name}", got=str(value), usually="counting before the data is read"
+        assert value >= 1, message(
+            expected=f"a positive {name}", got=str(value), usually="a count taken before the data is read"
         )
 
 
@@ -70,92 +71,90 @@ def items_fit_dims(case: Case) -> None:
             wanted = (torch.uint8, (dims["in_channels"], dims["image_size"], dims["image_size"]))
             for image, _ in sample(split, 20):
                 got = (image.dtype, tuple(image.shape))
-                assert got == wanted, told(
+                assert got == wanted, message(
                     expected=f"{name} images of {wanted}",
                     got=str(got),
-                    usually="images already scaled to floats, or channels last",
+                    usually="images already scaled to floats, or with channels last",
                 )
         elif len(split):
             fits = isinstance(split, Tensor) and split.ndim == 1 and not split.is_floating_point()
-            held = (
-                f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else type(split).__name__
-            )
-            assert fits, told(
+            kind = type(split).__name__
+            assert fits, message(
                 expected=f"{name} as a 1-D tensor of integers",
-                got=held,
+                got=f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else kind,
                 usually="text that is already cut into lanes",
             )
             low, high = int(split.min()), int(split.max())
-            assert 0 <= low <= high < dims["vocab_size"], told(
+            assert 0 <= low <= high < dims["vocab_size"], message(
                 expected=f"{name} tokens from 0 to {dims['vocab_size'] - 1}",
                 got=f"{low} to {high}",
-                usually="a vocabulary counted before special tokens were added",
+                usually="a vocabulary counted before the special tokens were added",
             )
-    assert len(dataset.split("train")), told(
-        expected="something to train on", got="an empty train split", usually="a wrong split border"
+    assert len(dataset.split("train")), message(
+        expected="something to train on", got="an empty train split", usually="a wrong split boundary"
     )
 
 
 def labels_in_range(case: Case) -> None:
-    """Every label of a sample is a whole number from 0 to num_classes - 1."""
+    """Every label of a sample is an integer from 0 to num_classes - 1."""
     dataset = dataset_of(case)
     for name in SPLITS:
         for _, label in sample(dataset.split(name), 1_000):
             known = int(label) == float(label) and 0 <= int(label) < dataset.dims["num_classes"]
-            assert known, told(
+            assert known, message(
                 expected=f"{name} labels from 0 to {dataset.dims['num_classes'] - 1}",
                 got=str(label),
-                usually="labels that count from 1, or a class missing from `classes`",
+                usually="labels that start at 1, or a class missing from `classes`",
             )
 
 
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    Images: of a sample, at most one in a hundred, since real collections hold a few duplicates. Text: the
-    validation and the test split are different stretches, and neither is one of the training split.
+    Images: at most 1 % of a sample, since real collections contain a few duplicates. Text: validation and
+    test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
     alike = _alike_images if case.spec.task == "classification" else _alike_texts
     for one, other in itertools.combinations(SPLITS, 2):
         shared = alike(dataset.split(one), dataset.split(other))
-        assert not shared, told(
+        assert not shared, message(
             expected=f"nothing of {other} in {one}",
             got=shared,
-            usually="the same file behind both, or borders that overlap",
+            usually="the same file for both, or overlapping split boundaries",
         )
 
 
 def same_fingerprint_twice(case: Case) -> None:
     """Opened twice, the dataset has the same fingerprint, which is a sha256."""
     one, other = dataset_of(case).fingerprint, opened(case).fingerprint
-    assert one == other, told(
+    assert one == other, message(
         expected="the same fingerprint twice",
         got=f"{one} and {other}",
-        usually="a time, a path or an unsorted folder that goes into the hash",
+        usually="a time, a path or an unsorted folder in the hash",
     )
-    assert re.fullmatch("[0-9a-f]{64}", one), told(
-        expected="the 64 hex digits of a sha256", got=repr(one), usually="hash() or a version number instead"
+    assert re.fullmatch("[0-9a-f]{64}", one), message(
+        expected="the 64 hex digits of a sha256", got=repr(one), usually="hash() or a version number"
     )
 
 
 def fingerprint_follows_the_data(case: Case) -> None:
-    """Opened with another value of an option that changes the data, the dataset has another fingerprint.
+    """Another value of an option that changes the data gives another fingerprint.
 
-    Of the options that are whole numbers the first three are tried, one more or less each.
+    The first three integer options are tried, each one higher or lower than its default.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):
         same = all(_beginning(dataset, split) == _beginning(other, split) for split in SPLITS)
-        assert same or other.fingerprint != dataset.fingerprint, told(
-            expected=f"another fingerprint where another {name} gives other data",
+        assert same or other.fingerprint != dataset.fingerprint, message(
+            expected=f"another fingerprint, since another {name} gives other data",
             got=f"{dataset.fingerprint} for both",
-            usually="a constant, or a hash of the file alone; hash what the splits hold",
+            usually="a constant, or a hash of the file alone; hash the contents of the splits",
         )
 
 
 def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
-    """Return how many items a split has, and the bytes of the first."""
+    """Return the length of a split, and the bytes of its first items."""
     split = dataset.split(name)
     if isinstance(split, Tensor):
         return len(split), _bytes(split[:1_000])
@@ -173,52 +172,50 @@ def order_is_reproducible(case: Case) -> None:
         return [(batch.inputs, batch.targets) for batch, _ in zip(batches, range(3), strict=False)]
 
     for one, other in zip(first_batches(), first_batches(), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True)), told(
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True)), message(
             expected="the same batches twice",
-            got="other ones",
-            usually="a dataset that shuffles or augments by itself; both belong to the task",
+            got="different batches",
+            usually="a dataset that shuffles or augments by itself; the task does both",
         )
 
 
 def preprocess_is_json(case: Case) -> None:
-    """`preprocess` survives JSON unchanged and holds what feeding new input needs."""
+    """`preprocess` survives JSON unchanged and has the keys that feeding new input needs."""
     dataset = dataset_of(case)
     preprocess = dict(dataset.preprocess)
     changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
-    assert not changed, told(
+    assert not changed, message(
         expected="preprocess as JSON data",
         got=f"something else in {', '.join(changed)}",
         usually="tuples, numbers as keys, or tensors; use lists, text and floats",
     )
     missing = [key for key in _KEYS[case.spec.task] if key not in preprocess]
-    assert not missing, told(
+    assert not missing, message(
         expected=f"preprocess with {', '.join(_KEYS[case.spec.task])}",
-        got=f"none of {', '.join(missing)}",
-        usually="a key left out or renamed",
+        got=f"none with {', '.join(missing)}",
+        usually="a missing or renamed key",
     )
-    key, dim = (
-        ("classes", "num_classes") if case.spec.task == "classification" else ("vocabulary", "vocab_size")
-    )
-    assert len(preprocess[key]) == dataset.dims[dim], told(
-        expected=f"as many {key} as {dim}, {dataset.dims[dim]}",
+    dim, key = make_task(case.registry, case.spec.task).labels
+    assert len(preprocess[key]) == dataset.dims[dim], message(
+        expected=f"{dataset.dims[dim]} {key}, as many as {dim}",
         got=str(len(preprocess[key])),
-        usually="special tokens or a background class counted once only",
+        usually="special tokens or a background class missing from one of them",
     )
     if case.spec.task == "language-modelling":
-        assert preprocess["tokens"] in ("char", "word"), told(
+        assert preprocess["tokens"] in ("char", "word"), message(
             expected="tokens that are 'char' or 'word'",
             got=repr(preprocess["tokens"]),
-            usually="another way of cutting a text, which zoo could neither prompt nor print",
+            usually="another tokenizer, which zoo could neither prompt nor print",
         )
-        assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], told(
+        assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], message(
             expected="<eos> in the vocabulary, since newline_eos is true",
             got=str(preprocess["vocabulary"][: preprocess["specials"]]),
-            usually="the newline left in the vocabulary as itself",
+            usually="a newline left in the vocabulary as itself",
         )
 
 
 def preprocess_feeds_new_input(case: Case) -> None:
-    """With `preprocess` alone a new picture or text becomes what a model was trained on."""
+    """`preprocess` alone suffices to turn a new picture or text into a model's input."""
     dataset = dataset_of(case)
     if case.spec.task == "classification":
         _feeds_pictures(dataset)
@@ -228,31 +225,32 @@ def preprocess_feeds_new_input(case: Case) -> None:
 
 def _feeds_pictures(dataset: Dataset) -> None:
     preprocess, channels = dataset.preprocess, dataset.dims["in_channels"]
-    assert preprocess["size"] == dataset.dims["image_size"], told(
+    assert preprocess["size"] == dataset.dims["image_size"], message(
         expected=f"the size of the images, {dataset.dims['image_size']}",
         got=str(preprocess["size"]),
-        usually="the size of the pictures before they were scaled",
+        usually="the size of the pictures before they were resized",
     )
     for key, lowest in (("mean", 0.0), ("std", 1e-3)):
         values: list[float] = preprocess[key]
         fits = len(values) == channels and all(lowest <= value <= 1 for value in values)
-        assert fits, told(
-            expected=f"{channels} values of {key} from {lowest} to 1, of pixels divided by 255",
+        assert fits, message(
+            expected=f"{channels} values of {key} from {lowest} to 1, for pixels divided by 255",
             got=str(values),
-            usually="values of pixels from 0 to 255, or of another number of channels",
+            usually="values for pixels from 0 to 255, or another number of channels",
         )
     names: list[Any] = preprocess["classes"]
     distinct = all(isinstance(name, str) for name in names) and len({*names}) == len(names)
-    assert distinct, told(
-        expected="a name of its own for each class",
+    assert distinct, message(
+        expected="a distinct name for each class",
         got=str(names),
-        usually="numbers as names, or a name that is left at a default",
+        usually="numbers as names, or a placeholder as every name",
     )
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
-    shown = _Shown(dataset, [(picture.to(torch.uint8), -1)])
-    (batch,) = Classification().eval_batches(shown, "test")
-    assert batch.inputs.isfinite().all(), told(
-        expected="finite inputs from a new picture", got="inf or nan", usually="a deviation of 0"
+    items = [(picture.to(torch.uint8), -1)]
+    view = View(dims=dataset.dims, preprocess=preprocess, split=lambda _: items)
+    (batch,) = Classification().eval_batches(view, "test")
+    assert batch.inputs.isfinite().all(), message(
+        expected="finite inputs from a new picture", got="inf or nan", usually="a standard deviation of 0"
     )
 
 
@@ -260,44 +258,21 @@ def _feeds_text(preprocess: Mapping[str, Any]) -> None:
     vocabulary, specials = preprocess["vocabulary"], preprocess["specials"]
     known = vocabulary[:1] == ["<unk>"] and 1 <= specials < len(vocabulary)
     known = known and all(isinstance(token, str) for token in vocabulary)
-    assert known, told(
-        expected="a vocabulary of text that begins with <unk>, one of its `specials`",
+    assert known, message(
+        expected="a vocabulary of strings that starts with <unk>, one of its `specials`",
         got=f"{vocabulary[: max(3, specials)]} and {specials} specials",
-        usually="another order, or no token for what is unknown",
+        usually="another order, or no token for unknown text",
     )
     numbers, unknown = Vocabulary(preprocess).encode("\N{SNOWMAN}")
-    assert unknown or numbers != [0], told(
-        expected="what is unknown to be read as <unk>", got=str(numbers), usually="<unk> among what is text"
+    assert unknown or numbers != [0], message(
+        expected="unknown text to be encoded as <unk>", got=str(numbers), usually="<unk> outside `specials`"
     )
     capitals = [token for token in vocabulary[specials:] if preprocess["lower"] and token != token.lower()]
-    assert not capitals, told(
-        expected="a vocabulary in lower case, since `lower` is true",
+    assert not capitals, message(
+        expected="a lower-case vocabulary, since `lower` is true",
         got=str(capitals[:3]),
-        usually="`lower` said of a text that was not lowered",
+        usually="`lower` set for a text that was not lowered",
     )
-
-
-class _Shown(Dataset):
-    """New pictures, fed as another dataset's own."""
-
-    def __init__(self, dataset: Dataset, items: Sequence[tuple[Tensor, int]]) -> None:
-        self._dataset = dataset
-        self._items = items
-
-    @property
-    def dims(self) -> Mapping[str, int]:
-        return self._dataset.dims
-
-    @property
-    def preprocess(self) -> Mapping[str, Any]:
-        return self._dataset.preprocess
-
-    @property
-    def fingerprint(self) -> str:
-        return self._dataset.fingerprint
-
-    def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
-        return self._items
 
 
 def text_decodes(case: Case) -> None:
@@ -312,11 +287,11 @@ def text_decodes(case: Case) -> None:
             continue
         wanted = list(stretch)
         numbers, unknown = vocabulary.encode(vocabulary.decode(wanted))
-        assert numbers == wanted, told(
+        assert numbers == wanted, message(
             expected="text that encodes to the tokens it was decoded from",
-            got=f"unknown tokens {unknown[:5]}" if unknown else "other tokens",
-            usually="a vocabulary in another order, one with a token twice, `lower` that does not fit, or "
-            "words without the space before them",
+            got=f"unknown tokens {unknown[:5]}" if unknown else "different tokens",
+            usually="a vocabulary in another order or with a token twice, a wrong `lower`, or words without "
+            "the space before them",
         )
 
 
@@ -328,6 +303,7 @@ def _survives_json(value: object) -> bool:
 
 
 def _alike_images(one: Any, other: Any) -> str:
+    """Return what one split shares with another, in words; empty if nothing."""
     known = {hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(one, 5_000)}
     held_out = [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(other, 500)]
     shared = sum(digest in known for digest in held_out)
@@ -335,13 +311,14 @@ def _alike_images(one: Any, other: Any) -> str:
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:
+    """Return what one split shares with another, in words; empty if nothing."""
     if len(one) < 32 or len(other) < 32:
         return ""
     length = min(256, len(other) // 3)
     starts = (0, (len(other) - length) // 2, len(other) - length)
     whole = _bytes(one)
-    found = all(_bytes(other[start : start + length]) in whole for start in starts)
-    return f"its beginning, middle and end, {length} tokens each" if found else ""
+    contained = all(_bytes(other[start : start + length]) in whole for start in starts)
+    return f"its beginning, middle and end, {length} tokens each" if contained else ""
 
 
 def _bytes(tokens: Tensor) -> bytes:

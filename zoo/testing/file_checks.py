@@ -1,4 +1,4 @@
-"""Checks of what a dataset does where there is no network, and where its files are missing or damaged."""
+"""Checks of what a dataset does without a network, and when its files are missing or damaged."""
 
 from __future__ import annotations
 
@@ -7,74 +7,74 @@ from collections.abc import Generator
 from pathlib import Path
 
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError
+from zoo.errors import DataError, first_line
+from zoo.testing._case import Case, message
 from zoo.testing._data import (
-    away_from_its_data,
     dataset_of,
     empty_folder,
     files_read,
+    no_network,
+    only_data_in,
     options_for,
-    peruse,
-    watching_the_network,
+    read_through,
 )
-from zoo.testing._suite import Case, told
 
 __all__ = ["refuses_damaged_files", "refuses_missing_files", "works_offline"]
 
 _MOST = 8
 _DAMAGE = b"\xff" * 1_000
-"""What a file begins with once it is damaged: no text, no number of a format, and no hash that was pinned."""
+"""The beginning of a damaged file: neither text nor a known format, and no pinned hash matches."""
 
 
 def works_offline(case: Case) -> None:
-    """Where fetching is forbidden no connection is tried, whether the data is here or not."""
+    """While downloads are forbidden no connection is tried, whether the data is present or not."""
     assert case.entry is not None
-    with watching_the_network() as tried:
+    with no_network() as tried:
         try:
             dataset_of(case)
-            with empty_folder() as home, away_from_its_data(home), contextlib.suppress(Exception):
+            with empty_folder() as home, only_data_in(home), contextlib.suppress(Exception):
                 open_dataset(case.entry, options_for(case, home))
         finally:
-            assert not tried, told(
+            assert not tried, message(
                 expected="no connection while ZOO_OFFLINE is set",
                 got=f"one to {tried[0]}",
-                usually="a download that does not ask; `zoo.files.downloads.data_file` does",
+                usually="a download that ignores it; `zoo.files.downloads.data_file` does not",
             )
 
 
 def refuses_missing_files(case: Case) -> None:
-    """Without one of its files the dataset raises a DataError that names it.
+    """If one of its files is missing, the dataset raises a DataError that names it.
 
-    Copies of its folder are tried, made of links, each without one of up to eight of the files that it reads.
+    For up to eight of the files it reads, the dataset is opened on a copy of its folder without that file.
     """
-    for name in _tried(case):
+    for name in _files_to_try(case):
         with _copy(case, name) as home:
-            _refused(
+            _require_refusal(
                 case,
                 home,
                 name,
-                what="that is missing",
-                usually="a file that is opened without looking; raise zoo.DataError with its path",
+                damage="missing",
+                usually="a file opened without checking that it exists; raise zoo.DataError with its path",
             )
 
 
 def refuses_damaged_files(case: Case) -> None:
-    """Where one of its files is damaged at its beginning the dataset raises a DataError that names it."""
-    for name in _tried(case):
+    """If one of its files is damaged at its beginning, the dataset raises a DataError that names it."""
+    for name in _files_to_try(case):
         with _copy(case, name) as home:
             whole = case.shared["files"][name].read_bytes()
             (home / name).write_bytes(_DAMAGE + whole[len(_DAMAGE) :])
-            _refused(
+            _require_refusal(
                 case,
                 home,
                 name,
-                what="that is damaged",
-                usually="bytes that are believed; compare their sha256, which `zoo.files.downloads` does",
+                damage="damaged",
+                usually="bytes used without checking their sha256; `zoo.files.downloads` checks it",
             )
 
 
-def _tried(case: Case) -> list[Path]:
-    """Return the files that the dataset reads, in order; of many, eight from the first to the last."""
+def _files_to_try(case: Case) -> list[Path]:
+    """Return the files to try: those that the dataset reads or, if many, eight spread evenly over them."""
     if case.shared.get("files of") != case.spec.name:
         case.shared["files"] = files_read(case)
         case.shared["files of"] = case.spec.name
@@ -94,15 +94,20 @@ def _copy(case: Case, without: Path) -> Generator[Path]:
         yield home
 
 
-def _refused(case: Case, home: Path, name: Path, *, what: str, usually: str) -> None:
+def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:
+    """Raise AssertionError unless the dataset refuses a folder by a DataError that names a file."""
     assert case.entry is not None
-    with away_from_its_data(home):
+    with only_data_in(home):
         try:
-            peruse(open_dataset(case.entry, options_for(case, home)))
+            read_through(open_dataset(case.entry, options_for(case, home)))
         except DataError as error:
-            got = "" if name.name in str(error) else f"a DataError without its name: {error}"
+            if name.name in str(error):
+                return
+            got = f"a DataError without its name: {error}"
         except Exception as error:
-            got = f"{type(error).__name__}: {error}".split("\n")[0]
+            got = f"{type(error).__name__}: {first_line(error)}"
         else:
-            got = "nothing of the kind"
-    assert not got, told(expected=f"a DataError that names the file {name} {what}", got=got, usually=usually)
+            got = "a dataset"
+    raise AssertionError(
+        message(expected=f"a DataError that names the {damage} file {name}", got=got, usually=usually)
+    )

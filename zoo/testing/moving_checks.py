@@ -15,19 +15,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo._version import __version__
+from zoo.errors import first_line
 from zoo.files.cards import Card, DatasetCard
 from zoo.models import weights
 from zoo.testing import _fresh
+from zoo.testing._case import Case, message
 from zoo.testing._models import (
     arguments,
     build,
     forward,
-    inputs,
+    random_inputs,
     step,
     train_batch,
     train_briefly,
 )
-from zoo.testing._suite import Case, first_line, told
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
@@ -39,25 +40,25 @@ __all__ = [
 
 
 def saves_and_loads(case: Case) -> None:
-    """After a few training steps, saved and loaded in a new process, the model gives the same bits."""
+    """Saved after a few training steps and loaded in a new process, the model gives the same bits."""
     assert case.entry is not None
     if "reloaded" not in case.shared:
         case.shared["reloaded"] = _reload_all(case)  # one new process for all of a plugin's models
-    kept, loaded = case.shared["reloaded"][case.entry.name]
-    assert isinstance(loaded, Tensor), told(
+    before, after = case.shared["reloaded"][case.entry.name]
+    assert isinstance(after, Tensor), message(
         expected="a file that a new process can load",
-        got=loaded,
-        usually="state that changes its shape, or weights that only exist after the first forward()",
+        got=after,
+        usually="buffers that change their shape, or weights created by the first forward()",
     )
-    assert torch.equal(kept, loaded), told(
+    assert torch.equal(before, after), message(
         expected="the same logits after loading in a new process",
-        got=f"a difference of {(kept - loaded).abs().max().item():.2g}",
-        usually="statistics or tables kept in plain attributes; use register_buffer",
+        got=f"a difference of {(before - after).abs().max().item():.2g}",
+        usually="statistics or tables in plain attributes; use register_buffer",
     )
 
 
 def _reload_all(case: Case) -> dict[str, tuple[Tensor, Tensor | str]]:
-    """Return each architecture's logits before saving, and after loading or why that failed."""
+    """Return each architecture's logits before saving, and those after loading or why it failed."""
     cases = [
         dataclasses.replace(case, entry=entry)
         for entry in case.shared["entries"]
@@ -67,36 +68,37 @@ def _reload_all(case: Case) -> dict[str, tuple[Tensor, Tensor | str]]:
     results: dict[str, tuple[Tensor, Tensor | str]] = {}
     models: dict[str, str] = {}
     try:
-        for number, each in enumerate(cases):
-            assert each.entry is not None
+        for number, saved in enumerate(cases):
+            assert saved.entry is not None
             try:
-                kept = _save(each, folder, number)
+                logits = _save(saved, folder, number)
             except Exception as error:
-                results[each.entry.name] = torch.empty(0), f"{type(error).__name__}: {error}"
+                results[saved.entry.name] = torch.empty(0), f"{type(error).__name__}: {first_line(error)}"
             else:
-                results[each.entry.name] = kept, ""
-                models[str(number)] = each.spec.task
+                results[saved.entry.name] = logits, ""
+                models[str(number)] = saved.spec.task
         request = {"folder": str(folder), "models": models, "threads": torch.get_num_threads()}
         answer = _fresh.run("reload", case.plugin, **request)
         try:
-            told_back = json.loads(answer)
+            errors = json.loads(answer)
         except ValueError:
-            told_back = dict.fromkeys(models, answer)
+            errors = dict.fromkeys(models, answer)
         for number in models:
             entry = cases[int(number)].entry
             assert entry is not None
-            kept, _ = results[entry.name]
+            logits, _ = results[entry.name]
             file = folder / f"{number}.logits.safetensors"
-            results[entry.name] = kept, told_back[number] or load_file(file)["logits"]
+            results[entry.name] = logits, errors[number] or load_file(file)["logits"]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return results
 
 
 def _save(case: Case, folder: Path, number: int) -> Tensor:
+    """Save a briefly trained model and some inputs; return its logits for them."""
     assert case.entry is not None
     model = train_briefly(case, build(case), steps=3).eval()
-    given = inputs(case, 3)
+    inputs = random_inputs(case, 3)
     dataset = tiny_dataset(case.spec.task)
     card = Card(
         architecture=case.entry.name,
@@ -111,14 +113,14 @@ def _save(case: Case, folder: Path, number: int) -> Tensor:
         versions={"zoo": __version__},
     )
     weights.save(folder / f"{number}.model.safetensors", model, card)
-    save_file({"inputs": given}, folder / f"{number}.inputs.safetensors")
-    return forward(case, model, given)[0]
+    save_file({"inputs": inputs}, folder / f"{number}.inputs.safetensors")
+    return forward(case, model, inputs)[0]
 
 
 def deep_copies(case: Case) -> None:
-    """After a step the model can be deep-copied, and copy and original are equal and apart.
+    """After a step the model can be deep-copied, and the copy is equal and independent.
 
-    The moving average of the weights is such a copy.
+    The EMA of the weights is such a copy.
     """
     model = build(case)
     step(case, model, train_batch(case)).loss.backward()
@@ -126,89 +128,89 @@ def deep_copies(case: Case) -> None:
         twin = copy.deepcopy(model)
     except Exception as error:
         raise AssertionError(
-            told(
+            message(
                 expected="copy.deepcopy(model) to work after a step",
-                got=str(error).split("\n")[0],
-                usually="an output or a hidden state kept on the module; hand it back instead",
+                got=first_line(error),
+                usually="an output or a hidden state kept on the module; return it instead",
             )
         ) from error
-    given = inputs(case, 2)
-    before = forward(case, model.eval(), given)[0]
-    assert torch.equal(before, forward(case, twin.eval(), given)[0]), told(
+    inputs = random_inputs(case, 2)
+    before = forward(case, model.eval(), inputs)[0]
+    assert torch.equal(before, forward(case, twin.eval(), inputs)[0]), message(
         expected="a copy with the same logits",
-        got="other logits",
-        usually="a __deepcopy__ or __getstate__ that leaves something out",
+        got="different logits",
+        usually="a __deepcopy__ or __getstate__ that omits something",
     )
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.add_(1)
-    assert torch.equal(before, forward(case, model, given)[0]), told(
+    assert torch.equal(before, forward(case, model, inputs)[0]), message(
         expected="an original that does not change with its copy",
-        got="other logits after the copy's weights were changed",
+        got="different logits after the copy's weights were changed",
         usually="a closure, bound method or list that still holds the original's tensors",
     )
 
 
 def moves_dtype_and_device(case: Case) -> None:
-    """Turned to float64, the model computes in it; moved to another device, all of it goes along.
+    """Converted to float64, the model computes in it; moved to another device, all of it moves.
 
     The other device is torch's meta device, which every machine has.
     """
     model = build(case).eval()
-    given = inputs(case, 2)
+    inputs = random_inputs(case, 2)
     try:
-        logits = forward(case, model.double(), given.double() if given.is_floating_point() else given)[0]
+        logits = forward(case, model.double(), inputs.double() if inputs.is_floating_point() else inputs)[0]
     except RuntimeError as error:
         got = first_line(error)
     else:
         got = str(logits.dtype)
-    assert got == "torch.float64", told(
+    assert got == "torch.float64", message(
         expected="float64 logits of a float64 model",
         got=got,
-        usually="a tensor made in forward() without a dtype; give it `dtype=x.dtype, device=x.device`",
+        usually="a tensor created in forward() without a dtype; add `dtype=x.dtype, device=x.device`",
     )
     try:
-        logits = forward(case, build(case).eval().to("meta"), given.to("meta"))[0]
+        logits = forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0]
     except (RuntimeError, NotImplementedError) as error:
         got = first_line(error)
     else:
         got = logits.device.type
-    assert got == "meta", told(
+    assert got == "meta", message(
         expected="a model that works on another device",
         got=got,
-        usually="a tensor in a plain attribute, or made in forward() without a device; or item() there",
+        usually="a tensor in a plain attribute or created in forward() without a device, or an item()",
     )
 
 
 def exports(case: Case) -> None:
-    """torch.export takes the model, and the program computes the same to 1e-4; or the spec says why not."""
+    """torch.export gives a program with the same logits to 1e-4, or the spec says why it cannot."""
     model = build(case).eval()
-    given = inputs(case, 2)
+    inputs = random_inputs(case, 2)
     reason = case.spec.unexportable
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # torch's own, on how it takes modules apart
-            answer = torch.export.export(model, (given,)).module()(given)
+            warnings.simplefilter("ignore")  # torch's own, on how it traces modules
+            answer = torch.export.export(model, (inputs,)).module()(inputs)
     except Exception as error:
         if reason:
             return
         raise AssertionError(
-            told(
+            message(
                 expected="torch.export.export(model, (inputs,)) to work, or `unexportable` in the spec",
                 got=f"{type(error).__name__}: {first_line(error)}",
-                usually="an `if` on a value, item(), or something of Python's that torch cannot follow",
+                usually="an `if` on a value, item(), or Python code that torch cannot trace",
             )
         ) from error
-    assert not reason, told(
+    assert not reason, message(
         expected=f"no export, since the spec says: {reason}",
         got="a program",
-        usually="a reason that holds no longer; take it out of the spec",
+        usually="an outdated reason; remove it from the spec",
     )
     logits = answer if case.spec.task == "classification" else answer[0]
-    ours = forward(case, model, given)[0]
+    ours = forward(case, model, inputs)[0]
     distance = (logits - ours).abs().max().item()
-    assert distance <= 1e-4 * max(1.0, ours.abs().max().item()), told(
+    assert distance <= 1e-4 * max(1.0, ours.abs().max().item()), message(
         expected="an exported program with the same logits",
         got=f"a difference of {distance:.2g}",
-        usually="a value computed in Python, which the program keeps as it was when it was made",
+        usually="a value computed in Python, which the program keeps as a constant",
     )

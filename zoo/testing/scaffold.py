@@ -1,4 +1,4 @@
-"""A new plugin from templates: a distribution that pip installs and that passes `zoo check` as it is."""
+"""Create a plugin from templates: a distribution that pip installs and that passes `zoo check` as it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["new_plugin"]
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
-"""Names that the templates' code or the language has already."""
+"""Class names that the templates or Python use already."""
 
 _USE: Mapping[tuple[Kind, str], str] = {
     ("architecture", "classification"): "zoo train {name} shapes",
@@ -40,13 +40,15 @@ def new_plugin(
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
     Args:
-        name: of the plugin and of the one thing it brings.
-        task: what that is for.
-        taken: names of plugins that exist.
+        name: name of the plugin and of its one entry.
+        kind: kind of the entry.
+        parent: folder to create `zoo-<name>` in.
+        task: task of the entry.
+        taken: names that are not free, such as those of installed plugins.
 
     Raises:
-        OptionError: a name that is taken, or that no package or class could have.
-        OutputError: the folder exists, or cannot be written.
+        OptionError: the name is taken, or cannot be that of a package and a class.
+        OutputError: the folder already exists or cannot be written.
     """
     words = _words(name, kind, task, taken)
     folder = parent / f"zoo-{words['name']}"
@@ -63,7 +65,7 @@ def new_plugin(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise OutputError(f"{folder} exists already", hint="choose another name, or another --out") from None
+        raise OutputError(f"{folder} already exists", hint="choose another name or another --out") from None
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
     return sorted(texts)
@@ -74,12 +76,12 @@ def _words(name: str, kind: Kind, task: str, taken: Iterable[str]) -> dict[str, 
     class_name = "".join(word.capitalize() for word in name.split("-"))
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
         raise OptionError(
-            f"{name!r} is no name for a plugin",
-            hint="lower-case letters and digits, in words joined by -, such as tiny-net; no word of Python's "
-            "or of zoo's own",
+            f"invalid plugin name {name!r}",
+            hint="use lower-case letters and digits in words joined by -, such as tiny-net, but no name that "
+            "Python or zoo uses",
         )
     if name in taken:
-        raise OptionError(f"there is a plugin {name!r} already", hint="`zoo plugins` shows all")
+        raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")
     return {
         "name": name,
         "package": f"zoo_{module}",

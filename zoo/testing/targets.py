@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
-
-if TYPE_CHECKING:
-    from zoo.testing._suite import Outcome
+from zoo.testing._outcomes import Outcome
+from zoo.testing._suite import run_checks
 
 __all__ = ["check", "resolve_target"]
 
@@ -30,14 +28,12 @@ def check(target: str, *, registry: Registry | None = None) -> list[Outcome]:
         UnknownName: there is no such plugin, distribution, entry or file.
         PluginError: the plugin is disabled.
     """
-    from zoo.testing._suite import run_checks
-
     registry, names = resolve_target(target, registry)
     return [outcome for name in names for outcome in run_checks(registry, name)]
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
-    """Return where the plugins behind a target are, and their names. Raises UnknownName."""
+    """Return the registry that has the plugins behind a target, and their names. Raises UnknownName."""
     if target.endswith(".py"):
         return _one_file(Path(target))
     registry = Registry.discover() if registry is None else registry

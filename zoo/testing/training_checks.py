@@ -1,31 +1,36 @@
-"""Checks of whether an architecture learns, on tiny made-up data."""
+"""Checks of how an architecture learns, on tiny synthetic data."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from zoo.errors import SpecError
-from zoo.interfaces import Dataset
+from zoo.errors import DataError, SpecError, first_line
+from zoo.files.downloads import offline
+from zoo.interfaces import Dataset, FitsInputs, LoadsPretrained
+from zoo.testing._case import Case, Skip, message
+from zoo.testing._data import no_network
 from zoo.testing._models import (
     build,
     forward,
-    inputs,
     mean_loss,
+    random_inputs,
     step,
     train_batch,
     train_briefly,
 )
-from zoo.testing._suite import Case, told
 from zoo.testing._tiny import LargerImages, tiny_dataset
 
 __all__ = [
     "every_parameter_gets_a_gradient",
     "first_loss_near_uniform",
     "fits_its_inputs",
+    "names_its_pretrained_weights",
     "overfits_one_batch",
     "same_shape_in_training",
     "training_is_reproducible",
@@ -33,51 +38,51 @@ __all__ = [
 
 
 def same_shape_in_training(case: Case) -> None:
-    """In training mode the model hands back what it does in eval mode; a language model also a penalty."""
-    given = inputs(case, 3)
+    """In training mode the model returns the same as in eval mode; a language model may add a penalty."""
+    inputs = random_inputs(case, 3)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        answer = build(case)(given)
+        answer = build(case)(inputs)
     if case.spec.task == "language-modelling":
         parts = len(answer) if isinstance(answer, tuple) else 1
-        assert parts in (2, 3), told(
+        assert parts in (2, 3), message(
             expected="(logits, state) or (logits, state, penalty) in training mode",
             got=f"{parts} parts",
-            usually="what is of interest to watch handed back too",
+            usually="diagnostics returned too",
         )
         answer = answer[0]
-    wanted = tuple(forward(case, build(case).eval(), given)[0].shape)
+    wanted = tuple(forward(case, build(case).eval(), inputs)[0].shape)
     got = tuple(answer.shape) if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
-    assert got == wanted, told(
+    assert got == wanted, message(
         expected=f"logits {wanted} in training mode, as in eval mode",
         got=str(got),
-        usually="the logits of auxiliary heads handed back in training too",
+        usually="the logits of auxiliary heads returned in training mode",
     )
 
 
 def first_loss_near_uniform(case: Case) -> None:
-    """Before training, the loss is about that of guessing: within half of ln(classes)."""
+    """The loss before training is that of guessing, ln(classes), give or take a half."""
     dims = tiny_dataset(case.spec.task).dims
     guess = math.log(dims.get("num_classes") or dims["vocab_size"])
     loss = mean_loss(step(case, build(case), train_batch(case, size=8)))
-    assert 0.5 * guess <= loss <= 1.5 * guess, told(
+    assert 0.5 * guess <= loss <= 1.5 * guess, message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
         got=f"{loss:.2f}",
-        usually="initial weights that are too large, or an output that is not logits",
+        usually="too large initial weights, or an output other than logits",
     )
 
 
 def every_parameter_gets_a_gradient(case: Case) -> None:
-    """Within three steps every trainable parameter has had a gradient that is finite and not all zero.
+    """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
 
-    The first may be zero: behind a layer that starts as zeros, as the last of a residual block may. What has
-    none with images of 32 pixels is looked at with 128: attention over a single place has nothing to learn.
+    The first may be zero, behind a layer that starts as zeros, as the last of a residual block may. What gets
+    none from 32×32 images is tried on 128×128 ones, since attention over a single position learns nothing.
     """
     waiting = _without_gradient(case, tiny_dataset(case.spec.task))
     if waiting and case.spec.task == "classification":
-        with contextlib.suppress(SpecError, RuntimeError):  # it may be made for one size
+        with contextlib.suppress(SpecError, RuntimeError):  # the model may accept one size only
             waiting &= _without_gradient(case, LargerImages())
-    assert not waiting, told(
+    assert not waiting, message(
         expected="a gradient for every parameter",
         got=f"none for {', '.join(sorted(waiting)[:3])}",
         usually="a layer that forward() does not use, a detach(), or weights copied instead of shared",
@@ -85,6 +90,7 @@ def every_parameter_gets_a_gradient(case: Case) -> None:
 
 
 def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
+    """Return the trainable parameters that get no gradient other than zero within three steps."""
     model = build(case, dataset=dataset)
     batch = train_batch(case, dataset=dataset)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -95,7 +101,7 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
         step(case, model, batch, seed=number).loss.backward()
         for name, parameter in trainable.items():
             if parameter.grad is not None:
-                assert parameter.grad.isfinite().all(), told(
+                assert parameter.grad.isfinite().all(), message(
                     expected=f"a finite gradient for {name}",
                     got="inf or nan",
                     usually="a square root or a norm at 0",
@@ -107,41 +113,67 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
 
 
 def fits_its_inputs(case: Case) -> None:
-    """`fit_inputs`, where a model has it, gives finite weights, and equal ones for equal inputs."""
-    given = inputs(case, 16)
+    """`fit_inputs`, if there is one, gives finite weights that depend on the inputs alone."""
+    inputs = random_inputs(case, 16)
     fitted: list[dict[str, Tensor]] = []
     for seed in (0, 1):
         model = build(case)
-        fit = getattr(model, "fit_inputs", None)
-        if fit is None:
+        if not isinstance(model, FitsInputs):
             return
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            fit(given.clone())
+            model.fit_inputs(inputs.clone())
         fitted.append(model.state_dict())
     one, other = fitted
     odd = [name for name in one if not torch.equal(one[name], other[name])]
     odd += [name for name in one if not one[name].isfinite().all()]
-    assert not odd, told(
-        expected="finite weights that follow from the inputs, whatever the random state",
-        got=f"something else in {', '.join(odd[:3])}",
-        usually="a random choice of inputs, or an inverse of what may have no variance",
+    assert not odd, message(
+        expected="finite weights that depend on the inputs alone",
+        got=f"different or infinite values in {', '.join(odd[:3])}",
+        usually="a random choice of inputs, or a division by a variance of 0",
     )
 
 
+def names_its_pretrained_weights(case: Case) -> None:
+    """`load_pretrained`, if there is one, returns None or a mapping of strings that names the weights.
+
+    It is called without a network, and the check is skipped if it needs one.
+    """
+    model = build(case)
+    if not isinstance(model, LoadsPretrained):
+        return
+    try:
+        with offline(), no_network():
+            origin = cast("object", model.load_pretrained())
+    except (DataError, OSError) as error:
+        raise Skip(f"its pretrained weights cannot be loaded offline: {first_line(error)}") from None
+    named = origin is None or (
+        isinstance(origin, Mapping) and _all_strings(cast("Mapping[Any, Any]", origin))
+    )
+    assert named, message(
+        expected="None, or a mapping of strings such as {'architecture', 'dataset', 'sha256'}",
+        got=f"a {type(origin).__name__}: {origin!r:.80}",
+        usually="the weights themselves, or the result of load_state_dict(); return where they come from",
+    )
+
+
+def _all_strings(mapping: Mapping[Any, Any]) -> bool:
+    return all(isinstance(value, str) for pair in mapping.items() for value in pair)
+
+
 def training_is_reproducible(case: Case) -> None:
-    """Trained twice for three steps from the same seeds, a model has the same weights, bit for bit."""
+    """Trained twice for three steps from the same seeds, the model has the same weights, bit for bit."""
     one, other = (train_briefly(case, build(case), steps=3).state_dict() for _ in range(2))
     differing = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not differing, told(
-        expected="equal weights after equal steps, so that a run that was stopped can go on bit for bit",
-        got=f"other values in {', '.join(differing[:3])}",
-        usually="noise from numpy, `random` or a generator of one's own; use torch's default one",
+    assert not differing, message(
+        expected="equal weights after equal steps, so that a stopped run can resume bit for bit",
+        got=f"different values in {', '.join(differing[:3])}",
+        usually="noise from numpy, `random` or a private generator; use torch's default one",
     )
 
 
 def overfits_one_batch(case: Case) -> None:
-    """Trained on one small batch, the loss falls to less than half, at one of two learning rates."""
+    """Trained on one small batch, the loss falls below half of its start, at one of two learning rates."""
     batch = train_batch(case)
     lowest = first = 0.0
     for lr in (3e-3, 3e-4):
@@ -150,17 +182,17 @@ def overfits_one_batch(case: Case) -> None:
         losses: list[float] = []
         for number in range(60):
             optimizer.zero_grad()
-            done = step(case, model, batch, seed=number)
-            losses.append(mean_loss(done))
+            result = step(case, model, batch, seed=number)
+            losses.append(mean_loss(result))
             if losses[-1] < 0.5 * losses[0]:
                 return
-            done.loss.backward()
+            result.loss.backward()
             optimizer.step()
         first, lowest = losses[0], min(losses)
     raise AssertionError(
-        told(
-            expected=f"less than half of the first loss, {first:.2f}, after 60 steps of Adam on one batch",
+        message(
+            expected=f"less than half of the first loss, {first:.2f}, within 60 steps of Adam on one batch",
             got=f"{lowest:.2f} at best",
-            usually="a signal that is cut or scaled away, a softmax before the loss, or inputs mixed up",
+            usually="a blocked or vanishing gradient, a softmax before the loss, or mixed-up inputs",
         )
     )

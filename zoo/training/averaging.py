@@ -1,4 +1,4 @@
-"""Averages of the weights along the way: an exponential one, or an even one from a triggered start."""
+"""Weight averaging during training: exponential, or with equal weights from a triggered start."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from torch import Tensor, nn
 __all__ = ["ema_decay", "even_decay", "move_average", "triggered"]
 
 
-def triggered(history: Sequence[Mapping[str, Any]], patience: int) -> int | None:
-    """Return the number of steps after which to average, or None while validation still gets better.
+def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
+    """Return the number of steps after which averaging starts; None while the validation loss improves.
 
-    It is the end of the first epoch whose validation loss is above the lowest of all but the last `patience`
-    epochs before it: the non-monotonic trigger of NT-ASGD (Merity et al. 2018, algorithm 1), as a function of
+    Averaging starts after the first epoch whose validation loss exceeds the lowest one of more than `nonmono`
+    epochs before: the non-monotonic trigger of NT-ASGD (Merity et al. 2018, algorithm 1), as a function of
     the epochs' rows so far.
     """
     losses = [row["val"]["loss"] for row in history]
     for epoch, loss in enumerate(losses):
-        if epoch > patience and loss > min(losses[: epoch - patience]):
+        if epoch > nonmono and loss > min(losses[: epoch - nonmono]):
             return history[epoch]["steps"]
     return None
 
 
 def ema_decay(limit: float, steps: int) -> float:
-    """Return an exponential average's decay after `steps` steps: short-sighted while it is young."""
+    """Return the EMA decay after `steps` steps: lower at first, so that the initial weights fade soon."""
     return min(limit, (1 + steps) / (10 + steps))
 
 
 def even_decay(steps: int) -> float:
-    """Return the decay that makes the `steps`-th member of an average count as much as each before it."""
+    """Return the decay that gives the `steps`-th step of an average the same weight as each one before."""
     return 1 - 1 / steps
 
 
 @torch.no_grad()
 def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move every parameter and buffer of `average` towards the model's; what counts in integers is copied.
+    """Move the parameters and buffers of `average` towards the model's; integer buffers are copied.
 
-    BatchNorm's statistics are averaged too: those of the model are of other weights than the average's.
+    BatchNorm's statistics are averaged too, since the model's do not belong to the averaged weights.
     """
-    for ours, theirs in zip(_values(average), _values(model), strict=True):
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
+    for averaged, current in zip(_values(average), _values(model), strict=True):
+        if averaged.is_floating_point():
+            averaged.lerp_(current, 1 - decay)
         else:
-            ours.copy_(theirs)
+            averaged.copy_(current)
 
 
 def _values(module: nn.Module) -> Iterator[Tensor]:

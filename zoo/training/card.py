@@ -13,7 +13,7 @@ __all__ = ["make_card"]
 
 
 def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
-    """Return what a weights file says of itself that is written now, after a whole epoch.
+    """Return the card of weights that are written now, after a whole epoch.
 
     Args:
         changes: what was changed during the run, and when.

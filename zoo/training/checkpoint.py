@@ -24,14 +24,14 @@ KEY = "zoo-checkpoint"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """What makes a run the same run: resuming with anything else is refused."""
+    """What makes a run the same run; resuming compares it."""
 
     recipe: dict[str, Any]
-    """The recipe as JSON data, every option of it written out."""
+    """The recipe as JSON data, with every option written out."""
     fingerprint: str = ""
-    """Of the data, and of the weights it starts from."""
+    """Of the data, and of the weights that the run starts from."""
     base_model: dict[str, str] = field(default_factory=dict[str, str])
-    """The weights it starts from, as in a card; kept for when they are gone."""
+    """The weights that the run starts from, as on a card; kept in case they are gone later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class CheckpointInfo:
     changes: tuple[str, ...]
     """What was changed during the run, and when."""
     threads: int
-    """How many threads it runs on: another number would round differently."""
+    """Number of threads that the run computes with; another number would round differently."""
     sha256: str
     """sha256 of the tensor bytes."""
     state: dict[str, Any]
@@ -52,7 +52,7 @@ class CheckpointInfo:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was read and found whole."""
+    """A checkpoint that was read and is undamaged."""
 
     tensors: Mapping[str, Tensor]
     info: CheckpointInfo
@@ -62,8 +62,8 @@ class Checkpoints:
     """The checkpoint of a run directory and the previous one.
 
     Attributes:
-        current: the newest one.
-        previous: the one before it.
+        current: the file of the newest one.
+        previous: the file of the one before it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,7 +76,7 @@ class Checkpoints:
         return self.current.exists() or self.previous.exists()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; None if there is none at all.
+        """Return the newest undamaged checkpoint; None if there is no checkpoint.
 
         A file that has not changed since the last call is not read again.
 
@@ -86,8 +86,8 @@ class Checkpoints:
         for path in (self.current, self.previous):
             if not path.exists() or path in self._damaged:
                 continue
-            found = path.stat()
-            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            stat = path.stat()
+            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if self._read is not None and self._read[0] == version:
                 return self._read[1]
             try:
@@ -102,7 +102,7 @@ class Checkpoints:
         return None
 
     def forget(self) -> None:
-        """Free the memory of what was read."""
+        """Release the memory of the checkpoint that was read."""
         self._read = None
 
     def write(
@@ -112,7 +112,7 @@ class Checkpoints:
         identity: RunIdentity,
         changes: tuple[str, ...],
     ) -> None:
-        """Commit a checkpoint, and keep the one before it unless it is damaged. Raises OSError."""
+        """Commit a checkpoint; keep the one before it unless that is damaged. Raises OSError."""
         info = CheckpointInfo(
             schema=SCHEMA,
             identity=identity,

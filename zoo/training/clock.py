@@ -1,4 +1,4 @@
-"""How far a training is, and how fast."""
+"""How far training has come, and how fast it is."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Progress:
     rate: float
     """Items (images or tokens) per second in this epoch so far, evaluation excluded."""
     left: float
-    """Estimated seconds of training left, at the pace so far."""
+    """Estimated seconds of training left, at the pace of this epoch so far."""
     row: dict[str, Any] | None = None
 
 
 class Clock:
-    """Measures the pace of one epoch, evaluation excluded."""
+    """Measure the pace of one epoch, evaluation excluded."""
 
     def __init__(self, epoch: int, epochs: int) -> None:
         self._epoch, self._epochs = epoch, epochs
@@ -39,24 +39,24 @@ class Clock:
         self._last: Progress | None = None
 
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
-        """Record that a batch is done."""
+        """Record a finished batch."""
         self._now = time.perf_counter()
         self._items += batch.count
         self._batches += 1
         to_come = batch.total - batch.index - 1 + (self._epochs - self._epoch) * batch.total
         left = (self._now - self._start) / self._batches * to_come
-        done = batch.index + 1
-        self._last = Progress(self._epoch, self._epochs, done, batch.total, loss, lr, self._rate(), left)
+        number = batch.index + 1
+        self._last = Progress(self._epoch, self._epochs, number, batch.total, loss, lr, self._rate(), left)
         return self._last
 
     def end(self, row: dict[str, Any]) -> Progress:
-        """Record that the epoch is done and evaluated."""
+        """Record that the epoch is finished and evaluated."""
         if self._last is None:  # resumed after its last batch, and only evaluated now
             return Progress(self._epoch, self._epochs, 0, 0, row["train"]["loss"], 0.0, 0.0, 0.0, row)
         return replace(self._last, row=row)
 
     def read(self) -> dict[str, float]:
-        """Return seconds and items per second."""
+        """Return the `seconds` of the epoch and its `rate` in items per second."""
         return {"seconds": round(self._now - self._start, 3), "rate": round(self._rate(), 1)}
 
     def _rate(self) -> float:

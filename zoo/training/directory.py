@@ -1,7 +1,7 @@
-"""A run directory: one owner at a time, one commit point, everything needed to continue or to run again.
+"""A run directory: one owner at a time, one commit point, everything needed to continue or repeat the run.
 
-`checkpoint.safetensors` is the only file that counts for resuming, and the previous one is kept beside it.
-`metrics.jsonl`, `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are made from it.
+Only `checkpoint.safetensors` counts for resuming; the previous one is kept beside it. `metrics.jsonl`,
+`config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it.
 """
 
 from __future__ import annotations
@@ -44,19 +44,20 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class RunDirectory:
-    """The Store of one run. Use it as a context manager: inside, this process owns the directory.
+    """The Store of one run. Inside its `with` block, this process owns the directory.
 
     Args:
         path: created if it does not exist.
-        resume: continue from the checkpoint, if there is one; otherwise a directory with a run is refused.
+        resume: continue from the checkpoint, if there is one; without it, a directory with a run is refused.
+        checkpoints: those of the directory, if they have been opened already.
         interval: how often the run is saved within an epoch.
-        accept_changes: continue a run although options or data are not those it had.
-        make_card: makes the card of the best weights, given the state and the changes so far.
+        accept_changes: continue a run although its options or its data have changed.
+        make_card: returns the card of the best weights, given the state and the changes so far.
         clock: seconds from an arbitrary start.
 
     Attributes:
         changes: what was changed during the run, and when.
-        epochs_restored: whole epochs that a restored run had done.
+        epochs_restored: epochs that a restored run had finished.
 
     Raises:
         RunError: the directory cannot be written, is in use, or holds another run.
@@ -94,7 +95,7 @@ class RunDirectory:
 
     @property
     def best(self) -> Path:
-        """The file of the weights of the epoch with the best validation."""
+        """The file of the weights from the epoch with the best validation."""
         return self.path / "best.safetensors"
 
     def __enter__(self) -> RunDirectory:
@@ -113,7 +114,7 @@ class RunDirectory:
                 )
             self._refuse_foreign_files()
             for name in _OURS:
-                for leftover in self.path.glob(f".{name}.*.tmp"):  # its writer died: we own the folder now
+                for leftover in self.path.glob(f".{name}.*.tmp"):  # this process owns the folder now
                     leftover.unlink(missing_ok=True)
         except BaseException:
             self._stack.close()
@@ -124,29 +125,29 @@ class RunDirectory:
         self._stack.close()
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Bring `state` to the newest good checkpoint, if there is one."""
-        found = self._checkpoints.newest() if self.resume else None
-        if found is not None:
-            changes = self._accepted(drift(found.info.identity, self.identity))
-            state.restore(found.tensors, found.info.state, device=device)
+        """Restore `state` from the newest undamaged checkpoint, if there is one."""
+        checkpoint = self._checkpoints.newest() if self.resume else None
+        if checkpoint is not None:
+            changes = self._accepted(drift(checkpoint.info.identity, self.identity))
+            state.restore(checkpoint.tensors, checkpoint.info.state, device=device)
             self.epochs_restored = state.epoch
-            self.changes = found.info.changes
+            self.changes = checkpoint.info.changes
             if changes:
                 self._apply(changes, state)
         self._checkpoints.forget()
         self._saved = (state.steps, self._clock())
         with self.writing(self.path):
             self._write_config()
-            if found is not None:
+            if checkpoint is not None:
                 self._write_metrics(state)
 
     def threads(self) -> int | None:
-        """Return the number of threads that the run began with; None for a new run."""
-        found = self._checkpoints.newest() if self.resume else None
-        return found.info.threads if found else None
+        """Return the number of threads that the run started with; None for a new run."""
+        checkpoint = self._checkpoints.newest() if self.resume else None
+        return checkpoint.info.threads if checkpoint else None
 
     def save(self, state: TrainState) -> None:
-        """Commit a checkpoint, then update the files made from it."""
+        """Commit a checkpoint, then update the files derived from it."""
         tensors, data = state.capture()
         packed = weights.pack(tensors)
         with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
@@ -166,14 +167,14 @@ class RunDirectory:
             self.write_weights(self.best, state, self._make_card(state, self.changes))
 
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
-        """Write the model to evaluate, and return its card as written."""
+        """Write the weights to evaluate, averaged ones if there are any; return the card as written."""
         size = sum(tensor.nbytes for tensor in state.best.state_dict().values())
         with self.writing(path, needs=size):
             return weights.save(path, state.best, card)
 
     @contextlib.contextmanager
     def writing(self, path: Path, *, needs: int = 0) -> Generator[None]:
-        """Turn an OSError into a RunError that says what is needed: bytes, or a permission."""
+        """Turn an OSError into a RunError that says what is missing: free space, or a permission."""
         try:
             yield
         except OSError as error:
@@ -200,7 +201,7 @@ class RunDirectory:
                 )
 
     def _accepted(self, changes: dict[str, str]) -> dict[str, str]:
-        """Return changes that the user accepts. Raises RunError for others."""
+        """Return the changes if they are accepted. Raises RunError otherwise."""
         if changes and not self._accept_changes:
             raise RunError(
                 f"{self.path} holds a different run ({'; '.join(changes.values())})",
@@ -211,10 +212,10 @@ class RunDirectory:
         return changes
 
     def _apply(self, changes: Mapping[str, str], state: TrainState) -> None:
-        """Record what is no longer as it was; if batches are others, the current epoch starts over."""
-        others = changes_batches(changes)
-        if others and state.batch:
-            warn(f"epoch {state.epoch + 1} starts over: {', '.join(others)} changes its batches")
+        """Record what has changed; if the batches change with it, the current epoch starts over."""
+        options = changes_batches(changes)
+        if options and state.batch:
+            warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
             state.restart_epoch()
         change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
         warn(f"continuing a changed run, {change}")
@@ -233,7 +234,7 @@ class RunDirectory:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what TOML cannot express: an option that is None is one that is not given."""
+    """Leave out options that are None: TOML has no null, and their defaults are None too."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in table.items()

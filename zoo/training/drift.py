@@ -1,4 +1,4 @@
-"""What differs between a run and the recipe it is resumed with, and which of that may differ."""
+"""What has changed between a run and the recipe it is resumed with, and what may change."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _BATCHES = (
     "train.bptt",
     "train.bptt_jitter",
 )
-"""Options, besides those of the data, that decide which items a batch has."""
+"""Options, besides those of the data, that decide what is in a batch."""
 _IRRELEVANT = ("data.root", "from_weights", "summary")
-"""Where data and weights lie, not what they are: the fingerprint says that."""
+"""Where data and weights are, but not what is in them: the fingerprint covers that."""
 
 
 def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:
-    """Return what differs, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`."""
+    """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`."""
     then, current = _flat(before.recipe), _flat(parse_json(canonical_json(now.recipe)))
     changes = {
         key: f"{key}: {then.get(key)!r} before, {current.get(key)!r} now"
@@ -41,7 +41,7 @@ def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:
 
 
 def refuse_fixed(changes: Mapping[str, str]) -> None:
-    """Raise RunError if something changed that a run cannot change."""
+    """Raise RunError if an option changed that must not change during a run."""
     fixed = [key for key in changes if key in _FIXED]
     if fixed:
         raise RunError(
@@ -51,16 +51,16 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
 
 
 def changes_batches(changes: Mapping[str, str]) -> list[str]:
-    """Return the changed options with which batches are others."""
+    """Return the changed options that change the batches."""
     return [key for key in changes if key in _BATCHES or key.startswith("data")]
 
 
 def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe with the keys of its tables spelled out: `train.epochs`."""
+    """Return a recipe as one flat table with keys such as `train.epochs`."""
     flat: dict[str, Any] = {f"train.{name}": value for name, value in TrainConfig().to_dict().items()}
     for key, value in recipe.items():
         if isinstance(value, dict):
-            flat |= {f"{key}.{name}": held for name, held in value.items()}
+            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
     return flat

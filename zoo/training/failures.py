@@ -1,4 +1,4 @@
-"""What ends a training early, in words: divergence, memory, a signal."""
+"""The errors that end training early: divergence, too little memory, a signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"
 
 
 def diverged(what: str, config: TrainConfig, *, epoch: int, batch: int) -> Diverged:
-    """Return the error that says what is not finite, and where. Epoch and batch count from 1."""
+    """Return the error that says what is not finite and where; epoch and batch count from 1."""
     clipping = "" if config.clip_grad_norm else ", or --train clip_grad_norm=1"
     return Diverged(
         f"training diverged in epoch {epoch}, batch {batch}: {what}",
@@ -31,7 +31,7 @@ def require_finite(model: nn.Module, config: TrainConfig, *, epoch: int, batch: 
 
 
 def interrupted(signal: int, *, epoch: int, batch: int) -> Interrupted:
-    """Return the error that says a run was stopped by a signal, after it was saved."""
+    """Return the error that says where a signal stopped a run that has been saved."""
     return Interrupted(
         f"stopped and saved in epoch {epoch}, batch {batch}",
         signal=signal,

@@ -1,4 +1,4 @@
-"""Parts of a model that training leaves as they are."""
+"""Freezing parts of a model, so that training does not change them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["freeze", "frozen_among", "train_mode"]
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Take the gradient from each parameter that a pattern matches. What has none already keeps having none.
+    """Freeze the parameters that match a pattern; those that are frozen already stay frozen.
 
-    A pattern is a name, of a parameter or of a module with all it holds, in which `*` stands for anything:
-    `stages`, `stages.0`, `*.norm`. A tied parameter goes by any of its names.
+    A pattern is the name of a parameter, or of a module including all its parameters; `*` matches anything:
+    `stages`, `stages.0`, `*.norm`. A tied parameter matches by any of its names.
 
     Raises:
-        OptionError: for a pattern that matches nothing, and where nothing is left to train.
+        OptionError: a pattern matches nothing, or nothing is left to train.
     """
     parameters = list(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
@@ -34,14 +34,14 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def frozen_among(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """Return the names that a pattern matches."""
+    """Return the names that match a pattern."""
     return [name for name in names if any(_matches(name, pattern) for pattern in patterns)]
 
 
 def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Switch a model to training, but for frozen modules with buffers: a BatchNorm keeps its statistics.
+    """Switch a model to training mode, except frozen modules with buffers: a BatchNorm keeps its statistics.
 
-    Such a module has only frozen parameters; or, if it has none, its buffers' names match.
+    A module is frozen if all its own parameters match a pattern or, if it has none, all its own buffers.
     """
     model.train()
     for prefix, module in model.named_modules():
@@ -49,7 +49,7 @@ def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
         buffers = [name for name, _ in module.named_buffers(prefix, recurse=False)]
         names = own or buffers
         if buffers and len(frozen_among(names, patterns)) == len(names):
-            module.training = False  # itself, and not what it holds
+            module.training = False  # itself, not its children
 
 
 def _matches(name: str, pattern: str) -> bool:

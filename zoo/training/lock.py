@@ -1,4 +1,4 @@
-"""One owner at a time: a lock that the kernel releases when its process dies."""
+"""A lock on a folder, which the kernel releases when its owner dies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["owned"]
 
 @contextmanager
 def owned(folder: Path) -> Generator[None]:
-    """Hold the lock of a folder. Raises RunError naming the process that has it."""
+    """Hold the lock of a folder. Raises RunError naming the process that holds it."""
     with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,7 +37,7 @@ def owned(folder: Path) -> Generator[None]:
 
 
 def _owner(file: IO[str]) -> str:
-    """Return who holds a lock: a process that has just taken it may not have written its name yet."""
+    """Return who holds a lock; a process that has just taken it may not have written its name yet."""
     for _ in range(100):
         file.seek(0)
         text = file.read(300)

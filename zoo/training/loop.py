@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -25,14 +26,14 @@ __all__ = ["NoStore", "Store", "fit", "train_step"]
 
 
 class Store(Protocol):
-    """Where a run is kept, such as a run directory."""
+    """Where a run is saved, such as a run directory."""
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Bring `state` to where the run was, if there was one."""
+        """Restore `state` from the last save, if there is one."""
         ...
 
     def due(self, state: TrainState) -> bool:
-        """Return, after a step, whether it is time to save before the epoch is over."""
+        """Return whether to save now, after a step within an epoch."""
         ...
 
     def save(self, state: TrainState) -> None:
@@ -40,7 +41,7 @@ class Store(Protocol):
         ...
 
     def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now, the best so far by validation."""
+        """Save the weights as they are now: the best so far by validation."""
         ...
 
 
@@ -48,7 +49,7 @@ class NoStore:
     """A store that keeps nothing."""
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Leave the state at its beginning."""
+        """Leave the state as it is."""
 
     def due(self, state: TrainState) -> bool:
         """Return False."""
@@ -73,22 +74,20 @@ def fit(
     report: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], int] = lambda: 0,
 ) -> TrainState:
-    """Train `model` in place as `config` says; return the final state, its `history` with one row per epoch.
+    """Train `model` in place; return the final state, whose `history` has one row per epoch.
 
-    After each epoch the `val` split is evaluated; without one, the `test` split after the last epoch. What
-    the configuration freezes still requires no gradient afterwards.
+    The `val` split is evaluated after each epoch; if there is none, the `test` split after the last epoch.
+    Frozen parameters stay frozen afterwards.
 
     Args:
-        store: takes a checkpoint after each epoch, when one is due and when stopped, and is where a run
-            resumes from.
-        report: called after each step and each epoch.
-        stop: called after each optimizer step, and after each batch of an evaluation; if it returns a signal
-            number, save and stop.
+        store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
+        report: called after each batch and each epoch.
+        stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
 
     Raises:
-        OptionError: the configuration asks for what this device or data cannot do.
-        Diverged: a loss, a gradient, a weight or a metric is not finite. The last checkpoint is kept.
-        RunError: out of memory. The last checkpoint is kept.
+        OptionError: this device or this data does not support an option.
+        Diverged: a loss, a gradient, a weight or a metric is not finite. The last save is kept.
+        RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
     precision = resolve(config.precision, device)
@@ -96,15 +95,9 @@ def fit(
     freeze(model, config.freeze)
     state = TrainState.begin(model.to(device), config, precision=precision, device=device)
     store.restore(state, device=device)
-    if state.batch == 0 and best_epoch(state.history, task) == state.epoch:  # killed before it was kept
-        store.keep_best(state)
-
-    def pause() -> None:
-        if signal := stop():
-            _save(state, config, store)
-            raise interrupted(signal, epoch=state.epoch + 1, batch=state.batch)
-
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # the caller's random state stays
+    _keep_if_best(state, task, store)  # the run may have stopped right after its save
+    pause = partial(_pause, state, config, store, stop)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config.epochs)
             train_mode(model, config.freeze)
@@ -123,8 +116,7 @@ def fit(
             row["clock"] = clock.read()
             state.end_epoch(row, config)
             store.save(state)
-            if best_epoch(state.history, task) == state.epoch:
-                store.keep_best(state)
+            _keep_if_best(state, task, store)
             report(clock.end(row))
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, epoch=state.epoch + 1, batch=0)
@@ -141,7 +133,7 @@ def train_step(
     precision: Precision,
     device: str,
 ) -> float:
-    """Run one batch forward and backward; update the weights if it completes an accumulated step.
+    """Run one batch forward and backward; update the weights if it completes an optimizer step.
 
     Returns the batch's loss, excluding the model's own penalty.
 
@@ -164,9 +156,9 @@ def train_step(
 
 
 def _completes_step(batch: Batch, config: TrainConfig) -> bool:
-    """Return whether an optimizer step follows a batch."""
-    done = batch.index + 1
-    return done % config.grad_accum_steps == 0 or done == batch.total
+    """Return whether a batch completes an optimizer step."""
+    number = batch.index + 1
+    return number % config.grad_accum_steps == 0 or number == batch.total
 
 
 def _is_done(state: TrainState, task: Task, config: TrainConfig) -> bool:
@@ -189,8 +181,21 @@ def _seed(seed: int, device: str) -> None:
         torch.manual_seed(seed)
 
 
+def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[[], int]) -> None:
+    """Save and raise Interrupted if `stop` returns a signal number."""
+    if signal := stop():
+        _save(state, config, store)
+        raise interrupted(signal, epoch=state.epoch + 1, batch=state.batch)
+
+
+def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
+    """Keep the weights of an epoch that has just ended, if it is the best so far."""
+    if state.batch == 0 and best_epoch(state.history, task) == state.epoch:
+        store.keep_best(state)
+
+
 def _save(state: TrainState, config: TrainConfig, store: Store) -> None:
-    """Save a run, whose weights must be finite."""
+    """Save a run. Raises Diverged if its weights are not finite."""
     require_finite(state.model, config, epoch=state.epoch + 1, batch=state.batch)
     store.save(state)
 
@@ -204,7 +209,7 @@ def _evaluate_epoch(
     device: str,
     pause: Callable[[], None],
 ) -> dict[str, Any]:
-    """Return the row of an epoch whose batches are all done."""
+    """Evaluate after the last batch of an epoch, and return its row."""
     where = {"epoch": state.epoch + 1, "batch": state.batch}
     require_finite(state.model, config, **where)
     sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}

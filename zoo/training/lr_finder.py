@@ -1,13 +1,13 @@
-"""The learning-rate range test: train a copy of a model at ever larger rates, and see where its loss falls.
+"""The learning-rate range test: train a copy of a model at growing learning rates, and watch its loss.
 
-The rate grows by the same factor at each step, so that every decade takes as many steps. The test ends early
-once the smoothed loss is four times its lowest, or a loss is not finite. Nothing changes: neither the model,
-its gradients and its mode, nor the random state.
+The rate grows by the same factor at each step, so every decade takes equally many steps. The test ends early
+once the smoothed loss is four times its lowest, or a loss is not finite. The model, its gradients and modes,
+and the random state do not change.
 
-The steps are those that training would begin with: its batches, optimizer, precision, clipping, label
-smoothing and frozen parts. One step is one optimizer step, of `grad_accum_steps` batches; a test longer than
-an epoch continues with the next. The schedule does not apply, and weights are not averaged, which changes no
-step.
+The steps are those that training would start with: its batches, optimizer, precision, clipping, label
+smoothing and frozen parts. A step is an optimizer step on `grad_accum_steps` batches; a test longer than an
+epoch continues with the next. The schedule does not apply, and weights are not averaged, which has no effect
+on the steps.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
 suggestions are named after those of fast.ai's learner.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,8 @@ Report = Callable[[float, float, float], None]
 
 _SMOOTHING = 0.98
 """Decay of the loss's exponential moving average, bias-corrected as in Adam (Kingma & Ba 2015)."""
-_HOPELESS = 4.0
+_DIVERGED = 4.0
+"""The test ends once the smoothed loss is this many times its lowest."""
 _HIGHEST = 1e38
 _MOST_STEPS = 100_000
 _FEWEST_STEPS = 10
@@ -55,7 +56,7 @@ _FEWEST_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """From which learning rate to which, in how many steps. Raises OptionError for a value out of range."""
+    """First and last learning rate, and the number of steps. Raises OptionError for a bad value."""
 
     start: float = 1e-6
     stop: float = 10.0
@@ -84,9 +85,9 @@ class Suggestions:
     """Learning rates to try. If they differ, `valley` is the usual choice and `steep` often the lowest."""
 
     steep: float
-    """Where in the valley the smoothed loss falls fastest per decade, over a tenth of the test."""
+    """Where the smoothed loss falls fastest within the valley, measured over a tenth of the test."""
     valley: float
-    """Two thirds along the valley: the longest stretch of losses below those a tenth of the test earlier."""
+    """Two thirds along the valley: the longest stretch of losses lower than a tenth of the test earlier."""
     minimum: float
     """A tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley."""
 
@@ -96,9 +97,9 @@ class Curve:
     """The result of a range test."""
 
     suggestions: Suggestions
-    points: tuple[tuple[float, float], ...]
-    """(learning rate, smoothed loss) at each step; the loss is that of the batch before the step is taken."""
-    losses: tuple[float, ...]
+    points: tuple[tuple[float, float], ...] = field(repr=False)
+    """(learning rate, smoothed loss) at each step; the loss is computed before the update."""
+    losses: tuple[float, ...] = field(repr=False)
     """The unsmoothed loss at each step, in nats."""
     diverged: bool
     """Whether the test ended early."""
@@ -106,7 +107,7 @@ class Curve:
 
     @property
     def fall(self) -> float:
-        """By what fraction the smoothed loss fell."""
+        """The fraction by which the smoothed loss fell."""
         first, lowest = self.points[0][1], min(loss for _, loss in self.points)
         return (first - lowest) / first
 
@@ -139,7 +140,7 @@ def find_lr_for(
     device: str = "cpu",
     report: Report = lambda fraction, lr, loss: None,
 ) -> Curve:
-    """Run the test on what `zoo.training.run.train` would train, as `find_lr` does.
+    """Run a range test on what `zoo.training.run.train` would train; see `find_lr`.
 
     Raises ZooError; see `zoo.errors`.
     """
@@ -168,7 +169,7 @@ def find_lr(
     device: str = "cpu",
     report: Report = lambda fraction, lr, loss: None,
 ) -> Curve:
-    """Return the loss of a copy of `model` along a range test, and the learning rates it suggests.
+    """Run a range test on a copy of `model`; return its losses and the learning rates they suggest.
 
     Args:
         report: called after each step with the fraction of the test that is done, the rate and the smoothed
@@ -176,19 +177,19 @@ def find_lr(
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
-        OptionError: the loss hardly fell, or the configuration asks for what this device cannot do.
+        OptionError: the loss hardly fell, or this device does not support an option.
     """
     config = config.replace({"ema_decay": 0.0, "nonmono": 0})
     precision = resolve(config.precision, device)
-    ours = copy.deepcopy(model).to(device)
-    freeze(ours, config.freeze)
-    train_mode(ours, config.freeze)
-    state = TrainState.begin(ours, config, precision=precision, device=device)
+    model = copy.deepcopy(model).to(device)
+    freeze(model, config.freeze)
+    train_mode(model, config.freeze)
+    state = TrainState.begin(model, config, precision=precision, device=device)
     batches = _batches(state, task, dataset, config, seed, device)
     curve: list[tuple[float, float]] = []
     losses: list[float] = []
     average, lowest, diverged = 0.0, math.inf, False
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # the caller's random state stays
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
         for lr in test.rates():
             try:
                 loss = _step(state, task, batches, config, lr, precision=precision, device=device)
@@ -201,21 +202,21 @@ def find_lr(
             curve.append((lr, smoothed))
             report(len(losses) / test.steps, lr, smoothed)
             lowest = min(lowest, smoothed)
-            if smoothed > _HOPELESS * lowest:
+            if smoothed > _DIVERGED * lowest:
                 diverged = True
                 break
     if len(curve) < _FEWEST_STEPS:
-        raise _hopeless(state.steps, test)
+        raise _too_early(state.steps, test)
     return Curve(suggestions=suggest(curve), points=tuple(curve), losses=tuple(losses), diverged=diverged)
 
 
 def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
-    """Return what points (learning rate, smoothed loss) suggest, the first tenth left out.
+    """Return the learning rates suggested by points (learning rate, smoothed loss), the first tenth ignored.
 
     Raises OptionError if the loss falls over less than a fifth of them.
     """
     tenth = max(1, len(curve) // 10)
-    rates, losses = zip(*curve[tenth:], strict=True)  # an average of few losses is still noise
+    rates, losses = zip(*curve[tenth:], strict=True)  # the average of a few losses is noise
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
         raise OptionError(
@@ -232,7 +233,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
 
 
 def _valley(losses: Sequence[float], span: int) -> tuple[int, int]:
-    """Return start and end of the longest stretch whose losses are below those `span` steps earlier."""
+    """Return start and end of the longest stretch of losses below those `span` steps earlier."""
     longest, first = (0, 0), 0
     for last in range(span, len(losses)):
         if losses[last] >= losses[last - span]:
@@ -260,7 +261,7 @@ def _step(
     precision: Precision,
     device: str,
 ) -> float:
-    """Take one optimizer step, on as many batches as it accumulates, and return their mean loss."""
+    """Take one optimizer step, on all batches that it accumulates, and return their mean loss."""
     losses: list[float] = []
     for batch in batches:
         losses.append(train_step(state, task, batch, config, lr, precision=precision, device=device))
@@ -269,7 +270,7 @@ def _step(
     return fmean(losses)
 
 
-def _hopeless(steps: int, test: RangeTest) -> Diverged:
+def _too_early(steps: int, test: RangeTest) -> Diverged:
     if not steps:
         return Diverged(
             "the loss is not finite at the first step, before any update",

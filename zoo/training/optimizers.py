@@ -1,4 +1,4 @@
-"""The optimizers a recipe may name."""
+"""The optimizers that a training configuration can name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["make_optimizer"]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over all parameters that require a gradient.
+    """Return the configured optimizer over all parameters that require a gradient.
 
-    Each parameter group's `scale` is what its learning rate is a multiple of the recipe's by.
+    A parameter group's learning rate is that of the schedule times the group's `scale`.
 
     SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
     does not (Loshchilov & Hutter 2019).
     """
     parameters = _by_depth(model, config.layer_decay)
     if config.norm_bias_lr_scale != 1:
-        parameters = _norm_biases_apart(parameters, model, config)
+        parameters = _split_off_norm_biases(parameters, model, config)
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -39,31 +39,31 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups, one for each layer where learning rates differ by depth.
+    """Return parameter groups: one per layer with layer-wise learning-rate decay, else one in all.
 
-    Layers are the model's children, each entry of a Sequential or ModuleList among them by itself, in the
-    order they are defined in; parameters of the model itself count with the last. Source: the differential
+    The layers are the model's children in the order of definition; each entry of a Sequential or ModuleList
+    is a layer of its own, and parameters of the model itself belong to the last. Source: the differential
     learning rates of the lesson; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
     """
     layers = list(_layers(model)) if decay != 1 else [model]
     seen: set[nn.Parameter] = set()
     groups: list[dict[str, Any]] = []
     for after, layer in zip(reversed(range(len(layers))), layers, strict=True):
-        own = [each for each in layer.parameters() if each.requires_grad and each not in seen]
+        own = [p for p in layer.parameters() if p.requires_grad and p not in seen]
         seen.update(own)
         if own:
             groups.append({"params": own, "scale": decay**after})
-    rest = [each for each in model.parameters() if each.requires_grad and each not in seen]
+    rest = [p for p in model.parameters() if p.requires_grad and p not in seen]
     return [*groups, {"params": rest, "scale": 1.0}] if rest else groups
 
 
-def _norm_biases_apart(
+def _split_off_norm_biases(
     groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
 ) -> list[dict[str, Any]]:
-    """Give the biases of layers whose weight is one number a channel, or none, their own rate.
+    """Give the biases of normalization layers their own learning rate.
 
-    What their weight decay takes off at each step stays the same (with SGD and AdamW). Source: Jordan 2024,
-    arXiv 2404.00498, section 3.4.
+    A normalization layer has one weight per channel, or none. The weight decay per step stays the same (with
+    SGD and AdamW). Source: Jordan 2024, arXiv 2404.00498, section 3.4.
     """
     factor = config.norm_bias_lr_scale
     biases = {
@@ -74,8 +74,8 @@ def _norm_biases_apart(
     }
     apart: list[dict[str, Any]] = []
     for group in groups:
-        fast = [each for each in group["params"] if each in biases]
-        slow = [each for each in group["params"] if each not in biases]
+        fast = [p for p in group["params"] if p in biases]
+        slow = [p for p in group["params"] if p not in biases]
         if slow:
             apart.append(group | {"params": slow})
         if fast:

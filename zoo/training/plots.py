@@ -1,4 +1,4 @@
-"""Figures of training: the learning curve of a run, and the loss along a learning-rate range test."""
+"""Figures: the learning curve of a run, and the loss along a learning-rate range test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished run left behind."""
+"""The result of a finished run, read from its directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Result:
     rate: float
     """Items per second in the last epoch."""
     seconds: float
-    """Of training, over all epochs; an epoch that was interrupted counts from where it resumed."""
+    """Seconds of training over all epochs; an interrupted epoch counts from where it was resumed."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -60,7 +60,7 @@ def _best(path: Path, history: Sequence[Mapping[str, Any]], task: Task) -> dict[
     try:
         kept = read_card(path).progress["epochs"] == epoch
     except WeightsError:
-        kept = False  # removed
+        kept = False  # the user removed it
     return {
         "weights": str(path) if kept else None,
         "epoch": epoch,

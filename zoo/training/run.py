@@ -1,4 +1,4 @@
-"""From a recipe to a run directory with a result."""
+"""Train a recipe in a run directory."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def train(
 ) -> Result:
     """Train a recipe in `directory`, or continue the run that is there.
 
-    Everything about the recipe is checked before the directory is touched. SIGINT and SIGTERM finish the
-    step, save, and raise Interrupted.
+    The whole recipe is checked before the directory is touched. SIGINT and SIGTERM finish the step, save, and
+    raise Interrupted.
 
     Args:
-        accept_changes: continue although options or data are not those that the run has had.
+        accept_changes: continue a run although its options or its data have changed.
         save_every: how often to save within an epoch: `500` steps, `90s`, `5m`, or `0` for never.
-        report: called after each step and each epoch.
+        report: called after each batch and each epoch.
 
     Raises:
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     interval = SaveInterval.parse(save_every)
     checkpoints = Checkpoints(Path(directory))
-    found = checkpoints.newest() if resume else None
-    setup = set_up(recipe, registry, device=device, resumed=found.info if found else None)
+    checkpoint = checkpoints.newest() if resume else None
+    setup = set_up(recipe, registry, device=device, resumed=checkpoint.info if checkpoint else None)
     setup.check_batches()
     run = RunDirectory(
         Path(directory),
@@ -87,7 +87,7 @@ def train(
 
 @contextmanager
 def _threads(count: int | None) -> Generator[None]:
-    """Compute with the number of threads that a run began with; None changes nothing."""
+    """Compute with `count` threads inside; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -107,5 +107,5 @@ def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainStat
     elif state.epoch < epochs:
         warn(
             f"stopped early after epoch {state.epoch} of {epochs}: the validation {setup.task.headline} has "
-            f"not improved for {setup.config.patience} epochs"
+            f"not improved (patience={setup.config.patience})"
         )

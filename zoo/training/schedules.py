@@ -1,4 +1,4 @@
-"""Learning rates as a function of position. There is no scheduler object and so no scheduler state."""
+"""Learning rates as a function of position: there is no scheduler, and so no scheduler state."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ _ONE_CYCLE_WARMUP = 0.3
 
 
 def learning_rate(config: TrainConfig, position: float) -> float:
-    """Return the learning rate at a position counted in epochs, such as 2.5 for the middle of the third.
+    """Return the learning rate at a position in epochs, such as 2.5 for the middle of the third.
 
-    - `constant`, `cosine` (half a wave down to 0; Loshchilov & Hutter 2017),
-    - `one-cycle` (cosine up from lr / 25, cosine down to 0; Smith 2018),
-    - `cosine-restarts` (SGDR: a new wave every `cycle_length`, each `cycle_multiplier` times as long).
+    - `constant`: always `lr`.
+    - `cosine`: down to 0 along half a cosine (Loshchilov & Hutter 2017).
+    - `one-cycle`: up from lr / 25 along half a cosine, then down to 0 (Smith 2018).
+    - `cosine-restarts`: down to 0 in each cycle (SGDR); the first takes `cycle_length` epochs, and each
+      further one `cycle_multiplier` times as long as the one before.
     """
     return config.lr * _scale(config, position)
 
@@ -28,22 +30,22 @@ def _scale(config: TrainConfig, position: float) -> float:
         warmup = _ONE_CYCLE_WARMUP * config.epochs
     if position < warmup:
         if config.schedule == "one-cycle":
-            return _ONE_CYCLE_START + (1 - _ONE_CYCLE_START) * (1 - _wave(position / warmup))
+            return _ONE_CYCLE_START + (1 - _ONE_CYCLE_START) * (1 - _cosine(position / warmup))
         return position / warmup
     if config.schedule == "constant":
         return 1.0
     if config.schedule == "cosine-restarts":
-        return _wave(_restart(position - warmup, config.cycle_length, config.cycle_multiplier))
-    return _wave((position - warmup) / max(config.epochs - warmup, 1e-9))
+        return _cosine(_cycle_fraction(position - warmup, config.cycle_length, config.cycle_multiplier))
+    return _cosine((position - warmup) / max(config.epochs - warmup, 1e-9))
 
 
-def _wave(share: float) -> float:
-    """From 1 to 0 along half a cosine."""
-    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def _cosine(fraction: float) -> float:
+    """Return half a cosine, falling from 1 to 0 as `fraction` grows from 0 to 1."""
+    return (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
 
 
-def _restart(position: float, length: float, multiplier: float) -> float:
-    """Return how much of its cycle has passed at `position`."""
+def _cycle_fraction(position: float, length: float, multiplier: float) -> float:
+    """Return the fraction of the current cycle that has passed at `position`."""
     while position >= length:
         position -= length
         length *= multiplier

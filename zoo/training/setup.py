@@ -1,4 +1,4 @@
-"""From a recipe's names and options to everything that is trained, all of it checked."""
+"""Resolve a recipe: open its data, build its model, and check everything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["TrainingSetup", "set_up"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetup:
-    """What a recipe stands for."""
+    """Everything that a recipe names, opened and built."""
 
     architecture: Entry[ArchitectureSpec]
     data: Entry[DatasetSpec]
@@ -35,17 +35,17 @@ class TrainingSetup:
     dataset: Dataset
     config: TrainConfig
     recipe: Recipe
-    """With full names and every option written out."""
+    """The recipe with full names and every option written out."""
     arguments: dict[str, Any]
     """Every argument that `model` was built with."""
     model: nn.Module
-    """With its initial weights: drawn from the seed, published, or another model's."""
+    """With its initial weights: random, pretrained, or those of another model."""
     base_model: dict[str, str]
-    """What a card says of the weights it starts from."""
+    """The weights that training starts from, as on a card."""
 
     @property
     def identity(self) -> RunIdentity:
-        """What makes a run of this the same run."""
+        """What makes a run of this recipe the same run."""
         parts = (self.dataset.fingerprint, self.base_model.get("sha256"))
         return RunIdentity(
             recipe=self.recipe.to_dict(),
@@ -54,7 +54,7 @@ class TrainingSetup:
         )
 
     def check_batches(self) -> None:
-        """Make the first batch of each split. Raises DataError for an empty one; warns of a tiny one."""
+        """Make a batch of each split; warn of scarce data. Raises DataError if there is none to train on."""
         first = next(self.task.train_batches(self.dataset, self.config, seed=0, epoch=0), None)
         if first is None:
             raise DataError("the training split is empty")
@@ -68,7 +68,7 @@ class TrainingSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What every way to begin has in common."""
+    """What a new, a fine-tuned and a resumed run have in common."""
 
     registry: Registry
     recipe: Recipe
@@ -80,7 +80,7 @@ class _Parts:
     config: TrainConfig
 
     def build(self, options: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-        """Build the model, the recipe's options on top of `options`; return its arguments too."""
+        """Return the model and its arguments; the recipe's options override `options`."""
         given = {**options, **self.recipe.model}
         arguments = model_arguments(self.architecture, self.spec, self.dataset.dims, given)
         model = build_model(self.architecture, arguments, seed=seed_for(self.recipe.seed, "weights"))
@@ -94,20 +94,20 @@ def set_up(
     """Open the data and build the model.
 
     Args:
-        resumed: the checkpoint of a run that continues. The weights come from that: those that it started
-            from may be gone by now.
+        resumed: the checkpoint of a run to continue. It holds the weights, so those that the run started
+            from may be gone.
 
     Raises:
         ZooError: something in the recipe does not exist or does not fit; each subclass says what to do.
     """
     parts = _open(recipe, registry, device)
     if resumed is not None:
-        begin = _resumed(parts, resumed)
+        start = _resumed(parts, resumed)
     elif recipe.from_weights:
-        begin = _from_weights(parts, _open_weights(parts))
+        start = _from_weights(parts, _open_weights(parts))
     else:
-        begin = _fresh(parts)
-    model, arguments, base_model = begin
+        start = _fresh(parts)
+    model, arguments, base_model = start
     if parts.config.freeze and resumed is None:
         sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
         trained = sum(size for size, gradient in sizes if gradient)
@@ -155,25 +155,24 @@ def _open(recipe: Recipe, registry: Registry, device: str) -> _Parts:
 
 
 def _fresh(parts: _Parts) -> tuple[nn.Module, dict[str, Any], dict[str, str]]:
-    """Return a model with the weights it is born with."""
+    """Return a model with its own initial weights."""
     model, arguments = parts.build({})
     if isinstance(model, FitsInputs):
         model.fit_inputs(_some_inputs(parts))
-    if isinstance(model, LoadsPretrained):
-        return model, arguments, dict(model.load_pretrained() or {})
-    if parts.config.freeze:
+    base_model = dict(model.load_pretrained() or {}) if isinstance(model, LoadsPretrained) else {}
+    if parts.config.freeze and not base_model:
         warn("freeze keeps random weights, since there are none to start --from")
-    return model, arguments, {}
+    return model, arguments, base_model
 
 
 def _open_weights(parts: _Parts) -> Source:
-    """Open the weights that a recipe starts from."""
+    """Open the weights that the recipe starts from."""
     path = parts.registry.find_weights(parts.recipe.from_weights)
     return open_source(path, parts.architecture, parts.registry)
 
 
 def _from_weights(parts: _Parts, source: Source) -> tuple[nn.Module, dict[str, Any], dict[str, str]]:
-    """Return a model with the options and the weights of another, as far as they fit."""
+    """Return a model with the options of another, and with its weights as far as they fit."""
     model, arguments = parts.build(source.options)
     copied, fresh = source.copy_into(model, arguments, parts.dataset.preprocess)
     frozen = frozen_among(fresh, parts.config.freeze)
@@ -187,21 +186,21 @@ def _from_weights(parts: _Parts, source: Source) -> tuple[nn.Module, dict[str, A
 
 
 def _resumed(parts: _Parts, info: CheckpointInfo) -> tuple[nn.Module, dict[str, Any], dict[str, str]]:
-    """Return a model whose weights the checkpoint will fill in."""
+    """Return a model whose weights will be restored from the checkpoint."""
     options: Mapping[str, Any] = {}
     base_model = info.identity.base_model
     if parts.recipe.from_weights:
         try:
             source = _open_weights(parts)
             options, base_model = source.options, source.base_model
-        except WeightsError:  # gone by now
+        except (DataError, WeightsError):  # they are gone
             options = info.identity.recipe.get("model", {})
     model, arguments = parts.build(options)
     return model, arguments, base_model
 
 
 def _some_inputs(parts: _Parts) -> Tensor:
-    """Return a batch from the training split, as the model sees it without augmentation."""
+    """Return a batch of the training split as the model sees it, without augmentation."""
     config = TrainConfig(batch_size=500)
     seed = seed_for(parts.recipe.seed, "fit")
     return next(parts.task.train_batches(parts.dataset, config, seed=seed, epoch=0)).inputs

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: finish the step, save, stop."""
+"""Ctrl-C and SIGTERM as a request to stop: finish the step, save, leave."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ __all__ = ["StopRequest", "listening"]
 
 
 class StopRequest:
-    """Call it for the number of the signal that asks the run to stop, or 0."""
+    """The signal that asks the run to stop, if there was one."""
 
     def __init__(self) -> None:
         self.signal = 0
 
     def __call__(self) -> int:
+        """Return the number of the signal, or 0."""
         return self.signal
 
 
@@ -25,8 +26,8 @@ class StopRequest:
 def listening() -> Generator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a StopRequest; a second one acts as it would have before.
 
-    A signal that is ignored stays ignored, as SIGINT is in a shell's background. Outside the main thread
-    Python allows no handlers, and none are set.
+    An ignored signal stays ignored, such as SIGINT in a background job. Outside the main thread, where Python
+    allows no handlers, none are set.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -35,7 +36,7 @@ def listening() -> Generator[StopRequest]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int, _: FrameType | None) -> None:
         request.signal = number
         for watched, handler in before.items():
             signal.signal(watched, handler)

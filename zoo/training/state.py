@@ -1,4 +1,4 @@
-"""Everything that training changes, in one place: what a checkpoint holds, no more and no less."""
+"""Everything that training changes, in one place: exactly what a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["TrainState"]
 
 @dataclass(slots=True, kw_only=True)
 class TrainState:
-    """The model and everything that changes along with it."""
+    """The model and everything else that training changes."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -33,7 +33,7 @@ class TrainState:
     average: nn.Module | None
     """The running average of the weights, once there is one."""
     averaged_from: int = 0
-    """Optimizer steps done before the first one that an even average includes."""
+    """Optimizer steps before the first one in an equal-weight average."""
     epoch: int = 0
     """Whole epochs done."""
     batch: int = 0
@@ -44,7 +44,7 @@ class TrainState:
     """The hidden state carried from batch to batch."""
     sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     count: int = 0
-    """Sums and count over the current epoch."""
+    """Items in `sums`, which are over the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """One row per finished epoch."""
 
@@ -93,7 +93,7 @@ class TrainState:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
-        if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16, and the step was skipped
+        if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16: the scaler skipped the step
             return
         self.steps += 1
         self._require_finite(nn.utils.get_total_norm(parameters), "a weight", config, lr)
@@ -118,7 +118,7 @@ class TrainState:
         self.restart_epoch()
 
     def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return tensors and JSON data from which `restore` makes the same state."""
+        """Return the state as tensors and JSON data, for `restore`."""
         tensors = {f"model/{name}": value for name, value in untied(self.model).items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in untied(self.average).items()}
@@ -134,14 +134,14 @@ class TrainState:
         return tensors, data | {"scaler": self.scaler.state_dict()}
 
     def restart_epoch(self) -> None:
-        """Start the current epoch over; weights and optimizer state stay as they are."""
+        """Start the current epoch over; weights and optimizer state do not change."""
         self.batch = 0
         self.carried = None
         self.sums = {}
         self.count = 0
 
     def restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, device: str) -> None:
-        """Become the state that was captured. Raises WeightsError if it does not fit this model."""
+        """Restore what `capture` returned. Raises WeightsError if it does not fit this model."""
         try:
             self._restore({name: tensor.to(device) for name, tensor in tensors.items()}, data)
         except (AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
@@ -174,7 +174,7 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 def _laid_out_as(parameter: Tensor, slot: Tensor) -> Tensor:
-    """Return optimizer state with its parameter's strides: fused optimizers walk both in memory order."""
+    """Return optimizer state with the strides of its parameter: fused optimizers need them equal."""
     if slot.shape != parameter.shape:
         return slot
     return torch.empty_like(parameter, dtype=slot.dtype).copy_(slot)
@@ -185,7 +185,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Put the tensors of a hidden state under names, and return its structure as JSON."""
+    """Add the tensors of a hidden state to `tensors` by name; return its structure as JSON data."""
     if isinstance(state, Tensor):
         tensors[name] = state
         return name

@@ -12,10 +12,10 @@ from zoo.models.hooks import untouched
 
 def _method(make):
     class Method(Analyzer):
-        """Maps (N, K, H, W) of the images' size, each scaled to [0, 1]."""
+        """Maps (N, K, H, W) of the images' size, scaled to [0, 1] one by one."""
 
         def analyze(self, model, batches, *, subject):
-            found = []
+            parts = []
             with untouched(model) as inner, torch.inference_mode(False), torch.enable_grad():
                 twin = copy.deepcopy(inner).requires_grad_(True)
                 layer = twin.get_submodule(subject.landmarks["features"])
@@ -24,8 +24,8 @@ def _method(make):
                         logits = twin(batch.inputs).detach()
                         classes = subject.target_classes(logits, batch.targets)  # (B, K)
                         maps = [torch.from_numpy(cam(batch.inputs, _targets(k))) for k in classes.unbind(1)]
-                        found.append((torch.stack(maps, 1), classes, logits))
-            maps, classes, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+                        parts.append((torch.stack(maps, 1), classes, logits))
+            maps, classes, logits = (torch.cat(part) for part in zip(*parts, strict=True))
             return Analysis(maps=maps, classes=classes, logits=logits)
 
     return Method

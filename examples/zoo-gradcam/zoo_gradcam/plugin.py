@@ -1,23 +1,24 @@
-"""What zoo_gradcam provides."""
+"""The entries of zoo-gradcam."""
 
 from zoo import AnalyzerSpec, hookimpl
 
 api = 1
 METHODS = {
-    "ablation-cam": ("AblationCAM", "Feature maps weighted by how far the logit falls without each"),
+    "ablation-cam": ("AblationCAM", "Feature maps weighted by how far the logit falls without them"),
     "eigen-cam": ("EigenCAM", "The feature maps' first principal component, whatever the class"),
     "eigen-grad-cam": ("EigenGradCAM", "The first principal component of feature maps times gradients"),
     "grad-cam": ("GradCAM", "Feature maps weighted by the mean gradient of the class's logit"),
-    "grad-cam++": ("GradCAMPlusPlus", "Grad-CAM that gives several objects of a class equal weight"),
-    "hires-cam": ("HiResCAM", "Feature maps times gradients, place by place"),
-    "layer-cam": ("LayerCAM", "Feature maps times positive gradients, place by place"),
-    "score-cam": ("ScoreCAM", "Feature maps weighted by the logit of the image seen through each"),
+    "grad-cam++": ("GradCAMPlusPlus", "Grad-CAM that weights several objects of a class equally"),
+    "hires-cam": ("HiResCAM", "Feature maps times gradients, element-wise"),
+    "layer-cam": ("LayerCAM", "Feature maps times positive gradients, element-wise"),
+    "score-cam": ("ScoreCAM", "Feature maps weighted by the logit of the image masked with them"),
     "xgrad-cam": ("XGradCAM", "Grad-CAM with gradients weighted by activations"),
 }
 
 
 @hookimpl
 def zoo_analyzers():
+    """Return an analyzer for every method."""
     return [
         AnalyzerSpec(
             name=name,

@@ -13,21 +13,21 @@ SPLITS = {"train": slice(0, 1437), "val": slice(1437, 1617), "test": slice(1617,
 
 
 class Digits(Dataset):
-    """Grey digits, cut 80 / 10 / 10 in an order that never changes.
+    """Gray digits, split 80 / 10 / 10 in an order that never changes.
 
     Args:
-        scale: pixels, across, that each of the 8×8 pixels becomes.
+        scale: factor by which the 8×8 pixels are enlarged.
     """
 
     def __init__(self, *, scale: Annotated[int, Meta(ge=1, le=28)] = 4) -> None:
-        found = load_digits()
-        order = torch.randperm(len(found.images), generator=torch.Generator().manual_seed(0))
-        pixels = torch.from_numpy(found.images)[order, None]  # (N, 1, 8, 8) from 0 to 16
+        digits = load_digits()
+        order = torch.randperm(len(digits.images), generator=torch.Generator().manual_seed(0))
+        pixels = torch.from_numpy(digits.images)[order, None]  # (N, 1, 8, 8) from 0 to 16
         pixels = pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
         self.images = (pixels * 255 / 16).round().to(torch.uint8)
-        self.labels = torch.from_numpy(found.target)[order]
-        seen = self.images[SPLITS["train"]] / 255
-        self.mean, self.std = round(seen.mean().item(), 4), round(seen.std().item(), 4)
+        self.labels = torch.from_numpy(digits.target)[order]
+        pixels = self.images[SPLITS["train"]] / 255
+        self.mean, self.std = round(pixels.mean().item(), 4), round(pixels.std().item(), 4)
 
     @property
     def dims(self):

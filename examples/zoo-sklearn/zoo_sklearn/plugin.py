@@ -1,4 +1,4 @@
-"""What zoo_sklearn provides."""
+"""The entry of zoo-sklearn."""
 
 from zoo import DatasetSpec, hookimpl
 
@@ -7,12 +7,13 @@ api = 1
 
 @hookimpl
 def zoo_datasets():
+    """Return the dataset."""
     return [
         DatasetSpec(
             name="digits",
             target="zoo_sklearn.digits:Digits",
             task="classification",
-            summary="1,797 handwritten digits of 8×8 pixels, enlarged; comes with scikit-learn",
+            summary="1,797 handwritten digits of 8×8 pixels, enlarged; they come with scikit-learn",
             license="CC BY 4.0",
             source="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
         )

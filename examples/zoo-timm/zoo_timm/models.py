@@ -1,4 +1,4 @@
-"""timm's models, built for the images at hand."""
+"""timm's models, built for the dims of a dataset."""
 
 from typing import Annotated
 
@@ -12,10 +12,10 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 def build(
     *, in_channels: int, image_size: int, num_classes: int, name: str, dropout: Share = 0.0
 ) -> nn.Module:
-    """Return a model of timm with fresh weights. Transformers are made for the size of the images."""
+    """Return a model of timm with random weights. Transformers are built for the size of the images."""
     options = {"in_chans": in_channels, "num_classes": num_classes}
     if timm.get_pretrained_cfg(name).fixed_input_size:
         options["img_size"] = image_size
-    if dropout:  # which some models do not know
+    if dropout:  # some models do not have this option
         options["drop_rate"] = dropout
     return timm.create_model(name, pretrained=False, **options)

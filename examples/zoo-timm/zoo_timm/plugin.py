@@ -1,4 +1,4 @@
-"""What zoo_timm provides: every model that the installed timm registers, read from its source text."""
+"""The entries of zoo-timm: every model that the installed timm registers, read from its source text."""
 
 import re
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
 
 api = 1
 REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.M)
-RECIPE = TrainConfig(
+TRAINING = TrainConfig(
     epochs=10,
     batch_size=128,
     lr=1e-3,
@@ -20,7 +20,8 @@ RECIPE = TrainConfig(
 
 @hookimpl
 def zoo_architectures():
-    timm = find_spec("timm")  # finds it without importing it
+    """Yield an architecture for every model of timm."""
+    timm = find_spec("timm")  # without importing it
     if timm is None:
         raise ModuleNotFoundError("timm is not installed; pip install timm")
     for file in sorted(Path(timm.origin).parent.glob("models/*.py")):
@@ -29,8 +30,8 @@ def zoo_architectures():
                 name=name,
                 target="zoo_timm.models:build",
                 task="classification",
-                summary=f"timm's {name}, of its family {file.stem}",
+                summary=f"timm's {name}, from the {file.stem} family",
                 config={"name": name},
-                training=RECIPE,
+                training=TRAINING,
                 source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
             )

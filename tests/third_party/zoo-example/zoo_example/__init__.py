@@ -1,1 +1,1 @@
-"""A linear model and striped images, brought by a distribution of its own."""
+"""A linear model and striped images, provided by a distribution of their own."""

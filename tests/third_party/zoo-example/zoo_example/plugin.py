@@ -1,4 +1,4 @@
-"""What zoo_example provides."""
+"""The entries of zoo-example."""
 
 from zoo import ArchitectureSpec, DatasetSpec, TrainConfig, hookimpl
 
@@ -23,6 +23,6 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="stripes",
             target="zoo_example.stripes:Stripes",
             task="classification",
-            summary="Upright or lying stripes on one pixel grid",
+            summary="Vertical or horizontal stripes, one pixel wide",
         )
     ]

@@ -1,4 +1,4 @@
-"""Files that are believed only with the right hash, and archives that are not believed at all."""
+"""Files that are used only if their hash is right, archives that are not trusted, folders made once."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ def put(path: Path, content: bytes = CONTENT) -> Path:
     return path
 
 
-def fetch(**options: str) -> Path:
-    return data_file("text.txt", **({"url": URL, "sha256": SHA256} | options))
+def find(*, url: str = URL, root: str | None = None) -> Path:
+    return data_file("text.txt", url=url, sha256=SHA256, root=root)
 
 
-def test_data_is_found_at_the_users_place_before_the_cache(tmp_path: Path) -> None:
+def test_the_users_data_folder_is_searched_before_the_cache(tmp_path: Path) -> None:
     cached = put(tmp_path / "cache/text.txt")
-    assert fetch() == cached
+    assert find() == cached
     mine = put(tmp_path / "data/text.txt")
-    assert fetch() == mine
+    assert find() == mine
     root = put(tmp_path / "root/text.txt")
-    assert fetch(root=str(tmp_path / "root")) == root
+    assert find(root=str(tmp_path / "root")) == root
 
 
-def test_a_root_is_the_only_place_looked_at(tmp_path: Path) -> None:
+def test_a_root_is_the_only_folder_that_is_searched(tmp_path: Path) -> None:
     put(tmp_path / "data/text.txt")
     with pytest.raises(DataError, match=r"text\.txt is not in .*elsewhere$") as caught:
-        fetch(root=str(tmp_path / "elsewhere"))
+        find(root=str(tmp_path / "elsewhere"))
     assert URL in (caught.value.hint or "")
 
 
-def test_a_wrong_hash_is_told_with_both(tmp_path: Path) -> None:
+def test_the_error_for_a_wrong_hash_shows_both_hashes(tmp_path: Path) -> None:
     path = put(tmp_path / "data/text.txt", b"thus sprach")
     with pytest.raises(DataError) as caught:
-        fetch()
+        find()
     assert str(path) in str(caught.value)
     assert SHA256 in str(caught.value)
     assert hashlib.sha256(b"thus sprach").hexdigest() in str(caught.value)
 
 
-def test_nothing_is_fetched_offline(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="ZOO_OFFLINE forbids fetching it") as caught:
-        fetch()
+def test_nothing_is_downloaded_offline(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="and ZOO_OFFLINE forbids downloading it") as caught:
+        find()
     assert f"{tmp_path / 'data'} or {tmp_path / 'cache'}" in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", ""])
-def test_only_https_is_fetched_from(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_only_https_urls_are_downloaded(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.delenv("ZOO_OFFLINE")
     monkeypatch.setattr("requests.Session", None)
-    with pytest.raises(DataError, match="only https"):
-        fetch(url=url)
+    with pytest.raises(DataError, match="only https URLs are allowed"):
+        find(url=url)
 
 
 def test_a_missing_file_cannot_be_verified(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def everything(tmp_path: Path) -> list[str]:
     ],
     ids=["plain", "others", "upwards", "absolute", "symlink", "duplicate", "through-link"],
 )  # fmt: skip
-def test_of_an_archive_only_the_named_file_arrives_where_it_belongs(
+def test_only_the_named_file_of_an_archive_is_extracted_into_the_folder(
     tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]]
 ) -> None:
     tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
@@ -131,23 +131,23 @@ def test_of_an_archive_only_the_named_file_arrives_where_it_belongs(
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "message"),
     [
-        ([("a.bin", None)], "does not hold a.bin"),
-        ([("b.bin", CONTENT)], "does not hold a.bin"),
-        ([("a.bin", b"another"), ("a.bin", CONTENT)], "is not the file it should be"),
+        ([("a.bin", None)], "lacks a.bin"),
+        ([("b.bin", CONTENT)], "lacks a.bin"),
+        ([("a.bin", b"another"), ("a.bin", CONTENT)], "a.bin in .* has the wrong sha256"),
     ],
     ids=["only-a-link", "absent", "wrong"],
 )
-def test_an_archive_without_the_right_file_is_refused_and_leaves_nothing(
-    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]], told: str
+def test_an_archive_without_the_right_file_is_refused_and_nothing_is_left(
+    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]], message: str
 ) -> None:
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
     assert everything(tmp_path) == ["x.tar.gz"]
 
 
-def test_an_archive_that_unpacks_to_more_than_allowed_is_left(tmp_path: Path, folder: Path) -> None:
+def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path, folder: Path) -> None:
     path = archive(tmp_path / "x.tar.gz", ("zeros", bytes(3_000_000)), ("a.bin", CONTENT))
     assert path.stat().st_size < 10_000
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
@@ -155,7 +155,7 @@ def test_an_archive_that_unpacks_to_more_than_allowed_is_left(tmp_path: Path, fo
     assert everything(tmp_path) == ["x.tar.gz"]
 
 
-def test_a_header_without_end_is_not_read_to_its_end(tmp_path: Path, folder: Path) -> None:
+def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "x.tar.gz"
     info = tarfile.TarInfo("././@PaxHeader")
     info.type, info.size = tarfile.XHDTYPE, 1 << 35
@@ -196,7 +196,7 @@ def test_a_folder_is_made_once_and_is_there_whole_or_not_at_all(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("removable", "times"), [(True, 5), (False, 0)])
-def test_a_folder_that_stays_damaged_is_told(
+def test_a_folder_that_stays_damaged_is_an_error(
     removable: bool, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "new"
@@ -206,12 +206,12 @@ def test_a_folder_that_stays_damaged_is_told(
     made: list[Path] = []
     with pytest.raises(DataError) as caught:
         made_once(home, made.append, lambda folder: None, what="the encoded text")
-    assert str(caught.value) == f"{home}, which holds the encoded text, is damaged and cannot be replaced"
+    assert str(caught.value) == f"{home} (the encoded text) is damaged and cannot be replaced"
     assert len(made) == times
 
 
 @pytest.mark.parametrize("before", [None, "", "1"])
-def test_inside_offline_nothing_is_fetched_and_after_it_all_is_as_before(
+def test_offline_forbids_downloads_and_restores_the_environment(
     monkeypatch: pytest.MonkeyPatch, before: str | None
 ) -> None:
     monkeypatch.delenv("ZOO_OFFLINE", raising=False)

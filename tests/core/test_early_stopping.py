@@ -1,4 +1,4 @@
-"""The best epoch, and when to stop."""
+"""Which epoch was best, and when to stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from zoo.config.training import TrainConfig
 from zoo.tasks.classification import Classification
+from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.loop import fit
 
@@ -23,7 +24,7 @@ def losses(*values: float) -> list[dict[str, Any]]:
     return [{"val": {"loss": value}} for value in values]
 
 
-def test_the_best_is_the_highest_accuracy_or_the_lowest_loss_and_of_equals_the_first() -> None:
+def test_the_best_epoch_is_the_first_with_the_highest_accuracy_or_the_lowest_loss() -> None:
     assert best_epoch(accuracies(0.1, 0.4, 0.3, 0.4), IMAGES) == 2
     assert best_epoch(losses(2.0, 1.5, 1.7), TEXT) == 2
     assert best_epoch([{"test": {"accuracy": 1.0}}], IMAGES) is None
@@ -36,7 +37,7 @@ def test_the_best_is_the_highest_accuracy_or_the_lowest_loss_and_of_equals_the_f
         ([0.5, 0.4], 2, False),
         ([0.5, 0.4, 0.4], 2, True),
         ([0.5, 0.4, 0.6], 2, False),
-        ([0.5, 0.5, 0.5], 2, True),  # no better is not better
+        ([0.5, 0.5, 0.5], 2, True),  # equal is no improvement
         ([0.5, 0.1, 0.1, 0.1], 0, False),
         ([], 1, False),
     ],
@@ -49,5 +50,5 @@ def test_a_run_out_of_patience_stops(text: Any, registry: Any) -> None:
     model = registry.architecture("gru").load()(vocab_size=8, hidden_size=4)
     config = TrainConfig(epochs=9, batch_size=4, lr=1e-9, patience=2, precision="fp32")
     state = fit(model, TEXT, text(), config.replace({"schedule": "constant"}))
-    judged = [row["val"]["loss"] for row in state.history]
-    assert len(judged) == judged.index(min(judged)) + 1 + 2 < 9
+    validation = [row["val"]["loss"] for row in state.history]
+    assert len(validation) == validation.index(min(validation)) + 1 + 2 < 9

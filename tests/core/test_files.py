@@ -1,4 +1,4 @@
-"""Whole files or none, and the container."""
+"""Files that are whole or absent, JSON, and the safetensors container."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from zoo.errors import WeightsError
 from zoo.files.atomic import atomic_write, sweep, temporary_beside
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.files.container import read_header, write_container
+from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
 
 TENSORS = {
@@ -36,12 +36,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file.safetensors"
 
 
+def write(path: Path, metadata: dict[str, str] | None = None) -> None:
+    write_container(path, weights.pack(TENSORS), metadata or {})
+
+
 def container(header: dict[str, Any] | bytes, data: bytes = b"") -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
 
 
-def entry(dtype: str = "U8", shape: object = (4,), data_offsets: object = (0, 4)) -> dict[str, Any]:
+def entry(dtype: object = "U8", shape: object = (4,), data_offsets: object = (0, 4)) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": data_offsets}
 
 
@@ -53,13 +57,13 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002], indirect=True)
-def test_a_written_file_has_the_mode_the_umask_asks_for(path: Path, umask: int) -> None:
+def test_a_written_file_has_the_mode_that_the_umask_gives(path: Path, umask: int) -> None:
     with atomic_write(path) as file:
         file.write(b"x")
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_an_exception_while_writing_leaves_the_old_file_and_nothing_else(path: Path) -> None:
+def test_an_exception_while_writing_keeps_the_old_file_and_nothing_else(path: Path) -> None:
     def interrupted() -> None:
         with atomic_write(path) as file:
             file.write(b"half of the new")
@@ -80,7 +84,7 @@ def test_the_file_appears_only_when_it_is_whole(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failing_disk_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_file_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -90,8 +94,8 @@ def test_a_failing_disk_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPat
     assert list(path.parent.iterdir()) == []
 
 
-def test_plain_safetensors_reads_what_is_written(path: Path) -> None:
-    weights.save_tensors(path, TENSORS, {"format": "pt", "k": "v"})
+def test_safetensors_itself_reads_what_is_written(path: Path) -> None:
+    write(path, {"format": "pt", "k": "v"})
     read = safetensors.torch.load_file(path)
     assert read.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
@@ -106,24 +110,27 @@ def test_plain_safetensors_reads_what_is_written(path: Path) -> None:
 def test_equal_content_gives_equal_bytes(path: Path) -> None:
     backwards = {name: tensor.clone() for name, tensor in reversed(TENSORS.items())}
     other = path.with_name("other")
-    weights.save_tensors(path, TENSORS, {"a": "1", "b": "2"})
-    weights.save_tensors(other, backwards, {"b": "2", "a": "1"})
+    write(path, {"a": "1", "b": "2"})
+    write_container(other, weights.pack(backwards), {"b": "2", "a": "1"})
     assert path.read_bytes() == other.read_bytes()
 
 
-def test_each_tensor_begins_where_its_type_is_aligned(path: Path) -> None:
-    weights.save_tensors(path, TENSORS, {})
-    header = read_header(path)
+def test_each_tensor_starts_at_a_multiple_of_its_width(path: Path) -> None:
+    write(path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
     for name, tensor in TENSORS.items():
-        start = header.data_start + header.tensors[name]["data_offsets"][0]
+        start = 8 + length + header[name]["data_offsets"][0]
         assert tensor.numel() == 0 or start % tensor.element_size() == 0, name
 
 
+ENTRY = json.dumps(entry())
 GOOD = container({"t": entry()}, b"1234")
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "is empty"),
         (b"PK\x03\x04" + bytes(60), "is a zip archive, as torch.save writes"),
@@ -137,91 +144,122 @@ GOOD = container({"t": entry()}, b"1234")
         (b"short", "is not a safetensors file"),
         (b"just some text that goes on for a while", "is not a safetensors file"),
         (b"\xff" * 64, "is not a safetensors file"),
-        (container(b"not json"), "is not a safetensors file: its header is not JSON"),
-        (container(b"[" * 10_000), "is not a safetensors file: its header is not JSON"),
-        (container(b"[1, 2, 3]"), "is not a safetensors file: its header is not a table"),
-        (container({"__metadata__": 3}), "is damaged: its metadata is not a table"),
-        (container({"__metadata__": {"k": 3}}), "is damaged: its metadata is not a table of texts"),
+        (container(b"not json"), "is damaged: "),
+        (container(b"[" * 10_000), "is damaged: "),
+        (container(b"[1, 2, 3]"), "is damaged: "),
+        (container({"__metadata__": 3}), "is damaged: "),
+        (container({"__metadata__": {"k": 3}}), "is damaged: "),
         (GOOD[:20], "is cut short"),
-        (GOOD[:-1], "is cut short: the header promises 4 bytes of tensors, the file holds 3"),
-        (GOOD + b"5", "has bytes after its end: the header promises 4 bytes of tensors, the file holds 5"),
-        (container(b'{"t": {}, "t": {}}'), "is damaged: its header repeats a key"),
-        (container(b'{"t": {"dtype": "U8", "dtype": "I8"}}'), "is damaged: its header repeats a key"),
-        (container({"t": 3}), "the header's entry for 't' is malformed"),
-        (container({"t": {}}), "the header's entry for 't' is malformed"),
-        (container({"t": entry(shape=["4"])}, b"1234"), "the header's entry for 't' is malformed"),
-        (container({"t": entry(data_offsets=[4])}, b"1234"), "the header's entry for 't' is malformed"),
-        (container({"t": entry(dtype=8)}, b"1234"), "the header's entry for 't' is malformed"),
+        (GOOD[:-1], "is damaged: it is shorter or longer than its header says"),
+        (GOOD + b"5", "is damaged: it is shorter or longer than its header says"),
+        (container(f'{{"t": {ENTRY}, "t": {ENTRY}}}'.encode(), b"1234"), "is damaged: a key is repeated"),
+        (container(b'{"t": {"dtype": "U8", "dtype": "I8"}}'), "is damaged: "),
+        (container({"t": 3}), "is damaged: "),
+        (container({"t": {}}), "is damaged: "),
+        (container({"t": entry(shape=["4"])}, b"1234"), "is damaged: "),
+        (container({"t": entry(data_offsets=[4])}, b"1234"), "is damaged: "),
+        (container({"t": entry(dtype=8)}, b"1234"), "is damaged: "),
     ],
 )  # fmt: skip
-def test_a_foreign_or_damaged_file_is_named_for_what_it_is(path: Path, data: bytes, told: str) -> None:
+def test_the_error_for_a_foreign_or_damaged_file_says_what_it_is(
+    path: Path, data: bytes, message: str
+) -> None:
     path.write_bytes(data)
     with pytest.raises(WeightsError) as caught:
-        read_header(path)
+        read_container(path)
     assert str(caught.value).startswith(str(path))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
-    weights.save_tensors(path, TENSORS, {"k": "v"})
+def test_a_file_truncated_anywhere_is_refused(path: Path) -> None:
+    write(path, {"k": "v"})
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(WeightsError):
-            read_header(path)
+            read_container(path)
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    "table",
     [
-        ({"t": entry(shape=[5])}, "the shape of 't' is not that of its bytes"),
-        ({"t": entry(dtype="F32")}, "the shape of 't' is not that of its bytes"),
-        ({"t": entry(shape=[2**40] * 4)}, "the shape of 't' is not that of its bytes"),
-        ({"t": entry(data_offsets=[4, 0]), "u": entry()}, "the shape of 't' is not that of its bytes"),
-        ({"t": entry(), "u": entry(shape=[2], data_offsets=[2, 4])}, "'u' overlaps another"),
-        ({"t": entry(), "u": entry()}, "'u' overlaps another"),
-        ({"t": entry(shape=[2], data_offsets=[2, 4])}, "'t' leaves bytes before it that no tensor has"),
-        ({"t": entry(data_offsets=[-4, 0])}, "entry for 't' is malformed"),
-        ({"t": entry(data_offsets=[0, 4.0])}, "entry for 't' is malformed"),
-        ({"t": entry(shape=[True, 4])}, "entry for 't' is malformed"),
-        ({"t": entry(dtype="F99")}, "'t' is of the type 'F99', which zoo does not know"),
+        {"t": entry(shape=[5])},
+        {"t": entry(dtype="F32")},
+        {"t": entry(shape=[2**40] * 4)},
+        {"t": entry(data_offsets=[4, 0]), "u": entry()},
+        {"t": entry(), "u": entry(shape=[2], data_offsets=[2, 4])},
+        {"t": entry(), "u": entry()},
+        {"t": entry(shape=[2], data_offsets=[2, 4])},
+        {"t": entry(data_offsets=[-4, 0])},
+        {"t": entry(data_offsets=[0, 4.0])},
+        {"t": entry(shape=[True, 4])},
+        {"t": entry(dtype="F99")},
     ],
-)  # fmt: skip
-def test_a_header_that_lies_about_its_bytes_is_refused(path: Path, table: dict[str, Any], told: str) -> None:
+)
+def test_a_header_that_does_not_describe_its_bytes_is_refused(path: Path, table: dict[str, Any]) -> None:
     path.write_bytes(container(table, b"1234"))
-    with pytest.raises(WeightsError) as caught:
-        read_header(path)
-    assert told in str(caught.value)
+    with pytest.raises(WeightsError, match="is damaged: "):
+        read_container(path)
+
+
+def test_a_dtype_that_zoo_does_not_store_is_refused(path: Path) -> None:
+    path.write_bytes(container({"t": entry(dtype="F8_E4M3")}, b"1234"))
+    with pytest.raises(WeightsError, match="'t' has dtype F8_E4M3, which zoo does not support"):
+        read_container(path)
+
+
+def test_a_container_is_read_as_it_was_written(path: Path) -> None:
+    stored = weights.pack(TENSORS)
+    write_container(path, stored, {"says": "1.25"})
+    read = read_container(path)
+    assert read.sealed
+    assert read.metadata["says"] == "1.25"
+    assert read.size == path.stat().st_size
+    assert read.tensor_sha256 == tensor_sha256(stored)
+    assert {name: (t.dtype, t.shape, bytes(t.data)) for name, t in read.tensors.items()} == {
+        t.name: (t.dtype, t.shape, bytes(t.data)) for t in stored
+    }
+    assert read.tensors["b"].numel == 6
+
+
+def test_a_file_of_another_writer_has_no_seal(path: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(3)}, path, {"format": "pt"})
+    assert not read_container(path).sealed
+
+
+def test_any_order_of_tensors_gives_the_same_hash() -> None:
+    one, other = (StoredTensor(name, "U8", (1,), memoryview(name.encode())) for name in "ab")
+    assert tensor_sha256([one, other]) == tensor_sha256([other, one]) == hashlib.sha256(b"ab").hexdigest()
 
 
 def test_a_flipped_bit_anywhere_in_the_header_is_noticed(path: Path) -> None:
-    weights.save_tensors(path, TENSORS, {"says": "1.25"})
+    write(path, {"says": "1.25"})
     whole = path.read_bytes()
-    for place in range(read_header(path).data_start):
+    for place in range(8 + int.from_bytes(whole[:8], "little")):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         try:
-            header = read_header(path)
+            container = read_container(path)
         except WeightsError:
             continue
-        assert not header.sealed, place  # the seal's own name: whoever needs one refuses
+        assert not container.sealed, place  # the bit is in the name of the seal itself
 
 
 @pytest.mark.parametrize(
     "text",
     ['{"a": NaN}', '{"a": -Infinity}', '{"a": 1, "a": 2}', '"\\ud800"', "[" * 100_000, "{", "", "1" * 5_000],
 )
-def test_what_json_does_not_allow_is_refused(text: str) -> None:
+def test_text_that_is_not_strict_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_json(text)
 
 
-def test_a_pipe_is_refused_and_never_read(path: Path) -> None:
+def test_a_pipe_is_refused_without_being_read(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(WeightsError, match="is a pipe or a device"):
-        read_header(path)
+        read_container(path)
 
 
-def test_the_file_before_is_kept_only_once_the_next_is_whole(path: Path) -> None:
+def test_the_previous_file_is_kept_once_the_next_one_is_whole(path: Path) -> None:
     keep = path.with_name("before")
     write_container(path, [], {"v": "1"}, keep=keep)
     assert not keep.exists()
@@ -237,22 +275,22 @@ def test_the_file_before_is_kept_only_once_the_next_is_whole(path: Path) -> None
     with pytest.raises(OSError, match="No space"):
         fails()
     assert keep.read_bytes() == first
-    assert read_header(path).metadata["v"] == "2"
+    assert read_container(path).metadata["v"] == "2"
 
 
-def test_a_disk_that_keeps_other_bytes_than_were_written_is_noticed(
+def test_a_disk_that_returns_other_bytes_than_were_written_is_noticed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_container(path, [], {"v": "1"})
     before = path.read_bytes()
     monkeypatch.setattr("hashlib.file_digest", lambda file, name: hashlib.sha256(b"rotten"))
-    with pytest.raises(OSError, match="what was written reads otherwise"):
+    with pytest.raises(OSError, match="the file reads back differently from what was written"):
         write_container(path, [], {"v": "2"})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_only_what_the_dead_of_this_machine_left_is_swept(
+def test_only_files_of_dead_processes_of_this_machine_are_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -271,14 +309,14 @@ def test_only_what_the_dead_of_this_machine_left_is_swept(
     assert sorted(tmp_path.iterdir()) == sorted([elsewhere, alive, mine])
 
 
-def test_a_folder_and_an_absent_file_are_refused(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is a folder, not a weights file"):
-        read_header(tmp_path)
-    with pytest.raises(WeightsError, match=r"there is no file .*nothing"):
-        read_header(tmp_path / "nothing")
+        read_container(tmp_path)
+    with pytest.raises(WeightsError, match=r"no such file: .*nothing"):
+        read_container(tmp_path / "nothing")
 
 
-def test_canonical_json_is_one_text_for_one_value() -> None:
+def test_equal_values_have_one_canonical_json() -> None:
     assert canonical_json({"b": [1, 2.5], "a": "ü"}) == '{"a":"ü","b":[1,2.5]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))

@@ -1,0 +1,556 @@
+"""`import zoo`: list, load, build, open, train, measure, sample and analyze from Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import zoo
+from zoo.errors import Diverged, OptionError, RunError, SpecError, UnknownName, WeightsError, ZooWarning
+
+TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
+SMALL_TEXT: dict[str, Any] = {"hidden_size": 16, "num_layers": 1}
+SMALL_SHAPES: dict[str, Any] = {"train_size": 64, "val_size": 16, "test_size": 16}
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "fox.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lstm(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
+    folder = tmp_path_factory.mktemp("runs") / "lstm"
+    data = {"paths": str(text_file)}
+    return zoo.train(
+        "lstm", "files", data=data, model=SMALL_TEXT, run=folder, epochs=2, batch_size=8, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
+    folder = tmp_path_factory.mktemp("runs") / "net"
+    model = {"widths": [4, 8]}
+    return zoo.train(
+        "camnet",
+        "shapes",
+        data=SMALL_SHAPES,
+        model=model,
+        run=folder,
+        epochs=1,
+        batch_size=32,
+        progress=False,
+    )
+
+
+# The module itself
+
+
+def test_every_public_name_is_listed_and_exists() -> None:
+    assert dir(zoo) == sorted(zoo.__all__)
+    for name in dir(zoo):
+        assert getattr(zoo, name) is not None, name
+    lists = {"list_models", "list_datasets", "list_weights", "list_recipes", "list_analyzers", "list_plugins"}
+    actions = {"load", "create_model", "open_dataset", "train", "lr_find", "check"}
+    assert lists | actions | {"Model", "Run", "Recipe", "TrainConfig", "ZooError"} <= {*dir(zoo)}
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'trian'"):
+        _ = zoo.trian  # type: ignore[attr-defined]
+
+
+def test_importing_and_listing_leaves_torch_and_the_process_alone(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, warnings
+before = dict(os.environ), signal.getsignal(signal.SIGINT), list(warnings.filters), sys.stdout, os.getcwd()
+import zoo
+for listing in (zoo.list_models, zoo.list_datasets, zoo.list_weights, zoo.list_recipes, zoo.list_analyzers):
+    assert listing(), listing
+assert zoo.list_plugins()
+assert before == (
+    dict(os.environ), signal.getsignal(signal.SIGINT), list(warnings.filters), sys.stdout, os.getcwd()
+)
+assert not {"torch", "matplotlib", "rich", "requests"} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# Listing
+
+
+def test_names_are_short_and_filtered_by_pattern_and_condition() -> None:
+    models = zoo.list_models()
+    assert {"lstm", "resnet20"} <= {*models}
+    assert zoo.list_models("resnet*") == [name for name in models if name.startswith("resnet")]
+    assert zoo.list_models("esnet") == [name for name in models if "esnet" in name]
+    assert "lstm" not in zoo.list_models(where="task=classification")
+    assert {"shapes", "stdlib"} <= {*zoo.list_datasets()}
+    assert zoo.list_datasets("text/*") == zoo.list_datasets(where="plugin=text")
+    assert "nietzsche-lstm" in zoo.list_recipes()
+    assert "cifar10-resnet20" in zoo.list_weights()
+    assert {"cam", "grad-cam"} <= {*zoo.list_analyzers()}
+    with pytest.raises(OptionError, match="'task' is not a comparison"):
+        zoo.list_models(where="task")
+
+
+def test_every_listed_name_can_be_looked_up(registry: zoo.Registry) -> None:
+    for name in zoo.list_models(registry=registry):
+        assert registry.architecture(name)
+    for name in zoo.list_datasets(registry=registry):
+        assert registry.dataset(name)
+    for name in zoo.list_recipes(registry=registry):
+        assert registry.recipe(name)
+
+
+def test_plugins_are_listed_as_data() -> None:
+    rows = {row["name"]: row for row in zoo.list_plugins()}
+    assert rows["text"]["status"] == "ok"
+    assert "dataset text/stdlib" in rows["text"]["provides"]
+    assert json.loads(json.dumps(rows)) == rows
+
+
+MINE = '''
+from torch import nn
+
+from zoo import ArchitectureSpec, hookimpl
+
+
+class Mine(nn.Module):
+    """A linear classifier."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__()
+        self.head = nn.Linear(in_channels * image_size**2, num_classes, bias=bias)
+
+    def forward(self, images):
+        return self.head(images.flatten(1))
+
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="linear", target="my_models:Mine", task="classification", summary="Linear")]
+'''
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Change to a folder whose registry.toml has a one-file plugin and a recipe."""
+    (tmp_path / "my_models.py").write_text(MINE, encoding="utf-8")
+    (tmp_path / "registry.toml").write_text(
+        'schema = 1\n[plugins]\nlocal = ["my_models.py"]\n'
+        '[recipes.quick]\narchitecture = "linear"\ndataset = "shapes"\ndata = { train_size = 64 }\n',
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("my_models", None)
+
+
+def test_the_registry_toml_of_the_current_folder_counts(mine: Path) -> None:
+    assert "linear" in zoo.list_models()
+    assert "quick" in zoo.list_recipes()
+    module = zoo.create_model("linear", num_classes=3, bias=False)
+    assert [tuple(p.shape) for p in module.parameters()] == [(3, 3 * 32 * 32)]
+    run = zoo.train("quick", progress=False)
+    assert run.directory == Path("runs/quick")
+    assert run.model.card.architecture == "my-models/linear"
+
+
+@pytest.mark.slow
+def test_check_runs_the_contract_kit_on_a_one_file_plugin(mine: Path) -> None:
+    outcomes = zoo.check("my_models.py")
+    assert len(outcomes) > 20
+    assert {outcome.outcome for outcome in outcomes} <= {"passed", "skipped"}
+
+
+def test_check_refuses_an_unknown_plugin() -> None:
+    with pytest.raises(UnknownName, match="unknown plugin or distribution 'txet'; did you mean 'text'"):
+        zoo.check("txet")
+
+
+def test_a_plugin_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken.py").write_text("import not_there")
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["broken.py"]\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(ZooWarning, match="plugin broken .* failed: .*not_there") as caught:
+        assert "lstm" in zoo.list_models()
+    assert caught[0].filename == __file__
+
+
+# Building and opening
+
+
+def test_create_model_builds_a_plain_module_with_the_options_of_the_preset() -> None:
+    module = zoo.create_model("resnet32", num_classes=10)
+    assert isinstance(module, nn.Module)
+    assert module.training
+    assert sum(parameter.numel() for parameter in module.parameters()) == 464_154
+    logits = zoo.create_model("resnet32", num_classes=3, in_channels=1)(torch.zeros(2, 1, 32, 32))
+    assert logits.shape == (2, 3)
+
+
+def test_create_model_draws_the_weights_from_its_seed() -> None:
+    def weights(seed: int | None) -> torch.Tensor:
+        return next(zoo.create_model("resnet20", seed=seed).parameters())
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+    torch.manual_seed(3)
+    drawn = weights(None)
+    torch.manual_seed(3)
+    assert torch.equal(weights(None), drawn)
+    assert not torch.equal(weights(None), drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "error", "message"),
+    [
+        ("resnet3", {}, UnknownName, "unknown architecture 'resnet3'; did you mean"),
+        ("resnet20", {"dropuot": 0.1}, OptionError, "has no option 'dropuot'; did you mean 'dropout'?"),
+        (
+            "resnet20",
+            {"num_clases": 3},
+            OptionError,
+            "has no option 'num_clases'; did you mean 'num_classes'?",
+        ),
+        ("resnet20", {"num_classes": 0}, OptionError, "num_classes must be an integer of at least 1 (got 0)"),
+        (
+            "resnet20",
+            {"num_classes": "3"},
+            OptionError,
+            "num_classes must be an integer of at least 1 (got '3')",
+        ),
+        ("resnet20", {"dropout": "much"}, OptionError, "dropout must be a number (got 'much')"),
+        ("resnet20", {"vocab_size": 9}, OptionError, "has no option 'vocab_size'"),
+    ],
+)
+def test_create_model_refuses_wrong_options(
+    name: str, given: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        zoo.create_model(name, **given)
+    assert message in str(caught.value)
+
+
+def test_open_dataset_opens_data_with_options(text_file: Path) -> None:
+    shapes = zoo.open_dataset("shapes", size=16, train_size=9)
+    assert len(shapes.split("train")) == 9
+    assert dict(shapes.dims)["image_size"] == 16
+    assert len(zoo.open_dataset("files", paths=str(text_file)).split("train")) == len(TEXT) * 8 // 10
+    with pytest.raises(OptionError, match="text/files requires paths"):
+        zoo.open_dataset("files")
+    with pytest.raises(OptionError, match="no option 'sise'; did you mean 'size'"):
+        zoo.open_dataset("shapes", sise=3)
+    with pytest.raises(UnknownName, match="unknown dataset 'shape'; did you mean 'shapes'"):
+        zoo.open_dataset("shape")
+
+
+# Training
+
+
+def test_train_returns_its_run(lstm: zoo.Run, text_file: Path) -> None:
+    assert [row["epoch"] for row in lstm.history] == [1, 2]
+    assert lstm.history[1]["val"]["loss"] < lstm.history[0]["val"]["loss"]
+    assert (lstm.recipe.architecture, lstm.recipe.dataset) == ("charrnn/lstm", "text/files")
+    assert lstm.recipe.train["epochs"] == 2
+    assert lstm.recipe.data == {"paths": str(text_file)}
+    assert lstm.result.epochs == 2
+    assert lstm.result.metrics["val"] == lstm.history[1]["val"]
+    assert Path(lstm.result.weights) == lstm.model.path == lstm.directory / "model.safetensors"
+    assert lstm.best.path == lstm.directory / "best.safetensors"
+    assert lstm.result.best is not None
+    assert lstm.best.card.progress["epochs"] == lstm.result.best["epoch"]
+    assert lstm.model is lstm.model, "loaded once"
+
+
+def test_a_run_shows_itself(lstm: zoo.Run, net: zoo.Run) -> None:
+    loss = lstm.history[-1]["val"]["loss"]
+    place = f"<Run {lstm.directory}: charrnn/lstm on text/files, 2 epochs"
+    assert repr(lstm) == f"{place}, val loss {loss:.4f}>"
+    assert "camnet on images/shapes, 1 epoch, val accuracy " in repr(net)
+    assert isinstance(lstm.plot(), Figure)
+    assert (lstm._repr_png_() or b"").startswith(PNG)
+
+
+def test_a_run_is_opened_by_its_directory(lstm: zoo.Run, tmp_path: Path) -> None:
+    again = zoo.Run(lstm.directory)
+    assert again.history == lstm.history
+    assert again.recipe == lstm.recipe
+    assert again.result == lstm.result
+    with pytest.raises(RunError, match=r"does not hold a run: it has no config\.toml"):
+        zoo.Run(tmp_path)
+
+
+def test_a_run_that_has_only_begun_has_no_figures_and_no_model(lstm: zoo.Run, tmp_path: Path) -> None:
+    shutil.copy(lstm.directory / "config.toml", tmp_path)
+    run = zoo.Run(tmp_path)
+    assert run.history == []
+    assert repr(run) == f"<Run {tmp_path}: charrnn/lstm on text/files, 0 epochs>"
+    assert run._repr_png_() is None
+    with pytest.raises(RunError, match="has no finished epoch to plot"):
+        run.plot()
+    with pytest.raises(WeightsError, match=r"is a folder without a model\.safetensors"):
+        _ = run.model
+    with pytest.raises(WeightsError, match=r"no such file or published weights: .*best\.safetensors"):
+        _ = run.best
+    with pytest.raises(WeightsError, match="no such file"):
+        _ = run.result
+
+
+@pytest.mark.parametrize("damage", ["config.toml", "metrics.jsonl"])
+def test_a_damaged_run_is_an_error_that_names_the_file(lstm: zoo.Run, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(lstm.directory, tmp_path / "run")
+    (tmp_path / "run" / damage).write_text("{", encoding="utf-8")
+    run = zoo.Run(tmp_path / "run")
+    with pytest.raises(RunError, match=f"{damage} cannot be read"):
+        _ = run.recipe, run.history
+
+
+def test_runs_without_a_name_are_numbered_and_resume_continues_the_last(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"paths": str(text_file)}
+    given: dict[str, Any] = {"data": data, "model": SMALL_TEXT, "epochs": 1, "progress": False}
+    first = zoo.train("lstm", "files", **given)
+    second = zoo.train("lstm", "files", **given, seed=1)
+    assert (first.directory, second.directory) == (Path("runs/lstm-files"), Path("runs/lstm-files-2"))
+    assert second.recipe.seed == 1
+    with pytest.warns(ZooWarning, match="already finished: 1 of 1 epochs"):
+        resumed = zoo.train("lstm", "files", **given, seed=1, resume=True)
+    assert resumed.directory == second.directory
+    with pytest.raises(RunError, match="holds a different run"):
+        zoo.train("lstm", "files", **{**given, "epochs": 2}, seed=1, resume=True)
+    with pytest.warns(ZooWarning, match="continuing a changed run"):
+        longer = zoo.train(
+            "lstm", "files", **{**given, "epochs": 2}, seed=1, resume=True, accept_changes=True
+        )
+    assert longer.result.epochs == 2
+
+
+def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> None:
+    recipe = zoo.Recipe(architecture="camnet", dataset="shapes", data=SMALL_SHAPES, model={"widths": [4, 8]})
+    again = zoo.train(recipe, run=tmp_path / "run", epochs=1, batch_size=32, progress=False)
+    assert again.model.path.read_bytes() == net.model.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "error", "message"),
+    [
+        (("lstm",), {}, UnknownName, "lstm is an architecture and needs a dataset"),
+        (("lstn", "stdlib"), {}, UnknownName, "unknown architecture 'lstn'; did you mean 'lstm'"),
+        (("stdlib", "lstm"), {}, UnknownName, "the architecture comes first: lstm stdlib"),
+        (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modelling"),
+        (("lstm", "stdlib"), {"epoch": 3}, OptionError, "no option 'epoch'; did you mean 'epochs'"),
+        (("lstm", "stdlib"), {"lr": -1}, OptionError, r"lr must be above 0 \(got -1"),
+        (("lstm", "stdlib"), {"model": {"hidden_sise": 3}}, OptionError, "did you mean 'hidden_size'"),
+        (("lstm", "stdlib"), {"device": "tpu9"}, OptionError, "device 'tpu9'"),
+        (("lstm", "stdlib"), {"save_every": "often"}, OptionError, "'often'"),
+        (("lstm", "stdlib"), {"from_weights": "nowhere"}, WeightsError, "weights: nowhere"),
+    ],
+)
+def test_train_checks_everything_before_it_writes(
+    words: tuple[str, ...], given: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        zoo.train(*words, **given, run=tmp_path / "run", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_from_weights_accepts_files_and_run_directories(net: zoo.Run, tmp_path: Path) -> None:
+    for number, weights in enumerate((net.directory, net.model.path, str(net.directory))):
+        with pytest.warns(ZooWarning, match="starting from .* of a convnet/camnet trained on images/shapes"):
+            tuned = zoo.train(
+                "camnet", "shapes", data={**SMALL_SHAPES, "objects": 2}, from_weights=weights,
+                run=tmp_path / str(number), epochs=1, batch_size=32, progress=False,
+            )  # fmt: skip
+        assert tuned.model.card.base_model["sha256"] == net.model.card.sha256
+
+
+def test_divergence_is_an_error(text_file: Path, tmp_path: Path) -> None:
+    data = {"paths": str(text_file)}
+    with pytest.raises(Diverged, match="diverged"):
+        zoo.train(
+            "lstm", "files", data=data, model=SMALL_TEXT, run=tmp_path / "run", lr=1e38, optimizer="sgd",
+            clip_grad_norm=0, batch_size=8, progress=False,
+        )  # fmt: skip
+
+
+def test_two_threads_train_at_once(lstm: zoo.Run, text_file: Path, tmp_path: Path) -> None:
+    runs: dict[str, zoo.Run] = {}
+
+    def train(name: str) -> None:
+        data = {"paths": str(text_file)}
+        runs[name] = zoo.train(
+            "lstm", "files", data=data, model=SMALL_TEXT, run=tmp_path / name, epochs=2, batch_size=8,
+            progress=False,
+        )  # fmt: skip
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [runs[name].history[-1]["val"] for name in ("a", "b")] == [lstm.history[-1]["val"]] * 2
+
+
+def test_lr_find_returns_a_curve_with_suggestions_and_a_picture(text_file: Path) -> None:
+    curve = zoo.lr_find(
+        "lstm",
+        "files",
+        data={"paths": str(text_file)},
+        model=SMALL_TEXT,
+        batch_size=8,
+        steps=25,
+        progress=False,
+    )
+    assert 1e-6 < curve.suggestions.valley < 10
+    assert curve.to_dict()["suggestions"].keys() == {"steep", "valley", "minimum"}
+    assert len(curve.points) == len(curve.losses) <= 25
+    assert curve._repr_png_().startswith(PNG)
+    assert isinstance(curve.plot(), Figure)
+    with pytest.raises(OptionError, match="steps must be between 10 and 100,000"):
+        zoo.lr_find("lstm", "files", data={"paths": str(text_file)}, steps=3)
+
+
+# Models
+
+
+def test_load_accepts_files_and_run_directories(net: zoo.Run) -> None:
+    for name in (net.directory, str(net.directory), net.model.path, str(net.model.path)):
+        model = zoo.load(name, device="cpu")
+        assert model.path == net.model.path
+        assert model.name == str(name)
+        assert not model.module.training
+    with pytest.raises(WeightsError, match="no such file or published weights: cifar10-resnet2") as caught:
+        zoo.load("cifar10-resnet2")
+    assert caught.value.hint == "did you mean 'cifar10-resnet20'?"
+    with pytest.raises(OptionError, match="device 'tpu9'"):
+        zoo.load(net.directory, device="tpu9")
+
+
+def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
+    model = net.model
+    accuracy = model.card.metrics["val"]["accuracy"]
+    about = f"convnet/camnet, {model.num_parameters:,} parameters, trained on images/shapes"
+    assert repr(model) == f"<Model {net.directory}: {about}, val accuracy {accuracy:.2%}>"
+    assert ", trained on text/files, val loss " in repr(lstm.model)
+    assert len(model.classes) == 8
+    assert lstm.model.classes == []
+    assert len(lstm.model.vocabulary) == len({*TEXT}) + 2
+    assert sum(parameter.numel() for parameter in model.parameters()) == model.num_parameters
+    with torch.no_grad():
+        assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
+    with pytest.raises(OptionError, match="is not a language model: it is for classification"):
+        _ = model.vocabulary
+
+
+def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
+    result = net.model.evaluate("val", progress=False)
+    assert result["metrics"] == net.result.metrics["val"]
+    assert (result["count"], result["dataset"], result["split"]) == (16, "images/shapes", "val")
+    assert result["weights"] == str(net.model.path)
+    assert len(result["confusion"]) == 8
+    assert net.model.evaluate()["split"] == "test"
+    assert net.model.evaluate("val", tta=True)["metrics"] != result["metrics"]
+    assert lstm.model.evaluate("val")["metrics"] == lstm.result.metrics["val"]
+    assert lstm.model.evaluate(dynamic=True, dynamic_lr=0, progress=False)["dynamic"]["lr"] == 0
+
+
+def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
+    with pytest.raises(OptionError, match=r"split must be one of train, val, test \(got 'tset'\)"):
+        net.model.evaluate("tset")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="dynamic_lr requires dynamic=True"):
+        lstm.model.evaluate(dynamic_lr=0.1)
+    with pytest.raises(OptionError, match="test-time augmentation is for images"):
+        lstm.model.evaluate(tta=True)
+    with pytest.raises(SpecError, match="text/stdlib is for language-modelling"):
+        net.model.evaluate(dataset="stdlib")
+    with pytest.warns(ZooWarning, match="not the images/shapes data that the model was trained on"):
+        net.model.evaluate(data={"seed": 1})
+
+
+def test_sampling_generates_the_same_text_in_every_way(lstm: zoo.Run) -> None:
+    text = lstm.model.sample("the ", length=30, seed=3)
+    assert len(text) == 30
+    assert "".join(lstm.model.stream("the ", length=30, seed=3)) == text
+    texts = lstm.model.sample_many(3, "the ", length=30, seed=3)
+    assert (len(texts), texts[0]) == (3, text)
+    assert lstm.model.sample("the ", length=30, seed=4) != text
+    assert lstm.model.sample("the ", length=30, seed=3, stop=text[9:12]) == text.partition(text[9:12])[0]
+
+
+def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
+    with pytest.warns(ZooWarning, match="not in the model's vocabulary, read as <unk>: 'Ω'") as caught:
+        lstm.model.sample("Ωmega", length=3)
+    assert caught[0].filename == __file__
+    with pytest.raises(OptionError, match="temperature must be at least 0"):
+        lstm.model.stream(temperature=-1)
+    with pytest.raises(OptionError, match="samples must be at least 1"):
+        lstm.model.sample_many(0)
+    with pytest.raises(OptionError, match="is not a language model"):
+        net.model.sample("x")
+
+
+def test_analyze_returns_findings_with_a_picture(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:
+    findings = net.model.analyze("grad-cam", split="test", indices=[0, 3], classes=["true"], progress=False)
+    assert [item["input"] for item in findings.items] == ["test-00000", "test-00003"]
+    assert repr(findings) == "<Findings of cam/grad-cam: 2 maps>"
+    assert (findings._repr_png_() or b"").startswith(PNG)
+    assert findings.write(tmp_path / "out")["items"][0]["overlay"] == "test-00000.png"
+    text = lstm.model.analyze("activations", progress=False)
+    assert repr(text).startswith("<Findings of diagnose/activations: ")
+    with pytest.raises(UnknownName, match="unknown analyzer 'grad-cma'; did you mean 'grad-cam'"):
+        net.model.analyze("grad-cma")
+    with pytest.raises(OptionError, match="give either inputs or a split"):
+        net.model.analyze("cam", "cat.png", split="test")
+
+
+# Output
+
+
+def test_nothing_is_printed_without_progress(
+    net: zoo.Run, lstm: zoo.Run, text_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = {"paths": str(text_file)}
+    small: dict[str, Any] = {"data": data, "model": SMALL_TEXT, "batch_size": 8, "progress": False}
+    zoo.train("lstm", "files", **small, epochs=1, run=tmp_path / "run")
+    zoo.lr_find("lstm", "files", **small, steps=25)
+    net.model.evaluate(progress=False)
+    lstm.model.evaluate(dynamic=True, progress=False)
+    lstm.model.sample("the ", length=3)
+    net.model.analyze("cam", split="test", progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_goes_to_stderr(text_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = {"paths": str(text_file)}
+    zoo.train("lstm", "files", data=data, model=SMALL_TEXT, epochs=1, batch_size=8, run=tmp_path / "run")
+    out, err = capfd.readouterr()
+    assert out == ""
+    title, epoch = err.splitlines()
+    assert title == f"charrnn/lstm on text/files in {tmp_path / 'run'}"
+    assert epoch.startswith("epoch 1/1  |  train loss ")
+
+
+def test_notices_are_warnings_that_can_be_errors(lstm: zoo.Run) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        with pytest.raises(ZooWarning, match="read as <unk>"):
+            lstm.model.sample("Ω", length=1)

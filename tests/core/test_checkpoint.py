@@ -1,0 +1,117 @@
+"""A run's checkpoints: the newest that is whole, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.errors import RunError, ZooWarning
+from zoo.files.container import write_container
+from zoo.models import weights
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Checkpoints, RunIdentity
+
+IDENTITY = RunIdentity(recipe={"seed": 1}, fingerprint="f", base_model={"sha256": "0" * 64})
+
+
+def write(checkpoints: Checkpoints, value: float) -> None:
+    packed = weights.pack({"x": torch.tensor([value])})
+    checkpoints.write(packed, {"value": value}, IDENTITY, ("a change",))
+
+
+def value(checkpoints: Checkpoints) -> float:
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest.tensors["x"].item() == newest.info.state["value"]
+    return newest.info.state["value"]
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the checkpoint files that were read, in order."""
+    names: list[str] = []
+    read = checkpoint.read_container
+
+    def counted(path: Path) -> Any:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read_container", counted)
+    return names
+
+
+def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    assert not Checkpoints(tmp_path)
+    assert Checkpoints(tmp_path).newest() is None
+    write(Checkpoints(tmp_path), 1.0)
+    assert Checkpoints(tmp_path)
+    newest = Checkpoints(tmp_path).newest()
+    assert newest is not None
+    assert newest.tensors["x"].tolist() == [1.0]
+    assert (newest.info.identity, newest.info.changes) == (IDENTITY, ("a change",))
+    assert (newest.info.threads, newest.info.state) == (torch.get_num_threads(), {"value": 1.0})
+
+
+def test_a_file_is_read_again_only_once_it_has_changed(tmp_path: Path, reads: list[str]) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    write(checkpoints, 1.0)
+    assert value(checkpoints) == value(checkpoints) == 1.0
+    assert reads == ["checkpoint.safetensors"]
+    write(Checkpoints(tmp_path), 2.0)  # by another process
+    assert value(checkpoints) == value(checkpoints) == 2.0
+    assert reads == ["checkpoint.safetensors"] * 2
+    checkpoints.forget()
+    assert value(checkpoints) == 2.0
+    assert len(reads) == 3
+
+
+def test_a_damaged_file_is_read_once_and_never_kept_as_the_previous_one(
+    tmp_path: Path, reads: list[str]
+) -> None:
+    for number in (1.0, 2.0):
+        write(Checkpoints(tmp_path), number)
+    checkpoints = Checkpoints(tmp_path)
+    damage(checkpoints.current)
+    with pytest.warns(ZooWarning, match=r"is damaged: .*; continuing from the previous checkpoint$"):
+        assert value(checkpoints) == 1.0
+    assert value(checkpoints) == 1.0
+    assert reads == ["checkpoint.safetensors", "checkpoint.previous.safetensors"]
+    write(checkpoints, 3.0)
+    assert value(checkpoints) == 3.0
+    damage(checkpoints.current)
+    assert value(Checkpoints(tmp_path)) == 1.0
+
+
+def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
+    for number in (1.0, 2.0):
+        write(Checkpoints(tmp_path), number)
+    checkpoints = Checkpoints(tmp_path)
+    damage(checkpoints.current)
+    damage(checkpoints.previous)
+    with pytest.raises(RunError, match=r"^no checkpoint can be read: .* damaged.*; .*previous.* damaged"):
+        checkpoints.newest()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "is not a zoo checkpoint$"),
+        ({"zoo-checkpoint": "{"}, "is not a zoo checkpoint$"),
+        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 5$"),
+        ({"zoo-checkpoint": '{"schema": 4}'}, "is a checkpoint of schema 4, but this zoo reads schema 5$"),
+        ({"zoo-checkpoint": '{"schema": 5}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
+    ],
+)
+def test_another_file_in_its_place_is_refused(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
+    write_container(tmp_path / "checkpoint.safetensors", [], metadata)
+    with pytest.raises(RunError, match=message):
+        Checkpoints(tmp_path).newest()

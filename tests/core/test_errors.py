@@ -1,0 +1,101 @@
+"""What errors and warnings say, and where warnings point."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import zoo.errors
+from zoo.errors import Interrupted, ZooError, ZooWarning, cause, did_you_mean, first_line, printable, warn
+
+
+class Mute(Exception):
+    """An exception whose message cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, naïve 漢字 😀", "plain text, naïve 漢字 😀"),
+        ("red: \x1b[31m", r"red: \x1b[31m"),
+        ("two\nlines\r\t", r"two\nlines\r\t"),
+        ("gnp\u202e.exe", r"gnp\u202e.exe"),
+        ("a\u200bb\u2028c", r"a\u200bb\u2028c"),
+        ("\x00\x7f\x9b", r"\x00\x7f\x9b"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(text).isprintable()
+
+
+def test_a_message_is_one_line_of_bounded_length() -> None:
+    assert str(ZooError("two\nlines \x1b[31m")) == r"two lines \x1b[31m"
+    long = str(ZooError("a" * 5_000 + "the end"))
+    assert len(long) < 1_500
+    assert long.startswith("aaa")
+    assert long.endswith("the end")
+
+
+def test_the_first_line_of_an_error_is_its_message() -> None:
+    assert first_line(ValueError("\nfirst\nsecond")) == "first"
+    assert first_line(ValueError()) == ""
+    assert first_line(Mute()) == ""
+
+
+def test_a_cause_names_the_class_of_an_error() -> None:
+    assert cause(ValueError("first \x1b\nsecond")) == r"ValueError: first \x1b"
+    assert cause(Mute()) == "Mute"
+
+
+def test_the_nearest_name_is_suggested() -> None:
+    assert did_you_mean("nietsche", ["nietzsche", "shapes"]) == "; did you mean 'nietzsche'?"
+    assert did_you_mean("xyz", ["nietzsche"]) == ""
+
+
+def test_an_interruption_has_the_exit_code_of_its_signal() -> None:
+    assert Interrupted("stopped", signal=15).exit_code == 143
+
+
+def in_zoo(code: str, **names: Any) -> dict[str, Any]:
+    """Run code as a module of zoo would be."""
+    exec(compile(code, str(Path(zoo.errors.__file__).parent / "made_up.py"), "exec"), names)
+    return names
+
+
+def lines_of(frame: FrameType | None) -> tuple[str, int]:
+    assert frame is not None
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+@pytest.mark.parametrize("through", ["directly", "zoo", "others"])
+def test_a_warning_points_at_the_call_into_zoo(through: str) -> None:
+    def call(function: Any) -> None:  # a decorator of torch, for instance
+        function()
+
+    inner = in_zoo("def inner(): warn('look \\x1b')", warn=warn)["inner"]
+    call_from_zoo = in_zoo("def outer(): call(inner)", call=call, inner=inner)["outer"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        here = lines_of(inspect.currentframe())
+        {"directly": lambda: warn("look \x1b"), "zoo": inner, "others": call_from_zoo}[through]()
+    (warning,) = caught
+    assert warning.category is ZooWarning
+    assert str(warning.message) == r"look \x1b"
+    assert (warning.filename, warning.lineno) == (here[0], here[1] + 1)
+
+
+def test_a_warning_may_be_made_an_error() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        with pytest.raises(ZooWarning, match="look"):
+            warn("look")

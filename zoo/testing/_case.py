@@ -1,0 +1,66 @@
+"""A check, what it looks at, and what it says when it fails."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.registry import Entry, Registry
+
+__all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
+
+CheckKind = Kind | Literal["plugin"]
+
+
+class Skip(Exception):
+    """A check cannot run here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a check looks at: an entry of a plugin, or the plugin itself."""
+
+    plugin: Plugin
+    entry: Entry[Any] | None
+    """None if the check is about the plugin itself."""
+    registry: Registry
+    shared: dict[str, Any]
+    """What is costly to make and used by several checks of a plugin; `entries` are those under check."""
+
+    @property
+    def spec(self) -> Any:
+        """The entry's spec."""
+        assert self.entry is not None
+        return self.entry.spec
+
+    @property
+    def label(self) -> str:
+        """The name of the entry or the plugin, as it begins the names of its checks."""
+        return self.entry.spec.name if self.entry else self.plugin.name
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise that a plugin makes; the function of the same name in `module` tests it."""
+
+    module: str
+    kind: CheckKind
+    name: str
+    needs: tuple[str, ...] = ()
+    """Checks that must pass for this one to mean anything; otherwise it is skipped."""
+    task: str | None = None
+    """The only task it applies to; None for all."""
+    may_skip: bool = False
+    """Whether an entry whose other checks ran may skip this one, since it may need the network."""
+
+    def load(self) -> Callable[[Case], None]:
+        """Import and return the function."""
+        return getattr(importlib.import_module(f"zoo.testing.{self.module}"), self.name)
+
+
+def message(*, expected: str, got: str, usually: str) -> str:
+    """Return the message of a failed check: what was expected, what came, and the most common cause."""
+    return f"expected {expected}; got {got}. Usually: {usually}"

@@ -1,0 +1,78 @@
+"""The outcomes of checks, and whether enough of them ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from zoo.testing._case import CheckKind
+from zoo.testing._table import CHECKS
+
+__all__ = ["Outcome", "shortfall"]
+
+T = TypeVar("T")
+
+_MAY_SKIP = {check.name for check in CHECKS if check.may_skip}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of one check."""
+
+    name: str
+    """`<entry>-<check>`, such as `lstm-causal`."""
+    outcome: Literal["passed", "skipped", "failed", "xfailed"]
+    reason: str = ""
+    """Why it was skipped or failed; empty if it passed."""
+    plugin: str
+    entry: str
+    """The entry's full name, or the plugin's name."""
+    kind: CheckKind
+
+    @property
+    def check(self) -> str:
+        """The name of the check alone."""
+        return self.name.rpartition("-")[2]
+
+
+def shortfall(outcomes: list[Outcome]) -> list[str]:
+    """Say where fewer checks ran than a kind requires, so that skipping never looks like passing.
+
+    Every entry must run all the checks of its kind. An entry that cannot be opened here may run none, as long
+    as another of its kind in the plugin runs.
+    """
+    messages: list[str] = []
+    for plugin in _unique(outcome.plugin for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.plugin == plugin]
+        if not _provides_something(own):
+            messages.append(f"{plugin} provides nothing")
+        for kind in _unique(outcome.kind for outcome in own):
+            messages += _unchecked([outcome for outcome in own if outcome.kind == kind])
+    return messages
+
+
+def _provides_something(outcomes: list[Outcome]) -> bool:
+    """Return whether a plugin has entries, or failed to load, which its `loads` check reports."""
+    return any(
+        outcome.kind != "plugin" or (outcome.check == "loads" and outcome.outcome == "failed")
+        for outcome in outcomes
+    )
+
+
+def _unchecked(outcomes: list[Outcome]) -> list[str]:
+    """Return a message for each entry of one kind that ran too few checks."""
+    any_ran = any(outcome.outcome != "skipped" for outcome in outcomes)
+    messages: list[str] = []
+    for entry in _unique(outcome.entry for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.entry == entry]
+        skipped = [outcome for outcome in own if outcome.outcome == "skipped"]
+        ran = len(own) - len(skipped)
+        missing = [outcome for outcome in skipped if outcome.check not in _MAY_SKIP]
+        if missing and (ran or not any_ran):
+            messages.append(f"{entry}: {ran} of {len(own)} checks ran ({missing[0].reason})")
+    return messages
+
+
+def _unique(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
