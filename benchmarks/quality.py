@@ -1,6 +1,9 @@
 """The results of recipes on real data over several seeds, as a table.
 
-python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3] [--keep FOLDER]
+    python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3] [--keep FOLDER]
+
+Recipes are those of registry.toml. The result is the headline metric after the last epoch, with its standard
+deviation over the seeds.
 """
 
 from __future__ import annotations

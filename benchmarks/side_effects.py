@@ -50,7 +50,8 @@ def main() -> None:
             print(f"{names}: {', '.join(changes)}")
     print(f"{pairs} pairs of analyzer and architecture, each also with an exception: {different} changed")
     for entry in registry.entries("analyzer"):
-        repeat(registry, entry.name, options.repetitions)
+        if "classification" in entry.spec.tasks:
+            repeat(registry, entry.name, options.repetitions)
 
 
 def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyzer, Subject, str]]:
@@ -58,9 +59,8 @@ def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyz
     for name in [entry.name for entry in registry.entries("architecture")]:
         architecture = registry.architecture(name)
         spec = architecture.spec
-        model = build_model(
-            architecture, model_arguments(architecture, registry.task(spec.task), DIMS[spec.task], {}), seed=0
-        )
+        arguments = model_arguments(architecture, registry.task(spec.task), DIMS[spec.task], {})
+        model = build_model(architecture, arguments, seed=0)
         mixed_up(model)
         subject = Subject(task=spec.task, landmarks=spec.landmarks, preprocess=PREPROCESS[spec.task])
         for other in [entry.name for entry in registry.entries("analyzer")]:
@@ -124,11 +124,10 @@ def batch(task: str, *, broken: bool = False) -> Batch:
 def repeat(registry: Registry, name: str, times: int) -> None:
     """Print how many tensors and how much memory many repetitions leave."""
     entry = registry.analyzer(name)
-    task = entry.spec.tasks[0]
     architecture = registry.architecture("resnet20")
-    model = build_model(
-        architecture, model_arguments(architecture, registry.task(task), DIMS[task], {"depth": 8}), seed=0
-    )
+    task = architecture.spec.task
+    arguments = model_arguments(architecture, registry.task(task), DIMS[task], {"depth": 8})
+    model = build_model(architecture, arguments, seed=0)
     subject = Subject(task=task, landmarks=architecture.spec.landmarks, preprocess=PREPROCESS[task])
     analyzer = make_analyzer(entry, {})
     for _ in range(20):

@@ -55,10 +55,10 @@ def main() -> None:
 
 
 def by_family(registry: Registry) -> dict[str, list[Entry[ArchitectureSpec]]]:
-    """Return timm's architectures by the module that defines them, the last word of each summary."""
+    """Return timm's architectures by family, which each summary ends with: `from the vgg family`."""
     families: dict[str, list[Entry[ArchitectureSpec]]] = defaultdict(list)
     for entry in registry.entries("architecture", "timm/*"):
-        families[entry.spec.summary.rpartition(" ")[2]].append(entry)
+        families[entry.spec.summary.split()[-2]].append(entry)
     return families
 
 

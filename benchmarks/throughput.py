@@ -122,9 +122,8 @@ class Contest:
         self._bare(self._build(), self.batches, self.config)
 
     def _build(self) -> nn.Module:
-        return build_model(
-            self.entry, model_arguments(self.entry, self.spec, self.data.dims, {}), seed=0
-        ).train()
+        arguments = model_arguments(self.entry, self.spec, self.data.dims, {})
+        return build_model(self.entry, arguments, seed=0).train()
 
 
 def ratio(zoo: Callable[[], None], other: Callable[[], None], rounds: int) -> tuple[list[float], float]:

@@ -49,10 +49,10 @@ __all__ = [
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+# A hidden state carried from batch to batch: None, a tensor, or a nested tuple or list of them
 State = Any
-"""A hidden state carried from batch to batch: None, a tensor, or a nested tuple or list of them."""
+# x0, y0, x1, y1 in pixels; x1 and y1 are exclusive
 Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are exclusive."""
 
 
 class Dataset(ABC):
@@ -65,8 +65,10 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def dims(self) -> Mapping[str, int]:
-        """The arguments that the data gives a model: `{"in_channels", "image_size", "num_classes"}` or
-        `{"vocab_size"}`."""
+        """The arguments that the data gives a model.
+
+        They are `{"in_channels", "image_size", "num_classes"}` or `{"vocab_size"}`.
+        """
 
     @property
     @abstractmethod
@@ -145,21 +147,24 @@ class FitsInputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's worth of data, on the device and ready for the model."""
+    """One step's worth of data, on the device and ready for the model.
+
+    Attributes:
+        inputs: images (B, C, H, W), or tokens (T, B).
+        targets: labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict, (1, B) if
+            only the last position predicts.
+        index: position in the epoch, from 0.
+        total: batches in this epoch.
+        seed: seed of this step's own randomness (dropout).
+        fresh: whether the hidden state starts again from zeros.
+    """
 
     inputs: Tensor
-    """Images (B, C, H, W), or tokens (T, B)."""
     targets: Tensor
-    """Labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict, (1, B) if only the last
-    position predicts."""
     index: int
-    """Position in the epoch, from 0."""
     total: int
-    """Batches in this epoch."""
     seed: int
-    """Seed of this step's own randomness (dropout)."""
     fresh: bool = False
-    """Whether the hidden state starts again from zeros."""
 
     @property
     def count(self) -> int:
@@ -169,32 +174,38 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of one batch."""
+    """The result of one batch.
+
+    Attributes:
+        loss: mean over the batch, plus the model's penalty, for `backward()`.
+        sums: sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the
+            total count. Those that are not scalars are for `Task.details`.
+        state: hidden state for the next batch, detached.
+        penalty: the part of `loss` that is the model's own penalty, detached.
+    """
 
     loss: Tensor
-    """Mean over the batch, plus the model's penalty, for `backward()`."""
     sums: Mapping[str, Tensor]
-    """Sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the total
-    count. Those that are not scalars are for `Task.details`."""
     count: int
     state: State = None
-    """Hidden state for the next batch, detached."""
     penalty: Tensor | float = 0.0
-    """The part of `loss` that is the model's own penalty, detached."""
 
 
 class Task(ABC):
-    """How data becomes batches, a loss and metrics; the loop does not know which task it trains."""
+    """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
+
+    Attributes:
+        headline: the metric that people look at first.
+        headline_grows: whether higher is better.
+        labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it.
+        unsupported: training fields that make no sense for this task.
+    """
 
     name: ClassVar[str]
     headline: ClassVar[str]
-    """The metric that people look at first."""
     headline_grows: ClassVar[bool]
-    """Whether higher is better."""
     labels: ClassVar[tuple[str, str]]
-    """The dim that counts what a model predicts, and the key of `preprocess` that lists it."""
     unsupported: ClassVar[tuple[str, ...]] = ()
-    """Training fields that make no sense for this task."""
 
     @abstractmethod
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
@@ -264,15 +275,18 @@ def make_task(registry: Registry, name: str) -> Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an analyzer needs to know about the model, and what it is asked."""
+    """What an analyzer needs to know about the model, and what it is asked.
+
+    Attributes:
+        landmarks: paths of submodules by landmark; those that the analyzer's spec `needs` are present.
+        preprocess: as `Dataset.preprocess`: the names of the classes, or the vocabulary.
+        classes: the classes to explain for every image: by number, the one the model predicts, or the label.
+    """
 
     task: str
     landmarks: Mapping[str, str]
-    """Paths of submodules by landmark; those that the analyzer's spec `needs` are present."""
     preprocess: Mapping[str, Any]
-    """As `Dataset.preprocess`: the names of the classes, or the vocabulary."""
     classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
-    """The classes to explain for every image: by number, the one the model predicts, or the label."""
 
     def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64.
@@ -283,35 +297,34 @@ class Subject:
         """
         predicted = logits.argmax(1)
         labels = labels.to(predicted)
-        true = torch.where(labels >= 0, labels, predicted)
-        columns = [
-            {"predicted": predicted, "true": true}[target]
-            if isinstance(target, str)
-            else torch.full_like(predicted, target)
-            for target in self.classes
-        ]
+        named = {"predicted": predicted, "true": torch.where(labels >= 0, labels, predicted)}
+        columns = [named[c] if isinstance(c, str) else torch.full_like(predicted, c) for c in self.classes]
         return torch.stack(columns, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What an analyzer found. Every part may be missing, but not all."""
+    """What an analyzer found. Every part may be missing, but not all.
+
+    Attributes:
+        maps: where the evidence for each class is, (N, K, h, w) for N images and K classes; higher is more.
+        classes: the class of each map, (N, K); required with `maps`.
+        logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
+        tables: rows of JSON data by the table's name.
+        figures: functions that draw a picture or a page, by file name with its suffix, such as
+            `confusion.png`.
+        details: JSON data on how it was computed, such as the layer that was used.
+        text: what a terminal shows, colours as ANSI codes.
+    """
 
     maps: Tensor | None = None
-    """Where the evidence for each class is, (N, K, h, w) for N images and K classes; higher is more."""
     classes: Tensor | None = None
-    """The class of each map, (N, K); required with `maps`."""
     logits: Tensor | None = None
-    """(N, classes), if they were computed; otherwise zoo runs the model itself."""
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
-    """Rows of JSON data by the table's name."""
     figures: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
-    """Functions that draw a picture or a page, by file name with its suffix, such as `confusion.png`."""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """JSON data on how it was computed, such as the layer that was used."""
     text: str = ""
-    """What a terminal shows, colours as ANSI codes."""
 
 
 class Analyzer(ABC):

@@ -21,18 +21,21 @@ __all__ = ["ActivationMap", "Look", "weighted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A batch of images and the layer's output for it."""
+    """A batch of images and the layer's output for it.
+
+    Attributes:
+        images: (B, C, H, W).
+        features: the layer's output, (B, F, h, w) in fp32.
+        logits: (B, classes), differentiable with respect to the features.
+        classes: the classes to explain, (B, K).
+    """
 
     model: nn.Module
     images: Tensor
-    """(B, C, H, W)"""
     layer: Stored
     features: Tensor
-    """The layer's output, (B, F, h, w) in fp32."""
     logits: Tensor
-    """(B, classes), differentiable with respect to the features."""
     classes: Tensor
-    """The classes to explain, (B, K)."""
     subject: Subject
 
     def gradients(self) -> Iterator[Tensor]:
@@ -52,10 +55,12 @@ class ActivationMap(Analyzer):
     Args:
         flips: average each map with that of the mirrored image.
         rectify: set negative values, evidence against the class, to zero.
+
+    Attributes:
+        differentiates: whether `draw` uses gradients.
     """
 
     differentiates: ClassVar[bool] = True
-    """Whether `draw` uses gradients."""
 
     def __init__(self, *, flips: bool = False, rectify: bool = True) -> None:
         self.flips = flips
@@ -115,7 +120,7 @@ class ActivationMap(Analyzer):
 
 
 def weighted(features: Tensor, weights: Tensor) -> Tensor:
-    """Return sums of features (B, F, h, w) weighted by (B, K, F): (B, K, h, w), in fp32 under autocast too."""
+    """Return sums of features (B, F, h, w) weighted by (B, K, F): (B, K, h, w), in fp32 even in autocast."""
     with torch.autocast(features.device.type, enabled=False):
         return torch.einsum("bkf,bfhw->bkhw", weights, features)
 

@@ -14,8 +14,8 @@ from zoo_charrnn.dropout import drop_connections
 
 __all__ = ["LayerState", "WeightDropLSTM", "in_one_chunk"]
 
+# Hidden state and cell state, both (1, B, H)
 LayerState = tuple[Tensor, Tensor]
-"""Hidden state and cell state, both (1, B, H)."""
 
 
 class WeightDropLSTM(nn.Module):

@@ -38,12 +38,15 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "ge
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The options that all layers of a network share."""
+    """The options that all layers of a network share.
+
+    Attributes:
+        norm: `batchnorm` is torch's, `scratch` is ours; with `none`, the convolutions have a bias.
+        order: the lesson normalizes after the activation; Ioffe & Szegedy 2015 and most others before it.
+    """
 
     norm: Norm = "batchnorm"
-    """`batchnorm` is torch's, `scratch` is ours; with `none`, the convolutions have a bias."""
     order: Order = "conv-relu-bn"
-    """The lesson normalizes after the activation; Ioffe & Szegedy 2015 and most others before it."""
     activation: Activation = "relu"
 
 

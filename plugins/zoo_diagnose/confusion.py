@@ -15,10 +15,10 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 
+# Height and width to which larger examples are resized, in pixels
 _THUMBNAIL = 96
-"""Height and width to which larger examples are resized, in pixels."""
+# Examples to keep in total, until it is known which pairs are confused most
 _MAX_EXAMPLES = 5_000
-"""Examples to keep in total, until it is known which pairs are confused most."""
 
 
 class Confusion(Analyzer):

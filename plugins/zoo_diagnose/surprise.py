@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
 
+# Bits at which the color is at its strongest
 _FULL = 8.0
-"""Bits at which the color is at its strongest."""
+# Tokens at the start of the text that the page shows
 _SHOWN = 20_000
-"""Tokens at the start of the text that the page shows."""
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <title>What surprises the model</title>

@@ -28,15 +28,18 @@ ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """An archive and the files of images inside it, all known by their sha256."""
+    """An archive and the files of images inside it, all known by their sha256.
+
+    Attributes:
+        files: the number of images and the sha256 of each file; the last file is the test split.
+        labels: label bytes at the start of each record.
+    """
 
     archive: str
     sha256: str
     folder: str
     files: Mapping[str, tuple[int, str]]
-    """The number of images and the sha256 of each file; the last file is the test split."""
     labels: int
-    """Label bytes at the start of each record."""
 
     @property
     def url(self) -> str:

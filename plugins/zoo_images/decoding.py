@@ -29,10 +29,10 @@ from zoo.files.cache import cache_home, made_once
 from zoo.files.downloads import sha256_of
 
 MAX_THREADS = 8
+# The version of the decoder, raised whenever the same picture becomes other bytes
 _FORMAT = 1
-"""The version of the decoder, raised whenever the same picture becomes other bytes."""
+# MAP_NORESERVE, which Python names from 3.13 on
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
-"""MAP_NORESERVE, which Python names from 3.13 on."""
 T = TypeVar("T")
 
 

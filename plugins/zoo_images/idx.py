@@ -17,8 +17,8 @@ from torch import Tensor
 
 from zoo import DataError
 
+# The type code of unsigned bytes
 _BYTES = 8
-"""The type code of unsigned bytes."""
 
 
 def read_idx(path: Path, *, dims: int) -> Tensor:

@@ -21,6 +21,7 @@ from zoo_images.image_set import ImageSet, ImageSplit
 
 Array = np.ndarray
 
+# Whether a pixel is inside a shape, given its offset from the center in units of half the shape's size
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": lambda x, y: x**2 + y**2 <= 1,
     "ring": lambda x, y: (x**2 + y**2 <= 1) & (x**2 + y**2 >= 0.3),
@@ -31,7 +32,6 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "plus": lambda x, y: (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1),
     "cross": lambda x, y: (abs(abs(x) - abs(y)) <= 0.35) & (np.maximum(abs(x), abs(y)) <= 0.9),
 }
-"""Whether a pixel is inside a shape, given its offset from the center in units of half the shape's size."""
 
 
 @dataclass(frozen=True, slots=True)

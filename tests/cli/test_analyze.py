@@ -176,8 +176,8 @@ def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
 
 def test_a_picture_or_a_split_but_not_both(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "x.png", "--split", "test", "--out", tmp_path)
-    assert done.returncode == 2
-    assert "give either INPUT or a split of the data, not both" in done.stderr
+    assert done.returncode == 1
+    assert "give either inputs or a split of the data, not both" in done.stderr
 
 
 def test_a_file_is_refused_as_the_output_folder(camnet_file, tmp_path):

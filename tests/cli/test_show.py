@@ -164,10 +164,12 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["files"], "splits, batches per epoch: text/files requires --data paths=..."),
-        (["files", "--data", "lower=true"], "text/files requires --data paths=..."),
+        (["files"], "splits, batches per epoch: dataset text/files requires paths; add --data paths=..."),
         (["files", "--data", "paths=gone.txt"], "there is no file or folder 'gone.txt'"),
-        (["sealed/particular"], "sealed/particular requires --data first=... --data second=..."),
+        (
+            ["sealed/particular"],
+            "sealed/particular requires first, second; add --data first=... --data second=...",
+        ),
         (["sealed/absent"], "splits, batches per epoch: FileNotFoundError: no such disk"),
     ],
 )
@@ -175,6 +177,13 @@ def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, argume
     facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed)})
     assert reason in facts["unknown"]
     assert facts["options"]
+
+
+def test_options_without_the_required_one_are_refused():
+    done = zoo("show", "files", "--data", "lower=true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "dataset text/files requires paths" in done.stderr
+    assert "add --data paths=..." in done.stderr
 
 
 def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):

@@ -32,7 +32,7 @@ def small_cifar(home, release):
         records = random_bytes(count, release.labels + 3_072)
         records[:, : release.labels] %= 20
         (home / release.folder / name).write_bytes(records)
-        files[name] = (count, hashlib.sha256(records).hexdigest())
+        files[name] = (count, hashlib.sha256(records.tobytes()).hexdigest())
     return dataclasses.replace(release, files=files)
 
 

@@ -110,11 +110,11 @@ def test_names_are_short_and_filtered_by_pattern_and_condition() -> None:
 
 
 def test_every_listed_name_can_be_looked_up(registry: zoo.Registry) -> None:
-    for name in zoo.list_models(registry=registry):
+    for name in zoo.list_models():
         assert registry.architecture(name)
-    for name in zoo.list_datasets(registry=registry):
+    for name in zoo.list_datasets():
         assert registry.dataset(name)
-    for name in zoo.list_recipes(registry=registry):
+    for name in zoo.list_recipes():
         assert registry.recipe(name)
 
 
@@ -476,7 +476,7 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of train, val, test \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="dynamic_lr requires dynamic=True"):
+    with pytest.raises(OptionError, match="dynamic_lr requires dynamic evaluation"):
         lstm.model.evaluate(dynamic_lr=0.1)
     with pytest.raises(OptionError, match="test-time augmentation is for images"):
         lstm.model.evaluate(tta=True)

@@ -197,7 +197,7 @@ def test_an_empty_split_is_refused(registry: Registry, text: Callable[..., FakeT
         ({"lr": math.nan}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got nan)"),
         ({"decay": 1.5}, "dynamic decay must be between 0 and 1 (got 1.5)"),
         ({"decay": math.nan}, "dynamic decay must be between 0 and 1 (got nan)"),
-        ({"segment": 0}, "segment must be at least 1 token (got 0)"),
+        ({"segment": 0}, "dynamic segment must be at least 1 (got 0)"),
     ],
 )
 def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -69,7 +69,7 @@ class Letters(Dataset):
 
     dims: Mapping[str, int] = {}
     preprocess: Mapping[str, Any] = {}
-    fingerprint = ""
+    fingerprint: str = ""
 
     def split(self, name: Split) -> Tensor:
         return torch.tensor(list(TEXT.encode()) if name == "train" else [], dtype=torch.uint8)
@@ -80,7 +80,7 @@ class Stripes(Dataset):
 
     dims: Mapping[str, int] = {}
     preprocess: Mapping[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    fingerprint = ""
+    fingerprint: str = ""
 
     def split(self, name: Split) -> list[tuple[Tensor, int]]:
         column = torch.arange(16)

@@ -101,7 +101,7 @@ def test_training_and_measuring_leave_the_random_state_unchanged(
     images: Any, text: Any, registry: Any
 ) -> None:
     model = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    before = torch.get_rng_state(), random.getstate(), numpy_state()
     config = TrainConfig(
         batch_size=6, text=TextFields(bptt=8, bptt_jitter=True), images=ImageFields(augment=("crop", "flip"))
     )
@@ -109,7 +109,12 @@ def test_training_and_measuring_leave_the_random_state_unchanged(
     fit(Linear(), IMAGES, images(), config)
     measure(model, TEXT, text(), "test")
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+    assert (random.getstate(), numpy_state()) == before[1:]
+
+
+def numpy_state() -> tuple[list[int], int]:
+    state = np.random.get_state(legacy=False)["state"]
+    return state["key"].tolist(), state["pos"]
 
 
 def test_a_run_depends_on_its_seed_alone(text: Any, registry: Any) -> None:
@@ -133,6 +138,8 @@ def losses(model: nn.Module, task: Any, data: Any, config: TrainConfig, **option
 
 class Fails(Linear):
     """A model that produces a NaN in one forward pass of training, or in evaluation after it."""
+
+    mean: Tensor
 
     def __init__(self, at: int, where: str) -> None:
         super().__init__()

@@ -194,6 +194,7 @@ def test_the_average_follows_its_formula() -> None:
         assert state.average is not None
         torch.testing.assert_close(state.average.get_parameter("first.weight"), expected[0])
         torch.testing.assert_close(state.average.get_buffer("norm.running_mean"), expected[1])
+    assert state.average is not None
     assert torch.equal(
         state.average.get_buffer("norm.num_batches_tracked"),
         state.model.get_buffer("norm.num_batches_tracked"),

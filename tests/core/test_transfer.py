@@ -225,15 +225,18 @@ def test_weights_that_depend_on_the_data_are_fitted_once(registry: Registry, tmp
         train={"epochs": 1, "batch_size": 16},
     )
     made = set_up(recipe, registry, device="cpu")
-    made.model.stem.bias.data.zero_()
+    stem = made.model.get_submodule("stem")
+    stem.get_parameter("bias").data.zero_()
     images = next(Classification().eval_batches(made.dataset, "train")).inputs
-    variances = made.model.stem(images).var((0, 2, 3))
+    variances = stem(images).var((0, 2, 3))
     torch.testing.assert_close(variances, torch.ones(24), rtol=0, atol=0.1)
+    weight = stem.get_parameter("weight")
     again = set_up(recipe, registry, device="cpu").model
-    assert torch.equal(again.stem.weight, made.model.stem.weight)
+    assert torch.equal(again.get_parameter("stem.weight"), weight)
     result = train(recipe, registry, directory=tmp_path / "run")
     finer = replace(recipe, from_weights=result.weights, data=recipe.data | {"seed": 1})
-    assert torch.equal(set_up(finer, registry, device="cpu").model.stem.weight, again.stem.weight)
+    fine_tuned = set_up(finer, registry, device="cpu").model
+    assert torch.equal(fine_tuned.get_parameter("stem.weight"), weight)
 
 
 def test_freezing_random_weights_is_warned_of(registry: Registry, tmp_path: Path) -> None:

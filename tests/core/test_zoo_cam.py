@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,18 +14,13 @@ from torch import Tensor, nn
 
 from zoo import OptionError, Registry
 from zoo.analysis.analyzers import make_analyzer
-from zoo.interfaces import Analysis, Batch, Subject
+from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 
 REGISTRY = Registry.discover()
 DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
 PREPROCESS = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [str(n) for n in range(10)]}
 FAMILY = [entry.spec.name for entry in REGISTRY.entries("analyzer", "cam/*")]
-CONVOLUTIONAL = [
-    entry.spec.name
-    for entry in REGISTRY.entries("architecture", "convnet/*")
-    if "features" in entry.spec.landmarks
-]
 ARCHITECTURES = ["convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench", "camnet"]
 
 
@@ -50,6 +46,15 @@ def images(count: int, *, seed: int = 0) -> Tensor:
     )
 
 
+class Maps(NamedTuple):
+    """What every class activation map comes with."""
+
+    maps: Tensor
+    classes: Tensor
+    logits: Tensor
+    details: Mapping[str, Any]
+
+
 def look(
     analyzer: str,
     architecture: str,
@@ -59,13 +64,17 @@ def look(
     classes: Any = ("predicted",),
     layer: str | None = None,
     **options: Any,
-) -> Analysis:
-    landmarks = dict(REGISTRY.architecture(architecture).spec.landmarks)
+) -> Maps:
+    landmarks: dict[str, str] = {**REGISTRY.architecture(architecture).spec.landmarks}
     if layer:
         landmarks["features"] = layer
     subject = Subject(task="classification", landmarks=landmarks, preprocess=PREPROCESS, classes=classes)
     batch = Batch(given, torch.full((len(given),), -1), 0, 1, 0)
-    return make_analyzer(REGISTRY.analyzer(analyzer), options).analyze(model, [batch], subject=subject)
+    found = make_analyzer(REGISTRY.analyzer(analyzer), options).analyze(model, [batch], subject=subject)
+    assert found.maps is not None
+    assert found.classes is not None
+    assert found.logits is not None
+    return Maps(found.maps, found.classes, found.logits, found.details)
 
 
 def scaled(maps: Tensor) -> Tensor:
@@ -79,9 +88,9 @@ def test_the_mean_of_cam_and_the_bias_are_the_logit(name: str) -> None:
     found = look("cam", name, model, given, classes=tuple(range(10)), rectify=False)
     with torch.no_grad():
         logits = model(given)
-    assert found.maps is not None
     assert found.maps.shape == (4, 10, 8, 8)
-    torch.testing.assert_close(found.maps.mean((2, 3)) + model.out.bias, logits, rtol=1e-6, atol=1e-5)
+    bias = model.get_parameter("out.bias")
+    torch.testing.assert_close(found.maps.mean((2, 3)) + bias, logits, rtol=1e-6, atol=1e-5)
     torch.testing.assert_close(found.logits, logits)
 
 
@@ -171,7 +180,7 @@ def test_a_layer_that_outputs_no_tensor_is_refused() -> None:
 
     with pytest.raises(OptionError, match="layer pair has no feature maps: the module gave a tuple"):
         look("grad-cam", "resnet20", Net(), images(1), layer="pair")
-    with pytest.raises(OptionError, match="no map in layer unused: the module gave nothing: it did not run"):
+    with pytest.raises(OptionError, match="layer unused has no feature maps: the module gave nothing"):
         look("grad-cam", "resnet20", Net(), images(1), layer="unused")
 
 
@@ -249,7 +258,7 @@ def theirs(kind: str, model: nn.Module, layer: nn.Module, given: Tensor, classes
 def as_they_scale(maps: Tensor, size: int) -> np.ndarray:
     from pytorch_grad_cam.utils.image import scale_cam_image
 
-    return scale_cam_image(scale_cam_image(maps.numpy(), (size, size)))
+    return np.asarray(scale_cam_image(np.asarray(scale_cam_image(maps.numpy(), (size, size)))))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -257,7 +266,8 @@ def as_they_scale(maps: Tensor, size: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam"])
 def test_maps_equal_those_of_pytorch_grad_cam(kind: str, architecture: str) -> None:
     count = 2 if kind == "score-cam" else 16
-    options = {"widths": [8, 16, 32, 32]} if kind == "score-cam" and architecture == "airbench" else {}
+    narrow = kind == "score-cam" and architecture == "airbench"
+    options: dict[str, Any] = {"widths": [8, 16, 32, 32]} if narrow else {}
     model, given = model_of(architecture, **options), images(count)
     classes = [number % 10 for number in range(count)]
     ours = torch.stack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_two_steps_in_bf16_leave_finite_gradients_near_those_of_fp32(name: str, 
 @pytest.mark.parametrize("value", [0, -1])
 def test_sizes_below_one_are_refused_by_name(name: str, value: int, registry: Registry) -> None:
     entry = registry.architecture(name)
-    taken = {"embedding_dim", "hidden_size", "num_layers"} & entry.load().__init__.__kwdefaults__.keys()
+    taken = {"embedding_dim", "hidden_size", "num_layers"} & inspect.signature(entry.load()).parameters.keys()
     assert taken >= {"hidden_size"}
     for option in taken:
         with pytest.raises(OptionError) as caught:
@@ -161,7 +162,7 @@ def test_dropout_out_of_range_is_refused_by_name(
     name: str, value: float, range_: str, registry: Registry
 ) -> None:
     entry = registry.architecture(name)
-    options = [option for option in entry.load().__init__.__kwdefaults__ if "drop" in option]
+    options = [option for option in inspect.signature(entry.load()).parameters if "drop" in option]
     assert len(options) == {"rnn-cell": 0, "awd-lstm": 5}.get(name, 1)
     for option in options:
         with pytest.raises(OptionError) as caught:

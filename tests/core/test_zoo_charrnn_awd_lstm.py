@@ -29,7 +29,8 @@ NO_DROPOUT = {
 
 def model(**options: Any) -> AWDLSTM:
     torch.manual_seed(0)
-    return AWDLSTM(**({"vocab_size": 11, "embedding_dim": 5, "hidden_size": 7} | options))
+    sizes: dict[str, Any] = {"vocab_size": 11, "embedding_dim": 5, "hidden_size": 7}
+    return AWDLSTM(**sizes | options)
 
 
 def layer(*, fused: bool = True, weight_drop: float = 0.5) -> WeightDropLSTM:
@@ -101,7 +102,7 @@ def test_weight_drop_leaves_nothing_behind() -> None:
 
 
 def test_the_weights_for_cudnn_lie_in_one_chunk_in_its_order_and_keep_their_gradient() -> None:
-    parameters = list(layer().parameters())
+    parameters: list[Tensor] = [*layer().parameters()]
     views = in_one_chunk(parameters)
     assert [view.storage_offset() for view in views] == [0, 28 * 4, 28 * 4 + 28 * 7, 28 * 4 + 28 * 7 + 28]
     assert len({view.untyped_storage().data_ptr() for view in views}) == 1
@@ -212,7 +213,8 @@ def test_every_default_but_the_dropout_is_that_of_the_plain_lstm() -> None:
 def test_a_tied_matrix_is_one_parameter_and_the_last_layer_fits_it() -> None:
     net = model(tie_weights=True, num_layers=3)
     assert net.out.weight is net.embedding.weight
-    assert [tuple(each.weight_hh.shape) for each in net.layers] == [(28, 7), (28, 7), (20, 5)]
+    recurrent = [layer.get_parameter("weight_hh") for layer in net.layers]
+    assert [tuple(weight.shape) for weight in recurrent] == [(28, 7), (28, 7), (20, 5)]
     _, state = net(TOKENS)
     assert [tuple(hidden.shape) for hidden, _ in state] == [(1, 3, 7), (1, 3, 7), (1, 3, 5)]
 
@@ -235,6 +237,7 @@ def test_tied_weights_are_stored_once_and_are_still_tied_when_loaded(
     written = weights.save(file, net, described)
     assert written.tied == {"out.weight": "embedding.weight"}
     loaded, _ = weights.load(file, registry)
+    assert isinstance(loaded, AWDLSTM)
     assert loaded.out.weight is loaded.embedding.weight
     assert torch.equal(loaded(TOKENS)[0], net(TOKENS)[0])
 

@@ -141,7 +141,8 @@ def test_it_learns_a_real_text(registry: Registry) -> None:
     data = open_dataset(registry.dataset("text/nietzsche"), {})
     entry = registry.architecture("min-gru")
     options = {"hidden_size": 96, "num_layers": 2}
-    model = build_model(entry, model_arguments(entry, data.dims, options), seed=0)
+    arguments = model_arguments(entry, registry.task("language-modelling"), data.dims, options)
+    model = build_model(entry, arguments, seed=0)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     task, state, losses = LanguageModelling(), None, []
     for batch in task.train_batches(

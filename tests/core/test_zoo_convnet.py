@@ -13,16 +13,18 @@ from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import Registry
 from zoo.errors import DataError, SpecError
+from zoo.interfaces import FitsInputs, LoadsPretrained
 from zoo.models.building import build_model, model_arguments
 from zoo_convnet.airbench import Airbench
 from zoo_convnet.batch_norm import BatchNorm
 from zoo_convnet.camnet import CAMNet
 from zoo_convnet.convnet import ConvNet
-from zoo_convnet.layers import ConvLayer, Style
+from zoo_convnet.layers import ConvLayer, Norm, Style
 from zoo_convnet.resnet import ResNet, Shortcut
+from zoo_convnet.resnet34_cam import ResNet34CAM
 from zoo_convnet.resnet_lite import ResNetLite
 
-CIFAR = {"in_channels": 3, "image_size": 32, "num_classes": 10}
+CIFAR: dict[str, Any] = {"in_channels": 3, "image_size": 32, "num_classes": 10}
 PARAMETERS = {
     "mlp": 123_330,
     "convnet": 37_490,
@@ -67,15 +69,15 @@ def test_each_stage_halves_the_image_and_widens_it() -> None:
 
 
 def test_a_residual_layer_of_zeros_passes_its_input_on() -> None:
-    residual = ResNetLite(**CIFAR).stages[0][1].eval()
-    nn.init.zeros_(residual.layer.conv.weight)
+    residual = ResNetLite(**CIFAR).eval().get_submodule("stages.0.1")
+    nn.init.zeros_(residual.get_parameter("layer.conv.weight"))
     x = torch.randn(2, 20, 16, 16)
     assert torch.equal(residual(x), x)
 
 
 def test_a_block_whose_second_normalisation_is_zero_passes_its_shortcut_on() -> None:
-    block = ResNet(**CIFAR).stages[1][0].eval()
-    nn.init.zeros_(block.norm2.weight)
+    block = ResNet(**CIFAR).eval().get_submodule("stages.1.0")
+    nn.init.zeros_(block.get_parameter("norm2.weight"))
     x = torch.rand(2, 16, 8, 8)
     out = block(x)
     assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])  # the new channels are on both sides, and zero
@@ -106,14 +108,18 @@ def test_images_too_small_to_be_halved_are_refused(name: str, least: int) -> Non
 def test_a_camnet_s_logits_are_the_means_of_its_maps() -> None:
     model = CAMNet(**CIFAR).eval()
     maps: list[Tensor] = []
-    model.head.register_forward_hook(lambda module, given, out: maps.append(out))
+
+    def keep(module: nn.Module, given: Any, out: Tensor) -> None:
+        maps.append(out)
+
+    model.head.register_forward_hook(keep)
     logits = model(torch.randn(2, 3, 32, 32))
     assert maps[0].shape == (2, 10, 8, 8)
     torch.testing.assert_close(logits, maps[0].mean((2, 3)))
 
 
 def test_an_airbench_group_begins_by_passing_its_input_on() -> None:
-    conv = Airbench(**CIFAR).groups[0].conv1
+    conv = Airbench(**CIFAR).get_submodule("groups.0.conv1")
     x = torch.randn(1, 24, 8, 8)
     torch.testing.assert_close(conv(x)[:, :24], x)
 
@@ -147,7 +153,7 @@ def test_airbench_with_few_filters_keeps_the_directions_of_most_variance() -> No
 @pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("gelu", nn.functional.gelu)])
 def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function: Any) -> None:
     layer = ConvLayer(3, 5, Style(order=order, activation=activation))
-    nn.init.normal_(layer.norm.bias)
+    nn.init.normal_(layer.get_parameter("norm.bias"))
     x = torch.randn(4, 3, 8, 8)
     conv = nn.functional.conv2d(x, layer.conv.weight, padding=1)
     first, second = (layer.norm, function) if order == "conv-bn-relu" else (function, layer.norm)
@@ -155,8 +161,11 @@ def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function:
 
 
 def test_without_normalisation_convolutions_have_a_bias() -> None:
-    assert ConvNet(**CIFAR, norm="none").stages[0][0].conv.bias is not None
-    assert ConvNet(**CIFAR, norm="batchnorm").stages[0][0].conv.bias is None
+    def parameters(norm: Norm) -> set[str]:
+        return {name for name, _ in ConvNet(**CIFAR, norm=norm).named_parameters()}
+
+    assert "stages.0.0.conv.bias" in parameters("none")
+    assert "stages.0.0.conv.bias" not in parameters("batchnorm")
 
 
 def test_batch_norm_from_scratch_is_torch_s() -> None:
@@ -237,10 +246,13 @@ def test_pretrained_weights_are_loaded_into_the_backbone_on_request(
     monkeypatch.setattr("zoo_convnet.resnet34_cam.sha256_of", lambda path: "b627a593" + 56 * "0")
     cached.touch()
     plain, pretrained = build("resnet34-cam"), build("resnet34-cam", weights="IMAGENET1K_V1")
+    assert isinstance(plain, ResNet34CAM)
+    assert isinstance(pretrained, ResNet34CAM)
     before = pretrained.head.weight.detach().clone()
+    for model in (plain, pretrained):
+        assert not (model.features.get_parameter("conv1.weight") == 7).any(), "not when it is built"
     assert plain.load_pretrained() == {}
-    assert not (plain.features.conv1.weight == 7).any()
-    assert not (pretrained.features.conv1.weight == 7).any(), "not when it is built"
+    assert not (plain.features.get_parameter("conv1.weight") == 7).any()
     origin = pretrained.load_pretrained()
     assert origin == {
         "architecture": "torchvision/resnet34",
@@ -251,9 +263,16 @@ def test_pretrained_weights_are_loaded_into_the_backbone_on_request(
     assert torch.equal(pretrained.head.weight, before)
 
 
+def test_optional_abilities_are_protocols() -> None:
+    assert isinstance(build("airbench"), FitsInputs)
+    assert isinstance(build("resnet34-cam"), LoadsPretrained)
+    assert not isinstance(build("convnet"), FitsInputs | LoadsPretrained)
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 and no more"])
 def test_pretrained_weights_that_are_missing_or_unreadable_are_named(content: bytes, cached: Path) -> None:
     model = build("resnet34-cam", weights="IMAGENET1K_V1")
+    assert isinstance(model, LoadsPretrained)
     with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not at .*, and ZOO_OFFLINE forbids"):
         model.load_pretrained()
     cached.write_bytes(content)
@@ -269,8 +288,10 @@ def test_pretrained_weights_that_were_changed_are_refused(
     published = {name: torch.zeros_like(value) for name, value in resnet34().state_dict().items()}
     monkeypatch.setattr(ResNet34_Weights, "get_state_dict", lambda self, **options: published)
     cached.write_bytes(b"other bytes")
+    model = build("resnet34-cam", weights="IMAGENET1K_V1")
+    assert isinstance(model, LoadsPretrained)
     with pytest.raises(DataError, match="ValueError: its sha256 is "):
-        build("resnet34-cam", weights="IMAGENET1K_V1").load_pretrained()
+        model.load_pretrained()
 
 
 def test_pretrained_weights_require_color() -> None:

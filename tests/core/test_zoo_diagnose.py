@@ -94,7 +94,7 @@ class Layers(nn.Module):
         self.out = nn.Linear(3, 3)
         with torch.no_grad():
             self.scale.weight[:, 0, 0, 0] = torch.tensor([1.0, 1.0, 0.0])
-            self.scale.bias.copy_(torch.tensor([0.0, -100.0, 5.0]))
+            self.scale.get_parameter("bias").copy_(torch.tensor([0.0, -100.0, 5.0]))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.out(self.body(self.relu(self.scale(images)))[:, :, 1:-1, 1:-1].mean((2, 3)))

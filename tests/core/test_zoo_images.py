@@ -168,7 +168,7 @@ def write_release(release: Release, folder: Path, counts: list[int]) -> Release:
         records[:, 0] = np.arange(count) % 20
         records[:, release.labels - 1] = np.arange(count) % (20 if release.labels == 1 else 100)
         (folder / name).write_bytes(records.tobytes())
-        files[name] = (count, hashlib.sha256(records).hexdigest())
+        files[name] = (count, hashlib.sha256(records.tobytes()).hexdigest())
     return dataclasses.replace(release, files=files)
 
 

@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 
 from zoo.data.pictures import SUFFIXES, decode, read_picture
 from zoo.errors import DataError
+from zoo.interfaces import HasNames
 from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder
@@ -151,7 +152,7 @@ def test_a_large_picture_is_laid_on_white_a_strip_at_a_time(
     content = encoded(image, compress_level=0, exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
     flat = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
-    square = v2.functional.center_crop(flat, [1_200, 1_200])
+    square = v2.CenterCrop(1_200)(flat)
     wanted = v2.functional.pil_to_tensor(square.resize((32, 32), Image.Resampling.BILINEAR))
     composite, pixels = Image.alpha_composite, 0
 
@@ -193,6 +194,13 @@ def test_an_empty_root_is_not_the_current_folder(root: Path, monkeypatch: pytest
     monkeypatch.chdir(root)
     with pytest.raises(DataError, match="root must name a folder"):
         folder(root="")
+
+
+def test_pictures_have_the_names_of_their_files(root: Path) -> None:
+    split = folder(root=str(root), size=16).split("test")
+    assert isinstance(split, HasNames)
+    assert sorted(split.names or ()) == sorted(set(split.names or ()))
+    assert {Path(name).parent.name for name in split.names or ()} == {"cat", "dog"}
 
 
 def test_gray_pictures_have_one_channel(root: Path) -> None:

@@ -119,10 +119,9 @@ def test_a_wrong_idx_file_is_refused_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: b"no gzip", lambda c: c[:10] + b"\xff" * 99])
-def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "x.gz"
     write_idx(path, random_images(3))
-    assert callable(damage)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=f"^{path} cannot be unpacked: "):
         read_idx(path, dims=3)
@@ -140,11 +139,10 @@ def test_labels_that_do_not_match_the_images_are_refused_by_both_files(tmp_path:
 
 
 @pytest.mark.parametrize("open_", [mnist, fashion_mnist])
-def test_the_real_files_have_their_known_counts(open_: object) -> None:
+def test_the_real_files_have_their_known_counts(open_: Callable[[], ImageSet]) -> None:
     name = "mnist" if open_ is mnist else "fashion-mnist"
     home = Path(os.environ.get("ZOO_DATA", "nowhere"))
     if not (home / name).is_dir():
         pytest.skip(f"needs the folder {name} in $ZOO_DATA")
-    assert callable(open_)
-    data: ImageSet = open_()
+    data = open_()
     assert [len(data.split(split)) for split in ("train", "val", "test")] == [55_000, 5_000, 10_000]

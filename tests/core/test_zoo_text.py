@@ -258,7 +258,7 @@ def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: p
         ("corpus.json", lambda data: data[:20]),
     ],
 )
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: object) -> None:
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     path = write(tmp_path / "a.txt", SENTENCE * 40)
     before = corpora.files(paths=path)
     (file,) = (tmp_path / "cache/text").rglob(name)

@@ -79,7 +79,7 @@ class NoneForAnInteger(Net):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        width: int = None,  # noqa: RUF013
+        width: int = None,  # noqa: RUF013 # pyright: ignore[reportArgumentType]
     ) -> None:
         dims = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
         super().__init__(**dims, width=width or 16)
@@ -132,6 +132,8 @@ class UnusedLayer(Net):
 
 class Centers(Net):
     """Honest: starts from the mean of the data."""
+
+    mean: torch.Tensor
 
     def finish(self) -> None:
         self.register_buffer("mean", torch.zeros(3, 1, 1))
@@ -311,6 +313,8 @@ class ForgetsState(Lstm):
 
 
 class ShortMask(Lstm):
+    mask: torch.Tensor
+
     def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
         super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
         self.register_buffer("mask", torch.ones(16, 1, 1))
@@ -380,7 +384,7 @@ class UntypedDataset(TinyImages):
 
 
 class StringForInteger(TinyText):
-    def __init__(self, *, length: int = "all") -> None:
+    def __init__(self, *, length: int = "all") -> None:  # pyright: ignore[reportArgumentType]
         super().__init__()
 
 
@@ -447,7 +451,7 @@ class FollowsItsSeed(FixedFingerprint):
 
 class ShufflesItself(TinyImages):
     def split(self, name):
-        items = super().split(name)
+        items = [*super().split(name)]
         random.shuffle(items)
         return items
 
@@ -616,10 +620,15 @@ class MeanFeature(Analyzer):
         return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})
 
 
+def maps_of(analysis: Analysis) -> torch.Tensor:
+    assert analysis.maps is not None
+    return analysis.maps
+
+
 class DividesByZero(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=analysis.maps / 0)
+        return dataclasses.replace(analysis, maps=maps_of(analysis) / 0)
 
 
 class UntypedAnalyzer(MeanFeature):
@@ -630,17 +639,17 @@ class UntypedAnalyzer(MeanFeature):
 class TensorAsScore(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, scores={"mean": analysis.maps.mean()})
+        return dataclasses.replace(analysis, scores={"mean": maps_of(analysis).mean()})
 
 
 class TensorInATable(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, tables={"means": [{"mean": analysis.maps.mean()}]})
+        return dataclasses.replace(analysis, tables={"means": [{"mean": maps_of(analysis).mean()}]})
 
 
 class FunctionAsOption(MeanFeature):
-    def __init__(self, *, average: str = torch.mean) -> None:
+    def __init__(self, *, average: str = torch.mean) -> None:  # pyright: ignore[reportArgumentType]
         super().__init__()
 
 
@@ -657,7 +666,7 @@ class EdgesOfTheInput(MeanFeature):
         analysis = super().analyze(model, batches, subject=subject)
         images = torch.cat([batch.inputs for batch in batches])
         edges = images.diff(dim=2).abs().mean(1, keepdim=True)  # (N, 1, H - 1, W)
-        maps = edges.expand(-1, analysis.classes.shape[1], -1, -1)
+        maps = edges.expand(-1, maps_of(analysis).shape[1], -1, -1)
         return dataclasses.replace(analysis, maps=maps, scores={})
 
 
@@ -673,20 +682,22 @@ class AlwaysPredicted(MeanFeature):
 class LastBatchOnly(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=analysis.maps[-1:])
+        return dataclasses.replace(analysis, maps=maps_of(analysis)[-1:])
 
 
 class Probabilities(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
+        assert analysis.logits is not None
         return dataclasses.replace(analysis, logits=analysis.logits.softmax(1))
 
 
 class Standardizes(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
-        rows = analysis.maps.flatten(2)
-        return dataclasses.replace(analysis, maps=((rows - rows.mean()) / rows.std()).view_as(analysis.maps))
+        maps = maps_of(analysis)
+        rows = maps.flatten(2)
+        return dataclasses.replace(analysis, maps=((rows - rows.mean()) / rows.std()).view_as(maps))
 
 
 class OneMapForAll(MeanFeature):

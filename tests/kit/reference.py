@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import zoo
@@ -57,7 +57,7 @@ def _lines() -> Iterator[str]:
         yield from (_signature(f"{module.__name__}.{name}", getattr(module, name)) for name in names)
 
 
-def _signature(name: str, function: object) -> str:
+def _signature(name: str, function: Callable[..., object]) -> str:
     return f"{name}{inspect.signature(function)}".replace("'", "")
 
 

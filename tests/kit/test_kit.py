@@ -7,6 +7,7 @@ import random
 import warnings
 from collections import defaultdict
 from importlib.metadata import EntryPoint
+from typing import Literal
 
 import pytest
 from broken_plugins import plugins as broken
@@ -127,7 +128,7 @@ def test_a_plugin_without_entries_provides_nothing_unless_it_failed_to_load():
     assert shortfall([dataclasses.replace(loads, outcome="failed")]) == []
 
 
-def outcome(name: str, result: str) -> Outcome:
+def outcome(name: str, result: Literal["passed", "skipped", "failed"]) -> Outcome:
     reason = "gone" if result == "skipped" else ""
     entry = f"mutants/{name.partition('-')[0]}"
     return Outcome(name=name, outcome=result, reason=reason, plugin="mutants", entry=entry, kind="dataset")

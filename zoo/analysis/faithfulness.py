@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.analysis.maps import enlarge, normalise
-from zoo.interfaces import Batch
+from zoo.interfaces import Batch, Box
 from zoo.models.hooks import untouched
 
 __all__ = ["READING", "Box", "box_scores", "pixel_scores"]
 
+# How to read each score
 READING: Mapping[str, str] = {
     "pointing_game": "higher is better; always pointing at the center scores pointing_centre",
     "box_iou": "higher is better",
@@ -24,15 +25,11 @@ READING: Mapping[str, str] = {
     "average_drop": "lower is better",
     "increase_in_confidence": "higher is better, for likely classes",
 }
-"""How to read each score."""
 
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are exclusive."""
-
+# Steps in which all pixels are removed, or restored
 _STEPS = 10
-"""Steps in which all pixels are removed, or restored."""
+# Fraction of a map's maximum; a box is drawn around what exceeds it (Zhou et al. 2016).
 _BOX_THRESHOLD = 0.2
-"""Fraction of a map's maximum; a box is drawn around what exceeds it (Zhou et al. 2016)."""
 
 
 def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL.Image import Image
+from torch import Tensor
 
 from zoo.analysis.render import contact_sheet, overlay, png
 from zoo.errors import OutputError
@@ -21,21 +22,25 @@ from zoo.interfaces import Analysis
 __all__ = ["MANIFEST", "Findings", "require_folder"]
 
 MANIFEST = "manifest.json"
+_OTHER = "choose another --out folder"
+# Most pictures on a contact sheet
 _SHEET_PICTURES = 64
-"""Most pictures on a contact sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
-    """An analysis, its inputs and how it was made."""
+    """An analysis, its inputs and how it was made.
+
+    Attributes:
+        items: one for each map: its `input`, its `class`, that class's `probability`, the map's maximum
+            (`peak`), the `predicted` class, its probability, and the `true` class if it is known.
+        facts: how the analysis was made: analyzer, options, weights and their hash, data, precision.
+    """
 
     analysis: Analysis
     inputs: Inputs
     items: list[dict[str, Any]]
-    """One for each map: its `input`, its `class`, that class's `probability`, the map's maximum (`peak`), the
-    `predicted` class, its probability, and the `true` class if it is known."""
     facts: dict[str, Any]
-    """How the analysis was made: analyzer, options, weights and their hash, data, precision."""
     scores: dict[str, float]
 
     def __repr__(self) -> str:
@@ -82,40 +87,38 @@ class Findings:
         """
         out = Path(out)
         require_folder(out)
+        files: dict[str, bytes] = {}
+        items = self._draw_maps(draw, files)
+        files |= {name: figure() for name, figure in self.analysis.figures.items()}
+        document = self.manifest() | {"out": str(out), "items": items, "files": [*files]}
+        files[MANIFEST] = json.dumps(document, ensure_ascii=False, indent=2).encode()
         try:
             out.mkdir(parents=True, exist_ok=True)
             _remove_earlier(out)
-            folder = _Folder(out)
-            items = self._write_maps(folder, draw)
-            for name, figure in self.analysis.figures.items():
-                folder.write(name, figure())
-            document = self.manifest() | {"out": str(out), "items": items, "files": [*folder.names]}
-            folder.write(MANIFEST, json.dumps(document, ensure_ascii=False, indent=2).encode())
+            for name, content in files.items():
+                with atomic_write(out / name) as file:
+                    file.write(content)
         except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(
-                f"cannot write to {out}: {reason}", hint="choose another --out folder"
-            ) from None
+            raise OutputError(f"cannot write to {out}: {error.strerror or error}", hint=_OTHER) from None
         return document
 
-    def _write_maps(self, folder: _Folder, draw: int) -> list[dict[str, Any]]:
-        """Write pictures and maps; return the items with the names of their files."""
-        maps = self.analysis.maps
+    def _draw_maps(self, draw: int, files: dict[str, bytes]) -> list[dict[str, Any]]:
+        """Add pictures and maps to `files`; return the items with the names of theirs."""
+        items, maps = [dict(item) for item in self.items], self.analysis.maps
         if maps is None:
-            return self.items
-        items = [dict(item) for item in self.items]
+            return items
         rows = maps.shape[1]
         pictures = self.pictures(draw)
         for number, stem in enumerate(_stems(self.inputs.names[:draw])):
-            picture = folder.write(f"{stem}.png", png(pictures[number]))
+            files[f"{stem}.png"] = png(pictures[number])
             for k, item in enumerate(items[number * rows : (number + 1) * rows]):
                 name = f"{stem}.npy" if rows == 1 else f"{stem}.{item['class_index']}.npy"
-                item["overlay"] = picture
-                item["map"] = folder.write(name, _npy(maps[number, k].cpu().numpy()))
+                files[name] = _npy(maps[number, k])
+                item |= {"overlay": f"{stem}.png", "map": name}
         if len(pictures) > 1:
-            folder.write("contact-sheet.png", png(contact_sheet(pictures[:_SHEET_PICTURES])))
+            files["contact-sheet.png"] = png(contact_sheet(pictures[:_SHEET_PICTURES]))
         if len(maps) > draw:
-            folder.write("maps.npy", _npy(maps.cpu().numpy()))
+            files["maps.npy"] = _npy(maps)
         return items
 
 
@@ -125,26 +128,10 @@ def require_folder(out: Path) -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise OutputError(
-            f"{nearest} is a file, not a folder", hint="--out must name a folder, new or existing"
-        )
+        hint = "--out must name a folder, new or existing"
+        raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
     if not os.access(nearest, os.W_OK):
-        raise OutputError(f"{nearest} is not writable", hint="choose another --out folder")
-
-
-class _Folder:
-    """A folder, and the names of the files written to it so far."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.names: list[str] = []
-
-    def write(self, name: str, content: bytes) -> str:
-        """Write a file; return its name."""
-        with atomic_write(self.home / name) as file:
-            file.write(content)
-        self.names.append(name)
-        return name
+        raise OutputError(f"{nearest} is not writable", hint=_OTHER)
 
 
 def _remove_earlier(out: Path) -> None:
@@ -172,7 +159,7 @@ def _stems(names: list[str]) -> list[str]:
     return stems
 
 
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
+def _npy(maps: Tensor) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, array)
+    np.save(buffer, maps.cpu().numpy())
     return buffer.getvalue()

@@ -17,12 +17,12 @@ from zoo.analysis.maps import enlarge, normalise
 
 __all__ = ["contact_sheet", "overlay", "png"]
 
+# Height and width of each image in a picture, in pixels
 _TILE = 224
-"""Height and width of each image in a picture, in pixels."""
 _GAP = 8
 _LINE = 20
+# Opacity of a map at its maximum; at its minimum it is transparent
 _OPACITY = 0.7
-"""Opacity of a map at its maximum; at its minimum it is transparent."""
 
 
 def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Image.Image:

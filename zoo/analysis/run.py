@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo._version import __version__
 from zoo.analysis.analyzers import make_analyzer
@@ -56,35 +56,22 @@ def analyze(
 
     Raises:
         OptionError: a class, layer, split, index, precision or option is unknown or does not fit.
-        SpecError: the analyzer does not fit the model.
-        DataError: an input or the data is missing or unreadable, or does not fit the model.
-        UnknownName: there is no such analyzer or dataset.
+        SpecError, DataError, UnknownName: the analyzer, an input or the data is missing or does not fit.
     """
-    if files and (split or indices is not None or dataset or data):
-        raise OptionError("give either inputs or a split of the data, not both")
     entry = registry.analyzer(analyzer)
-    if classes and "class" in entry.spec.ignores:
-        raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
     subject = make_subject(entry, model, card, registry, classes=classes, layer=layer)
     made = make_analyzer(entry, options or {})
-    task = make_task(registry, card.task)
-    source: dict[str, Any]
-    if files:
-        if "true" in subject.classes:
-            raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
-        inputs = of_files(card, task, files, device=device, report=report)
-        source = {"files": list(files)}
-    else:
-        opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-        inputs = of_split(card, task, fed, split or "test", indices, device=device, report=report)
-        source = {"dataset": opened.name, "split": split or "test", "data": dict(data or {})}
-        source["fingerprint"] = fed.fingerprint
+    if files and "true" in subject.classes:
+        raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
+    inputs, source = _inputs(card, registry, files, split, indices, dataset, data, device, report)
     resolved = resolve(precision, device)
     with autocast(resolved, device):
         analysis = made.analyze(model, inputs, subject=subject)
     if analysis.maps is None and (classes or score):
         option = "a class" if classes else "a score"
         raise OptionError(f"{option} is for maps, which {entry.name} does not draw")
+    items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
+    scores = dict(analysis.scores) | (_score(analysis, model, inputs) if score else {})
     facts = {
         "analyzer": entry.name,
         "options": dict(options or {}),
@@ -97,13 +84,30 @@ def analyze(
         "device": device,
         "versions": {"zoo": __version__, "torch": torch.__version__},
     }
-    return Findings(
-        analysis=analysis,
-        inputs=inputs,
-        items=[] if analysis.maps is None else _items(entry, analysis, model, inputs),
-        facts=facts,
-        scores=dict(analysis.scores) | (_score(analysis, model, inputs) if score else {}),
-    )
+    return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)
+
+
+def _inputs(
+    card: Card,
+    registry: Registry,
+    files: Sequence[str],
+    split: Split | None,
+    indices: Sequence[int] | None,
+    dataset: str | None,
+    data: Mapping[str, Any] | None,
+    device: str,
+    report: Callable[[int, int], None],
+) -> tuple[Inputs, dict[str, Any]]:
+    """Return files or a split of the data as the model reads them, and the facts about where they are from."""
+    task = make_task(registry, card.task)
+    if files:
+        if split or indices is not None or dataset or data:
+            raise OptionError("give either inputs or a split of the data, not both")
+        return of_files(card, task, files, device=device, report=report), {"files": list(files)}
+    opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
+    split = split or "test"
+    facts = {"dataset": opened.name, "split": split, "data": dict(data or {}), "fingerprint": fed.fingerprint}
+    return of_split(card, task, fed, split, indices, device=device, report=report), facts
 
 
 def _items(
@@ -111,7 +115,10 @@ def _items(
 ) -> list[dict[str, Any]]:
     assert analysis.maps is not None
     assert analysis.classes is not None, "an analysis with maps must say which classes they are of"
-    logits = _logits(model, inputs) if analysis.logits is None else analysis.logits
+    logits = analysis.logits
+    if logits is None:
+        with untouched(model) as inner:
+            logits = torch.cat([inner(batch.inputs).float() for batch in inputs])
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     one_map = "any class" if "class" in entry.spec.ignores else None
     peaks = analysis.maps.amax((2, 3)).tolist()
@@ -133,12 +140,6 @@ def _items(
             }
             items.append({**of_input, **of_class, "map_of": one_map or names[index], "peak": peak})
     return items
-
-
-@torch.no_grad()
-def _logits(model: nn.Module, inputs: Inputs) -> Tensor:
-    with untouched(model) as inner:
-        return torch.cat([inner(batch.inputs).float() for batch in inputs])
 
 
 def _score(analysis: Analysis, model: nn.Module, inputs: Inputs) -> dict[str, float]:

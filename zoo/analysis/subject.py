@@ -11,7 +11,7 @@ from zoo.errors import OptionError, SpecError, did_you_mean
 from zoo.files.cards import Card
 from zoo.interfaces import Subject
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec
+from zoo.registry.specs import AnalyzerSpec
 
 __all__ = ["make_subject"]
 
@@ -25,48 +25,33 @@ def make_subject(
     classes: Sequence[str],
     layer: str | None,
 ) -> Subject:
-    """Return what an analyzer needs to know about a model.
+    """Return what an analyzer needs to know about a model, with `layer` in place of its features.
 
     Raises:
         SpecError: the analyzer does not fit the model; the hint names those that do.
         OptionError: the model does not have a class or a layer.
     """
-    architecture = registry.architecture(card.architecture)
-    return Subject(
-        task=card.task,
-        landmarks=_landmarks(entry, architecture, registry, model, layer),
-        preprocess=card.preprocess,
-        classes=_classes(classes, card),
-    )
-
-
-def _landmarks(
-    entry: Entry[AnalyzerSpec],
-    architecture: Entry[ArchitectureSpec],
-    registry: Registry,
-    model: nn.Module,
-    layer: str | None,
-) -> dict[str, str]:
-    """Return the architecture's landmarks, with `layer` in place of its features."""
-    spec, task = entry.spec, architecture.spec.task
+    architecture, spec = registry.architecture(card.architecture), entry.spec
     landmarks: dict[str, str] = {**architecture.spec.landmarks}
     analyzers = [other.spec for other in registry.entries("analyzer") if isinstance(other.spec, AnalyzerSpec)]
-    fitting = [other.name for other in analyzers if other.fits(architecture.spec)]
-    hint = f"analyzers for {architecture.name}: {', '.join(fitting)}" if fitting else None
-    if task not in spec.tasks:
+    fitting = ", ".join(other.name for other in analyzers if other.fits(architecture.spec))
+    hint = f"analyzers for {architecture.name}: {fitting}" if fitting else None
+    if card.task not in spec.tasks:
         tasks = " and ".join(spec.tasks)
-        raise SpecError(f"{entry.name} is for {tasks}, but {architecture.name} is for {task}", hint=hint)
+        raise SpecError(f"{entry.name} is for {tasks}, but {architecture.name} is for {card.task}", hint=hint)
     if layer is not None:
         if "features" not in spec.needs:
             choosing = ", ".join(other.name for other in analyzers if "features" in other.needs)
             raise OptionError(f"{entry.name} does not take a layer", hint=f"these analyzers do: {choosing}")
         landmarks["features"] = _layer(layer, landmarks, model)
-    lacking = spec.lacks(landmarks)
+    lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:
-        needs = " and ".join(lacking).replace("|", " or ")
         has = ", ".join(landmarks) or "no landmarks"
-        raise SpecError(f"{entry.name} needs {needs}, but {architecture.name} has {has}", hint=hint)
-    return landmarks
+        raise SpecError(f"{entry.name} needs {lacking}, but {architecture.name} has {has}", hint=hint)
+    if classes and "class" in spec.ignores:
+        raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
+    asked = tuple(_class(name, card) for name in classes) or ("predicted",)
+    return Subject(task=card.task, landmarks=landmarks, preprocess=card.preprocess, classes=asked)
 
 
 def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
@@ -79,15 +64,11 @@ def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
     return path
 
 
-def _classes(given: Sequence[str], card: Card) -> tuple[Any, ...]:
-    """Return `Subject.classes` for names and numbers. Raises OptionError for a class the model lacks."""
-    if given and card.task != "classification":
+def _class(given: str, card: Card) -> Any:
+    """Return a class of `Subject.classes` by name or number. Raises OptionError if the model lacks it."""
+    if card.task != "classification":
         raise OptionError(f"a class is for classification, but the model is for {card.task}")
-    names = [str(name) for name in card.preprocess.get("classes", ())]
-    return tuple(_class(name, names) for name in given) or ("predicted",)
-
-
-def _class(given: str, names: list[str]) -> int | str:
+    names = [str(name) for name in card.preprocess["classes"]]
     if given in names:
         return names.index(given)
     if given in ("predicted", "true"):

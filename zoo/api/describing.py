@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import rows
@@ -11,12 +12,11 @@ from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.errors import (
     AmbiguousName,
-    DataError,
     OptionError,
     UnknownName,
     ZooError,
+    cause,
     did_you_mean,
-    first_line,
     warn,
 )
 from zoo.registry.registry import Entry, Registry
@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = ["describe"]
 
+# The name of a part of a description, and the function that computes it
 Part = tuple[str, Callable[[], Mapping[str, Any]]]
-"""The name of a part of a description, and the function that computes it."""
 
 
 def describe(
-    name: str, registry: Registry, *, data: Mapping[str, Any] | None = None, config: TrainConfig | None = None
+    name: str,
+    registry: Registry,
+    *,
+    data: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what is known about an architecture, dataset, analyzer, recipe or weights.
 
@@ -40,15 +44,15 @@ def describe(
     reason. Nothing is downloaded.
 
     Args:
-        data: options to open a dataset with.
-        config: training configuration to count a dataset's batches with.
+        data: option to open a dataset with.
+        train: training field to count a dataset's batches with.
 
     Raises:
         UnknownName, AmbiguousName: there is no such name, or several.
         OptionError: an option is wrong, or options are given for something other than a dataset.
     """
     row = _find(registry, name)
-    if row["kind"] != "dataset" and (data or config):
+    if row["kind"] != "dataset" and (data or train):
         raise OptionError(
             f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
             hint="`zoo list datasets` shows all",
@@ -63,7 +67,7 @@ def describe(
     if isinstance(entry.spec, ArchitectureSpec):
         return facts | _of_architecture(registry, entry, entry.spec)
     if isinstance(entry.spec, DatasetSpec):
-        return facts | _of_dataset(registry, entry, data or {}, config or TrainConfig())
+        return facts | _of_dataset(registry, entry, data or {}, TrainConfig().replace(train or {}))
     return facts | _of_analyzer(registry, entry, entry.spec)
 
 
@@ -120,26 +124,35 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
 def _of_dataset(
     registry: Registry, entry: Entry[Any], data: Mapping[str, Any], config: TrainConfig
 ) -> dict[str, Any]:
-    dataset: list[Dataset] = []
+    text = entry.spec.task == "language-modelling"
 
-    def options() -> dict[str, Any]:
-        return {"options": _options(entry) | dict(entry.spec.config)}
+    @cache
+    def dataset() -> Dataset:
+        from zoo.data.opening import open_dataset
+        from zoo.files.downloads import offline
+
+        with offline():
+            return open_dataset(entry, data)
 
     def splits() -> dict[str, Any]:
-        dataset.append(_open_offline(entry, data))
-        return _splits(dataset[0], entry.spec.task)
+        names: tuple[Split, ...] = ("train", "val", "test")
+        classes = {} if text else {"classes": dataset().preprocess["classes"]}
+        counts = {name: _tokens(dataset(), name) if text else _images(dataset(), name) for name in names}
+        return {"dims": dict(dataset().dims), **classes, "splits": counts}
 
     def batches() -> dict[str, Any]:
         from zoo.interfaces import make_task
 
         task = make_task(registry, entry.spec.task)
-        batch = next(iter(task.train_batches(dataset[0], config, seed=0, epoch=0)))
-        sizes = {"batch_size": config.batch_size} | (
-            {"bptt": config.text.bptt} if entry.spec.task == "language-modelling" else {}
-        )
+        batch = next(iter(task.train_batches(dataset(), config, seed=0, epoch=0)))
+        sizes = {"batch_size": config.batch_size} | ({"bptt": config.text.bptt} if text else {})
         return {"batches_per_epoch": batch.total, "batched_with": sizes | config.changed()}
 
-    parts = [("options", options), ("splits", splits), ("batches per epoch", batches)]
+    parts = [
+        ("options", lambda: {"options": _options(entry) | dict(entry.spec.config)}),
+        ("splits", splits),
+        ("batches per epoch", batches),
+    ]
     return _as_far_as_possible(parts, refuse_options=bool(data))
 
 
@@ -153,28 +166,29 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
     return {"architectures": fitting} | _as_far_as_possible(parts)
 
 
-def _as_far_as_possible(parts: Iterable[Part], *, refuse_options: bool = False) -> dict[str, Any]:
+def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
     """Return the parts up to the first that cannot be computed, and why it cannot under `unknown`.
 
     Raises OptionError with `refuse_options`: the user's options are wrong then.
     """
     facts: dict[str, Any] = {}
-    parts = list(parts)
     for number, (_, compute) in enumerate(parts):
         try:
             facts |= compute()
-        except ImportError as error:
-            why = f"{error.name} is not installed"
-        except ZooError as error:
+        except Exception as error:  # of a plugin, too
             if refuse_options and isinstance(error, OptionError):
                 raise
-            why = f"{error}; {error.hint}" if error.hint else str(error)
-        except Exception as error:  # raised by a plugin
-            why = f"{type(error).__name__}: {first_line(error)}"
-        else:
-            continue
-        return facts | {"unknown": f"{', '.join(label for label, _ in parts[number:])}: {why}"}
+            missing = ", ".join(label for label, _ in parts[number:])
+            return facts | {"unknown": f"{missing}: {_reason(error)}"}
     return facts
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"{error.name} is not installed"
+    if isinstance(error, ZooError):
+        return f"{error}; {error.hint}" if error.hint else str(error)
+    return cause(error)
 
 
 def _options(entry: Entry[Any]) -> dict[str, Any]:
@@ -185,27 +199,8 @@ def _options(entry: Entry[Any]) -> dict[str, Any]:
     }
 
 
-def _open_offline(entry: Entry[Any], data: Mapping[str, Any]) -> Dataset:
-    from zoo.data.opening import open_dataset
-    from zoo.files.downloads import offline
-
-    required = [name for name, default in _options(entry).items() if default == "required"]
-    missing = [name for name in required if name not in data and name not in entry.spec.config]
-    if missing:
-        raise DataError(f"{entry.name} requires {' '.join(f'--data {name}=...' for name in missing)}")
-    with offline():
-        return open_dataset(entry, data)
-
-
-def _splits(dataset: Dataset, task: str) -> dict[str, Any]:
-    names: tuple[Split, ...] = ("train", "val", "test")
-    if task == "language-modelling":
-        return {"dims": dict(dataset.dims), "splits": {name: _tokens(dataset, name) for name in names}}
-    return {
-        "dims": dict(dataset.dims),
-        "classes": dataset.preprocess["classes"],
-        "splits": {name: {"images": len(dataset.split(name))} for name in names},
-    }
+def _images(dataset: Dataset, split: Split) -> dict[str, int]:
+    return {"images": len(dataset.split(split))}
 
 
 def _tokens(dataset: Dataset, split: Split) -> dict[str, int]:

@@ -33,63 +33,44 @@ def default_registry() -> Registry:
     return registry
 
 
-def list_models(
-    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
-) -> list[str]:
+def list_models(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of architectures, which `create_model` and `train` accept.
 
     Args:
         pattern: a glob such as `resnet*`, or a part of the name.
         where: comparisons such as `task=classification and plugin!=acme`.
-        registry: by default, what the installed plugins and registry.toml provide.
 
     Raises OptionError if `where` is not a comparison.
     """
-    return _names("architecture", pattern, where, registry)
+    return _names("architecture", pattern, where)
 
 
-def list_datasets(
-    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
-) -> list[str]:
+def list_datasets(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of datasets; arguments as in `list_models`."""
-    return _names("dataset", pattern, where, registry)
+    return _names("dataset", pattern, where)
 
 
-def list_analyzers(
-    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
-) -> list[str]:
+def list_analyzers(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of analyzers; arguments as in `list_models`."""
-    return _names("analyzer", pattern, where, registry)
+    return _names("analyzer", pattern, where)
 
 
-def list_recipes(
-    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
-) -> list[str]:
+def list_recipes(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of recipes; arguments as in `list_models`."""
-    return _names("recipe", pattern, where, registry)
+    return _names("recipe", pattern, where)
 
 
-def list_weights(
-    pattern: str | None = None, *, where: str | None = None, registry: Registry | None = None
-) -> list[str]:
+def list_weights(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the ids of published weights, which `load` accepts; arguments as in `list_models`."""
-    return _names("weights", pattern, where, registry)
+    return _names("weights", pattern, where)
 
 
 def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
     """Return for each plugin its name, distribution, version, status, cause, entries and import time."""
-    return [
-        {
-            "name": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "status": plugin.status,
-            "cause": plugin.cause,
-            "provides": list(plugin.provides),
-            "import_ms": plugin.import_ms,
-        }
-        for plugin in (Registry.discover() if registry is None else registry).plugins
-    ]
+    keys = ("name", "distribution", "version", "status", "cause", "provides", "import_ms")
+    registry = Registry.discover() if registry is None else registry
+    plugins = [{key: getattr(plugin, key) for key in keys} for plugin in registry.plugins]
+    return [{**plugin, "provides": [*plugin["provides"]]} for plugin in plugins]
 
 
 def rows(
@@ -107,26 +88,23 @@ def rows(
     ]
 
 
-def _names(kind: str, pattern: str | None, where: str | None, registry: Registry | None) -> list[str]:
-    registry = default_registry() if registry is None else registry
+def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
+    registry = default_registry()
     full = [row["name"] for row in rows(registry, kind)]
     short = [name.rpartition("/")[2] for name in full]
     chosen = {row["name"] for row in rows(registry, kind, pattern, where)}
     return [s if short.count(s) == 1 else f for f, s in zip(full, short, strict=True) if f in chosen]
 
 
+def _row(kind: str, name: str, plugin: str, task: str, summary: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "plugin": plugin, "task": task, "summary": summary} | more
+
+
 def _entries(registry: Registry) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for entry in registry.entries():
-        spec = entry.spec
-        row = {
-            "kind": entry.kind,
-            "name": entry.name,
-            "plugin": entry.plugin.name,
-            "task": ", ".join(entry.tasks),
-            "summary": spec.summary,
-            "source": spec.source,
-        }
+        spec, task = entry.spec, ", ".join(entry.tasks)
+        row = _row(entry.kind, entry.name, entry.plugin.name, task, spec.summary, source=spec.source)
         if isinstance(spec, DatasetSpec):
             row |= {"download_bytes": spec.download_bytes, "license": spec.license}
         listed.append(row)
@@ -135,18 +113,15 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
 
 def _recipes(registry: Registry) -> list[dict[str, Any]]:
     tasks = _tasks(registry)
-    return [
-        {
-            "kind": "recipe",
-            "name": name,
-            "plugin": recipe.architecture.partition("/")[0] if "/" in recipe.architecture else "",
-            "task": tasks.get(recipe.architecture, ""),
-            "summary": recipe.summary or f"{recipe.architecture} on {recipe.dataset}",
-            "architecture": recipe.architecture,
-            "dataset": recipe.dataset,
-        }
-        for name, recipe in registry.catalog.recipes.items()
-    ]
+    listed: list[dict[str, Any]] = []
+    for name, recipe in registry.catalog.recipes.items():
+        architecture, dataset = recipe.architecture, recipe.dataset
+        plugin = architecture.partition("/")[0] if "/" in architecture else ""
+        summary = recipe.summary or f"{architecture} on {dataset}"
+        task = tasks.get(architecture, "")
+        more = {"architecture": architecture, "dataset": dataset}
+        listed.append(_row("recipe", name, plugin, task, summary, **more))
+    return listed
 
 
 def _weights(registry: Registry) -> list[dict[str, Any]]:
@@ -155,20 +130,11 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
     for name, weights in registry.catalog.weights.items():
         recipe = registry.catalog.recipes.get(weights.recipe)
         architecture = recipe.architecture if recipe else ""
-        listed.append(
-            {
-                "kind": "weights",
-                "name": name,
-                "plugin": architecture.partition("/")[0],
-                "task": tasks.get(architecture, ""),
-                "summary": f"{weights.recipe}, {weights.params:,} parameters",
-                "params": weights.params,
-                "bytes": weights.bytes,
-                "license": weights.license,
-                **weights.metrics.get("val", {}),
-                **weights.metrics.get("test", {}),
-            }
-        )
+        summary = f"{weights.recipe}, {weights.params:,} parameters"
+        more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license}
+        more |= weights.metrics.get("val", {}) | weights.metrics.get("test", {})
+        plugin, task = architecture.partition("/")[0], tasks.get(architecture, "")
+        listed.append(_row("weights", name, plugin, task, summary, **more))
     return listed
 
 

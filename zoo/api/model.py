@@ -7,18 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-
 from zoo.api.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError, warn
 from zoo.files.cards import Card
-from zoo.interfaces import Split, make_task
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from zoo.analysis.findings import Findings
-    from zoo.inference.sampling import Sampling
+    from zoo.config.training import PrecisionName
+    from zoo.interfaces import Split
 
 __all__ = ["Model"]
 
@@ -45,6 +45,8 @@ class Model:
         self._registry = registry
 
     def __repr__(self) -> str:
+        from zoo.interfaces import make_task
+
         card = self.card
         parts = [
             f"{card.architecture}, {self.num_parameters:,} parameters",
@@ -89,13 +91,13 @@ class Model:
         """Measure the model on a split, every item once, in fp32.
 
         Args:
-            split: `train`, `val` or `test`.
+            split: split of the data to measure on.
             dataset: other data than the model was trained on.
-            data: options of the dataset, on top of those the model was trained with.
+            data: option of the dataset, on top of those the model was trained with.
             tta: average the answers to six views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
-            dynamic_lr: step size of dynamic evaluation; 0 is no adaptation; 3e-4 by default.
-            dynamic_decay: pull back towards the trained weights; 1e-3 by default.
+            dynamic_lr: step size of dynamic evaluation; 0.0003 by default, and 0 is no adaptation.
+            dynamic_decay: pull of dynamic evaluation back towards the trained weights; 0.001 by default.
             progress: show progress on stderr.
 
         Returns:
@@ -109,10 +111,10 @@ class Model:
         from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
 
-        settings: dict[str, Any] = {"lr": dynamic_lr, "decay": dynamic_decay}
+        settings = {"lr": dynamic_lr, "decay": dynamic_decay}
         given = {name: value for name, value in settings.items() if value is not None}
         if given and not dynamic:
-            raise OptionError(f"dynamic_{next(iter(given))} requires dynamic=True")
+            raise OptionError(f"dynamic_{next(iter(given))} requires dynamic evaluation")
         with Bar() if progress else quiet() as bar:
             result = evaluate(
                 self.module,
@@ -141,74 +143,39 @@ class Model:
     ) -> str:
         """Return text that continues `prompt`, without the prompt itself.
 
-        A model that reads backwards returns the text before its prompt. Arguments as in `stream`.
-        """
-        pieces = self.stream(
-            prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed
-        )
-        return "".join(pieces)
-
-    def sample_many(
-        self,
-        count: int,
-        prompt: str = "",
-        *,
-        length: int = 400,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        stop: str = "",
-        seed: int = 0,
-    ) -> list[str]:
-        """Return texts drawn side by side; the first is that of `sample`. Arguments as in `stream`."""
-        from zoo.inference.sampling import sample_many
-
-        return sample_many(
-            self.module,
-            self._prompted(prompt),
-            count=count,
-            prompt=prompt,
-            sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
-            device=self.device,
-        )
-
-    def stream(
-        self,
-        prompt: str = "",
-        *,
-        length: int = 400,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        stop: str = "",
-        seed: int = 0,
-    ) -> Iterator[str]:
-        """Yield text that continues `prompt`, each piece as soon as it is final.
-
-        A model that reads backwards generates the text before its prompt, and yields it in one piece. Warns
-        of that, and of tokens of the prompt that are not in the vocabulary.
+        A model that reads backwards returns the text before its prompt. Warns of that, and of tokens of the
+        prompt that are not in the vocabulary.
 
         Args:
             prompt: text to continue; without one, the model starts by itself.
             length: number of tokens to generate.
-            temperature: lower is more conservative; 0 is greedy.
-            top_k: sample from the k most likely tokens only; 0 is off.
+            temperature: divisor of the logits: lower is more conservative; 0 is greedy.
+            top_k: sample from this many of the most likely tokens only; 0 is off.
             top_p: sample from the most likely tokens that together have this probability; 1 is off.
-            stop: end right before this string; empty is off.
+            stop: text to end right before.
             seed: random seed of the draws.
 
         Raises:
             OptionError: a value is out of range, or this is not a language model.
         """
-        from zoo.inference.sampling import sample
+        settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return "".join(self.stream(prompt, **settings, stop=stop, seed=seed))
 
-        return sample(
-            self.module,
-            self._prompted(prompt),
-            prompt=prompt,
-            sampling=_sampling(length, temperature, top_k, top_p, stop, seed),
-            device=self.device,
+    def sample_many(self, count: int, prompt: str = "", **settings: Any) -> list[str]:
+        """Return texts drawn side by side; the first is that of `sample`, whose settings they take."""
+        from zoo.inference.sampling import Sampling, sample_many
+
+        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        return sample_many(
+            self.module, preprocess, count=count, prompt=prompt, sampling=sampling, device=self.device
         )
+
+    def stream(self, prompt: str = "", **settings: Any) -> Iterator[str]:
+        """Yield the text of `sample`, whose settings it takes, each piece as soon as it is final."""
+        from zoo.inference.sampling import Sampling, sample
+
+        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        return sample(self.module, preprocess, prompt=prompt, sampling=sampling, device=self.device)
 
     def analyze(
         self,
@@ -222,22 +189,22 @@ class Model:
         layer: str | None = None,
         options: Mapping[str, Any] | None = None,
         score: bool = False,
-        precision: str = "fp32",
+        precision: PrecisionName = "fp32",
         progress: bool = True,
     ) -> Findings:
         """Look inside the model with an analyzer such as `grad-cam`.
 
         Args:
             inputs: pictures and folders of them, or texts; without any, a split of its data is used.
-            split: of the data the model was trained on, or of `dataset`; `test` by default.
-            indices: images of the split, from 0; all by default.
+            split: split of the data to analyze; `test` by default.
+            indices: images of the split, counted from 0; all by default.
             dataset: other data than the model was trained on.
-            data: options of the dataset, on top of those the model was trained with.
-            classes: names or numbers of classes to explain; `predicted` (the default) or `true`.
-            layer: a landmark or a module's path, in place of the landmark `features`.
-            options: options of the analyzer.
+            data: option of the dataset, on top of those the model was trained with.
+            classes: class to explain, by name or number; `predicted` (the default), or `true` for the label.
+            layer: layer to look at: a landmark or the path of a module.
+            options: option of the analyzer.
             score: also measure how faithful the maps are.
-            precision: `fp32`, `bf16`, `fp16` or `auto`.
+            precision: precision of the model's passes; `auto` is bf16 where that is fast.
             progress: show progress on stderr.
 
         Returns:
@@ -284,9 +251,3 @@ class Model:
             listed = " ".join(map(repr, unknown[:10])) + more
             warn(f"not in the model's vocabulary, read as <unk>: {listed}")
         return self.card.preprocess
-
-
-def _sampling(length: int, temperature: float, top_k: int, top_p: float, stop: str, seed: int) -> Sampling:
-    from zoo.inference.sampling import Sampling
-
-    return Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)

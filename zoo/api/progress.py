@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "TrainingProgress", "duration", "headlines", "metrics_text", "quiet"]
 
+# Least time between two plain lines
 _PLAIN_SECONDS = 15.0
-"""Least time between two plain lines."""
 
 
 def quiet() -> AbstractContextManager[Callable[..., None]]:

@@ -21,11 +21,11 @@ def find_recipe(
     *,
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
-    train: Mapping[str, Any] | None = None,
     from_weights: str | Path | None = None,
     seed: int | None = None,
+    **fields: Any,
 ) -> Recipe:
-    """Return a recipe, or an architecture on a dataset, with options and a seed on top of it.
+    """Return a recipe, or an architecture on a dataset, with options, fields and a seed on top of it.
 
     Raises:
         UnknownName, AmbiguousName: there is no such recipe, architecture or dataset.
@@ -36,7 +36,7 @@ def find_recipe(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
-        train={**recipe.train, **(train or {})},
+        train={**recipe.train, **fields},
         from_weights=recipe.from_weights if from_weights is None else str(from_weights),
         seed=recipe.seed if seed is None else seed,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.api.progress import Bar, TrainingProgress, quiet
@@ -49,11 +49,11 @@ def train(
     Args:
         name: a recipe (its name, or a `Recipe`), or an architecture.
         dataset: the dataset to train an architecture on.
-        model: options of the architecture.
-        data: options of the dataset.
+        model: option of the architecture.
+        data: option of the dataset.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
-        run: the run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
+        run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
         accept_changes: resume even if options or data differ from those of the run.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
@@ -66,40 +66,39 @@ def train(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    recipe = find_recipe(
-        name, dataset, registry, model=model, data=data, train=fields, from_weights=from_weights, seed=seed
-    )
+    options = {"model": model, "data": data, "from_weights": from_weights, "seed": seed}
+    recipe = find_recipe(name, dataset, registry, **options, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
-    saving = _Saving(resume=resume, accept_changes=accept_changes, save_every=save_every)
-    return _train(recipe, registry, directory, saving, device=device, progress=progress)
+    saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
+    return _train(recipe, registry, directory, device, progress, **saving)
 
 
 def lr_find(
     name: str | Recipe,
     dataset: str | None = None,
     *,
-    model: Mapping[str, Any] | None = None,
-    data: Mapping[str, Any] | None = None,
-    from_weights: str | Path | None = None,
-    seed: int | None = None,
     start: float = 1e-6,
     stop: float = 10.0,
     steps: int = 100,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
-    **fields: Any,
+    **training: Any,
 ) -> Curve:
     """Suggest learning rates for what `train` would train with the same arguments. Nothing is kept.
 
     Warns if the loss hardly fell.
 
     Args:
+        name: as in `train`.
+        dataset: as in `train`.
         start: learning rate of the first step.
         stop: learning rate of the last step.
-        steps: optimizer steps between them.
-
-    The other arguments are those of `train`.
+        steps: number of optimizer steps.
+        device: as in `train`.
+        progress: show progress on stderr.
+        registry: as in `train`.
+        training: `model`, `data`, `from_weights`, `seed` and training fields, as in `train`.
 
     Returns:
         The `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from; a notebook shows it.
@@ -109,9 +108,7 @@ def lr_find(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    recipe = find_recipe(
-        name, dataset, registry, model=model, data=data, train=fields, from_weights=from_weights, seed=seed
-    )
+    recipe = find_recipe(name, dataset, registry, **training)
 
     from zoo.models.precision import pick_device
     from zoo.training.lr_finder import RangeTest, find_lr_for
@@ -130,22 +127,8 @@ def lr_find(
     return curve
 
 
-class _Saving(TypedDict):
-    """How `zoo.training.run.train` treats the run directory."""
-
-    resume: bool
-    accept_changes: bool
-    save_every: str
-
-
 def _train(
-    recipe: Recipe,
-    registry: Registry,
-    directory: Path,
-    saving: _Saving,
-    *,
-    device: str | None,
-    progress: bool,
+    recipe: Recipe, registry: Registry, directory: Path, device: str | None, progress: bool, **saving: Any
 ) -> Run:
     from zoo.api.run import Run
     from zoo.models.precision import pick_device

@@ -1,21 +1,20 @@
 """`zoo analyze`: look inside a trained model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.api.model import Model
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, echo, json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
-from zoo.config import options
+from zoo.cli.signature import options_of
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
-    from zoo.interfaces import Split
+
 _ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability", "peak")
 
 
@@ -39,51 +38,12 @@ class IndicesType(click.ParamType[list[int]]):
 @click.argument("analyzer", type=NameType("analyzer"))
 @click.argument("weights", type=NameType("weights", files=True))
 @click.argument("files", metavar="[INPUT]...", nargs=-1, type=click.Path())
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test"]),
-    help="Split of the data to analyze.  [default: test]",
-)
-@click.option(
-    "--indices",
-    type=IndicesType(),
-    metavar="LIST",
-    help="Images of the split, counted from 0: 0,5,9 or 0-99.  [default: all]",
-)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    type=NameType("dataset"),
-    help="Other data.  [default: what the model was trained on]",
-)
-@click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset.")
-@click.option(
-    "--class",
-    "classes",
-    multiple=True,
-    metavar="CLASS",
-    help="Class to explain, by name or number; `true` is the label.  [default: predicted]",
-)
-@click.option("--layer", metavar="NAME", help="Layer to look at: a landmark or the path of a module.")
-@click.option("--option", "given", multiple=True, metavar="K=V", help="Option of the analyzer.")
-@click.option("--score", is_flag=True, help="Also measure how faithful the maps are.")
+@click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
+@options_of(Model.analyze, skip=["indices"])
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]"
 )
-@click.option(
-    "--draw",
-    type=click.IntRange(min=0),
-    default=64,
-    show_default=True,
-    help="Number of images to draw, at most.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16", "fp16", "auto"]),
-    default="fp32",
-    show_default=True,
-    help="Precision of the model's passes; auto is bf16 where that is fast.",
-)
+@click.option("--draw", type=click.IntRange(0), default=64, show_default=True, help="Most images to draw.")
 @device_option
 @json_option
 @pass_session
@@ -92,19 +52,11 @@ def command(
     analyzer: str,
     weights: str,
     files: tuple[str, ...],
-    split: Split | None,
-    indices: list[int] | None,
-    dataset: str | None,
-    data: tuple[str, ...],
-    classes: tuple[str, ...],
-    layer: str | None,
-    given: tuple[str, ...],
-    score: bool,
     out: Path | None,
     draw: int,
-    precision: str,
     device: str | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
@@ -117,10 +69,6 @@ def command(
     zoo analyze cam runs/x cat.jpg --class cat --class dog
     zoo analyze grad-cam cifar10-resnet20 --split test --indices 0,5,9
     """
-    if files and (split or indices or dataset or data):
-        raise click.UsageError("give either INPUT or a split of the data, not both")
-    analyzer_options = options.parse(given, what="--option")
-    data_options = options.parse(data, what="--data")
     entry = session.registry.analyzer(analyzer)
 
     from zoo.analysis.findings import require_folder
@@ -128,19 +76,8 @@ def command(
 
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
-    findings = load(weights, device=device, registry=session.registry).analyze(
-        entry.name,
-        *files,
-        split=split,
-        indices=indices,
-        dataset=dataset,
-        data=data_options,
-        classes=classes,
-        layer=layer,
-        options=analyzer_options,
-        score=score,
-        precision=precision,
-    )
+    model = load(weights, device=device, registry=session.registry)
+    findings = model.analyze(entry.name, *files, **settings)
     written = findings.write(folder, draw=draw)
     if as_json:
         print_json(written)
@@ -148,7 +85,7 @@ def command(
         _print(findings, written, folder, draw)
 
 
-def _print(findings: Findings, written: dict[str, Any], folder: Path, draw: int) -> None:
+def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: int) -> None:
     from zoo.analysis.faithfulness import READING
     from zoo.analysis.findings import MANIFEST
 

@@ -1,19 +1,20 @@
 """`zoo lr-find`: learning rates to try, from a short test run."""
 
-from __future__ import annotations
-
+import json
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.output import echo, json_option, print_json, print_table
+from zoo.api.training import lr_find
+from zoo.cli.output import device_option, echo, json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
-from zoo.cli.train import training_options
-from zoo.config import options
+from zoo.cli.signature import options_of
+from zoo.cli.train import training_arguments
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -27,33 +28,22 @@ MEANING = {
 
 
 @click.command("lr-find")
-@training_options
-@click.option("--start", type=float, default=1e-6, show_default=True, help="Learning rate of the first step.")
-@click.option("--stop", type=float, default=10.0, show_default=True, help="Learning rate of the last step.")
-@click.option("--steps", type=int, default=100, show_default=True, help="Number of optimizer steps.")
+@training_arguments
+@options_of(lr_find, skip=["dataset"])
 @click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="PNG file to draw the loss by learning rate in.",
+    "--plot", type=click.Path(path_type=Path), help="PNG file to draw the loss by learning rate in."
 )
+@device_option
 @json_option
 @pass_session
 def command(
     session: Session,
     name: str,
     dataset: str | None,
-    model: tuple[str, ...],
-    data: tuple[str, ...],
-    fields: tuple[str, ...],
-    from_weights: str | None,
-    seed: int | None,
-    device: str | None,
-    start: float,
-    stop: float,
-    steps: int,
+    fields: dict[str, Any],
     plot: Path | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Suggest learning rates for what `zoo train` would train with the same arguments.
 
@@ -65,42 +55,28 @@ def command(
     zoo lr-find lstm nietzsche --train batch_size=128 --plot lr.png
     """
     _require_writable(plot)
-
-    from zoo.api.training import lr_find
-
-    curve = lr_find(
-        name,
-        dataset,
-        model=options.parse(model, what="--model"),
-        data=options.parse(data, what="--data"),
-        from_weights=from_weights,
-        seed=seed,
-        start=start,
-        stop=stop,
-        steps=steps,
-        device=device,
-        registry=session.registry,
-        **options.parse(fields, what="--train"),
-    )
+    curve = lr_find(name, dataset, registry=session.registry, **settings, **fields)
     if plot is not None:
         curve.save(plot)
     if as_json:
         print_json(curve.to_dict() | {"plot": plot and str(plot)})
         return
-    _print(curve, steps)
-    others = [field for field in fields if field.partition("=")[0].strip() != "lr"]
-    flags = {
-        "--model": model,
-        "--data": data,
-        "--from": [from_weights] if from_weights else [],
-        "--seed": [] if seed is None else [str(seed)],
-        "--train": [*others, f"lr={curve.suggestions.valley:.2g}"],
-    }
-    given = [word for flag, values in flags.items() for value in values for word in (flag, value)]
-    echo(shlex.join(["zoo", "train", name, *filter(None, [dataset]), *given]))
+    _print(curve, settings["steps"])
+    words = [*_words("--model", settings["model"]), *_words("--data", settings["data"])]
+    for flag, value in (("--from", settings["from_weights"]), ("--seed", settings["seed"])):
+        words += [] if value is None else [flag, str(value)]
+    lr = float(f"{curve.suggestions.valley:.2g}")
+    words += _words("--train", {key: value for key, value in fields.items() if key != "lr"} | {"lr": lr})
+    echo(shlex.join(["zoo", "train", name, *filter(None, [dataset]), *words]))
 
 
-def _print(curve: Curve, steps: int) -> None:
+def _words(flag: str, given: Mapping[str, Any]) -> list[str]:
+    """Return options as they are typed."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    return [word for key, text in texts.items() for word in (flag, f"{key}={text}")]
+
+
+def _print(curve: "Curve", steps: int) -> None:
     suggestions = asdict(curve.suggestions)
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
     print_table(["SUGGESTION", "LR", "MEANING"], rows)

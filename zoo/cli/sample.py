@@ -1,43 +1,24 @@
 """`zoo sample`: text from a language model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from zoo.api.model import Model
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, print_json
 from zoo.cli.session import Session, pass_session
+from zoo.cli.signature import options_of
 from zoo.errors import DataError
 
 
 @click.command()
 @click.argument("weights", type=NameType("weights", files=True))
 @click.option("--prompt", help="Text to continue.")
-@click.option(
-    "--prompt-file",
-    type=click.Path(allow_dash=True),
-    metavar="FILE",
-    help="UTF-8 file to read the prompt from; - is stdin.",
-)
-@click.option("--length", default=400, show_default=True, help="Number of tokens to generate.")
-@click.option(
-    "--temperature",
-    default=0.8,
-    show_default=True,
-    help="Divisor of the logits: lower is more conservative; 0 is greedy.",
-)
-@click.option("--top-k", default=0, help="Sample from this many of the most likely tokens only; 0 is off.")
-@click.option(
-    "--top-p",
-    default=1.0,
-    help="Sample from the most likely tokens that together have this probability; 1 is off.",
-)
-@click.option("--stop", default="", metavar="TEXT", help="Text to end right before.")
+@click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
+@options_of(Model.sample, skip=["prompt"])
 @click.option("--samples", default=1, show_default=True, help="Number of texts to generate.")
-@click.option("--seed", default=0, show_default=True, help="Random seed of the draws.")
 @device_option
 @json_option
 @pass_session
@@ -46,15 +27,10 @@ def command(
     weights: str,
     prompt: str | None,
     prompt_file: str | None,
-    length: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    stop: str,
     samples: int,
-    seed: int,
     device: str | None,
     as_json: bool,
+    **sampling: Any,
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
@@ -70,14 +46,12 @@ def command(
     model = load(weights, device=device, registry=session.registry)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")
-    sampling: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k}
-    sampling |= {"top_p": top_p, "stop": stop, "seed": seed}
     if samples == 1 and not as_json:
         _stream(model.stream(prompt, **sampling), before, after)
         return
     texts = model.sample_many(samples, prompt, **sampling)
     if as_json:
-        document = {"weights": str(model.path), "prompt": prompt, "seed": seed, "text": texts[0]}
+        document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"], "text": texts[0]}
         print_json(document | {"texts": texts, "backwards": backwards})
         return
     for number, text in enumerate(texts, 1):

@@ -12,25 +12,15 @@ from zoo.api.listing import KINDS
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
-from zoo.config import options
-from zoo.config.training import TrainConfig
+from zoo.cli.signature import options_of
 
 
 @click.command()
 @click.argument("name", type=NameType(*KINDS))
-@click.option("--data", multiple=True, metavar="K=V", help="Option of the dataset.")
-@click.option(
-    "--train",
-    "fields",
-    multiple=True,
-    metavar="K=V",
-    help="Training field to count a dataset's batches with.",
-)
+@options_of(describe)
 @json_option
 @pass_session
-def command(
-    session: Session, name: str, data: tuple[str, ...], fields: tuple[str, ...], as_json: bool
-) -> None:
+def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
     """Show NAME: an architecture, dataset, analyzer, recipe or weights.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
@@ -42,13 +32,7 @@ def command(
     zoo show nietzsche --train batch_size=128
     zoo show files --data paths=my.txt
     """
-    given = options.parse(fields, what="--train")
-    facts = describe(
-        name,
-        session.registry,
-        data=options.parse(data, what="--data"),
-        config=TrainConfig().replace(given) if given else None,
-    )
+    facts = describe(name, session.registry, **settings)
     if as_json:
         print_json(facts)
     else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
@@ -26,8 +25,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
+# Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
-"""Descriptions that say nothing about the keys and values of a table."""
 
 
 def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
@@ -90,8 +90,7 @@ def convert_table(value: object, type_: type[T], *, what: str) -> T:
 def reason(error: msgspec.ValidationError) -> str:
     """Return the message of a msgspec error, the field first: `seed: expected int, got str`."""
     text, _, place = str(error).replace("`", "").partition(" - at $")
-    place = place.lstrip(".")
-    return f"{place}: {text[0].lower()}{text[1:]}" if place else f"{text[0].lower()}{text[1:]}"
+    return f"{place.lstrip('.')}: {text[0].lower()}{text[1:]}".removeprefix(": ")
 
 
 def validate(instance: object, *, what: str = "") -> None:
@@ -100,21 +99,15 @@ def validate(instance: object, *, what: str = "") -> None:
     Called from `__post_init__`, so that an instance is right wherever it was made: in Python, by a plugin or
     from a file. Raises OptionError naming the field, after `what`.
     """
-    hints = resolved_hints(type(instance))
-    for name in _field_names(type(instance)):
-        label = f"{what} {name}".strip()
-        object.__setattr__(instance, name, convert(getattr(instance, name), hints[name], what=label))
+    for name, type_ in resolved_hints(type(instance)).items():
+        converted = convert(getattr(instance, name), type_, what=f"{what} {name}".strip())
+        object.__setattr__(instance, name, converted)
 
 
 @functools.cache
 def resolved_hints(owner: object) -> dict[str, Any]:
     """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
     return get_type_hints(owner, include_extras=True)
-
-
-@functools.cache
-def _field_names(owner: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(owner))
 
 
 def describe(type_: Any, value: object = None) -> str:
@@ -128,27 +121,25 @@ def describe(type_: Any, value: object = None) -> str:
     return _describe(inspect.type_info(type_), value)
 
 
-def _describe(info: Any, value: object) -> str:
+def _describe(info: Any, value: object = None) -> str:
     described = (getattr(info, "extra_json_schema", None) or {}).get("description")  # of `Meta`
     if described:
         return described
     kind = type(info).__name__.removesuffix("Type")
-    if kind in ("Int", "Float"):
-        return _bound(info, value) or {"Int": "an integer", "Float": "a number"}[kind]
+    if kind in ("Int", "Float") and (bound := _bound(info, value)):
+        return bound
     if kind == "Literal":
         return f"{'one of ' * (len(info.values) > 1)}{', '.join(map(repr, info.values))}"
     if kind == "Union":
-        return " or ".join(_describe(part, None) for part in info.types)
+        return " or ".join(map(_describe, info.types))
     if kind in ("VarTuple", "List", "Collection"):
-        return f"a list, each item {_describe(info.item_type, None)}"
+        return f"a list, each item {_describe(info.item_type)}"
     if kind == "Dict":
-        parts = (("key", info.key_type), ("value", info.value_type))
-        described = [(part, _describe(type_, None)) for part, type_ in parts]
-        return "a table" + "".join(f", each {part} {text}" for part, text in described if text not in _VAGUE)
+        parts = (("key", _describe(info.key_type)), ("value", _describe(info.value_type)))
+        return "a table" + "".join(f", each {part} {text}" for part, text in parts if text not in _VAGUE)
     if kind == "Dataclass":
         return f"a {info.cls.__name__}"
-    words: Mapping[str, str] = {"Str": "a string", "Bool": "true or false", "None": "none"}
-    return words.get(kind, kind.lower())
+    return _WORDS.get(kind, kind.lower())
 
 
 def _bound(info: Any, value: object) -> str:

@@ -15,6 +15,12 @@ __all__ = ["Recipe"]
 class Recipe:
     """An architecture, a dataset, the options of both and of training, and a seed.
 
+    Attributes:
+        model: options of the architecture.
+        data: options of the dataset.
+        train: training fields that differ from the architecture's own training configuration.
+        from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
+
     Raises OptionError for a field of the wrong type, or a training field that is unknown or out of range.
     """
 
@@ -22,13 +28,9 @@ class Recipe:
     dataset: str
     summary: str = ""
     model: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Options of the architecture."""
     data: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Options of the dataset."""
     train: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Training fields that differ from the architecture's own training configuration."""
     from_weights: str = ""
-    """Weights to start from: a file, a run directory or a published id; empty for random ones."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,9 +13,10 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.errors import OptionError
 
-__all__ = ["Augmentation", "ImageFields", "TextFields", "TrainConfig"]
+__all__ = ["Augmentation", "ImageFields", "PrecisionName", "TextFields", "TrainConfig"]
 
 Augmentation = Literal["crop", "cutout", "flip", "translate"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
@@ -24,12 +25,15 @@ Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFields:
-    """Training fields that only images have."""
+    """Training fields that only images have.
+
+    Attributes:
+        augment: random augmentations in order, drawn for each image separately; see `zoo.data.augment`.
+        mixup_alpha: Alpha of mixup, which blends pairs of training images and their labels; 0 is off.
+    """
 
     augment: tuple[Augmentation, ...] = ()
-    """Random augmentations in order, drawn for each image separately; see `zoo.data.augment`."""
     mixup_alpha: NonNegative = 0.0
-    """Alpha of mixup, which blends pairs of training images and their labels; 0 is off."""
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -37,15 +41,19 @@ class ImageFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFields:
-    """Training fields that only text has."""
+    """Training fields that only text has.
+
+    Attributes:
+        batching: how a text is batched: lanes with the hidden state carried over, disjoint sections, or
+            overlapping windows that each predict one token.
+        bptt: tokens in a window or section, or per lane and step: the reach of backpropagation through time.
+        bptt_jitter: vary the length of steps around `bptt`, so that batch borders move between epochs
+            (`stateful` only).
+    """
 
     batching: Literal["stateful", "sections", "windows"] = "stateful"
-    """How a text is batched: lanes with the hidden state carried over, disjoint sections, or overlapping
-    windows that each predict one token."""
     bptt: Positive = 64
-    """Tokens in a window or section, or per lane and step: the reach of backpropagation through time."""
     bptt_jitter: bool = False
-    """Vary the length of steps around `bptt`, so that batch borders move between epochs (`stateful` only)."""
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -57,47 +65,55 @@ class TrainConfig:
 
     Users see one flat list of fields: `replace` and `to_dict` say `augment`, not `images.augment`.
 
+    Attributes:
+        batch_size: images per step, or lanes that a text is cut into.
+        grad_accum_steps: batches whose gradients are averaged, with equal weight, before one optimizer step.
+        lr: peak learning rate; the schedule scales it down.
+        momentum: Nesterov momentum of SGD; the first beta of Adam.
+        warmup_epochs: epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is
+            set.
+        cycle_length: epochs in the first cycle of `cosine-restarts`.
+        cycle_multiplier: each cycle of `cosine-restarts` is this many times as long as the previous one.
+        clip_grad_norm: largest norm of all gradients together; larger ones are scaled down.
+        ema_decay: EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are
+            evaluated.
+        nonmono: non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the
+            best loss of more than this many epochs ago, all later weights are averaged and the average is
+            evaluated.
+        patience: stop early after this many epochs without improvement on the validation split.
+        freeze: modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`.
+        layer_decay: layer-wise learning-rate decay: each layer learns at this fraction of the next layer's
+            rate.
+        norm_bias_lr_scale: factor on the learning rate of normalization layers' biases; their weight decay is
+            divided by it.
+        precision: precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it,
+            else fp32.
+
     Raises OptionError for a field that is not of its type or out of range.
     """
 
     epochs: Positive = 1
     batch_size: Positive = 64
-    """Images per step, or lanes that a text is cut into."""
     grad_accum_steps: Positive = 1
-    """Batches whose gradients are averaged, with equal weight, before one optimizer step."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: Annotated[float, Meta(gt=0, le=1e38)] = 1e-3
-    """Peak learning rate; the schedule scales it down."""
     momentum: Fraction = 0.9
-    """Nesterov momentum of SGD; the first beta of Adam."""
     weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = "cosine"
     warmup_epochs: NonNegative = 0.0
-    """Epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set."""
     cycle_length: Annotated[float, Meta(ge=0.01)] = 1.0
-    """Epochs in the first cycle of `cosine-restarts`."""
     cycle_multiplier: Annotated[float, Meta(ge=1)] = 1.0
-    """Each cycle of `cosine-restarts` is this many times as long as the previous one."""
 
     clip_grad_norm: NonNegative = 0.0
-    """Largest norm of all gradients together; larger ones are scaled down."""
     label_smoothing: Fraction = 0.0
     ema_decay: Fraction = 0.0
-    """EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated."""
     nonmono: Annotated[int, Meta(ge=0)] = 0
-    """Non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the best loss
-    of more than this many epochs ago, all later weights are averaged and the average is evaluated."""
     patience: Annotated[int, Meta(ge=0)] = 0
-    """Stop early after this many epochs without improvement on the validation split."""
     freeze: tuple[str, ...] = ()
-    """Modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`."""
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """Layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate."""
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = 1.0
-    """Factor on the learning rate of normalization layers' biases; their weight decay is divided by it."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it, else fp32."""
+    precision: PrecisionName = "auto"
 
     images: ImageFields = field(default_factory=ImageFields)
     text: TextFields = field(default_factory=TextFields)
@@ -116,14 +132,11 @@ class TrainConfig:
         """
         owners = _owners()
         options.check_names(changes, owners, what="the training configuration")
-        by_owner: dict[str, dict[str, Any]] = {}
-        for name, value in changes.items():
-            by_owner.setdefault(owners[name], {})[name] = value
-        own = by_owner.pop("", {})
-        groups = {
-            group: dataclasses.replace(getattr(self, group), **inside) for group, inside in by_owner.items()
-        }
-        return dataclasses.replace(self, **own, **groups)
+        own = {name: value for name, value in changes.items() if not owners[name]}
+        for group in GROUPS:
+            inside = {name: value for name, value in changes.items() if owners[name] == group}
+            own[group] = dataclasses.replace(getattr(self, group), **inside)
+        return dataclasses.replace(self, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, those of the groups included, as one flat table of JSON data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.config.signatures import check_arguments, signature_options
+from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, warn
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Task
@@ -23,16 +23,7 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
         DataError: the data is missing or damaged.
         SpecError: the spec's target cannot be imported or returns something else.
     """
-    target = entry.load()
-    what = f"dataset {entry.name}"
-    given = check_arguments(target, {**entry.spec.config, **options}, what=what, flag="--data")
-    dataset = target(**given)
-    if not isinstance(dataset, Dataset):
-        raise SpecError(
-            f"{entry.name}: {entry.spec.target} must return a zoo.interfaces.Dataset "
-            f"(it returned a {type(dataset).__name__})"
-        )
-    return dataset
+    return entry.make({**entry.spec.config, **options}, Dataset, flag="--data")
 
 
 def open_fed(

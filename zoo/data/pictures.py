@@ -15,20 +15,20 @@ from zoo.errors import DataError
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture"]
 
+# Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS."""
 
+# Suffixes of picture files; other files are ignored. HEIC is an error where Pillow cannot read it.
 SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
-"""Suffixes of picture files; other files are ignored. HEIC is an error where Pillow cannot read it."""
 
+# 8192 x 8192, or 256 MiB decoded. Pillow's own limit is higher, and at first it only warns.
 MAX_PIXELS = 2**26
-"""8192 x 8192, or 256 MiB decoded. Pillow's own limit is higher, and at first it only warns."""
 
+# Pixels converted at a time: copies of a whole picture in other modes take several times its memory
 STRIP_PIXELS = 2**20
-"""Pixels converted at a time: copies of a whole picture in other modes take several times its memory."""
 
 
 def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes]:

@@ -10,8 +10,8 @@ from zoo.errors import SpecError
 
 __all__ = ["Vocabulary", "tokenize"]
 
+# Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token.
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
-"""Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token."""
 
 
 class Vocabulary:

@@ -19,41 +19,42 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo.errors import DataError, Diverged, OptionError
-from zoo.interfaces import Dataset, Split, Step
+from zoo.config import options
+from zoo.errors import DataError, Diverged
+from zoo.interfaces import Batch, Dataset, Split, Step
 from zoo.tasks.language_modelling import LanguageModelling
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
 
 _TRAINING_SEGMENTS = 200
+# Fraction of the mean RMS that a gradient is divided by at least, for weights with hardly any gradient
 _FLOOR = 0.3
-"""Fraction of the mean RMS that a gradient is divided by at least, for weights with hardly any gradient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
-    """How a model adapts. Raises OptionError for a value that is out of range."""
+    """How a model adapts. Raises OptionError for a value that is out of range.
 
-    lr: float = 3e-4
-    decay: float = 1e-3
-    """Fraction of the way back to the trained weights that a parameter of mean RMS moves in a step."""
-    segment: int = 20
-    """Tokens between two steps."""
+    Attributes:
+        decay: fraction of the way back to the trained weights that a parameter of mean RMS moves in a step.
+        segment: tokens between two steps.
+    """
+
+    lr: Annotated[float, Meta(ge=0, le=1e38, description="between 0 (no adaptation) and 1e38")] = 3e-4
+    decay: Annotated[float, Meta(ge=0, le=1, description="between 0 and 1")] = 1e-3
+    segment: Annotated[int, Meta(ge=1)] = 20
 
     def __post_init__(self) -> None:
-        if not 0 <= self.lr <= 1e38:
-            raise OptionError(f"dynamic lr must be between 0 (no adaptation) and 1e38 (got {self.lr})")
-        if not 0 <= self.decay <= 1:
-            raise OptionError(f"dynamic decay must be between 0 and 1 (got {self.decay})")
-        if self.segment < 1:
-            raise OptionError(f"segment must be at least 1 token (got {self.segment})")
+        options.validate(self, what="dynamic")
 
 
 @torch.enable_grad()
@@ -80,14 +81,11 @@ def evaluate_dynamic(
     for name in ("train", split):
         if len(dataset.split(name)) == 0:
             raise DataError(f"the {name} split is empty")
-    task = LanguageModelling()
     ours = copy.deepcopy(model).eval().requires_grad_()
-    total, count, carried = 0.0, 0, None
+    total, count = 0.0, 0
     with torch.backends.cudnn.flags(enabled=False):  # whose RNNs have no backward in eval mode
-        adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else _stand_still
-        for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=dynamic.segment):
-            step = task.step(ours, batch, carried)
-            carried = step.state
+        adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else None
+        for batch, step in _segments(ours, dataset, split, dynamic.segment, device):
             total += float(step.sums["loss"])
             count += step.count
             if not math.isfinite(total):
@@ -95,9 +93,10 @@ def evaluate_dynamic(
                     f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}",
                     hint=f"try a --dynamic-lr below {dynamic.lr:g}",
                 )
-            adapt(step)
+            if adapt is not None:
+                adapt(step)
             report((batch.index + 1) / batch.total, total / count)
-    return task.metrics({"loss": total}, count, dataset.preprocess), count
+    return LanguageModelling().metrics({"loss": total}, count, dataset.preprocess), count
 
 
 def _adapter(
@@ -126,24 +125,28 @@ def _adapter(
     return adapt
 
 
-def _stand_still(step: Step) -> None:
-    """Do not adapt."""
-
-
 def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> list[Tensor]:
     """Return the RMS of each parameter's gradient over the first segments of the training split."""
-    task = LanguageModelling()
     parameters = [*model.parameters()]
     squares = [torch.zeros_like(parameter) for parameter in parameters]
-    batches = task.eval_batches(dataset, "train", device=device, lanes=1, steps=segment)
-    count, carried = 0, None
-    for batch in islice(batches, _TRAINING_SEGMENTS):
-        step = task.step(model, batch, carried)
-        carried = step.state
+    segments = islice(_segments(model, dataset, "train", segment, device), _TRAINING_SEGMENTS)
+    count = 0
+    for _, step in segments:
         count += 1
         for square, gradient in zip(squares, _gradients(step, parameters), strict=True):
             square.addcmul_(gradient, gradient)
     return [(square / count).sqrt_() for square in squares]
+
+
+def _segments(
+    model: nn.Module, dataset: Dataset, split: Split, segment: int, device: str
+) -> Iterator[tuple[Batch, Step]]:
+    """Yield a split's segments, and what the model makes of each before the next is read."""
+    task, carried = LanguageModelling(), None
+    for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=segment):
+        step = task.step(model, batch, carried)
+        carried = step.state
+        yield batch, step
 
 
 def _gradients(step: Step, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
@@ -17,25 +18,30 @@ from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasNames, Split, Task
 from zoo.tasks.language_modelling import LanguageModelling
 
+# Tokens of a text that is still read in one lane. With several, each starts without its context.
 _SHORT = 20_000
-"""Tokens of a text that is still read in one lane. With several, each starts without its context."""
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Inputs in order. Iterating yields batches as `Task.eval_batches` does, anew each time."""
+    """Inputs in order. Iterating yields batches as `Task.eval_batches` does, anew each time.
+
+    Attributes:
+        names: the name of each image, such as a file or `test-00005`; empty for a text.
+        items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
+        boxes: the boxes of each image's objects, if the data has them.
+        report: called after each batch with the number of images or tokens done, and their total.
+    """
 
     card: Card
     task: Task
     names: list[str]
-    """The name of each image, such as a file or `test-00005`; empty for a text."""
     items: Any
-    """Images and labels, -1 if unknown, as in `Dataset.split`; or tokens."""
     device: str
+    boxes: Sequence[Sequence[Box]] | None = None
     report: Callable[[int, int], None] = lambda done, total: None
-    """Called after each batch with the number of images or tokens done, and their total."""
 
     def __iter__(self) -> Iterator[Batch]:
         data = View(
@@ -43,12 +49,10 @@ class Inputs:
             preprocess=self.card.preprocess,
             split=lambda name: self.items if name == "test" else [],
         )
-        if isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT:
-            batches = self.task.eval_batches(data, "test", device=self.device, lanes=1)
-        else:
-            batches = self.task.eval_batches(data, "test", device=self.device)
+        short = isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT
+        lanes = {"lanes": 1} if short else {}
         done = 0
-        for batch in batches:
+        for batch in self.task.eval_batches(data, "test", device=self.device, **lanes):
             yield batch
             done += batch.count
             self.report(done, len(self.items))
@@ -61,11 +65,6 @@ class Inputs:
         """Return an image as the model saw it, uint8 (C, H, W)."""
         return self.items[number][0]
 
-    @property
-    def boxes(self) -> Sequence[Sequence[Box]] | None:
-        """The boxes of each image's objects, if the data has them."""
-        return self.items.boxes if isinstance(self.items, HasBoxes) else None
-
 
 def of_files(
     card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
@@ -74,17 +73,18 @@ def of_files(
 
     Raises DataError naming the first one that is missing or cannot be read.
     """
+    names: list[str] = []
     if card.task == "language-modelling":
-        tokens = _tokens(card, [_text(Path(path)) for path in paths])
-        return Inputs(card=card, task=task, names=[], items=tokens, device=device, report=report)
-    from zoo.data.pictures import read_picture
+        items: Any = _tokens(card, [_text(Path(path)) for path in paths])
+    else:
+        from zoo.data.pictures import read_picture
 
-    pictures = [picture for path in paths for picture in _pictures(Path(path))]
-    size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-    warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
-    images = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
-    names = [str(path) for path in pictures]
-    return Inputs(card=card, task=task, names=names, items=images, device=device, report=report)
+        pictures = [picture for path in paths for picture in _pictures(Path(path))]
+        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
+        warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
+        items = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
+        names = [str(path) for path in pictures]
+    return Inputs(card=card, task=task, names=names, items=items, device=device, report=report)
 
 
 def of_split(
@@ -118,34 +118,15 @@ def of_split(
             raise OptionError(f"index {index} is out of range: the {split} split has {len(items):,} images")
     files = items.names if isinstance(items, HasNames) else None
     names = [files[index] if files else f"{split}-{index:05}" for index in chosen]
-    some = _Subset(items, list(chosen))
-    return Inputs(card=card, task=task, names=names, items=some, device=device, report=report)
-
-
-class _Subset:
-    """Items of a split by index."""
-
-    def __init__(self, items: Any, indices: list[int]) -> None:
-        self._items = items
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        return self._items[self._indices[number]]
-
-    def __getitems__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        indices = [self._indices[number] for number in numbers]
-        if hasattr(self._items, "__getitems__"):
-            return self._items.__getitems__(indices)
-        pairs = [self._items[index] for index in indices]
-        return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
-
-    @property
-    def boxes(self) -> Sequence[Sequence[Box]] | None:
-        boxes = self._items.boxes if isinstance(self._items, HasBoxes) else None
-        return None if boxes is None else [boxes[index] for index in self._indices]
+    return Inputs(
+        card=card,
+        task=task,
+        names=names,
+        items=Subset[Any](items, list(chosen)),  # pyright: ignore[reportArgumentType] - duck-typed
+        device=device,
+        boxes=[items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None,
+        report=report,
+    )
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -18,13 +18,16 @@ __all__ = ["Measured", "measure"]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The result of an evaluation."""
+    """The result of an evaluation.
+
+    Attributes:
+        details: results that are more than a number, such as each class's accuracy, as JSON data.
+        count: items that were measured.
+    """
 
     metrics: dict[str, float]
     details: dict[str, Any]
-    """Results that are more than a number, such as each class's accuracy, as JSON data."""
     count: int
-    """Items that were measured."""
 
 
 @torch.inference_mode()
@@ -53,7 +56,7 @@ def measure(
             state = step.state
             count += step.count
             for name, value in step.sums.items():
-                sums[name] = sums[name] + value.double() if name in sums else value.double()
+                sums[name] = sums.get(name, 0.0) + value.double()
             after_batch()
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]

@@ -17,8 +17,8 @@ from zoo.files.downloads import MAX_BYTES
 __all__ = ["tar_members"]
 
 _BLOCK = 1 << 20
+# Bytes that may stand between two members of an archive
 _HEADERS = 1 << 24
-"""Bytes that may stand between two members of an archive."""
 
 
 def tar_members(

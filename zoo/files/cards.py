@@ -12,7 +12,7 @@ from typing import Any, cast
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.files.container import Container, read_container
+from zoo.files.container import Container, damaged, read_container
 
 __all__ = ["SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights"]
 
@@ -22,44 +22,51 @@ KEY = "zoo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetCard:
-    """The data a model was trained on."""
+    """The data a model was trained on.
+
+    Attributes:
+        fingerprint: sha256 of the data as used.
+    """
 
     name: str
     options: dict[str, Any]
     fingerprint: str
-    """sha256 of the data as used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a weights file says of itself."""
+    """What a weights file says of itself.
+
+    Attributes:
+        architecture: full name, such as `charrnn/lstm`.
+        arguments: every argument the model was built with, the task's dims included.
+        preprocess: how to feed the model new input: the vocabulary, or size, mean, std and classes.
+        training: the training configuration.
+        progress: `epochs` and `steps` trained.
+        metrics: by split.
+        base_model: the weights that training started from, if any: their `architecture`, `dataset` and
+            `sha256`.
+        changes: what was changed during training, and when; `training` is the configuration at the end.
+        versions: of zoo, torch and, as `plugin`, the distribution that provides the architecture.
+        sha256: sha256 of the tensor bytes.
+        tied: tensors that share the storage of another: their name to the name that is stored.
+    """
 
     schema: int = SCHEMA
     architecture: str
-    """Full name, such as `charrnn/lstm`."""
     arguments: dict[str, Any]
-    """Every argument the model was built with, the task's dims included."""
     task: str
     dataset: DatasetCard
     preprocess: dict[str, Any]
-    """How to feed the model new input: the vocabulary, or size, mean, std and classes."""
     training: dict[str, Any]
-    """The training configuration."""
     seed: int
     progress: dict[str, int]
-    """`epochs` and `steps` trained."""
     metrics: dict[str, dict[str, float]]
-    """By split."""
     base_model: dict[str, str] = field(default_factory=dict[str, str])
-    """The weights that training started from, if any: their `architecture`, `dataset` and `sha256`."""
     changes: tuple[str, ...] = ()
-    """What was changed during training, and when; `training` is the configuration at the end."""
     versions: dict[str, str]
-    """Of zoo, torch and, as `plugin`, the distribution that provides the architecture."""
     sha256: str = ""
-    """sha256 of the tensor bytes."""
     tied: dict[str, str] = field(default_factory=dict[str, str])
-    """Tensors that share the storage of another: their name to the name that is stored."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON data."""
@@ -83,18 +90,13 @@ def read_weights(path: Path) -> tuple[Card, Container]:
     container = read_container(path)
     text = container.metadata.get(KEY)
     if text is None:
-        raise WeightsError(
-            f"{path} is a safetensors file without a zoo card",
-            hint="zoo reads the model.safetensors that `zoo train` writes",
-        )
+        hint = "zoo reads the model.safetensors that `zoo train` writes"
+        raise WeightsError(f"{path} is a safetensors file without a zoo card", hint=hint)
     card = parse_card(text, path)
     if not container.sealed:
-        raise WeightsError(f"{path} is damaged: its header has no checksum", hint="copy or download it again")
+        raise damaged(path, "its header has no checksum")
     if container.tensor_sha256 != card.sha256:
-        raise WeightsError(
-            f"{path} is damaged: the sha256 of its tensors is not the one in its card",
-            hint="copy or download it again",
-        )
+        raise damaged(path, "the sha256 of its tensors is not the one in its card")
     return card, container
 
 
@@ -103,7 +105,7 @@ def parse_card(text: str, path: Path) -> Card:
     try:
         data = parse_json(text)
     except ValueError:
-        raise WeightsError(f"{path} is damaged: its card is not JSON") from None
+        raise damaged(path, "its card is not JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         raise WeightsError(

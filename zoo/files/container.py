@@ -24,26 +24,16 @@ from zoo.errors import WeightsError, first_line
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json, parse_json
 
-__all__ = ["Container", "StoredTensor", "read_container", "tensor_sha256", "write_container"]
+__all__ = ["Container", "StoredTensor", "damaged", "read_container", "tensor_sha256", "write_container"]
 
+# Bytes. The format allows three times as much, which as Python objects would be gigabytes.
 _MAX_HEADER = 32_000_000
-"""Bytes. The format allows three times as much, which as Python objects would be gigabytes."""
 _LENGTH_BYTES = 8
+_AGAIN = "copy or download it again"
 _SEAL = "header_sha256"
 _NO_SEAL = "0" * 64
-_WIDTHS = {
-    "BOOL": 1,
-    "U8": 1,
-    "I8": 1,
-    "I16": 2,
-    "F16": 2,
-    "BF16": 2,
-    "I32": 4,
-    "F32": 4,
-    "I64": 8,
-    "F64": 8,
-}
-"""Bytes per number of each dtype that zoo stores."""
+# Bytes per number of each dtype that zoo stores
+_WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8}
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes (a pickle, which zoo never opens)"),
     (b"\x80", "a pickle, which zoo never opens"),
@@ -71,21 +61,28 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a safetensors file holds."""
+    """What a safetensors file holds.
+
+    Attributes:
+        size: bytes of the whole file.
+        tensor_sha256: sha256 of the bytes of all tensors.
+        sealed: whether the header holds its own sha256 (a wrong one is refused).
+    """
 
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
     size: int
-    """Bytes of the whole file."""
     tensor_sha256: str
-    """sha256 of the bytes of all tensors."""
     sealed: bool
-    """Whether the header holds its own sha256 (a wrong one is refused)."""
 
 
 def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
     """Return tensors in file order: wide dtypes first, so that each starts at a multiple of its width."""
-    return sorted(tensors, key=lambda tensor: (-_width(tensor), tensor.name))
+
+    def place(tensor: StoredTensor) -> tuple[int, str]:
+        return (-_WIDTHS[tensor.dtype] if tensor.data.nbytes else 0, tensor.name)
+
+    return sorted(tensors, key=place)
 
 
 def tensor_sha256(tensors: Sequence[StoredTensor]) -> str:
@@ -114,11 +111,7 @@ def write_container(
     offset = 0
     for tensor in ordered:
         end = offset + tensor.data.nbytes
-        head[tensor.name] = {
-            "dtype": tensor.dtype,
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
+        head[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [offset, end]}
         offset = end
     text = canonical_json(head).encode()
     text += b" " * (-len(text) % 8)
@@ -151,12 +144,10 @@ def read_container(path: Path) -> Container:
         what = first_line(error).removeprefix("Error while deserializing: ")
         if "not fully covered" in what:
             what = "it is shorter or longer than its header says"
-        raise WeightsError(f"{path} is damaged: {what}", hint="copy or download it again") from None
+        raise damaged(path, what) from None
     seal = metadata.get(_SEAL)
     if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
-        raise WeightsError(
-            f"{path} is damaged: its header is not the one that was written", hint="copy or download it again"
-        )
+        raise damaged(path, "its header is not the one that was written")
     tensors: dict[str, StoredTensor] = {}
     for name, entry in stored:
         if entry["dtype"] not in _WIDTHS:
@@ -165,6 +156,11 @@ def read_container(path: Path) -> Container:
         tensors[name] = StoredTensor(name, entry["dtype"], shape, memoryview(entry["data"]))
     digest = hashlib.sha256(memoryview(data)[_LENGTH_BYTES + length :]).hexdigest()
     return Container(tensors, metadata, len(data), digest, sealed=seal is not None)
+
+
+def damaged(path: Path, what: str) -> WeightsError:
+    """Return the error for a file whose content is not what was written."""
+    return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
 def _read(path: Path) -> bytes:
@@ -200,8 +196,4 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
     if _LENGTH_BYTES + length > size:
         is_header = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
         what = "is cut short" if is_header else "is not a safetensors file"
-        raise WeightsError(f"{path} {what}", hint="copy or download it again")
-
-
-def _width(tensor: StoredTensor) -> int:
-    return _WIDTHS[tensor.dtype] if tensor.data.nbytes else 0
+        raise WeightsError(f"{path} {what}", hint=_AGAIN)

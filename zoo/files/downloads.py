@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["data_file", "offline", "sha256_of", "verified"]
 
+# The most that is downloaded or unpacked by default: a hash is known only at the end
 MAX_BYTES = 1 << 30
-"""The most that is downloaded or unpacked by default: a hash is known only at the end."""
+# Seconds to wait for a server to respond, or to go on
 TIMEOUT = 30.0
-"""Seconds to wait for a server to respond, or to go on."""
 _REDIRECTS = 10
 _BLOCK = 1 << 20
 
@@ -41,9 +41,8 @@ def offline() -> Generator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["ZOO_OFFLINE"]
-        else:
+        del os.environ["ZOO_OFFLINE"]
+        if before is not None:
             os.environ["ZOO_OFFLINE"] = before
 
 
@@ -72,11 +71,10 @@ def data_file(
     """
     homes = data_home(root)
     for home in homes:
-        path = home / name
-        if path.is_file():
-            return verified(path, sha256)
-    places = " or ".join(str(home) for home in homes)
+        if (home / name).is_file():
+            return verified(home / name, sha256)
     if root is not None or os.environ.get("ZOO_OFFLINE"):
+        places = " or ".join(map(str, homes))
         why = "" if root is not None else ", and ZOO_OFFLINE forbids downloading it"
         raise DataError(f"{name} is not in {places}{why}", hint=f"it can be downloaded from {url}")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
@@ -131,14 +129,17 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
     digest = hashlib.sha256()
     begins = b""
     try:
-        with requests.Session() as session, atomic_write(path) as file:
-            with _respond(session, url, path) as response:
-                for block in _with_progress(path.name, response):
-                    begins = begins or block[:64]
-                    digest.update(block)
-                    if file.tell() + len(block) > max_bytes:
-                        raise _failed(path, url, f"the server sent more than {max_bytes:,} bytes")
-                    file.write(block)
+        with (
+            requests.Session() as session,
+            _respond(session, url, path) as response,
+            atomic_write(path) as file,
+        ):
+            for block in _with_progress(path.name, response):
+                begins = begins or block[:64]
+                digest.update(block)
+                if file.tell() + len(block) > max_bytes:
+                    raise _failed(path, url, f"the server sent more than {max_bytes:,} bytes")
+                file.write(block)
             if digest.hexdigest() != sha256:
                 is_page = begins.lstrip().lower().startswith((b"<!doctype", b"<html"))
                 what = f"the server sent {'a web page, ' if is_page else ''}{file.tell():,} bytes"
@@ -150,14 +151,9 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
 def _respond(session: requests.Session, url: str, path: Path) -> requests.Response:
     """Return the response after all redirects, each of them over https."""
     address = url
+    session.headers["Accept-Encoding"] = "identity"
     for _ in range(_REDIRECTS):
-        response = session.get(
-            address,
-            stream=True,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            headers={"Accept-Encoding": "identity"},
-        )
+        response = session.get(address, stream=True, timeout=TIMEOUT, allow_redirects=False)
         if response.ok and not response.is_redirect:
             return response
         response.close()

@@ -7,7 +7,7 @@ left of it. It can only be returned once it is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,30 +19,34 @@ from torch import Tensor, nn
 from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError
+from zoo.models.hooks import evaluating
 from zoo.seeds import seed_for
 
 __all__ = ["Sampling", "choose", "sample", "sample_many"]
 
+# Tokens of prompt read at a time, all samples together, so that a long one needs no more memory
 _READ = 4096
-"""Tokens of prompt read at a time, all samples together, so that a long one needs no more memory."""
+# Steps whose uniform numbers are drawn at a time
 _BLOCK = 256
-"""Steps whose uniform numbers are drawn at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn. Raises OptionError for a value that is out of range."""
+    """How tokens are drawn. Raises OptionError for a value that is out of range.
+
+    Attributes:
+        length: number of tokens to generate.
+        temperature: divides the logits. Lower is more conservative; 0 is greedy.
+        top_k: sample from the k most likely tokens only; 0 is off.
+        top_p: sample from the most likely tokens that together have this probability; 1 is off.
+        stop: end before this string first appears in what is generated; empty is off.
+    """
 
     length: Annotated[int, Meta(ge=0)] = 400
-    """Number of tokens to generate."""
     temperature: Annotated[float, Meta(ge=0)] = 0.8
-    """Divides the logits. Lower is more conservative; 0 is greedy."""
     top_k: Annotated[int, Meta(ge=0)] = 0
-    """Sample from the k most likely tokens only; 0 is off."""
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """Sample from the most likely tokens that together have this probability; 1 is off."""
     stop: str = ""
-    """End before this string first appears in what is generated; empty is off."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,14 +97,13 @@ def sample_many(
     vocabulary, stop = _prepare(preprocess, sampling)
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
-    written = [""] * count
     with closing(_draw(model, vocabulary, prompt, sampling, count=count, device=device)) as steps:
         for pieces in steps:
-            for index, piece in enumerate(pieces):
-                written[index] += texts[index].add(piece)
+            for text, piece in zip(texts, pieces, strict=True):
+                text.add(piece)
             if all(text.ended for text in texts):
                 break
-    return [(start + text.rest())[::direction] for start, text in zip(written, texts, strict=True)]
+    return [(text.final + text.held)[::direction] for text in texts]
 
 
 def choose(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
@@ -132,16 +135,17 @@ def _draw(
 ) -> Generator[list[str]]:
     """Yield what each step adds to each of `count` samples; mirrored if the model reads backwards."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
-    tokens = _first_tokens(vocabulary, prompt).to(device)[:, None].repeat(1, count)  # (T, B)
+    numbers, _ = vocabulary.encode(prompt)
+    if not numbers:
+        numbers = [texts.index("\n") if "\n" in texts else vocabulary.drawable[0]]
+    tokens = torch.tensor(numbers[::-1] if vocabulary.backwards else numbers, device=device)
+    tokens = tokens[:, None].repeat(1, count)  # (T, B)
     forbidden = torch.ones(len(vocabulary), dtype=torch.bool)
     forbidden[vocabulary.drawable] = False
-    generators = [
-        torch.Generator().manual_seed(seed_for(sampling.seed, "sample", index)) for index in range(count)
-    ]
+    seeds = [seed_for(sampling.seed, "sample", index) for index in range(count)]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     uniforms = torch.empty(0)
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         state = None
         *before, tokens = tokens.split(max(1, _READ // count))
         for part in before:
@@ -150,13 +154,12 @@ def _draw(
             with _plain_kernels(tokens):
                 logits, state = model(tokens, state)
             if step % _BLOCK == 0:
-                uniforms = _uniforms(generators)
+                columns = [torch.rand(_BLOCK, generator=one, dtype=torch.float64) for one in generators]
+                uniforms = torch.stack(columns, 1)  # (block, B)
             last = logits[-1].cpu().double().masked_fill(forbidden, -math.inf)  # (B, V)
             tokens = choose(last, uniforms[step % _BLOCK], sampling)
             yield [texts[number] for number in tokens.tolist()]
             tokens = tokens.to(device)[None]
-    finally:
-        model.train(training)
 
 
 def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
@@ -167,9 +170,8 @@ def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
                 yield final
             if text.ended:
                 return
-    rest = text.rest()
-    if rest:
-        yield rest
+    if text.held:
+        yield text.held
 
 
 def _reversed(pieces: Iterator[str]) -> Iterator[str]:
@@ -177,33 +179,24 @@ def _reversed(pieces: Iterator[str]) -> Iterator[str]:
 
 
 class _Text:
-    """One sample as it is drawn: holds back what may still turn out to be the stop string."""
+    """One sample as it is drawn: what is final, and what may still turn out to be the stop string."""
 
     def __init__(self, stop: str) -> None:
         self._stop = stop
-        self._held = ""
+        self.final = self.held = ""
         self.ended = False
 
     def add(self, piece: str) -> str:
         """Take the next piece and return what is final now: nothing, once the stop string has come."""
-        if self.ended or not self._stop:
-            return "" if self.ended else piece
-        before, stop, _ = (self._held + piece).partition(self._stop)
+        if self.ended:
+            return ""
+        text, stop, _ = (self.held + piece).partition(self._stop) if self._stop else (piece, "", "")
         self.ended = bool(stop)
-        size = 0 if self.ended else self._overlap(before)
-        self._held = before[len(before) - size :]
-        return before[: len(before) - size]
-
-    def _overlap(self, text: str) -> int:
-        """Return how many characters at the end of a text may be the beginning of the stop string."""
-        for size in range(min(len(self._stop) - 1, len(text)), 0, -1):
-            if text.endswith(self._stop[:size]):
-                return size
-        return 0
-
-    def rest(self) -> str:
-        """Return what is still held back once no more is drawn."""
-        return self._held
+        sizes = () if stop else range(min(len(self._stop) - 1, len(text)), 0, -1)
+        size = next((size for size in sizes if text.endswith(self._stop[:size])), 0)
+        self.held = text[len(text) - size :]
+        self.final += text[: len(text) - size]
+        return text[: len(text) - size]
 
 
 def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabulary, str]:
@@ -221,21 +214,6 @@ def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabul
             hint="<eos> is generated as a newline: in a shell, --stop $'\\n'" if newline else None,
         )
     return vocabulary, stop
-
-
-def _first_tokens(vocabulary: Vocabulary, prompt: str) -> Tensor:
-    """Return the tokens to begin with, (T,), in the order the model reads."""
-    texts = vocabulary.texts
-    numbers, _ = vocabulary.encode(prompt)
-    if not numbers:
-        numbers = [texts.index("\n") if "\n" in texts else vocabulary.drawable[0]]
-    return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers)
-
-
-def _uniforms(generators: Sequence[torch.Generator]) -> Tensor:
-    """Return uniform numbers for a block of steps, (block, B): a column from each generator."""
-    columns = [torch.rand(_BLOCK, generator=generator, dtype=torch.float64) for generator in generators]
-    return torch.stack(columns, 1)
 
 
 @contextmanager

@@ -22,7 +22,11 @@ __all__ = ["Source", "open_source"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Weights to start from, loaded and checked."""
+    """Weights to start from, loaded and checked.
+
+    Attributes:
+        options: the arguments the model was built with, except the task's dims.
+    """
 
     path: Path
     entry: Entry[ArchitectureSpec]
@@ -30,7 +34,6 @@ class Source:
     model: nn.Module
     card: Card
     options: dict[str, Any]
-    """The arguments the model was built with, except the task's dims."""
 
     @property
     def base_model(self) -> dict[str, str]:

@@ -45,8 +45,8 @@ _DTYPES = {
 }
 _TORCH_DTYPES = {name: dtype for dtype, name in _DTYPES.items()}
 
+# Bytes of buffers, such as masks, that a model may have in addition to what its file holds
 _SPARE = 64_000_000
-"""Bytes of buffers, such as masks, that a model may have in addition to what its file holds."""
 
 
 def save(path: Path, model: nn.Module, card: Card) -> Card:

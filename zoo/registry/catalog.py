@@ -34,7 +34,11 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsEntry:
-    """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it."""
+    """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it.
+
+    Attributes:
+        file: where it is; in the file relative to it, here absolute.
+    """
 
     recipe: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
@@ -42,7 +46,6 @@ class WeightsEntry:
     params: int
     metrics: dict[str, dict[str, float]]
     file: str = ""
-    """Where it is; in the file relative to it, here absolute."""
     url: str = ""
     seeds: tuple[int, ...] = ()
     license: str = ""
@@ -88,24 +91,19 @@ def _read(path: Path) -> Catalog:
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        hint = f"a registry.toml starts with the line: schema = {SCHEMA}"
-        raise CatalogError(
-            f"{path}: {options.reason(error)}", hint=hint if "schema" in str(error) else None
-        ) from None
+        hint = f"a registry.toml starts with the line: schema = {SCHEMA}" if "schema" in str(error) else None
+        raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
-    weights = {
-        name: _entry(path, f"[weights.{name}]", WeightsEntry, table) for name, table in top.weights.items()
-    }
+    weights: dict[str, WeightsEntry] = {}
+    for name, table in top.weights.items():
+        entry = _entry(path, f"[weights.{name}]", WeightsEntry, table)
+        file = str((path.parent / entry.file).absolute()) if entry.file else ""
+        weights[name] = replace(entry, file=file)
     return Catalog(
-        recipes={
-            name: _entry(path, f"[recipes.{name}]", Recipe, table) for name, table in top.recipes.items()
-        },
-        weights={
-            name: replace(entry, file=str((path.parent / entry.file).absolute())) if entry.file else entry
-            for name, entry in weights.items()
-        },
+        recipes={name: _entry(path, f"[recipes.{name}]", Recipe, t) for name, t in top.recipes.items()},
+        weights=weights,
         disabled=settings.disabled,
         local=tuple((path.parent / name).resolve() for name in settings.local),
     )
@@ -115,11 +113,11 @@ def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> 
     """Return one table as what it stands for; every class here checks its own fields."""
     known = type_.__dataclass_fields__  # type: ignore[attr-defined]
     required = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
-    lacking = [name for name in required if name not in table]
+    lacking = ", ".join(name for name in required if name not in table)
     try:
         options.check_names(table, known, what=where)
         if lacking:
-            raise OptionError(f"{where} lacks {', '.join(lacking)}")
+            raise OptionError(f"{where} lacks {lacking}")
         return type_(**table)
     except OptionError as error:
         message = str(error)

@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import itertools
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import pluggy
 
@@ -30,14 +30,14 @@ from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name
 
 __all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load"]
 
+# The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
-"""The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml."""
 
+# The distribution whose plugin names and entry names nobody else can take
 OURS = "zoo-registry"
-"""The distribution whose plugin names and entry names nobody else can take."""
 
+# Version of hooks, specs and interfaces; a plugin module may declare the one it was written for as `api`
 API = 1
-"""Version of hooks, specs and interfaces; a plugin module may declare the one it was written for as `api`."""
 
 Kind = Literal["architecture", "dataset", "analyzer"]
 
@@ -50,22 +50,25 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """What became of one plugin."""
+    """What became of one plugin.
+
+    Attributes:
+        name: its entry-point name; of a local file, its file name without the suffix.
+        where: the module (`zoo_text.plugin`) or file it comes from.
+        ours: whether zoo itself provides it.
+        cause: why it failed, in one line.
+        output: what it printed on stdout while it was loaded.
+    """
 
     name: str
-    """Its entry-point name; of a local file, its file name without the suffix."""
     status: Literal["ok", "failed", "disabled"]
     where: str
-    """The module (`zoo_text.plugin`) or file it comes from."""
     dist: Distribution | None = None
     ours: bool = False
-    """Whether zoo itself provides it."""
     specs: tuple[tuple[Kind, Spec], ...] = ()
     cause: str = ""
-    """Why it failed, in one line."""
     trace: str = ""
     output: str = ""
-    """What it printed on stdout while it was loaded."""
     import_ms: float = 0.0
 
     @property
@@ -84,15 +87,6 @@ class Plugin:
         return tuple(f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs)
 
 
-class _Source(NamedTuple):
-    """Where a plugin comes from, before it is imported."""
-
-    name: str
-    where: str
-    dist: Distribution | None
-    importer: Callable[[], object]
-
-
 def discover(
     *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), local: Sequence[Path] = ()
 ) -> list[Plugin]:
@@ -104,13 +98,12 @@ def discover(
         local: one-file plugins, each named after its file.
     """
     ours = _our_points()
-    points = _in_order(entry_points(group=GROUP), ours)
-    sources = [_Source(point.name, point.value, point.dist, point.load) for point in points]
-    sources += [
-        _Source(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local
+    sources: list[tuple[str, str, Distribution | None, Callable[[], object]]] = [
+        (point.name, point.value, point.dist, point.load) for point in _points(ours)
     ]
-    plugins: list[Plugin] = []
+    sources += [(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local]
     owners: dict[str, Plugin] = {}
+    plugins: list[Plugin] = []
     for name, where, dist, importer in sources:
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
@@ -130,27 +123,20 @@ def load(
     """Import one plugin, check its hooks and call them. Raises nothing but KeyboardInterrupt."""
     start = time.perf_counter()
     output = io.StringIO()
+    plugin = Plugin(name=name, status="ok", where=where, dist=dist)
     try:
         with contextlib.redirect_stdout(output):
-            specs, failure, trace = _specs(name, importer()), "", ""
+            plugin = replace(plugin, specs=_specs(name, importer()))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
-        specs, failure, trace = (), cause(error), _trace()
-    return Plugin(
-        name=name,
-        status="failed" if failure else "ok",
-        where=where,
-        dist=dist,
-        specs=specs,
-        cause=failure,
-        trace=trace,
-        output=output.getvalue(),
-        import_ms=round((time.perf_counter() - start) * 1000, 1),
-    )
+        plugin = replace(plugin, status="failed", cause=cause(error), trace=traceback.format_exc())
+    elapsed = round((time.perf_counter() - start) * 1000, 1)
+    return replace(plugin, output=output.getvalue(), import_ms=elapsed)
 
 
 def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
+    """Return what the hooks of a plugin return, by kind and name."""
     options.convert(name, cast("Any", Name), what="the plugin name")
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
@@ -167,42 +153,24 @@ def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
         raise PluginError("it implements no hook; is each one decorated with @hookimpl?")
-    specs: list[tuple[Kind, Spec]] = []
+    specs: dict[tuple[Kind, str], Spec] = {}
     for hook, kind, spec_type in HOOKS:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
-            specs.extend((kind, spec) for spec in _returned(hook, implementation.function(), spec_type))
-    _refuse_duplicates(specs)
-    return tuple(specs)
+            for spec in _returned(hook, implementation.function(), spec_type):
+                if (kind, spec.name) in specs:
+                    raise PluginError(f"it provides the {kind} {spec.name!r} twice")
+                specs[kind, spec.name] = spec
+    return tuple((kind, spec) for (kind, _), spec in specs.items())
 
 
-def _returned(hook: str, answer: object, spec_type: type[Spec]) -> list[Spec]:
+def _returned(hook: str, answer: object, spec_type: type[Spec]) -> Iterator[Spec]:
+    wanted = spec_type.__name__
     if not isinstance(answer, Iterable):
-        raise PluginError(
-            f"{hook} must return a list of {spec_type.__name__} (it returned a {type(answer).__name__})"
-        )
-    specs: list[Spec] = []
+        raise PluginError(f"{hook} must return a list of {wanted} (it returned a {type(answer).__name__})")
     for spec in answer:
         if type(spec) is not spec_type:  # a subclass might skip the checks
-            raise PluginError(
-                f"{hook} must return only {spec_type.__name__} (it returned a {type(spec).__name__})"
-            )
-        specs.append(spec)
-    return specs
-
-
-def _refuse_duplicates(specs: Sequence[tuple[Kind, Spec]]) -> None:
-    seen: set[tuple[Kind, str]] = set()
-    for kind, spec in specs:
-        if (kind, spec.name) in seen:
-            raise PluginError(f"it provides the {kind} {spec.name!r} twice")
-        seen.add((kind, spec.name))
-
-
-def _trace() -> str:
-    try:
-        return traceback.format_exc()
-    except Exception:  # an exception that cannot be turned into text
-        return ""
+            raise PluginError(f"{hook} must return only {wanted} (it returned a {type(spec).__name__})")
+        yield spec
 
 
 def _our_points() -> set[tuple[str, str]]:
@@ -214,33 +182,30 @@ def _our_points() -> set[tuple[str, str]]:
     return {(point.name, point.value) for point in points if point.group == GROUP}
 
 
-def _in_order(points: Iterable[EntryPoint], ours: Collection[tuple[str, str]]) -> Iterator[EntryPoint]:
-    """Yield zoo's own entry points first, then the others by name.
+def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
+    """Return the installed plugins: zoo's own first, then the others by name.
 
     Those that share a name come in the order of their distributions, whose names are slow to read.
     """
+    points = entry_points(group=GROUP)
+    count = Counter(point.name for point in points)
 
-    def place(point: EntryPoint) -> tuple[bool, str]:
-        return ((point.name, point.value) not in ours, point.name)
+    def place(point: EntryPoint) -> tuple[bool, str, str, str]:
+        owner = point.dist.name if point.dist and count[point.name] > 1 else ""
+        return ((point.name, point.value) not in ours, point.name, owner, point.value)
 
-    for _, group in itertools.groupby(sorted(points, key=place), place):
-        same = list(group)
-        yield from sorted(same, key=_distribution) if len(same) > 1 else same
-
-
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name if point.dist else "", point.value)
+    return sorted(points, key=place)
 
 
 def _import_file(path: Path) -> ModuleType:
     name = path.stem
     if not path.is_file():
         raise PluginError(f"no such file: {path}")
-    loaded = sys.modules.get(name)
-    if loaded is not None and Path(getattr(loaded, "__file__", None) or "") == path:
-        return loaded
-    if loaded is not None or _is_elsewhere(name, path):
+    found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
+    if found is not None and Path(found.origin or "").resolve() != path.resolve():
         raise PluginError(f"there is already a module named {name!r}; rename the file {path.name}")
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -252,9 +217,3 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
-
-
-def _is_elsewhere(name: str, path: Path) -> bool:
-    """Return whether a module can be imported from another file (the current folder may be searched too)."""
-    spec = importlib.util.find_spec(name)
-    return spec is not None and Path(spec.origin or "").resolve() != path.resolve()

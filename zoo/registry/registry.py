@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from zoo.config.recipe import Recipe
+from zoo.config.signatures import check_arguments
 from zoo.config.training import TrainConfig
 from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, WeightsError, did_you_mean, warn
 from zoo.registry import plugins
@@ -20,6 +21,7 @@ from zoo.registry.tasks import TASKS
 
 __all__ = ["Entry", "Registry", "matches"]
 
+T = TypeVar("T")
 S = TypeVar("S", bound=Spec, covariant=True)
 
 
@@ -30,8 +32,6 @@ class Entry(Generic[S]):
     kind: Kind
     spec: S
     plugin: Plugin
-    problem: str = ""
-    """Why it cannot be used although its plugin loaded, such as a task that no plugin provides."""
 
     @property
     def name(self) -> str:
@@ -43,9 +43,34 @@ class Entry(Generic[S]):
         """The tasks it is for."""
         return self.spec.tasks if isinstance(self.spec, AnalyzerSpec) else (self.spec.task,)
 
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used although its plugin loaded, such as an unknown task; empty if it can."""
+        unknown = (
+            f"unknown task {task!r}{did_you_mean(task, TASKS)}" for task in self.tasks if task not in TASKS
+        )
+        return next(unknown, "")
+
     def load(self) -> Callable[..., Any]:
         """Import what the spec's target names. Raises SpecError if that fails."""
         return self.spec.load()
+
+    def make(self, options: Mapping[str, Any], type_: type[T], *, flag: str) -> T:
+        """Call the spec's target and return what it makes, an instance of `type_`.
+
+        Args:
+            flag: how the command line spells an option, such as `--data`.
+
+        Raises:
+            OptionError: an option is unknown, missing or of the wrong type.
+            SpecError: the target cannot be imported or returns something else.
+        """
+        target = self.load()
+        made = target(**check_arguments(target, options, what=f"{self.kind} {self.name}", flag=flag))
+        if not isinstance(made, type_):
+            wanted, got = f"{type_.__module__}.{type_.__name__}", type(made).__name__
+            raise SpecError(f"{self.name}: {self.spec.target} must return a {wanted} (it returned a {got})")
+        return made
 
 
 class Registry:
@@ -54,7 +79,7 @@ class Registry:
     def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
         self.plugins = tuple(loaded)
         self.catalog = catalog or Catalog()
-        entries = [_entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
+        entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
         self._entries = [entry for entry in entries if not entry.problem]
         self.failed_entries = [entry for entry in entries if entry.problem]
 
@@ -163,27 +188,27 @@ class Registry:
         """
         from zoo.files import downloads
 
-        published, path = self.catalog.weights, Path(name)
-        if name in published and not path.exists():
+        path = Path(name)
+        published = self.catalog.weights
+        if not path.exists() and name in published:
             entry = published[name]
             if entry.file:
                 return downloads.verified(Path(entry.file), entry.sha256)
             place = f"weights/{name}.safetensors"
             return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
-        if path.exists():
-            result = path / "model.safetensors"
-            if path.is_dir() and not result.is_file():
-                raise WeightsError(
-                    f"{name} is a folder without a model.safetensors", hint="a run writes it when it finishes"
-                )
-            return result if path.is_dir() else path
-        nearest = did_you_mean(name, published).removeprefix("; ")
-        hint = nearest or "`zoo list weights` shows the published ones"
-        raise WeightsError(f"no such file or published weights: {name}", hint=hint)
+        if not path.exists():
+            nearest = did_you_mean(name, published).removeprefix("; ")
+            hint = nearest or "`zoo list weights` shows the published ones"
+            raise WeightsError(f"no such file or published weights: {name}", hint=hint)
+        if not path.is_dir():
+            return path
+        if not (path / "model.safetensors").is_file():
+            hint = "a run writes it when it finishes"
+            raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
+        return path / "model.safetensors"
 
     def _get(self, kind: Kind, name: str) -> Entry[Spec]:
-        candidates = self.entries(kind)
-        matching = [entry for entry in candidates if name in (entry.name, entry.spec.name)]
+        matching = [entry for entry in self.entries(kind) if name in (entry.name, entry.spec.name)]
         ours = [entry for entry in matching if entry.plugin.ours]
         if len(ours) == 1 and len(matching) > 1:  # nobody can take a name of ours
             others = " or ".join(entry.name for entry in matching if entry is not ours[0])
@@ -198,23 +223,12 @@ class Registry:
         for entry in self.failed_entries:
             if entry.kind == kind and name in (entry.name, entry.spec.name):
                 raise SpecError(f"{kind} {entry.name} cannot be used: {entry.problem}")
-        known = [entry.name for entry in candidates] + [entry.spec.name for entry in candidates]
+        known = [known_as for entry in self.entries(kind) for known_as in (entry.name, entry.spec.name)]
         failed = ", ".join(plugin.name for plugin in self.failures)
-        hint = f"`zoo list {kind}` shows all"
-        raise UnknownName(
-            f"unknown {kind} {name!r}{did_you_mean(name, known)}",
-            hint=hint + (f"; these plugins failed to load: {failed}" if failed else ""),
+        hint = f"`zoo list {kind}` shows all" + (
+            f"; these plugins failed to load: {failed}" if failed else ""
         )
-
-
-def _entry(kind: Kind, spec: Spec, plugin: Plugin) -> Entry[Spec]:
-    """Return an entry, checked for what it refers to in other plugins."""
-    entry = Entry(kind, spec, plugin)
-    unknown = [task for task in entry.tasks if task not in TASKS]
-    if unknown:
-        problem = f"unknown task {unknown[0]!r}{did_you_mean(unknown[0], TASKS)}"
-        return Entry(kind, spec, plugin, problem)
-    return entry
+        raise UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
 
 
 def matches(name: str, pattern: str) -> bool:

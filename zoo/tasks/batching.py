@@ -33,16 +33,19 @@ __all__ = ["TextBatch", "batch_text", "cut_lanes"]
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """A batch of text, batch dimension first."""
+    """A batch of text, batch dimension first.
+
+    Attributes:
+        inputs: (B, T).
+        targets: (B, T), or (B, 1) if only the last position predicts.
+        fresh: whether the hidden state starts from zeros.
+    """
 
     inputs: Tensor
-    """(B, T)"""
     targets: Tensor
-    """(B, T), or (B, 1) if only the last position predicts."""
     index: int
     total: int
     fresh: bool
-    """Whether the hidden state starts from zeros."""
 
 
 def batch_text(

@@ -21,8 +21,8 @@ from zoo.seeds import seed_for
 
 __all__ = ["Classification"]
 
+# Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
-"""Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones."""
 
 
 class _Feeding(TypedDict):
@@ -48,10 +48,9 @@ class Classification(Task):
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
             raise OptionError("mean must be finite, and std finite and above 0")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
-            if len(feeding[key]) != arguments.get(dim):
-                raise OptionError(
-                    f"{len(feeding[key])} values in {key}, but {dim}={arguments.get(dim)!r:.40}"
-                )
+            given, expected = len(feeding[key]), arguments.get(dim)
+            if given != expected:
+                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one image, (1, C, H, W)."""
@@ -70,12 +69,8 @@ class Classification(Task):
                 )
         if dataset.preprocess["classes"] != card.preprocess["classes"]:
             raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
-        return View(
-            dims=dataset.dims,
-            preprocess=card.preprocess,
-            split=dataset.split,
-            fingerprint=dataset.fingerprint,
-        )
+        dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint
+        return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=fingerprint)
 
     def train_batches(
         self,
@@ -101,13 +96,9 @@ class Classification(Task):
             inputs = augment(inputs.to(device, non_blocking=True), config.images.augment, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
             if config.images.mixup_alpha:
-                inputs, targets = mixup(
-                    inputs,
-                    targets,
-                    classes=dataset.dims["num_classes"],
-                    alpha=config.images.mixup_alpha,
-                    seed=seed_for(seed, "mixup", epoch, index, rank),
-                )
+                classes, alpha = dataset.dims["num_classes"], config.images.mixup_alpha
+                mix_seed = seed_for(seed, "mixup", epoch, index, rank)
+                inputs, targets = mixup(inputs, targets, classes=classes, alpha=alpha, seed=mix_seed)
             yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
@@ -179,9 +170,13 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return images (B, C, H, W) and labels (B,), whether the split returns whole batches or single items."""
     if hasattr(images, "__getitems__"):  # torch's protocol for a whole batch at once
-        return images.__getitems__(list(indices))
-    items = [images[index] for index in indices]
+        items = images.__getitems__(list(indices))
+    else:
+        items = [images[index] for index in indices]
+    if isinstance(items, tuple):
+        return items  # pyright: ignore[reportUnknownVariableType]
     return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
 
 

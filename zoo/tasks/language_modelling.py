@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, TypedDict
+from itertools import chain
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +24,15 @@ from zoo.tasks.batching import batch_text, cut_lanes
 __all__ = ["LanguageModelling", "detach"]
 
 
-class _Required(TypedDict):
-    """What the `preprocess` of a card must say."""
+class _Feeding(TypedDict):
+    """What the `preprocess` of a card must say, and what it may also say."""
 
     tokens: str
     lower: bool
     vocabulary: list[str]
     specials: int
-
-
-class _Feeding(_Required, total=False):
-    """What it may also say."""
-
-    newline_eos: bool
-    backwards: bool
+    newline_eos: NotRequired[bool]
+    backwards: NotRequired[bool]
 
 
 class LanguageModelling(Task):
@@ -51,11 +47,9 @@ class LanguageModelling(Task):
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        size, specials = len(feeding["vocabulary"]), feeding["specials"]
-        if size != arguments.get("vocab_size"):
-            raise OptionError(
-                f"{size} tokens in vocabulary, but vocab_size={arguments.get('vocab_size')!r:.40}"
-            )
+        size, specials, dim = len(feeding["vocabulary"]), feeding["specials"], arguments.get("vocab_size")
+        if size != dim:
+            raise OptionError(f"{size} tokens in vocabulary, but vocab_size={dim!r:.40}")
         if not 0 <= specials <= size:
             raise OptionError(
                 f"specials={specials} must be between 0 and the {size} tokens of the vocabulary"
@@ -85,15 +79,10 @@ class LanguageModelling(Task):
         if ours.texts != theirs.texts:
             texts = [text.lower() if ours.lower else text for text in theirs.texts]
             table = torch.tensor([ours.number(text) for text in texts])
-
-        def split(name: Split) -> Tensor:
-            tokens = dataset.split(name)
-            return tokens if table is None else table[tokens.long()]
-
         return View(
             dims={"vocab_size": len(ours)},
             preprocess=card.preprocess,
-            split=split,
+            split=lambda name: dataset.split(name) if table is None else table[dataset.split(name).long()],
             fingerprint=dataset.fingerprint,
         )
 
@@ -114,14 +103,9 @@ class LanguageModelling(Task):
             dataset.split("train"), config, seed=seed, epoch=epoch, start=start, rank=rank, world=world
         )
         for batch in batches:
-            yield Batch(
-                _column(batch.inputs, device),
-                _column(batch.targets, device),
-                batch.index,
-                batch.total,
-                seed_for(seed, "step", epoch, batch.index, rank),
-                batch.fresh,
-            )
+            inputs, targets = _column(batch.inputs, device), _column(batch.targets, device)
+            step_seed = seed_for(seed, "step", epoch, batch.index, rank)
+            yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh)
 
     def eval_batches(
         self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128
@@ -138,18 +122,14 @@ class LanguageModelling(Task):
             raise DataError(f"the {split} split must have at least 2 tokens (got 1)")
         lanes = min(lanes, len(tokens) - 1)
         inputs, targets = cut_lanes(tokens, lanes, (len(tokens) - 1) // lanes)
-        whole = inputs.numel()
-        spare = tokens[whole:]  # at least the last target
+        spare = tokens[inputs.numel() :]  # at least the last target
         starts = range(0, inputs.shape[1], steps)
-        total = len(starts) + (len(spare) > 1)
-        for index, first in enumerate(starts):
-            span = slice(first, first + steps)
-            batch = _column(inputs[:, span], device), _column(targets[:, span], device)
-            yield Batch(*batch, index, total, 0, fresh=index == 0)
-        if len(spare) > 1:
-            yield Batch(
-                _column(spare[None, :-1], device), _column(spare[None, 1:], device), total - 1, total, 0, True
-            )
+        parts = ((inputs[:, start : start + steps], targets[:, start : start + steps]) for start in starts)
+        rest = [(spare[None, :-1], spare[None, 1:])] if len(spare) > 1 else []
+        total = len(starts) + len(rest)
+        for index, (x, y) in enumerate(chain(parts, rest)):
+            fresh = index in (0, len(starts))
+            yield Batch(_column(x, device), _column(y, device), index, total, 0, fresh)
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0

@@ -21,14 +21,18 @@ class Skip(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check looks at: an entry of a plugin, or the plugin itself."""
+    """What a check looks at: an entry of a plugin, or the plugin itself.
+
+    Attributes:
+        entry: none if the check is about the plugin itself.
+        shared: what is costly to make and used by several checks of a plugin; `entries` are those under
+            check.
+    """
 
     plugin: Plugin
     entry: Entry[Any] | None
-    """None if the check is about the plugin itself."""
     registry: Registry
     shared: dict[str, Any]
-    """What is costly to make and used by several checks of a plugin; `entries` are those under check."""
 
     @property
     def spec(self) -> Any:
@@ -44,17 +48,20 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise that a plugin makes; the function of the same name in `module` tests it."""
+    """One promise that a plugin makes; the function of the same name in `module` tests it.
+
+    Attributes:
+        needs: checks that must pass for this one to mean anything; otherwise it is skipped.
+        task: the only task it applies to; None for all.
+        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network.
+    """
 
     module: str
     kind: CheckKind
     name: str
     needs: tuple[str, ...] = ()
-    """Checks that must pass for this one to mean anything; otherwise it is skipped."""
     task: str | None = None
-    """The only task it applies to; None for all."""
     may_skip: bool = False
-    """Whether an entry whose other checks ran may skip this one, since it may need the network."""
 
     def load(self) -> Callable[[Case], None]:
         """Import and return the function."""

@@ -18,16 +18,19 @@ _MAY_SKIP = {check.name for check in CHECKS if check.may_skip}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The result of one check."""
+    """The result of one check.
+
+    Attributes:
+        name: `<entry>-<check>`, such as `lstm-causal`.
+        reason: why it was skipped or failed; empty if it passed.
+        entry: the entry's full name, or the plugin's name.
+    """
 
     name: str
-    """`<entry>-<check>`, such as `lstm-causal`."""
     outcome: Literal["passed", "skipped", "failed", "xfailed"]
     reason: str = ""
-    """Why it was skipped or failed; empty if it passed."""
     plugin: str
     entry: str
-    """The entry's full name, or the plugin's name."""
     kind: CheckKind
 
     @property

@@ -70,12 +70,15 @@ class Reader(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specimen:
-    """A model to look into, with its landmarks."""
+    """A model to look into, with its landmarks.
+
+    Attributes:
+        make: build the model from a seed, in eval mode.
+    """
 
     task: str
     landmarks: Mapping[str, str]
     make: Callable[[int], nn.Module]
-    """Build the model from a seed, in eval mode."""
 
     def batches(self, *, constant: float | None = None, broken: bool = False) -> list[Batch]:
         """Return two batches of noise or of one constant; a broken second one is refused by any model."""

@@ -19,8 +19,8 @@ from zoo.testing._table import CHECKS
 
 __all__ = ["Suite", "run_checks"]
 
+# Checks that a one-file plugin is spared: it holds its model, and so may import torch
 _FOR_PACKAGES = ("imports_without_torch", "imports_quickly")
-"""Checks that a one-file plugin is spared: it holds its model, and so may import torch."""
 
 
 class _Item(NamedTuple):
@@ -30,11 +30,14 @@ class _Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """How a check ended, whatever was expected of it."""
+    """How a check ended, whatever was expected of it.
+
+    Attributes:
+        reason: why a check that needs this one is skipped; empty if it passed.
+    """
 
     status: Literal["passed", "skipped", "failed"]
     reason: str = ""
-    """Why a check that needs this one is skipped; empty if it passed."""
 
 
 class Suite:

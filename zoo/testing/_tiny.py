@@ -12,8 +12,8 @@ from zoo.interfaces import Dataset, Split
 
 __all__ = ["TEXT", "LargerImages", "TinyImages", "TinyText", "tiny_dataset"]
 
+# About 4,000 characters, no line of which comes twice
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
-"""About 4,000 characters, no line of which comes twice."""
 
 _VOCABULARY = ("<unk>", *sorted(set(TEXT)))
 

@@ -22,8 +22,8 @@ from zoo.testing._data import (
 __all__ = ["refuses_damaged_files", "refuses_missing_files", "works_offline"]
 
 _MOST = 8
+# The beginning of a damaged file: neither text nor a known format, and no pinned hash matches
 _DAMAGE = b"\xff" * 1_000
-"""The beginning of a damaged file: neither text nor a known format, and no pinned hash matches."""
 
 
 def works_offline(case: Case) -> None:

@@ -18,8 +18,8 @@ __all__ = [
 ]
 
 _WIDEST = 100
+# Seconds of processor time, which depends less on the machine's load than wall-clock time
 _BUDGET = 0.25
-"""Seconds of processor time, which depends less on the machine's load than wall-clock time."""
 
 
 def loads(case: Case) -> None:

@@ -16,8 +16,8 @@ __all__ = ["new_plugin"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# Class names that the templates or Python use already
 _USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
-"""Class names that the templates or Python use already."""
 
 _USE: Mapping[tuple[Kind, str], str] = {
     ("architecture", "classification"): "zoo train {name} shapes",

@@ -24,30 +24,36 @@ KEY = "zoo-checkpoint"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """What makes a run the same run; resuming compares it."""
+    """What makes a run the same run; resuming compares it.
+
+    Attributes:
+        recipe: the recipe as JSON data, with every option written out.
+        fingerprint: of the data, and of the weights that the run starts from.
+        base_model: the weights that the run starts from, as on a card; kept in case they are gone later.
+    """
 
     recipe: dict[str, Any]
-    """The recipe as JSON data, with every option written out."""
     fingerprint: str = ""
-    """Of the data, and of the weights that the run starts from."""
     base_model: dict[str, str] = field(default_factory=dict[str, str])
-    """The weights that the run starts from, as on a card; kept in case they are gone later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInfo:
-    """What a checkpoint holds besides tensors."""
+    """What a checkpoint holds besides tensors.
+
+    Attributes:
+        changes: what was changed during the run, and when.
+        threads: number of threads that the run computes with; another number would round differently.
+        sha256: sha256 of the tensor bytes.
+        state: as `TrainState.capture` returns it.
+    """
 
     schema: int
     identity: RunIdentity
     changes: tuple[str, ...]
-    """What was changed during the run, and when."""
     threads: int
-    """Number of threads that the run computes with; another number would round differently."""
     sha256: str
-    """sha256 of the tensor bytes."""
     state: dict[str, Any]
-    """As `TrainState.capture` returns it."""
 
 
 @dataclass(frozen=True, slots=True)

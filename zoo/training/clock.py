@@ -13,19 +13,22 @@ __all__ = ["Clock", "Progress"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Reported after each step, and with `row` after each epoch."""
+    """Reported after each step, and with `row` after each epoch.
+
+    Attributes:
+        epoch: from 1.
+        rate: items (images or tokens) per second in this epoch so far, evaluation excluded.
+        left: estimated seconds of training left, at the pace of this epoch so far.
+    """
 
     epoch: int
-    """From 1."""
     epochs: int
     batch: int
     batches: int
     loss: float
     lr: float
     rate: float
-    """Items (images or tokens) per second in this epoch so far, evaluation excluded."""
     left: float
-    """Estimated seconds of training left, at the pace of this epoch so far."""
     row: dict[str, Any] | None = None
 
 

@@ -11,6 +11,7 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+@dataclass(eq=False)
 class RunDirectory:
     """The Store of one run. Inside its `with` block, this process owns the directory.
 
@@ -58,67 +60,43 @@ class RunDirectory:
     Attributes:
         changes: what was changed during the run, and when.
         epochs_restored: epochs that a restored run had finished.
+        weights: the file of the final weights.
 
     Raises:
         RunError: the directory cannot be written, is in use, or holds another run.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        identity: RunIdentity,
-        *,
-        resume: bool = False,
-        checkpoints: Checkpoints | None = None,
-        interval: SaveInterval = SaveInterval(),  # noqa: B008 - it is frozen
-        accept_changes: bool = False,
-        make_card: Callable[[TrainState, tuple[str, ...]], Card] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.path = path
-        self.identity = identity
-        self.resume = resume
-        self.changes: tuple[str, ...] = ()
-        self.epochs_restored = 0
-        self._checkpoints = checkpoints or Checkpoints(path)
-        self._interval = interval
-        self._accept_changes = accept_changes
-        self._make_card = make_card
-        self._clock = clock
-        self._saved = (0, clock())
-        self._stack = contextlib.ExitStack()
+    path: Path
+    identity: RunIdentity
+    _: KW_ONLY
+    resume: bool = False
+    checkpoints: Checkpoints | None = None
+    interval: SaveInterval = field(default_factory=SaveInterval)
+    accept_changes: bool = False
+    make_card: Callable[[TrainState, tuple[str, ...]], Card] | None = None
+    clock: Callable[[], float] = time.monotonic
+    changes: tuple[str, ...] = field(init=False, default=())
+    epochs_restored: int = field(init=False, default=0)
 
-    @property
-    def weights(self) -> Path:
-        """The file of the final weights."""
-        return self.path / "model.safetensors"
-
-    @property
-    def best(self) -> Path:
-        """The file of the weights from the epoch with the best validation."""
-        return self.path / "best.safetensors"
+    def __post_init__(self) -> None:
+        self.weights = self.path / "model.safetensors"
+        self._checkpoints = self.checkpoints or Checkpoints(self.path)
+        self._saved = (0, self.clock())
 
     def __enter__(self) -> RunDirectory:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(owned(self.path))
-        except FileExistsError:
-            raise RunError(f"{self.path} is a file, not a folder", hint="choose another --run") from None
-        except OSError as error:
-            raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
-        try:
-            if not self.resume and self._checkpoints:
-                raise RunError(
-                    f"{self.path} already holds a run",
-                    hint="continue it with --resume, or choose another --run",
-                )
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(owned(self.path))
+            except FileExistsError:
+                raise RunError(f"{self.path} is a file, not a folder", hint="choose another --run") from None
+            except OSError as error:
+                raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
             self._refuse_foreign_files()
             for name in _OURS:
                 for leftover in self.path.glob(f".{name}.*.tmp"):  # this process owns the folder now
                     leftover.unlink(missing_ok=True)
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,14 +106,14 @@ class RunDirectory:
         """Restore `state` from the newest undamaged checkpoint, if there is one."""
         checkpoint = self._checkpoints.newest() if self.resume else None
         if checkpoint is not None:
-            changes = self._accepted(drift(checkpoint.info.identity, self.identity))
+            changes = drift(checkpoint.info.identity, self.identity)
+            self._refuse_unaccepted(changes)
             state.restore(checkpoint.tensors, checkpoint.info.state, device=device)
-            self.epochs_restored = state.epoch
-            self.changes = checkpoint.info.changes
+            self.epochs_restored, self.changes = state.epoch, checkpoint.info.changes
             if changes:
                 self._apply(changes, state)
         self._checkpoints.forget()
-        self._saved = (state.steps, self._clock())
+        self._saved = (state.steps, self.clock())
         with self.writing(self.path):
             self._write_config()
             if checkpoint is not None:
@@ -152,19 +130,20 @@ class RunDirectory:
         packed = weights.pack(tensors)
         with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
             self._checkpoints.write(packed, data, self.identity, self.changes)
-        self._saved = (state.steps, self._clock())
+        self._saved = (state.steps, self.clock())
         with self.writing(self.path / "metrics.jsonl"):
             self._write_metrics(state)
 
     def due(self, state: TrainState) -> bool:
         """Return whether it is time for a checkpoint within the epoch."""
         steps, seconds = self._saved
-        return self._interval.due(steps=state.steps - steps, seconds=self._clock() - seconds)
+        return self.interval.due(steps=state.steps - steps, seconds=self.clock() - seconds)
 
     def keep_best(self, state: TrainState) -> None:
         """Write the weights as they are now beside the checkpoint."""
-        if self._make_card is not None:
-            self.write_weights(self.best, state, self._make_card(state, self.changes))
+        if self.make_card is not None:
+            path = self.path / "best.safetensors"
+            self.write_weights(path, state, self.make_card(state, self.changes))
 
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
         """Write the weights to evaluate, averaged ones if there are any; return the card as written."""
@@ -188,28 +167,28 @@ class RunDirectory:
             raise RunError(message, hint=f"{hint}continue from the last checkpoint with --resume") from error
 
     def _refuse_foreign_files(self) -> None:
-        """Refuse to overwrite files that no run here wrote, or whose checkpoint is gone."""
-        if self._checkpoints:
-            return
+        """Refuse to overwrite a run, or files that no run here wrote or whose checkpoint is gone."""
+        if self._checkpoints and not self.resume:
+            hint = "continue it with --resume, or choose another --run"
+            raise RunError(f"{self.path} already holds a run", hint=hint)
         config = self.path / "config.toml"
         begun = config.exists() and config.read_bytes().startswith(_CONFIG_HEAD)
-        for name in _OURS:
+        for name in () if self._checkpoints else _OURS:
             if (self.path / name).exists() and not (begun and name in ("config.toml", "metrics.jsonl")):
                 raise RunError(
                     f"{self.path} contains {name} but no checkpoint, and training would overwrite it",
                     hint="choose another --run, or move the file away",
                 )
 
-    def _accepted(self, changes: dict[str, str]) -> dict[str, str]:
-        """Return the changes if they are accepted. Raises RunError otherwise."""
-        if changes and not self._accept_changes:
+    def _refuse_unaccepted(self, changes: Mapping[str, str]) -> None:
+        """Raise RunError for changes that were not accepted, or cannot be."""
+        if changes and not self.accept_changes:
             raise RunError(
                 f"{self.path} holds a different run ({'; '.join(changes.values())})",
                 hint="resume with the options in its config.toml, continue anyway with --accept-changes, or "
                 "choose another --run",
             )
         refuse_fixed(changes)
-        return changes
 
     def _apply(self, changes: Mapping[str, str], state: TrainState) -> None:
         """Record what has changed; if the batches change with it, the current epoch starts over."""

@@ -12,8 +12,9 @@ from zoo.training.checkpoint import RunIdentity
 
 __all__ = ["changes_batches", "drift", "refuse_fixed"]
 
+# Options that the optimizer state depends on
 _FIXED = ("train.optimizer", "train.freeze", "train.layer_decay", "train.norm_bias_lr_scale")
-"""Options that the optimizer state depends on."""
+# Options, besides those of the data, that decide what is in a batch
 _BATCHES = (
     "seed",
     "train.grad_accum_steps",
@@ -22,9 +23,8 @@ _BATCHES = (
     "train.bptt",
     "train.bptt_jitter",
 )
-"""Options, besides those of the data, that decide what is in a batch."""
+# Where data and weights are, but not what is in them: the fingerprint covers that
 _IRRELEVANT = ("data.root", "from_weights", "summary")
-"""Where data and weights are, but not what is in them: the fingerprint covers that."""
 
 
 def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:

@@ -14,33 +14,30 @@ from zoo.errors import Diverged, Interrupted, RunError, first_line
 __all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"]
 
 
-def diverged(what: str, config: TrainConfig, *, epoch: int, batch: int) -> Diverged:
-    """Return the error that says what is not finite and where; epoch and batch count from 1."""
+def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
+    """Return the error that says what is not finite and where, such as `epoch 1, batch 3`."""
     clipping = "" if config.clip_grad_norm else ", or --train clip_grad_norm=1"
     return Diverged(
-        f"training diverged in epoch {epoch}, batch {batch}: {what}",
+        f"training diverged in {where}: {what}",
         hint=f"try a --train lr=... below {config.lr:g}{clipping}",
     )
 
 
-def require_finite(model: nn.Module, config: TrainConfig, *, epoch: int, batch: int) -> None:
+def require_finite(model: nn.Module, config: TrainConfig, where: str) -> None:
     """Raise Diverged if a parameter or a buffer has a value that is not finite."""
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise diverged(f"{name} has values that are not finite", config, epoch=epoch, batch=batch)
+            raise diverged(f"{name} has values that are not finite", config, where)
 
 
-def interrupted(signal: int, *, epoch: int, batch: int) -> Interrupted:
+def interrupted(signal: int, where: str) -> Interrupted:
     """Return the error that says where a signal stopped a run that has been saved."""
-    return Interrupted(
-        f"stopped and saved in epoch {epoch}, batch {batch}",
-        signal=signal,
-        hint="continue with the same command and --resume",
-    )
+    hint = "continue with the same command and --resume"
+    return Interrupted(f"stopped and saved in {where}", signal=signal, hint=hint)
 
 
 @contextmanager
-def out_of_memory_as_error(config: TrainConfig, *, epoch: int, batch: int) -> Generator[None]:
+def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
     """Turn running out of memory into a RunError that suggests a batch size."""
     try:
         yield
@@ -51,7 +48,6 @@ def out_of_memory_as_error(config: TrainConfig, *, epoch: int, batch: int) -> Ge
         half = max(config.batch_size // 2, 1)
         steps = f" --train grad_accum_steps={2 * config.grad_accum_steps}" if half < config.batch_size else ""
         raise RunError(
-            f"out of memory in epoch {epoch}, batch {batch}, with batch_size={config.batch_size}"
-            f"{f' ({reason})' if reason else ''}",
+            f"out of memory in {where}, with batch_size={config.batch_size}{reason and f' ({reason})'}",
             hint=f"--train batch_size={half}{steps} halves it; add --resume --accept-changes to continue",
         ) from error

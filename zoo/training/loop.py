@@ -22,7 +22,7 @@ from zoo.training.freezing import freeze, train_mode
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
 
-__all__ = ["NoStore", "Store", "fit", "train_step"]
+__all__ = ["NoStore", "Store", "completes_step", "fit", "train_step"]
 
 
 class Store(Protocol):
@@ -30,36 +30,20 @@ class Store(Protocol):
 
     def restore(self, state: TrainState, *, device: str) -> None:
         """Restore `state` from the last save, if there is one."""
-        ...
 
     def due(self, state: TrainState) -> bool:
         """Return whether to save now, after a step within an epoch."""
-        ...
-
-    def save(self, state: TrainState) -> None:
-        """Save the run as it is now."""
-        ...
-
-    def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now: the best so far by validation."""
-        ...
-
-
-class NoStore:
-    """A store that keeps nothing."""
-
-    def restore(self, state: TrainState, *, device: str) -> None:
-        """Leave the state as it is."""
-
-    def due(self, state: TrainState) -> bool:
-        """Return False."""
         return False
 
     def save(self, state: TrainState) -> None:
-        """Save nothing."""
+        """Save the run as it is now."""
 
     def keep_best(self, state: TrainState) -> None:
-        """Save nothing."""
+        """Save the weights as they are now: the best so far by validation."""
+
+
+class NoStore(Store):
+    """A store that keeps nothing, which is what the methods of Store do."""
 
 
 def fit(
@@ -105,10 +89,10 @@ def fit(
                 dataset, config, seed=seed, epoch=state.epoch, start=state.batch, device=device
             ):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
-                with out_of_memory_as_error(config, epoch=state.epoch + 1, batch=batch.index + 1):
+                with out_of_memory_as_error(config, f"epoch {state.epoch + 1}, batch {batch.index + 1}"):
                     loss = train_step(state, task, batch, config, lr, precision=precision, device=device)
                 report(clock.tick(batch, loss, lr))
-                if _completes_step(batch, config):
+                if completes_step(batch, config):
                     pause()
                     if state.batch < batch.total and store.due(state):
                         _save(state, config, store)
@@ -119,7 +103,7 @@ def fit(
             _keep_if_best(state, task, store)
             report(clock.end(row))
             if not _is_done(state, task, config) and (signal := stop()):
-                raise interrupted(signal, epoch=state.epoch + 1, batch=0)
+                raise interrupted(signal, state.where)
     return state
 
 
@@ -146,16 +130,16 @@ def train_step(
     loss = float(step.loss.detach())
     if not math.isfinite(loss):
         what = f"the loss is {loss} at a learning rate of {lr:.3g}"
-        raise diverged(what, config, epoch=state.epoch + 1, batch=batch.index + 1)
+        raise diverged(what, config, f"epoch {state.epoch + 1}, batch {batch.index + 1}")
     first = batch.index - batch.index % config.grad_accum_steps
     state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
     state.account(step)
-    if _completes_step(batch, config):
+    if completes_step(batch, config):
         state.update(config, lr)
     return loss - float(step.penalty)
 
 
-def _completes_step(batch: Batch, config: TrainConfig) -> bool:
+def completes_step(batch: Batch, config: TrainConfig) -> bool:
     """Return whether a batch completes an optimizer step."""
     number = batch.index + 1
     return number % config.grad_accum_steps == 0 or number == batch.total
@@ -185,7 +169,7 @@ def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[
     """Save and raise Interrupted if `stop` returns a signal number."""
     if signal := stop():
         _save(state, config, store)
-        raise interrupted(signal, epoch=state.epoch + 1, batch=state.batch)
+        raise interrupted(signal, state.where)
 
 
 def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
@@ -196,7 +180,7 @@ def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
 
 def _save(state: TrainState, config: TrainConfig, store: Store) -> None:
     """Save a run. Raises Diverged if its weights are not finite."""
-    require_finite(state.model, config, epoch=state.epoch + 1, batch=state.batch)
+    require_finite(state.model, config, state.where)
     store.save(state)
 
 
@@ -210,8 +194,7 @@ def _evaluate_epoch(
     pause: Callable[[], None],
 ) -> dict[str, Any]:
     """Evaluate after the last batch of an epoch, and return its row."""
-    where = {"epoch": state.epoch + 1, "batch": state.batch}
-    require_finite(state.model, config, **where)
+    require_finite(state.model, config, state.where)
     sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
@@ -222,9 +205,9 @@ def _evaluate_epoch(
     split: Split | None = "val" if len(dataset.split("val")) else "test" if last else None
     if split is None or not len(dataset.split(split)):
         return row
-    with out_of_memory_as_error(config, **where):
+    with out_of_memory_as_error(config, state.where):
         row[split] = measure(state.best, task, dataset, split, device=device, after_batch=pause).metrics
     for name, value in row[split].items():
         if not math.isfinite(value):
-            raise diverged(f"the {split} {name} is {value}", config, **where)
+            raise diverged(f"the {split} {name} is {value}", config, state.where)
     return row

@@ -17,23 +17,26 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import nn
 
+from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError
-from zoo.interfaces import Batch, Dataset, Task
-from zoo.models.precision import Precision, resolve
+from zoo.interfaces import Dataset, Task
+from zoo.models.precision import resolve
 from zoo.registry.registry import Registry
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.loop import train_step
+from zoo.training.loop import completes_step, train_step
 from zoo.training.plots import draw_lr_curve, figure_png, save_figure
 from zoo.training.setup import set_up
 from zoo.training.state import TrainState
@@ -45,12 +48,10 @@ __all__ = ["Curve", "RangeTest", "Report", "Suggestions", "find_lr", "find_lr_fo
 
 Report = Callable[[float, float, float], None]
 
+# Decay of the loss's exponential moving average, bias-corrected as in Adam (Kingma & Ba 2015)
 _SMOOTHING = 0.98
-"""Decay of the loss's exponential moving average, bias-corrected as in Adam (Kingma & Ba 2015)."""
+# The test ends once the smoothed loss is this many times its lowest
 _DIVERGED = 4.0
-"""The test ends once the smoothed loss is this many times its lowest."""
-_HIGHEST = 1e38
-_MOST_STEPS = 100_000
 _FEWEST_STEPS = 10
 
 
@@ -58,20 +59,15 @@ _FEWEST_STEPS = 10
 class RangeTest:
     """First and last learning rate, and the number of steps. Raises OptionError for a bad value."""
 
-    start: float = 1e-6
+    start: Annotated[float, Meta(gt=0, description="a learning rate above 0")] = 1e-6
     stop: float = 10.0
-    steps: int = 100
+    steps: Annotated[int, Meta(ge=_FEWEST_STEPS, le=100_000, description="between 10 and 100,000")] = 100
 
     def __post_init__(self) -> None:
-        if not 0 < self.start < math.inf:
-            raise OptionError(f"start must be a learning rate above 0 (got {self.start:g})")
-        if not self.start < self.stop <= _HIGHEST:
+        options.validate(self)
+        if not self.start < self.stop <= 1e38:
             raise OptionError(
-                f"stop must be above start={self.start:g} and at most {_HIGHEST:g} (got {self.stop:g})"
-            )
-        if not _FEWEST_STEPS <= self.steps <= _MOST_STEPS:
-            raise OptionError(
-                f"steps must be between {_FEWEST_STEPS} and {_MOST_STEPS:,} (got {self.steps:,})"
+                f"stop must be above start={self.start:g} and at most 1e+38 (got {self.stop:g})"
             )
 
     def rates(self) -> list[float]:
@@ -82,27 +78,34 @@ class RangeTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestions:
-    """Learning rates to try. If they differ, `valley` is the usual choice and `steep` often the lowest."""
+    """Learning rates to try. If they differ, `valley` is the usual choice and `steep` often the lowest.
+
+    Attributes:
+        steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
+        valley: two thirds along the valley: the longest stretch of losses lower than a tenth of the test
+            earlier.
+        minimum: A tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
+    """
 
     steep: float
-    """Where the smoothed loss falls fastest within the valley, measured over a tenth of the test."""
     valley: float
-    """Two thirds along the valley: the longest stretch of losses lower than a tenth of the test earlier."""
     minimum: float
-    """A tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """The result of a range test."""
+    """The result of a range test.
+
+    Attributes:
+        points: (learning rate, smoothed loss) at each step; the loss is computed before the update.
+        losses: the unsmoothed loss at each step, in nats.
+        diverged: whether the test ended early.
+    """
 
     suggestions: Suggestions
     points: tuple[tuple[float, float], ...] = field(repr=False)
-    """(learning rate, smoothed loss) at each step; the loss is computed before the update."""
     losses: tuple[float, ...] = field(repr=False)
-    """The unsmoothed loss at each step, in nats."""
     diverged: bool
-    """Whether the test ended early."""
     title: str = ""
 
     @property
@@ -124,12 +127,8 @@ class Curve:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data, the points as `curve`."""
-        return {
-            "suggestions": asdict(self.suggestions),
-            "curve": self.points,
-            "losses": self.losses,
-            "diverged": self.diverged,
-        }
+        measured = {"curve": self.points, "losses": self.losses, "diverged": self.diverged}
+        return {"suggestions": asdict(self.suggestions), **measured}
 
 
 def find_lr_for(
@@ -145,17 +144,9 @@ def find_lr_for(
     Raises ZooError; see `zoo.errors`.
     """
     setup = set_up(recipe, registry, device=device)
-    curve = find_lr(
-        setup.model,
-        setup.task,
-        setup.dataset,
-        setup.config,
-        test,
-        seed=recipe.seed,
-        device=device,
-        report=report,
-    )
-    return replace(curve, title=f"{setup.architecture.name} on {setup.data.name}")
+    model, task, dataset, config = setup.model, setup.task, setup.dataset, setup.config
+    curve = find_lr(model, task, dataset, config, test, seed=recipe.seed, device=device, report=report)
+    return replace(curve, title=setup.title)
 
 
 def find_lr(
@@ -185,19 +176,29 @@ def find_lr(
     freeze(model, config.freeze)
     train_mode(model, config.freeze)
     state = TrainState.begin(model, config, precision=precision, device=device)
-    batches = _batches(state, task, dataset, config, seed, device)
+    epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
+    batches = chain.from_iterable(epochs)
     curve: list[tuple[float, float]] = []
     losses: list[float] = []
     average, lowest, diverged = 0.0, math.inf, False
+
+    def step(lr: float) -> float:
+        """Take one optimizer step, on all batches that it accumulates, and return their mean loss."""
+        accumulated: list[float] = []
+        for batch in batches:
+            accumulated.append(train_step(state, task, batch, config, lr, precision=precision, device=device))
+            if completes_step(batch, config):
+                break
+        return fmean(accumulated)
+
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
         for lr in test.rates():
             try:
-                loss = _step(state, task, batches, config, lr, precision=precision, device=device)
+                losses.append(step(lr))
             except Diverged:
                 diverged = True
                 break
-            losses.append(loss)
-            average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+            average = _SMOOTHING * average + (1 - _SMOOTHING) * losses[-1]
             smoothed = average / (1 - _SMOOTHING ** len(losses))
             curve.append((lr, smoothed))
             report(len(losses) / test.steps, lr, smoothed)
@@ -242,42 +243,11 @@ def _valley(losses: Sequence[float], span: int) -> tuple[int, int]:
     return longest
 
 
-def _batches(
-    state: TrainState, task: Task, dataset: Dataset, config: TrainConfig, seed: int, device: str
-) -> Iterator[Batch]:
-    """Yield the batches of one epoch after another."""
-    while True:
-        yield from task.train_batches(dataset, config, seed=seed, epoch=state.epoch, device=device)
-        state.end_epoch({}, config)
-
-
-def _step(
-    state: TrainState,
-    task: Task,
-    batches: Iterator[Batch],
-    config: TrainConfig,
-    lr: float,
-    *,
-    precision: Precision,
-    device: str,
-) -> float:
-    """Take one optimizer step, on all batches that it accumulates, and return their mean loss."""
-    losses: list[float] = []
-    for batch in batches:
-        losses.append(train_step(state, task, batch, config, lr, precision=precision, device=device))
-        if state.batch % config.grad_accum_steps == 0 or state.batch == batch.total:
-            break
-    return fmean(losses)
-
-
 def _too_early(steps: int, test: RangeTest) -> Diverged:
     if not steps:
-        return Diverged(
-            "the loss is not finite at the first step, before any update",
-            hint="check the model, its data and its precision",
-        )
-    rate = test.rates()[steps - 1]
+        message = "the loss is not finite at the first step, before any update"
+        return Diverged(message, hint="check the model, its data and its precision")
     return Diverged(
-        f"the loss diverged after only {steps} steps, at a learning rate of {rate:.2g}",
+        f"the loss diverged after only {steps} steps, at a learning rate of {test.rates()[steps - 1]:.2g}",
         hint=f"try a --start below {test.start:g}, or more --steps than {test.steps}",
     )

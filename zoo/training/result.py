@@ -17,7 +17,14 @@ __all__ = ["Result", "read_result"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result of a run."""
+    """The result of a run.
+
+    Attributes:
+        best: `{weights, epoch, metrics}` of the epoch with the best validation; None without validation.
+            `weights` is None if the file is gone.
+        rate: items per second in the last epoch.
+        seconds: seconds of training over all epochs; an interrupted epoch counts from where it was resumed.
+    """
 
     run: str
     weights: str
@@ -25,12 +32,8 @@ class Result:
     steps: int
     metrics: dict[str, dict[str, float]]
     best: dict[str, Any] | None
-    """`{weights, epoch, metrics}` of the epoch with the best validation; None without validation. `weights`
-    is None if the file is gone."""
     rate: float
-    """Items per second in the last epoch."""
     seconds: float
-    """Seconds of training over all epochs; an interrupted epoch counts from where it was resumed."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""

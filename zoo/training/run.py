@@ -80,7 +80,7 @@ def train(
         run.write_weights(run.weights, state, make_card(setup, state, run.changes))
         curve = run.path / "curve.png"
         with run.writing(curve):
-            save_figure(curve, draw_learning_curve(state.history, setup.task, title=_title(setup)))
+            save_figure(curve, draw_learning_curve(state.history, setup.task, title=setup.title))
     _warn_of_early_end(run, setup, state)
     return read_result(run.path, state.history, setup.task)
 
@@ -94,10 +94,6 @@ def _threads(count: int | None) -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _title(setup: TrainingSetup) -> str:
-    return f"{setup.architecture.name} on {setup.data.name}"
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

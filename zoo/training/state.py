@@ -25,28 +25,31 @@ __all__ = ["TrainState"]
 
 @dataclass(slots=True, kw_only=True)
 class TrainState:
-    """The model and everything else that training changes."""
+    """The model and everything else that training changes.
+
+    Attributes:
+        average: the running average of the weights, once there is one.
+        averaged_from: optimizer steps before the first one in an equal-weight average.
+        epoch: whole epochs done.
+        batch: batches done in the current epoch.
+        steps: optimizer steps done.
+        carried: the hidden state carried from batch to batch.
+        count: items in `sums`, which are over the current epoch.
+        history: one row per finished epoch.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: nn.Module | None
-    """The running average of the weights, once there is one."""
     averaged_from: int = 0
-    """Optimizer steps before the first one in an equal-weight average."""
     epoch: int = 0
-    """Whole epochs done."""
     batch: int = 0
-    """Batches done in the current epoch."""
     steps: int = 0
-    """Optimizer steps done."""
     carried: State = None
-    """The hidden state carried from batch to batch."""
     sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     count: int = 0
-    """Items in `sums`, which are over the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """One row per finished epoch."""
 
     @classmethod
     def begin(cls, model: nn.Module, config: TrainConfig, *, precision: Precision, device: str) -> TrainState:
@@ -63,11 +66,15 @@ class TrainState:
         """The model to evaluate and to keep: the averaged one, if there is one."""
         return self.average or self.model
 
+    @property
+    def where(self) -> str:
+        """The last batch done, counted from 1, as messages name it."""
+        return f"epoch {self.epoch + 1}, batch {self.batch}"
+
     def account(self, step: Step) -> None:
         """Add one batch to the epoch's sums, in double precision and on the device."""
         for name, value in step.sums.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
         self.count += step.count
         self.carried = step.state
         self.batch += 1
@@ -105,7 +112,7 @@ class TrainState:
     def _require_finite(self, norm: Tensor, what: str, config: TrainConfig, lr: float) -> None:
         if not math.isfinite(norm):
             what = f"{what} is not finite at a learning rate of {lr:.3g}"
-            raise diverged(what, config, epoch=self.epoch + 1, batch=self.batch)
+            raise diverged(what, config, self.where)
 
     def end_epoch(self, row: dict[str, Any], config: TrainConfig) -> None:
         """Record an epoch's row and begin the next, averaging from here on if `nonmono` triggers."""
@@ -150,15 +157,17 @@ class TrainState:
     def _restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
         average = _under("average/", tensors)
-        if self.average is None and average:
-            self.average = _copy(self.model)
-        if self.average is not None:
+        if average or self.average is not None:
+            self.average = self.average or _copy(self.model)
             self.average.load_state_dict(with_ties(average, self.average))
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer/", tensors).items():
             number, _, key = name.partition("/")
-            slots.setdefault(int(number), {})[key] = _laid_out_as(parameters[int(number)], tensor)
+            parameter = parameters[int(number)]
+            if tensor.shape == parameter.shape:  # fused optimizers need the strides of the parameter
+                tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+            slots.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(data["scaler"])
@@ -171,13 +180,6 @@ class TrainState:
 
 def _copy(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).requires_grad_(False)
-
-
-def _laid_out_as(parameter: Tensor, slot: Tensor) -> Tensor:
-    """Return optimizer state with the strides of its parameter: fused optimizers need them equal."""
-    if slot.shape != parameter.shape:
-        return slot
-    return torch.empty_like(parameter, dtype=slot.dtype).copy_(slot)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -31,16 +31,20 @@ class Digits(Dataset):
 
     @property
     def dims(self):
+        """Return the channels, size and classes of the images."""
         return {"in_channels": 1, "image_size": self.images.shape[-1], "num_classes": 10}
 
     @property
     def preprocess(self):
+        """Return the normalization and the names of the classes."""
         size, classes = self.images.shape[-1], [str(digit) for digit in range(10)]
         return {"size": size, "mean": [self.mean], "std": [self.std], "classes": classes}
 
     @property
     def fingerprint(self):
+        """Return the sha256 of images and labels."""
         return hashlib.sha256(self.images.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
 
     def split(self, name):
+        """Return the images and labels of a split."""
         return torch.utils.data.TensorDataset(self.images[SPLITS[name]], self.labels[SPLITS[name]])

@@ -1,0 +1,83 @@
+"""Options made from the function behind a command: its names, types and defaults, its docstring as help."""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from zoo.cli.names import NameType
+from zoo.config import options
+
+__all__ = ["key_values", "options_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
+_FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
+_TYPES: Mapping[str, Any] = {
+    "float": float,
+    "int": int,
+    "str": str,
+    "str | Path": click.Path(),
+    "Split": click.Choice(["train", "val", "test"]),
+    "PrecisionName": click.Choice(["fp32", "bf16", "fp16", "auto"]),
+}
+
+
+def options_of(
+    function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
+) -> Callable[[F], F]:
+    """Return a decorator that adds an option for each parameter of a function that has a default.
+
+    What the docstring says of it under `Args` is the option's help. A mapping becomes a repeatable KEY=VALUE,
+    a sequence an option that may be repeated.
+
+    Args:
+        only: parameters to make options of; all by default.
+        skip: parameters that the command takes in a way of its own.
+    """
+    described = _described(function)
+    parameters = [
+        parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty and name not in {*_BY_COMMAND, *skip}
+    ]
+
+    def decorate(command: F) -> F:
+        for parameter in reversed(parameters):
+            if not only or parameter.name in only:
+                command = _option(parameter, described[parameter.name])(command)
+        return command
+
+    return decorate
+
+
+def _described(function: Callable[..., Any]) -> dict[str, str]:
+    """Return what a docstring says under `Args` of each parameter, as a sentence."""
+    _, _, section = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section.partition("\n\n")[0], re.M)
+    return {name: re.sub(r"\s+", " ", text.replace("`", "")) for name, text in entries}
+
+
+def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
+    name, default = parameter.name, parameter.default
+    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    type_ = str(parameter.annotation).removesuffix(" | None")
+    about: dict[str, Any] = {"help": text[0].upper() + text[1:]}
+    if type_ == "bool":
+        about |= {"is_flag": True}
+    elif type_.startswith("Mapping"):
+        about |= {"multiple": True, "metavar": "K=V", "callback": key_values}
+    elif type_.startswith("Sequence"):
+        about |= {"multiple": True, "metavar": flag.strip("-").upper()}
+    else:
+        type_ = NameType("dataset") if name == "dataset" else _TYPES[type_]
+        about |= {"type": type_, "default": default, "show_default": default not in (None, "")}
+    return click.option(flag, name, **about)
+
+
+def key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001
+    """Read KEY=VALUE words: a callback of an option that may be repeated."""
+    return options.parse(words, what=param.opts[0])
