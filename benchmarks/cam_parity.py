@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.analysis.analyzers import make_analyzer
-from zoo.analysis.maps import normalise
+from zoo.analysis.maps import normalize
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 
@@ -66,7 +66,7 @@ def compare(method: str, architecture: str, count: int) -> tuple[float, str]:
     ours_by_image: list[Tensor] = []
     for image, number in zip(given, classes, strict=True):
         subject = Subject(
-            task="classification", landmarks=entry.spec.landmarks, preprocess={}, classes=(number,)
+            task="classification", landmarks={**entry.spec.landmarks}, preprocess={}, classes=(number,)
         )
         maps = analyzer.analyze(
             model, [Batch(image[None], torch.tensor([-1]), 0, 1, 0)], subject=subject
@@ -81,7 +81,7 @@ def compare(method: str, architecture: str, count: int) -> tuple[float, str]:
     if others is None:
         return one, "does not have it"
     maps = by_torch_cam(others, model, path, given, classes)
-    return one, f"{float((normalise(ours) - normalise(maps)).abs().max()):.1e}"
+    return one, f"{float((normalize(ours) - normalize(maps)).abs().max()):.1e}"
 
 
 def by_pytorch_grad_cam(

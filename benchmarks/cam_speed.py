@@ -13,6 +13,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from pytorch_grad_cam import GradCAM as TheirGradCAM
@@ -75,7 +76,7 @@ def make_ways(name: str, count: int, size: int) -> dict[str, Callable[[], object
     model = build_model(entry, model_arguments(entry, task, dims, {}), seed=0).eval()
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, size, size, generator=draws).to(memory_format=torch.channels_last)
-    landmarks = entry.spec.landmarks
+    landmarks: dict[str, str] = {**entry.spec.landmarks}
     layer = model.get_submodule(landmarks["features"])
     subject = Subject(
         task="classification", landmarks=landmarks, preprocess={"classes": [*"abcdefghij"]}, classes=(CLASS,)
@@ -108,8 +109,9 @@ def forward(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def theirs(model: nn.Module, layer: nn.Module, images: Tensor) -> object:
+    targets: list[Any] = [ClassifierOutputTarget(CLASS)] * len(images)  # not modules, as its annotation says
     with TheirGradCAM(model, [layer]) as cam:
-        return cam(input_tensor=images, targets=[ClassifierOutputTarget(CLASS)] * len(images))
+        return cam(input_tensor=images, targets=targets)
 
 
 def torch_cam(model: nn.Module, layer: str, images: Tensor) -> object:

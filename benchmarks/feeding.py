@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from PIL import Image
@@ -27,7 +28,7 @@ from zoo.data.augment import augment
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
-from zoo.models.precision import autocast, resolve
+from zoo.models.precision import Precision, autocast, resolve
 from zoo.tasks.classification import Classification
 from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
@@ -41,7 +42,7 @@ class OneByOne(TorchDataset[tuple[Tensor, int]]):
         split = data.split("train")
         self._arrays = split.images.permute(0, 2, 3, 1).contiguous().numpy()
         self._labels = split.labels.tolist()
-        self._transform = transforms.Compose(
+        self._transform: Callable[[Image.Image], Any] = transforms.Compose(
             [
                 transforms.RandomCrop(32, padding=4),
                 transforms.RandomHorizontalFlip(),
@@ -66,7 +67,7 @@ class Contest:
         self.entry = registry.architecture(name)
         self.data = open_dataset(registry.dataset("cifar10"), {"val_size": 0})
         self.config = self.entry.spec.training.replace({"batch_size": 256, "augment": ["crop", "flip"]})
-        self.precision = resolve(self.config.precision, "cpu")
+        self.precision: Precision = resolve(self.config.precision, "cpu")
         self.steps = steps
         self.one_by_one = OneByOne(self.data)
 

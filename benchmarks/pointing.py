@@ -37,7 +37,7 @@ def row(name: str, analyzer: str) -> str:
         ours, theirs = (scores(played, analyzer) for played in (model, untrained(model, Path(folder))))
     return (
         f"| {name} | {analyzer} | {ours['boxed_maps']:,.0f} | {ours['pointing_game']:.1%} "
-        f"| {ours['pointing_centre']:.1%} | {theirs['pointing_game']:.1%} | {ours['box_iou']:.2f} |"
+        f"| {ours['pointing_center']:.1%} | {theirs['pointing_game']:.1%} | {ours['box_iou']:.2f} |"
     )
 
 

@@ -49,9 +49,9 @@ def main() -> None:
         if changes:
             print(f"{names}: {', '.join(changes)}")
     print(f"{pairs} pairs of analyzer and architecture, each also with an exception: {different} changed")
-    for entry in registry.entries("analyzer"):
-        if "classification" in entry.spec.tasks:
-            repeat(registry, entry.name, options.repetitions)
+    for name in [entry.name for entry in registry.entries("analyzer")]:
+        if "classification" in registry.analyzer(name).spec.tasks:
+            repeat(registry, name, options.repetitions)
 
 
 def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyzer, Subject, str]]:
@@ -62,7 +62,7 @@ def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyz
         arguments = model_arguments(architecture, registry.task(spec.task), DIMS[spec.task], {})
         model = build_model(architecture, arguments, seed=0)
         mixed_up(model)
-        subject = Subject(task=spec.task, landmarks=spec.landmarks, preprocess=PREPROCESS[spec.task])
+        subject = Subject(task=spec.task, landmarks={**spec.landmarks}, preprocess=PREPROCESS[spec.task])
         for other in [entry.name for entry in registry.entries("analyzer")]:
             entry = registry.analyzer(other)
             if entry.spec.fits(spec):
@@ -128,7 +128,8 @@ def repeat(registry: Registry, name: str, times: int) -> None:
     task = architecture.spec.task
     arguments = model_arguments(architecture, registry.task(task), DIMS[task], {"depth": 8})
     model = build_model(architecture, arguments, seed=0)
-    subject = Subject(task=task, landmarks=architecture.spec.landmarks, preprocess=PREPROCESS[task])
+    landmarks: dict[str, str] = {**architecture.spec.landmarks}
+    subject = Subject(task=task, landmarks=landmarks, preprocess=PREPROCESS[task])
     analyzer = make_analyzer(entry, {})
     for _ in range(20):
         analyzer.analyze(model, [batch(task)], subject=subject)

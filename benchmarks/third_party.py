@@ -57,7 +57,8 @@ def main() -> None:
 def by_family(registry: Registry) -> dict[str, list[Entry[ArchitectureSpec]]]:
     """Return timm's architectures by family, which each summary ends with: `from the vgg family`."""
     families: dict[str, list[Entry[ArchitectureSpec]]] = defaultdict(list)
-    for entry in registry.entries("architecture", "timm/*"):
+    for name in [entry.name for entry in registry.entries("architecture", "timm/*")]:
+        entry = registry.architecture(name)
         families[entry.spec.summary.split()[-2]].append(entry)
     return families
 

@@ -60,6 +60,7 @@ __all__ = [
     "list_recipes", "list_weights", "load", "lr_find", "open_dataset", "seed_for", "tokenize", "train",
 ]  # fmt: skip
 
+# What a plugin's hooks do not need, imported when it is first used so that listing stays instant
 _ON_USE = {
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
     "zoo.api.loading": "create_model load open_dataset",
@@ -72,7 +73,6 @@ _ON_USE = {
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",
 }
-"""What a plugin's hooks do not need, imported when it is first used so that listing stays instant."""
 
 
 def __getattr__(name: str) -> object:

@@ -314,7 +314,7 @@ class Analysis:
         figures: functions that draw a picture or a page, by file name with its suffix, such as
             `confusion.png`.
         details: JSON data on how it was computed, such as the layer that was used.
-        text: what a terminal shows, colours as ANSI codes.
+        text: what a terminal shows, colors as ANSI codes.
     """
 
     maps: Tensor | None = None

@@ -171,7 +171,7 @@ def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
         tmp_path / "a",
     )
     assert "(lower is better)" in done.stdout
-    assert "pointing_centre" in done.stdout
+    assert "pointing_center" in done.stdout
 
 
 def test_a_picture_or_a_split_but_not_both(camnet_file, tmp_path):

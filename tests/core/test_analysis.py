@@ -19,7 +19,7 @@ from zoo.analysis import run
 from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
-from zoo.analysis.maps import enlarge, normalise
+from zoo.analysis.maps import enlarge, normalize
 from zoo.analysis.render import overlay
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
@@ -386,7 +386,7 @@ def test_the_error_for_an_output_folder_that_is_a_file_names_it(
 def test_maps_are_scaled_from_0_to_1_and_constant_ones_to_zeros() -> None:
     maps = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]], [[0.0, 1e-30], [0.0, 0.0]]])
     expected = torch.tensor([[[0.0, 1.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
-    torch.testing.assert_close(normalise(maps), expected)
+    torch.testing.assert_close(normalize(maps), expected)
     assert enlarge(maps[None], 8).shape == (1, 3, 8, 8)
 
 
@@ -395,9 +395,9 @@ def test_boxes_score_maps() -> None:
     map_[2:6, 8:14] = 1.0
     map_[12, 2] = 0.9  # a smaller part elsewhere
     exact = box_scores(map_[None], [[(8, 2, 14, 6)]], size=16)
-    assert exact == {"pointing_game": 1.0, "pointing_centre": 0.0, "box_iou": 1.0, "boxed_maps": 1}
+    assert exact == {"pointing_game": 1.0, "pointing_center": 0.0, "box_iou": 1.0, "boxed_maps": 1}
     missed = box_scores(map_[None], [[(0, 8, 8, 16), (7, 7, 9, 9)]], size=16)
-    assert missed == {"pointing_game": 0.0, "pointing_centre": 1.0, "box_iou": 0.0, "boxed_maps": 1}
+    assert missed == {"pointing_game": 0.0, "pointing_center": 1.0, "box_iou": 0.0, "boxed_maps": 1}
     half = box_scores(torch.stack([map_, map_]), [[(8, 2, 14, 6)], [(8, 2, 14, 14)]], size=16)
     assert half["box_iou"] == pytest.approx((1 + 24 / 72) / 2)
     assert box_scores(torch.zeros(1, 4, 4), [[(0, 0, 4, 4)]], size=16)["box_iou"] == 0.0
@@ -470,7 +470,7 @@ def test_insertion_starts_from_a_blurred_image() -> None:
 
 def test_a_constant_map_points_nowhere() -> None:
     found = box_scores(torch.zeros(1, 4, 4), [[(0, 0, 16, 16)]], size=16)
-    assert (found["pointing_game"], found["pointing_centre"], found["box_iou"]) == (0.0, 1.0, 0.0)
+    assert (found["pointing_game"], found["pointing_center"], found["box_iou"]) == (0.0, 1.0, 0.0)
 
 
 def test_a_box_is_drawn_around_what_exceeds_a_fifth_of_the_maximum() -> None:

@@ -6,9 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import nn
 
 import zoo
 from zoo.errors import Diverged, OptionError, RunError, SpecError, UnknownName, WeightsError, ZooWarning
+from zoo.training.clock import Clock
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
 SMALL_TEXT: dict[str, Any] = {"hidden_size": 16, "num_layers": 1}
@@ -185,10 +185,10 @@ def test_check_refuses_an_unknown_plugin() -> None:
 
 
 def test_a_plugin_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken.py").write_text("import not_there")
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["broken.py"]\n')
+    (tmp_path / "imports_in_vain.py").write_text("import not_there")
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["imports_in_vain.py"]\n')
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(ZooWarning, match="plugin broken .* failed: .*not_there") as caught:
+    with pytest.warns(ZooWarning, match="plugin imports-in-vain .* failed: .*not_there") as caught:
         assert "lstm" in zoo.list_models()
     assert caught[0].filename == __file__
 
@@ -392,22 +392,35 @@ def test_divergence_is_an_error(text_file: Path, tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-def test_two_threads_train_at_once(lstm: zoo.Run, text_file: Path, tmp_path: Path) -> None:
-    runs: dict[str, zoo.Run] = {}
+def test_a_second_training_in_one_process_is_refused(text_file: Path, tmp_path: Path) -> None:
+    refused: list[str] = []
 
     def train(name: str) -> None:
-        data = {"paths": str(text_file)}
-        runs[name] = zoo.train(
-            "lstm", "files", data=data, model=SMALL_TEXT, run=tmp_path / name, epochs=2, batch_size=8,
-            progress=False,
+        zoo.train(
+            "lstm", "files", data={"paths": str(text_file)}, model=SMALL_TEXT, run=tmp_path / name, epochs=2,
+            batch_size=8, progress=False,
         )  # fmt: skip
 
-    threads = [threading.Thread(target=train, args=(name,)) for name in ("a", "b")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [runs[name].history[-1]["val"] for name in ("a", "b")] == [lstm.history[-1]["val"]] * 2
+    def train_second(*_: object) -> None:
+        if not refused:
+            with pytest.raises(RunError, match="another training is running in this process") as caught:
+                train("second")
+            refused.append(caught.value.hint or "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.training.clock.Clock.tick", _calling(train_second, Clock.tick))
+        train("first")
+    assert refused == ["run it in a process of its own"]
+    assert not (tmp_path / "second").exists()
+    train("second")
+
+
+def _calling(before: Callable[[], None], method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        before()
+        return method(*arguments)
+
+    return call
 
 
 def test_lr_find_returns_a_curve_with_suggestions_and_a_picture(text_file: Path) -> None:
@@ -454,7 +467,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     assert len(model.classes) == 8
     assert lstm.model.classes == []
     assert len(lstm.model.vocabulary) == len({*TEXT}) + 2
-    assert sum(parameter.numel() for parameter in model.parameters()) == model.num_parameters
+    assert sum(parameter.numel() for parameter in model.module.parameters()) == model.num_parameters
     with torch.no_grad():
         assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
     with pytest.raises(OptionError, match="is not a language model: it is for classification"):

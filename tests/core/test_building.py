@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any, Literal
 
 import pytest
@@ -11,7 +13,7 @@ from torch import nn
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, OptionError, SpecError
 from zoo.interfaces import make_task
-from zoo.models.building import build_model, model_arguments
+from zoo.models.building import build_model, model_arguments, on_meta
 from zoo.models.cost import measure_cost
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
@@ -193,3 +195,21 @@ def test_4d_weights_are_channels_last_and_5d_weights_may_exist() -> None:
     model: Any = build_model(entry("Deep"), {"in_channels": 3, "image_size": 32, "num_classes": 10})
     assert model.conv.weight.is_contiguous(memory_format=torch.channels_last)
     assert model.table.shape == (1, 2, 3, 4, 5)
+
+
+def test_building_on_meta_skips_normal_numbers_and_only_there() -> None:
+    with on_meta():
+        planned = nn.Embedding(4, 3)
+        here = nn.init.normal_(torch.zeros(1_000, device="cpu"))
+    assert planned.weight.is_meta
+    assert here.std() == pytest.approx(1.0, abs=0.2)
+
+
+def test_building_on_meta_does_not_import_torchs_compiler() -> None:
+    code = (
+        "import sys; from torch import nn; from zoo.models.building import on_meta\n"
+        "with on_meta():\n"
+        "    nn.init.kaiming_normal_(nn.Embedding(4, 3).weight)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

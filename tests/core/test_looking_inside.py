@@ -44,5 +44,5 @@ def test_the_maps_of_the_published_network_point_at_its_objects(registry: Regist
     found = analyze(analyzer, model, card, registry, split="test", data=data, classes=["true"])
     scores = box_scores(found.analysis.maps[:, 0], found.inputs.boxes, size=64)  # type: ignore[index,arg-type]
     assert scores["pointing_game"] > 0.9
-    assert scores["pointing_centre"] < 0.1
+    assert scores["pointing_center"] < 0.1
     assert torch.isfinite(found.analysis.maps).all()  # type: ignore[arg-type]

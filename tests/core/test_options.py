@@ -145,5 +145,6 @@ def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -
 
 
 def test_choices_may_be_numbers() -> None:
+    choices: Any = Literal[1, 3]
     with pytest.raises(OptionError, match=r"channels must be one of 1, 3 \(got 2\)"):
-        options.convert(2, Literal[1, 3], what="channels")
+        options.convert(2, choices, what="channels")

@@ -128,7 +128,8 @@ def test_an_airbench_group_begins_by_passing_its_input_on() -> None:
 def test_airbench_s_first_layer_whitens_patches_like_those_it_was_shown(channels: int, filters: int) -> None:
     smooth = nn.functional.interpolate(torch.randn(64, channels, 8, 8), (32, 32), mode="bilinear")
     given = smooth + 0.2 * torch.randn(64, channels, 32, 32)
-    model = Airbench(**CIFAR | {"in_channels": channels})
+    dims: dict[str, Any] = {**CIFAR, "in_channels": channels}
+    model = Airbench(**dims)
     untouched = model.stem.weight[filters:].clone()
     model.fit_inputs(given)
     out = nn.functional.conv2d(given, model.stem.weight)[:, :filters]

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np

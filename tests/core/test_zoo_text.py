@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torchtext.data import Field
 
 from zoo.api.describing import describe
@@ -61,8 +63,9 @@ def test_the_vocabulary_is_the_one_torchtext_makes_of_the_training_characters(
     assert data.preprocess["vocabulary"] == field.vocab.itos
     assert data.preprocess["specials"] == 2
     assert data.dims == {"vocab_size": len(field.vocab)}
-    numbers = field.numericalize([field.preprocess(train)]).flatten()
-    assert torch.equal(data.split("train").long(), numbers)
+    numbers = field.numericalize([field.preprocess(train)])
+    assert isinstance(numbers, Tensor)
+    assert torch.equal(data.split("train").long(), numbers.flatten())
 
 
 def test_a_text_is_cut_80_10_10_and_comes_back(tmp_path: Path) -> None:

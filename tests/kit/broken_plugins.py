@@ -169,7 +169,7 @@ class MisspelledHook:
 
 class HookWithArgument:
     @hookimpl
-    def zoo_datasets(self, colour):
+    def zoo_datasets(self, color):
         return []
 
 

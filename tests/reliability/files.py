@@ -71,7 +71,7 @@ def _state() -> TrainState:
 def _epoch(store: RunDirectory, state: TrainState) -> None:
     state.epoch += 1
     with torch.no_grad():
-        state.model.bias.fill_(float(state.epoch))
+        state.model.get_parameter("bias").fill_(float(state.epoch))
     state.history.append({"epoch": state.epoch})
     store.save(state)
 
@@ -126,8 +126,9 @@ def _start_again(path: Path) -> str:
         with warnings_as_errors(), RunDirectory(path, IDENTITY, resume=True) as store:
             state = _state()
             store.restore(state, device="cpu")
-            if state.epoch not in (2, 3) or not (state.model.bias == state.epoch).all():
-                return f"epoch {state.epoch}, {state.model.bias[0]}"
+            bias = state.model.get_parameter("bias")
+            if state.epoch not in (2, 3) or not (bias == state.epoch).all():
+                return f"epoch {state.epoch}, {bias[0]}"
             if leftovers(path):
                 return f"left {leftovers(path)}"
             rows = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

@@ -17,7 +17,7 @@ RunZoo = Callable[..., subprocess.CompletedProcess[str]]
 GOOD = ("alpha", "kappa", "omega")
 
 TERMINAL = "\x1b[31mred\x1b]0;title\x07\u202egnp.tac"
-"""A colour, a window title and a right-to-left override."""
+"""A color, a window title and a right-to-left override."""
 
 
 def spec(**fields: object) -> str:

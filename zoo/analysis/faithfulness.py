@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.analysis.maps import enlarge, normalise
+from zoo.analysis.maps import enlarge, normalize
 from zoo.interfaces import Batch, Box
 from zoo.models.hooks import untouched
 
@@ -18,7 +18,7 @@ __all__ = ["READING", "Box", "box_scores", "pixel_scores"]
 
 # How to read each score
 READING: Mapping[str, str] = {
-    "pointing_game": "higher is better; always pointing at the center scores pointing_centre",
+    "pointing_game": "higher is better; always pointing at the center scores pointing_center",
     "box_iou": "higher is better",
     "deletion": "lower is better",
     "insertion": "higher is better",
@@ -36,7 +36,7 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
     """Compare maps with the boxes of objects.
 
     - `pointing_game`: fraction of maps whose maximum is inside a box (Zhang et al. 2016).
-    - `pointing_centre`: fraction of images whose center is inside a box, a baseline that needs no map.
+    - `pointing_center`: fraction of images whose center is inside a box, a baseline that needs no map.
     - `box_iou`: mean intersection over union of the best box and one around the map's largest connected part
       above a fifth of its maximum (Zhou et al. 2016, section 3.2).
 
@@ -45,6 +45,8 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
         boxes: the boxes of each image.
         size: height and width of the images in pixels.
     """
+    from torchvision.ops import box_iou  # seconds to import
+
     hits = centered = overlap = 0.0
     for small, image_boxes in zip(maps.cpu(), boxes, strict=True):
         large = enlarge(small[None, None], size)[0, 0]
@@ -53,11 +55,14 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
         hits += points and any(_contains(box, x, y) for box in image_boxes)
         centered += any(_contains(box, size // 2, size // 2) for box in image_boxes)
         drawn = _box_around(large)
-        overlap += max((_iou(drawn, box) for box in image_boxes), default=0.0) if drawn else 0.0
+        if drawn and image_boxes:
+            overlap += float(
+                box_iou(torch.tensor([drawn]).double(), torch.tensor(image_boxes).double()).max()
+            )
     count = max(len(maps), 1)
     return {
         "pointing_game": hits / count,
-        "pointing_centre": centered / count,
+        "pointing_center": centered / count,
         "box_iou": overlap / count,
         "boxed_maps": len(maps),
     }
@@ -88,7 +93,7 @@ def pixel_scores(
             here = slice(start, start + len(images))
             start += len(images)
             for k in range(maps.shape[1]):
-                large = normalise(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
+                large = normalize(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
                 sums.update(_sums(inner, images, large, classes[here, k].to(images.device)))
     return {name: value / max(classes.numel(), 1) for name, value in sums.items()}
 
@@ -108,8 +113,8 @@ def _sums(model: nn.Module, images: Tensor, maps: Tensor, classes: Tensor) -> Ma
         inserted.append(_probability(model, torch.where(first, images, blurred), classes))
     whole, masked = deleted[0], _probability(model, images * maps, classes)
     return {
-        "deletion": float(_area(deleted).sum()),
-        "insertion": float(_area(inserted).sum()),
+        "deletion": float(torch.trapezoid(torch.stack(deleted), dx=1 / _STEPS, dim=0).sum()),
+        "insertion": float(torch.trapezoid(torch.stack(inserted), dx=1 / _STEPS, dim=0).sum()),
         "average_drop": float(((whole - masked).relu() / whole.clamp(min=1e-12)).sum()),
         "increase_in_confidence": float((masked > whole).sum()),
     }
@@ -118,11 +123,6 @@ def _sums(model: nn.Module, images: Tensor, maps: Tensor, classes: Tensor) -> Ma
 def _probability(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     probabilities: Tensor = model(images).float().softmax(1)
     return probabilities.gather(1, classes[:, None])[:, 0]
-
-
-def _area(curve: Sequence[Tensor]) -> Tensor:
-    """Return the area under a curve from 0 to 1, by the trapezoidal rule: (B,)."""
-    return torch.trapezoid(torch.stack([*curve]), dx=1 / (len(curve) - 1), dim=0)
 
 
 def _box_around(large: Tensor) -> Box | None:
@@ -143,11 +143,3 @@ def _box_around(large: Tensor) -> Box | None:
 
 def _contains(box: Box, x: int, y: int) -> bool:
     return box[0] <= x < box[2] and box[1] <= y < box[3]
-
-
-def _iou(a: Box, b: Box) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    total = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return shared / (total - shared)

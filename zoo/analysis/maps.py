@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["enlarge", "normalise"]
+__all__ = ["enlarge", "normalize"]
 
 
-def normalise(maps: Tensor) -> Tensor:
+def normalize(maps: Tensor) -> Tensor:
     """Scale each map (..., h, w) to the range 0 to 1; a constant map becomes zeros."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     span = high - low

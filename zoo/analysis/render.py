@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zoo.analysis.maps import enlarge, normalise
+from zoo.analysis.maps import enlarge, normalize
 
 __all__ = ["contact_sheet", "overlay", "png"]
 
@@ -34,10 +33,10 @@ def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Ima
         items: the item of each map, for its caption; see `Findings.items`.
     """
     tile = _tile(image)
-    heat = normalise(enlarge(maps[None].float().cpu(), _TILE))[0].numpy()  # (K, tile, tile)
+    heat = normalize(enlarge(maps[None].float().cpu(), _TILE))[0].numpy()  # (K, tile, tile)
     height = _TILE + 2 * _LINE + _GAP
     picture = Image.new("RGB", (3 * _TILE + 4 * _GAP, len(items) * height + _GAP), "white")
-    draw = ImageDraw.Draw(picture)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
     for row, (item, values) in enumerate(zip(items, heat, strict=True)):
         top = _GAP + row * height
         colored = _colored(values)
@@ -45,7 +44,7 @@ def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Ima
         for column, part in enumerate((tile, colored, blend)):
             picture.paste(part, (_GAP + column * (_TILE + _GAP), top))
         for number, line in enumerate(_caption(item)):
-            draw.text((_GAP, top + _TILE + 2 + number * _LINE), line, "black", _font())
+            draw.text((_GAP, top + _TILE + 2 + number * _LINE), line, "black", font)
     return picture
 
 
@@ -88,8 +87,3 @@ def _colored(heat: np.ndarray[Any, Any]) -> Image.Image:
     from matplotlib import colormaps
 
     return Image.fromarray((colormaps["viridis"](heat)[..., :3] * 255).astype(np.uint8))
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(15)

@@ -98,7 +98,7 @@ def _inputs(
     device: str,
     report: Callable[[int, int], None],
 ) -> tuple[Inputs, dict[str, Any]]:
-    """Return files or a split of the data as the model reads them, and the facts about where they are from."""
+    """Return files or a split of the data as the model reads them, and where they come from."""
     task = make_task(registry, card.task)
     if files:
         if split or indices is not None or dataset or data:

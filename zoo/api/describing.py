@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import rows
 from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
-from zoo.errors import (
-    AmbiguousName,
-    OptionError,
-    UnknownName,
-    ZooError,
-    cause,
-    did_you_mean,
-    warn,
-)
+from zoo.errors import AmbiguousName, OptionError, UnknownName, ZooError, cause, did_you_mean, warn
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 

@@ -14,7 +14,7 @@ from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
@@ -111,7 +111,7 @@ class Model:
         from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
 
-        settings = {"lr": dynamic_lr, "decay": dynamic_decay}
+        settings: dict[str, Any] = {"lr": dynamic_lr, "decay": dynamic_decay}
         given = {name: value for name, value in settings.items() if value is not None}
         if given and not dynamic:
             raise OptionError(f"dynamic_{next(iter(given))} requires dynamic evaluation")
@@ -235,10 +235,6 @@ class Model:
                 device=self.device,
                 report=lambda done, total: bar(done / max(total, 1), f"{done:,} of {total:,}"),
             )
-
-    def parameters(self) -> Iterator[Tensor]:
-        """Yield the module's parameters."""
-        return self.module.parameters()
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from zoo.cli.names import NameType
-from zoo.cli.output import bytes_text, json_option, print_json, print_pairs
+from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
 from zoo.files.cards import read_weights
 
@@ -27,7 +27,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
         ("architecture", card.architecture),
         ("arguments", _words(card.arguments)),
         ("task", card.task),
-        ("tensors", f"{len(container.tensors)}, {count:,} numbers, {bytes_text(container.size)}"),
+        ("tensors", f"{len(container.tensors)}, {count:,} numbers, {container.size:,} bytes"),
         ("dataset", f"{card.dataset.name} {_words(card.dataset.options)}".strip()),
         ("fingerprint", card.dataset.fingerprint),
         ("preprocess", ", ".join(card.preprocess)),

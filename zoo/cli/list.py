@@ -9,15 +9,6 @@ from zoo.cli.output import echo, json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
 
 
-class KindType(click.ParamType[str]):
-    """A kind, in the singular or the plural."""
-
-    name = "kind"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return kind_of(value) or value
-
-
 def kind_of(word: str) -> str | None:
     """Return the kind that a word means, or None."""
     kinds = (*KINDS, "model")
@@ -26,12 +17,10 @@ def kind_of(word: str) -> str | None:
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=KindType())
+@click.argument("kind", required=False)
 @click.argument("pattern", required=False)
 @click.option(
-    "--where",
-    metavar="EXPR",
-    help="Comparisons, such as 'task=classification' or 'params<1e6 and plugin!=acme'.",
+    "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
 @json_option
 @pass_session
@@ -42,6 +31,7 @@ def command(
 
     KIND is architecture (or model), dataset, analyzer, recipe or weights.
     """
+    kind = kind and (kind_of(kind) or kind)
     if kind is not None and kind not in KINDS:
         if pattern is not None:
             raise click.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="KIND")

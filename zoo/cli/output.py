@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from zoo.errors import ZooWarning, printable
 
 __all__ = [
-    "bytes_text",
     "device_option",
     "echo",
     "json_option",
@@ -23,19 +22,10 @@ __all__ = [
     "warnings_as_lines",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def json_option(command: F) -> F:
-    """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
-
-
-def device_option(command: F) -> F:
-    """Add `--device`."""
-    return click.option(
-        "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
-    )(command)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+device_option = click.option(
+    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
+)
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
@@ -45,8 +35,8 @@ def echo(text: object = "", *, err: bool = False) -> None:
 
 def print_json(document: object) -> None:
     """Print a JSON document on stdout."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    click.echo(text if text.isprintable() else "\n".join(map(_printable_json, text.split("\n"))))
+    lines = json.dumps(document, ensure_ascii=False, indent=2).split("\n")
+    click.echo("\n".join(map(_printable_json, lines)))
 
 
 def _printable_json(line: str) -> str:
@@ -63,7 +53,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
     """Print `name  value` lines, leaving out empty values."""
-    shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
+    shown = [(name, value) for name, value in pairs if value not in ("", None, {}, (), [])]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
         echo(f"{name.ljust(width)}  {value}")
@@ -84,17 +74,3 @@ def warnings_as_lines() -> Generator[None]:
 
         warnings.showwarning = print_line
         yield
-
-
-def bytes_text(count: int) -> str:
-    """Return a size for people.
-
-    >>> bytes_text(600_901)
-    '601 kB'
-    """
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

@@ -57,5 +57,5 @@ def _traceback(registry: Registry, name: str) -> str:
             text = plugin.trace or f"{name} did not fail: it is {plugin.status} {plugin.cause}"
             printed = f"\nIt printed:\n{plugin.output}" if plugin.output else ""
             return "\n".join(map(printable, f"{text.rstrip()}{printed}".split("\n")))
-    names = [plugin.name for plugin in registry.plugins]
-    raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")
+    nearest = did_you_mean(name, [plugin.name for plugin in registry.plugins])
+    raise UnknownName(f"unknown plugin {name!r}{nearest}", hint="`zoo plugins` shows all")

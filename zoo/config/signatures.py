@@ -50,8 +50,7 @@ def check_arguments(
         types = option_types(target)
     except NameError:
         types = {}
-    required = [name for name, p in known.items() if p.default is p.empty and name not in filled]
-    missing = [name for name in required if name not in given]
+    missing = [n for n, p in known.items() if p.default is p.empty and n not in filled and n not in given]
     if missing:
         hint = " ".join(f"{flag} {name}=..." for name in missing)
         raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")

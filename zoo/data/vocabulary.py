@@ -62,9 +62,8 @@ class Vocabulary:
         Raises SpecError for an unknown kind of tokens.
         """
         tokens = tokenize(text.lower() if self.lower else text, self.kind)
-        if self.kind == "word" and tokens and tokens[0] not in self._numbers:
-            spaced = " " + tokens[0]
-            tokens[0] = spaced if spaced in self._numbers else tokens[0]
+        if tokens and tokens[0] not in self._numbers and f" {tokens[0]}" in self._numbers:
+            tokens[0] = f" {tokens[0]}"
         unknown = sorted({token for token in tokens if token not in self._numbers})
         return [self.number(token) for token in tokens], unknown
 

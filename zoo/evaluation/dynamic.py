@@ -89,10 +89,8 @@ def evaluate_dynamic(
             total += float(step.sums["loss"])
             count += step.count
             if not math.isfinite(total):
-                raise Diverged(
-                    f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}",
-                    hint=f"try a --dynamic-lr below {dynamic.lr:g}",
-                )
+                message = f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}"
+                raise Diverged(message, hint=f"try a --dynamic-lr below {dynamic.lr:g}")
             if adapt is not None:
                 adapt(step)
             report((batch.index + 1) / batch.total, total / count)

@@ -118,15 +118,9 @@ def of_split(
             raise OptionError(f"index {index} is out of range: the {split} split has {len(items):,} images")
     files = items.names if isinstance(items, HasNames) else None
     names = [files[index] if files else f"{split}-{index:05}" for index in chosen]
-    return Inputs(
-        card=card,
-        task=task,
-        names=names,
-        items=Subset[Any](items, list(chosen)),  # pyright: ignore[reportArgumentType] - duck-typed
-        device=device,
-        boxes=[items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None,
-        report=report,
-    )
+    boxes = [items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None
+    some = Subset[Any](items, list(chosen))  # pyright: ignore[reportArgumentType] - any map-style dataset
+    return Inputs(card=card, task=task, names=names, items=some, boxes=boxes, device=device, report=report)
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -63,6 +63,5 @@ def measure(
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
     totals = {name: float(value) for name, value in sums.items() if value.ndim == 0}
-    return Measured(
-        task.metrics(totals, count, dataset.preprocess), task.details(sums, dataset.preprocess), count
-    )
+    metrics = task.metrics(totals, count, dataset.preprocess)
+    return Measured(metrics, task.details(sums, dataset.preprocess), count)

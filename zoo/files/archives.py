@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, cast
 
 from zoo.errors import DataError
 from zoo.files.atomic import atomic_write, sweep
+from zoo.files.cache import MORE_SPACE
 from zoo.files.downloads import MAX_BYTES
 
 __all__ = ["tar_members"]
@@ -39,8 +40,8 @@ def tar_members(
         with archive.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with (gzip.open if packed else open)(archive, "rb") as file:
-            stream = _Capped(cast("IO[bytes]", file))
-            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=_BLOCK) as tar:
+            stream = _Capped(file)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as tar:
                 unpacked = 0
                 for member in tar:
                     unpacked += member.size
@@ -51,10 +52,8 @@ def tar_members(
                     if name in members and member.isreg() and not (folder / name).exists():
                         _unpack(tar, member, folder / name, members[name], archive)
     except OSError as error:
-        raise DataError(
-            f"{archive} cannot be unpacked into {folder}: {error.strerror or error}",
-            hint="free some space, or set $ZOO_CACHE to another folder",
-        ) from None
+        message = f"{archive} cannot be unpacked into {folder}: {error.strerror or error}"
+        raise DataError(message, hint=MORE_SPACE) from None
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
     missing = [name for name in members if not (folder / name).exists()]
@@ -74,15 +73,13 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, sha256: s
             raise DataError(f"{path.name} in {archive} has the wrong sha256")
 
 
-class _Capped:
+class _Capped(io.BufferedReader):
     """A stream that gives no more than `left` bytes: only a tar header itself says where it ends."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.left = _HEADERS
+    left = _HEADERS
 
-    def read(self, size: int) -> bytes:
-        block = self._file.read(size)
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = super().read(size)
         self.left -= len(block)
         if self.left < 0:
             raise tarfile.ReadError(f"a header of more than {_HEADERS:,} bytes")

@@ -16,6 +16,9 @@ __all__ = ["cache_home", "data_home", "made_once"]
 
 T = TypeVar("T")
 
+# What to do about a full disk
+MORE_SPACE = "free some space, or set $ZOO_CACHE to another folder"
+
 
 def cache_home() -> Path:
     """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or the user's cache for zoo."""
@@ -56,14 +59,10 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
             with _whole_folder(home) as folder:
                 make(folder)
         except OSError as error:
-            raise DataError(
-                f"{what} cannot be written to {home.parent}: {error.strerror or error}",
-                hint="free some space, or set $ZOO_CACHE to another folder",
-            ) from None
-    raise DataError(
-        f"{home} ({what}) is damaged and cannot be replaced",
-        hint="remove it, or set $ZOO_CACHE to another folder",
-    )
+            message = f"{what} cannot be written to {home.parent}: {error.strerror or error}"
+            raise DataError(message, hint=MORE_SPACE) from None
+    hint = "remove it, or set $ZOO_CACHE to another folder"
+    raise DataError(f"{home} ({what}) is damaged and cannot be replaced", hint=hint)
 
 
 @contextlib.contextmanager

@@ -108,10 +108,8 @@ def parse_card(text: str, path: Path) -> Card:
         raise damaged(path, "its card is not JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
-        raise WeightsError(
-            f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}",
-            hint="it was written by another version of zoo",
-        )
+        message = f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
+        raise WeightsError(message, hint="it was written by another version of zoo")
     try:
         options.check_names(data, Card.__dataclass_fields__, what="the card")
         return options.convert_table(data, Card, what="the card")

@@ -166,11 +166,10 @@ def damaged(path: Path, what: str) -> WeightsError:
 def _read(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading it might never end
-            raise WeightsError(f"{path} is a pipe or a device, not a weights file")
+        if not stat.S_ISREG(mode):  # reading a pipe might never end
+            what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+            raise WeightsError(f"{path} is {what}, not a weights file")
         return path.read_bytes()
-    except IsADirectoryError:
-        raise WeightsError(f"{path} is a folder, not a weights file") from None
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:

@@ -100,8 +100,11 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
         with _lock(path):
             if not path.is_file():  # whoever held the lock may have downloaded it
                 _download(path, url, sha256, max_bytes)
-    except OSError as error:
-        raise _failed(path, url, error.strerror or first_line(error)) from None
+    except OSError as error:  # those of requests are OSErrors, too
+        raise DataError(
+            f"{path.name} could not be downloaded from {url}: {error.strerror or _reason(error)}",
+            hint=f"put the file at {path}, or into the folder $ZOO_DATA",
+        ) from None
     return verified(path, sha256)
 
 
@@ -124,44 +127,37 @@ def _lock(path: Path) -> Generator[None]:
 
 
 def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
+    """Download a file. Raises OSError saying what is wrong with it."""
     import requests
 
     digest = hashlib.sha256()
     begins = b""
-    try:
-        with (
-            requests.Session() as session,
-            _respond(session, url, path) as response,
-            atomic_write(path) as file,
-        ):
-            for block in _with_progress(path.name, response):
-                begins = begins or block[:64]
-                digest.update(block)
-                if file.tell() + len(block) > max_bytes:
-                    raise _failed(path, url, f"the server sent more than {max_bytes:,} bytes")
-                file.write(block)
-            if digest.hexdigest() != sha256:
-                is_page = begins.lstrip().lower().startswith((b"<!doctype", b"<html"))
-                what = f"the server sent {'a web page, ' if is_page else ''}{file.tell():,} bytes"
-                raise _failed(path, url, f"{what} with sha256 {digest.hexdigest()}, expected {sha256}")
-    except requests.RequestException as error:
-        raise _failed(path, url, _reason(error)) from None
+    with requests.Session() as session, _respond(session, url) as response, atomic_write(path) as file:
+        for block in _with_progress(path.name, response):
+            begins = begins or block[:64]
+            digest.update(block)
+            if file.tell() + len(block) > max_bytes:
+                raise OSError(f"the server sent more than {max_bytes:,} bytes")
+            file.write(block)
+        if digest.hexdigest() != sha256:
+            is_page = begins.lstrip().lower().startswith((b"<!doctype", b"<html"))
+            what = f"the server sent {'a web page, ' if is_page else ''}{file.tell():,} bytes"
+            raise OSError(f"{what} with sha256 {digest.hexdigest()}, expected {sha256}")
 
 
-def _respond(session: requests.Session, url: str, path: Path) -> requests.Response:
+def _respond(session: requests.Session, url: str) -> requests.Response:
     """Return the response after all redirects, each of them over https."""
-    address = url
     session.headers["Accept-Encoding"] = "identity"
     for _ in range(_REDIRECTS):
-        response = session.get(address, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        response = session.get(url, stream=True, timeout=TIMEOUT, allow_redirects=False)
         if response.ok and not response.is_redirect:
             return response
         response.close()
         response.raise_for_status()
-        address = urljoin(address, response.headers["location"])
-        if not address.startswith("https://"):
-            raise _failed(path, url, f"the server redirects to {address!r}, but only https URLs are allowed")
-    raise _failed(path, url, f"more than {_REDIRECTS} redirects")
+        url = urljoin(url, response.headers["location"])
+        if not url.startswith("https://"):
+            raise OSError(f"the server redirects to {url!r}, but only https URLs are allowed")
+    raise OSError(f"more than {_REDIRECTS} redirects")
 
 
 def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
@@ -185,10 +181,3 @@ def _reason(error: Exception) -> str:
     while (inner := error.__cause__ or error.__context__) is not None and isinstance(inner, Exception):
         error = inner
     return first_line(error) or type(error).__name__
-
-
-def _failed(path: Path, url: str, why: str) -> DataError:
-    return DataError(
-        f"{path.name} could not be downloaded from {url}: {why}",
-        hint=f"put the file at {path}, or into the folder $ZOO_DATA",
-    )

@@ -209,10 +209,10 @@ def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabul
     impossible = [character for character in dict.fromkeys(stop) if character not in characters]
     if impossible:
         newline = vocabulary.newline_eos and "<eos>" in stop
-        raise OptionError(
-            f"the model can never generate {' '.join(map(repr, impossible))} of the stop string {stop!r}",
-            hint="<eos> is generated as a newline: in a shell, --stop $'\\n'" if newline else None,
-        )
+        signs = " ".join(map(repr, impossible))
+        hint = "<eos> is generated as a newline: in a shell, --stop $'\\n'"
+        message = f"the model can never generate {signs} of the stop string {stop!r}"
+        raise OptionError(message, hint=hint if newline else None)
     return vocabulary, stop
 
 

@@ -35,9 +35,8 @@ def model_arguments(
     target = entry.load()
     known = signature_options(target)
     options.check_names(given, known.keys() - task.dims.keys(), what=what)
-    checked = check_arguments(
-        target, {**entry.spec.config, **given}, what=what, flag="--model", filled=task.dims
-    )
+    chosen = {**entry.spec.config, **given}
+    checked = check_arguments(target, chosen, what=what, flag="--model", filled=task.dims)
     defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}
     arguments = {**{name: dims[name] for name in task.dims}, **defaults, **checked}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}

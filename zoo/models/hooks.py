@@ -28,8 +28,8 @@ def watching(
     """Call `see(name, output)` after a module has run; a result other than None replaces the output."""
     with contextlib.ExitStack() as hooks:
         for name, module in modules.items():
-            handle = module.register_forward_hook(lambda _, __, output, name=name: see(name, output))
-            hooks.callback(handle.remove)
+            hook = module.register_forward_hook(lambda _, __, output, name=name: see(name, output))
+            hooks.enter_context(hook)
         yield
 
 

@@ -34,19 +34,19 @@ def resolve(precision: str, device: str) -> Precision:
 
     Raises OptionError for fp16 on a CPU.
     """
-    if precision == "fp16" and torch.device(device).type == "cpu":
+    kind = torch.device(device).type
+    if precision == "fp16" and kind == "cpu":
         raise OptionError("precision fp16 requires a GPU", hint="on a CPU, use precision bf16 or fp32")
-    if precision not in ("auto", "fp32", "bf16", "fp16"):
-        raise OptionError(f"precision must be auto, fp32, bf16 or fp16 (got {precision!r})")
+    if precision in ("fp32", "bf16", "fp16"):
+        return precision
     if precision != "auto":
-        return precision  # pyright: ignore[reportReturnType]
-    if torch.device(device).type == "cuda":
+        raise OptionError(f"precision must be auto, fp32, bf16 or fp16 (got {precision!r})")
+    fast = False
+    if kind == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif torch.device(device).type == "cpu":
+    elif kind == "cpu":
         can = torch.cpu.get_capabilities()
-        fast = bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
-    else:
-        fast = False
+        fast = any(can.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16" if fast else "fp32"
 
 

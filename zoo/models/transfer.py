@@ -81,16 +81,8 @@ def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) 
     """
     model, card = load(path, registry)
     if card.architecture != entry.name:
-        raise SpecError(
-            f"{path} holds a {card.architecture}, but a {entry.name} is to be trained",
-            hint=f"train the same architecture: zoo train {card.architecture} DATASET --from {path}",
-        )
-    dims = registry.task(card.task).dims
-    return Source(
-        path=path,
-        entry=entry,
-        task=make_task(registry, card.task),
-        model=model,
-        card=card,
-        options={name: value for name, value in card.arguments.items() if name not in dims},
-    )
+        hint = f"train the same architecture: zoo train {card.architecture} DATASET --from {path}"
+        raise SpecError(f"{path} holds a {card.architecture}, but a {entry.name} is to be trained", hint=hint)
+    dims, task = registry.task(card.task).dims, make_task(registry, card.task)
+    options = {name: value for name, value in card.arguments.items() if name not in dims}
+    return Source(path=path, entry=entry, task=task, model=model, card=card, options=options)

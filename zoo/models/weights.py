@@ -23,7 +23,7 @@ from zoo.config.signatures import signature_options
 from zoo.errors import OptionError, UnknownName, WeightsError
 from zoo.files.cards import KEY, SCHEMA, Card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
-from zoo.interfaces import Task, make_task
+from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
 from zoo.models.ties import owners, untied, with_ties
 from zoo.registry.registry import Entry, Registry
@@ -74,8 +74,7 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
     """
     path = Path(path)
     card, container = read_weights(path)
-    task, entry = _trusted(card, path, registry)
-    _check_feeding(task, card, path)
+    entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())
     for name, tensor in tensors.items():
@@ -108,31 +107,29 @@ def unpack(stored: Iterable[StoredTensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _trusted(card: Card, path: Path, registry: Registry) -> tuple[Task, Entry[ArchitectureSpec]]:
-    """Return the task and the architecture of a card, both installed and with all its arguments."""
+def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSpec]:
+    """Return the architecture of a card, which is installed and has all its arguments.
+
+    Raises WeightsError also if the card does not say how to feed the model, or says it for other dims.
+    """
     origin = card.versions.get("plugin", "an unknown distribution")
     try:
         task = make_task(registry, card.task)
         entry = registry.architecture(card.architecture)
     except UnknownName as error:
-        raise WeightsError(
-            f"{path} holds a {card.architecture}, which no installed plugin provides ({error})",
-            hint=f"it was written with {origin}: install that, or see `zoo plugins`",
-        ) from error
+        message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
+        hint = f"it was written with {origin}: install that, or see `zoo plugins`"
+        raise WeightsError(message, hint=hint) from error
     if entry.spec.task != card.task:
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")
     unknown = [name for name in card.arguments if name not in signature_options(entry.load())]
     if unknown:
         raise WeightsError(f"{path}: this version of {entry.name} has no argument {', '.join(unknown)}")
-    return task, entry
-
-
-def _check_feeding(task: Task, card: Card, path: Path) -> None:
-    """Raise WeightsError if a card does not say how to feed its model, or says it for other dims."""
     try:
         task.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
         raise WeightsError(f"{path}: its card is wrong: {error}") from None
+    return entry
 
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:
@@ -140,29 +137,24 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
     reason = f"{path} does not fit its architecture"
     with on_meta(), _no_larger_than(len(container.tensors) + len(card.tied), reason):
         planned = build_model(entry, card.arguments)
-    _check_names(reason, set(planned.state_dict()), set(container.tensors), card.tied)
-    for name, tensor in planned.state_dict().items():
+    expected = planned.state_dict()
+    have = container.tensors.keys() | card.tied.keys()
+    missing = sorted(expected.keys() - have) or sorted(set(card.tied.values()) - container.tensors.keys())
+    extra = sorted(have - expected.keys())
+    if missing or extra:
+        parts = [f"lacks {name}" for name in missing[:1]]
+        parts += [f"has {name}, which the model lacks" for name in extra[:1]]
+        raise WeightsError(f"{reason}: it {' and '.join(parts)}")
+    for name, tensor in expected.items():
         held = container.tensors[card.tied.get(name, name)]
-        if (held.dtype, held.shape) != (_DTYPES.get(tensor.dtype), tuple(tensor.shape)):
-            raise WeightsError(
-                f"{reason}: {name} is {held.dtype} {list(held.shape)} in the file, but "
-                f"{_DTYPES.get(tensor.dtype)} {list(tensor.shape)} in the model"
-            )
+        there, here = f"{held.dtype} {[*held.shape]}", f"{_DTYPES.get(tensor.dtype)} {[*tensor.shape]}"
+        if there != here:
+            raise WeightsError(f"{reason}: {name} is {there} in the file, but {here} in the model")
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     if needed > 2 * container.size + _SPARE:
         raise WeightsError(
             f"{reason}: the model would take {needed:,} bytes, but the file has only {container.size:,}"
         )
-
-
-def _check_names(reason: str, expected: set[str], stored: set[str], tied: Mapping[str, str]) -> None:
-    have = stored | set(tied)
-    missing = sorted(expected - have) or sorted(set(tied.values()) - stored)
-    extra = sorted(have - expected)
-    if missing or extra:
-        parts = [f"lacks {name}" for name in missing[:1]]
-        parts += [f"has {name}, which the model lacks" for name in extra[:1]]
-        raise WeightsError(f"{reason}: it {' and '.join(parts)}")
 
 
 @contextlib.contextmanager
@@ -175,12 +167,8 @@ def _no_larger_than(tensors: int, reason: str) -> Generator[None]:
         if left[what] < 0:
             raise WeightsError(f"{reason}: it holds {tensors} tensors, but the model has far more {what}")
 
-    hooks = (
+    with (
         register_module_parameter_registration_hook(lambda *_: count("parameters")),
         register_module_module_registration_hook(lambda *_: count("layers")),
-    )
-    try:
+    ):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -142,5 +142,4 @@ def user_path() -> Path | None:
             raise CatalogError(f"$ZOO_REGISTRY names {named}, which does not exist")
         return Path(named)
     here = Path("registry.toml")
-    is_shipped = here.exists() and here.resolve() == shipped_path().resolve()
-    return here if here.is_file() and not is_shipped else None
+    return here if here.is_file() and here.resolve() != shipped_path().resolve() else None

@@ -105,12 +105,11 @@ def discover(
     owners: dict[str, Plugin] = {}
     plugins: list[Plugin] = []
     for name, where, dist, importer in sources:
+        plugin = Plugin(name=name, status="disabled", where=where, dist=dist)
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
-            plugin = Plugin(name=name, status="failed", where=where, dist=dist, cause=taken)
-        elif name in disabled or (only is not None and name not in only):
-            plugin = Plugin(name=name, status="disabled", where=where, dist=dist)
-        else:
+            plugin = replace(plugin, status="failed", cause=taken)
+        elif name not in disabled and (only is None or name in only):
             plugin = load(name, importer, where=where, dist=dist)
         plugins.append(replace(plugin, ours=(name, where) in ours))
         owners.setdefault(name, plugin)
@@ -140,10 +139,8 @@ def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
     options.convert(name, cast("Any", Name), what="the plugin name")
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
-        raise PluginError(
-            f"it was written for api {wanted} of zoo, but this zoo has api {API}: "
-            f"update {'the plugin' if wanted < API else 'zoo'}"
-        )
+        update = f"update {'the plugin' if wanted < API else 'zoo'}"
+        raise PluginError(f"it was written for api {wanted} of zoo, but this zoo has api {API}: {update}")
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)
     try:

@@ -58,10 +58,8 @@ def batch_text(
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
     if len(tokens) <= config.text.bptt:
-        raise DataError(
-            f"the text must be longer than bptt={config.text.bptt:,} tokens (got {len(tokens):,})",
-            hint=f"use a longer text, or --train bptt={len(tokens) - 1} or less",
-        )
+        message = f"the text must be longer than bptt={config.text.bptt:,} tokens (got {len(tokens):,})"
+        raise DataError(message, hint=f"use a longer text, or --train bptt={len(tokens) - 1} or less")
     if config.text.batching == "stateful":
         return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world)
     if config.text.batching == "sections":
@@ -89,10 +87,8 @@ def _stateful(
     length = (len(tokens) - 1) // count
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2 // world)
-        raise DataError(
-            f"the text has {len(tokens):,} tokens, too few for {count} lanes",
-            hint=f"use a longer text, or --train batch_size={fits} or less",
-        )
+        hint = f"use a longer text, or --train batch_size={fits} or less"
+        raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)
     borders = _borders(length, config, seed)

@@ -62,11 +62,10 @@ class Classification(Task):
         Raises DataError if their size or their classes are not those of the card.
         """
         for key in ("in_channels", "image_size", "num_classes"):
-            if dataset.dims[key] != card.arguments[key]:
-                raise DataError(
-                    f"the data has {key}={dataset.dims[key]}, but the model {key}={card.arguments[key]}",
-                    hint=f"it was trained on {card.dataset.name}",
-                )
+            ours, theirs = card.arguments[key], dataset.dims[key]
+            if ours != theirs:
+                hint = f"it was trained on {card.dataset.name}"
+                raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
         if dataset.preprocess["classes"] != card.preprocess["classes"]:
             raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
         dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint

@@ -71,10 +71,8 @@ class LanguageModelling(Task):
         """
         ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
         if _token_order(ours) != _token_order(theirs):
-            raise DataError(
-                f"the model reads {_token_order(ours)}, but the data has {_token_order(theirs)}",
-                hint=f"it was trained on {card.dataset.name}",
-            )
+            message = f"the model reads {_token_order(ours)}, but the data has {_token_order(theirs)}"
+            raise DataError(message, hint=f"it was trained on {card.dataset.name}")
         table = None
         if ours.texts != theirs.texts:
             texts = [text.lower() if ours.lower else text for text in theirs.texts]
@@ -141,9 +139,8 @@ class LanguageModelling(Task):
         """
         logits, state, *penalty = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
         logits = logits[-len(batch.targets) :]
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), batch.targets.flatten(), label_smoothing=label_smoothing
-        )
+        flat, targets = logits.flatten(0, 1).float(), batch.targets.flatten()
+        loss = F.cross_entropy(flat, targets, label_smoothing=label_smoothing)
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
         if not penalty:

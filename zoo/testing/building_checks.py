@@ -11,24 +11,11 @@ from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
-from zoo.testing._models import (
-    arguments,
-    build,
-    forward,
-    random_inputs,
-    step,
-    train_batch,
-)
+from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch
 from zoo.testing._options import require_types
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = [
-    "builds",
-    "builds_on_meta",
-    "options_are_typed",
-    "refuses_bad_options",
-    "same_seed_same_weights",
-]
+__all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
 
 
 def builds(case: Case) -> None:

@@ -20,23 +20,10 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.models import weights
 from zoo.testing import _fresh
 from zoo.testing._case import Case, message
-from zoo.testing._models import (
-    arguments,
-    build,
-    forward,
-    random_inputs,
-    step,
-    train_batch,
-    train_briefly,
-)
+from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch, train_briefly
 from zoo.testing._tiny import tiny_dataset
 
-__all__ = [
-    "deep_copies",
-    "exports",
-    "moves_dtype_and_device",
-    "saves_and_loads",
-]
+__all__ = ["deep_copies", "exports", "moves_dtype_and_device", "saves_and_loads"]
 
 
 def saves_and_loads(case: Case) -> None:

@@ -11,11 +11,7 @@ from torch.nn import functional
 
 from zoo.errors import first_line
 from zoo.testing._case import Case, message
-from zoo.testing._models import (
-    build,
-    forward,
-    random_inputs,
-)
+from zoo.testing._models import build, forward, random_inputs
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = [

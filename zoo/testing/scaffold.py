@@ -30,12 +30,7 @@ _USE: Mapping[tuple[Kind, str], str] = {
 
 
 def new_plugin(
-    name: str,
-    kind: Kind,
-    parent: Path,
-    *,
-    task: str = "classification",
-    taken: Iterable[str] = (),
+    name: str, kind: Kind, parent: Path, *, task: str = "classification", taken: Iterable[str] = ()
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 

@@ -15,15 +15,7 @@ from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, FitsInputs, LoadsPretrained
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
-from zoo.testing._models import (
-    build,
-    forward,
-    mean_loss,
-    random_inputs,
-    step,
-    train_batch,
-    train_briefly,
-)
+from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
 from zoo.testing._tiny import LargerImages, tiny_dataset
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ema_decay", "even_decay", "move_average", "triggered"]
+__all__ = ["average_decay", "move_average", "triggered"]
 
 
 def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
@@ -26,14 +26,13 @@ def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
     return None
 
 
-def ema_decay(limit: float, steps: int) -> float:
-    """Return the EMA decay after `steps` steps: lower at first, so that the initial weights fade soon."""
-    return min(limit, (1 + steps) / (10 + steps))
+def average_decay(ema_decay: float, steps: int, *, since: int) -> float:
+    """Return the decay of the average at the `steps`-th step.
 
-
-def even_decay(steps: int) -> float:
-    """Return the decay that gives the `steps`-th step of an average the same weight as each one before."""
-    return 1 - 1 / steps
+    With `ema_decay`, that is its limit: it is lower at first, so that the initial weights fade soon. Without,
+    every step after the first `since` has the same weight in the average.
+    """
+    return min(ema_decay, (1 + steps) / (10 + steps)) if ema_decay else 1 - 1 / (steps - since)
 
 
 @torch.no_grad()

@@ -19,15 +19,13 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         changes: what was changed during the run, and when.
     """
     last, plugin = state.history[-1], setup.architecture.plugin
+    name, fingerprint = setup.data.name, setup.dataset.fingerprint
+    options = {key: value for key, value in setup.recipe.data.items() if key != "root"}
     return Card(
         architecture=setup.architecture.name,
         arguments=setup.arguments,
         task=setup.task.name,
-        dataset=DatasetCard(
-            name=setup.data.name,
-            options={key: value for key, value in setup.recipe.data.items() if key != "root"},
-            fingerprint=setup.dataset.fingerprint,
-        ),
+        dataset=DatasetCard(name=name, options=options, fingerprint=fingerprint),
         preprocess=dict(setup.dataset.preprocess),
         training=setup.config.to_dict(),
         seed=setup.recipe.seed,

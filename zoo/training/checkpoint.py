@@ -94,10 +94,9 @@ class Checkpoints:
                 continue
             stat = path.stat()
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if self._read is not None and self._read[0] == version:
-                return self._read[1]
             try:
-                self._read = (version, _read(path))
+                if self._read is None or self._read[0] != version:
+                    self._read = (version, _read(path))
                 return self._read[1]
             except WeightsError as error:
                 self._damaged[path] = str(error)
@@ -141,9 +140,8 @@ def _read(path: Path) -> Checkpoint:
         raise WeightsError(f"{path} is not a zoo checkpoint") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        raise WeightsError(
-            f"{path} is a checkpoint of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
-        )
+        other = f"{path} is a checkpoint of schema {schema!r:.40}"
+        raise WeightsError(f"{other}, but this zoo reads schema {SCHEMA}")
     if not container.sealed:
         raise WeightsError(f"{path} is damaged: its header has no checksum")
     try:

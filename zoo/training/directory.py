@@ -107,7 +107,11 @@ class RunDirectory:
         checkpoint = self._checkpoints.newest() if self.resume else None
         if checkpoint is not None:
             changes = drift(checkpoint.info.identity, self.identity)
-            self._refuse_unaccepted(changes)
+            if changes and not self.accept_changes:
+                hint = "resume with the options in its config.toml, continue anyway with --accept-changes"
+                message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
+                raise RunError(message, hint=f"{hint}, or choose another --run")
+            refuse_fixed(changes)
             state.restore(checkpoint.tensors, checkpoint.info.state, device=device)
             self.epochs_restored, self.changes = state.epoch, checkpoint.info.changes
             if changes:
@@ -171,24 +175,14 @@ class RunDirectory:
         if self._checkpoints and not self.resume:
             hint = "continue it with --resume, or choose another --run"
             raise RunError(f"{self.path} already holds a run", hint=hint)
+        if self._checkpoints:
+            return
         config = self.path / "config.toml"
         begun = config.exists() and config.read_bytes().startswith(_CONFIG_HEAD)
-        for name in () if self._checkpoints else _OURS:
+        for name in _OURS:
             if (self.path / name).exists() and not (begun and name in ("config.toml", "metrics.jsonl")):
-                raise RunError(
-                    f"{self.path} contains {name} but no checkpoint, and training would overwrite it",
-                    hint="choose another --run, or move the file away",
-                )
-
-    def _refuse_unaccepted(self, changes: Mapping[str, str]) -> None:
-        """Raise RunError for changes that were not accepted, or cannot be."""
-        if changes and not self.accept_changes:
-            raise RunError(
-                f"{self.path} holds a different run ({'; '.join(changes.values())})",
-                hint="resume with the options in its config.toml, continue anyway with --accept-changes, or "
-                "choose another --run",
-            )
-        refuse_fixed(changes)
+                message = f"{self.path} contains {name} but no checkpoint, and training would overwrite it"
+                raise RunError(message, hint="choose another --run, or move the file away")
 
     def _apply(self, changes: Mapping[str, str], state: TrainState) -> None:
         """Record what has changed; if the batches change with it, the current epoch starts over."""

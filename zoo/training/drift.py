@@ -15,14 +15,8 @@ __all__ = ["changes_batches", "drift", "refuse_fixed"]
 # Options that the optimizer state depends on
 _FIXED = ("train.optimizer", "train.freeze", "train.layer_decay", "train.norm_bias_lr_scale")
 # Options, besides those of the data, that decide what is in a batch
-_BATCHES = (
-    "seed",
-    "train.grad_accum_steps",
-    "train.batch_size",
-    "train.batching",
-    "train.bptt",
-    "train.bptt_jitter",
-)
+_SHAPES = ("batch_size", "grad_accum_steps", "batching", "bptt", "bptt_jitter")
+_BATCHES = ("seed", *(f"train.{name}" for name in _SHAPES))
 # Where data and weights are, but not what is in them: the fingerprint covers that
 _IRRELEVANT = ("data.root", "from_weights", "summary")
 
@@ -44,10 +38,8 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
     """Raise RunError if an option changed that must not change during a run."""
     fixed = [key for key in changes if key in _FIXED]
     if fixed:
-        raise RunError(
-            f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})",
-            hint="choose another --run; --from takes over the weights",
-        )
+        message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
+        raise RunError(message, hint="choose another --run; --from takes over the weights")
 
 
 def changes_batches(changes: Mapping[str, str]) -> list[str]:

@@ -17,10 +17,8 @@ __all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
     """Return the error that says what is not finite and where, such as `epoch 1, batch 3`."""
     clipping = "" if config.clip_grad_norm else ", or --train clip_grad_norm=1"
-    return Diverged(
-        f"training diverged in {where}: {what}",
-        hint=f"try a --train lr=... below {config.lr:g}{clipping}",
-    )
+    hint = f"try a --train lr=... below {config.lr:g}{clipping}"
+    return Diverged(f"training diverged in {where}: {what}", hint=hint)
 
 
 def require_finite(model: nn.Module, config: TrainConfig, where: str) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,23 @@ from typing import IO
 from zoo.errors import RunError
 from zoo.files.atomic import is_running
 
-__all__ = ["owned"]
+__all__ = ["alone", "owned"]
+
+_PROCESS = threading.Lock()
+
+
+@contextmanager
+def alone() -> Generator[None]:
+    """Refuse a second training in this process: torch's random generator and thread count are shared.
+
+    Raises RunError.
+    """
+    if not _PROCESS.acquire(blocking=False):
+        raise RunError("another training is running in this process", hint="run it in a process of its own")
+    try:
+        yield
+    finally:
+        _PROCESS.release()
 
 
 @contextmanager
@@ -25,13 +42,11 @@ def owned(folder: Path) -> Generator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(
-                f"{folder} is in use by {_owner(file)}", hint="wait for it, or choose another --run"
-            ) from None
+            hint = "wait for it, or choose another --run"
+            raise RunError(f"{folder} is in use by {_owner(file)}", hint=hint) from None
         file.truncate(0)
-        file.write(
-            f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        )
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}")
         file.flush()
         yield
 

@@ -152,10 +152,8 @@ def _is_done(state: TrainState, task: Task, config: TrainConfig) -> bool:
 def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
     for name in ("nonmono", "patience"):
         if getattr(config, name) and not len(dataset.split("val")):
-            raise OptionError(
-                f"{name} requires a val split, which this data does not have",
-                hint="give it one, for example with --data val_size=... or val_share=...",
-            )
+            hint = "give it one, for example with --data val_size=... or val_share=..."
+            raise OptionError(f"{name} requires a val split, which this data does not have", hint=hint)
 
 
 def _seed(seed: int, device: str) -> None:

@@ -36,6 +36,7 @@ from zoo.interfaces import Dataset, Task
 from zoo.models.precision import resolve
 from zoo.registry.registry import Registry
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.lock import alone
 from zoo.training.loop import completes_step, train_step
 from zoo.training.plots import draw_lr_curve, figure_png, save_figure
 from zoo.training.setup import set_up
@@ -131,6 +132,7 @@ class Curve:
         return {"suggestions": asdict(self.suggestions), **measured}
 
 
+@alone()
 def find_lr_for(
     recipe: Recipe,
     registry: Registry,
@@ -163,8 +165,7 @@ def find_lr(
     """Run a range test on a copy of `model`; return its losses and the learning rates they suggest.
 
     Args:
-        report: called after each step with the fraction of the test that is done, the rate and the smoothed
-            loss.
+        report: called after each step with the fraction of the test done, the rate and the smoothed loss.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
@@ -182,8 +183,7 @@ def find_lr(
     losses: list[float] = []
     average, lowest, diverged = 0.0, math.inf, False
 
-    def step(lr: float) -> float:
-        """Take one optimizer step, on all batches that it accumulates, and return their mean loss."""
+    def step(lr: float) -> float:  # of the optimizer, on all batches that it accumulates
         accumulated: list[float] = []
         for batch in batches:
             accumulated.append(train_step(state, task, batch, config, lr, precision=precision, device=device))
@@ -220,10 +220,9 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     rates, losses = zip(*curve[tenth:], strict=True)  # the average of a few losses is noise
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
-        raise OptionError(
-            f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}",
-            hint="try more --steps, larger batches (--train batch_size=...), or another --start and --stop",
-        )
+        message = f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
+        hint = "try more --steps, larger batches (--train batch_size=...), or another --start and --stop"
+        raise OptionError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)
     return Suggestions(
@@ -247,7 +246,7 @@ def _too_early(steps: int, test: RangeTest) -> Diverged:
     if not steps:
         message = "the loss is not finite at the first step, before any update"
         return Diverged(message, hint="check the model, its data and its precision")
-    return Diverged(
-        f"the loss diverged after only {steps} steps, at a learning rate of {test.rates()[steps - 1]:.2g}",
-        hint=f"try a --start below {test.start:g}, or more --steps than {test.steps}",
-    )
+    rate = test.rates()[steps - 1]
+    hint = f"try a --start below {test.start:g}, or more --steps than {test.steps}"
+    message = f"the loss diverged after only {steps} steps, at a learning rate of {rate:.2g}"
+    return Diverged(message, hint=hint)

@@ -24,18 +24,13 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     parameters = _by_depth(model, config.layer_decay)
     if config.norm_bias_lr_scale != 1:
         parameters = _split_off_norm_biases(parameters, model, config)
+    lr, momentum, decay = config.lr, config.momentum, config.weight_decay
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-        )
+        nesterov = momentum > 0
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    betas = (config.momentum, 0.999)
-    return kind(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
+    return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -45,16 +40,15 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     is a layer of its own, and parameters of the model itself belong to the last. Source: the differential
     learning rates of the lesson; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
     """
-    layers = list(_layers(model)) if decay != 1 else [model]
+    layers = list(_layers(model)) if decay != 1 else []
     seen: set[nn.Parameter] = set()
     groups: list[dict[str, Any]] = []
-    for after, layer in zip(reversed(range(len(layers))), layers, strict=True):
+    for number, layer in enumerate([*layers, model], start=1):
         own = [p for p in layer.parameters() if p.requires_grad and p not in seen]
         seen.update(own)
         if own:
-            groups.append({"params": own, "scale": decay**after})
-    rest = [p for p in model.parameters() if p.requires_grad and p not in seen]
-    return [*groups, {"params": rest, "scale": 1.0}] if rest else groups
+            groups.append({"params": own, "scale": decay ** max(len(layers) - number, 0)})
+    return groups
 
 
 def _split_off_norm_biases(
@@ -74,20 +68,15 @@ def _split_off_norm_biases(
     }
     apart: list[dict[str, Any]] = []
     for group in groups:
-        fast = [p for p in group["params"] if p in biases]
         slow = [p for p in group["params"] if p not in biases]
-        if slow:
-            apart.append(group | {"params": slow})
-        if fast:
-            decay = config.weight_decay / factor
-            apart.append(group | {"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
-    return apart
+        fast = [p for p in group["params"] if p in biases]
+        decay = config.weight_decay / factor
+        apart.append(group | {"params": slow})
+        apart.append(group | {"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
+    return [group for group in apart if group["params"]]
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:
-    children = (
-        part
-        for child in model.children()
-        for part in (child if isinstance(child, nn.Sequential | nn.ModuleList) else [child])
-    )
-    yield from (layer for layer in children if any(True for _ in layer.parameters()))
+    for child in model.children():
+        parts = child if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+        yield from (part for part in parts if any(True for _ in part.parameters()))

@@ -18,8 +18,10 @@ __all__ = ["draw_learning_curve", "draw_lr_curve", "figure_png", "save_figure"]
 
 def draw_learning_curve(history: Sequence[Mapping[str, Any]], task: Task, *, title: str) -> Figure:
     """Return a figure of the loss, and of the task's headline metric, by epoch."""
+    from matplotlib.figure import Figure
+
     names = ["loss"] if task.headline == "loss" else ["loss", task.headline]
-    figure = _figure(5 * len(names), 3.6)
+    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         for split in SPLITS:
@@ -47,7 +49,9 @@ def draw_lr_curve(
         losses: the unsmoothed loss at each step.
         suggestions: learning rates by name.
     """
-    figure = _figure(7, 4)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
     rates, smoothed = zip(*points, strict=True)
     axis.plot(rates, losses, color="0.75", linewidth=1, label="loss")
@@ -75,12 +79,3 @@ def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as a PNG file. Raises OSError."""
     with atomic_write(path) as file:
         file.write(figure_png(figure))
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

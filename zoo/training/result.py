@@ -64,8 +64,5 @@ def _best(path: Path, history: Sequence[Mapping[str, Any]], task: Task) -> dict[
         kept = read_card(path).progress["epochs"] == epoch
     except WeightsError:
         kept = False  # the user removed it
-    return {
-        "weights": str(path) if kept else None,
-        "epoch": epoch,
-        "metrics": {"val": history[epoch - 1]["val"]},
-    }
+    metrics = {"val": history[epoch - 1]["val"]}
+    return {"weights": str(path) if kept else None, "epoch": epoch, "metrics": metrics}

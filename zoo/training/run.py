@@ -16,6 +16,7 @@ from zoo.training.card import make_card
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
+from zoo.training.lock import alone
 from zoo.training.loop import fit
 from zoo.training.plots import draw_learning_curve, save_figure
 from zoo.training.result import Result, read_result
@@ -27,6 +28,7 @@ from zoo.training.state import TrainState
 __all__ = ["train"]
 
 
+@alone()
 def train(
     recipe: Recipe,
     registry: Registry,

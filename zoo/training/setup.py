@@ -62,9 +62,8 @@ class TrainingSetup:
         if first is None:
             raise DataError("the training split is empty")
         if first.total == 1:
-            warn(
-                f"an epoch is a single step: batch_size={self.config.batch_size} takes the whole train split"
-            )
+            size = self.config.batch_size
+            warn(f"an epoch is a single step: batch_size={size} takes the whole train split")
         if not [name for name in SPLITS[1:] if next(self.task.eval_batches(self.dataset, name), None)]:
             warn("there is no val or test split: only the training loss is measured")
 
@@ -95,22 +94,19 @@ def set_up(
     arguments = model_arguments(architecture, spec, dataset.dims, given)
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     freeze(model, config.freeze)
+    base_model = resumed.identity.base_model if resumed else {}
+    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
+    own = {name: value for name, value in arguments.items() if name not in spec.dims}
     setup = TrainingSetup(
         architecture=architecture,
         data=data,
         task=task,
         dataset=dataset,
         config=config,
-        recipe=replace(
-            recipe,
-            architecture=architecture.name,
-            dataset=data.name,
-            model={name: value for name, value in arguments.items() if name not in spec.dims},
-            train=config.to_dict(),
-        ),
+        recipe=replace(recipe, model=own, **changes),
         arguments=arguments,
         model=model,
-        base_model=source.base_model if source else resumed.identity.base_model if resumed else {},
+        base_model=source.base_model if source else base_model,
     )
     return setup if resumed else _initialized(setup, source)
 
@@ -141,11 +137,12 @@ def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
         new = f"; newly initialized: {', '.join(fresh)}" if fresh else ""
         theirs = f"{source.card.architecture} trained on {source.card.dataset.name}"
         warn(f"starting from {len(copied)} tensors of a {theirs}{new}")
-    if source is None and isinstance(model, FitsInputs):
-        few, seed = TrainConfig(batch_size=500), seed_for(setup.recipe.seed, "fit")  # not augmented
-        model.fit_inputs(next(setup.task.train_batches(setup.dataset, few, seed=seed, epoch=0)).inputs)
-    if source is None and isinstance(model, LoadsPretrained):
-        setup = replace(setup, base_model=dict(model.load_pretrained() or {}))
+    else:
+        if isinstance(model, FitsInputs):
+            few, seed = TrainConfig(batch_size=500), seed_for(setup.recipe.seed, "fit")  # not augmented
+            model.fit_inputs(next(setup.task.train_batches(setup.dataset, few, seed=seed, epoch=0)).inputs)
+        if isinstance(model, LoadsPretrained):
+            setup = replace(setup, base_model=dict(model.load_pretrained() or {}))
     if config.freeze and not setup.base_model:
         warn("freeze keeps random weights, since there are none to start --from")
     if config.freeze:

@@ -16,7 +16,7 @@ from zoo.errors import WeightsError, first_line
 from zoo.interfaces import State, Step
 from zoo.models.precision import Precision
 from zoo.models.ties import untied, with_ties
-from zoo.training.averaging import ema_decay, even_decay, move_average, triggered
+from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
 from zoo.training.optimizers import make_optimizer
 
@@ -105,8 +105,7 @@ class TrainState:
         self.steps += 1
         self._require_finite(nn.utils.get_total_norm(parameters), "a weight", config, lr)
         if self.average is not None:
-            even = even_decay(self.steps - self.averaged_from)
-            decay = ema_decay(config.ema_decay, self.steps) if config.ema_decay else even
+            decay = average_decay(config.ema_decay, self.steps, since=self.averaged_from)
             move_average(self.average, self.model, decay)
 
     def _require_finite(self, norm: Tensor, what: str, config: TrainConfig, lr: float) -> None:

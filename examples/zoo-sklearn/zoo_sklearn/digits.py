@@ -20,12 +20,12 @@ class Digits(Dataset):
     """
 
     def __init__(self, *, scale: Annotated[int, Meta(ge=1, le=28)] = 4) -> None:
-        digits = load_digits()
-        order = torch.randperm(len(digits.images), generator=torch.Generator().manual_seed(0))
-        pixels = torch.from_numpy(digits.images)[order, None]  # (N, 1, 8, 8) from 0 to 16
+        images, labels = load_digits(return_X_y=True)  # (N, 64) from 0 to 16, (N,)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        pixels = torch.from_numpy(images)[order].view(-1, 1, 8, 8)
         pixels = pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
         self.images = (pixels * 255 / 16).round().to(torch.uint8)
-        self.labels = torch.from_numpy(digits.target)[order]
+        self.labels = torch.from_numpy(labels)[order]
         pixels = self.images[SPLITS["train"]] / 255
         self.mean, self.std = round(pixels.mean().item(), 4), round(pixels.std().item(), 4)
 
