@@ -56,9 +56,8 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
         centered += any(_contains(box, size // 2, size // 2) for box in image_boxes)
         drawn = _box_around(large)
         if drawn and image_boxes:
-            overlap += float(
-                box_iou(torch.tensor([drawn]).double(), torch.tensor(image_boxes).double()).max()
-            )
+            corners = torch.tensor([drawn, *image_boxes]).double()
+            overlap += float(box_iou(corners[:1], corners[1:]).max())
     count = max(len(maps), 1)
     return {
         "pointing_game": hits / count,
