@@ -13,8 +13,8 @@ demo: $(READY) ## A small LSTM learns Python in about a minute, writes some, and
 	$(BIN)/zoo sample runs/demo/model.safetensors --prompt "def " --length 300
 	$(BIN)/zoo eval runs/demo/model.safetensors
 
-test: $(READY)
-	$(BIN)/python -m pytest
+test: $(READY) ## Each file's tests run in order, in one of the processes.
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-all: $(READY) ## The slow tests too.
 	$(BIN)/python -m pytest -m "not gpu and not network"
