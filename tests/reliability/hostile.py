@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
@@ -17,8 +18,8 @@ from typing import Any
 from zoo.files.canonical import canonical_json
 from zoo.files.container import StoredTensor, tensor_sha256, write_container
 
-WITNESS = Path("/tmp/zoo-was-here")
-"""Written by what runs a command hidden in one of these files."""
+WITNESS = Path(f"/tmp/zoo-was-here-{os.getpid()}")
+"""Written by what runs a command hidden in one of these files; another run of the tests has its own."""
 
 
 def container(header: Any, data: bytes = b"") -> bytes:
@@ -36,8 +37,6 @@ class _RunsACommand:
     """Its pickle runs a command when it is opened."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        import os
-
         return os.system, (f"touch {WITNESS}",)
 
 
@@ -59,7 +58,7 @@ FILES: dict[str, bytes] = {
     "a length beyond the end": struct.pack("<Q", 1_000) + b"{}",
     "a length of 2 ** 63": struct.pack("<Q", 1 << 63) + b"{}",
     "a pickle that runs a command": EVIL,
-    "a pickle of protocol 0": b"cos\nsystem\n(S'touch /tmp/zoo-was-here'\ntR.",
+    "a pickle of protocol 0": f"cos\nsystem\n(S'touch {WITNESS}'\ntR.".encode(),
     "torch.save's zip": _zip("archive/data.pkl", EVIL),
     "numpy's npz": _zip("x.npy", b"\x93NUMPY\x01\x00"),
     "numpy's npy of objects": b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
@@ -131,7 +130,7 @@ def _reshaped(card: dict[str, Any], tensors: list[StoredTensor]) -> None:
 
 
 CARDS: dict[str, Change] = {
-    "an unknown field": _field(run="touch /tmp/zoo-was-here"),
+    "an unknown field": _field(run=f"touch {WITNESS}"),
     "a schema from the future": _field(schema=99),
     "no schema": _field(schema=None),
     "a plugin that is not installed": _field(architecture="acme/net"),
@@ -191,7 +190,7 @@ def _negative() -> bytes:
 
 ARCHIVES: dict[str, bytes] = {
     "a member above the folder": _tar(("../../../evil", b"evil", {})),
-    "a member with an absolute path": _tar(("/tmp/zoo-was-here", b"evil", {})),
+    "a member with an absolute path": _tar((str(WITNESS), b"evil", {})),
     "a symbolic link with the right name": _tar(
         ("a.bin", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})
     ),

@@ -91,7 +91,7 @@ def _read(path: Path) -> Catalog:
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        hint = f"a registry.toml starts with the line: schema = {SCHEMA}" if "schema" in str(error) else None
+        hint = f"it starts with the line: schema = {SCHEMA}; its tables: plugins, recipes.NAME, weights.NAME"
         raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
