@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,7 @@ def with_paths(*, paths: list[str]):
 def asserts():
     assert not "what should hold"
 
-def with_key(*, key):
+def with_key(*, key: str):
     return TinyText()
 """
 
@@ -98,6 +99,13 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modelling"})]) == 1
     assert f"d0: 0 of 13 checks ran ({reason})" in capsys.readouterr().err
+
+
+def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
+    path = Path(plugin(with_key="language-modelling"))
+    path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
+    assert run(["check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "17 ran, 0 skipped, 0 failed"
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):

@@ -68,10 +68,11 @@ def opened(case: Case) -> Dataset:
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
     """Yield the dataset opened with one integer option changed by 1, after the option's name."""
     assert case.entry is not None
-    options = signature_options(case.entry.load())
-    numbers = [name for name, option in options.items() if type(option.default) is int]
+    known = signature_options(case.entry.load())
+    usual = {name: option.default for name, option in known.items()} | dict(_options(case))
+    numbers = [name for name, value in usual.items() if type(value) is int]
     for name in numbers[:most]:
-        for value in (options[name].default + 1, options[name].default - 1):
+        for value in (usual[name] + 1, usual[name] - 1):
             try:
                 with offline():
                     yield name, open_dataset(case.entry, {**_options(case), name: value})
@@ -151,8 +152,8 @@ def _homes(case: Case) -> list[Path]:
     options, root = _options(case), signature_options(case.entry.load()).get("root")
     if "paths" in options:
         return [Path(options["paths"][0]).parent]
-    default = [Path(root.default).expanduser()] if root is not None and isinstance(root.default, str) else []
-    return [*default, *data_home(None)]
+    usual = options.get("root", root.default if root else None)
+    return [*([Path(usual).expanduser()] if isinstance(usual, str) else []), *data_home(None)]
 
 
 @contextlib.contextmanager
@@ -187,15 +188,17 @@ def sample(images: Any, count: int) -> Iterator[tuple[Tensor, int]]:
 
 
 def _options(case: Case) -> Mapping[str, Any]:
+    """Return the options of the spec, and a text file for `paths` where they are required."""
     assert case.entry is not None
+    config = case.entry.spec.config
     required = [
         name
         for name, option in signature_options(case.entry.load()).items()
-        if option.default is option.empty
+        if option.default is option.empty and name not in config
     ]
     if required not in ([], ["paths"]):
         raise Skip(f"it needs a value for {', '.join(required)}, which the kit cannot make up")
-    return {"paths": [_text_file(case)]} if required else {}
+    return {**config, "paths": [_text_file(case)]} if required else config
 
 
 def _text_file(case: Case) -> str:
