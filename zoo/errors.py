@@ -6,7 +6,6 @@ says what to do next.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -170,5 +169,7 @@ def cause(error: BaseException) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
+    import difflib  # only for a wrong name
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

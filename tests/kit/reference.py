@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
@@ -43,8 +44,9 @@ def _lines() -> Iterator[str]:
     for module, names in RECORDS:
         for name in names:
             yield f"\n{name}"
+            annotations = _annotations(getattr(module, name))
             for field in dataclasses.fields(getattr(module, name)):
-                yield f"    {field.name}: {field.type}{_default(field)}"
+                yield f"    {field.name}: {annotations[field.name]}{_default(field)}"
     for name in CLASSES:
         yield f"\n{name}"
         for member, value in vars(getattr(interfaces, name)).items():
@@ -59,6 +61,17 @@ def _lines() -> Iterator[str]:
 
 def _signature(name: str, function: Callable[..., object]) -> str:
     return f"{name}{inspect.signature(function)}".replace("'", "")
+
+
+def _annotations(record: type) -> dict[str, str]:
+    """Return the annotations of a record's fields as the source has them."""
+    annotations: dict[str, str] = {}
+    for class_ in filter(dataclasses.is_dataclass, record.__mro__):
+        (node,) = ast.parse(inspect.getsource(class_)).body
+        for line in ast.walk(node):
+            if isinstance(line, ast.AnnAssign):
+                annotations[ast.unparse(line.target)] = ast.unparse(line.annotation)
+    return annotations
 
 
 def _default(field: dataclasses.Field[object]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -35,12 +34,13 @@ def echo(text: object = "", *, err: bool = False) -> None:
 
 def print_json(document: object) -> None:
     """Print a JSON document on stdout."""
+    import json  # not needed to print a table
+
+    def printable_json(line: str) -> str:
+        return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
+
     lines = json.dumps(document, ensure_ascii=False, indent=2).split("\n")
-    click.echo("\n".join(map(_printable_json, lines)))
-
-
-def _printable_json(line: str) -> str:
-    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
+    click.echo("\n".join(map(printable_json, lines)))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import tomllib
@@ -93,15 +94,18 @@ def reason(error: msgspec.ValidationError) -> str:
     return f"{place.lstrip('.')}: {text[0].lower()}{text[1:]}".removeprefix(": ")
 
 
-def validate(instance: object, *, what: str = "") -> None:
+def validate(instance: Any, *, what: str = "") -> None:
     """Check each field of a frozen dataclass against its annotation, and convert it: a list to a tuple.
 
-    Called from `__post_init__`, so that an instance is right wherever it was made: in Python, by a plugin or
-    from a file. Raises OptionError naming the field, after `what`.
+    So an instance is right wherever it was made: in Python, where msgspec checks nothing, by a plugin or
+    from a file. Defaults are taken as they are. Raises OptionError naming the field, after `what`.
     """
-    for name, type_ in resolved_hints(type(instance)).items():
-        converted = convert(getattr(instance, name), type_, what=f"{what} {name}".strip())
-        object.__setattr__(instance, name, converted)
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if value is not field.default:
+            type_ = resolved_hints(type(instance))[field.name]
+            converted = convert(value, type_, what=f"{what} {field.name}".strip())
+            object.__setattr__(instance, field.name, converted)
 
 
 @functools.cache

@@ -1,7 +1,5 @@
 """A Recipe: a named experiment. It is what `registry.toml` lists and what a run's `config.toml` records."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +9,7 @@ from zoo.config.training import TrainConfig
 __all__ = ["Recipe"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """An architecture, a dataset, the options of both and of training, and a seed.
 

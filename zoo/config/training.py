@@ -1,12 +1,10 @@
 """TrainConfig: how to train, as data. What every task knows is here; what one task adds is a group apart."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
@@ -23,7 +21,7 @@ NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageFields:
     """Training fields that only images have.
 
@@ -39,7 +37,7 @@ class ImageFields:
         options.validate(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TextFields:
     """Training fields that only text has.
 
@@ -59,7 +57,7 @@ class TextFields:
         options.validate(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training configuration. Every field is plain data, and 0 switches a numeric refinement off.
 
@@ -125,7 +123,7 @@ class TrainConfig:
                 f"ema_decay={self.ema_decay} and nonmono={self.nonmono} both average weights; set one to 0"
             )
 
-    def replace(self, changes: Mapping[str, Any]) -> TrainConfig:
+    def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return a configuration with some fields changed, whatever group they are in.
 
         Raises OptionError naming the field and what it must be.
@@ -134,8 +132,8 @@ class TrainConfig:
         options.check_names(changes, owners, what="the training configuration")
         own = {name: value for name, value in changes.items() if not owners[name]}
         for group in GROUPS:
-            inside = {name: value for name, value in changes.items() if owners[name] == group}
-            own[group] = dataclasses.replace(getattr(self, group), **inside)
+            if inside := {name: value for name, value in changes.items() if owners[name] == group}:
+                own[group] = dataclasses.replace(getattr(self, group), **inside)
         return dataclasses.replace(self, **own)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """`registry.toml`: settings, recipes and published weights. The user's file takes precedence over zoo's."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +19,7 @@ SCHEMA = 1
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PluginSettings:
     """`[plugins]`: names to disable, and one-file plugins (paths relative to the file)."""
 
@@ -32,7 +30,7 @@ class PluginSettings:
         options.validate(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightsEntry:
     """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it.
 
@@ -63,17 +61,16 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     weights: dict[str, dict[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """What the files say together."""
 
-    recipes: Mapping[str, Recipe] = field(default_factory=dict[str, Recipe])
-    weights: Mapping[str, WeightsEntry] = field(default_factory=dict[str, WeightsEntry])
+    recipes: Mapping[str, Recipe] = {}
+    weights: Mapping[str, WeightsEntry] = {}
     disabled: tuple[str, ...] = ()
     local: tuple[Path, ...] = ()
 
     @classmethod
-    def load(cls) -> Catalog:
+    def load(cls) -> Self:
         """Read zoo's file, then the user's on top of it. Raises CatalogError naming the file and the key."""
         layers = [_read(path) for path in filter(None, (shipped_path(), user_path()))]
         return cls(

@@ -14,14 +14,15 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
+import msgspec
 import pluggy
+from msgspec.structs import replace
 
 from zoo.config import options
 from zoo.errors import PluginError, cause
@@ -48,8 +49,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
+class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one plugin.
 
     Attributes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
+
+import msgspec
 
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
@@ -25,8 +26,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Spec, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[S]):
+class Entry(msgspec.Struct, Generic[S], frozen=True):
     """One spec and the plugin that provides it."""
 
     kind: Kind

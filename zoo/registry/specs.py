@@ -4,10 +4,7 @@ A spec's `target` is an import string, `"package.module:Name"`. Only `load()` im
 thousand models costs no more than reading a thousand records. Every field is checked when a spec is made.
 """
 
-from __future__ import annotations
-
 import contextlib
-import pkgutil
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -36,7 +33,7 @@ Name = Annotated[
 Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Named:
     """What all specs have: a name, a target, one line about it, and checks of every field."""
 
@@ -54,10 +51,12 @@ class _Named:
 
     def load(self) -> Callable[..., Any]:
         """Import and return the callable behind `target`. Raises SpecError if it does not resolve."""
+        from pkgutil import resolve_name  # not needed to list
+
         target = self.target
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command that runs
-                resolved = pkgutil.resolve_name(target)
+                resolved = resolve_name(target)
         except (Exception, SystemExit) as error:
             missing = (getattr(error, "name", None) or "").partition(".")[0]
             if isinstance(error, ModuleNotFoundError) and missing != target.partition(".")[0]:
@@ -70,7 +69,7 @@ class _Named:
         return resolved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Named):
     """A model that zoo can build: where its class is, its fixed arguments, its usual training.
 
@@ -90,7 +89,7 @@ class ArchitectureSpec(_Named):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec(_Named):
     """A dataset that zoo can open.
 
@@ -105,7 +104,7 @@ class DatasetSpec(_Named):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AnalyzerSpec(_Named):
     """A way of looking inside a trained model.
 
@@ -128,7 +127,7 @@ class AnalyzerSpec(_Named):
         return architecture.task in self.tasks and not self.lacks(architecture.landmarks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec(_Named):
     """What models learn to do: how data becomes batches, a loss and metrics.
 
