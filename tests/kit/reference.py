@@ -66,7 +66,7 @@ def _signature(name: str, function: Callable[..., object]) -> str:
 def _annotations(record: type) -> dict[str, str]:
     """Return the annotations of a record's fields as the source has them."""
     annotations: dict[str, str] = {}
-    for class_ in filter(dataclasses.is_dataclass, record.__mro__):
+    for class_ in record.__mro__[:-1]:  # without object
         (node,) = ast.parse(inspect.getsource(class_)).body
         for line in ast.walk(node):
             if isinstance(line, ast.AnnAssign):
