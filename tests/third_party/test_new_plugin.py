@@ -99,13 +99,11 @@ def test_its_own_test_passes(folder: Path, installed: Path) -> None:
 def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     package = f"zoo_{name.replace('-', '_')}"
     root = folder / f"zoo-{name}"
-    found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     code = {f"{package}/{file}.py" for file in ("__init__", "plugin", package.removeprefix("zoo_"))}
     rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
-    assert found == code | rest
-    assert not [
-        path for path in root.rglob("*") if path.is_file() and "$" in path.read_text(encoding="utf-8")
-    ]
+    assert {path.relative_to(root).as_posix() for path in files} == code | rest
+    assert not [path for path in files if "$" in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("name", ["tiny-net", "tiny-gru"])
