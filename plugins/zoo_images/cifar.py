@@ -134,7 +134,7 @@ def _records(path: Path, release: Release, count: int, sha256: str) -> Tensor:
     if size != count * length:
         raise DataError(
             f"{path} must have {count * length:,} bytes, {count:,} records of {length:,} (got {size:,})",
-            hint=f"copy it again; it is part of {release.url}",
+            hint=f"copy it again from the archive at {release.url}",
         )
     return torch.from_numpy(np.fromfile(verified(path, sha256), dtype=np.uint8)).view(count, length)
 
