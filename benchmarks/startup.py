@@ -111,7 +111,7 @@ def prepare(zoo: str, folder: str) -> None:
     """Train the two models, and save the images that the bare script reads."""
     Path(folder, "text.txt").write_text("Thus spoke Zarathustra. " * 2_000, encoding="utf-8")
     for run, arguments in TRAININGS.items():
-        start([zoo, "train", *arguments, "--train", "epochs=1", "--device", "cpu", "--run", run], folder)
+        start([zoo, "train", *arguments, "--epochs", "1", "--device", "cpu", "--run", run], folder)
     start([sys.executable, "-c", IMAGES], folder)
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from zoo.api.loading import create_model, load, open_dataset
     from zoo.api.model import Model
     from zoo.api.run import Run
-    from zoo.api.training import lr_find, train
+    from zoo.api.training import lr_find, resume, train
     from zoo.config.recipe import Recipe
     from zoo.data.vocabulary import tokenize
     from zoo.registry.registry import Registry
@@ -57,7 +57,8 @@ __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
     "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
     "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
-    "list_recipes", "list_weights", "load", "lr_find", "open_dataset", "seed_for", "tokenize", "train",
+    "list_recipes", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
+    "train",
 ]  # fmt: skip
 
 # What a plugin's hooks do not need, imported when it is first used so that listing stays instant
@@ -66,7 +67,7 @@ _ON_USE = {
     "zoo.api.loading": "create_model load open_dataset",
     "zoo.api.model": "Model",
     "zoo.api.run": "Run",
-    "zoo.api.training": "lr_find train",
+    "zoo.api.training": "lr_find resume train",
     "zoo.config.recipe": "Recipe",
     "zoo.data.vocabulary": "tokenize",
     "zoo.registry.registry": "Registry",

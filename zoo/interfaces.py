@@ -198,14 +198,12 @@ class Task(ABC):
         headline: the metric that people look at first.
         headline_grows: whether higher is better.
         labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it.
-        unsupported: training fields that make no sense for this task.
     """
 
     name: ClassVar[str]
     headline: ClassVar[str]
     headline_grows: ClassVar[bool]
     labels: ClassVar[tuple[str, str]]
-    unsupported: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

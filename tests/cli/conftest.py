@@ -18,12 +18,12 @@ SMALL_LSTM = (
     "hidden_size=16",
     "--model",
     "num_layers=1",
-    "--train",
-    "batch_size=8",
-    "--train",
-    "epochs=2",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
 )
-SMALL_NET = ("--model", "widths=[4, 8]", "--train", "batch_size=32", "--train", "epochs=1")
+SMALL_NET = ("--model", "widths=[4, 8]", "--batch-size", "32", "--epochs", "1")
 SMALL_SHAPES = ("--data", "train_size=64", "--data", "val_size=16", "--data", "test_size=16")
 
 

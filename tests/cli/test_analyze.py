@@ -13,7 +13,7 @@ from tests.cli.conftest import SMALL_SHAPES, zoo
 @pytest.fixture(scope="session")
 def camnet_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "camnet"
-    small = ("--model", "widths=[4, 8]", "--train", "batch_size=32", "--train", "epochs=1")
+    small = ("--model", "widths=[4, 8]", "--batch-size", "32", "--epochs", "1")
     done = zoo("train", "camnet", "shapes", *small, *SMALL_SHAPES, "--run", folder)
     assert done.returncode == 0, done.stderr
     return folder / "model.safetensors"

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.cli.conftest import SMALL_LSTM, zoo
+from tests.cli.conftest import SMALL_LSTM, SMALL_NET, zoo
 
 
 def test_help_names_every_command():
@@ -161,7 +162,7 @@ def test_inspect_prints_the_card(net_file):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, number, code):
-    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--train", "bptt=1"]
+    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
     whole = zoo(*arguments, "--run", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
 
@@ -182,7 +183,7 @@ def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, n
 
 
 def test_an_ignored_ctrl_c_stays_ignored(text_file, tmp_path):
-    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--train", "bptt=1"]
+    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
     command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -198,7 +199,7 @@ def test_an_ignored_ctrl_c_stays_ignored(text_file, tmp_path):
 def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_so(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
     assert zoo(*arguments).returncode == 0
-    longer = (*arguments[:-4], "--train", "epochs=3", "--train", "lr=0.01", *arguments[-2:], "--resume")
+    longer = (*arguments[:-4], "--epochs", "3", "--lr", "0.01", *arguments[-2:], "--resume")
     refused = zoo(*longer)
     assert refused.returncode == 1
     assert "train.epochs: 2 before, 3 now; train.lr: " in refused.stderr
@@ -255,6 +256,42 @@ zoo.cli.main()
 def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
     assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0
+
+
+def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name, red in (("red", 200), ("blue", 0)):
+        (pictures / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (12, 12), (red, 0, number)).save(pictures / name / f"{number}.png")
+    train = ["train", "resnet-lite", "folder", *SMALL_NET[:2], "--data", "root=pictures", "--data", "size=8"]
+    train += ["--batch-size", "4", "--epochs", "2", "--threads", "1"]
+    assert zoo(*train, "--run", "whole", cwd=tmp_path).returncode == 0
+    assert zoo(*train, "--run", "cut", cwd=tmp_path).returncode == 0
+    cut = tmp_path / "cut"
+    (cut / "checkpoint.previous.safetensors").replace(cut / "checkpoint.safetensors")
+    (cut / "model.safetensors").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    done = zoo("resume", "../cut", "--json", cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
+    assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+
+
+def test_resume_says_if_there_is_no_run(tmp_path):
+    done = zoo("resume", tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path} does not hold a run: it has no config.toml" in done.stderr
+
+
+def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):
+    train = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path / "run"]
+    assert zoo(*train, "--threads", "2").returncode == 0
+    assert "threads = 2" in (tmp_path / "run/config.toml").read_text()
+    assert zoo(*train, "--resume").returncode == 0, "without --threads, a run keeps its number"
+    done = zoo(*train, "--resume", "--threads", "1")
+    assert done.returncode == 1
+    assert "threads: 2 before, 1 now" in done.stderr
 
 
 def test_resuming_a_finished_run_says_so_and_prints_its_result_again(text_file, tmp_path):

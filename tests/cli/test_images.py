@@ -9,12 +9,12 @@ import pytest
 from tests.cli.conftest import SMALL_NET, SMALL_SHAPES, zoo
 from zoo.files.cards import read_card
 
-FEW = ("--train", "batch_size=32", "--train", "epochs=1")
+FEW = ("--batch-size", "32", "--epochs", "1")
 
 
 def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
     shapes = ("--data", "train_size=64", "--data", "val_size=16", "--data", "objects=2")
-    done = zoo("train", "resnet-lite", "shapes", *shapes, *FEW, "--train", "freeze=stem", "--from", net_file,
+    done = zoo("train", "resnet-lite", "shapes", *shapes, *FEW, "--freeze", "stem", "--from", net_file,
                "--run", tmp_path / "run")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "starting from 22 tensors of a convnet/resnet-lite trained on images/shapes\n" in done.stderr
@@ -30,11 +30,11 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
     [
         (["--from", "{text}"], "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
         (["--from", "nowhere"], "no such file or published weights: nowhere"),
-        (["--from", "{net}", "--train", "freeze=steem"], "freeze=steem matches no parameter"),
-        (["--from", "{net}", "--train", "freeze=*"], "freeze=* leaves nothing to train"),
-        (["--train", "layer_decay=2"], "layer_decay must be at most 1 (got 2)"),
-        (["--train", "augment=zoom"], "augment must be a list"),
-        (["--train", "mixup_alpha=-1"], "mixup_alpha must be at least 0 (got -1)"),
+        (["--from", "{net}", "--freeze", "steem"], "freeze=steem matches no parameter"),
+        (["--from", "{net}", "--freeze", "*"], "freeze=* leaves nothing to train"),
+        (["--layer-decay", "2"], "--layer-decay must be at most 1 (got 2)"),
+        (["--augment", "zoom"], "--augment must be a list"),
+        (["--mixup-alpha", "-1"], "--mixup-alpha must be at least 0 (got -1)"),
         (["--model", "widths=[]"], "convnet/resnet-lite: widths must be"),
     ],
 )
@@ -56,7 +56,7 @@ def test_images_too_small_for_a_network_are_refused(tmp_path):
 
 
 def test_the_best_epoch_is_named_if_it_is_not_the_last(tmp_path):
-    few = ("--train", "epochs=3", "--train", "batch_size=32", "--train", "lr=1e-9")
+    few = ("--epochs", "3", "--batch-size", "32", "--lr", "1e-9")
     done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
                "--run", tmp_path / "run")  # fmt: skip
     best = json.loads(done.stdout)["best"]
@@ -70,8 +70,8 @@ def test_the_best_epoch_is_named_if_it_is_not_the_last(tmp_path):
 
 
 def test_patience_ends_a_run(tmp_path):
-    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, "--train", "epochs=9",
-               "--train", "lr=1e-30", "--train", "ema_decay=0.9999", "--train", "patience=1", "--json",
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, "--epochs", "9",
+               "--lr", "1e-30", "--ema-decay", "0.9999", "--patience", "1", "--json",
                "--run", tmp_path / "run")  # fmt: skip
     result = json.loads(done.stdout)
     assert result["epochs"] == result["best"]["epoch"] + 1 < 9

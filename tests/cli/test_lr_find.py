@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import zoo
 
 SMALL = (
-    "--model", "hidden_size=16", "--model", "num_layers=1", "--train", "batch_size=8", "--train", "lr=3",
+    "--model", "hidden_size=16", "--model", "num_layers=1", "--batch-size", "8",
     "--steps", "25",
 )  # fmt: skip
 
@@ -41,14 +41,14 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     valley = rows[0].split()[1]
     assert command == (
         "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "
-        f"--seed 3 --train batch_size=8 --train lr={valley}"
+        f"--seed 3 --batch-size 8 --lr {valley}"
     )
     assert done.stderr == "charrnn/lstm on text/files, learning rates from 1e-06 to 10\n"
 
 
 def test_the_printed_command_runs(desk):
     command = shlex.split(find(desk).stdout.splitlines()[-1])
-    done = zoo(*command[1:], "--train", "epochs=1", "--json", cwd=desk)
+    done = zoo(*command[1:], "--epochs", "1", "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
 
 
@@ -82,8 +82,7 @@ def test_it_starts_from_weights_as_train_does(desk, lstm_file):
     assert "starting from" in done.stderr
     assert json.loads(done.stdout)["losses"][0] < 0.9 * json.loads(find(desk, "--json").stdout)["losses"][0]
     assert (
-        f" --from {lstm_file} --train batch_size=8 --train lr="
-        in find(desk, "--from", lstm_file).stdout.splitlines()[-1]
+        f" --from {lstm_file} --batch-size 8 --lr " in find(desk, "--from", lstm_file).stdout.splitlines()[-1]
     )
 
 
@@ -117,7 +116,8 @@ def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
         (["--start", "1e30", "--stop", "1e35"], 3, "try a --start below 1e+30"),
         (["--plot", "none/lr.png"], 1, "--plot none/lr.png: no such folder: none"),
         (["--plot", "."], 1, "--plot . is a folder"),
-        (["--train", "epoch=1"], 1, "did you mean 'epochs'"),
+        (["--batchsize", "1"], 2, "no such option: --batchsize; did you mean `--batch-size 1`?"),
+        (["--epochs", "1"], 2, "no such option: --epochs: it makes no difference to `zoo lr-find`"),
         (["--device", "tpu9"], 1, "device 'tpu9'"),
     ],
 )
@@ -145,7 +145,7 @@ def test_it_has_the_options_of_train_and_shows_its_defaults():
     from zoo.training.lr_finder import RangeTest
 
     out = " ".join(zoo("lr-find", "--help").stdout.split())
-    for option in ("--model", "--data", "--train", "--from", "--seed", "--device", "--json"):
+    for option in ("--model", "--data", "--batch-size", "--from", "--seed", "--device", "--json"):
         assert f" {option} " in out
     assert "--run" not in out
     assert "--resume" not in out

@@ -62,11 +62,11 @@ def test_a_text_is_counted_by_split(text_file):
 
 
 def test_batches_are_counted_as_training_has_them(text_file, tmp_path):
-    options = ["--train", "batch_size=8", "--train", "bptt=10"]
+    options = ["--batch-size", "8", "--bptt", "10"]
     data = ["--data", f"paths={text_file}", "--data", "splits=[50, 25, 25]"]
     facts = shown("files", *data, *options)
     assert facts["batched_with"] == {"batch_size": 8, "bptt": 10}
-    once = ["--train", "epochs=1", "--train", "bptt_jitter=false", "--model", "hidden_size=4"]
+    once = ["--epochs", "1", "--no-bptt-jitter", "--model", "hidden_size=4"]
     done = zoo("train", "lstm", "files", *data, *options, *once, "--run", tmp_path / "run", "--json")
     assert facts["batches_per_epoch"] == json.loads(done.stdout)["steps"] == (2_040 - 1) // 8 // 10 + 1
 
@@ -95,7 +95,7 @@ def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
 
 def test_images_and_classes_are_counted():
     sizes = ["--data", "train_size=65", "--data", "val_size=3", "--data", "test_size=2"]
-    facts = shown("shapes", *sizes, "--train", "batch_size=16")
+    facts = shown("shapes", *sizes, "--batch-size", "16")
     assert facts["splits"] == {"train": {"images": 65}, "val": {"images": 3}, "test": {"images": 2}}
     assert facts["dims"]["num_classes"] == len(facts["classes"]) == 8
     assert facts["batches_per_epoch"] == 4, "the last image joins the batch before"
@@ -187,7 +187,7 @@ def test_options_without_the_required_one_are_refused():
 
 
 def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
-    facts = shown("files", "--data", f"paths={text_file}", "--train", "batch_size=5000")
+    facts = shown("files", "--data", f"paths={text_file}", "--batch-size", "5000")
     assert facts["unknown"].startswith("batches per epoch: the text has 3,264 tokens, too few")
     assert facts["splits"]["train"]["tokens"] == 3_264
 
@@ -197,14 +197,13 @@ def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
     [
         (["lstm", "--data", "lower=true"], "charrnn/lstm is of kind architecture"),
         (
-            ["lstm", "--train", "bptt=3"],
+            ["lstm", "--bptt", "3"],
             "data and training options are for datasets, but charrnn/lstm is of kind architecture",
         ),
         (["nietzsche-lstm", "--data", "lower=true"], "nietzsche-lstm is of kind recipe"),
         (["stdlib", "--data", "lowr=true"], "has no option 'lowr'; did you mean 'lower'?"),
         (["stdlib", "--data", "splits=[1, 2]"], "splits must be three percentages"),
-        (["stdlib", "--train", "batch=3"], "has no option 'batch'; did you mean"),
-        (["stdlib", "--train", "bptt"], "--train expects KEY=VALUE (got 'bptt')"),
+        (["stdlib", "--bptt", "0"], "--bptt must be at least 1 (got 0)"),
     ],
 )
 def test_wrong_options_are_errors(arguments, message):

@@ -60,7 +60,6 @@ def path(tmp_path: Path) -> Path:
 def resumed(path: Path, recipe: Recipe = RECIPE) -> TrainState:
     with open_run(path, recipe, resume=True) as store:
         state = begin()
-        store.threads()
         store.restore(state, device="cpu")
         return state
 
@@ -88,13 +87,6 @@ def test_a_training_field_at_its_default_is_no_change(path: Path) -> None:
 
 def test_resume_starts_a_run_where_there_is_none(tmp_path: Path) -> None:
     assert resumed(tmp_path / "deep" / "new").epoch == 0
-
-
-def test_a_run_remembers_its_number_of_threads(path: Path) -> None:
-    with open_run(path, resume=True) as store:
-        assert store.threads() == torch.get_num_threads()
-    with open_run(path.with_name("other"), resume=True) as store:
-        assert store.threads() is None
 
 
 def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import pytest
 from msgspec import Meta
@@ -31,27 +31,83 @@ from zoo.errors import OptionError
         ("1\nb = 2", "1\nb = 2"),
     ],
 )
-def test_a_value_is_toml_if_possible_and_otherwise_a_string(raw: str, value: object) -> None:
+def test_what_was_typed_is_toml_if_possible_where_no_type_is_known(raw: str, value: object) -> None:
     parsed = options.parse([f"key={raw}"], what="--data")
-    assert parsed == {"key": value}
-    assert type(parsed["key"]) is type(value)
+    read = options.convert(parsed["key"], cast("type[Any]", Any), what="key")
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "type_", "value"),
+    [
+        ("2024", str, "2024"),
+        ("2024-01-01", str, "2024-01-01"),
+        ("true", str, "true"),
+        ("none", str, "none"),
+        ("1", float, 1.0),
+        (".5", float, 0.5),
+        ("True", bool, True),
+        ("none", int | None, None),
+        ("None", tuple[str, ...], ()),
+        ("flip", tuple[str, ...], ("flip",)),
+        ("a.txt, b.txt", tuple[str, ...], ("a.txt", "b.txt")),
+        ("90,5,5", list[int], [90, 5, 5]),
+        ("[8, 16]", tuple[int, ...], (8, 16)),
+        ("2024,2025", tuple[str, ...], ("2024", "2025")),
+        ("a,b", str, "a,b"),
+        ("1e3", int | str, "1e3"),
+    ],
+)
+def test_what_was_typed_is_read_as_its_type_demands(raw: str, type_: Any, value: object) -> None:
+    read = options.convert(options.Typed(raw), type_, what="key")
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [
+        (None, int | None),
+        (True, bool),
+        (1e-5, float),
+        (2.0, float),
+        ((8, 16, 32), tuple[int, ...]),
+        ((), tuple[str, ...]),
+        (("a,b", "c"), tuple[str, ...]),
+        (("[x]",), tuple[str, ...]),
+        ([[1, 2], [3]], list[list[int]]),
+        ({"a b": 1}, dict[str, int]),
+        ("two words", str),
+    ],
+)
+def test_a_value_can_be_typed_as_it_is_printed(value: object, type_: Any) -> None:
+    assert options.convert(options.Typed(options.text(value)), type_, what="key") == value
+
+
+def test_the_error_for_what_was_typed_quotes_it() -> None:
+    positive: Any = Annotated[int, Meta(ge=1)]
+    for raw, message in (("x", "an integer (got 'x')"), ("0", "at least 1 (got 0)")):
+        with pytest.raises(OptionError) as caught:
+            options.convert(options.Typed(raw), positive, what="size")
+        assert str(caught.value) == f"size must be {message}"
 
 
 def test_dashes_in_a_key_are_underscores() -> None:
-    assert options.parse(["batch-size=4", "x=a-b"], what="--train") == {"batch_size": 4, "x": "a-b"}
+    assert options.parse(["batch-size=4", "x=a-b"], what="--data") == {"batch_size": "4", "x": "a-b"}
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["epochs"], "--train expects KEY=VALUE (got 'epochs')"),
-        (["=3"], "--train expects KEY=VALUE (got '=3')"),
-        (["batch-size=1", "batch_size=2"], "--train sets batch_size twice"),
+        (["epochs"], "--data expects KEY=VALUE (got 'epochs')"),
+        (["=3"], "--data expects KEY=VALUE (got '=3')"),
+        (["batch-size=1", "batch_size=2"], "--data sets batch_size twice"),
     ],
 )
 def test_a_malformed_word_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        options.parse(words, what="--train")
+        options.parse(words, what="--data")
     assert str(caught.value) == message
 
 

@@ -408,7 +408,6 @@ def _checkpoints(draw: random.Random, folder: Path, registry: Registry) -> Attem
 
     def resume() -> None:
         with RunDirectory(folder, IDENTITY, resume=True) as store:
-            store.threads()
             store.restore(_state(), device="cpu")
 
     while True:

@@ -21,8 +21,8 @@ def never_unpickled(folder: Path) -> Figure:
     commands = [
         ["list"],
         ["show", "lstm"],
-        ["train", *toys.TOYS["lstm"], "--train", "epochs=1", "--run", "run"],
-        ["train", *toys.TOYS["resnet-lite"], "--train", "epochs=1", "--run", "net"],
+        ["train", *toys.TOYS["lstm"], "--epochs", "1", "--run", "run"],
+        ["train", *toys.TOYS["resnet-lite"], "--epochs", "1", "--run", "net"],
         ["eval", model],
         ["sample", model, "--prompt", "the ", "--length", "10"],
         ["inspect", model],

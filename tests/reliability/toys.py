@@ -16,18 +16,18 @@ from zoo.training.checkpoint import KEY
 TOYS = {
     "rnn": [
         *("rnn", "files", "--data", "paths=text.txt", "--model", "hidden_size=24", "--model", "dropout=0.4"),
-        *("--train", "batch_size=8", "--train", "bptt=12", "--train", "bptt_jitter=true"),
-        *("--train", "optimizer=sgd", "--train", "clip_grad_norm=0.5", "--train", "lr=0.1"),
+        *("--batch-size", "8", "--bptt", "12", "--bptt-jitter"),
+        *("--optimizer", "sgd", "--clip-grad-norm", "0.5", "--lr", "0.1"),
     ],
     "lstm": [
         *("lstm", "files", "--data", "paths=text.txt", "--model", "hidden_size=24", "--model", "dropout=0.4"),
-        *("--model", "num_layers=2", "--train", "batch_size=8", "--train", "bptt=12"),
-        *("--train", "bptt_jitter=true", "--train", "optimizer=adam", "--train", "nonmono=1"),
+        *("--model", "num_layers=2", "--batch-size", "8", "--bptt", "12"),
+        *("--bptt-jitter", "--optimizer", "adam", "--nonmono", "1"),
     ],
     "resnet-lite": [
         *("resnet-lite", "folder", "--data", "root=pictures", "--data", "size=16"),
-        *("--model", "widths=[4, 8]", "--model", "dropout=0.3", "--train", "batch_size=8"),
-        *("--train", "augment=crop,flip", "--train", "ema_decay=0.9", "--train", "label_smoothing=0.1"),
+        *("--model", "widths=[4, 8]", "--model", "dropout=0.3", "--batch-size", "8"),
+        *("--augment", "crop,flip", "--ema-decay", "0.9", "--label-smoothing", "0.1"),
     ],
 }
 """Arguments of `zoo train`. All have dropout; the last also has augmentation, an average of the weights and a
@@ -52,7 +52,7 @@ def lay_out(folder: Path) -> None:
 
 def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
     """Return the command that trains a toy in a run directory, or resumes it there."""
-    fixed = ("--train", f"epochs={epochs}", "--train", "precision=fp32", "--run", run, "--resume")
+    fixed = ("--epochs", f"{epochs}", "--precision", "fp32", "--run", run, "--resume")
     return ["train", *TOYS[name], *fixed, "--device", "cpu", *more]
 
 

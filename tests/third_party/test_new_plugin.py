@@ -58,7 +58,7 @@ def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monke
 
 def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
-    train = ["train", "tiny-net", "corners", "--data", "size=8", "--train", "epochs=2", "--json"]
+    train = ["train", "tiny-net", "corners", "--data", "size=8", "--epochs", "2", "--json"]
     assert run([*train, "--run", str(tmp_path / "run")]) == 0
     trained = json.loads(capsys.readouterr().out)
     assert trained["metrics"]["val"]["accuracy"] > 0.5

@@ -28,7 +28,7 @@ def describe(
     registry: Registry,
     *,
     data: Mapping[str, Any] | None = None,
-    train: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> dict[str, Any]:
     """Return what is known about an architecture, dataset, analyzer, recipe or weights.
 
@@ -37,14 +37,14 @@ def describe(
 
     Args:
         data: option to open a dataset with.
-        train: training field to count a dataset's batches with.
+        fields: training fields to count a dataset's batches with, such as `batch_size`.
 
     Raises:
         UnknownName, AmbiguousName: there is no such name, or several.
         OptionError: an option is wrong, or options are given for something other than a dataset.
     """
     row = _find(registry, name)
-    if row["kind"] != "dataset" and (data or train):
+    if row["kind"] != "dataset" and (data or fields):
         raise OptionError(
             f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
             hint="`zoo list datasets` shows all",
@@ -59,7 +59,7 @@ def describe(
     if isinstance(entry.spec, ArchitectureSpec):
         return facts | _of_architecture(registry, entry, entry.spec)
     if isinstance(entry.spec, DatasetSpec):
-        return facts | _of_dataset(registry, entry, data or {}, TrainConfig().replace(train or {}))
+        return facts | _of_dataset(registry, entry, data or {}, TrainConfig().replace(fields))
     return facts | _of_analyzer(registry, entry, entry.spec)
 
 

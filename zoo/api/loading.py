@@ -10,8 +10,7 @@ from torch import nn
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
-from zoo.config.options import check_names
-from zoo.config.signatures import signature_options
+from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
 from zoo.interfaces import Dataset
@@ -63,7 +62,7 @@ def create_model(
     registry = default_registry() if registry is None else registry
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
-    check_names(options, signature_options(entry.load()), what=f"architecture {entry.name}")
+    refuse_unknown(options, signature_options(entry.load()), what=f"architecture {entry.name}")
     dims = {dim: options.pop(dim, usual) for dim, usual in task.dims.items()}
     for dim, value in dims.items():
         if type(value) is not int or value < 1:

@@ -23,6 +23,7 @@ def find_recipe(
     data: Mapping[str, Any] | None = None,
     from_weights: str | Path | None = None,
     seed: int | None = None,
+    threads: int | None = None,
     **fields: Any,
 ) -> Recipe:
     """Return a recipe, or an architecture on a dataset, with options, fields and a seed on top of it.
@@ -39,15 +40,27 @@ def find_recipe(
         train={**recipe.train, **fields},
         from_weights=recipe.from_weights if from_weights is None else str(from_weights),
         seed=recipe.seed if seed is None else seed,
+        threads=recipe.threads if threads is None else threads,
     )
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
+    recipes = registry.catalog.recipes
     if dataset is not None:
+        if name in recipes and not registry.has("architecture", name):
+            raise UnknownName(
+                f"{name} is a recipe, which names its dataset",
+                hint=f"leave {dataset} out, or name an architecture in its place",
+            )
         if registry.has("dataset", name) and registry.has("architecture", dataset):
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         return Recipe(architecture=registry.architecture(name).name, dataset=registry.dataset(dataset).name)
-    if name not in registry.catalog.recipes and registry.has("architecture", name):
+    if name not in recipes and registry.has("dataset", name):
+        raise UnknownName(
+            f"{name} is a dataset and needs an architecture: ARCHITECTURE {name}",
+            hint="`zoo list architectures` shows them",
+        )
+    if name not in recipes and registry.has("architecture", name):
         raise UnknownName(
             f"{name} is an architecture and needs a dataset: {name} DATASET",
             hint="`zoo list datasets` shows them",

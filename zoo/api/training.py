@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.api.run import Run
     from zoo.training.lr_finder import Curve
 
-__all__ = ["lr_find", "train"]
+__all__ = ["lr_find", "resume", "train"]
 
 
 def train(
@@ -28,6 +28,7 @@ def train(
     data: Mapping[str, Any] | None = None,
     from_weights: str | Path | None = None,
     seed: int | None = None,
+    threads: int | None = None,
     run: str | Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
@@ -53,6 +54,7 @@ def train(
         data: option of the dataset.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
+        threads: number of CPU threads; by default one fewer than there are cores, or OMP_NUM_THREADS.
         run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
         accept_changes: resume even if options or data differ from those of the run.
@@ -66,11 +68,39 @@ def train(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    options = {"model": model, "data": data, "from_weights": from_weights, "seed": seed}
+    options = {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
     recipe = find_recipe(name, dataset, registry, **options, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
     return _train(recipe, registry, directory, device, progress, **saving)
+
+
+def resume(
+    run: str | Path,
+    *,
+    save_every: str = "5m",
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> Run:
+    """Continue a run that was stopped, as its config.toml says; it ends as if it had never stopped.
+
+    Args:
+        run: its directory.
+        save_every: as in `train`.
+        device: as in `train`.
+        progress: show progress on stderr.
+        registry: as in `train`.
+
+    Raises:
+        RunError: the directory does not hold a run, or its data has changed.
+        ZooError: see `zoo.errors`; each subclass says what to do.
+    """
+    from zoo.api.run import Run
+
+    registry = default_registry() if registry is None else registry
+    recipe = Run(run, registry=registry).recipe
+    return _train(recipe, registry, Path(run), device, progress, resume=True, save_every=save_every)
 
 
 def lr_find(
@@ -98,7 +128,7 @@ def lr_find(
         device: as in `train`.
         progress: show progress on stderr.
         registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed` and training fields, as in `train`.
+        training: `model`, `data`, `from_weights`, `seed`, `threads` and training fields, as in `train`.
 
     Returns:
         The `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from; a notebook shows it.

@@ -29,6 +29,7 @@ COMMANDS = {
     "show": "Show everything that is known about one name.",
     "plugins": "Show each plugin, whether it loaded, and what it provides.",
     "train": "Train a recipe, or an architecture on a dataset.",
+    "resume": "Continue a run that was stopped.",
     "lr-find": "Suggest learning rates, from a short test run.",
     "eval": "Measure a trained model on a split of its data.",
     "sample": "Generate text with a language model.",
@@ -37,6 +38,10 @@ COMMANDS = {
     "check": "Check that a plugin keeps the contract.",
     "new-plugin": "Create a plugin that keeps the contract, to start from.",
 }
+
+
+# Set by users who know how their threads should wait; read by OpenMP when torch is imported
+_OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 class LazyGroup(click.Group):
@@ -87,6 +92,8 @@ def main() -> None:
 
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, terminate)
+    if not any(name in os.environ for name in _OPENMP):
+        os.environ["GOMP_SPINCOUNT"] = "1000"  # waiting threads spin for microseconds, not for 10 ms
     gc.set_threshold(*gc.get_threshold()[:2], 100)  # going through all that torch imports takes 0.1 s a time
     try:
         code = run(sys.argv[1:])
@@ -113,6 +120,10 @@ def run(arguments: Sequence[str]) -> int:
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         return _fail(Interrupted("interrupted", signal=15 if terminated else 2), as_json)
     except click.UsageError as error:
+        if isinstance(error, click.NoSuchOption):
+            from zoo.cli.spelling import respell
+
+            error = respell(error, arguments)
         if as_json:
             return _fail(_usage(error), as_json)
         error.show()

@@ -74,6 +74,7 @@ def command(
     from zoo.analysis.findings import require_folder
     from zoo.api.loading import load
 
+    session.limit_threads()
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
     model = load(weights, device=device, registry=session.registry)

@@ -27,6 +27,7 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     """
     from zoo.api.loading import load
 
+    session.limit_threads()
     result = load(weights, device=device, registry=session.registry).evaluate(**settings)
     if as_json:
         print_json(result)

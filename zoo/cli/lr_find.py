@@ -1,6 +1,5 @@
 """`zoo lr-find`: learning rates to try, from a short test run."""
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -11,15 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.api.training import lr_find
+from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.output import device_option, echo, json_option, print_json, print_table
 from zoo.cli.session import Session, pass_session
-from zoo.cli.signature import options_of
+from zoo.cli.signature import options_of, typed
 from zoo.cli.train import training_arguments
+from zoo.config import options
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:
     from zoo.training.lr_finder import Curve
 
+# Training fields that a test run does not have: it has a learning rate of its own, and ends early
+IRRELEVANT = (
+    "epochs", "lr", "schedule", "warmup_epochs", "cycle_length", "cycle_multiplier",
+    "ema_decay", "nonmono", "patience",
+)  # fmt: skip
 MEANING = {
     "valley": "two thirds along the longest fall of the loss",
     "steep": "where the loss falls fastest there",
@@ -27,9 +33,10 @@ MEANING = {
 }
 
 
-@click.command("lr-find")
+@click.command("lr-find", cls=TrainingCommand)
 @training_arguments
 @options_of(lr_find, skip=["dataset"])
+@training_flags(skip=IRRELEVANT)
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="PNG file to draw the loss by learning rate in."
 )
@@ -40,7 +47,6 @@ def command(
     session: Session,
     name: str,
     dataset: str | None,
-    fields: dict[str, Any],
     plot: Path | None,
     as_json: bool,
     **settings: Any,
@@ -52,8 +58,9 @@ def command(
 
     \b
     zoo lr-find nietzsche-gru
-    zoo lr-find lstm nietzsche --train batch_size=128 --plot lr.png
+    zoo lr-find lstm nietzsche --batch-size 128 --plot lr.png
     """
+    fields = pop_fields(settings)
     _require_writable(plot)
     curve = lr_find(name, dataset, registry=session.registry, **settings, **fields)
     if plot is not None:
@@ -62,18 +69,16 @@ def command(
         print_json(curve.to_dict() | {"plot": plot and str(plot)})
         return
     _print(curve, settings["steps"])
-    words = [*_words("--model", settings["model"]), *_words("--data", settings["data"])]
-    for flag, value in (("--from", settings["from_weights"]), ("--seed", settings["seed"])):
-        words += [] if value is None else [flag, str(value)]
-    lr = float(f"{curve.suggestions.valley:.2g}")
-    words += _words("--train", {key: value for key, value in fields.items() if key != "lr"} | {"lr": lr})
+    given = {name: settings[name] for name in ("from_weights", "seed", "threads")} | fields
+    given["lr"] = float(f"{curve.suggestions.valley:.2g}")
+    words = [*_repeated("--model", settings["model"]), *_repeated("--data", settings["data"])]
+    for key, value in given.items():
+        words += [] if value is None else typed(key, value)
     echo(shlex.join(["zoo", "train", name, *filter(None, [dataset]), *words]))
 
 
-def _words(flag: str, given: Mapping[str, Any]) -> list[str]:
-    """Return options as they are typed."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
-    return [word for key, text in texts.items() for word in (flag, f"{key}={text}")]
+def _repeated(flag: str, given: Mapping[str, Any]) -> list[str]:
+    return [word for key, value in given.items() for word in (flag, f"{key}={options.text(value)}")]
 
 
 def _print(curve: "Curve", steps: int) -> None:

@@ -43,6 +43,7 @@ def command(
 
     from zoo.api.loading import load
 
+    session.limit_threads()
     model = load(weights, device=device, registry=session.registry)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")

@@ -27,5 +27,14 @@ class Session:
             return registry
         return default_registry()
 
+    @staticmethod
+    def limit_threads() -> None:
+        """Leave a core to other work, as training does; call it before a model computes."""
+        import torch
+
+        from zoo.models.threads import default_threads
+
+        torch.set_num_threads(default_threads())
+
 
 pass_session = click.make_pass_decorator(Session)

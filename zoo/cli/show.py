@@ -9,6 +9,7 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS
+from zoo.cli.fields import pop_fields, training_flags
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, print_pairs
 from zoo.cli.session import Session, pass_session
@@ -18,6 +19,7 @@ from zoo.cli.signature import options_of
 @click.command()
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
+@training_flags(only=["batch_size", "batching", "bptt"])
 @json_option
 @pass_session
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
@@ -29,10 +31,11 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
 
     \b
     zoo show lstm
-    zoo show nietzsche --train batch_size=128
+    zoo show nietzsche --batch-size 128
     zoo show files --data paths=my.txt
     """
-    facts = describe(name, session.registry, **settings)
+    fields = pop_fields(settings)
+    facts = describe(name, session.registry, **settings, **fields)
     if as_json:
         print_json(facts)
     else:

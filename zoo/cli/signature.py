@@ -1,7 +1,6 @@
 """Options made from the function behind a command: its names, types and defaults, its docstring as help."""
 
 import inspect
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -9,8 +8,9 @@ import click
 
 from zoo.cli.names import NameType
 from zoo.config import options
+from zoo.config.docstrings import described
 
-__all__ = ["key_values", "options_of"]
+__all__ = ["flag_of", "key_values", "options_of", "typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def options_of(
         only: parameters to make options of; all by default.
         skip: parameters that the command takes in a way of its own.
     """
-    described = _described(function)
+    meanings = described(function)
     parameters = [
         parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -48,22 +48,27 @@ def options_of(
     def decorate(command: F) -> F:
         for parameter in reversed(parameters):
             if not only or parameter.name in only:
-                command = _option(parameter, described[parameter.name])(command)
+                command = _option(parameter, meanings[parameter.name])(command)
         return command
 
     return decorate
 
 
-def _described(function: Callable[..., Any]) -> dict[str, str]:
-    """Return what a docstring says under `Args` of each parameter, as a sentence."""
-    _, _, section = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")
-    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section.partition("\n\n")[0], re.M)
-    return {name: re.sub(r"\s+", " ", text.replace("`", "")) for name, text in entries}
+def flag_of(name: str) -> str:
+    """Return the option that stands for a parameter or a training field, such as `--batch-size`."""
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def typed(name: str, value: object) -> list[str]:
+    """Return the words that give a parameter or a training field a value."""
+    if isinstance(value, bool):
+        return [flag_of(name) if value else f"--no-{flag_of(name)[2:]}"]
+    return [flag_of(name), options.text(value)]
 
 
 def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
-    name, default = parameter.name, parameter.default
-    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    name, default, text = parameter.name, parameter.default, text.replace("`", "")
+    flag = flag_of(name)
     type_ = str(parameter.annotation).removesuffix(" | None")
     about: dict[str, Any] = {"help": text[0].upper() + text[1:]}
     if type_ == "bool":

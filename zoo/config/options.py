@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import tomllib
-from collections.abc import Iterable
-from typing import Any, TypeVar, get_origin, get_type_hints
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 import msgspec
 
 from zoo.errors import OptionError, did_you_mean
 
 __all__ = [
+    "Typed",
     "check_names",
     "convert",
     "convert_table",
@@ -21,6 +23,7 @@ __all__ = [
     "parse",
     "reason",
     "resolved_hints",
+    "text",
     "validate",
 ]
 
@@ -31,46 +34,74 @@ _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "
 _VAGUE = ("any", "a string")
 
 
-def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
-    """Read `key=value` words. A value is TOML (`0.1`, `true`, `[1, 2]`); anything else is a string.
+class Typed(str):
+    """A value as it was typed, such as `0.1`; `convert` reads it as its type demands."""
 
-    Raises OptionError naming `what` (such as `--train`) for a word without `=` or a repeated key.
+    __slots__ = ()
+
+
+def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
+    """Split `key=value` words; the values are `Typed`.
+
+    Raises OptionError naming `what` (such as `--data`) for a word without `=` or a repeated key.
     """
     options: dict[str, Any] = {}
     for word in words:
-        key, separator, raw = word.partition("=")
+        key, separator, value = word.partition("=")
         key = key.strip().replace("-", "_")
         if not separator or not key:
             raise OptionError(f"{what} expects KEY=VALUE (got {word!r})")
         if key in options:
             raise OptionError(f"{what} sets {key} twice")
-        try:
-            table = tomllib.loads(f"value = {raw}")
-        except tomllib.TOMLDecodeError:
-            table = {}
-        options[key] = table["value"] if table.keys() == {"value"} else raw  # more keys: raw had a newline
+        options[key] = Typed(value)
     return options
 
 
-def check_names(given: Iterable[str], known: Iterable[str], *, what: str) -> None:
+def text(value: object) -> str:
+    """Return a value as one types it: `convert(Typed(text(value)), type)` is the value again.
+
+    >>> text((8, 16, 32))
+    '8,16,32'
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        items = [*map(text, cast("list[object]", value))]
+        plain = not any("," in item or item[:1] in ("", "[", "{", '"') for item in items)
+        return ",".join(items) or "none" if plain else _json(value)
+    if isinstance(value, dict):
+        table = cast("dict[str, object]", value)
+        return f"{{{', '.join(f'{_json(key)} = {_json(item)}' for key, item in table.items())}}}"
+    return str(value).removesuffix(".0")
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()  # in JSON, strings, numbers and lists are as in TOML
+
+
+def check_names(given: Iterable[str], known: Iterable[str], *, what: str, hint: str | None = None) -> None:
     """Raise OptionError for the first given name that is not known."""
     known = sorted(known)
     for name in given:
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)} (known: {listed})")
+            nearest = did_you_mean(name, known)
+            raise OptionError(f"{what} has no option {name!r}{nearest} (known: {listed})", hint=hint)
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:
     """Return `value` as `type_`, or raise OptionError saying what `what` must be.
 
     Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
-    string is its comma-separated words (`crop,flip`).
+    string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
+    number or a string, `True` as a boolean, `none` as no value or as an empty tuple.
     """
+    if isinstance(value, Typed):
+        value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
     if type(value) is int and type_ in (str, str | None):
         value = str(value)
     if type(value) is str and get_origin(type_) is tuple:
-        value = [word.strip() for word in value.split(",") if word.strip()]
+        value = _words(value)
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError:
@@ -78,6 +109,45 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     if isinstance(converted, float) and not math.isfinite(converted):
         raise OptionError(f"{what} must be finite (got {converted})")
     return converted
+
+
+def _readings(typed: Typed) -> Iterator[object]:
+    """Yield what a typed value may mean, the likeliest first."""
+    value = _guess(typed)
+    if value != typed:
+        yield value
+    if typed.lower() == "none":
+        yield from (None, ())
+    if typed.lower() in ("true", "false"):
+        yield typed.lower() == "true"
+    with contextlib.suppress(ValueError):
+        yield float(typed)  # `.5` is not TOML
+    words = _words(typed)
+    values = [*map(_guess, words)]
+    if len(words) > 1 and not any(isinstance(value, str) for value in values):
+        yield values
+    yield from (str(typed), values, words)
+
+
+def _guess(typed: str) -> object:
+    """Return what a typed value means as TOML, or else the string itself."""
+    try:
+        table = tomllib.loads(f"value = {typed}")
+    except tomllib.TOMLDecodeError:
+        return str(typed)
+    return table["value"] if table.keys() == {"value"} else str(typed)  # more keys: there was a newline
+
+
+def _words(typed: str) -> list[str]:
+    return [word.strip() for word in typed.split(",") if word.strip()]
+
+
+def _fits(value: object, type_: Any) -> bool:
+    try:
+        msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def convert_table(value: object, type_: type[T], *, what: str) -> T:

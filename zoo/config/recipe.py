@@ -1,7 +1,9 @@
 """A Recipe: a named experiment. It is what `registry.toml` lists and what a run's `config.toml` records."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import TrainConfig
@@ -11,13 +13,14 @@ __all__ = ["Recipe"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An architecture, a dataset, the options of both and of training, and a seed.
+    """An architecture, a dataset, the options of both and of training, a seed and a number of threads.
 
     Attributes:
         model: options of the architecture.
         data: options of the dataset.
         train: training fields that differ from the architecture's own training configuration.
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
+        threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
 
     Raises OptionError for a field of the wrong type, or a training field that is unknown or out of range.
     """
@@ -30,6 +33,7 @@ class Recipe:
     train: dict[str, Any] = field(default_factory=dict[str, Any])
     from_weights: str = ""
     seed: int = 0
+    threads: Annotated[int, Meta(ge=0, le=4096)] = 0
 
     def __post_init__(self) -> None:
         options.validate(self)

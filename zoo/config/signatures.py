@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from zoo.config import options
+from zoo.config.training import training_fields
 from zoo.errors import OptionError
 
-__all__ = ["check_arguments", "option_types", "signature_options"]
+__all__ = ["check_arguments", "option_types", "refuse_unknown", "signature_options"]
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -24,6 +25,14 @@ def option_types(target: Callable[..., Any]) -> dict[str, Any]:
     Raises NameError for an annotation that exists for type checkers only.
     """
     return options.resolved_hints(cast("Any", target).__init__ if inspect.isclass(target) else target)
+
+
+def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
+    """Raise OptionError for the first given option that is not known, or is a training field."""
+    for name in given.keys() & training_fields().keys() - {*known}:
+        hint = f"write --{name.replace('_', '-')} {options.text(given[name])}, or {name}=... in Python"
+        raise OptionError(f"{name} is a training field, not an option of {what}", hint=hint)
+    options.check_names(given, known, what=what)
 
 
 def check_arguments(
@@ -45,7 +54,7 @@ def check_arguments(
         OptionError: an option is unknown, missing or of the wrong type.
     """
     known = signature_options(target)
-    options.check_names(given, known, what=what)
+    refuse_unknown(given, known, what=what)
     try:
         types = option_types(target)
     except NameError:
@@ -55,6 +64,6 @@ def check_arguments(
         hint = " ".join(f"{flag} {name}=..." for name in missing)
         raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")
     return {
-        key: options.convert(value, types[key], what=f"{what}: {key}") if key in types else value
+        key: options.convert(value, types.get(key, Any), what=f"{what}: {key}")
         for key, value in given.items()
     }

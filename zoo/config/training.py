@@ -2,16 +2,25 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from msgspec import Meta
 
 from zoo.config import options
+from zoo.config.docstrings import described
 from zoo.errors import OptionError
 
-__all__ = ["Augmentation", "ImageFields", "PrecisionName", "TextFields", "TrainConfig"]
+__all__ = [
+    "Augmentation",
+    "ImageFields",
+    "PrecisionName",
+    "TextFields",
+    "TrainConfig",
+    "TrainingField",
+    "training_fields",
+]
 
 Augmentation = Literal["crop", "cutout", "flip", "translate"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
@@ -26,8 +35,8 @@ class ImageFields:
     """Training fields that only images have.
 
     Attributes:
-        augment: random augmentations in order, drawn for each image separately; see `zoo.data.augment`.
-        mixup_alpha: Alpha of mixup, which blends pairs of training images and their labels; 0 is off.
+        augment: random augmentations in order, drawn for each image separately.
+        mixup_alpha: alpha of mixup, which blends pairs of training images and their labels; 0 is off.
     """
 
     augment: tuple[Augmentation, ...] = ()
@@ -64,15 +73,21 @@ class TrainConfig:
     Users see one flat list of fields: `replace` and `to_dict` say `augment`, not `images.augment`.
 
     Attributes:
+        epochs: passes over the training split.
         batch_size: images per step, or lanes that a text is cut into.
         grad_accum_steps: batches whose gradients are averaged, with equal weight, before one optimizer step.
+        optimizer: optimizer; `adam` adds weight decay to the gradient, `adamw` keeps them apart.
         lr: peak learning rate; the schedule scales it down.
         momentum: Nesterov momentum of SGD; the first beta of Adam.
+        weight_decay: weight decay of all parameters.
+        schedule: learning rate over the run: constant, or down to 0 along a cosine; `one-cycle` warms up
+            before, `cosine-restarts` repeats.
         warmup_epochs: epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is
             set.
         cycle_length: epochs in the first cycle of `cosine-restarts`.
         cycle_multiplier: each cycle of `cosine-restarts` is this many times as long as the previous one.
         clip_grad_norm: largest norm of all gradients together; larger ones are scaled down.
+        label_smoothing: share of the target that is spread evenly over all classes or tokens.
         ema_decay: EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are
             evaluated.
         nonmono: non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the
@@ -128,20 +143,22 @@ class TrainConfig:
 
         Raises OptionError naming the field and what it must be.
         """
-        owners = _owners()
-        options.check_names(changes, owners, what="the training configuration")
-        own = {name: value for name, value in changes.items() if not owners[name]}
+        fields = training_fields()
+        hint = "options of an architecture or a dataset are given apart: --model or --data, model= or data="
+        options.check_names(changes, fields, what="the training configuration", hint=hint)
+        own = {name: value for name, value in changes.items() if not fields[name].group}
         for group in GROUPS:
-            if inside := {name: value for name, value in changes.items() if owners[name] == group}:
+            if inside := {name: value for name, value in changes.items() if fields[name].group == group}:
                 own[group] = dataclasses.replace(getattr(self, group), **inside)
         return dataclasses.replace(self, **own)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field, those of the groups included, as one flat table of JSON data."""
+    def to_dict(self, groups: Collection[str] | None = None) -> dict[str, Any]:
+        """Return the fields as one flat table of JSON data: all, or those without a group and of `groups`."""
         flat: dict[str, Any] = {}
-        for name, owner in _owners().items():
-            value = getattr(getattr(self, owner) if owner else self, name)
-            flat[name] = list(value) if isinstance(value, tuple) else value
+        for name, item in training_fields().items():
+            if groups is None or not item.group or item.group in groups:
+                value = getattr(getattr(self, item.group) if item.group else self, name)
+                flat[name] = list(value) if isinstance(value, tuple) else value
         return flat
 
     def changed(self) -> dict[str, Any]:
@@ -153,8 +170,27 @@ class TrainConfig:
 GROUPS: Mapping[str, type] = {"images": ImageFields, "text": TextFields}
 
 
+class TrainingField(NamedTuple):
+    """What there is to know of a training field.
+
+    Attributes:
+        group: the group it belongs to, a key of `GROUPS`; empty for the fields that every task has.
+    """
+
+    name: str
+    group: str
+    type: Any
+    default: Any
+    meaning: str
+
+
 @functools.cache
-def _owners() -> Mapping[str, str]:
-    """Return the group of each field; an empty name for those that every task has."""
-    own = {f.name: "" for f in dataclasses.fields(TrainConfig) if f.name not in GROUPS}
-    return own | {f.name: group for group, type_ in GROUPS.items() for f in dataclasses.fields(type_)}
+def training_fields() -> Mapping[str, TrainingField]:
+    """Return all training fields by name, those of the groups last."""
+    return {
+        item.name: TrainingField(item.name, group, resolved[item.name], item.default, meaning[item.name])
+        for group, owner in {"": TrainConfig, **GROUPS}.items()
+        for resolved, meaning in [(options.resolved_hints(owner), described(owner))]
+        for item in dataclasses.fields(owner)
+        if item.name not in GROUPS
+    }

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo.config import options
-from zoo.config.signatures import check_arguments, signature_options
+from zoo.config.signatures import check_arguments, refuse_unknown, signature_options
 from zoo.errors import SpecError, ZooError, first_line
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
@@ -34,7 +33,7 @@ def model_arguments(
     what = f"architecture {entry.name}"
     target = entry.load()
     known = signature_options(target)
-    options.check_names(given, known.keys() - task.dims.keys(), what=what)
+    refuse_unknown(given, known.keys() - task.dims.keys(), what=what)
     chosen = {**entry.spec.config, **given}
     checked = check_arguments(target, chosen, what=what, flag="--model", filled=task.dims)
     defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}

@@ -12,8 +12,17 @@ import msgspec
 
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
-from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, WeightsError, did_you_mean, warn
+from zoo.config.training import TrainConfig, training_fields
+from zoo.errors import (
+    AmbiguousName,
+    OptionError,
+    PluginError,
+    SpecError,
+    UnknownName,
+    WeightsError,
+    did_you_mean,
+    warn,
+)
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Kind, Plugin
@@ -55,6 +64,10 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
         """Import what the spec's target names. Raises SpecError if that fails."""
         return self.spec.load()
 
+    def check(self, options: Mapping[str, Any], *, flag: str) -> dict[str, Any]:
+        """Return options converted to the types that the spec's target asks for; raises as `make` does."""
+        return check_arguments(self.load(), options, what=f"{self.kind} {self.name}", flag=flag)
+
     def make(self, options: Mapping[str, Any], type_: type[T], *, flag: str) -> T:
         """Call the spec's target and return what it makes, an instance of `type_`.
 
@@ -65,8 +78,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
             OptionError: an option is unknown, missing or of the wrong type.
             SpecError: the target cannot be imported or returns something else.
         """
-        target = self.load()
-        made = target(**check_arguments(target, options, what=f"{self.kind} {self.name}", flag=flag))
+        made = self.load()(**self.check(options, flag=flag))
         if not isinstance(made, type_):
             wanted, got = f"{type_.__module__}.{type_.__name__}", type(made).__name__
             raise SpecError(f"{self.name}: {self.spec.target} must return a {wanted} (it returned a {got})")
@@ -163,9 +175,17 @@ class Registry:
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration with the recipe's fields on top.
 
-        Raises OptionError, UnknownName.
+        Raises:
+            OptionError: a field is unknown, out of range, or one of another task.
+            UnknownName: there is no such architecture.
         """
-        return self.architecture(recipe.architecture).spec.training.replace(recipe.train)
+        architecture = self.architecture(recipe.architecture)
+        config, task = architecture.spec.training.replace(recipe.train), self.task(architecture.spec.task)
+        for name in (*recipe.train, *architecture.spec.training.changed()):
+            group = training_fields()[name].group
+            if group and group not in task.groups:
+                raise OptionError(f"{name} applies to {group}, but {architecture.name} is for {task.name}")
+        return config
 
     def same_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
         """Return the task of both. Raises SpecError if they differ."""

@@ -133,9 +133,11 @@ class TaskSpec(_Named):
 
     Attributes:
         dims: the arguments that data gives a model, with the values that `zoo show` counts parameters for.
+        groups: the groups of training fields that apply, such as `images`.
     """
 
     dims: Mapping[str, int]
+    groups: tuple[str, ...] = ()
 
 
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec

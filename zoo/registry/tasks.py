@@ -14,11 +14,13 @@ TASKS: Mapping[str, TaskSpec] = {
         target="zoo.tasks.classification:Classification",
         summary="One of K classes for each image",
         dims={"in_channels": 3, "image_size": 32, "num_classes": 10},  # CIFAR-10
+        groups=("images",),
     ),
     "language-modelling": TaskSpec(
         name="language-modelling",
         target="zoo.tasks.language_modelling:LanguageModelling",
         summary="Each token of a text from those before it",
         dims={"vocab_size": 56},  # Nietzsche
+        groups=("text",),
     ),
 }

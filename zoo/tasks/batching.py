@@ -59,7 +59,7 @@ def batch_text(
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
     if len(tokens) <= config.text.bptt:
         message = f"the text must be longer than bptt={config.text.bptt:,} tokens (got {len(tokens):,})"
-        raise DataError(message, hint=f"use a longer text, or --train bptt={len(tokens) - 1} or less")
+        raise DataError(message, hint=f"use a longer text, or --bptt {len(tokens) - 1} or less")
     if config.text.batching == "stateful":
         return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world)
     if config.text.batching == "sections":
@@ -87,7 +87,7 @@ def _stateful(
     length = (len(tokens) - 1) // count
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2 // world)
-        hint = f"use a longer text, or --train batch_size={fits} or less"
+        hint = f"use a longer text, or --batch-size {fits} or less"
         raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)

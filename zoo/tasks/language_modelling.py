@@ -42,7 +42,6 @@ class LanguageModelling(Task):
     headline: ClassVar[str] = "loss"
     headline_grows: ClassVar[bool] = False
     labels: ClassVar[tuple[str, str]] = ("vocab_size", "vocabulary")
-    unsupported: ClassVar[tuple[str, ...]] = ("augment", "mixup_alpha")
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from zoo.config import options
@@ -18,7 +17,7 @@ from zoo.models.weights import unpack
 
 __all__ = ["SCHEMA", "Checkpoint", "CheckpointInfo", "Checkpoints", "RunIdentity"]
 
-SCHEMA = 5
+SCHEMA = 6
 KEY = "zoo-checkpoint"
 
 
@@ -43,7 +42,6 @@ class CheckpointInfo:
 
     Attributes:
         changes: what was changed during the run, and when.
-        threads: number of threads that the run computes with; another number would round differently.
         sha256: sha256 of the tensor bytes.
         state: as `TrainState.capture` returns it.
     """
@@ -51,7 +49,6 @@ class CheckpointInfo:
     schema: int
     identity: RunIdentity
     changes: tuple[str, ...]
-    threads: int
     sha256: str
     state: dict[str, Any]
 
@@ -122,7 +119,6 @@ class Checkpoints:
             schema=SCHEMA,
             identity=identity,
             changes=changes,
-            threads=torch.get_num_threads(),
             sha256=tensor_sha256(tensors),
             state=state,
         )

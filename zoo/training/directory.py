@@ -123,11 +123,6 @@ class RunDirectory:
             if checkpoint is not None:
                 self._write_metrics(state)
 
-    def threads(self) -> int | None:
-        """Return the number of threads that the run started with; None for a new run."""
-        checkpoint = self._checkpoints.newest() if self.resume else None
-        return checkpoint.info.threads if checkpoint else None
-
     def save(self, state: TrainState) -> None:
         """Commit a checkpoint, then update the files derived from it."""
         tensors, data = state.capture()

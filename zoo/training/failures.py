@@ -16,8 +16,8 @@ __all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
     """Return the error that says what is not finite and where, such as `epoch 1, batch 3`."""
-    clipping = "" if config.clip_grad_norm else ", or --train clip_grad_norm=1"
-    hint = f"try a --train lr=... below {config.lr:g}{clipping}"
+    clipping = "" if config.clip_grad_norm else ", or --clip-grad-norm 1"
+    hint = f"try a --lr below {config.lr:g}{clipping}"
     return Diverged(f"training diverged in {where}: {what}", hint=hint)
 
 
@@ -44,8 +44,8 @@ def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "alloc" not in reason:
             raise
         half = max(config.batch_size // 2, 1)
-        steps = f" --train grad_accum_steps={2 * config.grad_accum_steps}" if half < config.batch_size else ""
+        steps = f" --grad-accum-steps {2 * config.grad_accum_steps}" if half < config.batch_size else ""
         raise RunError(
             f"out of memory in {where}, with batch_size={config.batch_size}{reason and f' ({reason})'}",
-            hint=f"--train batch_size={half}{steps} halves it; add --resume --accept-changes to continue",
+            hint=f"--batch-size {half}{steps} halves it; add --resume --accept-changes to continue",
         ) from error

@@ -34,6 +34,7 @@ from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError
 from zoo.interfaces import Dataset, Task
 from zoo.models.precision import resolve
+from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.lock import alone
@@ -145,9 +146,10 @@ def find_lr_for(
 
     Raises ZooError; see `zoo.errors`.
     """
-    setup = set_up(recipe, registry, device=device)
-    model, task, dataset, config = setup.model, setup.task, setup.dataset, setup.config
-    curve = find_lr(model, task, dataset, config, test, seed=recipe.seed, device=device, report=report)
+    with computing_with(recipe.threads or default_threads()):
+        setup = set_up(recipe, registry, device=device)
+        model, task, dataset, config = setup.model, setup.task, setup.dataset, setup.config
+        curve = find_lr(model, task, dataset, config, test, seed=recipe.seed, device=device, report=report)
     return replace(curve, title=setup.title)
 
 
@@ -221,7 +223,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
         message = f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
-        hint = "try more --steps, larger batches (--train batch_size=...), or another --start and --stop"
+        hint = "try more --steps, larger batches (--batch-size), or another --start and --stop"
         raise OptionError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)

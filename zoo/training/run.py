@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
+from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
 from zoo.training.card import make_card
 from zoo.training.checkpoint import Checkpoints
@@ -56,8 +55,11 @@ def train(
     interval = SaveInterval.parse(save_every)
     checkpoints = Checkpoints(Path(directory))
     checkpoint = checkpoints.newest() if resume else None
-    setup = set_up(recipe, registry, device=device, resumed=checkpoint.info if checkpoint else None)
-    setup.check_batches()
+    info = checkpoint.info if checkpoint else None
+    threads = recipe.threads or (info.identity.recipe["threads"] if info else default_threads())
+    with computing_with(threads):
+        setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
+        setup.check_batches()
     run = RunDirectory(
         Path(directory),
         setup.identity,
@@ -67,7 +69,7 @@ def train(
         accept_changes=accept_changes,
         make_card=partial(make_card, setup),
     )
-    with run, listening() as stop, _threads(run.threads()):
+    with run, listening() as stop, computing_with(threads):
         state = fit(
             setup.model,
             setup.task,
@@ -85,17 +87,6 @@ def train(
             save_figure(curve, draw_learning_curve(state.history, setup.task, title=setup.title))
     _warn_of_early_end(run, setup, state)
     return read_result(run.path, state.history, setup.task)
-
-
-@contextmanager
-def _threads(count: int | None) -> Generator[None]:
-    """Compute with `count` threads inside; None changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -85,9 +87,7 @@ def set_up(
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
     spec = registry.same_task(architecture, data)
     task = make_task(registry, spec.name)
-    for name in config.changed():
-        if name in task.unsupported:
-            raise OptionError(f"{name} does not apply to {task.name}, which {architecture.name} is for")
+    recipe = replace(recipe, data=_typed(data, recipe.data))
     dataset = open_dataset(data, recipe.data)
     source, options = _source(recipe, registry, architecture, resumed)
     given = {**options, **recipe.model}  # the recipe's options override the others
@@ -95,7 +95,7 @@ def set_up(
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
-    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
+    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict(spec.groups)}
     own = {name: value for name, value in arguments.items() if name not in spec.dims}
     setup = TrainingSetup(
         architecture=architecture,
@@ -109,6 +109,14 @@ def set_up(
         base_model=source.base_model if source else base_model,
     )
     return setup if resumed else _initialized(setup, source)
+
+
+def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset's options as a run records them: of the right types, the folder as a full path."""
+    checked = entry.check({**entry.spec.config, **given}, flag="--data")
+    root = checked.get("root")
+    full = {"root": str(Path(root).expanduser().absolute())} if isinstance(root, str) else {}
+    return {name: value for name, value in (checked | full).items() if name in given}
 
 
 def _source(

@@ -1,0 +1,122 @@
+"""Training fields as options of `zoo train` and `zoo lr-find`, and what stands in their place by mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, zoo
+from zoo.config import options
+from zoo.config.training import TrainConfig, training_fields
+
+SHAPES = ("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES)
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """Return the training fields in a run's config.toml."""
+    (recipe,) = tomllib.loads((run / "config.toml").read_text())["recipes"].values()
+    return recipe["train"]
+
+
+def options_in_help(*words: str) -> dict[str, str]:
+    """Return what the help of a command says of each option, on one line."""
+    entries = re.split(r"\n\n|\n  (?=-)", zoo(*words, "--help").stdout)
+    return {entry.split()[0]: " ".join(entry.split()) for entry in entries if entry.startswith("--")}
+
+
+def test_every_field_is_an_option_of_train() -> None:
+    done = zoo("train", "--help")
+    missing = [name for name in training_fields() if f"  --{name.replace('_', '-')} " not in done.stdout]
+    assert not missing
+
+
+def test_fields_are_typed_lists_are_separated_by_commas_and_none_clears(tmp_path: Path) -> None:
+    options = ("--lr", ".01", "--augment", "flip,crop", "--freeze", "none", "--warmup-epochs", "1")
+    done = zoo(*SHAPES, *options, "--run", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    fields = trained(tmp_path / "run")
+    assert fields["lr"] == 0.01
+    assert fields["augment"] == ["flip", "crop"]
+    assert fields["freeze"] == []
+    assert fields["warmup_epochs"] == 1.0
+    assert "bptt" not in fields, "a run of images has no fields of texts"
+    done = zoo(*SHAPES, "--augment", "none", "--run", tmp_path / "plain")
+    assert trained(tmp_path / "plain")["augment"] == []
+
+
+def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path: Path) -> None:
+    for flag, value in (("--bptt-jitter", True), ("--no-bptt-jitter", False)):
+        run = tmp_path / flag
+        done = zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, flag, "--run", run)
+        assert done.returncode == 0, done.stderr
+        assert trained(run)["bptt_jitter"] is value
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["lstm", "stdlib", "--augment", "flip"],
+            "augment applies to images, but charrnn/lstm is for language-",
+        ),
+        (
+            ["resnet20", "shapes", "--bptt", "64"],
+            "bptt applies to text, but convnet/resnet20 is for classificat",
+        ),
+        (["resnet20", "shapes", "--lr", "fast"], "--lr must be a number (got 'fast')"),
+        (["resnet20", "shapes", "--epochs", "1.5"], "--epochs must be an integer (got 1.5)"),
+        (
+            ["resnet20", "shapes", "--augment", "flip,zoom"],
+            "--augment must be a list, each item one of 'crop'",
+        ),
+        (["resnet20", "shapes", "--label-smoothing", "1"], "--label-smoothing must be below 1 (got 1)"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_refused_by_name(words: list[str], message: str) -> None:
+    done = zoo("train", *words)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_help_shows_the_values_of_the_recipe_that_is_named_and_the_groups_of_its_task() -> None:
+    help_of = options_in_help("train", "stdlib-lstm")
+    assert help_of["--bptt"].endswith("[default: 48]")
+    assert help_of["--lr"].endswith("[default: 0.006]")
+    assert "--augment" not in help_of
+    help_of = options_in_help("lr-find", "resnet20")
+    assert help_of["--augment"].endswith("[default: crop,flip]")
+    assert "--bptt" not in help_of
+    assert "--epochs" not in help_of, "a test run has no epochs"
+
+
+def test_help_with_every_field_imports_no_torch() -> None:
+    code = "import sys; from zoo.cli import run; run(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "resnet20", "--help"], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert b"--mixup-alpha" in done.stdout
+
+
+@pytest.mark.parametrize("name", [*training_fields()])
+def test_a_value_of_a_field_can_be_typed_as_it_is_printed(name: str) -> None:
+    field = training_fields()[name]
+    configurations = [spec.training for spec in _architectures()] + [TrainConfig()]
+    for value in {
+        json.dumps(config.to_dict()[name]): config.to_dict()[name] for config in configurations
+    }.values():
+        typed = options.Typed(options.text(value))
+        assert options.convert(typed, field.type, what=name) == options.convert(value, field.type, what=name)
+
+
+def _architectures() -> list[Any]:
+    from zoo.registry.registry import Registry
+
+    return [entry.spec for entry in Registry.discover().entries("architecture")]

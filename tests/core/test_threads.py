@@ -1,0 +1,78 @@
+"""How many threads zoo computes with, and what it leaves to the user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from zoo.models import threads
+
+PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
+
+
+@pytest.mark.parametrize(("cores", "computing", "expected"), [(1, 1, 1), (2, 2, 1), (8, 8, 7), (16, 8, 8)])
+def test_a_core_is_left_to_other_work(
+    cores: int, computing: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: computing)
+    monkeypatch.setattr(threads, "_cores", lambda: cores)
+    assert threads.default_threads() == expected
+
+
+def test_the_number_that_the_user_chose_is_kept() -> None:
+    command, environment = [sys.executable, "-c", PRINT], {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2"]
+
+
+def test_the_number_is_restored_after_an_error() -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+
+    def fail() -> None:
+        with threads.computing_with(before + 1):
+            seen.append(torch.get_num_threads())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [*seen, torch.get_num_threads()] == [before + 1, before]
+
+
+COMMAND = """
+import os, sys
+from zoo import cli
+cli.run = lambda arguments: print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "1000 None"),
+        ({"OMP_WAIT_POLICY": "passive"}, "None passive"),
+        ({"OMP_NUM_THREADS": "2"}, "None None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+    ],
+)
+def test_the_command_limits_how_long_threads_spin_unless_the_user_does(
+    given: dict[str, str], expected: str
+) -> None:
+    names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND], env=environment | given, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == expected, done.stderr
+
+
+def test_importing_zoo_sets_nothing() -> None:
+    code = (
+        "import os; before = {**os.environ}; import zoo; zoo.list_models(); assert {**os.environ} == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

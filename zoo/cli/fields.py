@@ -1,0 +1,134 @@
+"""Training fields as options: `--lr 0.1`, made from `TrainConfig` and the groups of the tasks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+from click.shell_completion import CompletionItem
+
+from zoo.cli.session import Session
+from zoo.cli.signature import flag_of
+from zoo.config import options
+from zoo.config.recipe import Recipe
+from zoo.config.training import TrainingField, training_fields
+from zoo.errors import ZooError
+
+__all__ = ["TrainingCommand", "pop_fields", "training_flags"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WORDS = "zoo.cli.fields.words"  # a key of click's `Context.meta`
+
+
+class FieldType(click.ParamType[Any]):
+    """A value of a training field, as typed."""
+
+    def __init__(self, field: TrainingField) -> None:
+        self.field = field
+        self.listed = get_origin(field.type) is tuple
+        item = get_args(field.type)[0] if self.listed else field.type
+        self.choices = [*get_args(item)] if get_origin(item) is Literal else []
+        kind = options.describe(item).removeprefix("an ").removeprefix("a ")
+        name = "|".join(self.choices) or kind.partition(" ")[0]
+        self.name = name
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return (f"[{self.name}]" if self.choices else self.name.upper()) + ",..." * self.listed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        flag = flag_of(self.field.name)
+        return options.convert(options.Typed(value), self.field.type, what=flag)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the choices that start with the word so far, or with what follows its last comma."""
+        before, comma, last = incomplete.rpartition(",") if self.listed else ("", "", incomplete)
+        words = [*self.choices, *(["none"] if self.listed and not comma else [])]
+        return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
+
+
+class FieldOption(click.Option):
+    """An option for a training field: unset unless it is given."""
+
+    def __init__(self, param_decls: Sequence[str], *, field: TrainingField) -> None:
+        self.group = field.group
+        type_ = None if field.type is bool else FieldType(field)
+        meaning = field.meaning.replace("`", "")
+        super().__init__(param_decls, type=type_, default=None, help=meaning[0].upper() + meaning[1:])
+
+
+class TrainingCommand(click.Command):
+    """A command with training fields. Its help shows them by group, with the defaults of what is named."""
+
+    allow_extra_args = True  # to say what is wrong with them
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = ctx.meta[_WORDS] = [*args]
+        rest = super().parse_args(ctx, args)
+        positional = [ctx.params[param.name] for param in self.params if isinstance(param, click.Argument)]
+        for word in (*positional, *rest):
+            if word is not None and "=" in word:
+                from zoo.cli.spelling import respelled_word  # only for a wrong word
+
+                raise respelled_word(ctx, word, words)
+        if rest:
+            listed = " ".join(word for word in (*positional, *rest) if word)
+            message = f"expected a RECIPE, or an ARCHitecture and a DATASET (got {listed})"
+            raise click.UsageError(message, ctx)
+        return rest
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        name, config = _named(ctx)
+        about = f"as in {name}" if name else "their defaults: `{ctx.command_path} NAME --help`"
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None or isinstance(param, click.Argument):
+                continue
+            if not isinstance(param, FieldOption):
+                sections.setdefault("Options", []).append(record)
+            elif not name or param.name in config:
+                title = f"Training fields for {param.group}" if param.group else f"Training fields ({about})"
+                default = f"  [default: {options.text(config[param.name])}]" if name else ""
+                sections.setdefault(title, []).append((record[0], record[1] + default))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def training_flags(*, only: Collection[str] = (), skip: Collection[str] = ()) -> Callable[[F], F]:
+    """Return a decorator that adds an option for each training field, or for some."""
+
+    def decorate(command: F) -> F:
+        for name, field in reversed([*training_fields().items()]):
+            if name not in skip and (not only or name in only):
+                flag = flag_of(name)
+                names = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
+                command = click.option(names, name, cls=FieldOption, field=field)(command)
+        return command
+
+    return decorate
+
+
+def pop_fields(settings: dict[str, Any]) -> dict[str, Any]:
+    """Take the training fields out of a command's settings, and return those that were given."""
+    fields = {name: settings.pop(name) for name in training_fields() if name in settings}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
+    """Return the recipe or architecture on the command line, and the training fields that apply to it."""
+    registry = (ctx.find_object(Session) or Session()).registry
+    for word in ctx.meta.get(_WORDS, []):
+        recipe = registry.catalog.recipes.get(word)
+        if recipe is None and registry.has("architecture", word):
+            recipe = Recipe(architecture=word, dataset="")
+        with contextlib.suppress(ZooError):  # such as a recipe of a plugin that is not there
+            if recipe is not None:
+                task = registry.task(registry.architecture(recipe.architecture).spec.task)
+                return word, registry.training_config(recipe).to_dict(task.groups)
+    return "", {}

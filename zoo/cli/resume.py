@@ -1,0 +1,30 @@
+"""`zoo resume`: continue a run."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.api.training import resume
+from zoo.cli.output import device_option, json_option
+from zoo.cli.session import Session, pass_session
+from zoo.cli.signature import options_of
+from zoo.cli.train import print_result
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@options_of(resume)
+@device_option
+@json_option
+@pass_session
+def command(session: Session, run: Path, as_json: bool, **settings: Any) -> None:
+    """Continue the run in the directory RUN, bit for bit, with the options it was started with.
+
+    A run that is finished stays as it is. To change an option, such as the number of epochs, repeat the
+    command that started the run, with --resume and --accept-changes.
+
+    \b
+    zoo resume runs/lstm-nietzsche
+    """
+    print_result(resume(run, registry=session.registry, **settings).result, as_json)

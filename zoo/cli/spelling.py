@@ -1,0 +1,128 @@
+"""The right spelling of options that another tool would have, or a hurried hand would write."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+import click
+
+from zoo.cli.session import Session
+from zoo.config.signatures import signature_options
+from zoo.config.training import training_fields
+from zoo.errors import ZooError
+from zoo.registry.registry import Registry
+
+__all__ = ["respell", "respelled_word"]
+
+# What other tools call an option, by what it is called here; an option that takes KEY=VALUE ends in `KEY=`
+_ELSEWHERE: Mapping[str, Sequence[str]] = {
+    "--batch-size": ("batch", "batchsize", "bs", "train-batch-size", "per-device-train-batch-size"),
+    "--bptt": ("block-size", "context-length", "seq-len", "seq-length", "sequence-length"),
+    "--clip-grad-norm": ("clip", "clip-grad", "grad-clip", "gradient-clip-val", "max-grad-norm"),
+    "--data root=": ("data-dir", "data-path", "data-root", "root"),
+    "--data size=": ("image-size", "img-size", "imgsz", "resolution"),
+    "--device": ("accelerator", "gpu", "gpus"),
+    "--ema-decay": ("ema", "model-ema", "model-ema-decay"),
+    "--epochs": ("max-epochs", "n-epochs", "num-epochs", "num-train-epochs"),
+    "--from": ("checkpoint", "ckpt", "finetune", "init-from", "initial-checkpoint", "pretrained", "weights"),
+    "--grad-accum-steps": ("accumulate", "accumulate-grad-batches", "gradient-accumulation-steps"),
+    "--label-smoothing": ("smoothing",),
+    "--length": ("max-length", "max-new-tokens", "max-tokens", "num-tokens", "tokens"),
+    "--lr": ("base-lr", "learning-rate", "lr0", "max-lr"),
+    "--mixup-alpha": ("mixup",),
+    "--optimizer": ("opt", "optim"),
+    "--out": ("output", "output-dir", "outdir", "save-dir"),
+    "--patience": ("early-stopping", "early-stopping-patience"),
+    "--precision": ("amp", "dtype", "half"),
+    "--run": ("name", "out", "out-dir", "outdir", "output", "output-dir", "project", "save-dir"),
+    "--samples": ("num-return-sequences", "num-samples"),
+    "--schedule": ("lr-scheduler", "lr-scheduler-type", "sched", "scheduler"),
+    "--split": ("subset",),
+    "--temperature": ("temp",),
+    "--top-k": ("topk",),
+    "--top-p": ("nucleus", "topp"),
+    "--warmup-epochs": ("warmup",),
+    "--weight-decay": ("decay", "wd"),
+}
+
+
+def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError:
+    """Return the error for an unknown option, with what may have been meant, ready to be pasted."""
+    if error.ctx is None:
+        return error
+    wrong, value = _as_typed(error.option_name, words)
+    name = wrong.lstrip("-").replace("_", "-")
+    message = f"no such option: {wrong}"
+    if name.replace("-", "_") in training_fields() and not _has(error.ctx, f"--{name}"):
+        message += f": it makes no difference to `{error.ctx.command_path}`"
+    elif right := next(_meant(error.ctx, name, words), ""):
+        message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
+    return click.UsageError(message, error.ctx)
+
+
+def respelled_word(ctx: click.Context, word: str, words: Sequence[str]) -> click.UsageError:
+    """Return the error for a word such as `epochs=5` that should have been an option."""
+    key, _, value = word.partition("=")
+    name = key.strip().lower().replace("_", "-")
+    right = next(_meant(ctx, name, words), "")
+    meant = f"; did you mean `{_with_value(ctx, right, value)}`?" if right else ""
+    return click.UsageError(f"unexpected {word!r}{meant}", ctx)
+
+
+def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
+    """Return the whole word that click could not read, and the value that it was given."""
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == option or (not option.startswith("--") and name.startswith(option)):
+            following = words[number + 1] if number + 1 < len(words) else ""
+            return name, value if equals else following * (not following.startswith("-"))
+    return option, ""
+
+
+def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]:
+    """Yield what a name may have meant: an option of the command, the likeliest first."""
+    if _has(ctx, f"--{name}"):
+        yield f"--{name}"
+    for option, aliases in _ELSEWHERE.items():
+        if name in aliases and _has(ctx, option.partition(" ")[0]):
+            yield option
+    own = {}
+    if _has(ctx, "--model") or _has(ctx, "--data"):
+        own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
+        if (key := name.replace("-", "_")) in own:
+            yield f"{own[key]} {key}="
+    options = [name for param in ctx.command.params for name in param.opts if name.startswith("--")]
+    yield from difflib.get_close_matches(f"--{name}", options, n=1)
+    for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1):
+        yield f"{own[key]} {key}="
+
+
+def _has(ctx: click.Context, option: str) -> bool:
+    return any(option in (*param.opts, *param.secondary_opts) for param in ctx.command.params)
+
+
+def _with_value(ctx: click.Context, option: str, value: str) -> str:
+    """Return an option with its value, as one types it."""
+    if option.endswith("="):
+        return f"{option}{shlex.quote(value) if value else '...'}"
+    param = next(param for param in ctx.command.params if option in (*param.opts, *param.secondary_opts))
+    takes_value = isinstance(param, click.Option) and not param.is_flag
+    return f"{option} {shlex.quote(value) if value else '...'}" if takes_value else option
+
+
+def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
+    """Return `--model` or `--data` for each option of the architecture and the dataset among the words."""
+    named = [*words]
+    for recipe in filter(None, map(registry.catalog.recipes.get, words)):
+        named += [recipe.architecture, recipe.dataset]
+    flags: dict[str, str] = {}
+    entries = {"--data": registry.entries("dataset"), "--model": registry.entries("architecture")}
+    for flag, kind in entries.items():
+        for entry in kind:
+            if entry.name in named or entry.spec.name in named:
+                with contextlib.suppress(ZooError):
+                    flags |= dict.fromkeys(signature_options(entry.load()), flag)
+    return flags

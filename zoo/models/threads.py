@@ -1,0 +1,39 @@
+"""How many threads to compute with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["computing_with", "default_threads"]
+
+
+def default_threads() -> int:
+    """Return one thread fewer than torch would use, at least 1, so that other work can have a core.
+
+    The steps of a small network are short, and each ends when its slowest thread does: a thread whose core is
+    busy with something else holds up all others. A number that the user chose (`OMP_NUM_THREADS`, or fewer
+    threads in torch than there are cores) is kept.
+    """
+    threads, cores = torch.get_num_threads(), _cores()
+    chosen = threads < cores or "OMP_NUM_THREADS" in os.environ
+    return threads if chosen else max(1, threads - 1)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def computing_with(threads: int) -> Generator[None]:
+    """Compute with a number of threads inside; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
