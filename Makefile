@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STARTED := $(VENV)/.installing
+CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
 .PHONY: demo test test-all reliability lint install clean
 
-demo: $(READY) ## A small LSTM learns Python in about a minute, writes some, and is measured.
+demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
 	rm -rf runs/demo
 	$(BIN)/zoo train stdlib-lstm --run runs/demo
 	$(BIN)/zoo sample runs/demo/model.safetensors --prompt "def " --length 300
@@ -34,12 +35,17 @@ install: $(READY)
 clean:
 	rm -rf $(VENV) build dist runs/demo
 
-# The stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
-$(READY): pyproject.toml
+# A stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
+$(CORE): pyproject.toml
 	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1 || { [ -e $(STARTED) ] && [ ! -e $@ ]; }; then \
 		$(PYTHON) -m venv --clear $(VENV); \
 	fi
-	@echo "installing into $(VENV) (minutes the first time)"
+	@echo "installing zoo into $(VENV) (minutes the first time)"
 	@touch $(STARTED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@mv $(STARTED) $@
+
+$(READY): $(CORE)
+	@echo "installing the development tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

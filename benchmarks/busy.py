@@ -1,0 +1,87 @@
+"""Training on a machine that has other work to do: threads as zoo chooses them, against one for each core.
+
+    python benchmarks/busy.py [--rounds 2]
+
+Two trainings, that of `make demo` and two epochs of resnet-lite on 10,000 drawn pictures, each in turn
+
+- idle: nothing else runs,
+- busy: another process keeps one core busy,
+- pair: the same training runs a second time beside it,
+
+with zoo's own number of threads and, as `all cores`, with OMP_NUM_THREADS set to the number of cores. A
+figure is the median time of training, as `zoo train --json` reports it, over that of `all cores` on the idle
+machine in the same round. Run nothing beside this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TRAININGS = {
+    "stdlib-lstm": ["stdlib-lstm"],
+    "resnet-lite": ["resnet-lite", "shapes", "--data", "train_size=10000", "--epochs", "2"],
+}
+CORES = len(os.sched_getaffinity(0))
+THREADS = {"all cores": {"OMP_NUM_THREADS": str(CORES)}, "default": {}}
+ASKED = {"idle": 1.15, "busy": 2.0, "pair": 2.5}
+OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+def start(words: list[str], environment: dict[str, str], folder: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in OPENMP}
+    run = tempfile.mkdtemp(dir=folder)
+    command = [sys.executable, "-m", "zoo", "train", *words, "--run", str(Path(run, "run")), "--json"]
+    return subprocess.Popen(
+        command, env=inherited | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+
+
+def seconds(process: subprocess.Popen[str]) -> float:
+    printed, _ = process.communicate()
+    return json.loads(printed)["seconds"]
+
+
+def measure(words: list[str], environment: dict[str, str], load: str, folder: str) -> float:
+    """Return the seconds of a training; of the slower one, if there are two."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])] if load == "busy" else []
+    try:
+        started = [start(words, environment, folder) for _ in range(2 if load == "pair" else 1)]
+        return max(map(seconds, started))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time trainings beside other work.")
+    parser.add_argument("--rounds", type=int, default=2, help="Number of times to run each training.")
+    parser.add_argument("--only", choices=[*TRAININGS], help="One of the two trainings.")
+    options = parser.parse_args()
+    print(f"{CORES} cores; times of training, against all cores on the idle machine")
+    for name in [options.only] if options.only else TRAININGS:
+        times: dict[tuple[str, str], list[float]] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(options.rounds):
+                for load in ASKED:
+                    for threads, environment in THREADS.items():
+                        taken = measure(TRAININGS[name], environment, load, folder)
+                        times.setdefault((threads, load), []).append(taken)
+        bases = times["all cores", "idle"]
+        for (threads, load), taken in times.items():
+            ratios = [one / base for one, base in zip(taken, bases, strict=True)]
+            asked = f"  (at most {ASKED[load]} is asked)" if threads == "default" else ""
+            listed = ", ".join(f"{one:.1f}" for one in taken)
+            ratio = statistics.median(ratios)
+            print(f"{name:12} {load}  {threads:9}  {ratio:5.2f} times  {listed} s{asked}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
