@@ -171,5 +171,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
     import difflib  # only for a wrong name
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    by_case = {word.lower(): word for word in known}
+    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
+    return f"; did you mean {by_case[close[0]]!r}?" if close else ""

@@ -93,7 +93,7 @@ def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> N
     before = {file.name: file.read_bytes() for file in path.iterdir()}
     with pytest.raises(RunError, match=f"{path} already holds a run") as caught:
         open_run(path).__enter__()
-    assert "--resume" in (caught.value.hint or "")
+    assert caught.value.hint == f"`zoo resume {path}` continues it; or choose another --run"
     after = {file.name: file.read_bytes() for file in path.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name] == after[name] for name in before if name != ".lock")
@@ -210,7 +210,7 @@ def test_a_failed_write_names_the_file_and_the_remedy(
         with pytest.raises(RunError, match=message) as caught:
             store.save(state)
     assert str(caught.value).startswith(f"{path / 'checkpoint.safetensors'} cannot be written: ")
-    assert caught.value.hint == f"{hint}continue from the last checkpoint with --resume"
+    assert caught.value.hint == f"{hint}continue from the last checkpoint: `zoo resume {path}`"
     monkeypatch.undo()
     assert resumed(path).epoch == 2
 

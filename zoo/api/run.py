@@ -36,7 +36,9 @@ class Run:
         self._device = device
         self._registry = default_registry() if registry is None else registry
         if not (self.directory / "config.toml").is_file():
-            raise RunError(f"{self.directory} does not hold a run: it has no config.toml")
+            inside = self.directory.parent if self.directory.is_file() else None
+            hint = f"name the directory that it lies in: `zoo resume {inside}`" if inside else None
+            raise RunError(f"{self.directory} does not hold a run: it has no config.toml", hint=hint)
 
     def __repr__(self) -> str:
         history = self.history

@@ -13,7 +13,7 @@ from zoo.cli.train import print_result
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run", type=click.Path(path_type=Path))
 @options_of(resume)
 @device_option
 @json_option

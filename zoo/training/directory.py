@@ -163,12 +163,14 @@ class RunDirectory:
                 hint = "free some space, then "
             elif error.errno in _FORBIDDEN:
                 hint = "grant yourself write permission, then "
-            raise RunError(message, hint=f"{hint}continue from the last checkpoint with --resume") from error
+            raise RunError(
+                message, hint=f"{hint}continue from the last checkpoint: `zoo resume {self.path}`"
+            ) from error
 
     def _refuse_foreign_files(self) -> None:
         """Refuse to overwrite a run, or files that no run here wrote or whose checkpoint is gone."""
         if self._checkpoints and not self.resume:
-            hint = "continue it with --resume, or choose another --run"
+            hint = f"`zoo resume {self.path}` continues it; or choose another --run"
             raise RunError(f"{self.path} already holds a run", hint=hint)
         if self._checkpoints:
             return

@@ -1,0 +1,25 @@
+"""Every option of every entry can be typed as zoo prints it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from zoo.config import options
+from zoo.config.signatures import option_types, signature_options
+from zoo.registry.registry import Entry, Registry
+
+ENTRIES = Registry.discover().entries()
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=[f"{entry.kind} {entry.name}" for entry in ENTRIES])
+def test_the_default_of_an_option_can_be_typed_as_it_is_printed(entry: Entry[Any]) -> None:
+    target = entry.load()
+    types = option_types(target)
+    usual = {name: option.default for name, option in signature_options(target).items()}
+    for name, value in {**usual, **getattr(entry.spec, "config", {})}.items():
+        if value is not inspect.Parameter.empty:
+            read = options.convert(options.Typed(options.text(value)), types[name], what=name)
+            assert read == options.convert(value, types[name], what=name)
