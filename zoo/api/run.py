@@ -14,9 +14,10 @@ from zoo.api.model import Model
 from zoo.api.progress import headlines
 from zoo.config.recipe import Recipe
 from zoo.errors import RunError
+from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.registry import Registry
-from zoo.training.plots import draw_learning_curve, figure_png
+from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Run:
         return f"<Run {self.directory}: {', '.join(parts)}>"
 
     def _repr_png_(self) -> bytes | None:
-        return figure_png(self.plot()) if self.history else None
+        return style.png(self.plot()) if self.history else None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -92,10 +93,16 @@ class Run:
         return read_result(self.directory, self.history, self._task)
 
     def plot(self) -> Figure:
-        """Return a figure of the loss, and of the task's headline metric, by epoch."""
+        """Return a figure of the task's headline metric, the loss and the learning rate, by epoch."""
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
-        return draw_learning_curve(self.history, self._task, title=self._title)
+        return draw_learning_curve(
+            self.history,
+            self._task,
+            self._registry.training_config(self.recipe),
+            title=self.directory.resolve().name,
+            subtitle=self._title,
+        )
 
     @property
     def _title(self) -> str:

@@ -32,6 +32,7 @@ from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError
+from zoo.files import style
 from zoo.interfaces import Dataset, Task
 from zoo.models.precision import resolve
 from zoo.models.threads import computing_with, default_threads
@@ -39,7 +40,7 @@ from zoo.registry.registry import Registry
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.lock import alone
 from zoo.training.loop import completes_step, train_step
-from zoo.training.plots import draw_lr_curve, figure_png, save_figure
+from zoo.training.plots import draw_lr_curve, save_figure
 from zoo.training.setup import set_up
 from zoo.training.state import TrainState
 
@@ -125,7 +126,7 @@ class Curve:
         save_figure(path, self.plot())
 
     def _repr_png_(self) -> bytes:
-        return figure_png(self.plot())
+        return style.png(self.plot())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data, the points as `curve`."""

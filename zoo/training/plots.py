@@ -2,37 +2,182 @@
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.config.training import TrainConfig
+from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.interfaces import SPLITS, Task
+from zoo.training.early_stopping import best_epoch
+from zoo.training.schedules import learning_rate
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_learning_curve", "draw_lr_curve", "figure_png", "save_figure"]
+__all__ = ["draw_learning_curve", "draw_lr_curve", "save_figure"]
+
+# Validation is what to look at
+_COLORS = {"train": style.MUTED, "val": style.BLUE, "test": style.ORANGE}
+# How many times its lowest value a loss may reach before its axis becomes logarithmic
+_SPIKE = 20
+_WIDTH, _PANEL, _RATE_PANEL = 7, 2.6, 1.0  # inches
+# Most epochs whose points are dots too, and points of a learning rate that is drawn from its schedule
+_DOTS, _RATES = 30, 300
 
 
-def draw_learning_curve(history: Sequence[Mapping[str, Any]], task: Task, *, title: str) -> Figure:
-    """Return a figure of the loss, and of the task's headline metric, by epoch."""
-    from matplotlib.figure import Figure
+def draw_learning_curve(
+    history: Sequence[Mapping[str, Any]],
+    task: Task,
+    config: TrainConfig,
+    *,
+    title: str,
+    subtitle: str = "",
+    steps: Sequence[Mapping[str, Any]] = (),
+) -> Figure:
+    """Return a figure of the task's headline metric, the loss and the learning rate, by epoch.
 
-    names = ["loss"] if task.headline == "loss" else ["loss", task.headline]
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
-    for axis, name in zip(axes, names, strict=True):
-        for split in SPLITS:
-            points = [(row["epoch"], row[split][name]) for row in history if split in row]
-            if points:
-                axis.plot(*zip(*points, strict=True), marker="o", label=split)
-        axis.set(xlabel="epoch", ylabel=f"{name} (nats)" if name == "loss" else name)
-        axis.legend()
-        axis.grid(alpha=0.3)
-    figure.suptitle(title)
+    The best epoch is marked, and a loss that spikes has a logarithmic axis. A single epoch is drawn by its
+    steps; without those, the figure states its metrics.
+
+    Args:
+        history: the rows of the finished epochs, at least one.
+        steps: `{step, loss, lr}` of some of the run's steps, counted from its start.
+    """
+    if len(history) == 1:
+        return _draw_epoch(history[0], task, steps, title=title, subtitle=subtitle)
+    names = ["loss"] if task.headline == "loss" else [task.headline, "loss"]
+    best = best_epoch(history, task)
+    subtitle = f"{subtitle}\n{_summary(history, task, best)}".strip()
+    figure, panels, rates = _panels(len(names), title, subtitle)
+    for panel, name in zip(panels, names, strict=True):
+        _draw_metric(panel, history, name, best)
+    style.legend(panels[0], right=best is not None and 2 * best < len(history))
+    last = history[-1]
+    if steps:
+        per_epoch = last["steps"] / last["epoch"]
+        points = [(step["step"] / per_epoch, step["lr"]) for step in steps]
+    else:
+        places = [last["epoch"] * n / _RATES for n in range(_RATES + 1)]
+        points = [(place, learning_rate(config, place)) for place in places]
+    _draw_rates(rates, points, xlabel="epoch")
     return figure
+
+
+def _draw_epoch(
+    row: Mapping[str, Any], task: Task, steps: Sequence[Mapping[str, Any]], *, title: str, subtitle: str
+) -> Figure:
+    """Return a figure of a run's only epoch: the training loss by step, and other splits' loss after it."""
+    if not steps:
+        names = dict.fromkeys([task.headline, "loss"])
+        after = [
+            f"{split} {', '.join(_text(n, row[split][n]) for n in names)}" for split in SPLITS if split in row
+        ]
+        text = "\n".join(["One epoch is not enough for a curve. After it:", *after])
+        return style.message(text, title=title, subtitle=subtitle)
+    figure, (panel,), rates = _panels(1, title, subtitle)
+    losses = [step["loss"] for step in steps]
+    panel.plot([step["step"] for step in steps], losses, color=_COLORS["train"], label="train, by step")
+    for split in SPLITS[1:]:
+        if split in row:
+            losses.append(row[split]["loss"])
+            label = f"{split} {losses[-1]:.4g}"
+            panel.plot(row["steps"], losses[-1], "o", color=_COLORS[split], label=label, clip_on=False)
+    _scale(panel, "loss", losses)
+    style.legend(panel)
+    _draw_rates(rates, [(step["step"], step["lr"]) for step in steps], xlabel="step")
+    return figure
+
+
+def _panels(count: int, title: str, subtitle: str) -> tuple[Figure, list[Axes], Axes]:
+    """Return a figure, its axes for so many metrics, and smaller ones below for the learning rate."""
+    figure = style.figure(_WIDTH, _PANEL * count + _RATE_PANEL, title=title, subtitle=subtitle)
+    ratios = [_PANEL] * count + [_RATE_PANEL]
+    *panels, rates = figure.subplots(count + 1, 1, sharex=True, height_ratios=ratios)
+    for panel in panels:
+        style.tidy(panel)
+    style.tidy(rates, frame=True)
+    figure.align_ylabels()
+    return figure, panels, rates
+
+
+def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None) -> str:
+    """Return the headline metric of the best epoch, or of the last one if nothing was validated."""
+    if best is None:
+        split = "test" if "test" in history[-1] else "train"
+        value = _text(task.headline, history[-1][split][task.headline])
+        return f"{len(history)} epochs without validation, {split} {value}"
+    value = _text(task.headline, history[best - 1]["val"][task.headline])
+    return f"best of {len(history)} epochs: epoch {best}, val {value}"
+
+
+def _text(name: str, value: float) -> str:
+    """Return a metric with its unit."""
+    if name == "accuracy":
+        return f"accuracy {value:.1%}"
+    return f"{name} {value:.4g}{' nats' if name == 'loss' else ''}"
+
+
+def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, best: int | None) -> None:
+    """Draw a metric of every split by epoch, and mark the best epoch."""
+    values: list[float] = []
+    for split in SPLITS:
+        points = {row["epoch"]: row[split][name] for row in history if split in row}
+        if points:
+            marker = "o" if len(points) <= _DOTS else None
+            axes.plot(
+                [*points],
+                [*points.values()],
+                color=_COLORS[split],
+                label=split,
+                marker=marker,
+                markersize=3.5,
+            )
+            values += points.values()
+    if best is not None:
+        axes.axvline(best, color=_COLORS["val"], linewidth=1, linestyle=":")
+        value = history[best - 1]["val"][name]
+        axes.plot(best, value, "o", color=_COLORS["val"], markerfacecolor="none", markersize=9)
+    _scale(axes, name, values)
+
+
+def _scale(axes: Axes, name: str, values: Sequence[float]) -> None:
+    """Label the vertical axis, in percent or in nats; a loss that spikes gets a logarithmic one."""
+    from matplotlib.ticker import PercentFormatter
+
+    axes.set_ylabel("loss (nats)" if name == "loss" else name)
+    if name == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    positive = [value for value in values if 0 < value < math.inf]
+    if name == "loss" and positive and max(positive) > _SPIKE * min(positive):
+        axes.set_yscale("log", subs=[2, 5])
+        axes.set_ylabel("loss (nats), log scale")
+        decades = math.log10(max(positive) / min(positive))
+        axes.yaxis.set_major_formatter(_power if decades > 4 else _plain)
+        axes.yaxis.set_minor_formatter(_plain if decades < 3 else "")
+
+
+def _draw_rates(axes: Axes, points: Sequence[tuple[float, float]], *, xlabel: str) -> None:
+    """Draw the learning rate by epoch or by step, and finish the axis that all panels share."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.plot(*zip(*points, strict=True), color=style.GREEN, linewidth=1.3)
+    axes.set(xlabel=xlabel, ylabel="learning\nrate")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_formatter(_plain)
+
+
+def _plain(value: float, _: object) -> str:
+    return f"{value:g}"
+
+
+def _power(value: float, _: object) -> str:
+    return f"$10^{{{round(math.log10(value))}}}$"
 
 
 def draw_lr_curve(
@@ -49,33 +194,24 @@ def draw_lr_curve(
         losses: the unsmoothed loss at each step.
         suggestions: learning rates by name.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axis = figure.subplots()
+    figure = style.figure(_WIDTH, 3.8, title=title, subtitle="learning-rate range test")
+    axes = figure.subplots()
+    style.tidy(axes, grid="both", frame=True)
     rates, smoothed = zip(*points, strict=True)
-    axis.plot(rates, losses, color="0.75", linewidth=1, label="loss")
-    axis.plot(rates, smoothed, color="black", label="smoothed")
-    for number, (name, lr) in enumerate(suggestions.items()):
-        axis.axvline(lr, color=f"C{number}", linestyle="--", label=f"{name} {lr:.2g}")
+    axes.plot(rates, losses, color=style.MUTED, alpha=0.5, linewidth=1, label="loss")
+    axes.plot(rates, smoothed, color=style.INK, label="smoothed")
+    colors = (style.ORANGE, style.BLUE, style.GREEN)
+    for color, (name, lr) in zip(colors, suggestions.items(), strict=True):
+        axes.axvline(lr, color=color, linestyle="--", label=f"{name} {lr:.2g}")
     lowest, highest = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])
     margin = 0.3 * (highest - lowest)  # a diverging loss leaves through the top
-    axis.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)")
-    axis.set_ylim(min(losses) - margin, highest + margin)
-    axis.legend()
-    axis.grid(alpha=0.3)
-    figure.suptitle(title)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)")
+    axes.set_ylim(min(losses) - margin, highest + margin)
+    style.legend(axes)
     return figure
-
-
-def figure_png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
 
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as a PNG file. Raises OSError."""
     with atomic_write(path) as file:
-        file.write(figure_png(figure))
+        file.write(style.png(figure))

@@ -82,11 +82,18 @@ def train(
             stop=stop,
         )
         run.write_weights(run.weights, state, make_card(setup, state, run.changes))
-        curve = run.path / "curve.png"
-        with run.writing(curve):
-            save_figure(curve, draw_learning_curve(state.history, setup.task, title=setup.title))
+        _save_curve(run, setup, state)
     _warn_of_early_end(run, setup, state)
     return read_result(run.path, state.history, setup.task)
+
+
+def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
+    name, path = run.path.resolve().name, run.path / "curve.png"
+    with run.writing(path):
+        figure = draw_learning_curve(
+            state.history, setup.task, setup.config, title=name, subtitle=setup.title
+        )
+        save_figure(path, figure)
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

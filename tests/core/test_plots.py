@@ -1,0 +1,132 @@
+"""What the learning curve and the range test's figure say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from zoo.config.training import TrainConfig
+from zoo.files import style
+from zoo.tasks.classification import Classification
+from zoo.tasks.language_modelling import LanguageModelling
+from zoo.training.plots import draw_learning_curve, draw_lr_curve
+from zoo.training.schedules import learning_rate
+
+CONFIG = TrainConfig(epochs=4, lr=0.1, schedule="one-cycle")
+
+
+def rows(losses: list[float], *, splits: tuple[str, ...] = ("train", "val")) -> list[dict[str, Any]]:
+    """Return an epoch of ten steps for each loss; a lower loss is a higher accuracy."""
+    return [
+        {"epoch": n, "steps": 10 * n}
+        | {split: {"loss": loss, "accuracy": 1 / (1 + loss)} for split in splits}
+        for n, loss in enumerate(losses, 1)
+    ]
+
+
+def curve(losses: list[float], *, task: Any = LanguageModelling, **options: Any) -> Figure:
+    history = rows(losses, splits=options.pop("splits", ("train", "val")))
+    return draw_learning_curve(history, task(), CONFIG, title="run-7", subtitle="net on data", **options)
+
+
+def said(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+def xs(line: Line2D) -> list[float]:
+    return np.asarray(line.get_xdata()).tolist()
+
+
+def ys(line: Line2D) -> list[float]:
+    return np.asarray(line.get_ydata()).tolist()
+
+
+def test_a_curve_names_the_run_the_recipe_and_the_best_epoch() -> None:
+    figure = curve([3.0, 1.5, 1.25, 2.0])
+    assert said(figure).splitlines() == [
+        "run-7",
+        "net on data",
+        "best of 4 epochs: epoch 3, val loss 1.25 nats",
+    ]
+    *panels, _ = figure.axes
+    for axes in panels:
+        assert [xs(line)[0] for line in axes.lines if line.get_linestyle() == ":"] == [3]
+
+
+def test_a_classifier_s_best_epoch_is_that_of_the_highest_accuracy() -> None:
+    figure = curve([3.0, 0.25, 1.0], task=Classification)
+    assert said(figure).endswith("best of 3 epochs: epoch 2, val accuracy 80.0%")
+    accuracy, loss, _ = figure.axes
+    assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy", "loss (nats)")
+    assert accuracy.yaxis.get_major_formatter()(0.5, 0) == "50%"
+
+
+def test_without_validation_the_last_epoch_is_stated() -> None:
+    assert said(curve([3.0, 2.0], splits=("train",))).endswith(
+        "2 epochs without validation, train loss 2 nats"
+    )
+
+
+@pytest.mark.parametrize(("losses", "scale"), [([4.6, 1.5, 1.2], "linear"), ([1.1, 2.3e8, 1.3], "log")])
+def test_a_loss_that_spikes_has_a_logarithmic_axis(losses: list[float], scale: str) -> None:
+    assert curve(losses).axes[0].get_yscale() == scale
+    accuracy, loss, _ = curve(losses, task=Classification).axes
+    assert (accuracy.get_yscale(), loss.get_yscale()) == ("linear", scale)
+
+
+def test_the_learning_rate_is_drawn_below_from_the_schedule_or_from_the_steps() -> None:
+    *_, axes = curve([3.0, 2.0, 1.0]).axes
+    places, rates = xs(axes.lines[0]), ys(axes.lines[0])
+    assert rates == [learning_rate(CONFIG, place) for place in places]
+    assert (min(places), max(places)) == (0, 3)
+    steps = [{"step": step, "loss": 1.0, "lr": 0.5 / step} for step in (5, 10, 30)]
+    *_, axes = curve([3.0, 2.0, 1.0], steps=steps).axes
+    places, rates = xs(axes.lines[0]), ys(axes.lines[0])
+    assert places == pytest.approx([0.5, 1, 3])
+    assert rates == [0.1, 0.05, 0.5 / 30]
+
+
+def test_a_single_epoch_is_stated_in_words() -> None:
+    figure = curve([1.5], task=Classification)
+    assert not figure.axes
+    assert "One epoch is not enough for a curve" in said(figure)
+    assert "val accuracy 40.0%, loss 1.5 nats" in said(figure)
+
+
+def test_a_single_epoch_is_drawn_by_its_steps_if_they_are_known() -> None:
+    steps = [{"step": step, "loss": 4.0 - step / 10, "lr": 0.1} for step in range(1, 11)]
+    loss, rate = curve([1.5], steps=steps).axes
+    train, val = loss.lines
+    assert ys(train) == [step["loss"] for step in steps]
+    assert (xs(val), ys(val)) == ([10], [1.5])
+    assert rate.get_xlabel() == "step"
+
+
+def test_suggested_learning_rates_are_marked() -> None:
+    points = [(10.0**-n, float(n)) for n in range(6, 0, -1)]
+    suggestions = {"steep": 0.02, "valley": 0.01, "minimum": 0.1}
+    figure = draw_lr_curve(points, [loss for _, loss in points], suggestions, title="net on data")
+    (axes,) = figure.axes
+    assert {"valley 0.01", "steep 0.02", "minimum 0.1"} <= {line.get_label() for line in axes.lines}
+    assert said(figure).startswith("net on data")
+
+
+def test_the_user_s_matplotlib_settings_stay_and_do_not_show() -> None:
+    before = dict(mpl.rcParams)
+    plain = style.png(curve([3.0, 2.0, 1.0]))
+    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"axes.facecolor": "black", "figure.facecolor": "black", "text.color": "white"}):
+        assert style.png(curve([3.0, 2.0, 1.0])) == plain
+
+
+def test_text_too_wide_for_its_place_ends_in_an_ellipsis() -> None:
+    name = "a-run-with-a-name-that-nobody-would-want-to-type-twice" * 3
+    title = style.figure(5, 2, title=name).texts[0].get_text()
+    assert name.startswith(title.removesuffix("…"))
+    assert style.text_width(title, 13, bold=True) <= 72 * 5 < style.text_width(name, 13, bold=True)
+    assert style.shortened("short", 100, 10) == "short"

@@ -1,0 +1,159 @@
+"""The look of every picture: colors, type and axes. matplotlib is imported when a picture is drawn.
+
+A figure gets everything set on itself: matplotlib's global settings are the user's, and do not change.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL.ImageFont import FreeTypeFont
+
+__all__ = [
+    "BLUE",
+    "DPI",
+    "EMPTY",
+    "FAINT",
+    "GREEN",
+    "HEAT",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PAPER",
+    "SMALL",
+    "TEXT",
+    "figure",
+    "font",
+    "legend",
+    "message",
+    "png",
+    "shortened",
+    "text_width",
+    "tidy",
+]
+
+PAPER = "#ffffff"
+# Text, text that is read second, and lines that are hardly seen
+INK, MUTED, FAINT = "#1f2328", "#656d76", "#dfe3e8"
+# The ground of what is empty
+EMPTY = "#f4f6f8"
+# Told apart with any kind of color vision (Okabe & Ito 2008, "Color universal design")
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+# The colormap of heat maps, from low to high
+HEAT = "inferno"
+
+# Sizes of type in points
+TITLE, TEXT, SMALL = 13.0, 9.5, 8.5
+# Pixels per inch; a point is 1/72 inch
+DPI = 120
+# Inches around everything, and of a line of the head
+_MARGIN = 0.14
+_TITLE_LINE, _TEXT_LINE = 0.3, 0.2
+
+
+def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Figure:
+    """Return an empty figure under a head: a title in bold, and a subtitle of any number of lines.
+
+    Text that does not fit the width ends in an ellipsis.
+
+    Args:
+        width: inches.
+        height: inches, to which the head is added.
+    """
+    from matplotlib.figure import Figure
+
+    head = _TITLE_LINE + _TEXT_LINE * len(subtitle.splitlines()) + _MARGIN
+    whole = height + head
+    made = Figure(figsize=(width, whole), dpi=DPI, facecolor=PAPER, layout="constrained")
+    engine = made.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, height / whole), w_pad=_MARGIN, h_pad=_MARGIN / 2)  # pyright: ignore[reportCallIssue]
+
+    def write(text: str, top: float, size: float, color: str, *, bold: bool = False) -> None:
+        text = shortened(text, 72 * (width - 2 * _MARGIN), size, bold=bold)
+        weight = "bold" if bold else "normal"
+        place = _MARGIN / width, 1 - top / whole
+        made.text(*place, text, va="top", color=color, fontsize=size, fontweight=weight)
+
+    write(title, _MARGIN, TITLE, INK, bold=True)
+    for number, line in enumerate(subtitle.splitlines()):
+        write(line, _MARGIN + _TITLE_LINE + number * _TEXT_LINE, TEXT, MUTED)
+    return made
+
+
+def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = False) -> None:
+    """Give axes the look: faint lines in place of a box, muted labels, no tick marks.
+
+    Args:
+        grid: the axis whose ticks have lines across the plot.
+        frame: whether the lowest line is drawn.
+    """
+    axes.set_facecolor(PAPER)
+    axes.spines[:].set_visible(False)
+    axes.spines["bottom"].set(visible=frame, color=FAINT)
+    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=SMALL)
+    axes.grid(axis=grid, color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=MUTED, fontsize=TEXT)
+
+
+def legend(axes: Axes, *, right: bool = False) -> None:
+    """Name the labeled lines of axes in a row above them, on the left or on the right."""
+    axes.legend(
+        loc="lower right" if right else "lower left",
+        bbox_to_anchor=(1, 1) if right else (0, 1),
+        ncols=9,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=SMALL,
+        handlelength=1.3,
+        columnspacing=1.4,
+        borderpad=0.2,
+        borderaxespad=0.2,
+    )
+
+
+def message(text: str, *, title: str, subtitle: str = "", width: float = 7) -> Figure:
+    """Return a figure that says in words why there is nothing to draw, or what there is instead."""
+    made = figure(width, 0.1 + 0.24 * (1 + text.count("\n")), title=title, subtitle=subtitle)
+    made.text(
+        _MARGIN / width, _MARGIN / made.get_figheight(), text, va="bottom", color=INK, fontsize=TEXT + 1.5
+    )
+    return made
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file, the same for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def font(size: float, *, bold: bool = False) -> FreeTypeFont:
+    """Return the typeface of figures for Pillow; with a size in points, lengths are in points too."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", name), size)
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return the width of a line of text, in the unit of `size`."""
+    return font(size, bold=bold).getlength(text)
+
+
+def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
+    """Return a line of text, its end replaced by an ellipsis if it is wider than `width`."""
+    letters = font(size, bold=bold)
+    if letters.getlength(text) <= width:
+        return text
+    while text and letters.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
