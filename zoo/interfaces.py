@@ -11,7 +11,7 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
 
 What a model or a split may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`, `HasBoxes`,
-`HasNames`.
+`HasFiles`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -37,7 +38,7 @@ __all__ = [
     "Dataset",
     "FitsInputs",
     "HasBoxes",
-    "HasNames",
+    "HasFiles",
     "LoadsPretrained",
     "Split",
     "State",
@@ -93,7 +94,7 @@ class Dataset(ABC):
 
         - classification: a map-style dataset of (uint8 image (C, H, W), label). It may define
           `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)), and may
-          be a `HasBoxes` or a `HasNames`.
+          be a `HasBoxes` or a `HasFiles`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         """
 
@@ -109,11 +110,11 @@ class HasBoxes(Protocol):
 
 
 @runtime_checkable
-class HasNames(Protocol):
-    """A split whose images are files."""
+class HasFiles(Protocol):
+    """A split whose images are files, so that a map can be drawn over an image at its full size."""
 
     @property
-    def names(self) -> Sequence[str] | None:
+    def files(self) -> Sequence[Path] | None:
         """The file of each image; None if they are not files after all."""
         ...
 

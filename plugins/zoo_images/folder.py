@@ -51,7 +51,7 @@ def folder(
     source = (size, channels, counts, [picture.name for picture in pictures], hashes)
     return ImageSet(
         {
-            split: ImageSplit(*part, names=[picture.name for picture in held])
+            split: ImageSplit(*part, files=[picture.path for picture in held])
             for (split, held), *part in parts
         },
         classes=classes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +19,13 @@ class ImageSplit:
     Args:
         images: the images.
         labels: the labels.
-        names: the file of each image, if they are files. See `zoo.interfaces.HasNames`.
+        files: the file of each image, if they are files. See `zoo.interfaces.HasFiles`.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, *, names: Sequence[str] | None = None) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, *, files: Sequence[Path] | None = None) -> None:
         self.images = images
         self.labels = labels
-        self.names = names
+        self.files = files
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.analysis import run
+from zoo.analysis import render, run
 from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
@@ -279,18 +279,15 @@ def test_findings_are_written_as_pictures_arrays_and_a_manifest(
     document = found.write(tmp_path / "out", draw=2)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == document
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    maps = {f"test-0000{n}.{k}.npy" for n in (0, 1) for k in (1, 6)}
-    assert (
-        names == {"manifest.json", "contact-sheet.png", "maps.npy", "test-00000.png", "test-00001.png"} | maps
-    )
+    maps, overlays = ({f"test-0000{n}.{k}.{kind}" for n in (0, 1) for k in (1, 6)} for kind in ("npy", "png"))
+    assert names == {"manifest.json", "contact-sheet.png", "maps.npy"} | maps | overlays
     first, second, *_ = document["items"]
-    assert (first["class"], first["map"], first["overlay"]) == ("ring", "test-00000.1.npy", "test-00000.png")
+    assert (first["class"], first["map"]) == ("ring", "test-00000.1.npy")
+    assert first["overlay"] == "test-00000.1.png"
     assert (second["class"], second["map"]) == ("plus", "test-00000.6.npy")
     assert "map" not in document["items"][-1]
     array = np.load(tmp_path / "out" / "test-00001.6.npy")
     np.testing.assert_array_equal(array, maps_of(found)[1, 1].numpy())
-    with Image.open(tmp_path / "out" / "test-00000.png") as picture:
-        assert picture.size[0] > 3 * 224
 
 
 def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
@@ -301,7 +298,7 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     (out / "mine.txt").write_text("stays")
     document = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
     assert {path.name for path in out.iterdir()} == {*document["files"], "manifest.json", "mine.txt"}
-    assert document["files"] == ["test-00002.png", "test-00002.npy"]
+    assert document["files"] == ["test-00002.png", "test-00002.npy", "contact-sheet.png"]
     (out / "manifest.json").write_text(json.dumps({"files": ["../keep.txt", 3, "test-00002.png"]}))
     (tmp_path / "keep.txt").write_text("stays")
     analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
@@ -495,21 +492,105 @@ def test_maps_are_enlarged_smoothly() -> None:
     torch.testing.assert_close(enlarge(maps, 4)[0, 0, 0], expected)
 
 
-def test_an_overlay_shows_the_image_the_map_and_both(registry: Registry) -> None:
-    image = torch.full((3, 16, 16), 200, dtype=torch.uint8)
-    map_ = torch.zeros(1, 16, 16)
-    map_[:, :, 12:] = 1.0
-    item = {"input": "x.png", "class": "a", "map_of": "a", "probability": 0.5, "peak": 1.0}
-    picture = overlay(image, map_, [{**item, "predicted": "a", "predicted_probability": 0.5, "true": None}])
-    pixels = np.asarray(picture)
-    rows, columns = 8 + 112, (8 + 20, 8 + 204)  # the middle of the first row, left and right in a tile
-    seen, heat, both = ([pixels[rows, x + n * 232].tolist() for x in columns] for n in range(3))
-    assert seen == [[200, 200, 200]] * 2
-    assert heat[0] == [68, 1, 84], "viridis from its darkest"
-    assert heat[1] == [253, 231, 36], "to its brightest"
-    assert both[0] == [200, 200, 200], "only the image where the map is lowest"
-    assert both[1] != [200, 200, 200]
-    assert both[1] != heat[1]
+def test_an_overlay_is_the_picture_where_the_map_is_lowest_and_the_map_s_colors_elsewhere() -> None:
+    picture = Image.new("RGB", (300, 300), (200, 200, 200))
+    map_ = torch.zeros(16, 16)
+    map_[:, 12:] = 1.0
+    pixels = np.asarray(overlay(picture, map_))
+    assert pixels.shape == (300, 300, 3)
+    assert pixels[150, 20].tolist() == [200, 200, 200]
+    red, _, blue = pixels[150, 280].tolist()
+    assert red > 200 > blue, "shades of yellow"
+    assert overlay(Image.new("RGB", (32, 32)), map_).size == (224, 224), "a small picture is enlarged"
+
+
+def test_maps_are_drawn_on_the_pixels_of_the_user_s_file(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    stripes = np.zeros((300, 400, 3), np.uint8)
+    stripes[:, ::2] = 255  # finer than anything that 16×16 pixels can show
+    Image.fromarray(stripes).save(tmp_path / "cat.png")
+    found = analyze("cam", camnet, registry, files=[str(tmp_path / "cat.png")])
+    maps = maps_of(found)
+    maps[:] = 0.0
+    maps[..., 0, 0] = 1.0
+    drawn = np.asarray(found.overlay(0))
+    assert drawn.shape == (300, 300, 3), "the central square, at the size it has in the file"
+    np.testing.assert_array_equal(drawn[200:, 200:], stripes[200:, 250:350])
+    document = found.write(tmp_path / "out")
+    with Image.open(tmp_path / "out" / document["items"][0]["overlay"]) as written:
+        np.testing.assert_array_equal(np.asarray(written), drawn)
+
+
+def test_maps_are_drawn_on_the_files_of_a_folder_dataset(registry: Registry, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (250, 260), (number, 0, 99)).save(root / name / f"{number}.png")
+    data = {"root": str(root), "size": 16, "test_share": 0.5, "val_share": 0.0}
+    recipe = Recipe(
+        architecture="camnet", dataset="folder", data=data, model={"widths": [4, 8]}, train={"epochs": 1}
+    )
+    made = train(recipe, registry, directory=tmp_path / "run").weights
+    found = analyze("cam", made, registry, split="test", data={"root": str(root)})
+    assert found.overlay(0).size == (250, 250)
+
+
+def test_a_huge_picture_is_reduced(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    Image.new("RGB", (2_100, 2_200)).save(tmp_path / "huge.png")
+    found = analyze("cam", camnet, registry, files=[str(tmp_path / "huge.png")])
+    assert found.overlay(0).size == (2_048, 2_048)
+
+
+def test_a_picture_in_the_output_folder_is_not_overwritten(
+    registry: Registry, camnet: str, picture: str
+) -> None:
+    before = Path(picture).read_bytes()
+    document = analyze("cam", camnet, registry, files=[picture]).write(Path(picture).parent)
+    assert Path(picture).read_bytes() == before
+    assert document["items"][0]["overlay"] == "cat-2.png"
+
+
+def test_an_interrupted_drawing_leaves_the_earlier_findings(
+    registry: Registry, camnet: str, picture: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    analyze("cam", camnet, registry, files=[picture]).write(out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    Image.new("RGB", (20, 20)).save(tmp_path / "gone.png")
+    found = analyze("cam", camnet, registry, files=[picture, str(tmp_path / "gone.png")])
+    (tmp_path / "gone.png").unlink()
+    with pytest.raises(DataError, match=r"gone\.png cannot be read"):
+        found.write(out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("classes", [1, 3, 8])
+def test_a_sheet_wraps_and_is_what_a_notebook_shows(
+    registry: Registry, camnet: str, tmp_path: Path, classes: int
+) -> None:
+    asked = [str(number) for number in range(classes)]
+    for indices in ([0], [0, 1, 2], range(12)):
+        found = analyze("cam", camnet, registry, split="test", indices=indices, classes=asked)
+        width, height = found.sheet().size
+        assert 1 / 2.5 < width / height < 2.5, "neither a strip nor a column"
+        assert width * height >= len(indices) * (1 + classes) * 224**2, "every tile is large enough"
+    assert (found._repr_jpeg_(), found._repr_png_()) == (render.jpeg(found.sheet()), None)
+    found.write(tmp_path / "out")
+    assert (tmp_path / "out" / "contact-sheet.png").read_bytes() == render.png(found.sheet())
+
+
+def test_captions_say_everything_once() -> None:
+    item = {"input": "pets/cat.jpg", "predicted": "cat", "predicted_probability": 0.9, "true": None}
+    cat = item | {"class": "cat", "map_of": "cat", "probability": 0.9, "peak": 17.0}
+    dog = item | {"class": "dog", "map_of": "dog", "probability": 0.04, "peak": 2.5}
+    assert render.captions([cat, dog]) == [
+        ("cat.jpg", "predicted cat (90.0%)"),
+        ("evidence for cat", "highest value 17"),
+        ("evidence for dog (4.0%)", "highest value 2.5"),
+    ]
+    assert render.captions([cat | {"true": "dog"}])[0] == ("cat.jpg: dog", "predicted cat (90.0%)")
 
 
 def test_maps_of_images_that_are_not_drawn_are_written_too(

@@ -525,7 +525,7 @@ def test_analyze_returns_findings_with_a_picture(net: zoo.Run, lstm: zoo.Run, tm
     findings = net.model.analyze("grad-cam", split="test", indices=[0, 3], classes=["true"], progress=False)
     assert [item["input"] for item in findings.items] == ["test-00000", "test-00003"]
     assert repr(findings) == "<Findings of cam/grad-cam: 2 maps>"
-    assert (findings._repr_png_() or b"").startswith(PNG)
+    assert (findings._repr_jpeg_() or b"").startswith(b"\xff\xd8")
     assert findings.write(tmp_path / "out")["items"][0]["overlay"] == "test-00000.png"
     text = lstm.model.analyze("activations", progress=False)
     assert repr(text).startswith("<Findings of diagnose/activations: ")

@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from zoo.data.pictures import SUFFIXES, decode, read_picture
 from zoo.errors import DataError
-from zoo.interfaces import HasNames
+from zoo.interfaces import HasFiles
 from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder
@@ -196,11 +196,15 @@ def test_an_empty_root_is_not_the_current_folder(root: Path, monkeypatch: pytest
         folder(root="")
 
 
-def test_pictures_have_the_names_of_their_files(root: Path) -> None:
+def test_pictures_know_their_files(root: Path) -> None:
     split = folder(root=str(root), size=16).split("test")
-    assert isinstance(split, HasNames)
-    assert sorted(split.names or ()) == sorted(set(split.names or ()))
-    assert {Path(name).parent.name for name in split.names or ()} == {"cat", "dog"}
+    assert isinstance(split, HasFiles)
+    files = split.files or ()
+    assert len(set(files)) == len(split)
+    for number, file in enumerate(files):
+        image, label = split[number]
+        assert file.parent.name == ["cat", "dog"][label]
+        assert torch.equal(read_picture(file, size=16, channels=3)[0], image)
 
 
 def test_gray_pictures_have_one_channel(root: Path) -> None:

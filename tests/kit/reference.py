@@ -22,7 +22,7 @@ RECORDS = (
     (training, ("TrainConfig", "ImageFields", "TextFields")),
     (interfaces, ("Subject", "Batch", "Analysis")),
 )
-CLASSES = ("Dataset", "Analyzer", "LoadsPretrained", "FitsInputs", "HasBoxes", "HasNames")
+CLASSES = ("Dataset", "Analyzer", "LoadsPretrained", "FitsInputs", "HasBoxes", "HasFiles")
 FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (hooks, ("evaluating", "stored", "untouched", "watching")),

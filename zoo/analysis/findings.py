@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +16,19 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
-from zoo.analysis.render import contact_sheet, overlay, png
+from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
 from zoo.errors import OutputError
 from zoo.evaluation.inputs import Inputs
-from zoo.files.atomic import atomic_write
 from zoo.interfaces import Analysis
 
 __all__ = ["MANIFEST", "Findings", "require_folder"]
 
 MANIFEST = "manifest.json"
 _OTHER = "choose another --out folder"
-# Most pictures on a contact sheet
-_SHEET_PICTURES = 64
+# Most images on a contact sheet
+_SHEET_IMAGES = 64
+# Most pixels of an overlay's height and width
+_LARGEST = 2_048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -49,22 +53,44 @@ class Findings:
         parts += [f"table {name}" for name in self.analysis.tables]
         return f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>"
 
-    def _repr_png_(self) -> bytes | None:
-        if self.analysis.maps is not None:
-            return png(contact_sheet(self.pictures(_SHEET_PICTURES)))
-        figures = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
-        return figures[0]() if figures else None
+    def _repr_jpeg_(self) -> bytes | None:
+        """Return the maps for a notebook, which keeps them: a PNG would be six times as large."""
+        return None if self.analysis.maps is None else jpeg(self.sheet())
 
-    def pictures(self, count: int) -> list[Image]:
-        """Return overlays of the maps on the first `count` images, a row for each class."""
+    def _repr_png_(self) -> bytes | None:
+        """Return the first figure for a notebook, if there are no maps."""
+        figures = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
+        return figures[0]() if figures and self.analysis.maps is None else None
+
+    def overlay(self, number: int, k: int = 0) -> Image:
+        """Return an image's map of its `k`-th class over the image, drawn on the user's own pixels.
+
+        It is the central square of the image's file, of at least 224 and at most 2,048 pixels a side.
+        """
+        assert self.analysis.maps is not None
+        return overlay(self.inputs.picture(number, at_most=_LARGEST), self.analysis.maps[number, k])
+
+    def sheet(self, count: int = _SHEET_IMAGES, *, side: int | None = None) -> Image:
+        """Return the first `count` images, each beside its overlays, with captions.
+
+        Args:
+            side: height and width of an image in pixels; by default, the fewer there are, the larger.
+        """
         maps = self.analysis.maps
-        if maps is None:
-            return []
-        rows = maps.shape[1]
-        return [
-            overlay(self.inputs.image(number), maps[number], self.items[number * rows : (number + 1) * rows])
-            for number in range(min(count, len(maps)))
-        ]
+        assert maps is not None
+        count, classes = min(count, len(maps)), maps.shape[1]
+        side = side or tile_side(count * (1 + classes))
+        return contact_sheet(
+            [
+                panel(
+                    self.inputs.picture(number, at_most=side),
+                    maps[number],
+                    self.items[number * classes : (number + 1) * classes],
+                    side=side,
+                )
+                for number in range(count)
+            ]
+        )
 
     def manifest(self) -> dict[str, Any]:
         """Return everything but the arrays as JSON data."""
@@ -79,47 +105,51 @@ class Findings:
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
         """Write overlays and maps of the first `draw` images, all figures and `manifest.json`; return that.
 
-        Each image gets an overlay with a row for each class, and each class an array (h, w) of the layer's
-        size; several images get a contact sheet. If there are more images than `draw`, `maps.npy` holds the
-        maps of all, (N, K, h, w). Files that an earlier analysis wrote to the folder are removed.
+        Each class of each image gets an overlay and an array (h, w) of the layer's size; `contact-sheet.png`
+        shows them all beside their images. If there are more images than `draw`, `maps.npy` holds the maps of
+        all, (N, K, h, w). Files that an earlier analysis wrote to the folder are removed.
 
         Raises OutputError if the folder cannot be written to.
         """
         out = Path(out)
         require_folder(out)
-        files: dict[str, bytes] = {}
-        items = self._draw_maps(draw, files)
-        files |= {name: figure() for name, figure in self.analysis.figures.items()}
+        files, items = self._maps_to_write(draw, out)
+        files |= self.analysis.figures
         document = self.manifest() | {"out": str(out), "items": items, "files": [*files]}
-        files[MANIFEST] = json.dumps(document, ensure_ascii=False, indent=2).encode()
+        files[MANIFEST] = json.dumps(document, ensure_ascii=False, indent=2).encode
         try:
             out.mkdir(parents=True, exist_ok=True)
-            _remove_earlier(out)
-            for name, content in files.items():
-                with atomic_write(out / name) as file:
-                    file.write(content)
+            with tempfile.TemporaryDirectory(prefix=".", dir=out) as folder:
+                for name, make in files.items():  # one at a time, since all may not fit in memory
+                    (Path(folder) / name).write_bytes(make())
+                _remove_earlier(out)
+                for name in files:
+                    (Path(folder) / name).replace(out / name)
         except OSError as error:
             raise OutputError(f"cannot write to {out}: {error.strerror or error}", hint=_OTHER) from None
         return document
 
-    def _draw_maps(self, draw: int, files: dict[str, bytes]) -> list[dict[str, Any]]:
-        """Add pictures and maps to `files`; return the items with the names of theirs."""
+    def _maps_to_write(
+        self, draw: int, out: Path
+    ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
+        """Return what makes each file of pictures and maps, and the items with the names of theirs."""
+        files: dict[str, Callable[[], bytes]] = {}
+        taken = {file.stem for file in self.inputs.files or () if file.resolve().parent == out.resolve()}
         items, maps = [dict(item) for item in self.items], self.analysis.maps
         if maps is None:
-            return items
-        rows = maps.shape[1]
-        pictures = self.pictures(draw)
-        for number, stem in enumerate(_stems(self.inputs.names[:draw])):
-            files[f"{stem}.png"] = png(pictures[number])
-            for k, item in enumerate(items[number * rows : (number + 1) * rows]):
-                name = f"{stem}.npy" if rows == 1 else f"{stem}.{item['class_index']}.npy"
-                files[name] = _npy(maps[number, k])
-                item |= {"overlay": f"{stem}.png", "map": name}
-        if len(pictures) > 1:
-            files["contact-sheet.png"] = png(contact_sheet(pictures[:_SHEET_PICTURES]))
+            return files, items
+        classes = maps.shape[1]
+        for number, stem in enumerate(_stems(self.inputs.names[:draw], taken)):
+            for k, item in enumerate(items[number * classes : (number + 1) * classes]):
+                name = stem if classes == 1 else f"{stem}.{item['class_index']}"
+                item |= {"overlay": f"{name}.png", "map": f"{name}.npy"}
+                files[item["overlay"]] = partial(_drawn, self, number, k)
+                files[item["map"]] = partial(_npy, maps[number, k])
+        if files:
+            files["contact-sheet.png"] = lambda: png(self.sheet(min(draw, _SHEET_IMAGES)))
         if len(maps) > draw:
-            files["maps.npy"] = _npy(maps)
-        return items
+            files["maps.npy"] = partial(_npy, maps)
+        return files, items
 
 
 def require_folder(out: Path) -> None:
@@ -145,9 +175,9 @@ def _remove_earlier(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _stems(names: list[str]) -> list[str]:
+def _stems(names: list[str], taken: set[str]) -> list[str]:
     """Return a file name without suffix for each input, numbered if it is already taken."""
-    taken = {"manifest", "contact-sheet", "maps"}
+    taken = taken | {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []
     for name in names:
         stem, number = Path(name).stem, 1
@@ -157,6 +187,10 @@ def _stems(names: list[str]) -> list[str]:
         taken.add(stem)
         stems.append(stem)
     return stems
+
+
+def _drawn(findings: Findings, number: int, k: int) -> bytes:
+    return png(findings.overlay(number, k))
 
 
 def _npy(maps: Tensor) -> bytes:

@@ -4,48 +4,90 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from zoo.analysis.maps import enlarge, normalize
+from zoo.analysis.maps import normalize
+from zoo.files import style
 
-__all__ = ["contact_sheet", "overlay", "png"]
+__all__ = [
+    "SMALLEST",
+    "captions",
+    "contact_sheet",
+    "grid",
+    "jpeg",
+    "overlay",
+    "panel",
+    "png",
+    "resized",
+    "tile_side",
+]
 
-# Height and width of each image in a picture, in pixels
-_TILE = 224
-_GAP = 8
-_LINE = 20
+# Least height and width of an overlay, in pixels, and of the largest tile of a sheet
+SMALLEST, _LARGEST = 224, 448
+# Pixels that the tiles of a sheet have together, unless they would be smaller or larger than that
+_SHEET = 1_600_000
+_GAP, _LINE, _TYPE = 10, 19, 14
 # Opacity of a map at its maximum; at its minimum it is transparent
 _OPACITY = 0.7
 
 
-def overlay(image: Tensor, maps: Tensor, items: Sequence[dict[str, Any]]) -> Image.Image:
-    """Return a picture with a row for each class: the image, the map, the map over the image, a caption.
+def overlay(picture: Image.Image, map_: Tensor) -> Image.Image:
+    """Return a map (h, w) drawn over a square picture, of the picture's size.
+
+    The colors range from the map's lowest to its highest value. A picture of less than 224×224 pixels is
+    enlarged to that.
+    """
+    from matplotlib import colormaps
+
+    side = max(picture.width, SMALLEST)
+    picture = resized(picture, side)
+    values = Image.fromarray(normalize(map_.float().cpu()).numpy())  # mode F
+    heat = np.asarray(values.resize((side, side), Image.Resampling.BICUBIC)).clip(0)
+    heat = heat / max(heat.max(), 1.0)  # between its points a bicubic curve may rise above them
+    colored = Image.fromarray((colormaps[style.HEAT](heat)[..., :3] * 255).astype(np.uint8))
+    return Image.composite(colored, picture, Image.fromarray((255 * _OPACITY * heat).astype(np.uint8)))
+
+
+def panel(
+    picture: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], *, side: int
+) -> Image.Image:
+    """Return an image and its overlays as a grid.
 
     Args:
-        image: uint8 (C, H, W), 1 or 3 channels.
+        picture: a square.
         maps: (K, h, w)
         items: the item of each map, for its caption; see `Findings.items`.
+        side: height and width of a tile in pixels.
     """
-    tile = _tile(image)
-    heat = normalize(enlarge(maps[None].float().cpu(), _TILE))[0].numpy()  # (K, tile, tile)
-    height = _TILE + 2 * _LINE + _GAP
-    picture = Image.new("RGB", (3 * _TILE + 4 * _GAP, len(items) * height + _GAP), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    for row, (item, values) in enumerate(zip(items, heat, strict=True)):
-        top = _GAP + row * height
-        colored = _colored(values)
-        blend = Image.composite(colored, tile, Image.fromarray((255 * _OPACITY * values).astype(np.uint8)))
-        for column, part in enumerate((tile, colored, blend)):
-            picture.paste(part, (_GAP + column * (_TILE + _GAP), top))
-        for number, line in enumerate(_caption(item)):
-            draw.text((_GAP, top + _TILE + 2 + number * _LINE), line, "black", font)
-    return picture
+    picture = resized(picture, side)
+    tiles = [picture, *(overlay(picture, map_) for map_ in maps)]
+    return grid(tiles, captions(items))
+
+
+def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
+    """Return square tiles of one size with captions of up to two lines, in rows."""
+    rows = max(round(math.sqrt(len(tiles) / 1.4)), 1)  # tiles and captions are a little higher than wide
+    columns, side = math.ceil(len(tiles) / rows), tiles[0].width
+    width, height = side + _GAP, side + max(map(len, texts)) * _LINE + 2 * _GAP
+    whole = Image.new("RGB", (columns * width + _GAP, rows * height), style.PAPER)
+    draw, font = ImageDraw.Draw(whole), style.font(_TYPE)
+    for number, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
+        left, top = _GAP + number % columns * width, _GAP + number // columns * height
+        whole.paste(tile, (left, top))
+        for row, (line, color) in enumerate(zip(lines, (style.INK, style.MUTED), strict=False)):
+            draw.text((left, top + side + 4 + row * _LINE), style.shortened(line, side, _TYPE), color, font)
+    return whole
+
+
+def tile_side(tiles: int) -> int:
+    """Return the height and width of each of so many tiles of a sheet: the fewer, the larger."""
+    return max(SMALLEST, min(_LARGEST, math.isqrt(_SHEET // tiles)))
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -53,10 +95,16 @@ def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
     width, height = pictures[0].size
     columns = max(1, round(math.sqrt(len(pictures) * height / width)))
     rows = math.ceil(len(pictures) / columns)
-    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    sheet = Image.new("RGB", (columns * width, rows * height), style.PAPER)
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
     return sheet
+
+
+def resized(picture: Image.Image, side: int) -> Image.Image:
+    """Return a square picture with this height and width; enlarging is smooth."""
+    how = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
+    return picture if picture.width == side else picture.resize((side, side), how)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -66,24 +114,22 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _caption(item: dict[str, Any]) -> tuple[str, str]:
-    true = f"   is {item['true']}" if item["true"] is not None else ""
-    name = Path(item["input"]).name
-    return (
-        f"{name}: map of {item['map_of']} ({item['probability']:.1%}), up to {item['peak']:.3g}",
-        f"predicted {item['predicted']} ({item['predicted_probability']:.1%}){true}",
-    )
+def jpeg(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
 
 
-def _tile(image: Tensor) -> Image.Image:
-    """Turn uint8 (C, H, W) into a picture; small images keep sharp pixel edges."""
-    pixels = image.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
-    how = Image.Resampling.NEAREST if max(image.shape[1:]) < _TILE else Image.Resampling.BILINEAR
-    return Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE), how)
+def captions(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return two lines for an image, from what all its items say, and two for each of its maps."""
+    item = items[0]
+    true = "" if item["true"] is None else f": {item['true']}"
+    predicted = f"predicted {item['predicted']} ({item['predicted_probability']:.1%})"
+    return [(Path(item["input"]).name + true, predicted), *map(_of_map, items)]
 
 
-def _colored(heat: np.ndarray[Any, Any]) -> Image.Image:
-    """Turn values from 0 to 1, (H, W), into a picture from dark blue to yellow."""
-    from matplotlib import colormaps
-
-    return Image.fromarray((colormaps["viridis"](heat)[..., :3] * 255).astype(np.uint8))
+def _of_map(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what a map is of; the predicted class's probability stands under the image already."""
+    other = f" ({item['probability']:.1%})" if item["class"] != item["predicted"] else ""
+    return f"evidence for {item['map_of']}{other}", f"highest value {item['peak']:.3g}"

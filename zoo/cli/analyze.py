@@ -106,7 +106,11 @@ def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: in
     for score_name, value in written["scores"].items():
         reading = f"  ({READING[score_name]})" if score_name in READING else ""
         echo(f"{score_name}  {value:.4g}{reading}")
-    files = [*analysis.figures, *(["a picture and an array for each map"] if drawn else []), MANIFEST]
+    files = [
+        *analysis.figures,
+        *(["contact-sheet.png", "an overlay and an array for each map"] if drawn else []),
+        MANIFEST,
+    ]
     echo(f"wrote {folder}: {', '.join(files)}")
 
 

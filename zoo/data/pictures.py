@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,7 +15,9 @@ from torchvision.transforms.v2 import functional as F
 
 from zoo.errors import DataError
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture", "read_square"]
+
+T = TypeVar("T")
 
 # Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -36,13 +40,28 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes
 
     Raises DataError if it cannot be read.
     """
+    return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
+
+
+def read_square(path: Path, *, at_most: int) -> Image.Image:
+    """Return the central square of a picture, which `read_picture` resizes, in color.
+
+    Its height and width are those of the file, or `at_most` pixels if they are larger.
+
+    Raises DataError if it cannot be read.
+    """
+    return _read(path, lambda content: _square(content, at_most, "RGB", enlarge=False))
+
+
+def _read(path: Path, use: Callable[[bytes], T]) -> T:
+    """Return what `use` makes of a picture file's bytes. Raises DataError if it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
             raise ValueError("it is a pipe or a device, not a regular file")
         content = path.read_bytes()
         if not content:
             raise ValueError("it is empty")
-        return decode(content, size=size, channels=channels), content
+        return use(content)
     except UnidentifiedImageError:
         why = "its format is unknown or not supported"
     except Image.DecompressionBombError:
@@ -63,6 +82,11 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
         ValueError: the pixels are floating-point numbers, or there is only one.
         Exception: whatever else Pillow raises for a damaged picture.
     """
+    return F.pil_to_tensor(_square(content, size, "RGB" if channels == 3 else "L"))
+
+
+def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
+    """Return the central square of an encoded picture in a mode, resized. Raises as `decode` does."""
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF; HEIF is an add-on
     with Image.open(io.BytesIO(content), formats=formats) as opened:
@@ -72,7 +96,7 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
             raise ValueError("it has a single pixel")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
         ImageOps.exif_transpose(opened, in_place=True)
-        return F.pil_to_tensor(_central_square(opened, size, "RGB" if channels == 3 else "L"))
+        return _central_square(opened, size if enlarge else min(size, *opened.size), mode)
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:

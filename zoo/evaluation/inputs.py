@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -15,8 +15,11 @@ from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasNames, Split, Task
+from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasFiles, Split, Task
 from zoo.tasks.language_modelling import LanguageModelling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # Tokens of a text that is still read in one lane. With several, each starts without its context.
 _SHORT = 20_000
@@ -30,6 +33,7 @@ class Inputs:
 
     Attributes:
         names: the name of each image, such as a file or `test-00005`; empty for a text.
+        files: the file of each image, if they are files.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: the boxes of each image's objects, if the data has them.
         report: called after each batch with the number of images or tokens done, and their total.
@@ -41,6 +45,7 @@ class Inputs:
     items: Any
     device: str
     boxes: Sequence[Sequence[Box]] | None = None
+    files: Sequence[Path] | None = None
     report: Callable[[int, int], None] = lambda done, total: None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -65,6 +70,22 @@ class Inputs:
         """Return an image as the model saw it, uint8 (C, H, W)."""
         return self.items[number][0]
 
+    def picture(self, number: int, *, at_most: int) -> Image:
+        """Return an image to draw on, square and in color: the user's own pixels if there is a file.
+
+        A file's central square has the height and width that it has in the file, or `at_most` pixels if they
+        are larger.
+
+        Raises DataError if the file has become unreadable.
+        """
+        from PIL.Image import fromarray
+
+        from zoo.data.pictures import read_square
+
+        if self.files is not None:
+            return read_square(self.files[number], at_most=at_most)
+        return fromarray(self.image(number).expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
+
 
 def of_files(
     card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
@@ -74,6 +95,7 @@ def of_files(
     Raises DataError naming the first one that is missing or cannot be read.
     """
     names: list[str] = []
+    files: list[Path] | None = None
     if card.task == "language-modelling":
         items: Any = _tokens(card, [_text(Path(path)) for path in paths])
     else:
@@ -83,8 +105,8 @@ def of_files(
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
         items = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
-        names = [str(path) for path in pictures]
-    return Inputs(card=card, task=task, names=names, items=items, device=device, report=report)
+        names, files = [str(path) for path in pictures], pictures
+    return Inputs(card=card, task=task, names=names, items=items, files=files, device=device, report=report)
 
 
 def of_split(
@@ -116,11 +138,23 @@ def of_split(
     for index in chosen:
         if not 0 <= index < len(items):
             raise OptionError(f"index {index} is out of range: the {split} split has {len(items):,} images")
-    files = items.names if isinstance(items, HasNames) else None
-    names = [files[index] if files else f"{split}-{index:05}" for index in chosen]
+    paths = items.files if isinstance(items, HasFiles) else None
+    files = [paths[index] for index in chosen] if paths is not None else None
+    names = [f"{split}-{index:05}" for index in chosen]
+    if files is not None:
+        names = [f"{file.parent.name}/{file.name}" for file in files]
     boxes = [items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None
     some = Subset[Any](items, list(chosen))  # pyright: ignore[reportArgumentType] - any map-style dataset
-    return Inputs(card=card, task=task, names=names, items=some, boxes=boxes, device=device, report=report)
+    return Inputs(
+        card=card,
+        task=task,
+        names=names,
+        items=some,
+        boxes=boxes,
+        files=files,
+        device=device,
+        report=report,
+    )
 
 
 def _pictures(path: Path) -> list[Path]:
