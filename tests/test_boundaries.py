@@ -67,6 +67,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.archives",
     "zoo.files.cache",
     "zoo.files.downloads",
+    "zoo.files.style",
     "zoo.models.hooks",
     "zoo.data.pictures",
 }

@@ -280,12 +280,14 @@ class Subject:
         landmarks: paths of submodules by landmark; those that the analyzer's spec `needs` are present.
         preprocess: as `Dataset.preprocess`: the names of the classes, or the vocabulary.
         classes: the classes to explain for every image: by number, the one the model predicts, or the label.
+        title: what is analyzed, for the titles of figures: the model and its inputs.
     """
 
     task: str
     landmarks: Mapping[str, str]
     preprocess: Mapping[str, Any]
     classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
+    title: str = ""
 
     def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64.
@@ -330,7 +332,8 @@ class Analyzer(ABC):
     """Looks inside a model and leaves parameters, gradients, modes, hooks and random state unchanged.
 
     The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
-    `zoo.models.hooks` has what keeps the promise: `untouched` and `stored`.
+    `zoo.models.hooks` has what keeps the promise, `untouched` and `stored`; `zoo.files.style` has the look of
+    figures.
     """
 
     @abstractmethod

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import OptionError
+from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched, watching
 from zoo_diagnose.plots import activation_plot
@@ -57,7 +58,7 @@ class Activations(Analyzer):
         return Analysis(
             tables={"layers": rows},
             scores={"most_dead": max(statistics.dead or 0.0 for statistics in layers.values())},
-            figures={"activations.png": lambda: activation_plot(rows)},
+            figures={"activations.png": lambda: style.png(activation_plot(rows, title=subject.title))},
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
+from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
 from zoo_diagnose.plots import matrix_plot, pairs_plot
@@ -70,15 +71,19 @@ class Confusion(Analyzer):
             for label, guess in most
         ]
         shown = [
-            (f"{names[label]}\npredicted as\n{names[guess]}", examples[label, guess]) for label, guess in most
+            (
+                f"{names[label]}, predicted as {names[guess]}\n{wrong[label, guess]:,} of {counts[label]:,}",
+                examples[label, guess],
+            )
+            for label, guess in most
         ]
         return Analysis(
             scores={"accuracy": float(correct.sum() / matrix.sum()), "loss": loss},
             tables={"classes": classes, "confused": confused},
             details={"matrix": matrix.tolist()},
             figures={
-                "confusion.png": lambda: matrix_plot(matrix.tolist(), names),
-                "confused.png": lambda: pairs_plot(shown),
+                "confusion.png": lambda: style.png(matrix_plot(matrix.tolist(), names, title=subject.title)),
+                "confused.png": lambda: style.png(pairs_plot(shown, title=subject.title)),
             },
         )
 

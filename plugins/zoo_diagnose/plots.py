@@ -1,83 +1,162 @@
-"""Plots; matplotlib is imported when one is drawn."""
+"""Figures; matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from zoo.files import style
 
-def activation_plot(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Return a PNG of the mean, the standard deviation and the share of dead units of each layer."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-    figure = Figure(figsize=(max(6, 0.28 * len(rows) + 2), 6), layout="constrained")
-    means, deads = figure.subplots(2, 1, sharex=True)
+# Inches: the widest matrix whose columns are as wide as their labels, and the least height of a row with one
+_MATRIX_WIDTH = 10.0
+_ROW = 0.13
+# Inches of a picture, and between two
+_PICTURE, _GAP = 0.9, 0.08
+
+
+def activation_plot(rows: Sequence[dict[str, Any]], *, title: str) -> Figure:
+    """Return a figure with a row for each layer: its mean and standard deviation, and its dead units."""
+    from matplotlib.ticker import PercentFormatter
+
+    height = max(2.2, 0.2 * len(rows) + 0.7)
+    figure = style.figure(
+        6.5, height, title=title, subtitle="output of each layer, from the first to the last"
+    )
+    means, deads = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     places = range(len(rows))
     middles, spreads = [row["mean"] for row in rows], [row["std"] for row in rows]
-    means.errorbar(places, middles, spreads, fmt="o", ms=4, capsize=2)
-    means.axhline(0, color="grey", lw=0.5)
-    means.set_ylabel("mean ± std")
+    style.tidy(means, grid="x")
+    means.errorbar(middles, places, xerr=spreads, fmt="o", color=style.BLUE, ms=4, capsize=2, lw=1.3)
+    means.axvline(0, color=style.MUTED, lw=0.8)
+    means.set_xlabel("mean ± standard deviation")
     if max(abs(middle) + spread for middle, spread in zip(middles, spreads, strict=True)) > 20:
-        means.set_yscale("symlog", linthresh=1)
-    deads.bar(places, [100 * row["dead"] or 0 for row in rows], color="tab:red")
-    deads.set_ylabel("dead units, %")
-    deads.set_ylim(0, 100)
+        means.set_xscale("symlog", linthresh=1)
+    style.tidy(deads, grid="x")
+    deads.barh(places, [row["dead"] or 0 for row in rows], color=style.ORANGE)
+    deads.set(xlabel="dead units", xlim=(0, 1))
+    deads.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if not any(row["dead"] for row in rows):
-        deads.text(0.5, 0.5, "none", ha="center", transform=deads.transAxes)
-    deads.set_xticks(places, [row["layer"] for row in rows], rotation=90, fontsize=7)
-    return _png(figure)
+        deads.text(0.5, 0.5, "none", ha="center", color=style.MUTED, transform=deads.transAxes)
+    means.set_yticks(places, [row["layer"] for row in rows], color=style.INK)
+    means.set_ylim(len(rows) - 0.4, -0.6)
+    return figure
 
 
-def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:
-    """Return a PNG of a confusion matrix (true class, predicted class), colored by share of the row."""
+def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title: str) -> Figure:
+    """Return a figure of a confusion matrix (true class, predicted class).
+
+    Right answers are blue, by their share of the row. Wrong ones are orange, by their share compared with the
+    largest such share, so that they show even if they are few.
+    """
     import numpy as np
-    from matplotlib.figure import Figure
 
     counts = np.array(matrix)
+    right, total, classes = counts.trace(), counts.sum(), len(names)
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    side = min(max(4, 0.5 * len(names) + 2), 14)
-    shown = range(0, len(names), -(-len(names) // 60))  # at most 60 names are legible
-    figure = Figure(figsize=(side, side), layout="constrained")
+    wrong = np.where(np.eye(classes, dtype=bool), 0, shares)
+    worst = f"; the darkest orange is {wrong.max():.1%} of a class" if wrong.any() else ""
+    subtitle = f"{right:,} of {total:,} images are right ({right / total:.1%}){worst}"
+    row = min(max(0.4, 2 / classes), max(9 / classes, _ROW), 14 / classes)  # height in inches
+    step = round(max(_ROW / row, 1))
+    size = min(style.SMALL, 72 * row * step * 0.8)
+    shown = [style.shortened(name, 100, size) for name in names]
+    widest = max(style.text_width(name, size) for name in shown) / 72
+    level = (widest + 0.1) * classes <= _MATRIX_WIDTH
+    column = max(1.5 * row, widest + 0.1) if level else row
+    width, height = column * classes + widest + 0.5, row * classes + (0.9 if level else widest + 0.8)
+    figure = style.figure(max(width, 6.5), height, title=title, subtitle=subtitle)
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(shown, [names[k] for k in shown], rotation=90)
-    axes.set_yticks(shown, [names[k] for k in shown])
-    if len(names) <= 60:
-        axes.set_xticks([place - 0.5 for place in range(1, len(names))], minor=True)
-        axes.set_yticks([place - 0.5 for place in range(1, len(names))], minor=True)
-        axes.grid(which="minor", color="white")
-        axes.tick_params(which="minor", length=0)
+    style.tidy(axes)
+    axes.grid(visible=False)
+    colors = _colors(shares, wrong)
+    axes.imshow(colors, aspect=row / column, interpolation="nearest")
+    axes.set_anchor("SW")
+    ticks = range(0, classes, step)
+    labels = [shown[k] for k in ticks]
+    axes.set_xticks(ticks, labels, color=style.INK, fontsize=size, rotation=0 if level else 90)
+    axes.set_yticks(ticks, labels, color=style.INK, fontsize=size)
     axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    if len(names) <= 20:
-        for row, column in np.argwhere(counts > 0):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(
-                column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8
+    axes.annotate(
+        "true",
+        (0, 1),
+        (-4, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        color=style.MUTED,
+        fontsize=style.TEXT,
+    )
+    if row >= 0.25 and style.text_width(f"{counts.max():,}", style.SMALL) < 72 * column:
+        _write_counts(axes, counts, colors)
+    return figure
+
+
+def _colors(shares: NDArray[Any], wrong: NDArray[Any]) -> NDArray[Any]:
+    """Return the color (classes, classes, 4) of each cell of a confusion matrix."""
+    import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgba
+
+    right = colormaps["Blues"](0.15 + 0.65 * shares)
+    mistaken = colormaps["Oranges"](0.06 + 0.66 * wrong / max(wrong.max(), 1e-9))
+    mistaken[wrong == 0] = to_rgba(style.EMPTY)
+    return np.where(np.eye(len(shares), dtype=bool)[..., None], right, mistaken)
+
+
+def _write_counts(axes: Axes, counts: NDArray[Any], colors: NDArray[Any]) -> None:
+    """Write the count into each cell that is not empty, and draw white lines between the cells."""
+    import numpy as np
+
+    borders = [place - 0.5 for place in range(1, len(counts))]
+    axes.set_xticks(borders, minor=True)
+    axes.set_yticks(borders, minor=True)
+    axes.grid(which="minor", color=style.PAPER, linewidth=1.5)
+    for row, column in np.argwhere(counts > 0):
+        dark = colors[row, column, :3] @ (0.3, 0.6, 0.1) < 0.6
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:,}",
+            ha="center",
+            va="center",
+            color=style.PAPER if dark else style.INK,
+            fontsize=style.SMALL,
+        )
+
+
+def pairs_plot(pairs: Sequence[tuple[str, Sequence[Tensor]]], *, title: str) -> Figure:
+    """Return a figure with a row for each confused pair: its label, and pictures (C, H, W) from 0 to 1."""
+    import numpy as np
+    from PIL import Image
+
+    if not pairs:
+        none = "No image is confused: each is predicted as what it is."
+        return style.message(none, title=title, subtitle="most confused classes")
+    pitch, columns = _PICTURE + _GAP, max(len(pictures) for _, pictures in pairs)
+    lines = [line for label, _ in pairs for line in label.splitlines()]
+    label_width = max(style.text_width(line, style.TEXT) for line in lines) / 72
+    width = max(5.0, columns * pitch + label_width + 0.5)
+    figure = style.figure(width, len(pairs) * pitch + 0.1, title=title, subtitle="most confused classes")
+    axes = figure.subplots()
+    for row, (_, pictures) in enumerate(pairs):
+        for column, picture in enumerate(pictures):
+            pixels = (255 * picture.expand(3, -1, -1).permute(1, 2, 0)).round().byte().numpy()
+            side = round(style.DPI * _PICTURE)
+            image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+                (side, side), Image.Resampling.LANCZOS
             )
-    return _png(figure)
-
-
-def pairs_plot(pairs: Sequence[tuple[str, Sequence[Tensor]]]) -> bytes:
-    """Return a PNG with a row for each confused pair: its title, and pictures (C, H, W) from 0 to 1."""
-    from matplotlib.figure import Figure
-
-    columns = max((len(pictures) for _, pictures in pairs), default=1)
-    figure = Figure(figsize=(1.2 * columns + 2.5, 1.25 * max(len(pairs), 1)), layout="constrained")
-    grid = figure.subplots(max(len(pairs), 1), columns, squeeze=False)
-    for axis in grid.flat:
-        axis.set_axis_off()
-    for row, (title, pictures) in zip(grid, pairs, strict=False):
-        row[0].text(-0.15, 0.5, title, ha="right", va="center", fontsize=8, transform=row[0].transAxes)
-        for axis, picture in zip(row, pictures, strict=False):
-            axis.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).numpy())
-    return _png(figure)
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+            left, top = column * pitch, row * pitch
+            axes.imshow(image, extent=(left, left + _PICTURE, top + _PICTURE, top))
+    style.tidy(axes)
+    axes.grid(visible=False)
+    axes.set(xlim=(0, columns * pitch), ylim=(len(pairs) * pitch, 0), xticks=[], anchor="W")
+    middles = [row * pitch + _PICTURE / 2 for row in range(len(pairs))]
+    axes.set_yticks(middles, [label for label, _ in pairs], color=style.INK, fontsize=style.TEXT)
+    return figure

@@ -13,6 +13,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
 
@@ -22,16 +23,22 @@ _FULL = 8.0
 _SHOWN = 20_000
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <title>What surprises the model</title>
 <style>
-body {{ font: 15px/1.7 ui-monospace, monospace; max-width: 90ch; margin: 2em auto; padding: 0 1em }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
-h1, h2, p {{ font-family: system-ui, sans-serif }}
+body {{ font: 16px/1.6 system-ui, sans-serif; color: {ink}; background: {paper}; max-width: 46em;
+  margin: 2.5em auto; padding: 0 1.2em }}
+h1 {{ font-size: 1.5em; margin-bottom: .2em }}
+h2 {{ font-size: 1em; margin: 2.2em 0 .5em }}
+p {{ color: {muted}; margin: .4em 0 }}
+pre {{ font: 15px/1.75 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0;
+  border-left: 3px solid {faint}; padding-left: 1em }}
+i {{ font-style: normal; padding: .1em .7em; color: {ink} }}
 </style>
 <h1>What surprises the model</h1>
-<p>{mean:.2f} bits per token on average. The redder a token, the less the model expected it; full red
-means at least {full:.0f} bits, a probability of at most 1 in {odds:.0f}. The first token of the text is
-not predicted, and so not shown.</p>
+<p>{title}: {mean:.2f} bits per token on average.</p>
+<p>{scale} bits. The redder a token, the less the model expected it; full red means at least {full:.0f} bits,
+a probability of at most 1 in {odds:.0f}. The first token of the text is not predicted, and so not shown.</p>
 {parts}
 """
 
@@ -78,7 +85,7 @@ class Surprise(Analyzer):
             scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2), "perplexity": math.exp(mean)},
             tables={"tokens": _by_token(scored), "passages": rows},
             details={"tokens": len(tokens)},
-            figures={"surprise.html": lambda: _page(scored, shown)},
+            figures={"surprise.html": lambda: _page(subject.title, scored, shown)},
             text="\n\n".join(f"{title}\n{_colored(scored, span)}" for title, span in shown),
         )
 
@@ -154,23 +161,39 @@ def _visible(word: str) -> str:
     return "".join("↵" if sign == "\n" else sign if sign.isprintable() else "·" for sign in word)
 
 
-def _page(scored: _Scored, passages: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
+def _page(title: str, scored: _Scored, passages: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
     """Return an HTML page with some passages by title, then the start of the text."""
     count = len(scored.tokens)
-    title = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
+    text = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
     parts = [
-        f"<h2>{html.escape(title)}</h2>\n"
+        f"<h2>{html.escape(heading)}</h2>\n"
         f"<pre>{''.join(_span(word, bits) for word, bits in scored.between(*span))}</pre>"
-        for title, span in [*passages, (title, (0, min(count, _SHOWN)))]
+        for heading, span in [*passages, (text, (0, min(count, _SHOWN)))]
     ]
     mean = float(scored.bits.mean())
-    return _PAGE.format(mean=mean, full=_FULL, odds=2**_FULL, parts="\n".join(parts)).encode()
+    return _PAGE.format(
+        title=html.escape(title),
+        mean=mean,
+        full=_FULL,
+        odds=2**_FULL,
+        scale="".join(
+            f'<i style="{_heat(bits)}">{bits:.0f}</i>' for bits in (0, _FULL / 4, _FULL / 2, _FULL)
+        ),
+        parts="\n".join(parts),
+        ink=style.INK,
+        muted=style.MUTED,
+        faint=style.FAINT,
+        paper=style.PAPER,
+    ).encode()
 
 
 def _span(word: str, bits: float) -> str:
-    style = f"background: rgba(255, 60, 30, {min(bits / _FULL, 1):.2f})"
     end = "\n" if "\n" in word else ""
-    return f'<span style="{style}" title="{bits:.1f} bits">{html.escape(_visible(word))}</span>{end}'
+    return f'<span style="{_heat(bits)}" title="{bits:.1f} bits">{html.escape(_visible(word))}</span>{end}'
+
+
+def _heat(bits: float) -> str:
+    return f"background: rgba(255, 60, 30, {min(bits / _FULL, 1):.2f})"
 
 
 def _colored(scored: _Scored, span: tuple[int, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from zoo.analysis.maps import enlarge, normalize
 from zoo.analysis.render import overlay
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
-from zoo.interfaces import Batch, Subject
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.training.run import train
@@ -238,6 +238,28 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
         analyze("cam", maxed, registry, files=[picture], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
     assert analyze("grad-cam", maxed, registry, files=[picture]).items
+
+
+class Titled(Analyzer):
+    """Finds nothing but the title of its figures."""
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        return Analysis(text=subject.title)
+
+
+def test_figures_are_titled_with_the_model_and_its_inputs(
+    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "make_analyzer", lambda *_: Titled())
+
+    def title(**given: Any) -> str:
+        return analyze("confusion", camnet, registry, weights=camnet, **given).analysis.text
+
+    assert title(split="test") == "camnet on images/shapes, test split"
+    assert title(files=[picture]) == "camnet on cat.png"
+    published = analyze("confusion", camnet, registry, weights="/somewhere/shapes-net.safetensors")
+    assert published.analysis.text == "shapes-net on images/shapes, test split"
+    assert analyze("confusion", camnet, registry).analysis.text.startswith("convnet/camnet on images/shapes")
 
 
 # Side effects

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import itertools
 import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,6 +21,7 @@ from zoo.interfaces import Analysis, Batch, Subject
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo_diagnose.activations import Activations
 from zoo_diagnose.confusion import Confusion
+from zoo_diagnose.plots import matrix_plot, pairs_plot
 from zoo_diagnose.surprise import Surprise, _highest
 
 IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
@@ -75,7 +80,75 @@ def test_confused_pairs_are_shown_with_pictures() -> None:
     more = confusion(pictures([1] * 9, [0] * 9), examples=8, pairs=1)
     with Image.open(io.BytesIO(more.figures["confused.png"]())) as picture:
         assert picture.size[0] > sizes["confused.png"][0]
-    assert confusion(pictures([0], [0])).figures["confused.png"](), "nothing confused can be drawn too"
+
+
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def drawn(figure: Figure) -> Figure:
+    """Return a figure after its layout is made."""
+    figure.draw_without_rendering()
+    return figure
+
+
+def said(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+def test_that_nothing_was_confused_is_said_in_words() -> None:
+    assert confusion(pictures([0], [0])).figures["confused.png"]()
+    figure = pairs_plot([], title="net on data, test split")
+    assert "net on data, test split" in said(figure)
+    assert "No image is confused" in said(figure)
+
+
+def test_a_matrix_states_what_it_is_of_and_how_many_are_right() -> None:
+    figure = matrix_plot([[900, 100], [0, 1000]], ["a", "b"], title="net on data, test split")
+    assert said(figure).splitlines()[0] == "net on data, test split"
+    assert "1,900 of 2,000 images are right (95.0%)" in said(figure)
+    assert "darkest orange is 10.0% of a class" in said(figure)
+    (axes,) = figure.axes
+    assert {text.get_text() for text in axes.texts} == {"true", "900", "100", "1,000"}, "no zeros"
+
+
+def test_mistakes_show_beside_a_diagonal_that_dominates() -> None:
+    (axes,) = matrix_plot([[997, 2, 1], [0, 1000, 0], [0, 0, 1000]], ["a", "b", "c"], title="").axes
+    colors = np.asarray(axes.images[0].get_array())[..., :3]
+    assert colors[1, 0].min() > 0.95, "no mistake is nearly white"
+    assert colors[0, 1].min() < 0.5, "the most frequent mistake, of 0.2%, is strong"
+    assert colors[0, 1].min() < colors[0, 2].min() < 0.9
+    right, wrong = colors[0, 0], colors[0, 1]
+    assert right[2] > right[0], "blue"
+    assert wrong[0] > wrong[2], "orange"
+
+
+@pytest.mark.parametrize("names", [NAMES, ["yes", "no"], [f"kind {n}" for n in range(100)]])
+def test_the_labels_of_a_matrix_are_legible(names: list[str]) -> None:
+    figure = drawn(matrix_plot(np.eye(len(names), dtype=int).tolist(), names, title="net on data"))
+    (axes,) = figure.axes
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == names
+        boxes = [label.get_window_extent() for label in labels]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+        assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
+        assert min(float(label.get_fontsize()) for label in labels) >= 6
+    turned = {label.get_rotation() for label in axes.get_xticklabels()}
+    assert turned == ({0} if len(names) <= 10 else {90}), "horizontal where they fit"
+
+
+def test_labels_too_long_for_a_matrix_are_shortened() -> None:
+    names = [f"{n}: a class with a name as long as this sentence, or longer" for n in range(20)]
+    (axes,) = matrix_plot(np.eye(20, dtype=int).tolist(), names, title="").axes
+    for name, label in zip(names, axes.get_xticklabels(), strict=True):
+        assert name.startswith(label.get_text().removesuffix("…"))
+        assert label.get_text().endswith("…")
+
+
+def test_a_thousand_classes_fit_a_screen_and_some_are_named() -> None:
+    names = [f"kind {n}" for n in range(1000)]
+    figure = matrix_plot(np.eye(1000, dtype=int).tolist(), names, title="")
+    assert max(figure.get_size_inches()) < 18
+    assert 50 < len(figure.axes[0].get_yticklabels()) < 150
 
 
 def test_images_without_labels_are_refused() -> None:
@@ -205,10 +278,10 @@ def _plain(text: str) -> str:
 
 def test_the_page_is_safe_and_whole() -> None:
     text = "abcd<abcd" * 4
-    found = Surprise(passages=2, length=4).analyze(
-        Alphabet(), Batches().of(text, 1), subject=subject("language-modelling")
-    )
+    titled = dataclasses.replace(subject("language-modelling"), title="net <1> on my.txt")
+    found = Surprise(passages=2, length=4).analyze(Alphabet(), Batches().of(text, 1), subject=titled)
     page = found.figures["surprise.html"]().decode()
+    assert "net &lt;1&gt; on my.txt" in page
     assert "><</span>" not in page
     assert "&lt;</span>" in page
     assert page.count("<pre>") == 1 + len(found.tables["passages"])

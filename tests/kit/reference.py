@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -12,7 +13,7 @@ import zoo
 from zoo import interfaces, testing
 from zoo.config import training
 from zoo.data import pictures
-from zoo.files import archives, cache, downloads
+from zoo.files import archives, cache, downloads, style
 from zoo.models import hooks
 from zoo.registry import hookspecs, specs
 
@@ -30,6 +31,7 @@ FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once")),
     (archives, ("tar_members",)),
+    (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),
     (testing, ("check", "contract", "run_checks", "shortfall")),
 )
 
@@ -60,7 +62,8 @@ def _lines() -> Iterator[str]:
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:
-    return f"{name}{inspect.signature(function)}".replace("'", "")
+    quoted = f"{name}{inspect.signature(function)}"
+    return re.sub(r"""(: |-> )(['"])(.*?)\2(?=[,) ]|$)""", r"\1\3", quoted)  # annotations are strings
 
 
 def _annotations(record: type) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,6 +66,7 @@ def analyze(
     if files and "true" in subject.classes:
         raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
     inputs, source = _inputs(card, registry, files, split, indices, dataset, data, device, report)
+    subject = dataclasses.replace(subject, title=_title(weights, card, source))
     resolved = resolve(precision, device)
     with autocast(resolved, device):
         analysis = made.analyze(model, inputs, subject=subject)
@@ -108,6 +111,17 @@ def _inputs(
     split = split or "test"
     facts = {"dataset": opened.name, "split": split, "data": dict(data or {}), "fingerprint": fed.fingerprint}
     return of_split(card, task, fed, split, indices, device=device, report=report), facts
+
+
+def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
+    """Return the model and its inputs in words, such as `cifar10-resnet20 on images/cifar10, test split`."""
+    path = Path(weights)
+    model = path.parent.name if path.stem in ("model", "best") else path.stem
+    if "dataset" in source:
+        inputs = f"{source['dataset']}, {source['split']} split"
+    else:
+        inputs = ", ".join(Path(name).name for name in source["files"])
+    return f"{model or card.architecture} on {inputs}"
 
 
 def _items(
