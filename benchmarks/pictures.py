@@ -11,10 +11,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import zoo
-from zoo.analysis.render import overlay, png
+from zoo.analysis.render import SMALLEST, grid, png, resized
 
 FAMILY = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam", "eigen-cam")
 HORSE = 17
@@ -36,30 +36,18 @@ def main() -> None:
 
 
 def shapes(out: Path) -> None:
-    """Draw where the model sees the class in three images of several shapes."""
-    findings = zoo.load("shapes-resnet20", device="cpu").analyze("cam", split="test", indices=[1, 4, 6])
-    assert findings.analysis.maps is not None
-    rows = [
-        overlay(findings.inputs.image(n), findings.analysis.maps[n], [item])
-        for n, item in enumerate(findings.items)
-    ]
-    keep(out / "shapes.png", stack(rows))
+    """Draw where the model sees the class in four images of several shapes."""
+    findings = zoo.load("shapes-resnet20", device="cpu").analyze("cam", split="test", indices=[1, 4, 6, 7])
+    keep(out / "shapes.png", findings.sheet(side=SMALLEST))
 
 
 def family(out: Path) -> None:
-    """Draw one image by every method, with the method's name on the left."""
+    """Draw one image, and its overlay by every method."""
     model = zoo.load("cifar10-resnet20", device="cpu")
-    rows: list[Image.Image] = []
-    for method in FAMILY:
-        findings = model.analyze(method, split="test", indices=[HORSE])
-        assert findings.analysis.maps is not None
-        row = overlay(findings.inputs.image(0), findings.analysis.maps[0], findings.items)
-        row = row.crop((8, 8, 704, 232))
-        named = Image.new("RGB", (row.width // 2 + 90, row.height // 2), "white")
-        named.paste(row.resize((row.width // 2, row.height // 2), Image.Resampling.LANCZOS), (90, 0))
-        ImageDraw.Draw(named).text((4, 48), method, "black", ImageFont.load_default(14))
-        rows.append(named)
-    keep(out / "family.png", beside(stack(rows[:4]), stack(rows[4:])))
+    found = {method: model.analyze(method, split="test", indices=[HORSE]) for method in FAMILY}
+    image = resized(found["cam"].inputs.picture(0, at_most=SMALLEST), SMALLEST)
+    tiles = [image, *(findings.overlay(0) for findings in found.values())]
+    keep(out / "family.png", grid(tiles, [("the image",), *((method,) for method in FAMILY)]))
 
 
 def confusion(out: Path) -> None:
@@ -86,22 +74,6 @@ def activations(out: Path) -> None:
                 if lr == max(RATES):
                     draw = findings.analysis.figures["activations.png"]
                     (out / f"activations-{name}.png").write_bytes(draw())
-
-
-def stack(pictures: list[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
-    top = 0
-    for picture in pictures:
-        whole.paste(picture, (0, top))
-        top += picture.height
-    return whole
-
-
-def beside(one: Image.Image, other: Image.Image) -> Image.Image:
-    whole = Image.new("RGB", (one.width + other.width + 10, max(one.height, other.height)), "white")
-    whole.paste(one, (0, 0))
-    whole.paste(other, (one.width + 10, 0))
-    return whole
 
 
 def keep(path: Path, picture: Image.Image) -> None:
