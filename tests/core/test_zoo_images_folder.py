@@ -19,7 +19,7 @@ from PIL import EpsImagePlugin, Image, ImageOps, features
 from torch import Tensor
 from torchvision.transforms import v2
 
-from zoo.data.pictures import SUFFIXES, decode, read_picture
+from zoo.data.pictures import SUFFIXES, decode, read_picture, read_square
 from zoo.errors import DataError
 from zoo.interfaces import HasFiles
 from zoo_images import decoding
@@ -205,6 +205,23 @@ def test_pictures_know_their_files(root: Path) -> None:
         image, label = split[number]
         assert file.parent.name == ["cat", "dog"][label]
         assert torch.equal(read_picture(file, size=16, channels=3)[0], image)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_the_square_of_a_picture_is_what_is_resized_for_a_model(tmp_path: Path, mode: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 70, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned
+    path = tmp_path / "turned.png"
+    Image.fromarray(noise).convert(mode).save(path, exif=exif)
+    square = read_square(path, at_most=1_000)
+    assert square.size == (40, 40)
+    small = square.resize((16, 16), Image.Resampling.BILINEAR)
+    expected = read_picture(path, size=16, channels=3)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(np.asarray(small), expected)
+    assert read_square(path, at_most=16).size == (16, 16)
+    with pytest.raises(DataError, match=r"gone\.png cannot be read as a picture"):
+        read_square(tmp_path / "gone.png", at_most=16)
 
 
 def test_gray_pictures_have_one_channel(root: Path) -> None:
