@@ -588,19 +588,27 @@ def test_an_interrupted_drawing_leaves_the_earlier_findings(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("classes", [1, 3, 8])
-def test_a_sheet_wraps_and_is_what_a_notebook_shows(
-    registry: Registry, camnet: str, tmp_path: Path, classes: int
-) -> None:
+@pytest.mark.parametrize(("count", "classes"), [(1, 1), (3, 1), (12, 1), (2, 3), (1, 8)])
+def test_a_sheet_wraps(registry: Registry, camnet: str, count: int, classes: int) -> None:
     asked = [str(number) for number in range(classes)]
-    for indices in ([0], [0, 1, 2], range(12)):
-        found = analyze("cam", camnet, registry, split="test", indices=indices, classes=asked)
-        width, height = found.sheet().size
-        assert 1 / 2.5 < width / height < 2.5, "neither a strip nor a column"
-        assert width * height >= len(indices) * (1 + classes) * 224**2, "every tile is large enough"
+    found = analyze("cam", camnet, registry, split="test", indices=range(count), classes=asked)
+    width, height = found.sheet().size
+    assert 1 / 2 < width / height < 2, "neither a strip nor a column"
+    assert width * height >= count * (1 + classes) * 224**2, "every tile is large enough"
+
+
+def test_a_notebook_shows_the_sheet_that_is_written(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[0])
     assert (found._repr_jpeg_(), found._repr_png_()) == (render.jpeg(found.sheet()), None)
     found.write(tmp_path / "out")
     assert (tmp_path / "out" / "contact-sheet.png").read_bytes() == render.png(found.sheet())
+
+
+def test_a_sheet_of_many_images_and_classes_has_its_limits(registry: Registry, camnet: str) -> None:
+    found = analyze("cam", camnet, registry, split="test", classes=[str(number) for number in range(8)])
+    width, height = found.sheet(side=20).size
+    assert (width // 30) * (height // 78) < 200, "24 images of 8 classes would be 216 pictures"
+    assert found.sheet(1, side=20).size < (width, height)
 
 
 def test_captions_say_everything_once() -> None:

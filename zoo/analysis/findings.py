@@ -25,8 +25,8 @@ __all__ = ["MANIFEST", "Findings", "require_folder"]
 
 MANIFEST = "manifest.json"
 _OTHER = "choose another --out folder"
-# Most images on a contact sheet
-_SHEET_IMAGES = 64
+# Most images and overlays on a contact sheet of more than one image
+_SHEET_TILES = 128
 # Most pixels of an overlay's height and width
 _LARGEST = 2_048
 
@@ -70,15 +70,18 @@ class Findings:
         assert self.analysis.maps is not None
         return overlay(self.inputs.picture(number, at_most=_LARGEST), self.analysis.maps[number, k])
 
-    def sheet(self, count: int = _SHEET_IMAGES, *, side: int | None = None) -> Image:
+    def sheet(self, count: int = 64, *, side: int | None = None) -> Image:
         """Return the first `count` images, each beside its overlays, with captions.
+
+        If that is more than 128 pictures altogether, there are fewer images.
 
         Args:
             side: height and width of an image in pixels; by default, the fewer there are, the larger.
         """
         maps = self.analysis.maps
         assert maps is not None
-        count, classes = min(count, len(maps)), maps.shape[1]
+        classes = maps.shape[1]
+        count = min(count, len(maps), max(_SHEET_TILES // (1 + classes), 1))
         side = side or tile_side(count * (1 + classes))
         return contact_sheet(
             [
@@ -146,7 +149,7 @@ class Findings:
                 files[item["overlay"]] = partial(_drawn, self, number, k)
                 files[item["map"]] = partial(_npy, maps[number, k])
         if files:
-            files["contact-sheet.png"] = lambda: png(self.sheet(min(draw, _SHEET_IMAGES)))
+            files["contact-sheet.png"] = lambda: png(self.sheet(draw))
         if len(maps) > draw:
             files["maps.npy"] = partial(_npy, maps)
         return files, items

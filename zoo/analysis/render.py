@@ -33,6 +33,7 @@ SMALLEST, _LARGEST = 224, 448
 # Pixels that the tiles of a sheet have together, unless they would be smaller or larger than that
 _SHEET = 1_600_000
 _GAP, _LINE, _TYPE = 10, 19, 14
+_RATIO = 4 / 3
 # Opacity of a map at its maximum; at its minimum it is transparent
 _OPACITY = 0.7
 
@@ -72,9 +73,9 @@ def panel(
 
 def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
     """Return square tiles of one size with captions of up to two lines, in rows."""
-    rows = max(round(math.sqrt(len(tiles) / 1.4)), 1)  # tiles and captions are a little higher than wide
-    columns, side = math.ceil(len(tiles) / rows), tiles[0].width
+    side = tiles[0].width
     width, height = side + _GAP, side + max(map(len, texts)) * _LINE + 2 * _GAP
+    columns, rows = _columns_and_rows(len(tiles), width / height)
     whole = Image.new("RGB", (columns * width + _GAP, rows * height), style.PAPER)
     draw, font = ImageDraw.Draw(whole), style.font(_TYPE)
     for number, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
@@ -91,14 +92,24 @@ def tile_side(tiles: int) -> int:
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures of one size in a grid that is about square."""
+    """Return pictures of one size in a grid."""
     width, height = pictures[0].size
-    columns = max(1, round(math.sqrt(len(pictures) * height / width)))
-    rows = math.ceil(len(pictures) / columns)
+    columns, rows = _columns_and_rows(len(pictures), width / height)
     sheet = Image.new("RGB", (columns * width, rows * height), style.PAPER)
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
     return sheet
+
+
+def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
+    """Return a grid for pictures of a ratio of width to height: as near to 4:3 as it can be with few gaps."""
+
+    def badness(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return abs(math.log(ratio * columns / rows / _RATIO)) + (columns * rows - count) / count
+
+    columns = min(range(1, count + 1), key=badness)
+    return columns, math.ceil(count / columns)
 
 
 def resized(picture: Image.Image, side: int) -> Image.Image:

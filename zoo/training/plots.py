@@ -146,11 +146,9 @@ def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, be
 
 def _scale(axes: Axes, name: str, values: Sequence[float]) -> None:
     """Label the vertical axis, in percent or in nats; a loss that spikes gets a logarithmic one."""
-    from matplotlib.ticker import PercentFormatter
-
     axes.set_ylabel("loss (nats)" if name == "loss" else name)
     if name == "accuracy":
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(_percent)
     positive = [value for value in values if 0 < value < math.inf]
     if name == "loss" and positive and max(positive) > _SPIKE * min(positive):
         axes.set_yscale("log", subs=[2, 5])
@@ -170,6 +168,10 @@ def _draw_rates(axes: Axes, points: Sequence[tuple[float, float]], *, xlabel: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(_plain)
+
+
+def _percent(value: float, _: object) -> str:
+    return f"{100 * value:g}%"
 
 
 def _plain(value: float, _: object) -> str:
