@@ -49,8 +49,8 @@ def stopped_and_resumed(recipe: Recipe, registry: Registry, folder: Path, step: 
 
     def report(progress: Progress) -> None:
         nonlocal done
-        done += progress.row is None
-        if progress.row is None and done == step:
+        done += progress.is_step
+        if progress.is_step and done == step:
             signal.raise_signal(signal.SIGINT)
 
     try:

@@ -331,7 +331,9 @@ def test_config_toml_holds_the_recipe(path: Path) -> None:
     assert config == {"schema": 1, "recipes": {"run": RECIPE.to_dict()}}
 
 
-@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "model.safetensors", "curve.png"])
+@pytest.mark.parametrize(
+    "name", ["config.toml", "metrics.jsonl", "model.safetensors", "curve.png", "steps.jsonl"]
+)
 def test_a_file_that_no_run_here_wrote_is_never_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     (tmp_path / ".mine.tmp").write_text("mine")

@@ -97,7 +97,7 @@ def first_losses(name: str, registry: Registry) -> list[float]:
     data = Letters() if entry.spec.task == "language-modelling" else Stripes()
     reports: list[Progress] = []
     fit(model, make_task(registry, entry.spec.task), data, config, report=reports.append)
-    return [progress.loss for progress in reports if progress.row is None]
+    return [progress.loss for progress in reports if progress.is_step]
 
 
 def machine() -> str:

@@ -53,7 +53,7 @@ def test_a_stopped_run_resumes_and_ends_with_the_same_metrics(recipe: Recipe, tm
     whole = train(recipe, registry, directory=tmp_path / "whole", device="cuda")
 
     def stop(progress: Progress) -> None:
-        if progress.row is None and progress.batch == 2:
+        if progress.is_step and progress.batch == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):

@@ -18,7 +18,7 @@ from zoo.registry.registry import Registry
 from zoo.tasks.classification import Classification
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
-from zoo.training.loop import fit
+from zoo.training.loop import Store, fit
 from zoo.training.state import TrainState
 
 IMAGES = Classification()
@@ -38,7 +38,7 @@ class Linear(nn.Module):
         return self.out(images.flatten(1))
 
 
-class Memory:
+class Memory(Store):
     """A store that keeps captures in memory."""
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ def test_a_run_depends_on_its_seed_alone(text: Any, registry: Any) -> None:
 def losses(model: nn.Module, task: Any, data: Any, config: TrainConfig, **options: Any) -> list[float]:
     reports: list[Progress] = []
     fit(model, task, data, config, report=reports.append, **options)
-    return [progress.loss for progress in reports if progress.row is None]
+    return [progress.loss for progress in reports if progress.is_step]
 
 
 class Fails(Linear):
@@ -200,7 +200,7 @@ def test_the_hint_does_not_suggest_clipping_to_a_run_that_clips(images: Any, whe
 def test_a_stop_finishes_the_step_and_saves(images: Any, number: int) -> None:
     store, reports = Memory(), list[Progress]()
     config = TrainConfig(batch_size=5, grad_accum_steps=2, epochs=3)
-    with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4") as caught:
+    with pytest.raises(Interrupted, match="stopped in epoch 1, batch 4") as caught:
         fit(
             Linear(), IMAGES, images(30), config, store=store, report=reports.append,
             stop=lambda: number if len(reports) >= 3 else 0,
@@ -240,7 +240,7 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
             asked += 1
             return 15 if asked >= asked_from else 0
 
-        with pytest.raises(Interrupted, match="stopped and saved in epoch 1, batch 4"):
+        with pytest.raises(Interrupted, match="stopped in epoch 1, batch 4"):
             fit(Linear(), IMAGES, images(20), config, store=store, stop=stop)
         assert store.saved[-1]["batch"] == 4
         tensors, data = store.state.capture()
@@ -253,7 +253,9 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
 
         reports: list[Progress] = []
         state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)
-        assert [(progress.batch, progress.row is None) for progress in reports] == [(0, False)]
+        assert [(progress.batch, progress.split is None) for progress in reports] == [(0, False)] * 2 + [
+            (0, True)
+        ]
         for row in (state.history[0], whole.history[0]):
             row.pop("clock", None)
         assert state.history == whole.history
@@ -415,7 +417,7 @@ def test_progress_says_where_the_run_is(images: Any) -> None:
     reports: list[Progress] = []
     config = TrainConfig(epochs=2, batch_size=6, lr=0.1)
     fit(Linear(), IMAGES, images(20), config, report=reports.append)
-    batches = [progress for progress in reports if progress.row is None]
+    batches = [progress for progress in reports if progress.is_step]
     assert [(p.epoch, p.batch) for p in batches] == [
         (epoch, batch) for epoch in (1, 2) for batch in (1, 2, 3, 4)
     ]
@@ -423,6 +425,9 @@ def test_progress_says_where_the_run_is(images: Any) -> None:
     assert all(0 < p.lr < 0.1 and p.rate > 0 and p.left >= 0 for p in batches)
     assert batches[-1].left == 0
     assert [p.row["epoch"] for p in reports if p.row] == [1, 2]
+    evaluated = [(p.epoch, p.split, p.done, p.total) for p in reports if p.split]
+    assert evaluated == [(epoch, "val", done, done) for epoch in (1, 2) for done in (0, 9)]
+    assert {(p.unit, p.headline) for p in reports} == {("images", "accuracy")}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

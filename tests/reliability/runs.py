@@ -141,9 +141,9 @@ def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> Non
     def counting(*arguments: Any, report: Any, **named: Any) -> TrainState:
         def count(progress: Progress) -> None:
             nonlocal done
-            done += progress.row is None
+            done += progress.is_step
             report(progress)
-            if progress.row is None and done == step:
+            if progress.is_step and done == step:
                 signal.raise_signal(signal.SIGINT)
 
         return original(*arguments, report=count, **named)

@@ -59,17 +59,24 @@ def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
 def outcome(run: Path) -> dict[str, Any]:
     """Return everything that must be equal in two equal runs, without what the clock said.
 
-    That is the weights, the optimizer state, the carried hidden state, the position and the metrics.
+    That is the weights, the optimizer state, the carried hidden state, the position, the metrics and the log
+    of the steps.
     """
     checkpoint = checkpoint_info(run / "checkpoint.safetensors")
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows, steps = (_rows(run / name) for name in ("metrics.jsonl", "steps.jsonl"))
     for row in (*rows, *checkpoint["state"]["history"]):
         row.pop("clock")
+    for row in steps:
+        row.pop("rate")
     files = {
         name: hashlib.sha256((run / name).read_bytes()).hexdigest()
         for name in ("model.safetensors", "best.safetensors")
     }
-    return {"checkpoint": checkpoint, "rows": rows, "files": files}
+    return {"checkpoint": checkpoint, "rows": rows, "steps": steps, "files": files}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def checkpoint_info(path: Path) -> dict[str, Any]:

@@ -38,18 +38,20 @@ def measure(
     split: Split,
     *,
     device: str = "cpu",
-    after_batch: Callable[[], None] = lambda: None,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 whatever it was trained in.
 
     Args:
-        after_batch: called after each batch; it may raise to stop.
+        report: called at the start and after each batch with the number of items done and their total, which
+            is estimated from the batches so far, and at the start 0; it may raise to stop.
 
     Raises:
         DataError: the split is empty.
     """
     sums: dict[str, Tensor] = {}
     count, state = 0, None
+    report(0, 0)
     with evaluating(model):
         for batch in task.eval_batches(dataset, split, device=device):
             step = task.step(model, batch, state)
@@ -57,7 +59,7 @@ def measure(
             count += step.count
             for name, value in step.sums.items():
                 sums[name] = sums.get(name, 0.0) + value.double()
-            after_batch()
+            report(count, count * batch.total // (batch.index + 1))
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None

@@ -4,59 +4,115 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
-from zoo.interfaces import Batch
+from zoo.config.training import TrainConfig
+from zoo.interfaces import Batch, Split
 
 __all__ = ["Clock", "Progress"]
+
+# At most about as many rows has the log of a run's steps
+_STEP_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Reported after each step, and with `row` after each epoch.
+    """Reported after each step; with `split` while a split is evaluated; with `row` after each epoch.
 
     Attributes:
         epoch: from 1.
         rate: items (images or tokens) per second in this epoch so far, evaluation excluded.
         left: estimated seconds of training left, at the pace of this epoch so far.
+        split: the split that is being evaluated, `done` of its `total` items so far.
+        unit: the name of the items, such as `images`.
+        headline: the metric that people look at first.
+        best: the epoch with the best validation so far; None without validation.
     """
 
     epoch: int
     epochs: int
-    batch: int
-    batches: int
-    loss: float
-    lr: float
-    rate: float
-    left: float
+    batch: int = 0
+    batches: int = 0
+    loss: float = 0.0
+    lr: float = 0.0
+    rate: float = 0.0
+    left: float = 0.0
     row: dict[str, Any] | None = None
+    split: Split | None = None
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    headline: str = "loss"
+    best: int | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether this is about a batch that was trained on."""
+        return self.row is None and self.split is None
 
 
 class Clock:
-    """Measure the pace of one epoch, evaluation excluded."""
+    """Measure the pace of one epoch, evaluation excluded.
 
-    def __init__(self, epoch: int, epochs: int) -> None:
-        self._epoch, self._epochs = epoch, epochs
+    Args:
+        epoch: from 1.
+        steps: optimizer steps done before.
+        unit: the name of the items that are counted.
+        headline: the metric that people look at first.
+    """
+
+    def __init__(
+        self, epoch: int, config: TrainConfig, *, steps: int = 0, unit: str = "", headline: str = "loss"
+    ) -> None:
+        self._epochs, self._accumulated = config.epochs, config.grad_accum_steps
         self._start = self._now = time.perf_counter()
         self._items = self._batches = 0
-        self._last: Progress | None = None
+        self._steps = steps
+        self._losses: list[float] = []
+        self._last = Progress(epoch, config.epochs, unit=unit, headline=headline)
 
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Record a finished batch."""
         self._now = time.perf_counter()
         self._items += batch.count
         self._batches += 1
-        to_come = batch.total - batch.index - 1 + (self._epochs - self._epoch) * batch.total
-        left = (self._now - self._start) / self._batches * to_come
-        number = batch.index + 1
-        self._last = Progress(self._epoch, self._epochs, number, batch.total, loss, lr, self._rate(), left)
+        self._losses.append(loss)
+        to_come = batch.total - batch.index - 1 + (self._epochs - self._last.epoch) * batch.total
+        self._last = replace(
+            self._last,
+            batch=batch.index + 1,
+            batches=batch.total,
+            loss=loss,
+            lr=lr,
+            rate=self._rate(),
+            left=(self._now - self._start) / self._batches * to_come,
+        )
         return self._last
 
-    def end(self, row: dict[str, Any]) -> Progress:
-        """Record that the epoch is finished and evaluated."""
-        if self._last is None:  # resumed after its last batch, and only evaluated now
-            return Progress(self._epoch, self._epochs, 0, 0, row["train"]["loss"], 0.0, 0.0, 0.0, row)
-        return replace(self._last, row=row)
+    def step_row(self, steps: int) -> dict[str, Any] | None:
+        """Return what to log of the optimizer step just taken; None for most steps of a long run.
+
+        Which steps are logged depends on their number alone, so a resumed run logs the same ones.
+
+        Args:
+            steps: optimizer steps done; as many as before if fp16 skipped this one.
+        """
+        last, loss = self._last, fmean(self._losses)
+        skipped, self._steps = steps == self._steps, steps
+        self._losses = []
+        every = max(1, last.batches * self._epochs // (self._accumulated * _STEP_ROWS))
+        if skipped or steps % every:
+            return None
+        return {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
+
+    def evaluating(self, split: Split, done: int, total: int) -> Progress:
+        """Return how far the evaluation after the epoch has come."""
+        return replace(self._last, split=split, done=done, total=total)
+
+    def end(self, row: dict[str, Any], best: int | None) -> Progress:
+        """Return that the epoch is finished and evaluated."""
+        return replace(self._last, row=row, best=best)
 
     def read(self) -> dict[str, float]:
         """Return the `seconds` of the epoch and its `rate` in items per second."""

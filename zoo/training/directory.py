@@ -1,7 +1,8 @@
 """A run directory: one owner at a time, one commit point, everything needed to continue or repeat the run.
 
 Only `checkpoint.safetensors` counts for resuming; the previous one is kept beside it. `metrics.jsonl`,
-`config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it.
+`config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it. `steps.jsonl` is
+appended to between two checkpoints, and cut back to the checkpoint that a run continues from.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from zoo.training.drift import changes_batches, drift, refuse_fixed
 from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
 from zoo.training.state import TrainState
+from zoo.training.step_log import StepLog
 
 __all__ = ["RunDirectory"]
 
@@ -38,7 +40,10 @@ _OURS = (
     "curve.png",
     "metrics.jsonl",
     "model.safetensors",
+    "steps.jsonl",
 )
+# What a run may have written before its first checkpoint
+_BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
 _CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -82,6 +87,7 @@ class RunDirectory:
         self.weights = self.path / "model.safetensors"
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
+        self._steps: StepLog | None = None
 
     def __enter__(self) -> RunDirectory:
         with contextlib.ExitStack() as stack:
@@ -122,9 +128,14 @@ class RunDirectory:
             self._write_config()
             if checkpoint is not None:
                 self._write_metrics(state)
+            self._steps = StepLog(self.path / "steps.jsonl", steps=state.steps)
+            self._stack.callback(self._steps.close)
 
     def save(self, state: TrainState) -> None:
         """Commit a checkpoint, then update the files derived from it."""
+        with self.writing(self.path / "steps.jsonl"):
+            if self._steps is not None:
+                self._steps.sync()  # before the checkpoint: it must have the rows of all its steps
         tensors, data = state.capture()
         packed = weights.pack(tensors)
         with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
@@ -137,6 +148,12 @@ class RunDirectory:
         """Return whether it is time for a checkpoint within the epoch."""
         steps, seconds = self._saved
         return self.interval.due(steps=state.steps - steps, seconds=self.clock() - seconds)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append a row to `steps.jsonl`."""
+        with self.writing(self.path / "steps.jsonl"):
+            if self._steps is not None:
+                self._steps.add(row)
 
     def keep_best(self, state: TrainState) -> None:
         """Write the weights as they are now beside the checkpoint."""
@@ -177,7 +194,7 @@ class RunDirectory:
         config = self.path / "config.toml"
         begun = config.exists() and config.read_bytes().startswith(_CONFIG_HEAD)
         for name in _OURS:
-            if (self.path / name).exists() and not (begun and name in ("config.toml", "metrics.jsonl")):
+            if (self.path / name).exists() and not (begun and name in _BEFORE_A_CHECKPOINT):
                 message = f"{self.path} contains {name} but no checkpoint, and training would overwrite it"
                 raise RunError(message, hint="choose another --run, or move the file away")
 

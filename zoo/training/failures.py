@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -28,10 +30,20 @@ def require_finite(model: nn.Module, config: TrainConfig, where: str) -> None:
             raise diverged(f"{name} has values that are not finite", config, where)
 
 
-def interrupted(signal: int, where: str) -> Interrupted:
-    """Return the error that says where a signal stopped a run that has been saved."""
-    hint = "continue with the same command and --resume"
-    return Interrupted(f"stopped and saved in {where}", signal=signal, hint=hint)
+def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> Interrupted:
+    """Return the error that says where a signal stopped a run, where it is saved, and how to continue it.
+
+    Args:
+        steps: optimizer steps done.
+        directory: the run directory; None if nothing is kept.
+    """
+    if directory is None:
+        return Interrupted(f"stopped in {where}", signal=signal)
+    return Interrupted(
+        f"stopped in {where}; step {steps:,} is saved in {directory / 'checkpoint.safetensors'}",
+        signal=signal,
+        hint=f"zoo resume {shlex.quote(str(directory))}",
+    )
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +29,11 @@ __all__ = ["NoStore", "Store", "completes_step", "fit", "train_step"]
 class Store(Protocol):
     """Where a run is saved, such as a run directory."""
 
+    @property
+    def path(self) -> Path | None:
+        """The run directory; None if there is none."""
+        return None
+
     def restore(self, state: TrainState, *, device: str) -> None:
         """Restore `state` from the last save, if there is one."""
 
@@ -40,6 +46,9 @@ class Store(Protocol):
 
     def keep_best(self, state: TrainState) -> None:
         """Save the weights as they are now: the best so far by validation."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row about an optimizer step."""
 
 
 class NoStore(Store):
@@ -65,7 +74,7 @@ def fit(
 
     Args:
         store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
-        report: called after each batch and each epoch.
+        report: called after each batch, each evaluated batch and each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
 
     Raises:
@@ -80,30 +89,30 @@ def fit(
     state = TrainState.begin(model.to(device), config, precision=precision, device=device)
     store.restore(state, device=device)
     _keep_if_best(state, task, store)  # the run may have stopped right after its save
-    pause = partial(_pause, state, config, store, stop)
+    batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
+    pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
         while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config.epochs)
+            clock = Clock(state.epoch + 1, config, steps=state.steps, unit=unit, headline=task.headline)
             train_mode(model, config.freeze)
-            for batch in task.train_batches(
-                dataset, config, seed=seed, epoch=state.epoch, start=state.batch, device=device
-            ):
+            for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
                 with out_of_memory_as_error(config, f"epoch {state.epoch + 1}, batch {batch.index + 1}"):
                     loss = train_step(state, task, batch, config, lr, precision=precision, device=device)
                 report(clock.tick(batch, loss, lr))
                 if completes_step(batch, config):
+                    if row := clock.step_row(state.steps):
+                        store.log(row)
                     pause()
                     if state.batch < batch.total and store.due(state):
                         _save(state, config, store)
-            row = _evaluate_epoch(state, task, dataset, config, device=device, pause=pause)
-            row["clock"] = clock.read()
+            row = _evaluate_epoch(state, task, dataset, config, clock, report, device=device, pause=pause)
             state.end_epoch(row, config)
             store.save(state)
             _keep_if_best(state, task, store)
-            report(clock.end(row))
+            report(clock.end(row, best_epoch(state.history, task)))
             if not _is_done(state, task, config) and (signal := stop()):
-                raise interrupted(signal, state.where)
+                raise interrupted(signal, state.where, state.steps, store.path)
     return state
 
 
@@ -167,7 +176,7 @@ def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[
     """Save and raise Interrupted if `stop` returns a signal number."""
     if signal := stop():
         _save(state, config, store)
-        raise interrupted(signal, state.where)
+        raise interrupted(signal, state.where, state.steps, store.path)
 
 
 def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
@@ -187,6 +196,8 @@ def _evaluate_epoch(
     task: Task,
     dataset: Dataset,
     config: TrainConfig,
+    clock: Clock,
+    report: Callable[[Progress], None],
     *,
     device: str,
     pause: Callable[[], None],
@@ -198,13 +209,19 @@ def _evaluate_epoch(
         "epoch": state.epoch + 1,
         "steps": state.steps,
         "train": task.metrics(sums, state.count, dataset.preprocess),
+        "clock": clock.read(),
     }
     last = state.epoch + 1 == config.epochs
     split: Split | None = "val" if len(dataset.split("val")) else "test" if last else None
     if split is None or not len(dataset.split(split)):
         return row
+
+    def evaluated(done: int, total: int) -> None:
+        pause()
+        report(clock.evaluating(split, done, total))
+
     with out_of_memory_as_error(config, state.where):
-        row[split] = measure(state.best, task, dataset, split, device=device, after_batch=pause).metrics
+        row[split] = measure(state.best, task, dataset, split, device=device, report=evaluated).metrics
     for name, value in row[split].items():
         if not math.isfinite(value):
             raise diverged(f"the {split} {name} is {value}", config, state.where)

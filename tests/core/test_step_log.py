@@ -1,0 +1,198 @@
+"""The log of a run's steps: which steps it has, and what is left of it after a stop."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.config.training import TrainConfig
+from zoo.errors import RunError
+from zoo.interfaces import Batch
+from zoo.training.checkpoint import RunIdentity
+from zoo.training.clock import Clock
+from zoo.training.directory import RunDirectory
+from zoo.training.state import TrainState
+from zoo.training.step_log import StepLog
+
+ROWS = [{"epoch": 1, "step": step, "loss": 1 / step, "lr": 0.1, "rate": 9.0} for step in range(1, 7)]
+
+
+def batch(index: int, total: int) -> Batch:
+    return Batch(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64), index, total, 0)
+
+
+def logged(config: TrainConfig, *, batches: int, start: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of an epoch whose n-th batch has loss n and learning rate n / 100."""
+    steps = start // config.grad_accum_steps
+    clock, rows = Clock(1, config, steps=steps), list[dict[str, Any]]()
+    for index in range(start, batches):
+        clock.tick(batch(index, batches), index + 1.0, (index + 1) / 100)
+        if (index + 1) % config.grad_accum_steps == 0 or index + 1 == batches:
+            steps += 1
+            rows += filter(None, [clock.step_row(steps)])
+    for row in rows:
+        assert row.pop("rate") > 0
+    return rows
+
+
+def test_a_short_run_logs_every_step_and_a_long_one_about_a_thousand() -> None:
+    assert [row["step"] for row in logged(TrainConfig(epochs=2), batches=5)] == [1, 2, 3, 4, 5]
+    assert logged(TrainConfig(epochs=2), batches=2)[1] == {"epoch": 1, "step": 2, "loss": 2.0, "lr": 0.02}
+    long = logged(TrainConfig(epochs=10), batches=700)
+    assert [row["step"] for row in long] == [*range(7, 701, 7)]
+
+
+def test_a_step_on_several_batches_has_their_mean_loss() -> None:
+    rows = logged(TrainConfig(epochs=1, grad_accum_steps=2), batches=5)
+    assert rows == [
+        {"epoch": 1, "step": 1, "loss": 1.5, "lr": 0.02},
+        {"epoch": 1, "step": 2, "loss": 3.5, "lr": 0.04},
+        {"epoch": 1, "step": 3, "loss": 5.0, "lr": 0.05},
+    ]
+
+
+def test_an_epoch_resumed_in_the_middle_logs_the_same_steps() -> None:
+    config = TrainConfig(epochs=10)
+    assert logged(config, batches=700, start=350) == logged(config, batches=700)[50:]
+
+
+def test_a_step_that_fp16_skips_is_not_logged() -> None:
+    clock = Clock(1, TrainConfig(epochs=1), steps=3)
+    clock.tick(batch(0, 9), 1.0, 0.1)
+    assert clock.step_row(3) is None
+    clock.tick(batch(1, 9), 2.0, 0.1)
+    row = clock.step_row(4)
+    assert row is not None
+    assert (row["step"], row["loss"]) == (4, 2.0)
+
+
+def written(path: Path, steps: int = 6) -> list[int]:
+    log = StepLog(path, steps=steps)
+    log.close()
+    return [json.loads(line)["step"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "steps.jsonl"
+    log = StepLog(path, steps=0)
+    for row in ROWS:
+        log.add(row)
+    log.close()
+    return path
+
+
+def test_rows_are_appended_and_reach_the_file_at_once(path: Path) -> None:
+    log = StepLog(path, steps=6)
+    log.add({"step": 7})
+    assert len(path.read_bytes().splitlines()) == 7
+    log.close()
+    assert written(path, 7) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_log_is_cut_back_to_a_step(path: Path) -> None:
+    assert written(path, 4) == [1, 2, 3, 4]
+    assert written(path, 0) == []
+
+
+@pytest.mark.parametrize("damage", [b'{"epoch": 1, "st', b"\0\0\0\0\n", b"[1]\n", b'{"step": "7"}\n', b"7\n"])
+def test_a_damaged_end_is_cut_off(path: Path, damage: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(damage + b'{"step": 6}\n')
+    assert written(path) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_row_is_whole_although_a_write_took_only_half_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StepLog(path, steps=6)
+
+    class Reluctant(io.RawIOBase):
+        def write(self, data: Any, /) -> int:
+            return file.write(data[:5])
+
+    file = log._file
+    monkeypatch.setattr(log, "_file", Reluctant())
+    log.add({"step": 7})
+    file.close()
+    assert written(path, 7)[-1] == 7
+
+
+def directory(path: Path, *, resume: bool = True) -> RunDirectory:
+    return RunDirectory(path, RunIdentity(recipe={"architecture": "a", "dataset": "b"}), resume=resume)
+
+
+def begin() -> TrainState:
+    return TrainState.begin(torch.nn.Linear(3, 2), TrainConfig(), precision="fp32", device="cpu")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run saved after its fourth step, whose log has two steps more."""
+    with directory(tmp_path / "run", resume=False) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        for row in ROWS:
+            store.log(row)
+            state.steps += 1
+            if state.steps == 4:
+                store.save(state)
+    return tmp_path / "run"
+
+
+def test_a_resumed_run_continues_its_log_from_the_checkpoint(run: Path) -> None:
+    with directory(run) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        store.log({"epoch": 1, "step": 5, "loss": 0.5})
+    rows = [json.loads(line) for line in (run / "steps.jsonl").read_text().splitlines()]
+    assert rows == [*ROWS[:4], {"epoch": 1, "step": 5, "loss": 0.5}]
+
+
+def test_a_run_that_was_never_saved_starts_its_log_anew(run: Path) -> None:
+    (run / "checkpoint.safetensors").unlink()
+    with directory(run, resume=False) as store:
+        store.restore(begin(), device="cpu")
+    assert (run / "steps.jsonl").read_text() == ""
+
+
+def test_the_rows_of_all_steps_are_on_the_disk_before_the_checkpoint(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = os.fsync
+
+    def fsync(number: int) -> None:
+        written = os.fstat(number).st_ino
+        calls.extend(file.name for file in run.iterdir() if file.stat().st_ino == written)
+        real(number)
+
+    with directory(run) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        store.log({"step": 5})
+        monkeypatch.setattr(os, "fsync", fsync)
+        store.save(state)
+        assert calls[0] == "steps.jsonl"
+        assert calls[1].startswith(".checkpoint.safetensors.")
+        calls.clear()
+        store.save(state)
+        assert "steps.jsonl" not in calls, "nothing was added"
+
+
+def test_a_full_disk_is_an_error_that_names_the_log(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with directory(run) as store:
+        store.restore(begin(), device="cpu")
+        monkeypatch.setattr(StepLog, "add", full)
+        with pytest.raises(RunError, match=r"steps\.jsonl cannot be written: No space left on device"):
+            store.log({"step": 5})

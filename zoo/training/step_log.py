@@ -1,0 +1,59 @@
+"""The log of a run's steps: rows that are appended as they come, and cut back when the run is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.files.canonical import canonical_json
+
+__all__ = ["StepLog"]
+
+
+class StepLog:
+    """`steps.jsonl`, open to append to. Every method may raise OSError.
+
+    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`.
+
+    Args:
+        path: created if it does not exist.
+        steps: rows of later steps than this are removed, and so is whatever is no row.
+    """
+
+    def __init__(self, path: Path, *, steps: int) -> None:
+        self._file = path.open("a+b", buffering=0)
+        self._unsynced = False
+        self._file.truncate(_length(path, steps))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row."""
+        rest = canonical_json(row).encode() + b"\n"
+        while rest:  # a disk that is nearly full takes a part of it
+            rest = rest[self._file.write(rest) :]
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Wait until all rows are on the disk."""
+        if self._unsynced:
+            os.fsync(self._file.fileno())
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _length(path: Path, steps: int) -> int:
+    """Return the length of the rows up to a step, in bytes."""
+    length = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > steps:
+                break
+        except (ValueError, TypeError, KeyError):
+            break
+        length += len(line)
+    return length
