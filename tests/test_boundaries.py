@@ -68,6 +68,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.cache",
     "zoo.files.downloads",
     "zoo.files.style",
+    "zoo.files.work",
     "zoo.models.hooks",
     "zoo.data.pictures",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_the_card_matches_the_recipe(name: str) -> None:
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_the_model_scores_what_its_entry_claims(name: str) -> None:
+    split: Any
     (split,) = PUBLISHED[name].metrics
     model, card = weights.load(REGISTRY.find_weights(name), REGISTRY)
     measured = evaluate(model, card, REGISTRY, split=split)

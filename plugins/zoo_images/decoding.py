@@ -27,8 +27,10 @@ from zoo import DataError
 from zoo.data.pictures import read_picture
 from zoo.files.cache import cache_home, made_once
 from zoo.files.downloads import sha256_of
+from zoo.files.work import report_work
 
 MAX_THREADS = 8
+_BLOCK = 1 << 24
 # The version of the decoder, raised whenever the same picture becomes other bytes
 _FORMAT = 1
 # MAP_NORESERVE, which Python names from 3.13 on
@@ -41,7 +43,7 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor,
 
     Raises DataError naming the first picture, by path, that cannot be read.
     """
-    hashes = _for_each(paths, lambda place: _sha256_of(paths[place]))
+    hashes = _for_each(paths, lambda place: _sha256_of(paths[place]), "hashing pictures")
     shape = (len(paths), channels, size, size)
     source = [_FORMAT, PIL.__version__, shape, hashes]
     key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
@@ -78,7 +80,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
                 file.seek(place * length)
                 file.write(pixels.numpy().tobytes())
 
-        _for_each(paths, keep)
+        _for_each(paths, keep, "decoding pictures")
         file.flush()
         os.fsync(file.fileno())
     (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
@@ -97,18 +99,25 @@ def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
             mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     except (OSError, ValueError):  # missing, or empty
         return None
-    if hashlib.sha256(mapped).hexdigest() != wanted:
+    digest = hashlib.sha256()
+    for start in range(0, len(mapped), _BLOCK):
+        digest.update(memoryview(mapped)[start : start + _BLOCK])
+        report_work("checking the decoded pictures", start, len(mapped), "bytes")
+    if digest.hexdigest() != wanted:
         return None
     return torch.frombuffer(mapped, dtype=torch.uint8).view(shape)
 
 
-def _for_each(paths: Sequence[Path], work: Callable[[int], T]) -> list[T]:
-    """Call `work` with the position of each path, in several threads.
+def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> list[T]:
+    """Call `work` with the position of each path, in several threads, and report how many are done.
 
     Raises the error of the first path, in alphabetical order, that fails.
     """
     threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow and hashlib release the GIL
     order = sorted(range(len(paths)), key=paths.__getitem__)
+    results: dict[int, T] = {}
     with ThreadPoolExecutor(threads) as pool:
-        results = dict(zip(order, pool.map(work, order), strict=True))
+        for place, result in zip(order, pool.map(work, order), strict=True):
+            results[place] = result
+            report_work(what, len(results), len(paths), "pictures")
     return [results[place] for place in range(len(paths))]

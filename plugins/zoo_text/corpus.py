@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.files.cache import cache_home, made_once
 from zoo.files.downloads import sha256_of
+from zoo.files.work import report_work
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
 from zoo_text.reading import Files, Reading
@@ -103,9 +104,8 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
         dtype = token_dtype(len(data["vocabulary"]))
-        with path.open("rb") as file:
-            blocks = iter(lambda: file.read(1 << 22), b"")
-            digest = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
+        blocks = _blocks(path)
+        digest = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
         tokens = torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
@@ -119,3 +119,11 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         reading=reading,
         fingerprint=digest,
     )
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            yield block
+            report_work("checking the encoded text", file.tell(), size, "bytes")

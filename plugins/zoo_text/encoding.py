@@ -12,6 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,7 @@ import torch
 from torchtext.data import Field
 
 from zoo import DataError, tokenize
+from zoo.files.work import report_work
 from zoo_text.numbering import Characters, Words
 from zoo_text.reading import Files, Reading
 
@@ -57,7 +59,7 @@ def encode(folder: Path, files: Files, reading: Reading) -> None:
     ]
     tokens = _renumbered(chain(*stretches), texts, vocabulary)
     with (folder / "tokens.bin").open("wb") as file:
-        digest = fingerprint(vocabulary, borders, _copied(tokens, file), backwards=reading.backwards)
+        digest = fingerprint(vocabulary, borders, _copied(tokens, file, total), backwards=reading.backwards)
         _sync(file)
     numbers.unlink()
     data = {
@@ -107,8 +109,10 @@ def _number(path: Path, files: Files, numbering: Characters | Words, *, lower: b
 
 def _blocks(path: Path, encoding: str, *, lower: bool) -> Iterator[str]:
     try:
-        with path.open(encoding=encoding) as file:
+        size = path.stat().st_size
+        with path.open("rb") as raw, TextIOWrapper(raw, encoding=encoding) as file:
             while block := file.read(_BLOCK):
+                report_work(f"reading {path.name}", raw.tell(), size, "bytes")
                 if "\0" in block:
                     raise DataError(f"{path} is not text: it contains zero bytes", hint=_LEAVE_OUT)
                 yield block.lower() if lower else block
@@ -173,11 +177,14 @@ def _renumbered(
         yield table[block]
 
 
-def _copied(blocks: Iterator[np.ndarray], file: IO[bytes]) -> Iterator[np.ndarray]:
+def _copied(blocks: Iterator[np.ndarray], file: IO[bytes], total: int) -> Iterator[np.ndarray]:
     """Write blocks to a file, and yield them."""
+    done = 0
     for block in blocks:
         file.write(block.data)
         yield block
+        done += len(block)
+        report_work("encoding", done, total, "tokens")
 
 
 def _sync(file: IO[Any]) -> None:

@@ -38,7 +38,7 @@ def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     assert "dynamic" not in first
     expected = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"
     assert re.fullmatch(expected + r"  \|  loss \d.\d{4}  bits_per_char .*", second)
-    assert both.stderr == ""
+    assert both.stderr == f"evaluating {lstm_file}\n"
 
 
 def test_its_options_are_passed_on(lstm_file):
@@ -59,7 +59,7 @@ def test_progress_is_shown_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
     clock = iter(range(0, 10**6, 10))
     monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: next(clock))
     done = zoo("eval", lstm_file, "--dynamic")
-    line = r"^ *\d+%  dynamic evaluation, loss \d\.\d{4} so far$"
+    line = r"^dynamic evaluation +\d+%  [\d,.]+ char/s  \d:\d\d left  loss \d\.\d{4}$"
     assert len(re.findall(line, done.stderr, re.MULTILINE)) > 5
     assert len(done.stdout.splitlines()) == 3
 
@@ -71,7 +71,7 @@ def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):
     monkeypatch.setattr("zoo.api.progress.Bar.__call__", interrupt)
     done = zoo("eval", lstm_file, "--dynamic")
     assert done.returncode == 130
-    assert done.stderr.split() == ["zoo:", "interrupted"]
+    assert done.stderr.split() == ["evaluating", str(lstm_file), "zoo:", "interrupted"]
 
 
 @pytest.mark.parametrize("option", ["--dynamic-lr", "--dynamic-decay"])

@@ -78,7 +78,10 @@ def test_the_text_ends_before_the_stop_string(lstm_file):
 def test_a_stop_string_that_can_never_be_generated_is_an_error(lstm_file, several):
     done = zoo("sample", lstm_file, "--stop", "the Ωmega!", *several)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "zoo: the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'\n"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "zoo: the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'"
+    )
 
 
 def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
@@ -120,14 +123,15 @@ def test_two_prompts_are_a_usage_error(lstm_file):
 def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):
     done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--length", "1")
     listed = "'A' 'B' 'C' 'D' 'E' 'F' 'G' 'H' 'I' 'J' and 6 more"
-    assert done.stderr == f"zoo: not in the model's vocabulary, read as <unk>: {listed}\n"
+    assert done.stderr.splitlines()[-1] == f"zoo: not in the model's vocabulary, read as <unk>: {listed}"
 
 
 def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backwards_file, lstm_file):
     done = zoo("sample", backwards_file, "--prompt", "xof", "--length", "30")
     forwards = text(lstm_file, "--prompt", "fox", "--length", "30")
     assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
-    assert done.stderr == "zoo: the model reads backwards: it generates the text before its prompt\n"
+    notice = "zoo: the model reads backwards: it generates the text before its prompt"
+    assert done.stderr.splitlines() == [f"sampling from {backwards_file}", notice]
     several = text(backwards_file, "--prompt", "xof", "--length", "30", "--samples", "2")
     assert several.startswith("--- 1 of 2 ---\n" + done.stdout)
     document = json.loads(text(backwards_file, "--prompt", "xof", "--length", "30", "--json"))
@@ -148,7 +152,7 @@ def test_ctrl_c_ends_the_line_and_the_text(lstm_file):
         out, message = process.communicate(timeout=100)
     assert process.returncode == 130
     assert out.endswith("\n")
-    assert message.split() == ["zoo:", "interrupted"]
+    assert message.split() == ["sampling", "from", str(lstm_file), "zoo:", "interrupted"]
 
 
 def test_a_reader_that_closes_the_pipe_is_not_an_error(lstm_file):
@@ -157,4 +161,4 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(lstm_file):
         assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == f"sampling from {lstm_file}\n"

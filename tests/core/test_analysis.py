@@ -376,7 +376,7 @@ def test_images_of_a_folder_dataset_are_named_after_their_files(registry: Regist
 def test_progress_is_reported_after_each_batch(registry: Registry, camnet: str) -> None:
     reports: list[tuple[int, int]] = []
     analyze("cam", camnet, registry, split="test", report=lambda *progress: reports.append(progress))
-    assert reports == [(24, 24)]
+    assert reports == [(0, 24), (24, 24)]
 
 
 def test_inputs_with_equal_names_get_files_of_their_own(

@@ -547,7 +547,7 @@ def test_nothing_is_printed_without_progress(
     zoo.lr_find("lstm", "files", **small, steps=25)
     net.model.evaluate(progress=False)
     lstm.model.evaluate(dynamic=True, progress=False)
-    lstm.model.sample("the ", length=3)
+    lstm.model.sample("the ", length=3, progress=False)
     net.model.analyze("cam", split="test", progress=False)
     assert capfd.readouterr() == ("", "")
 
@@ -557,9 +557,10 @@ def test_progress_goes_to_stderr(text_file: Path, tmp_path: Path, capfd: pytest.
     zoo.train("lstm", "files", data=data, model=SMALL_TEXT, epochs=1, batch_size=8, run=tmp_path / "run")
     out, err = capfd.readouterr()
     assert out == ""
-    title, epoch = err.splitlines()
-    assert title == f"charrnn/lstm on text/files in {tmp_path / 'run'}"
-    assert epoch.startswith("epoch 1/1  |  train loss ")
+    title, header, epoch = err.splitlines()
+    assert title == f"training charrnn/lstm on text/files in {tmp_path / 'run'}"
+    assert header.split() == ["epoch", "train", "loss", "val", "loss", "char/s", "time", "best"]
+    assert epoch.split()[0] == "1/1"
 
 
 def test_notices_are_warnings_that_can_be_errors(lstm: zoo.Run) -> None:

@@ -37,7 +37,7 @@ def with_test(data: FakeText, tokens: Tensor) -> FakeText:
 def losses(model: nn.Module, data: FakeText, dynamic: Dynamic) -> list[float]:
     """Return the mean loss so far, after each segment."""
     reported: list[float] = []
-    evaluate_dynamic(model, data, "test", dynamic, report=lambda fraction, loss: reported.append(loss))
+    evaluate_dynamic(model, data, "test", dynamic, report=lambda done, total, loss: reported.append(loss))
     return reported
 
 
@@ -149,12 +149,12 @@ def test_the_model_and_the_random_state_do_not_change(
 
 
 def test_progress_is_reported_after_each_segment(registry: Registry, text: Callable[..., FakeText]) -> None:
-    reports: list[tuple[float, float]] = []
+    reports: list[tuple[float, ...]] = []
     metrics, _ = evaluate_dynamic(
         lstm(registry), text(), "test", Dynamic(), report=lambda *progress: reports.append(progress)
     )
-    assert [fraction for fraction, _ in reports] == [0.5, 1.0]
-    assert reports[-1][1] == metrics["loss"]
+    assert [(done, total) for done, total, _ in reports] == [(20, 40), (39, 39)]
+    assert reports[-1][2] == metrics["loss"]
 
 
 def test_only_the_first_200_segments_of_the_training_split_set_the_rates(

@@ -121,14 +121,12 @@ def test_nothing_changes(
 
 
 def test_the_first_loss_is_that_of_training_and_rates_grow_evenly(images: Any) -> None:
-    data, reports, fractions = images(40), list[Progress](), list[float]()
-    curve = find_lr(
-        Linear(), IMAGES, data, SGD, QUICK, seed=3, report=lambda fraction, *_: fractions.append(fraction)
-    )
+    data, reports, steps = images(40), list[Progress](), list[int]()
+    curve = find_lr(Linear(), IMAGES, data, SGD, QUICK, seed=3, report=lambda step, *_: steps.append(step))
     fit(Linear(), IMAGES, data, SGD, seed=3, report=reports.append)
     assert curve.losses[0] == reports[0].loss
     assert [lr for lr, _ in curve.points] == pytest.approx([10 ** (-4 + 4 * n / 19) for n in range(20)])
-    assert fractions == pytest.approx([(n + 1) / 20 for n in range(20)])
+    assert steps == [*range(1, 21)]
 
 
 def test_a_model_in_evaluation_mode_is_tested_in_training_mode(text: Any, registry: Any) -> None:

@@ -13,7 +13,7 @@ import zoo
 from zoo import interfaces, testing
 from zoo.config import training
 from zoo.data import pictures
-from zoo.files import archives, cache, downloads, style
+from zoo.files import archives, cache, downloads, style, work
 from zoo.models import hooks
 from zoo.registry import hookspecs, specs
 
@@ -30,6 +30,7 @@ FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (pictures, ("read_picture",)),
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once")),
+    (work, ("report_work",)),
     (archives, ("tar_members",)),
     (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),
     (testing, ("check", "contract", "run_checks", "shortfall")),

@@ -15,7 +15,7 @@ from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
-from zoo.data.opening import open_fed
+from zoo.data.opening import default_split, open_fed
 from zoo.errors import OptionError
 from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.files.cards import Card
@@ -54,7 +54,8 @@ def analyze(
 
     Args:
         weights: where the model was loaded from, for the manifest.
-        report: called after each batch with the number of images or tokens done, and their total.
+        report: called at the start and after each batch with the number of images or tokens done, and their
+            total.
 
     Raises:
         OptionError: a class, layer, split, index, precision or option is unknown or does not fit.
@@ -108,7 +109,7 @@ def _inputs(
             raise OptionError("give either inputs or a split of the data, not both")
         return of_files(card, task, files, device=device, report=report), {"files": list(files)}
     opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    split = split or "test"
+    split = split or default_split(fed)
     facts = {"dataset": opened.name, "split": split, "data": dict(data or {}), "fingerprint": fed.fingerprint}
     return of_split(card, task, fed, split, indices, device=device, report=report), facts
 

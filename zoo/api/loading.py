@@ -10,6 +10,7 @@ from torch import nn
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
+from zoo.api.progress import Bar, quiet
 from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
@@ -22,12 +23,15 @@ from zoo.registry.registry import Registry
 __all__ = ["create_model", "load", "open_dataset"]
 
 
-def load(name: str | Path, *, device: str | None = None, registry: Registry | None = None) -> Model:
+def load(
+    name: str | Path, *, device: str | None = None, progress: bool = True, registry: Registry | None = None
+) -> Model:
     """Load a trained model, ready to use.
 
     Args:
         name: a published id, a weights file, or a run directory (its final weights).
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
+        progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
 
     Raises:
@@ -36,9 +40,10 @@ def load(name: str | Path, *, device: str | None = None, registry: Registry | No
         OptionError: the device does not exist.
     """
     registry = default_registry() if registry is None else registry
-    path = registry.find_weights(str(name))
     device = pick_device(device)
-    module, card = weights.load(path, registry, device=device)
+    with Bar() if progress else quiet():
+        path = registry.find_weights(str(name))
+        module, card = weights.load(path, registry, device=device)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name))
 
 
@@ -71,11 +76,14 @@ def create_model(
     return build_model(entry, model_arguments(entry, task, dims, options), seed=seed)
 
 
-def open_dataset(name: str, *, registry: Registry | None = None, **options: Any) -> Dataset:
+def open_dataset(
+    name: str, *, progress: bool = True, registry: Registry | None = None, **options: Any
+) -> Dataset:
     """Open a dataset.
 
     Args:
         name: a dataset, such as `shapes`; the options of a preset are applied.
+        progress: show the progress of downloading and decoding on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
         options: its options, which `zoo show NAME` lists; `root="..."` is where its files are.
 
@@ -85,4 +93,5 @@ def open_dataset(name: str, *, registry: Registry | None = None, **options: Any)
         DataError: the data is missing or damaged.
     """
     registry = default_registry() if registry is None else registry
-    return opening.open_dataset(registry.dataset(name), options)
+    with Bar() if progress else quiet():
+        return opening.open_dataset(registry.dataset(name), options)

@@ -78,7 +78,7 @@ class Model:
 
     def evaluate(
         self,
-        split: Split = "test",
+        split: Split | None = None,
         *,
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
@@ -91,14 +91,14 @@ class Model:
         """Measure the model on a split, every item once, in fp32.
 
         Args:
-            split: split of the data to measure on.
+            split: split of the data to measure on; `test` by default, or `val` if there is no test split.
             dataset: other data than the model was trained on.
             data: option of the dataset, on top of those the model was trained with.
             tta: average the answers to six views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
             dynamic_lr: step size of dynamic evaluation; 0.0003 by default, and 0 is no adaptation.
             dynamic_decay: pull of dynamic evaluation back towards the trained weights; 0.001 by default.
-            progress: show progress on stderr.
+            progress: show progress on stderr, or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, unit, tta, metrics}`. For a classifier, also `classes` and
@@ -126,7 +126,7 @@ class Model:
                 device=self.device,
                 tta=tta,
                 dynamic=Dynamic(**given) if dynamic else None,
-                report=lambda fraction, loss: bar(fraction, f"dynamic evaluation, loss {loss:.4f} so far"),
+                report=bar,
             )
         return {"weights": str(self.path), **result}
 
@@ -140,6 +140,7 @@ class Model:
         top_p: float = 1.0,
         stop: str = "",
         seed: int = 0,
+        progress: bool = True,
     ) -> str:
         """Return text that continues `prompt`, without the prompt itself.
 
@@ -154,21 +155,31 @@ class Model:
             top_p: sample from the most likely tokens that together have this probability; 1 is off.
             stop: text to end right before.
             seed: random seed of the draws.
+            progress: show progress on stderr, or in the notebook.
 
         Raises:
             OptionError: a value is out of range, or this is not a language model.
         """
         settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        return "".join(self.stream(prompt, **settings, stop=stop, seed=seed))
+        return self.sample_many(1, prompt, **settings, stop=stop, seed=seed, progress=progress)[0]
 
-    def sample_many(self, count: int, prompt: str = "", **settings: Any) -> list[str]:
+    def sample_many(
+        self, count: int, prompt: str = "", *, progress: bool = True, **settings: Any
+    ) -> list[str]:
         """Return texts drawn side by side; the first is that of `sample`, whose settings they take."""
         from zoo.inference.sampling import Sampling, sample_many
 
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
-        return sample_many(
-            self.module, preprocess, count=count, prompt=prompt, sampling=sampling, device=self.device
-        )
+        with Bar() if progress else quiet() as bar:
+            return sample_many(
+                self.module,
+                preprocess,
+                count=count,
+                prompt=prompt,
+                sampling=sampling,
+                device=self.device,
+                report=lambda done, total: bar("sampling", done, total, self._unit),
+            )
 
     def stream(self, prompt: str = "", **settings: Any) -> Iterator[str]:
         """Yield the text of `sample`, whose settings it takes, each piece as soon as it is final."""
@@ -196,7 +207,7 @@ class Model:
 
         Args:
             inputs: pictures and folders of them, or texts; without any, a split of its data is used.
-            split: split of the data to analyze; `test` by default.
+            split: split of the data to analyze; `test` by default, or `val` if there is no test split.
             indices: images of the split, counted from 0; all by default.
             dataset: other data than the model was trained on.
             data: option of the dataset, on top of those the model was trained with.
@@ -205,7 +216,7 @@ class Model:
             options: option of the analyzer.
             score: also measure how faithful the maps are.
             precision: precision of the model's passes; `auto` is bf16 where that is fast.
-            progress: show progress on stderr.
+            progress: show progress on stderr, or in the notebook.
 
         Returns:
             Findings, which a notebook shows as a picture and `write(folder)` saves.
@@ -233,8 +244,15 @@ class Model:
                 score=score,
                 precision=precision,
                 device=self.device,
-                report=lambda done, total: bar(done / max(total, 1), f"{done:,} of {total:,}"),
+                report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
+
+    @cached_property
+    def _unit(self) -> str:
+        """What is counted, such as `images`."""
+        from zoo.interfaces import make_task
+
+        return make_task(self._registry, self.card.task).unit(self.card.preprocess)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

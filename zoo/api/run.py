@@ -48,7 +48,7 @@ class Run:
         parts = [
             self._title,
             f"{len(history)} epoch{'s' * (len(history) != 1)}",
-            *headlines(measured, self._task),
+            *headlines(measured, self.task),
         ]
         return f"<Run {self.directory}: {', '.join(parts)}>"
 
@@ -68,14 +68,12 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`."""
-        path = self.directory / "metrics.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
-        except FileNotFoundError:  # no epoch is finished yet
-            return []
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from None
+        return _rows(self.directory / "metrics.jsonl")
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`, the loss in nats."""
+        return _rows(self.directory / "steps.jsonl")
 
     @cached_property
     def model(self) -> Model:
@@ -90,7 +88,7 @@ class Run:
     @property
     def result(self) -> Result:
         """The result of a finished run. Raises WeightsError if it is not finished."""
-        return read_result(self.directory, self.history, self._task)
+        return read_result(self.directory, self.history, self.task)
 
     def plot(self) -> Figure:
         """Return a figure of the task's headline metric, the loss and the learning rate, by epoch."""
@@ -98,7 +96,7 @@ class Run:
             raise RunError(f"{self.directory} has no finished epoch to plot")
         return draw_learning_curve(
             self.history,
-            self._task,
+            self.task,
             self._registry.training_config(self.recipe),
             title=self.directory.resolve().name,
             subtitle=self._title,
@@ -109,5 +107,16 @@ class Run:
         return f"{self.recipe.architecture} on {self.recipe.dataset}"
 
     @property
-    def _task(self) -> Task:
+    def task(self) -> Task:
+        """What the model learns to do."""
         return make_task(self._registry, self._registry.architecture(self.recipe.architecture).spec.task)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file that a training may be writing; none if there is no file yet."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
+    from zoo.training.clock import Progress
     from zoo.training.lr_finder import Curve
 
 __all__ = ["lr_find", "resume", "train"]
@@ -34,6 +35,7 @@ def train(
     accept_changes: bool = False,
     save_every: str = "5m",
     device: str | None = None,
+    all_metrics: bool = False,
     progress: bool = True,
     registry: Registry | None = None,
     **fields: Any,
@@ -60,7 +62,8 @@ def train(
         accept_changes: resume even if options or data differ from those of the run.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
-        progress: show progress on stderr.
+        all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
+        progress: show progress on stderr, or in the notebook.
         registry: where to look for names; by default, installed plugins and registry.toml.
         fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
 
@@ -72,7 +75,11 @@ def train(
     recipe = find_recipe(name, dataset, registry, **options, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
-    return _train(recipe, registry, directory, device, progress, **saving)
+    going_on = resume and (directory / "checkpoint.safetensors").exists()
+    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
+    display = TrainingProgress(f"{'resuming' if going_on else 'training'} {title}", all_metrics=all_metrics)
+    with display if progress else quiet() as report:
+        return _train(recipe, registry, directory, device, report, **saving)
 
 
 def resume(
@@ -80,6 +87,7 @@ def resume(
     *,
     save_every: str = "5m",
     device: str | None = None,
+    all_metrics: bool = False,
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Run:
@@ -87,20 +95,23 @@ def resume(
 
     Args:
         run: its directory.
-        save_every: as in `train`.
+        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: as in `train`.
-        progress: show progress on stderr.
+        all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
+        progress: as in `train`.
         registry: as in `train`.
 
     Raises:
         RunError: the directory does not hold a run, or its data has changed.
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
-    from zoo.api.run import Run
+    display = TrainingProgress(f"resuming {run}", all_metrics=all_metrics)
+    with display if progress else quiet() as report:
+        from zoo.api.run import Run
 
-    registry = default_registry() if registry is None else registry
-    recipe = Run(run, registry=registry).recipe
-    return _train(recipe, registry, Path(run), device, progress, resume=True, save_every=save_every)
+        registry = default_registry() if registry is None else registry
+        recipe = Run(run, registry=registry).recipe
+        return _train(recipe, registry, Path(run), device, report, resume=True, save_every=save_every)
 
 
 def lr_find(
@@ -126,7 +137,7 @@ def lr_find(
         stop: learning rate of the last step.
         steps: number of optimizer steps.
         device: as in `train`.
-        progress: show progress on stderr.
+        progress: as in `train`.
         registry: as in `train`.
         training: `model`, `data`, `from_weights`, `seed`, `threads` and training fields, as in `train`.
 
@@ -140,17 +151,19 @@ def lr_find(
     registry = default_registry() if registry is None else registry
     recipe = find_recipe(name, dataset, registry, **training)
 
-    from zoo.models.precision import pick_device
-    from zoo.training.lr_finder import RangeTest, find_lr_for
-
-    title = f"{recipe.architecture} on {recipe.dataset}, learning rates from {start:g} to {stop:g}"
+    title = f"trying learning rates from {start:g} to {stop:g}: {recipe.architecture} on {recipe.dataset}"
     with Bar(title) if progress else quiet() as bar:
+        from zoo.models.precision import pick_device
+        from zoo.training.lr_finder import RangeTest, find_lr_for
+
         curve = find_lr_for(
             recipe,
             registry,
             RangeTest(start, stop, steps),
             device=pick_device(device),
-            report=lambda fraction, lr, loss: bar(fraction, f"lr {lr:.1e}  loss {loss:.4f}"),
+            report=lambda done, lr, loss: bar(
+                "lr-find", done, steps, "steps", f"lr {lr:.1e}  loss {loss:.4f}"
+            ),
         )
     if curve.fall < 0.05:
         warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
@@ -158,16 +171,19 @@ def lr_find(
 
 
 def _train(
-    recipe: Recipe, registry: Registry, directory: Path, device: str | None, progress: bool, **saving: Any
+    recipe: Recipe,
+    registry: Registry,
+    directory: Path,
+    device: str | None,
+    report: Callable[[Progress], None],
+    **saving: Any,
 ) -> Run:
     from zoo.api.run import Run
     from zoo.models.precision import pick_device
     from zoo.training.run import train
 
     device = pick_device(device)
-    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
-    with TrainingProgress(title) if progress else quiet() as report:
-        train(recipe, registry, directory=directory, device=device, report=report, **saving)
+    train(recipe, registry, directory=directory, device=device, report=report, **saving)
     return Run(directory, device=device, registry=registry)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from zoo._version import __version__
-from zoo.cli.output import echo, print_json, warnings_as_lines
+from zoo.cli.output import echo, print_json, quiet_option, warnings_as_lines
 from zoo.cli.session import Session
 from zoo.errors import Interrupted, ZooError, did_you_mean, first_line
 
@@ -73,6 +73,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.pass_context
 def cli(ctx: click.Context, strict: bool) -> None:

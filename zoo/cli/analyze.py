@@ -7,7 +7,7 @@ import click
 
 from zoo.api.model import Model
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json, print_table
+from zoo.cli.output import device_option, echo, json_option, print_json, print_table, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 from zoo.errors import OptionError
@@ -46,6 +46,7 @@ class IndicesType(click.ParamType[list[int]]):
 @click.option("--draw", type=click.IntRange(0), default=64, show_default=True, help="Most images to draw.")
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(
     session: Session,
@@ -70,6 +71,7 @@ def command(
     zoo analyze grad-cam cifar10-resnet20 --split test --indices 0,5,9
     """
     entry = session.registry.analyzer(analyzer)
+    session.begin(f"analyzing {weights} with {entry.spec.name}")
 
     from zoo.analysis.findings import require_folder
     from zoo.api.loading import load
@@ -77,8 +79,8 @@ def command(
     session.limit_threads()
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
-    model = load(weights, device=device, registry=session.registry)
-    findings = model.analyze(entry.name, *files, **settings)
+    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    findings = model.analyze(entry.name, *files, progress=session.progress, **settings)
     written = findings.write(folder, draw=draw)
     if as_json:
         print_json(written)

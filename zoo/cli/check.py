@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.names import TargetType
-from zoo.cli.output import echo, json_option, print_json, print_table
+from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.errors import warn
 
@@ -23,6 +23,7 @@ COLUMNS = ("ran", "skipped", "failed")
 @click.command()
 @click.argument("target", type=TargetType())
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, target: str, as_json: bool) -> int:
     """Run the contract kit on TARGET: a plugin, a distribution, or the path of a one-file plugin.
@@ -32,12 +33,13 @@ def command(session: Session, target: str, as_json: bool) -> int:
     The exit code is 1 if a check fails, or if fewer ran than an entry of its kind requires. Nothing is
     downloaded.
     """
+    session.begin(f"checking {target}")
     registry = None if target.endswith(".py") else session.registry
 
     from zoo.testing import check, shortfall
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the output
-        outcomes = check(target, registry=registry)
+        outcomes = check(target, progress=session.progress, registry=registry)
     counts = _counts(outcomes)
     if as_json:
         print_json({"target": target, **counts, "checks": [asdict(outcome) for outcome in outcomes]})

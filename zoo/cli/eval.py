@@ -7,7 +7,7 @@ import click
 from zoo.api.model import Model
 from zoo.api.progress import metrics_text
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json
+from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 
@@ -17,6 +17,7 @@ from zoo.cli.signature import options_of
 @options_of(Model.evaluate)
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
@@ -25,10 +26,13 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     language model is measured twice more, as a single lane: without adaptation, and while a copy of it keeps
     learning from the text it has just read. The file does not change.
     """
+    session.begin(f"evaluating {weights}")
+
     from zoo.api.loading import load
 
     session.limit_threads()
-    result = load(weights, device=device, registry=session.registry).evaluate(**settings)
+    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    result = model.evaluate(progress=session.progress, **settings)
     if as_json:
         print_json(result)
         return

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, print_json, print_pairs
+from zoo.cli.output import json_option, print_json, print_pairs, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.files.cards import read_weights
 
@@ -15,6 +15,7 @@ from zoo.files.cards import read_weights
 @click.command()
 @click.argument("weights", type=NameType("weights", files=True))
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, weights: str, as_json: bool) -> None:
     """Show the card of WEIGHTS (an id, a file or a run directory), after verifying every byte."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.api.listing import KINDS, rows
-from zoo.cli.output import echo, json_option, print_json, print_table
+from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
 from zoo.cli.session import Session, pass_session
 
 
@@ -23,6 +23,7 @@ def kind_of(word: str) -> str | None:
     "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
 @json_option
+@quiet_option
 @pass_session
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool

@@ -11,7 +11,7 @@ import click
 
 from zoo.api.training import lr_find
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
-from zoo.cli.output import device_option, echo, json_option, print_json, print_table
+from zoo.cli.output import device_option, echo, json_option, print_json, print_table, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of, typed
 from zoo.cli.train import training_arguments
@@ -42,6 +42,7 @@ MEANING = {
 )
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(
     session: Session,
@@ -62,7 +63,7 @@ def command(
     """
     fields = pop_fields(settings)
     _require_writable(plot)
-    curve = lr_find(name, dataset, registry=session.registry, **settings, **fields)
+    curve = lr_find(name, dataset, progress=session.progress, registry=session.registry, **settings, **fields)
     if plot is not None:
         curve.save(plot)
     if as_json:

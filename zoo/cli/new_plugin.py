@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.output import json_option, print_json
+from zoo.cli.output import json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.registry.plugins import HOOKS, Kind
 from zoo.registry.tasks import TASKS
@@ -29,6 +29,7 @@ KINDS = [kind for _, kind, _ in HOOKS]
     "--out", type=click.Path(path_type=Path), default=Path(), help="Folder to create the package in."
 )
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, name: str, kind: Kind, task: str, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is."""

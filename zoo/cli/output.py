@@ -12,16 +12,32 @@ import click
 from zoo.errors import ZooWarning, printable
 
 __all__ = [
+    "QUIET",
     "device_option",
     "echo",
     "json_option",
     "print_json",
     "print_pairs",
     "print_table",
+    "quiet_option",
     "warnings_as_lines",
 ]
 
+# Set in the context of a command that must be quiet
+QUIET = "zoo.quiet"
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        ctx.meta[QUIET] = True
+        warnings.simplefilter("ignore", ZooWarning)  # until `warnings_as_lines` ends
+
+
+quiet_option = click.option(
+    "--quiet", is_flag=True, expose_value=False, callback=_be_quiet, help="Show no progress and no notices."
+)
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
 )

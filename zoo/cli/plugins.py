@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from zoo.api.listing import list_plugins
-from zoo.cli.output import echo, json_option, print_json, print_table
+from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName, did_you_mean, printable
 from zoo.registry.registry import Registry
@@ -18,6 +18,7 @@ from zoo.registry.registry import Registry
     "--traceback", "traceback_of", metavar="NAME", help="Plugin whose traceback to print, if it failed."
 )
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     """Show each plugin: distribution, version, status, import time, and what it provides."""

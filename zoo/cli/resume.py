@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from zoo.api.training import resume
-from zoo.cli.output import device_option, json_option
+from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
-from zoo.cli.train import print_result
+from zoo.cli.train import print_run
 
 
 @click.command()
@@ -17,6 +17,7 @@ from zoo.cli.train import print_result
 @options_of(resume)
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, run: Path, as_json: bool, **settings: Any) -> None:
     """Continue the run in the directory RUN, bit for bit, with the options it was started with.
@@ -27,4 +28,4 @@ def command(session: Session, run: Path, as_json: bool, **settings: Any) -> None
     \b
     zoo resume runs/lstm-nietzsche
     """
-    print_result(resume(run, registry=session.registry, **settings).result, as_json)
+    print_run(resume(run, progress=session.progress, registry=session.registry, **settings), session, as_json)

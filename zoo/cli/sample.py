@@ -7,7 +7,7 @@ import click
 
 from zoo.api.model import Model
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, print_json
+from zoo.cli.output import device_option, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 from zoo.errors import DataError
@@ -21,6 +21,7 @@ from zoo.errors import DataError
 @click.option("--samples", default=1, show_default=True, help="Number of texts to generate.")
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(
     session: Session,
@@ -40,20 +41,24 @@ def command(
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file exclude each other")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
+    session.begin(f"sampling from {weights}")
 
     from zoo.api.loading import load
 
     session.limit_threads()
-    model = load(weights, device=device, registry=session.registry)
+    model = load(weights, device=device, progress=session.progress, registry=session.registry)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")
-    if samples == 1 and not as_json:
+    if samples == 1 and not as_json and not backwards:
         _stream(model.stream(prompt, **sampling), before, after)
         return
-    texts = model.sample_many(samples, prompt, **sampling)
+    texts = model.sample_many(samples, prompt, progress=session.progress, **sampling)
     if as_json:
         document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"], "text": texts[0]}
         print_json(document | {"texts": texts, "backwards": backwards})
+        return
+    if samples == 1:
+        click.echo(f"{before}{texts[0]}{after}")
         return
     for number, text in enumerate(texts, 1):
         click.echo(f"--- {number} of {samples} ---\n{before}{text}{after}")

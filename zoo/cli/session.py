@@ -7,6 +7,7 @@ from functools import cached_property
 import click
 
 from zoo.api.listing import default_registry
+from zoo.cli.output import QUIET, echo
 from zoo.registry.registry import Registry
 
 __all__ = ["Session", "pass_session"]
@@ -17,6 +18,16 @@ class Session:
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
+
+    @property
+    def progress(self) -> bool:
+        """Whether to show progress: not with --quiet."""
+        return QUIET not in click.get_current_context().meta
+
+    def begin(self, line: str) -> None:
+        """Say on stderr what the command is about to do, before it imports what takes seconds."""
+        if self.progress:
+            echo(line, err=True)
 
     @cached_property
     def registry(self) -> Registry:

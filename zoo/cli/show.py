@@ -11,7 +11,7 @@ from zoo.api.describing import describe
 from zoo.api.listing import KINDS
 from zoo.cli.fields import pop_fields, training_flags
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, print_json, print_pairs
+from zoo.cli.output import json_option, print_json, print_pairs, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 
@@ -21,6 +21,7 @@ from zoo.cli.signature import options_of
 @options_of(describe)
 @training_flags(only=["batch_size", "batching", "bptt"])
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
     """Show NAME: an architecture, dataset, analyzer, recipe or weights.

@@ -1,19 +1,26 @@
 """`zoo train`: from a name to weights."""
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo.api.progress import headlines
 from zoo.api.training import train
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json
+from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
+from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from zoo.training.result import Result
+    from zoo.api.run import Run
+
+# Analyzers to try after training, and their options: an image is quick, a whole split may not be
+_LOOKING_INSIDE = {"surprise": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +45,7 @@ def training_arguments(command: F) -> F:
 @training_flags()
 @device_option
 @json_option
+@quiet_option
 @pass_session
 def command(session: Session, name: str, dataset: str | None, as_json: bool, **settings: Any) -> None:
     """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
@@ -51,15 +59,37 @@ def command(session: Session, name: str, dataset: str | None, as_json: bool, **s
     Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
     """
     fields = pop_fields(settings)
-    result = train(name, dataset, registry=session.registry, **settings, **fields).result
-    print_result(result, as_json)
+    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **fields)
+    print_run(run, session, as_json)
 
 
-def print_result(result: "Result", as_json: bool) -> None:
-    """Print where a finished run's weights are."""
+def print_run(run: "Run", session: Session, as_json: bool) -> None:
+    """Print where a finished run's weights are, which epoch was best, and commands to try."""
+    result = run.result
     if as_json:
         print_json(result.to_dict())
         return
     echo(f"weights  {result.weights}")
-    if result.best and result.best["weights"] and result.best["epoch"] < result.epochs:
-        echo(f"best     {result.best['weights']} (epoch {result.best['epoch']})")
+    if result.best is not None:
+        figures = ", ".join(headlines(result.best["metrics"], run.task))
+        echo(f"best     epoch {result.best['epoch']} of {result.epochs}, {figures}")
+        echo(f"         {result.best['weights'] or 'its weights are gone'}")
+    echo(f"curve    {run.directory / 'curve.png'}")
+    if session.progress:
+        _print_next(run, session.registry)
+
+
+def _print_next(run: "Run", registry: Registry) -> None:
+    """Print commands to try, on stderr."""
+    place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
+    root = run.recipe.data.get("root")
+    data = [] if root is None else ["--data", f"root={root}"]
+    commands = [["eval", place, *data]]
+    if run.task.name == "language-modelling":
+        commands.append(["sample", place])
+    architecture = registry.architecture(run.recipe.architecture).spec
+    for analyzer, more in _LOOKING_INSIDE.items():
+        if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture):
+            commands.append(["analyze", analyzer, place, *data, *more])
+    for number, words in enumerate(commands):
+        echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words])}", err=True)

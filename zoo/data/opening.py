@@ -8,11 +8,11 @@ from typing import Any
 from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, warn
 from zoo.files.cards import Card
-from zoo.interfaces import Dataset, Task
+from zoo.interfaces import Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import DatasetSpec
 
-__all__ = ["open_dataset", "open_fed"]
+__all__ = ["default_split", "open_dataset", "open_fed"]
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
@@ -24,6 +24,11 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
         SpecError: the spec's target cannot be imported or returns something else.
     """
     return entry.make({**entry.spec.config, **options}, Dataset, flag="--data")
+
+
+def default_split(dataset: Dataset) -> Split:
+    """Return the split that a trained model is looked at on: `test`, or `val` if there is no test split."""
+    return "val" if not len(dataset.split("test")) and len(dataset.split("val")) else "test"
 
 
 def open_fed(

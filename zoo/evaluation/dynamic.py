@@ -65,14 +65,14 @@ def evaluate_dynamic(
     dynamic: Dynamic,
     *,
     device: str = "cpu",
-    report: Callable[[float, float], None] = lambda fraction, loss: None,
+    report: Callable[[int, int, float], None] = lambda done, total, loss: None,
 ) -> tuple[dict[str, float], int]:
     """Return a split's metrics under dynamic evaluation, and the number of tokens behind them.
 
     In fp32, without dropout and without any random draw. A copy of `model` adapts; `model` does not change.
 
     Args:
-        report: called after each segment with the fraction of the split that is read, and the loss so far.
+        report: called after each segment with the tokens done, their total, and the loss so far.
 
     Raises:
         DataError: the split, or the training split, is empty.
@@ -93,7 +93,7 @@ def evaluate_dynamic(
                 raise Diverged(message, hint=f"try a --dynamic-lr below {dynamic.lr:g}")
             if adapt is not None:
                 adapt(step)
-            report((batch.index + 1) / batch.total, total / count)
+            report(count, count * batch.total // (batch.index + 1), total / count)
     return LanguageModelling().metrics({"loss": total}, count, dataset.preprocess), count
 
 

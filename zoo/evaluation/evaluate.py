@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from zoo.data.opening import open_fed
+from zoo.data.opening import default_split, open_fed
 from zoo.errors import OptionError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.evaluation.views import Views
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, make_task
+from zoo.interfaces import SPLITS, Split, make_task
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
+
+# Called with the work, the items done, their total, their unit, and a note such as the loss so far
+Report = Callable[[str, int, int, str, str], None]
 
 
 def evaluate(
@@ -25,13 +29,13 @@ def evaluate(
     card: Card,
     registry: Registry,
     *,
-    split: str = "test",
+    split: Split | None = None,
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     device: str = "cpu",
     tta: bool = False,
     dynamic: Dynamic | None = None,
-    report: Callable[[float, float], None] = lambda fraction, loss: None,
+    report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics}` of a trained model.
 
@@ -40,17 +44,18 @@ def evaluate(
     settings.
 
     Args:
+        split: the split to measure on; by default `test`, or `val` if there is no test split.
         dataset: other data than the model was trained on; its own options then start from their defaults.
         data: options of the dataset, on top of those the model was trained with.
         tta: average the answers to six views of each image (test-time augmentation); classifiers only.
         dynamic: adapt to the text while reading it; language models only.
-        report: called with the fraction of dynamic evaluation that is done, and the loss so far.
+        report: called after each batch.
 
     Raises:
         OptionError: an option does not fit the model or the data.
         DataError, SpecError, UnknownName: the data does not exist or does not fit.
     """
-    if split not in SPLITS:
+    if split not in (None, *SPLITS):
         raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     if dynamic is not None and card.task != "language-modelling":
         raise OptionError(f"dynamic evaluation is for language models, but this model is for {card.task}")
@@ -58,18 +63,29 @@ def evaluate(
         raise OptionError(f"test-time augmentation is for images, but this model is for {card.task}")
     task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    measured = measure(Views(model).eval() if tta else model, task, fed, split, device=device)
+    split, unit = split or default_split(fed), task.unit(fed.preprocess)
+    seen = Views(model).eval() if tta else model
+    measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": split,
         "count": measured.count,
-        "unit": task.unit(fed.preprocess),
+        "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
         **measured.details,
     }
     if dynamic is not None:
-        still, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0.0), device=device)
-        adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=report)
-        result["dynamic"] = {"metrics": adapted, "unadapted": still, **asdict(dynamic)}
+        told, still = (partial(_with_loss, report, what, unit) for what in ("dynamic evaluation", "one lane"))
+        lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
+        adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=told)
+        result["dynamic"] = {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}
     return result
+
+
+def _plainly(report: Report, unit: str, done: int, total: int) -> None:
+    report("evaluating", done, total, unit, "")
+
+
+def _with_loss(report: Report, what: str, unit: str, done: int, total: int, loss: float) -> None:
+    report(what, done, total, unit, f"loss {loss:.4f}")

@@ -36,7 +36,8 @@ class Inputs:
         files: the file of each image, if they are files.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: the boxes of each image's objects, if the data has them.
-        report: called after each batch with the number of images or tokens done, and their total.
+        report: called at the start and after each batch with the number of images or tokens done, and their
+            total.
     """
 
     card: Card
@@ -57,6 +58,7 @@ class Inputs:
         short = isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT
         lanes = {"lanes": 1} if short else {}
         done = 0
+        self.report(done, len(self.items))
         for batch in self.task.eval_batches(data, "test", device=self.device, **lanes):
             yield batch
             done += batch.count

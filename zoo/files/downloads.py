@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from urllib.parse import urljoin
 from zoo.errors import DataError, first_line, warn
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.cache import data_home
+from zoo.files.work import report_work
 
 if TYPE_CHECKING:
     import requests
@@ -48,9 +48,15 @@ def offline() -> Generator[None]:
 
 def sha256_of(path: Path) -> str:
     """Return a file's sha256. Raises DataError if it cannot be read."""
+    digest, done = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            size = os.fstat(file.fileno()).st_size
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                done += len(block)
+                report_work(f"hashing {path.name}", done, size, "bytes")
+            return digest.hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -161,19 +167,14 @@ def _respond(session: requests.Session, url: str) -> requests.Response:
 
 
 def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
-    """Yield the blocks of a response; on a terminal, show on stderr how many bytes have come."""
+    """Yield the blocks of a response, and report how many bytes have come."""
     total = int(response.headers.get("content-length", 0) or 0)
-    of = f" of {total / 1e6:,.1f}" if total else ""
-    terminal = sys.stderr.isatty()
     warn(f"downloading {name}{f' ({total / 1e6:,.1f} MB)' if total else ''}")
     done = 0
     for block in response.iter_content(_BLOCK):
         done += len(block)
-        if terminal:
-            print(f"\r  {done / 1e6:,.1f}{of} MB", end="", file=sys.stderr, flush=True)
+        report_work(f"downloading {name}", done, total, "bytes")
         yield block
-    if terminal:
-        print(file=sys.stderr)
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ left of it. It can only be returned once it is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -85,12 +85,16 @@ def sample_many(
     prompt: str = "",
     sampling: Sampling = Sampling(),
     device: str = "cpu",
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """Return `count` texts drawn side by side in one batch; otherwise as `sample`.
 
     Text i depends on (seed, i) and not on the count, and text 0 is the one that `sample` yields. This holds
     as exactly as the model's arithmetic: matrix products of another batch size may round differently, and so
     change a draw that falls right on the border between two tokens.
+
+    Args:
+        report: called in each step with the number of tokens drawn before, of all texts, and their total.
     """
     if count < 1:
         raise OptionError(f"samples must be at least 1 (got {count})")
@@ -98,7 +102,8 @@ def sample_many(
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
     with closing(_draw(model, vocabulary, prompt, sampling, count=count, device=device)) as steps:
-        for pieces in steps:
+        for step, pieces in enumerate(steps):
+            report(step * count, sampling.length * count)
             for text, piece in zip(texts, pieces, strict=True):
                 text.add(piece)
             if all(text.ended for text in texts):

@@ -6,7 +6,7 @@ import contextlib
 import fnmatch
 import sys
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -137,7 +137,11 @@ class Suite:
 
 
 def run_checks(
-    registry: Registry, target: str, expected_failures: Mapping[str, str] | None = None
+    registry: Registry,
+    target: str,
+    expected_failures: Mapping[str, str] | None = None,
+    *,
+    report: Callable[[str, int, int, str, str], None] | None = None,
 ) -> list[Outcome]:
     """Run every check of a plugin, or of some of its entries.
 
@@ -145,6 +149,8 @@ def run_checks(
         registry: where the plugin is.
         target: the plugin's name, or `plugin/pattern` for some of its entries.
         expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`.
+        report: called before each check with the work, the number of checks done, their total, `checks`, and
+            the check's name.
 
     Raises:
         UnknownName: there is no such plugin or entry, or an expected failure names no check.
@@ -152,7 +158,12 @@ def run_checks(
         OptionError: an expected failure has no reason.
     """
     suite = Suite(registry, target, expected_failures)
-    return [suite.outcome(name) for name in suite.items]
+    outcomes: list[Outcome] = []
+    for name in suite.items:
+        if report is not None:
+            report(f"checking {suite.plugin.name}", len(outcomes), len(suite.items), "checks", name)
+        outcomes.append(suite.outcome(name))
+    return outcomes
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from zoo.api.progress import Bar, quiet
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
@@ -14,11 +15,12 @@ from zoo.testing._suite import run_checks
 __all__ = ["check", "resolve_target"]
 
 
-def check(target: str, *, registry: Registry | None = None) -> list[Outcome]:
+def check(target: str, *, progress: bool = True, registry: Registry | None = None) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
+        progress: show progress on stderr, or in the notebook.
         registry: where the plugin is; by default, installed plugins and registry.toml.
 
     Returns:
@@ -29,7 +31,8 @@ def check(target: str, *, registry: Registry | None = None) -> list[Outcome]:
         PluginError: the plugin is disabled.
     """
     registry, names = resolve_target(target, registry)
-    return [outcome for name in names for outcome in run_checks(registry, name)]
+    with Bar() if progress else quiet() as bar:
+        return [outcome for name in names for outcome in run_checks(registry, name, report=bar)]
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "RangeTest", "Report", "Suggestions", "find_lr", "find_lr_for", "suggest"]
 
-Report = Callable[[float, float, float], None]
+Report = Callable[[int, float, float], None]
 
 # Decay of the loss's exponential moving average, bias-corrected as in Adam (Kingma & Ba 2015)
 _SMOOTHING = 0.98
@@ -141,7 +141,7 @@ def find_lr_for(
     test: RangeTest,
     *,
     device: str = "cpu",
-    report: Report = lambda fraction, lr, loss: None,
+    report: Report = lambda step, lr, loss: None,
 ) -> Curve:
     """Run a range test on what `zoo.training.run.train` would train; see `find_lr`.
 
@@ -163,12 +163,12 @@ def find_lr(
     *,
     seed: int = 0,
     device: str = "cpu",
-    report: Report = lambda fraction, lr, loss: None,
+    report: Report = lambda step, lr, loss: None,
 ) -> Curve:
     """Run a range test on a copy of `model`; return its losses and the learning rates they suggest.
 
     Args:
-        report: called after each step with the fraction of the test done, the rate and the smoothed loss.
+        report: called after each step with the number of steps, the rate and the smoothed loss.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
@@ -204,7 +204,7 @@ def find_lr(
             average = _SMOOTHING * average + (1 - _SMOOTHING) * losses[-1]
             smoothed = average / (1 - _SMOOTHING ** len(losses))
             curve.append((lr, smoothed))
-            report(len(losses) / test.steps, lr, smoothed)
+            report(len(losses), lr, smoothed)
             lowest = min(lowest, smoothed)
             if smoothed > _DIVERGED * lowest:
                 diverged = True
