@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.registry import Registry
 from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
+from zoo.training.step_log import read_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,12 +68,12 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`."""
-        return _rows(self.directory / "metrics.jsonl")
+        return read_rows(self.directory / "metrics.jsonl")
 
     @property
     def steps(self) -> list[dict[str, Any]]:
         """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`, the loss in nats."""
-        return _rows(self.directory / "steps.jsonl")
+        return read_rows(self.directory / "steps.jsonl")
 
     @cached_property
     def model(self) -> Model:
@@ -100,6 +100,7 @@ class Run:
             self._registry.training_config(self.recipe),
             title=self.directory.resolve().name,
             subtitle=self._title,
+            steps=self.steps,
         )
 
     @property
@@ -110,13 +111,3 @@ class Run:
     def task(self) -> Task:
         """What the model learns to do."""
         return make_task(self._registry, self._registry.architecture(self.recipe.architecture).spec.task)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file that a training may be writing; none if there is no file yet."""
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from None

@@ -23,6 +23,7 @@ from zoo.training.save_interval import SaveInterval
 from zoo.training.setup import TrainingSetup, set_up
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
+from zoo.training.step_log import read_rows
 
 __all__ = ["train"]
 
@@ -89,9 +90,10 @@ def train(
 
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     name, path = run.path.resolve().name, run.path / "curve.png"
+    steps = read_rows(run.path / "steps.jsonl")
     with run.writing(path):
         figure = draw_learning_curve(
-            state.history, setup.task, setup.config, title=name, subtitle=setup.title
+            state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
         )
         save_figure(path, figure)
 

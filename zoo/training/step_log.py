@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import RunError
 from zoo.files.canonical import canonical_json
 
-__all__ = ["StepLog"]
+__all__ = ["StepLog", "read_rows"]
 
 
 class StepLog:
@@ -44,6 +45,19 @@ class StepLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file that a training may be writing; none if there is no file yet.
+
+    Raises RunError if it cannot be read.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
 
 
 def _length(path: Path, steps: int) -> int:
