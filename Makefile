@@ -11,8 +11,14 @@ READY := $(VENV)/.installed
 demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
 	rm -rf runs/demo
 	$(BIN)/zoo train stdlib-lstm --run runs/demo
-	$(BIN)/zoo sample runs/demo/model.safetensors --prompt "def " --length 300
-	$(BIN)/zoo eval runs/demo/model.safetensors
+	@echo
+	$(BIN)/zoo sample runs/demo --prompt "def " --length 300
+	@echo
+	$(BIN)/zoo eval runs/demo
+	@printf '\n%s\n' "How it learned is drawn in runs/demo/curve.png. Try next:" \
+		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
+		"    $(BIN)/zoo analyze surprise runs/demo" \
+		"    $(BIN)/zoo train resnet20 shapes --epochs 2"
 
 test: $(READY) ## Each file's tests run in order, in one of the processes.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

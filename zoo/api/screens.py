@@ -1,0 +1,152 @@
+"""Where progress is shown: a terminal, a notebook, or a file or pipe."""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+__all__ = ["Screen", "screen"]
+
+# Least time between two plain lines
+PLAIN_SECONDS = 15.0
+_BAR_WIDTH = 30
+
+
+class Screen(Protocol):
+    """Where lines are shown."""
+
+    @property
+    def width(self) -> int | None:
+        """Characters in a line; None if lines need not fit."""
+
+    def keep(self, text: str, style: str = "") -> None:
+        """Print a line that stays."""
+
+    def show(self, before: str, fraction: float | None, after: str) -> None:
+        """Change the line that changes."""
+
+    def close(self) -> None:
+        """Remove the line that changes."""
+
+
+class _Plain:
+    """A file or a pipe."""
+
+    width = None
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+
+    def keep(self, text: str, style: str = "") -> None:
+        self._printed = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+    def show(self, before: str, fraction: float | None, after: str) -> None:
+        if time.monotonic() - self._printed > PLAIN_SECONDS:
+            self.keep("  ".join(filter(None, [before, after])))
+
+    def close(self) -> None:
+        pass
+
+
+class _Terminal:
+    """A terminal. rich is imported for the first line that changes."""
+
+    _live: Live | None = None
+
+    @property
+    def width(self) -> int:
+        return self._started().console.width
+
+    def keep(self, text: str, style: str = "") -> None:
+        if self._live is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            from rich.text import Text
+
+            self._live.console.print(Text(text, style), soft_wrap=True)
+
+    def show(self, before: str, fraction: float | None, after: str) -> None:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        cells: list[Any] = [Text(before)]
+        width = min(self.width - len(before) - len(after) - 5, _BAR_WIDTH)
+        if fraction is not None and width >= 8:
+            colors: dict[str, Any] = {
+                "style": "bright_black",
+                "complete_style": "cyan",
+                "finished_style": "cyan",
+            }
+            cells.append(ProgressBar(total=1.0, completed=fraction, width=width, **colors))
+        line = Table.grid(padding=(0, 2))
+        line.add_row(*cells, Text(after, no_wrap=True, overflow="ellipsis"))
+        self._started().update(line, refresh=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _started(self) -> Live:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, highlight=False, force_terminal=True, force_jupyter=False)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self._live
+
+
+class _Notebook:
+    """A cell of a Jupyter notebook: its lines so far, and a bar below them."""
+
+    width = None
+    _handle: Any = None
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def keep(self, text: str, style: str = "") -> None:
+        self._lines.append(text)
+        self._draw()
+
+    def show(self, before: str, fraction: float | None, after: str) -> None:
+        value = "" if fraction is None else f' value="{fraction:.3f}"'
+        bar = f'<progress{value} style="width: 14em; vertical-align: middle"></progress>'
+        self._draw(f"{html.escape(before)} {bar} {html.escape(after)}", f"{before}  {after}")
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._draw()
+
+    def _draw(self, bar: str = "", plain: str = "") -> None:
+        from IPython.display import display  # pyright: ignore[reportMissingImports] - there is a notebook
+
+        lines = "\n".join(map(html.escape, self._lines))
+        pre = f'<pre style="margin: 0">{lines}</pre>' if lines else ""
+        data = {
+            "text/html": f"{pre}<div>{bar}</div>",
+            "text/plain": "\n".join([*self._lines, plain]).rstrip(),
+        }
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+
+def screen() -> Screen:
+    """Return what stderr is, or the notebook that this runs in."""
+    notebook: Any = sys.modules.get("IPython")
+    if notebook is not None and getattr(notebook.get_ipython(), "kernel", None) is not None:
+        return _Notebook()
+    known = os.environ.get("TTY_COMPATIBLE")
+    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return _Terminal() if (known == "1" if known else terminal) else _Plain()
