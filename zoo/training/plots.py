@@ -80,7 +80,13 @@ def _draw_epoch(
         return style.message(text, title=title, subtitle=subtitle)
     figure, (panel,), rates = _panels(1, title, subtitle)
     losses = [step["loss"] for step in steps]
-    panel.plot([step["step"] for step in steps], losses, color=_COLORS["train"], label="train, by step")
+    panel.plot(
+        [step["step"] for step in steps],
+        losses,
+        color=_COLORS["train"],
+        linewidth=0.9,
+        label="train, by step",
+    )
     for split in SPLITS[1:]:
         if split in row:
             losses.append(row[split]["loss"])
