@@ -27,16 +27,30 @@ SMALL_NET = ("--model", "widths=[4, 8]", "--batch-size", "32", "--epochs", "1")
 SMALL_SHAPES = ("--data", "train_size=64", "--data", "val_size=16", "--data", "test_size=16")
 
 
-def zoo(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None):
-    """Run a command line as `zoo.cli.main` does, and return its exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def zoo(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    columns: int | None = None,
+):
+    """Run a command line as `zoo.cli.main` does, and return its exit code, stdout and stderr.
+
+    With `columns`, stdout is a terminal of that width.
+    """
+    out, err = _Terminal() if columns else io.StringIO(), io.StringIO()
     words = [str(word) for word in arguments]
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        for name, value in (env or {}).items():
+        terminal = {"COLUMNS": str(columns), "TERM": "xterm"} if columns else {}
+        for name, value in (terminal | {**(env or {})}).items():
             patch.setenv(name, value)
         if cwd is not None:
             patch.chdir(cwd)

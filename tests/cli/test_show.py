@@ -86,11 +86,10 @@ def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
         "test": {"tokens": 8_001, "unknown": 1},
     }
     out = zoo("show", "files", *words).stdout
-    assert re.search(r"^train +4,000 tokens, 0 unknown$", out, re.M)
-    assert re.search(r"^val +20 tokens, 10 unknown \(50 %\)$", out, re.M)
-    assert re.search(r"^test +8,001 tokens, 1 unknown \(0\.012 %\)$", out, re.M)
-    assert re.search(r"^batches per epoch +1$", out, re.M)
-    assert re.search(r"^batched with +batch_size=64, bptt=64$", out, re.M)
+    assert re.search(r"^  train +4,000 tokens, 0 unknown$", out, re.M)
+    assert re.search(r"^  val +20 tokens, 10 unknown \(50 %\)$", out, re.M)
+    assert re.search(r"^  test +8,001 tokens, 1 unknown \(0\.012 %\)$", out, re.M)
+    assert re.search(r"^  batches per epoch +1, with batch_size=64, bptt=64$", out, re.M)
 
 
 def test_images_and_classes_are_counted():
@@ -100,7 +99,7 @@ def test_images_and_classes_are_counted():
     assert facts["dims"]["num_classes"] == len(facts["classes"]) == 8
     assert facts["batches_per_epoch"] == 4, "the last image joins the batch before"
     assert facts["batched_with"] == {"batch_size": 16}
-    assert re.search(r"^val +3 images$", zoo("show", "shapes", *sizes).stdout, re.M)
+    assert re.search(r"^  val +3 images$", zoo("show", "shapes", *sizes).stdout, re.M)
 
 
 RECIPES = """
@@ -126,7 +125,9 @@ def test_a_recipe_is_shown_with_the_training_configuration_of_its_architecture(t
     assert facts["training"] == own.replace(facts["train"]).to_dict()
     assert own.text.bptt != TrainConfig().text.bptt
     out = zoo("show", "slow", cwd=tmp_path).stdout
-    assert re.search(rf"^training +.*epochs=3,.* lr=0\.125,.* bptt={own.text.bptt},", out, re.M)
+    for key, value in (("epochs", "3"), ("lr", "0.125"), ("bptt", str(own.text.bptt))):
+        assert re.search(rf"^  {key} +{re.escape(value)}$", out, re.M), key
+    assert "warmup_epochs" not in out, "it has its default"
 
 
 def test_a_recipe_is_shown_with_its_published_weights():
@@ -135,8 +136,11 @@ def test_a_recipe_is_shown_with_its_published_weights():
     weights = facts["weights"]["cifar10-convnet-bn"]
     assert weights["metrics"]["test"]["accuracy"] > 0.77
     out = zoo("show", "cifar10-convnet-bn").stdout
-    line = f"cifar10-convnet-bn, test accuracy {weights['metrics']['test']['accuracy']:.4f} loss"
-    assert re.search(rf"^weights +{line} .* {weights['bytes']:,} bytes$", out, re.M)
+    assert out.startswith("Recipe cifar10-convnet-bn for classification\n")
+    assert "\nPublished weights cifar10-convnet-bn\n" in out
+    accuracy = 100 * weights["metrics"]["test"]["accuracy"]
+    assert re.search(rf"^  test +accuracy {accuracy:.2f} %, loss [\d.]+ nats$", out, re.M)
+    assert re.search(r"^  see the weights +zoo inspect cifar10-convnet-bn$", out, re.M)
 
 
 def test_a_recipe_of_an_unknown_architecture_is_shown_as_written(tmp_path):
@@ -157,7 +161,8 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     )
     assert facts["options"]["min_freq"] == 3
     assert "splits" not in facts
-    assert re.search("^unknown .*nietzsche.txt is not in", zoo("show", "nietzsche", env=empty).stdout, re.M)
+    out = zoo("show", "nietzsche", env=empty).stdout
+    assert re.search(r"^  splits, batches per epoch +nietzsche.txt is not in", out, re.M)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +186,7 @@ def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, argume
 
 def test_options_without_the_required_one_are_refused():
     done = zoo("show", "files", "--data", "lower=true")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "dataset text/files requires paths" in done.stderr
     assert "add --data paths=..." in done.stderr
 
@@ -208,7 +213,7 @@ def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
 )
 def test_wrong_options_are_errors(arguments, message):
     done = zoo("show", *arguments)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
 
 

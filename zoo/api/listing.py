@@ -13,6 +13,9 @@ from zoo.registry.specs import DatasetSpec
 __all__ = [
     "KINDS",
     "default_registry",
+    "figure",
+    "figures",
+    "headline",
     "list_analyzers",
     "list_datasets",
     "list_models",
@@ -88,6 +91,42 @@ def rows(
     ]
 
 
+def headline(metrics: Mapping[str, float]) -> str:
+    """Return the metric that models are compared by, with its unit; empty if there is none.
+
+    >>> headline({"accuracy": 0.9129, "loss": 0.2677})
+    '91.3 % accuracy'
+    >>> headline({"loss": 1.2661, "bits_per_char": 1.8266, "perplexity": 3.547})
+    '1.27 nats per character'
+    """
+    if "accuracy" in metrics:
+        return f"{100 * metrics['accuracy']:.1f} % accuracy"
+    if "perplexity" in metrics:
+        return f"{metrics['loss']:.2f} nats per {'character' if 'bits_per_char' in metrics else 'token'}"
+    return f"loss {metrics['loss']:.4g}" if "loss" in metrics else ""
+
+
+def figure(name: str, value: float) -> str:
+    """Return a metric with its unit.
+
+    >>> figure("accuracy", 0.9129)
+    '91.29 %'
+    """
+    units = {"loss": " nats", "bits_per_char": " bits per character", "bits_per_token": " bits per token"}
+    return f"{100 * value:.2f} %" if name == "accuracy" else f"{value:.4g}{units.get(name, '')}"
+
+
+def figures(metrics: Mapping[str, float]) -> str:
+    """Return all metrics with their units, those that models are compared by first.
+
+    >>> figures({"loss": 0.2677, "accuracy": 0.9129, "bits_per_char": 0.3862})
+    'accuracy 91.29 %, loss 0.2677 nats, 0.3862 bits per character'
+    """
+    names = sorted(metrics, key=lambda name: (name != "accuracy", name != "loss"))
+    labels = {name: "" if name.startswith("bits_per_") else f"{name.replace('_', ' ')} " for name in names}
+    return ", ".join(f"{labels[name]}{figure(name, metrics[name])}" for name in names)
+
+
 def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
     registry = default_registry()
     full = [row["name"] for row in rows(registry, kind)]
@@ -130,9 +169,11 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
     for name, weights in registry.catalog.weights.items():
         recipe = registry.catalog.recipes.get(weights.recipe)
         architecture = recipe.architecture if recipe else ""
-        summary = f"{weights.recipe}, {weights.params:,} parameters"
-        more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license}
-        more |= weights.metrics.get("val", {}) | weights.metrics.get("test", {})
+        metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
+        parts = [headline(metrics), f"{weights.params:,} parameters"]
+        parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
+        summary = ", ".join(filter(None, parts))
+        more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license} | metrics
         plugin, task = architecture.partition("/")[0], tasks.get(architecture, "")
         listed.append(_row("weights", name, plugin, task, summary, **more))
     return listed

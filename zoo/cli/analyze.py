@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.api.listing import figure
 from zoo.api.model import Model
+from zoo.cli.layout import print_paragraph, print_table
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
-
-_ITEM = ("input", "true", "predicted", "predicted_probability", "class", "probability", "peak")
 
 
 class IndicesType(click.ParamType[list[int]]):
@@ -36,7 +36,7 @@ class IndicesType(click.ParamType[list[int]]):
 
 @click.command()
 @click.argument("analyzer", type=NameType("analyzer"))
-@click.argument("weights", type=NameType("weights", files=True))
+@click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
 @click.argument("files", metavar="[INPUT]...", nargs=-1, type=click.Path())
 @click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["indices"])
@@ -68,7 +68,7 @@ def command(
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
-    zoo analyze grad-cam cifar10-resnet20 --split test --indices 0,5,9
+    zoo analyze grad-cam cifar10-resnet20 --indices 0,5,9
     """
     entry = session.registry.analyzer(analyzer)
     session.begin(f"analyzing {weights} with {entry.spec.name}")
@@ -97,29 +97,41 @@ def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: in
         click.echo(f"{analysis.text}\n")  # with its colors
     else:
         for rows in analysis.tables.values():
-            _print_rows(rows, tuple(rows[0]) if rows else ())
+            _print_rows(rows)
     items = written["items"]
     drawn = [item for item in items if "map" in item]
-    _print_rows(drawn, _ITEM)
+    _print_rows([_about(item) for item in drawn])
     if len(items) > len(drawn):
         rest = len(items) - len(drawn)
-        echo(f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them")
+        print_paragraph(
+            f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them"
+        )
         echo()
-    for score_name, value in written["scores"].items():
-        reading = f"  ({READING[score_name]})" if score_name in READING else ""
-        echo(f"{score_name}  {value:.4g}{reading}")
-    files = [
-        *analysis.figures,
-        *(["contact-sheet.png", "an overlay and an array for each map"] if drawn else []),
-        MANIFEST,
-    ]
-    echo(f"wrote {folder}: {', '.join(files)}")
+    scores = [(name, figure(name, value), READING.get(name, "")) for name, value in written["scores"].items()]
+    print_table(scores)
+    drawings = ["contact-sheet.png", "an overlay and an array for each map"] if drawn else []
+    print_paragraph(f"wrote {folder}: {', '.join([*analysis.figures, *drawings, MANIFEST])}")
 
 
-def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    if rows:
+def _about(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what is printed of a map; its class only if that is not the predicted one."""
+    predicted = _answer(item, "predicted", "predicted_probability")
+    other = _answer(item, "class", "probability")
+    about = {"input": item["input"], "true": item["true"], "predicted": predicted}
+    return about | {"class": None if other == predicted else other, "peak": item["peak"]}
+
+
+def _answer(item: dict[str, Any], name: str, probability: str) -> str | None:
+    return None if item[name] is None else f"{item[name]} {100 * item[probability]:.2f} %"
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print a table, without the columns that are empty in every row."""
+    columns = [column for column in (rows[0] if rows else ()) if any(row[column] is not None for row in rows)]
+    if columns:
         cells = [[_cell(row[column]) for column in columns] for row in rows]
-        print_table([column.replace("_", " ").upper() for column in columns], cells)
+        numbers = [n for n, column in enumerate(columns) if isinstance(rows[0][column], int | float)]
+        print_table(cells, [column.replace("_", " ").upper() for column in columns], numbers=numbers)
         echo()
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.layout import print_table
 from zoo.cli.names import TargetType
-from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.output import echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.errors import warn
 
@@ -66,9 +67,13 @@ def _print(outcomes: list[Outcome], counts: dict[str, Any]) -> None:
         if counted["ran"]:
             for outcome in own:
                 if outcome.outcome in ("failed", "skipped"):
-                    echo(f"{outcome.outcome:7}  {outcome.plugin}/{outcome.name}: {outcome.reason}")
+                    _print_outcome(outcome.outcome, f"{outcome.plugin}/{outcome.name}: {outcome.reason}")
         else:
-            echo(f"skipped  {entry}: {own[0].reason}")
+            _print_outcome("skipped", f"{entry}: {own[0].reason}")
         rows.append([entry, *(str(counted[word]) for word in COLUMNS)])
-    print_table(["ENTRY", *(word.upper() for word in COLUMNS)], rows)
+    print_table(rows, ["ENTRY", *(word.upper() for word in COLUMNS)], numbers=(1, 2, 3))
     echo(", ".join(f"{counts[word]} {word}" for word in COLUMNS))
+
+
+def _print_outcome(outcome: str, text: str) -> None:
+    print_table([[f"{outcome:7}", text]])

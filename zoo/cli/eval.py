@@ -13,7 +13,7 @@ from zoo.cli.signature import options_of
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", files=True))
+@click.argument("weights", type=NameType("weights", runs=True))
 @options_of(Model.evaluate)
 @device_option
 @json_option

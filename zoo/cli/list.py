@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.api.listing import KINDS, rows
-from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.layout import columns, dim, lines, print_table, print_title
+from zoo.cli.names import PLURALS, KindType
+from zoo.cli.output import echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
+from zoo.errors import UnknownName, did_you_mean
+from zoo.registry.registry import Registry
+
+# What other tools call a kind
+ELSEWHERE = {
+    "pretrained": "weights",
+    "checkpoints": "weights",
+    "networks": "architectures",
+    "data": "datasets",
+}
 
 
 def kind_of(word: str) -> str | None:
-    """Return the kind that a word means, or None."""
-    kinds = (*KINDS, "model")
-    kind = next((kind for kind in kinds if word in (kind, kind + "s", kind[:-1] + "ies")), None)
-    return "architecture" if kind == "model" else kind
+    """Return the kind that a word means, in the singular or in the plural, or None."""
+    singular = word.lower().removesuffix("s")
+    kinds = {kind.removesuffix("s"): kind for kind in KINDS} | {"model": "architecture"}
+    return kinds.get(singular)
 
 
 @click.command("list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, type=KindType())
 @click.argument("pattern", required=False)
 @click.option(
     "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
@@ -30,22 +44,59 @@ def command(
 ) -> None:
     """List entries: all, one KIND, or those whose name matches PATTERN (a part of it, or a glob).
 
-    KIND is architecture (or model), dataset, analyzer, recipe or weights.
+    KIND is architectures (or models), datasets, analyzers, recipes or weights.
+
+    \b
+    zoo list models 'resnet*'
+    zoo list weights --where 'accuracy>0.9'
     """
-    kind = kind and (kind_of(kind) or kind)
-    if kind is not None and kind not in KINDS:
+    wanted = kind and kind_of(kind)
+    if kind is not None and wanted is None:
         if pattern is not None:
-            raise click.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="KIND")
-        kind, pattern = None, kind
-    chosen = rows(session.registry, kind, pattern, where)
+            raise click.BadParameter(
+                f"must be one of {', '.join(PLURALS.values())} (got {kind!r})", param_hint="KIND"
+            )
+        pattern = kind
+    chosen = rows(session.registry, wanted, pattern, where)
+    problem = "" if chosen else _why_empty(session.registry, wanted, pattern)
     if as_json:
         print_json(chosen)
     elif chosen:
-        shown = ("kind", "name", "task", "summary")
-        print_table([word.upper() for word in shown], [[row[key] for key in shown] for row in chosen])
-    elif rows(session.registry, kind):
-        echo(f"nothing matches; `zoo list{f' {kind}' if kind else ''}` shows all", err=True)
-    elif kind == "weights":
-        echo("no weights are published yet", err=True)
+        _print(chosen)
     else:
-        echo(f"there is no {kind or 'entry'}; `zoo plugins` shows what each plugin provides", err=True)
+        echo(f"zoo: {problem}", err=True)
+
+
+def _print(chosen: list[dict[str, Any]]) -> None:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in sorted(chosen, key=lambda row: (KINDS.index(row["kind"]), row["task"])):
+        groups.setdefault((row["kind"], row["task"]), []).append(row)
+    for number, ((kind, task), members) in enumerate(groups.items()):
+        if number:
+            click.echo()
+        print_title(PLURALS[kind].capitalize(), f"for {task}" if task else "")
+        width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
+        print_table([[row["name"].ljust(width), row["summary"]] for row in members], indent=2, cut=True)
+    if terminal := columns():
+        click.echo()
+        more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
+        for line in lines(f"`zoo show NAME` tells more.{more}", terminal):
+            click.echo(dim(line))
+
+
+def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str:
+    """Return why nothing is listed. Raises UnknownName for a word that is no part of any name."""
+    everything = rows(registry, kind)
+    plural = PLURALS[kind] if kind else "entries"
+    hint = f"`zoo list{f' {plural}' if kind else ''}` shows all"
+    if everything and pattern and not any(mark in pattern for mark in "*?["):
+        if kind is None and pattern in ELSEWHERE:
+            raise UnknownName(f"unknown kind {pattern!r}; did you mean `zoo list {ELSEWHERE[pattern]}`?")
+        known = [name for row in everything for name in (row["name"], row["name"].rpartition("/")[2])]
+        nearest = did_you_mean(pattern, [*known, *([] if kind else PLURALS.values())])
+        raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)
+    if everything:
+        return f"nothing matches; {hint}"
+    if kind == "weights":
+        return "no weights are published yet"
+    return f"there are no {plural}; `zoo plugins` shows what each plugin provides"

@@ -11,7 +11,8 @@ import click
 
 from zoo.api.training import lr_find
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
-from zoo.cli.output import device_option, echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.layout import print_table
+from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of, typed
 from zoo.cli.train import training_arguments
@@ -85,7 +86,7 @@ def _repeated(flag: str, given: Mapping[str, Any]) -> list[str]:
 def _print(curve: "Curve", steps: int) -> None:
     suggestions = asdict(curve.suggestions)
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
-    print_table(["SUGGESTION", "LR", "MEANING"], rows)
+    print_table(rows, ["SUGGESTION", "LR", "MEANING"])
     end = f"diverged at {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
     echo(f"the loss {end}, after {len(curve.points)} of {steps} steps")
 

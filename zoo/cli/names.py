@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import click
 from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
 
-__all__ = ["NameType", "TargetType"]
+__all__ = ["PLURALS", "KindType", "NameType", "TargetType"]
+
+PLURALS = {
+    "architecture": "architectures",
+    "dataset": "datasets",
+    "analyzer": "analyzers",
+    "recipe": "recipes",
+    "weights": "weights",
+}
+
+
+class KindType(click.ParamType[str]):
+    """A kind of entry. Completion offers those; any text is accepted."""
+
+    name = "kind"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the kinds that start with the word so far."""
+        return [CompletionItem(kind) for kind in PLURALS.values() if kind.startswith(incomplete)]
 
 
 class NameType(click.ParamType[str]):
-    """The name of an entry of some kinds. Completion offers those; any text is accepted."""
+    """The name of an entry of some kinds. Completion offers those, kind by kind; any text is accepted.
 
-    name = "name"
+    Args:
+        runs: offer run directories and files too.
+        beside: the parameter that names an entry or a recipe; only names for its task are offered, and none
+            beside a recipe, which names all there is to name.
+    """
 
-    def __init__(self, *kinds: str, files: bool = False) -> None:
+    def __init__(self, *kinds: str, runs: bool = False, beside: str = "") -> None:
+        self.name = kinds[0] if len(kinds) == 1 else "name"
         self.kinds = kinds
-        self.files = files
+        self.runs = runs
+        self.beside = beside
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -25,13 +55,37 @@ class NameType(click.ParamType[str]):
         """Return the short and full names that start with the word so far."""
         from zoo.api.listing import rows
 
-        items = [CompletionItem(incomplete, type="file")] if self.files else []
-        for row in rows((ctx.find_object(Session) or Session()).registry):
-            if row["kind"] in self.kinds:
-                short = row["name"].rpartition("/")[2]
-                word = next((name for name in (short, row["name"]) if name.startswith(incomplete)), None)
-                items += [CompletionItem(word, help=row["summary"])] if word else []
-        return items
+        listed = rows((ctx.find_object(Session) or Session()).registry)
+        other = ctx.params.get(self.beside)
+        fixed = [row for row in listed if other and other in _names(row)]
+        if any(row["kind"] == "recipe" for row in fixed):
+            return []
+        tasks = {task for row in fixed for task in row["task"].split(", ")}
+        items = [CompletionItem(incomplete, type="file")] if self.runs else []
+        for kind in self.kinds:
+            for row in listed:
+                if row["kind"] == kind and (not tasks or tasks & {*row["task"].split(", ")}):
+                    word = next((name for name in _names(row) if name.startswith(incomplete)), None)
+                    items += [CompletionItem(word, help=row["summary"])] if word else []
+        return items + (_runs(incomplete) if self.runs else [])
+
+
+def _names(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the short and the full name of a row."""
+    return row["name"].rpartition("/")[2], row["name"]
+
+
+def _runs(incomplete: str) -> list[CompletionItem]:
+    """Return the finished runs and the weights files in the folder that the word so far names.
+
+    Without one, those are the runs in runs/ and the files in the current folder.
+    """
+    folder = incomplete[: incomplete.rfind("/") + 1]
+    runs = sorted(str(weights.parent) for weights in Path(folder or "runs").glob("*/model.safetensors"))
+    files = sorted(map(str, Path(folder).glob("*.safetensors")))
+    items = [CompletionItem(run, help="run directory") for run in runs]
+    items += [CompletionItem(file, help="weights file") for file in files]
+    return [item for item in items if item.value.startswith(incomplete)]
 
 
 class TargetType(click.ParamType[str]):

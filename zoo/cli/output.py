@@ -1,9 +1,9 @@
-"""Printing: JSON documents, plain tables, warnings, and the options that commands share."""
+"""Printing: lines, JSON documents, warnings, and the options that commands share."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,6 @@ __all__ = [
     "echo",
     "json_option",
     "print_json",
-    "print_pairs",
-    "print_table",
     "quiet_option",
     "warnings_as_lines",
 ]
@@ -57,22 +55,6 @@ def print_json(document: object) -> None:
 
     lines = json.dumps(document, ensure_ascii=False, indent=2).split("\n")
     click.echo("\n".join(map(printable_json, lines)))
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, each as wide as its widest cell."""
-    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
-    """Print `name  value` lines, leaving out empty values."""
-    shown = [(name, value) for name, value in pairs if value not in ("", None, {}, (), [])]
-    width = max(len(name) for name, _ in shown)
-    for name, value in shown:
-        echo(f"{name.ljust(width)}  {value}")
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from zoo.api.listing import list_plugins
-from zoo.cli.output import echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.layout import print_paragraph, print_section, print_table
+from zoo.cli.output import echo, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.errors import UnknownName, did_you_mean, printable
 from zoo.registry.registry import Registry
@@ -30,19 +32,28 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        cells = [
-            [
-                *(row[key] for key in ("name", "status", "distribution", "version")),
-                f"{row['import_ms']:.1f} ms",
-                row["cause"] or _counts(row["provides"]),
-            ]
-            for row in rows
-        ]
-        print_table(["NAME", "STATUS", "DISTRIBUTION", "VERSION", "IMPORT", "PROVIDES"], cells)
+        _print(rows)
         for entry in registry.failed_entries:
-            echo(f"{entry.kind} {entry.name} cannot be used: {entry.problem}", err=True)
+            echo(f"zoo: {entry.kind} {entry.name} cannot be used: {entry.problem}", err=True)
     if session.strict:
         registry.require_healthy()
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    cells = [
+        [
+            row["name"],
+            f"ok, {row['import_ms']:.1f} ms" if row["status"] == "ok" else row["status"],
+            _counts(row["provides"]) or "-",
+            f"{row['distribution']} {row['version']}".rstrip(),
+        ]
+        for row in rows
+    ]
+    print_table(cells, ["PLUGIN", "STATUS", "PROVIDES", "FROM"])
+    failed = [(row["name"], row["cause"]) for row in rows if row["cause"]]
+    print_section("Failed", failed)
+    if failed:
+        print_paragraph("`zoo plugins --traceback NAME` shows where.", indent=2)
 
 
 def _counts(provides: Sequence[str]) -> str:

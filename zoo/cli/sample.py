@@ -14,7 +14,7 @@ from zoo.errors import DataError
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", files=True))
+@click.argument("weights", type=NameType("weights", runs=True))
 @click.option("--prompt", help="Text to continue.")
 @click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
 @options_of(Model.sample, skip=["prompt"])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
 from zoo.api.describing import describe
-from zoo.api.listing import KINDS
+from zoo.api.listing import KINDS, figures
 from zoo.cli.fields import pop_fields, training_flags
+from zoo.cli.layout import enumerated, print_paragraph, print_section, print_title, typed
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, print_json, print_pairs, quiet_option
+from zoo.cli.output import json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
+from zoo.config.training import TrainConfig
 
 
 @click.command()
@@ -39,36 +41,106 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
     facts = describe(name, session.registry, **settings, **fields)
     if as_json:
         print_json(facts)
-    else:
-        print_pairs([pair for key, value in facts.items() for pair in _pairs(key, value)])
+        return
+    about = f"for {facts['task']}" if facts["task"] else ""
+    print_title(f"{facts['kind'].capitalize()} {facts['name']}", about)
+    print_paragraph(facts["summary"], indent=2)
+    _PRINT[facts["kind"]](facts)
+    if "unknown" in facts:
+        what, _, reason = facts["unknown"].partition(": ")
+        print_section("Unknown here", [(what, reason)])
 
 
-def _pairs(key: str, value: Any) -> list[tuple[str, str]]:
-    """Return the lines of a fact: one, or one per split or weights file."""
-    if key == "splits":
-        return [(split, _counts(counts)) for split, counts in value.items()]
-    if key == "weights":
-        return [(key, f"{name}, {_claims(entry)}") for name, entry in value.items()]
-    return [(key.replace("_", " "), _text(key, value))]
+def _architecture(facts: Mapping[str, Any]) -> None:
+    cost = {"parameters": "parameters", "FLOPs of one input": "flops"}
+    pairs = [(name, f"{facts[key]:,}") for name, key in cost.items() if key in facts]
+    print_section("", [*pairs, ("measured with", _words(facts.get("measured_at", {})))])
+    print_section("Options", _typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults")
+    print_section("Training fields", _typed(facts["training"]), about="that differ from zoo's defaults")
+    print_section("Layers", [*facts["landmarks"].items()], about="that analyzers may use")
+    print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
 
-def _claims(entry: dict[str, Any]) -> str:
-    """Return the metrics that are claimed for published weights, and their size."""
-    parts = [
-        f"{split} {' '.join(f'{metric} {figure:.4f}' for metric, figure in metrics.items())}"
-        for split, metrics in entry["metrics"].items()
+def _dataset(facts: Mapping[str, Any]) -> None:
+    print_section("Options", _typed(facts.get("options", {})), about="(--data KEY=VALUE) and their defaults")
+    splits = [(split, _counts(counts)) for split, counts in facts.get("splits", {}).items()]
+    if "batches_per_epoch" in facts:
+        batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
+        splits.append(("batches per epoch", batches))
+    print_section("Splits", splits)
+    classes = enumerated(facts.get("classes", []))
+    dims = [(name, f"{value:,}") for name, value in facts.get("dims", {}).items()]
+    print_section("Model inputs", [*dims, ("classes", classes)])
+    download = f"{facts['download_bytes'] / 1e6:,.1f} MB" if facts["download_bytes"] else "none"
+    print_section("", [("download", download), ("license", facts["license"]), *_origin(facts)])
+
+
+def _analyzer(facts: Mapping[str, Any]) -> None:
+    print_section(
+        "Options", _typed(facts.get("options", {})), about="(--option KEY=VALUE) and their defaults"
+    )
+    needs = [need.replace("|", " or ") for need in facts["needs"]]
+    pairs = [("needs layers", ", ".join(needs)), ("does not depend on", ", ".join(facts["ignores"]))]
+    print_section("", [*pairs, ("works on", ", ".join(facts["architectures"])), *_origin(facts)])
+
+
+def _recipe(facts: Mapping[str, Any]) -> None:
+    keys = ("architecture", "dataset", "from_weights", "seed")
+    print_section("", [(key.replace("_", " "), facts[key]) for key in keys])
+    print_section("Model options", _typed(facts["model"]))
+    print_section("Data options", _typed(facts["data"]))
+    usual = TrainConfig().to_dict()
+    config = facts.get("training", facts["train"])
+    changed = {key: value for key, value in config.items() if value != usual[key]}
+    print_section("Training fields", _typed(changed), about="that differ from zoo's defaults")
+    published = facts.get("weights", {})
+    for name, entry in published.items():
+        print_section(f"Published weights {name}", [*_metrics(entry), ("size", f"{entry['bytes']:,} bytes")])
+    commands = [("train it", f"zoo train {facts['name']}")]
+    commands += [("see the weights", f"zoo inspect {name}") for name in published]
+    print_section("Commands", commands, wrap=False)
+
+
+def _weights(facts: Mapping[str, Any]) -> None:
+    size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
+    print_section("Metrics", _metrics(facts))
+    seeds = ", ".join(map(str, facts["seeds"]))
+    print_section("", [("recipe", facts["recipe"]), ("seeds", seeds), *size, ("license", facts["license"])])
+    print_section("File", [(key, facts[key]) for key in ("file", "url", "sha256")], wrap=False)
+    commands = [
+        ("see their card", f"zoo inspect {facts['name']}"),
+        ("measure them", f"zoo eval {facts['name']}"),
     ]
-    return f"{', '.join(parts)}, {entry['bytes']:,} bytes"
+    print_section("Commands", commands, wrap=False)
 
 
-def _counts(counts: dict[str, int]) -> str:
+_PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+    "architecture": _architecture,
+    "dataset": _dataset,
+    "analyzer": _analyzer,
+    "recipe": _recipe,
+    "weights": _weights,
+}
+
+
+def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
+    plugin = f"{facts['plugin']}, of {facts['distribution']} {facts['version']}".rstrip()
+    return [("source", facts["source"]), ("plugin", plugin)]
+
+
+def _typed(table: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Return options as one types them."""
+    return [(name, typed(value)) for name, value in table.items()]
+
+
+def _words(table: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={typed(value)}" for name, value in table.items())
+
+
+def _metrics(entry: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [(split, figures(metrics)) for split, metrics in entry["metrics"].items()]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
     text = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     return f"{text} ({100 * counts['unknown'] / counts['tokens']:.2g} %)" if counts.get("unknown") else text
-
-
-def _text(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={one}" for name, one in cast("dict[str, Any]", value).items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, cast("Sequence[Any]", value)))
-    return f"{value:,}" if type(value) is int and key != "seed" else str(value)

@@ -16,6 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
 _FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
+_NAMES = {
+    "dataset": NameType("dataset", beside="weights"),
+    "from_weights": NameType("weights", runs=True, beside="name"),
+}
 _TYPES: Mapping[str, Any] = {
     "float": float,
     "int": int,
@@ -78,7 +82,7 @@ def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
     elif type_.startswith("Sequence"):
         about |= {"multiple": True, "metavar": flag.strip("-").upper()}
     else:
-        type_ = NameType("dataset") if name == "dataset" else _TYPES[type_]
+        type_ = _NAMES.get(name) or _TYPES[type_]
         about |= {"type": type_, "default": default, "show_default": default not in (None, "")}
     return click.option(flag, name, **about)
 

@@ -32,7 +32,7 @@ def training_arguments(command: F) -> F:
     """Add the arguments and options that say what is trained; `zoo lr-find` has them too."""
     for decorate in (
         options_of(train, only=NAMING),
-        click.argument("dataset", required=False, metavar="", type=NameType("dataset")),
+        click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name")),
         click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture")),
     ):
         command = decorate(command)
