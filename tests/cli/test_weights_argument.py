@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import zoo
+from zoo.api.recipes import find_recipe
+from zoo.errors import WeightsError
+from zoo.registry.registry import Registry
 
 ENTRY = """
 schema = 1
@@ -65,7 +68,9 @@ def test_sample(desk: Path, lstm_file: Path, weights: str) -> None:
 def test_inspect(desk: Path, lstm_file: Path, weights: str) -> None:
     card = document("inspect", weights, cwd=desk)
     assert card["architecture"] == "charrnn/lstm"
-    assert zoo("inspect", weights, cwd=desk).stdout == zoo("inspect", lstm_file, cwd=desk).stdout
+    title, rest = zoo("inspect", weights, cwd=desk).stdout.split("\n", 1)
+    assert title == f"Weights {weights}"
+    assert rest == zoo("inspect", lstm_file, cwd=desk).stdout.split("\n", 1)[1]
 
 
 def test_analyze(desk: Path, lstm_file: Path, weights: str, tmp_path: Path) -> None:
@@ -89,6 +94,47 @@ def test_from(desk: Path, text_file: Path, weights: str, tmp_path: Path) -> None
 def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.toml").write_text("")
-    done = zoo(*command, "run", cwd=tmp_path)
+    done = zoo(*command, "./run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run is a folder without a model.safetensors" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fax", "unknown weights 'fax'; did you mean 'fox'?"),
+        ("net", "unknown weights 'net'; did you mean ./net?"),
+        ("done", "unknown weights 'done'; did you mean runs/done?"),
+        ("loose", "unknown weights 'loose'; did you mean loose.safetensors?"),
+        ("stdlib-lstm", "stdlib-lstm is a recipe without published weights"),
+        ("lstm", "lstm is an architecture, not weights"),
+        ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
+        ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
+        ("./runs", "./runs is a folder without a model.safetensors"),
+    ],
+)
+def test_a_bare_word_is_an_id_and_the_message_says_how_a_path_is_written(
+    desk: Path, lstm_file: Path, word: str, message: str
+) -> None:
+    for name in ("net/model.safetensors", "runs/done/model.safetensors", "loose.safetensors"):
+        (desk / name).parent.mkdir(parents=True, exist_ok=True)
+        (desk / name).write_bytes(lstm_file.read_bytes())
+    done = zoo("inspect", word, cwd=desk)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"zoo: {message}\n"), done.stderr
+
+
+def test_an_id_is_not_shadowed_by_a_folder_of_its_name(desk: Path, lstm_file: Path) -> None:
+    (desk / "fox").mkdir(exist_ok=True)
+    assert document("inspect", "fox", cwd=desk) == document("inspect", lstm_file, cwd=desk)
+
+
+def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk / "net").mkdir(exist_ok=True)
+    (desk / "net" / "model.safetensors").write_bytes(lstm_file.read_bytes())
+    monkeypatch.chdir(desk)
+    registry = Registry.discover()
+    assert registry.find_weights(Path("net")) == Path("net/model.safetensors")
+    assert find_recipe("fox", None, registry, from_weights=Path("net")).from_weights == "./net"
+    with pytest.raises(WeightsError, match="no such file or run directory: gone"):
+        registry.find_weights(Path("gone"))

@@ -307,7 +307,7 @@ def test_a_run_that_has_only_begun_has_no_figures_and_no_model(lstm: zoo.Run, tm
         run.plot()
     with pytest.raises(WeightsError, match=r"is a folder without a model\.safetensors"):
         _ = run.model
-    with pytest.raises(WeightsError, match=r"no such file or published weights: .*best\.safetensors"):
+    with pytest.raises(WeightsError, match=r"no such file or run directory: .*best\.safetensors"):
         _ = run.best
     with pytest.raises(WeightsError, match="no such file"):
         _ = run.result
@@ -451,7 +451,7 @@ def test_load_accepts_files_and_run_directories(net: zoo.Run) -> None:
         assert model.path == net.model.path
         assert model.name == str(name)
         assert not model.module.training
-    with pytest.raises(WeightsError, match="no such file or published weights: cifar10-resnet2") as caught:
+    with pytest.raises(WeightsError, match="unknown weights 'cifar10-resnet2'") as caught:
         zoo.load("cifar10-resnet2")
     assert caught.value.hint == "did you mean 'cifar10-resnet20'?"
     with pytest.raises(OptionError, match="device 'tpu9'"):
@@ -470,7 +470,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     assert sum(parameter.numel() for parameter in model.module.parameters()) == model.num_parameters
     with torch.no_grad():
         assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
-    with pytest.raises(OptionError, match="is not a language model: it is for classification"):
+    with pytest.raises(WeightsError, match="is not a language model: it is for classification"):
         _ = model.vocabulary
 
 
@@ -517,7 +517,7 @@ def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.
         lstm.model.stream(temperature=-1)
     with pytest.raises(OptionError, match="samples must be at least 1"):
         lstm.model.sample_many(0)
-    with pytest.raises(OptionError, match="is not a language model"):
+    with pytest.raises(WeightsError, match="is not a language model"):
         net.model.sample("x")
 
 

@@ -145,7 +145,7 @@ def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_p
 
 
 def test_weights_that_do_not_exist_or_do_not_fit_are_refused(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"^no such file or published weights: nowhere$"):
+    with pytest.raises(WeightsError, match=r"^unknown weights 'nowhere'$"):
         train(replace(SOURCE, from_weights="nowhere"), registry, directory=tmp_path / "run")
     linear = Recipe(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
     file = train(replace(linear, train={"epochs": 1}), registry, directory=tmp_path / "mlp").weights
@@ -186,7 +186,7 @@ def test_a_run_resumes_although_its_first_weights_are_gone_or_moved(
         again = train(replace(recipe, from_weights=start), registry, directory=tmp_path / "run", resume=True)
         assert Path(again.weights).read_bytes() == before
     assert read_card(Path(again.weights)).base_model["sha256"] == read_card(source).sha256
-    with pytest.raises(WeightsError, match=r"^no such file or published weights: "):
+    with pytest.raises(WeightsError, match=r"^no such file or run directory: "):
         train(recipe, registry, directory=tmp_path / "other")
 
 

@@ -29,7 +29,7 @@ def load(
     """Load a trained model, ready to use.
 
     Args:
-        name: a published id, a weights file, or a run directory (its final weights).
+        name: a published id, or the path of a weights file or of a run directory (its final weights).
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
@@ -42,7 +42,7 @@ def load(
     registry = default_registry() if registry is None else registry
     device = pick_device(device)
     with Bar() if progress else quiet():
-        path = registry.find_weights(str(name))
+        path = registry.find_weights(name)
         module, card = weights.load(path, registry, device=device)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name))
 

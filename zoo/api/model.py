@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import OptionError, warn
+from zoo.errors import OptionError, WeightsError, warn
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 
@@ -71,9 +71,9 @@ class Model:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens, by number. Raises OptionError if this is not a language model."""
+        """The tokens, by number. Raises WeightsError if this is not a language model."""
         if self.card.task != "language-modelling":
-            raise OptionError(f"{self.name} is not a language model: it is for {self.card.task}")
+            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}")
         return Vocabulary(self.card.preprocess)
 
     def evaluate(
@@ -158,7 +158,8 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Raises:
-            OptionError: a value is out of range, or this is not a language model.
+            OptionError: a value is out of range.
+            WeightsError: this is not a language model.
         """
         settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         return self.sample_many(1, prompt, **settings, stop=stop, seed=seed, progress=progress)[0]

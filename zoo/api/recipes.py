@@ -33,12 +33,14 @@ def find_recipe(
         OptionError: a training field is unknown or out of range.
     """
     recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
+    if isinstance(from_weights, Path):  # as text, a bare word would be an id
+        from_weights = f"{'' if from_weights.is_absolute() else './'}{from_weights}"
     return replace(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
         train={**recipe.train, **fields},
-        from_weights=recipe.from_weights if from_weights is None else str(from_weights),
+        from_weights=recipe.from_weights if from_weights is None else from_weights,
         seed=recipe.seed if seed is None else seed,
         threads=recipe.threads if threads is None else threads,
     )

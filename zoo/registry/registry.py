@@ -197,10 +197,11 @@ class Registry:
             )
         return self.task(ours)
 
-    def find_weights(self, name: str) -> Path:
-        """Return the file behind a path, a run directory or a published id.
+    def find_weights(self, name: str | Path) -> Path:
+        """Return the file behind a published id, a path or a run directory.
 
-        A run directory stands for its final weights. The sha256 of a published file is checked.
+        A run directory stands for its final weights. The sha256 of a published file is checked. A bare word
+        is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
 
         Raises:
             WeightsError: the name is none of these.
@@ -208,24 +209,46 @@ class Registry:
         """
         from zoo.files import downloads
 
-        path = Path(name)
-        published = self.catalog.weights
-        if not path.exists() and name in published:
-            entry = published[name]
+        if isinstance(name, str) and name in self.catalog.weights:
+            entry = self.catalog.weights[name]
             if entry.file:
                 return downloads.verified(Path(entry.file), entry.sha256)
             place = f"weights/{name}.safetensors"
             return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+        if isinstance(name, str) and "/" not in name and "." not in name:
+            raise self._unknown_weights(name)
+        path = Path(name)
         if not path.exists():
-            nearest = did_you_mean(name, published).removeprefix("; ")
-            hint = nearest or "`zoo list weights` shows the published ones"
-            raise WeightsError(f"no such file or published weights: {name}", hint=hint)
+            runs = [str(run.parent) for run in path.parent.glob("*/model.safetensors")]
+            ids = self.catalog.weights
+            nearest = did_you_mean(path.stem if path.stem in ids else str(name), [*runs, *ids])
+            hint = "`zoo list weights` shows the published ones"
+            raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
         if not path.is_dir():
             return path
         if not (path / "model.safetensors").is_file():
-            hint = "a run writes it when it finishes"
+            runs = ", ".join(sorted(str(inner.parent) for inner in path.glob("*/model.safetensors"))[:5])
+            hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
             raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
         return path / "model.safetensors"
+
+    def _unknown_weights(self, name: str) -> WeightsError:
+        """Return the error for a word that is no published id, with what may have been meant."""
+        for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
+            if Path(path).exists():
+                hint = "a word without a separator or a suffix is the id of published weights"
+                return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
+        if name in self.catalog.recipes:
+            hint = f"`zoo train {name}` trains it"
+            return WeightsError(f"{name} is a recipe without published weights", hint=hint)
+        kinds = (kind for _, kind, _ in plugins.HOOKS if self.has(kind, name))
+        if (kind := next(kinds, None)) is not None:
+            article = "an" if kind[0] in "aeiou" else "a"
+            hint = "`zoo list weights` shows the published ones; those of a run are runs/NAME"
+            return WeightsError(f"{name} is {article} {kind}, not weights", hint=hint)
+        nearest = did_you_mean(name, self.catalog.weights)
+        hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
+        return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
     def _get(self, kind: Kind, name: str) -> Entry[Spec]:
         matching = [entry for entry in self.entries(kind) if name in (entry.name, entry.spec.name)]
