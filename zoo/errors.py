@@ -72,9 +72,10 @@ class PluginError(ZooError):
 
 
 class OptionError(ZooError):
-    """An option of a recipe, a model or a dataset is unknown or has a wrong value."""
+    """An option of a command, a recipe, a model or a dataset is unknown or has a wrong value."""
 
     kind = "option"
+    exit_code = 2
 
 
 class CatalogError(ZooError):

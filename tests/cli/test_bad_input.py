@@ -48,32 +48,32 @@ CASES = {
     ),
     "not key=value": (
         ["train", "lstm", "stdlib", "--model", "hidden_size"],
-        1,
+        2,
         ["--model expects KEY=VALUE (got 'hidden_size')"],
     ),
     "unknown model option": (
         ["train", "lstm", "files", *PATHS, "--model", "hiden_size=8"],
-        1,
+        2,
         ["charrnn/lstm has no option 'hiden_size'", "did you mean 'hidden_size'"],
     ),
     "model option of the wrong type": (
         ["train", "lstm", "files", *PATHS, "--model", "hidden_size=big"],
-        1,
+        2,
         ["architecture charrnn/lstm: hidden_size must be an integer (got 'big')"],
     ),
     "model option out of range": (
         ["train", "lstm", "files", *PATHS, "--model", "hidden_size=-1"],
-        1,
+        2,
         ["architecture charrnn/lstm: hidden_size must be at least 1 (got -1)"],
     ),
     "unknown data option": (
         ["train", "lstm", "files", *PATHS, "--data", "path=x"],
-        1,
+        2,
         ["text/files has no option 'path'; did you mean 'paths'?"],
     ),
     "missing data option": (
         ["train", "lstm", "files"],
-        1,
+        2,
         ["dataset text/files requires paths", "--data paths=..."],
     ),
     "unknown training option": (
@@ -83,22 +83,22 @@ CASES = {
     ),
     "training option of the wrong type": (
         ["train", "lstm", "stdlib", "--epochs", "many"],
-        1,
+        2,
         ["epochs must be an integer (got 'many')"],
     ),
     "training option out of range": (
         ["train", "lstm", "stdlib", "--epochs", "0"],
-        1,
+        2,
         ["epochs must be at least 1 (got 0)"],
     ),
     "training option not a choice": (
         ["train", "lstm", "stdlib", "--optimizer", "sdg"],
-        1,
+        2,
         ["optimizer must be one of 'adam', 'adamw', 'sgd' (got 'sdg')"],
     ),
     "no such device": (
         ["train", "lstm", "files", *PATHS, "--device", "tpu9"],
-        1,
+        2,
         ["there is no device 'tpu9'"],
     ),
     "no such text": (
@@ -142,8 +142,12 @@ CASES = {
         1,
         ["nietzsche.txt", "ZOO_OFFLINE", "https://"],
     ),
-    "no comparison": (["list", "--where", "task"], 1, ["where: 'task' is not a comparison", "KEY=VALUE"]),
-    "unknown kind": (["list", "datset", "x"], 2, ["'datset' is not one of architecture, dataset,"]),
+    "no comparison": (["list", "--where", "task"], 2, ["where: 'task' is not a comparison", "KEY=VALUE"]),
+    "unknown kind": (
+        ["list", "datset", "x"],
+        2,
+        ["KIND must be one of architectures, datasets, ", "(got 'datset')"],
+    ),
     "unknown name": (
         ["show", "restnet-lite"],
         1,
@@ -152,11 +156,11 @@ CASES = {
     "no such weights": (
         ["eval", "none.safetensors"],
         1,
-        ["no such file or published weights: none.safetensors", "zoo list weights"],
+        ["no such file or run directory: none.safetensors", "zoo list weights"],
     ),
     "misspelled weights": (["eval", "cifar10-resnet2"], 1, ["did you mean 'cifar10-resnet20'?"]),
     "text for weights": (["inspect", "fox.txt"], 1, ["fox.txt is not a safetensors file"]),
-    "nothing to inspect": (["inspect", "none"], 1, ["no such file or published weights: none"]),
+    "nothing to inspect": (["inspect", "none"], 1, ["unknown weights 'none'"]),
     "folder without a run": (
         ["inspect", "."],
         1,
@@ -208,7 +212,7 @@ def test_missing_model_options_are_named_as_flags(desk, tmp_path):
     (tmp_path / "needy.py").write_text(NEEDY)
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["needy.py"]\n')
     done = zoo("train", "needy", "files", *PATHS, cwd=desk, env={"ZOO_REGISTRY": f"{tmp_path}/registry.toml"})
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [
         "zoo: architecture needy/needy requires width, depth",
         "     add --model width=... --model depth=...",
@@ -235,7 +239,7 @@ def test_an_unknown_device_is_answered_with_those_of_this_machine(
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
     file = [] if command[0] == "train" else [lstm_file]
     done = zoo(*command, *file, "--device", device, cwd=desk)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[1:] == [f"zoo: there is no device {device!r}; this machine has cpu"]
 
 
@@ -287,7 +291,7 @@ def test_sampling_from_an_image_model(net_file):
 )
 def test_sampling_options_out_of_range(lstm_file, option, value, message):
     done = zoo("sample", lstm_file, option, value)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
 
 

@@ -52,10 +52,10 @@ def test_list_rows_have_the_documented_keys():
     [
         (["weights"], None, "no weights are published yet"),
         (["weights", "nietzsche*"], None, "no weights are published yet"),
-        (["datasets"], "charrnn", "there is no dataset; `zoo plugins` shows what each plugin provides"),
-        ([], "", "there is no entry; `zoo plugins` shows what each plugin provides"),
-        (["datasets", "nix"], None, "nothing matches; `zoo list dataset` shows all"),
-        (["nix"], None, "nothing matches; `zoo list` shows all"),
+        (["datasets"], "charrnn", "there are no datasets; `zoo plugins` shows what each plugin provides"),
+        ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
+        (["datasets", "nix*"], None, "nothing matches; `zoo list datasets` shows all"),
+        (["--where", "task=chess"], None, "nothing matches; `zoo list` shows all"),
     ],
 )
 def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp_path):
@@ -63,9 +63,28 @@ def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp
     monkeypatch.setattr("zoo.registry.catalog.shipped_path", lambda: tmp_path / "registry.toml")
     env = {} if plugins is None else {"ZOO_PLUGINS": plugins}
     done = zoo("list", *arguments, env=env, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", message + "\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"zoo: {message}\n")
     done = zoo("list", *arguments, "--json", env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nix"], "no name contains 'nix'"),
+        (["resnt20"], "no name contains 'resnt20'; did you mean 'resnet20'?"),
+        (["datasest"], "no name contains 'datasest'; did you mean 'datasets'?"),
+        (["weights", "resnet21"], "no name contains 'resnet21'"),
+        (["pretrained"], "unknown kind 'pretrained'; did you mean `zoo list weights`?"),
+    ],
+)
+def test_list_refuses_a_word_that_is_in_no_name(arguments, message):
+    done = zoo("list", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"zoo: {message}")
+    done = zoo("list", *arguments, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["kind"] == "unknown-name"
 
 
 def test_show_counts_parameters():
@@ -216,7 +235,7 @@ def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_s
     (change,) = card["changes"]
     assert change.startswith("from epoch 3, batch 1: train.epochs: 2 before, 3 now")
     refused = zoo(*arguments, "--save-every", "often")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "(got 'often')" in refused.stderr
 
 

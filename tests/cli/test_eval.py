@@ -77,7 +77,7 @@ def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):
 @pytest.mark.parametrize("option", ["--dynamic-lr", "--dynamic-decay"])
 def test_its_options_need_it(lstm_file, option):
     done = zoo("eval", lstm_file, option, "0.1")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{option[2:].replace('-', '_')} requires dynamic evaluation" in done.stderr
 
 
@@ -90,13 +90,13 @@ def test_its_options_need_it(lstm_file, option):
 )
 def test_a_value_out_of_range_is_refused(lstm_file, option, value, message):
     done = zoo("eval", lstm_file, "--dynamic", option, value)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
 
 
 def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
     done = zoo("eval", net_file, "--dynamic")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "dynamic evaluation is for language models, but this model is for classification" in done.stderr
 
 

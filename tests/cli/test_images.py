@@ -26,24 +26,24 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code", "message"),
     [
-        (["--from", "{text}"], "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
-        (["--from", "nowhere"], "no such file or published weights: nowhere"),
-        (["--from", "{net}", "--freeze", "steem"], "freeze=steem matches no parameter"),
-        (["--from", "{net}", "--freeze", "*"], "freeze=* leaves nothing to train"),
-        (["--layer-decay", "2"], "--layer-decay must be at most 1 (got 2)"),
-        (["--augment", "zoom"], "--augment must be a list"),
-        (["--mixup-alpha", "-1"], "--mixup-alpha must be at least 0 (got -1)"),
-        (["--model", "widths=[]"], "convnet/resnet-lite: widths must be"),
+        (["--from", "{text}"], 1, "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
+        (["--from", "nowhere"], 1, "unknown weights 'nowhere'"),
+        (["--from", "{net}", "--freeze", "steem"], 2, "freeze=steem matches no parameter"),
+        (["--from", "{net}", "--freeze", "*"], 2, "freeze=* leaves nothing to train"),
+        (["--layer-decay", "2"], 2, "--layer-decay must be at most 1 (got 2)"),
+        (["--augment", "zoom"], 2, "--augment must be a list"),
+        (["--mixup-alpha", "-1"], 2, "--mixup-alpha must be at least 0 (got -1)"),
+        (["--model", "widths=[]"], 2, "convnet/resnet-lite: widths must be"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_written(
-    options, message, net_file, lstm_file, tmp_path
+    options, code, message, net_file, lstm_file, tmp_path
 ):
     options = [option.format(text=lstm_file, net=net_file) for option in options]
     done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, *FEW, *options, "--run", tmp_path / "run")
-    assert done.returncode == 1
+    assert done.returncode == code
     assert message in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -93,5 +93,5 @@ def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):
     assert plain["count"] == views["count"]
     assert plain["metrics"]["loss"] != views["metrics"]["loss"]
     refused = zoo("eval", lstm_file, "--tta")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "test-time augmentation is for images" in refused.stderr

@@ -77,7 +77,7 @@ def test_the_text_ends_before_the_stop_string(lstm_file):
 @pytest.mark.parametrize("several", [(), ("--samples", "2")])
 def test_a_stop_string_that_can_never_be_generated_is_an_error(lstm_file, several):
     done = zoo("sample", lstm_file, "--stop", "the Ωmega!", *several)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr.splitlines()[-1]
         == "zoo: the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'"

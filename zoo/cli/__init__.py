@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
 from zoo.cli.output import echo, print_json, quiet_option, warnings_as_lines
 from zoo.cli.session import Session
-from zoo.errors import Interrupted, ZooError, did_you_mean, first_line
+from zoo.errors import Interrupted, ZooError, first_line
 
 __all__ = ["cli", "main", "run"]
 
@@ -35,6 +36,7 @@ COMMANDS = {
     "sample": "Generate text with a language model.",
     "analyze": "Look inside a trained model: where it looks and what it computes.",
     "inspect": "Show the card of a weights file.",
+    "completion": "Print a script that makes TAB complete names and options.",
     "check": "Check that a plugin keeps the contract.",
     "new-plugin": "Create a plugin that keeps the contract, to start from.",
 }
@@ -60,7 +62,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            raise click.UsageError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}", ctx)
+            from zoo.cli.usage import unknown_command
+
+            raise unknown_command(ctx, args, [*COMMANDS])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -79,6 +83,8 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, strict: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
     ctx.obj = Session(strict=strict)
+    if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        ctx.color = False
 
 
 class _Terminated(KeyboardInterrupt):
@@ -120,27 +126,20 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt) as error:
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         return _fail(Interrupted("interrupted", signal=15 if terminated else 2), as_json)
-    except click.UsageError as error:
-        if isinstance(error, click.NoSuchOption):
-            from zoo.cli.spelling import respell
-
-            error = respell(error, arguments)
-        if as_json:
-            return _fail(_usage(error), as_json)
+    except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.UsageError as error:
+        from zoo.cli.spelling import respell
+        from zoo.cli.usage import usage_error
+
+        error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
+        command = next((word for word in arguments if word in COMMANDS), "")
+        return _fail(usage_error(error, command), as_json)
     except Exception as error:
         if debug:
             raise
         return _fail(error if isinstance(error, ZooError) else _unexpected(error), as_json)
-
-
-def _usage(error: click.UsageError) -> ZooError:
-    converted = ZooError(
-        error.format_message(), hint=f"`{error.ctx.command_path if error.ctx else 'zoo'} --help`"
-    )
-    converted.kind, converted.exit_code = "usage", error.exit_code
-    return converted
 
 
 def _unexpected(error: Exception) -> ZooError:

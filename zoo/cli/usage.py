@@ -1,0 +1,124 @@
+"""Wrong usage in zoo's own words: what is wrong, what was found, what to do. Imported only for an error."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from zoo.api.listing import rows
+from zoo.cli.session import Session
+from zoo.errors import ZooError, did_you_mean
+
+__all__ = ["unknown_command", "usage_error"]
+
+# Commands of other tools, and what is nearest here
+_ELSEWHERE: Mapping[str, str] = {
+    "cam": "zoo analyze",
+    "classify": "zoo analyze grad-cam WEIGHTS PICTURE",
+    "create": "zoo new-plugin",
+    "datasets": "zoo list datasets",
+    "describe": "zoo show",
+    "evaluate": "zoo eval",
+    "explain": "zoo analyze",
+    "fine-tune": "zoo train ARCH DATASET --from WEIGHTS",
+    "finetune": "zoo train ARCH DATASET --from WEIGHTS",
+    "fit": "zoo train",
+    "generate": "zoo sample",
+    "help": "zoo --help",
+    "infer": "zoo analyze grad-cam WEIGHTS PICTURE",
+    "info": "zoo show",
+    "init": "zoo new-plugin",
+    "ls": "zoo list",
+    "models": "zoo list models",
+    "new": "zoo new-plugin",
+    "predict": "zoo analyze grad-cam WEIGHTS PICTURE",
+    "pretrained": "zoo list weights",
+    "recipes": "zoo list recipes",
+    "run": "zoo train",
+    "search": "zoo list",
+    "test": "zoo eval",
+    "validate": "zoo eval",
+    "version": "zoo --version",
+    "weights": "zoo list weights",
+}
+
+# What click says of a value, and what it must be
+_VALUES: Sequence[tuple[str, str]] = (
+    (r"'(?P<got>.*)' is not a valid integer( range)?\.", "must be an integer (got '{got}')"),
+    (r"'(?P<got>.*)' is not a valid float( range)?\.", "must be a number (got '{got}')"),
+    (r"(?P<got>.*) is not in the range x>=(?P<least>.*)\.", "must be at least {least} (got {got})"),
+    (r"(?P<got>.*) is not in the range (?P<range>.*)\.", "must be in the range {range} (got {got})"),
+    (r"'(?P<got>.*)' is not one of (?P<choices>.*)\.", "must be one of {choices} (got '{got}')"),
+)
+
+
+def usage_error(error: click.UsageError, command: str = "") -> ZooError:
+    """Return what click found wrong as an error of zoo's: `missing WEIGHTS`.
+
+    Args:
+        command: the command that was run, for errors that do not know it.
+    """
+    path = error.ctx.command_path if error.ctx else f"zoo {command}".rstrip()
+    shows = "lists the commands" if path == "zoo" else "shows its arguments and options"
+    converted = ZooError(_message(error), hint=f"`{path} --help` {shows}")
+    converted.kind, converted.exit_code = "usage", error.exit_code
+    return converted
+
+
+def _message(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        return f"no such option: {error.option_name}"
+    if isinstance(error, click.MissingParameter) and error.param:
+        extra = error.param.type.get_missing_message(error.param, error.ctx) or ""
+        choices = re.sub(r"\s+", " ", extra.partition(":")[2]).strip()
+        return f"missing {_name(error)}" + (f", one of {choices}" if choices else "")
+    if isinstance(error, click.BadParameter):
+        return _value_message(_name(error), error.message)
+    if match := re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message):
+        return f"unexpected argument{'s' * (' ' in match[1])} {match[1]}"
+    if match := re.fullmatch(r"Option '(.*)' requires an argument\.", error.message):
+        return f"{match[1]} needs a value"
+    if match := re.fullmatch(r"Option '(.*)' does not take a value\.", error.message):
+        return f"{match[1]} takes no value"
+    return error.message
+
+
+def _name(error: click.BadParameter) -> str:
+    """Return what the user calls a parameter: `--split`, or `WEIGHTS`."""
+    if isinstance(error.param_hint, str):
+        return error.param_hint
+    if isinstance(error.param, click.Option):
+        return max(error.param.opts, key=len)
+    return error.param.human_readable_name if error.param else "a value"
+
+
+def _value_message(name: str, message: str) -> str:
+    for pattern, wording in _VALUES:
+        if match := re.fullmatch(pattern, message, re.DOTALL):
+            words = match.groupdict()
+            choices = words.get("choices", "").replace("'", "")
+            nearest = did_you_mean(words["got"], choices.split(", "))
+            return f"{name} {wording.format(**words | {'choices': choices})}{nearest}"
+    return f"{name} {message}" if message.startswith("must ") else f"{name}: {message.rstrip('.')}"
+
+
+def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
+    """Return the error for words that begin with no command, and what may have been meant."""
+    word = words[0]
+    meant = _ELSEWHERE.get(word.lower().replace("_", "-")) or _meant(words)
+    nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
+    return click.UsageError(f"unknown command {word!r}{nearest}", ctx)
+
+
+def _meant(words: Sequence[str]) -> str:
+    """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
+    word = words[0]
+    named = [row for row in rows(Session().registry) if word in (row["name"], row["name"].rpartition("/")[2])]
+    kind = named[0]["kind"] if named else "weights" if Path(word).exists() else ""
+    trains = kind == "recipe" or (kind == "architecture" and len(words) > 1)
+    command = "train" if trains else {"weights": "inspect"}.get(kind, "show")
+    return f"zoo {command} {shlex.join(words if trains else words[:1])}" if kind else ""
