@@ -82,7 +82,7 @@ def test_help_fits_the_terminal(command, columns):
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_outcomes_of_checks_fit_the_terminal(columns, monkeypatch):
-    reasons = {
+    reasons: dict[Literal["failed", "skipped", "passed"], str] = {
         "failed": f"it returned {'a list of tensors, ' * 8}",
         "skipped": "data is missing",
         "passed": "",

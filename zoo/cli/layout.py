@@ -96,8 +96,8 @@ def print_table(
 ) -> None:
     """Print rows in columns as wide as their widest cell.
 
-    On a terminal, the last cell of a row takes what is left: it is wrapped, or ends in an ellipsis. If a table
-    is too wide, the words of its header stand below each other and its columns closer together.
+    On a terminal, the last cell of a row takes what is left: it is wrapped, or ends in an ellipsis. If a
+    table is too wide, the words of its header stand below each other and its columns closer together.
 
     Args:
         rows: of equal length.

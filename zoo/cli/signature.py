@@ -17,8 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
 _FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
 _NAMES = {
-    "dataset": NameType("dataset", beside="weights"),
-    "from_weights": NameType("weights", runs=True, beside="name"),
+    "dataset": NameType("dataset"),
+    "from_weights": NameType("weights", runs=True),
 }
 _TYPES: Mapping[str, Any] = {
     "float": float,

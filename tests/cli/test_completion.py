@@ -1,0 +1,85 @@
+"""What TAB offers, and the script that asks for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.cli.conftest import zoo
+from zoo.cli import cli
+
+
+def offered(line: str) -> list[str]:
+    """Return what is offered for the last word of a line, which may be empty."""
+    words = line.split(" ")
+    env = {
+        "_ZOO_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    out = CliRunner().invoke(cli, [], prog_name="zoo", env=env).output
+    return [value for kind, _, value in (item.partition(",") for item in out.splitlines()) if kind == "plain"]
+
+
+def names(kind: str, task: str) -> set[str]:
+    rows = json.loads(zoo("list", kind, "--where", f"task~{task}", "--json").stdout)
+    return {row["name"].rpartition("/")[2] for row in rows}
+
+
+def test_train_is_offered_recipes_then_architectures():
+    words = offered("zoo train ")
+    assert words[0] == "stdlib-lstm"
+    assert words.index("shapes-from-scratch") < words.index("lstm")
+    assert "cifar10" not in words
+    assert offered("zoo train charrnn/l") == ["charrnn/lstm"]
+
+
+def test_datasets_are_those_of_the_architectures_task():
+    assert {*offered("zoo train lstm ")} == names("dataset", "language-modelling")
+    assert {*offered("zoo train convnet/resnet20 ")} == names("dataset", "classification")
+    assert offered("zoo train nietzsche-gru ") == [], "a recipe names its dataset"
+    assert {"nietzsche", "shapes"} <= {*offered("zoo eval runs/unknown --dataset ")}
+
+
+def test_weights_are_ids_runs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("runs/one", "runs/two", "more/three"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.safetensors").touch()
+    (tmp_path / "runs" / "unfinished").mkdir()
+    (tmp_path / "loose.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    ids = names("weights", "classification")
+    for command in ("eval", "sample", "inspect", "analyze confusion", "train resnet20 shapes --from"):
+        assert {*offered(f"zoo {command} ")} == {*ids, "runs/one", "runs/two", "loose.safetensors"}, command
+    assert offered("zoo eval runs/t") == ["runs/two"]
+    assert offered("zoo eval more/") == ["more/three"]
+    assert not ids & {*offered("zoo analyze surprise ")}, "they are not language models"
+
+
+def test_list_and_show_are_offered_what_they_take():
+    assert offered("zoo list ") == ["architectures", "datasets", "analyzers", "recipes", "weights"]
+    assert {"lstm", "nietzsche", "cam", "stdlib-lstm"} <= {*offered("zoo show ")}
+    assert offered("zoo completion ") == ["bash", "zsh", "fish"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_is_printed_and_its_line_documented(shell):
+    done = zoo("completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_ZOO_COMPLETE={shell}_complete" in done.stdout
+    assert f"zoo completion {shell}" in zoo("completion", "--help").stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes_with_the_script(tmp_path):
+    script = zoo("completion", "bash").stdout
+    ask = (
+        "COMP_WORDS=(zoo train lstm niet); COMP_CWORD=3; _zoo_completion zoo; printf '%s\\n' ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["nietzsche"], done.stderr
