@@ -61,6 +61,11 @@ def test_weights_are_ids_runs_and_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert not ids & {*offered("zoo analyze surprise ")}, "they are not language models"
 
 
+def test_values_of_options_are_offered_after_names():
+    assert "one-cycle" in offered("zoo train lstm nietzsche --schedule ")
+    assert offered("zoo eval x --split t") == ["train", "test"]
+
+
 def test_list_and_show_are_offered_what_they_take():
     assert offered("zoo list ") == ["architectures", "datasets", "analyzers", "recipes", "weights"]
     assert {"lstm", "nietzsche", "cam", "stdlib-lstm"} <= {*offered("zoo show ")}

@@ -69,6 +69,8 @@ class TrainingCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = ctx.meta[_WORDS] = [*args]
         rest = super().parse_args(ctx, args)
+        if ctx.resilient_parsing:  # for completion
+            return rest
         positional = [ctx.params[param.name] for param in self.params if isinstance(param, click.Argument)]
         for word in (*positional, *rest):
             if word is not None and "=" in word:
@@ -83,7 +85,7 @@ class TrainingCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         name, config = _named(ctx)
-        about = f"as in {name}" if name else "their defaults: `{ctx.command_path} NAME --help`"
+        about = f"as in {name}" if name else f"their defaults: `{ctx.command_path} NAME --help`"
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 
 from zoo.api.listing import figures
-from zoo.cli.layout import enumerated, print_paragraph, print_section, print_title, typed
+from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
+from zoo.config import options
 from zoo.config.training import TrainConfig
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
@@ -43,19 +44,19 @@ def command(session: Session, weights: str, as_json: bool) -> None:
 
 def _print_card(card: Card) -> None:
     print_section("Metrics", [(split, figures(metrics)) for split, metrics in card.metrics.items()])
-    print_section("Model", _typed(card.arguments), about=card.architecture)
-    print_section("Data", _typed(card.dataset.options), about=card.dataset.name)
+    print_section("Model", as_typed(card.arguments), about=card.architecture)
+    print_section("Data", as_typed(card.dataset.options), about=card.dataset.name)
     print_section("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
     usual = TrainConfig().to_dict()
     changed = {key: value for key, value in card.training.items() if usual.get(key) != value}
-    print_section("Training fields", _typed(changed), about="that differ from zoo's defaults")
+    print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
     print_section("Training", [*progress, ("seed", card.seed)])
     print_section("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
 
 
 def _print_file(card: Card, container: Container, path: Path) -> None:
-    print_section("Started from", _typed(card.base_model), wrap=False)
+    print_section("Started from", as_typed(card.base_model), wrap=False)
     print_section("Versions", [*card.versions.items()])
     print_section("Tied tensors", [*card.tied.items()])
     count = sum(tensor.numel for tensor in container.tensors.values())
@@ -64,14 +65,10 @@ def _print_file(card: Card, container: Container, path: Path) -> None:
     print_section("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
 
 
-def _typed(table: Mapping[str, Any]) -> list[tuple[str, object]]:
-    return [(name, typed(value)) for name, value in table.items()]
-
-
 def _preprocessing(key: str, value: object) -> tuple[str, str]:
     """Return a line of what a model expects of its input: the classes or the vocabulary with their number."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
-        return key, typed(value)
+        return key, options.text(value)
     names = cast("Sequence[str]", value)
     shown = [name if name.isprintable() and name.strip(" ,") == name else repr(name) for name in names]
     return f"{key} ({len(names):,})", enumerated(shown)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import click
 
+from zoo.config import options
 from zoo.errors import printable
 
 __all__ = [
+    "as_typed",
     "columns",
     "dim",
     "enumerated",
@@ -20,7 +22,6 @@ __all__ = [
     "print_table",
     "print_title",
     "shorten",
-    "typed",
 ]
 
 # Columns below which the last cell of a row is not squeezed, and is left out where it may be cut
@@ -58,20 +59,16 @@ def lines(text: str, room: int | None) -> list[str]:
     )
 
 
+def as_typed(table: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return options and their values as one types them."""
+    return [(name, options.text(value) or '""') for name, value in table.items()]
+
+
 def enumerated(names: Sequence[str], *, most: int = 20) -> str:
     """Return names on one line; on a terminal, only the first of many."""
     if columns() is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[: most // 2])}, … and {len(names) - most // 2:,} more"
-
-
-def typed(value: object) -> str:
-    """Return a value as one types it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ",".join(map(typed, value)) or "none"
-    return str(value).removesuffix(".0") or '""'
 
 
 def print_title(text: str, about: str = "") -> None:

@@ -10,7 +10,7 @@ import click
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS, figures
 from zoo.cli.fields import pop_fields, training_flags
-from zoo.cli.layout import enumerated, print_paragraph, print_section, print_title, typed
+from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
@@ -55,14 +55,18 @@ def _architecture(facts: Mapping[str, Any]) -> None:
     cost = {"parameters": "parameters", "FLOPs of one input": "flops"}
     pairs = [(name, f"{facts[key]:,}") for name, key in cost.items() if key in facts]
     print_section("", [*pairs, ("measured with", _words(facts.get("measured_at", {})))])
-    print_section("Options", _typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults")
-    print_section("Training fields", _typed(facts["training"]), about="that differ from zoo's defaults")
+    print_section(
+        "Options", as_typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults"
+    )
+    print_section("Training fields", as_typed(facts["training"]), about="that differ from zoo's defaults")
     print_section("Layers", [*facts["landmarks"].items()], about="that analyzers may use")
     print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
 
 def _dataset(facts: Mapping[str, Any]) -> None:
-    print_section("Options", _typed(facts.get("options", {})), about="(--data KEY=VALUE) and their defaults")
+    print_section(
+        "Options", as_typed(facts.get("options", {})), about="(--data KEY=VALUE) and their defaults"
+    )
     splits = [(split, _counts(counts)) for split, counts in facts.get("splits", {}).items()]
     if "batches_per_epoch" in facts:
         batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
@@ -77,7 +81,7 @@ def _dataset(facts: Mapping[str, Any]) -> None:
 
 def _analyzer(facts: Mapping[str, Any]) -> None:
     print_section(
-        "Options", _typed(facts.get("options", {})), about="(--option KEY=VALUE) and their defaults"
+        "Options", as_typed(facts.get("options", {})), about="(--option KEY=VALUE) and their defaults"
     )
     needs = [need.replace("|", " or ") for need in facts["needs"]]
     pairs = [("needs layers", ", ".join(needs)), ("does not depend on", ", ".join(facts["ignores"]))]
@@ -87,12 +91,12 @@ def _analyzer(facts: Mapping[str, Any]) -> None:
 def _recipe(facts: Mapping[str, Any]) -> None:
     keys = ("architecture", "dataset", "from_weights", "seed")
     print_section("", [(key.replace("_", " "), facts[key]) for key in keys])
-    print_section("Model options", _typed(facts["model"]))
-    print_section("Data options", _typed(facts["data"]))
+    print_section("Model options", as_typed(facts["model"]))
+    print_section("Data options", as_typed(facts["data"]))
     usual = TrainConfig().to_dict()
     config = facts.get("training", facts["train"])
     changed = {key: value for key, value in config.items() if value != usual[key]}
-    print_section("Training fields", _typed(changed), about="that differ from zoo's defaults")
+    print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():
         print_section(f"Published weights {name}", [*_metrics(entry), ("size", f"{entry['bytes']:,} bytes")])
@@ -128,13 +132,8 @@ def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [("source", facts["source"]), ("plugin", plugin)]
 
 
-def _typed(table: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Return options as one types them."""
-    return [(name, typed(value)) for name, value in table.items()]
-
-
 def _words(table: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={typed(value)}" for name, value in table.items())
+    return ", ".join(f"{name}={value}" for name, value in as_typed(table))
 
 
 def _metrics(entry: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -22,7 +22,6 @@ _ELSEWHERE: Mapping[str, str] = {
     "create": "zoo new-plugin",
     "datasets": "zoo list datasets",
     "describe": "zoo show",
-    "evaluate": "zoo eval",
     "explain": "zoo analyze",
     "fine-tune": "zoo train ARCH DATASET --from WEIGHTS",
     "finetune": "zoo train ARCH DATASET --from WEIGHTS",
@@ -99,10 +98,8 @@ def _name(error: click.BadParameter) -> str:
 def _value_message(name: str, message: str) -> str:
     for pattern, wording in _VALUES:
         if match := re.fullmatch(pattern, message, re.DOTALL):
-            words = match.groupdict()
-            choices = words.get("choices", "").replace("'", "")
-            nearest = did_you_mean(words["got"], choices.split(", "))
-            return f"{name} {wording.format(**words | {'choices': choices})}{nearest}"
+            choices = (match.groupdict().get("choices") or "").replace("'", "").split(", ")
+            return f"{name} {wording.format(**match.groupdict())}{did_you_mean(match['got'], choices)}"
     return f"{name} {message}" if message.startswith("must ") else f"{name}: {message.rstrip('.')}"
 
 

@@ -219,9 +219,10 @@ class Registry:
             raise self._unknown_weights(name)
         path = Path(name)
         if not path.exists():
-            runs = [str(run.parent) for run in path.parent.glob("*/model.safetensors")]
-            ids = self.catalog.weights
-            nearest = did_you_mean(path.stem if path.stem in ids else str(name), [*runs, *ids])
+            here = "./" if str(name).startswith("./") else ""
+            known = [*(f"{here}{run.parent}" for run in path.parent.glob("*/model.safetensors"))]
+            known += self.catalog.weights
+            nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
             hint = "`zoo list weights` shows the published ones"
             raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
         if not path.is_dir():
