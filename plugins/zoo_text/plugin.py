@@ -39,6 +39,6 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="files",
             target="zoo_text.corpora:files",
             task="language-modelling",
-            summary='Your own text files or folders: --data paths=\'["a.txt", "folder"]\'',
+            summary="Your own text files or folders: --data paths=a.txt,folder",
         ),
     ]

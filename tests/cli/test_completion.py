@@ -88,3 +88,19 @@ def test_bash_completes_with_the_script(tmp_path):
     )
     done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["nietzsche"], done.stderr
+
+
+def test_resume_is_offered_runs_whether_finished_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("runs/one", "runs/two", "more/three"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "checkpoint.safetensors").touch()
+    (tmp_path / "runs" / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert offered("zoo resume ") == ["runs/one", "runs/two"]
+    assert offered("zoo resume more/") == ["more/three"]
+
+
+def test_fields_and_their_choices_are_offered():
+    assert {"--batch-size", "--bptt"} <= {*offered("zoo train lstm stdlib --b")}
+    assert offered("zoo train lstm stdlib --optimizer a") == ["adam", "adamw"]
+    assert offered("zoo train resnet20 shapes --augment crop,f") == ["crop,flip"]

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
 
-__all__ = ["PLURALS", "KindType", "NameType", "TargetType"]
+__all__ = ["PLURALS", "KindType", "NameType", "RunType", "TargetType"]
 
 PLURALS = {
     "architecture": "architectures",
@@ -68,6 +68,21 @@ class NameType(click.ParamType[str]):
                     word = next((name for name in _names(row) if name.startswith(incomplete)), None)
                     items += [CompletionItem(word, help=row["summary"])] if word else []
         return items + (_runs(incomplete) if self.runs else [])
+
+
+class RunType(click.ParamType[str]):
+    """A run directory. Completion offers those that can be continued."""
+
+    name = "run"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the run directories that start with the word so far."""
+        folder = incomplete[: incomplete.rfind("/") + 1] or "runs"
+        runs = sorted(str(checkpoint.parent) for checkpoint in Path(folder).glob("*/checkpoint.safetensors"))
+        items = [CompletionItem(run, help="run directory") for run in runs if run.startswith(incomplete)]
+        return [CompletionItem(incomplete, type="dir"), *items]
 
 
 def _names(row: Mapping[str, Any]) -> tuple[str, str]:

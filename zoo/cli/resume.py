@@ -1,11 +1,11 @@
 """`zoo resume`: continue a run."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo.api.training import resume
+from zoo.cli.names import RunType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
@@ -13,13 +13,13 @@ from zoo.cli.train import print_run
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunType())
 @options_of(resume)
 @device_option
 @json_option
 @quiet_option
 @pass_session
-def command(session: Session, run: Path, as_json: bool, **settings: Any) -> None:
+def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
     """Continue the run in the directory RUN, bit for bit, with the options it was started with.
 
     A run that is finished stays as it is. To change an option, such as the number of epochs, repeat the
