@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from zoo.cli.output import quiet_option
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script for a SHELL: bash, zsh or fish.
