@@ -33,7 +33,7 @@ def test_dynamic_evaluation_adds_figures_and_changes_no_others(lstm_file):
 def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     plain, both = zoo("eval", lstm_file), zoo("eval", lstm_file, "--dynamic")
     first, still, second = both.stdout.splitlines()
-    assert still.startswith("the same in one lane  |  loss ")
+    assert still.startswith("the same in one lane: loss ")
     assert [first] == plain.stdout.splitlines()
     assert "dynamic" not in first
     expected = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"

@@ -38,6 +38,8 @@ LINES = {
     "analyze maps": ["analyze", "grad-cam", "NET", "--indices", "0,1", "--class", "ring", "--score"],
     "analyze layers": ["analyze", "activations", "NET"],
     "analyze classes": ["analyze", "confusion", "NET"],
+    "eval": ["eval", "NET"],
+    "eval dynamically": ["eval", "LSTM", "--dynamic"],
     "completion": ["completion", "fish"],
 }
 
@@ -68,7 +70,7 @@ def line(request: pytest.FixtureRequest, lstm_file: Path, net_file: Path) -> lis
 def test_what_is_printed_fits_the_terminal(line, columns, desk):
     done = zoo(*line, columns=columns, cwd=desk)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 2
+    assert done.stdout
     assert too_wide(done.stdout, columns) == []
 
 
@@ -149,7 +151,7 @@ def test_weights_of_a_language_model_are_listed_with_their_loss(tmp_path):
     assert "1.27 nats per character, 3,271,016 parameters, recipe fox" in out
     out = zoo("show", "reader", cwd=tmp_path).stdout
     assert out.startswith("Weights reader for language-modelling\n")
-    assert "val  loss 1.266 nats, 1.827 bits per character, perplexity 3.547" in out
+    assert "val  loss 1.2661 nats, 1.8266 bits per character, perplexity 3.547" in out
     assert "0" * 64 in out
 
 

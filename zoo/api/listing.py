@@ -113,7 +113,9 @@ def figure(name: str, value: float) -> str:
     '91.29 %'
     """
     units = {"loss": " nats", "bits_per_char": " bits per character", "bits_per_token": " bits per token"}
-    return f"{100 * value:.2f} %" if name == "accuracy" else f"{value:.4g}{units.get(name, '')}"
+    if name == "accuracy":
+        return f"{100 * value:.2f} %"
+    return f"{value:.4f}{units[name]}" if name in units and abs(value) < 1e4 else f"{value:.4g}"
 
 
 def figures(metrics: Mapping[str, float]) -> str:

@@ -4,10 +4,11 @@ from typing import Any
 
 import click
 
+from zoo.api.listing import figures
 from zoo.api.model import Model
-from zoo.api.progress import metrics_text
+from zoo.cli.layout import print_paragraph
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
+from zoo.cli.output import device_option, json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.cli.signature import options_of
 
@@ -38,8 +39,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
         return
     views = ", six views of each" if result["tta"] else ""
     about = f"{result['dataset']} {result['split']}, {result['count']:,} {result['unit']}{views}"
-    echo(f"{about}  |  {metrics_text(result['metrics'])}")
+    print_paragraph(f"{about}: {figures(result['metrics'])}")
     if adapted := result.get("dynamic"):
-        echo(f"the same in one lane  |  {metrics_text(adapted['unadapted'])}")
+        print_paragraph(f"the same in one lane: {figures(adapted['unadapted'])}")
         about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
-        echo(f"{about}  |  {metrics_text(adapted['metrics'])}")
+        print_paragraph(f"{about}: {figures(adapted['metrics'])}")
