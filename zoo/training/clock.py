@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -12,7 +13,7 @@ from zoo.interfaces import Batch, Split
 
 __all__ = ["Clock", "Progress"]
 
-# At most about as many rows has the log of a run's steps
+# Rows that the log of a run's steps has at most, give or take the last step of an epoch
 _STEP_ROWS = 1_000
 
 
@@ -101,7 +102,7 @@ class Clock:
         last, loss = self._last, fmean(self._losses)
         skipped, self._steps = steps == self._steps, steps
         self._losses = []
-        every = max(1, last.batches * self._epochs // (self._accumulated * _STEP_ROWS))
+        every = math.ceil(last.batches * self._epochs / (self._accumulated * _STEP_ROWS))
         if skipped or steps % every:
             return None
         return {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
