@@ -9,6 +9,7 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS, figures
+from zoo.api.progress import Bar, quiet
 from zoo.cli.fields import pop_fields, training_flags
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
@@ -38,7 +39,8 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
     zoo show files --data paths=my.txt
     """
     fields = pop_fields(settings)
-    facts = describe(name, session.registry, **settings, **fields)
+    with Bar() if session.progress else quiet():  # a large dataset takes a while to open
+        facts = describe(name, session.registry, **settings, **fields)
     if as_json:
         print_json(facts)
         return
