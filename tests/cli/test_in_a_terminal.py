@@ -16,7 +16,6 @@ import pytest
 
 import zoo.api.progress
 import zoo.cli
-from tests.cli.conftest import SMALL_LSTM
 from tests.reliability.processes import start
 
 CSI = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
@@ -87,9 +86,9 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[str | Path]]:
     """The words of each command."""
-    training = ["lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM]
+    training = ["lstm", "files", "--data", f"paths={text_file}", "--model", "hidden_size=16"]
     return {
-        "train": ["train", *training, "--train", "bptt=4", "--run", "run"],
+        "train": ["train", *training, "--epochs", "2", "--bptt", "4", "--run", "run"],
         "lr-find": ["lr-find", *training],
         "eval": ["eval", lstm_file, "--dynamic"],
         "sample": ["sample", lstm_file, "--samples", "3", "--length", "20"],

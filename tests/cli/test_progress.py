@@ -287,6 +287,7 @@ def test_what_comes_next_works_as_pasted(kind, text_file, tmp_path) -> None:
     }[kind]
     for name, *arguments in commands:
         assert name == "zoo"
+        assert "./my run" in arguments, "a bare word would be a name"
         pasted = zoo(*arguments, cwd=tmp_path)
         assert pasted.returncode == 0, pasted.stderr
 
