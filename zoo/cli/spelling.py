@@ -94,8 +94,9 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
         own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
         if (key := name.replace("-", "_")) in own:
             yield f"{own[key]} {key}="
-    options = [name for param in ctx.command.params for name in param.opts if name.startswith("--")]
-    yield from difflib.get_close_matches(f"--{name}", options, n=1)
+    options = [opt[2:] for param in ctx.command.params for opt in param.opts if opt.startswith("--")]
+    for option in difflib.get_close_matches(name, options, n=1, cutoff=0.7):
+        yield f"--{option}"
     for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1):
         yield f"{own[key]} {key}="
 
