@@ -362,7 +362,7 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
         (("lstm", "stdlib"), {"model": {"hidden_sise": 3}}, OptionError, "did you mean 'hidden_size'"),
         (("lstm", "stdlib"), {"device": "tpu9"}, OptionError, "device 'tpu9'"),
         (("lstm", "stdlib"), {"save_every": "often"}, OptionError, "'often'"),
-        (("lstm", "stdlib"), {"from_weights": "nowhere"}, WeightsError, "weights: nowhere"),
+        (("lstm", "stdlib"), {"from_weights": "nowhere"}, WeightsError, "unknown weights 'nowhere'"),
     ],
 )
 def test_train_checks_everything_before_it_writes(
@@ -451,9 +451,10 @@ def test_load_accepts_files_and_run_directories(net: zoo.Run) -> None:
         assert model.path == net.model.path
         assert model.name == str(name)
         assert not model.module.training
-    with pytest.raises(WeightsError, match="unknown weights 'cifar10-resnet2'") as caught:
+    with pytest.raises(
+        WeightsError, match="unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'"
+    ):
         zoo.load("cifar10-resnet2")
-    assert caught.value.hint == "did you mean 'cifar10-resnet20'?"
     with pytest.raises(OptionError, match="device 'tpu9'"):
         zoo.load(net.directory, device="tpu9")
 

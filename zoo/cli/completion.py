@@ -7,12 +7,9 @@ from click.shell_completion import get_completion_class
 
 from zoo.cli.output import quiet_option
 
-from zoo.cli.output import quiet_option
-
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@quiet_option
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
