@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.config.training import TrainConfig
 from zoo.registry.registry import Registry
 from zoo.training.run import train
 
@@ -39,6 +40,13 @@ BETTER_THAN = {
 
 def test_every_recipe_is_tested() -> None:
     assert set(BETTER_THAN) == set(Registry.discover().catalog.recipes)
+
+
+@pytest.mark.parametrize("name", BETTER_THAN)
+def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str) -> None:
+    registry = Registry.discover()
+    recipe = registry.recipe(name)
+    assert TrainConfig().replace(recipe.train) == registry.training_config(recipe)
 
 
 @pytest.mark.slow
