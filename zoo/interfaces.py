@@ -227,6 +227,13 @@ class Task(ABC):
         """Return the options that `dataset` must be opened with to be read as the model was trained to."""
         return {}
 
+    def data_options(self, card: Card) -> dict[str, Any]:
+        """Return the options that other data is opened with to fine-tune the model behind a card.
+
+        They apply where a dataset has an option of that name, and the user does not say otherwise.
+        """
+        return {}
+
     @abstractmethod
     def train_batches(
         self,
@@ -255,6 +262,10 @@ class Task(ABC):
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return the name of the items that are counted, such as `images`."""
+
+    @abstractmethod
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return the metrics of a guess that gives every class, or every token, the same probability."""
 
     @abstractmethod
     def metrics(

@@ -10,10 +10,11 @@ USUAL = TrainConfig(
     epochs=6,
     batch_size=128,
     optimizer="sgd",
-    lr=0.2,
+    lr=0.1,
     momentum=0.9,
     weight_decay=5e-4,
     schedule="one-cycle",
+    clip_grad_norm=1.0,  # no single step undoes what a short training has learned
     images=ImageFields(augment=("translate", "flip")),
 )
 
@@ -109,6 +110,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                     "weight_decay": 1.33e-3,
                     "norm_bias_lr_scale": 64.0,
                     "warmup_epochs": 2.3,
+                    "clip_grad_norm": 0.0,
                     "label_smoothing": 0.2,
                     "ema_decay": 0.98,
                 }

@@ -32,12 +32,13 @@ def test_dynamic_evaluation_adds_figures_and_changes_no_others(lstm_file):
 
 def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     plain, both = zoo("eval", lstm_file), zoo("eval", lstm_file, "--dynamic")
-    first, still, second = both.stdout.splitlines()
+    first, guess, still, second = both.stdout.splitlines()
+    assert re.fullmatch(r"guessing gives loss \d\.\d{4} nats", guess)
     assert still.startswith("the same in one lane: loss ")
-    assert [first] == plain.stdout.splitlines()
+    assert [first, guess] == plain.stdout.splitlines()
     assert "dynamic" not in first
     expected = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"
-    assert re.fullmatch(expected + r"  \|  loss \d.\d{4}  bits_per_char .*", second)
+    assert re.fullmatch(expected + r": loss \d\.\d{4} nats, .*", second)
     assert both.stderr == f"evaluating {lstm_file}\n"
 
 

@@ -99,7 +99,7 @@ def test_the_card_says_how_the_model_was_made(run: Any) -> None:
 
 def test_evaluation_repeats_the_metrics_on_the_card(run: Any, registry: Registry) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ZooWarning)
+        warnings.filterwarnings("error", OTHER_DATA.format(".*"), ZooWarning)
         result = evaluated(run.weights, registry, split="val")
     assert result["metrics"] == run.metrics["val"]
     assert (result["count"], result["unit"]) == (16, "images")
@@ -146,19 +146,21 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
     [
         (
             {"val_size": 0, "test_size": 0},
-            16,
+            4,
             ["there is no val or test split: only the training loss is measured"],
         ),
-        ({}, 64, ["an epoch is a single step: batch_size=64 takes the whole train split"]),
-        ({}, 16, []),
+        ({}, 64, ["an epoch has a single step: use a smaller batch_size than 64, or more data"]),
+        ({}, 5, ["an epoch has only 8 steps: use a smaller batch_size than 5, or more data"]),
+        ({}, 4, []),
     ],
 )
 def test_scarce_data_is_warned_of(
     registry: Registry, tmp_path: Path, data: dict[str, int], batch_size: int, messages: list[str]
 ) -> None:
-    scarce = replace(RECIPE, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size})
+    scarce = replace(RECIPE, data=SHAPES | data, train={"epochs": 1, "batch_size": batch_size, "lr": 0.1})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ZooWarning)
+        warnings.filterwarnings("ignore", "the result on")
         train(scarce, registry, directory=tmp_path / "run")
     assert [str(warning.message) for warning in caught] == messages
 

@@ -101,8 +101,9 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            `{weights, dataset, split, count, unit, tta, metrics}`. For a classifier, also `classes` and
-            `confusion[label][predicted]`; with `dynamic`, also `dynamic`.
+            `{weights, dataset, split, count, unit, tta, metrics, chance, better_than_chance}`, where `chance`
+            has the metrics of guessing. For a classifier, also `classes` and `confusion[label][predicted]`;
+            with `dynamic`, also `dynamic`.
 
         Raises:
             OptionError: an option does not fit the model or the data.

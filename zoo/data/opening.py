@@ -12,7 +12,7 @@ from zoo.interfaces import Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import DatasetSpec
 
-__all__ = ["default_split", "open_dataset", "open_fed"]
+__all__ = ["default_split", "open_dataset", "open_fed", "options_to_fine_tune"]
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
@@ -29,6 +29,23 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 def default_split(dataset: Dataset) -> Split:
     """Return the split that a trained model is looked at on: `test`, or `val` if there is no test split."""
     return "val" if not len(dataset.split("test")) and len(dataset.split("val")) else "test"
+
+
+def options_to_fine_tune(
+    entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options that a dataset needs, besides its preset's and those given, to suit other weights.
+
+    Args:
+        card: that of the weights.
+        given: options of the dataset.
+    """
+    known = signature_options(entry.load())
+    return {
+        name: value
+        for name, value in task.data_options(card).items()
+        if name in known and name not in {**entry.spec.config, **given} and value != known[name].default
+    }
 
 
 def open_fed(

@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.data.opening import default_split, open_fed
 from zoo.errors import OptionError
+from zoo.evaluation.chance import no_better_than_chance, warn_of_chance
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.evaluation.views import Views
@@ -37,7 +38,9 @@ def evaluate(
     dynamic: Dynamic | None = None,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics}` of a trained model.
+    """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
+
+    `chance` has the metrics of guessing; a result that is no better is warned of.
 
     For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`. With
     `dynamic`, also `dynamic`: its `metrics`, those of the same lane without adaptation (`unadapted`), and its
@@ -66,6 +69,7 @@ def evaluate(
     split, unit = split or default_split(fed), task.unit(fed.preprocess)
     seen = Views(model).eval() if tta else model
     measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
+    warn_of_chance(measured.metrics, task, fed.preprocess, split=split)
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": split,
@@ -73,6 +77,8 @@ def evaluate(
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
+        "chance": task.chance(fed.preprocess),
+        "better_than_chance": not no_better_than_chance(measured.metrics, task, fed.preprocess),
         **measured.details,
     }
     if dynamic is not None:

@@ -71,6 +71,10 @@ class Classification(Task):
         dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint
         return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=fingerprint)
 
+    def data_options(self, card: Card) -> dict[str, Any]:
+        """Return the size of the images and their number of channels."""
+        return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
+
     def train_batches(
         self,
         dataset: Dataset,
@@ -136,6 +140,11 @@ class Classification(Task):
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""
         return "images"
+
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return an accuracy of 1 / K, and a loss of ln K."""
+        classes = len(preprocess["classes"])
+        return {"accuracy": 1 / classes, "loss": math.log(classes)}
 
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]

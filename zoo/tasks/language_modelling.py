@@ -63,6 +63,11 @@ class LanguageModelling(Task):
         ours, theirs = (Vocabulary(source.preprocess).options() for source in (card, dataset))
         return {name: value for name, value in ours.items() if value != theirs[name]}
 
+    def data_options(self, card: Card) -> dict[str, Any]:
+        """Return how the text is cut into tokens; the vocabulary is that of the new text."""
+        options = Vocabulary(card.preprocess).options()
+        return {name: value for name, value in options.items() if name != "vocabulary"}
+
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the text with its tokens mapped to the card's vocabulary; unknown ones become `<unk>`.
 
@@ -149,6 +154,10 @@ class LanguageModelling(Task):
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""
         return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
+
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return a loss of ln V."""
+        return {"loss": math.log(len(preprocess["vocabulary"]))}
 
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]

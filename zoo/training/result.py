@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import WeightsError
+from zoo.evaluation.chance import no_better_than_chance
 from zoo.files.cards import read_card
 from zoo.interfaces import Task
 from zoo.training.early_stopping import best_epoch
@@ -22,6 +23,8 @@ class Result:
     Attributes:
         best: `{weights, epoch, metrics}` of the epoch with the best validation; None without validation.
             `weights` is None if the file is gone.
+        chance: the metrics of guessing.
+        better_than_chance: whether every one of them is surpassed; None without validation or test.
         rate: items per second in the last epoch.
         seconds: seconds of training over all epochs; an interrupted epoch counts from where it was resumed.
     """
@@ -31,6 +34,8 @@ class Result:
     epochs: int
     steps: int
     metrics: dict[str, dict[str, float]]
+    chance: dict[str, float]
+    better_than_chance: bool | None
     best: dict[str, Any] | None
     rate: float
     seconds: float
@@ -50,6 +55,12 @@ def read_result(directory: Path, history: Sequence[Mapping[str, Any]], task: Tas
         epochs=card.progress["epochs"],
         steps=card.progress["steps"],
         metrics=card.metrics,
+        chance=task.chance(card.preprocess),
+        better_than_chance=not any(
+            no_better_than_chance(metrics, task, card.preprocess) for metrics in card.metrics.values()
+        )
+        if card.metrics
+        else None,
         best=_best(directory / "best.safetensors", history, task),
         rate=history[-1]["clock"]["rate"],
         seconds=round(sum(row["clock"]["seconds"] for row in history), 3),

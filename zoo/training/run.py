@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
+from zoo.evaluation.chance import warn_of_chance
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
 from zoo.training.card import make_card
@@ -26,6 +27,9 @@ from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows
 
 __all__ = ["train"]
+
+# A loss that is this many times as high as at the start is worth a warning
+_RISE = 100
 
 
 @alone()
@@ -79,12 +83,15 @@ def train(
             seed=recipe.seed,
             device=device,
             store=run,
-            report=report,
+            report=_warning_of_a_rise(report, setup),
             stop=stop,
         )
         run.write_weights(run.weights, state, make_card(setup, state, run.changes))
         _save_curve(run, setup, state)
     _warn_of_early_end(run, setup, state)
+    for split in ("val", "test"):
+        if metrics := state.history[-1].get(split):
+            warn_of_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
     return read_result(run.path, state.history, setup.task)
 
 
@@ -96,6 +103,26 @@ def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> N
             state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
         )
         save_figure(path, figure)
+
+
+def _warning_of_a_rise(
+    report: Callable[[Progress], None], setup: TrainingSetup
+) -> Callable[[Progress], None]:
+    """Return a report function that also warns, once, of a loss far above its start and that of guessing."""
+    start, risen = setup.task.chance(setup.dataset.preprocess).get("loss", 0.0), False
+
+    def watching(progress: Progress) -> None:
+        nonlocal start, risen
+        if progress.epoch == progress.batch == 1:
+            start = max(start, progress.loss)
+        if progress.row is None and progress.loss > _RISE * start > 0 and not risen:
+            risen = True
+            rise = f"from {start:.3g} to {progress.loss:.3g}"
+            where = f"epoch {progress.epoch}, batch {progress.batch}"
+            warn(f"the loss rose {rise} in {where}: try a lr below {setup.config.lr:g}")
+        report(progress)
+
+    return watching
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.data.opening import open_dataset
+from zoo.data.opening import open_dataset, options_to_fine_tune
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, model_arguments
@@ -21,6 +22,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.seeds import seed_for
 from zoo.training.checkpoint import CheckpointInfo, RunIdentity
+from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
 
 __all__ = ["TrainingSetup", "set_up"]
@@ -60,12 +62,13 @@ class TrainingSetup:
 
     def check_batches(self) -> None:
         """Make a batch of each split; warn of scarce data. Raises DataError if there is none to train on."""
-        first = next(self.task.train_batches(self.dataset, self.config, seed=0, epoch=0), None)
-        if first is None:
+        steps = _steps(self.task, self.dataset, self.config)
+        if not steps:
             raise DataError("the training split is empty")
-        if first.total == 1:
+        if steps < FEWEST_STEPS:
+            only = f"only {steps} steps" if steps > 1 else "a single step"
             size = self.config.batch_size
-            warn(f"an epoch is a single step: batch_size={size} takes the whole train split")
+            warn(f"an epoch has {only}: use a smaller batch_size than {size}, or more data")
         if not [name for name in SPLITS[1:] if next(self.task.eval_batches(self.dataset, name), None)]:
             warn("there is no val or test split: only the training loss is measured")
 
@@ -82,16 +85,19 @@ def set_up(
     Raises:
         ZooError: something in the recipe does not exist or does not fit; each subclass says what to do.
     """
-    config = registry.training_config(recipe)
-    config = config.replace({"precision": resolve(config.precision, device)})
+    given, usual = recipe, registry.training_config(recipe)
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
     spec = registry.same_task(architecture, data)
     task = make_task(registry, spec.name)
     recipe = replace(recipe, data=_typed(data, recipe.data))
+    source, recipe = _source(recipe, registry, architecture, resumed)
+    if source is not None:
+        options = options_to_fine_tune(data, source.card, task, recipe.data)
+        recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
     dataset = open_dataset(data, recipe.data)
-    source, options = _source(recipe, registry, architecture, resumed)
-    given = {**options, **recipe.model}  # the recipe's options override the others
-    arguments = model_arguments(architecture, spec, dataset.dims, given)
+    config = _training_config(recipe, architecture, task, dataset, source)
+    config = config.replace({"precision": resolve(config.precision, device)})
+    arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
@@ -108,7 +114,11 @@ def set_up(
         model=model,
         base_model=source.base_model if source else base_model,
     )
-    return setup if resumed else _initialized(setup, source)
+    if resumed:
+        return setup
+    setup = _initialized(setup, source)
+    _tell_what_was_chosen(given, usual, setup)
+    return setup
 
 
 def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,17 +131,49 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
 
 def _source(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec], resumed: CheckpointInfo | None
-) -> tuple[Source | None, dict[str, Any]]:
-    """Return the weights to start from, if there are any, and the options of the model that they are of."""
+) -> tuple[Source | None, Recipe]:
+    """Return the weights to start from, if there are any, and the recipe.
+
+    If a resumed run's weights are gone, the recipe is completed with what the run took from them.
+    """
     if not recipe.from_weights:
-        return None, {}
+        return None, recipe
     try:
-        source = open_source(registry.find_weights(recipe.from_weights), architecture, registry)
+        return open_source(registry.find_weights(recipe.from_weights), architecture, registry), recipe
     except (DataError, WeightsError):
         if resumed is None:
             raise
-        return None, resumed.identity.recipe.get("model", {})  # the weights are gone
-    return source, source.options
+        run = resumed.identity.recipe
+        tables = {name: {**run.get(name, {}), **getattr(recipe, name)} for name in ("model", "data", "train")}
+        return None, replace(recipe, **tables)
+
+
+def _training_config(
+    recipe: Recipe,
+    architecture: Entry[ArchitectureSpec],
+    task: Task,
+    dataset: Dataset,
+    source: Source | None,
+) -> TrainConfig:
+    """Return the training configuration: what the recipe says, and for the rest what suits the data."""
+    usual, said = architecture.spec.training, recipe.train
+
+    def steps(config: TrainConfig) -> int:
+        try:
+            return _steps(task, dataset, config)
+        except DataError:  # a text too short for so many lanes
+            return 0
+
+    if source is None:
+        return from_scratch(usual, said, steps)
+    theirs, again = source.card.training, bool(source.card.base_model)
+    return fine_tuning(theirs, usual, said, steps, again=again)
+
+
+def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:
+    """Return the optimizer steps in an epoch. Raises DataError if the data does not fit the configuration."""
+    first = next(task.train_batches(dataset, config, seed=0, epoch=0), None)
+    return math.ceil(first.total / config.grad_accum_steps) if first else 0
 
 
 def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
@@ -158,3 +200,21 @@ def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
         trained = sum(size for size, gradient in sizes if gradient)
         warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
     return setup
+
+
+def _tell_what_was_chosen(given: Recipe, usual: TrainConfig, setup: TrainingSetup) -> None:
+    """Warn of the options that neither the recipe nor the architecture's training configuration says."""
+    before, after = usual.to_dict(), setup.config.to_dict()
+    main = ("epochs", "batch_size", "lr") if given.from_weights else ()
+    fields = {
+        name: value
+        for name, value in after.items()
+        if name not in given.train and name != "precision" and (name in main or value != before[name])
+    }
+    options = {name: value for name, value in setup.recipe.data.items() if name not in given.data}
+    if chosen := ", ".join(f"{name}={_as_typed(value)}" for name, value in {**options, **fields}.items()):
+        warn(f"chosen for {'fine-tuning' if given.from_weights else 'this data'}: {chosen}; each can be set")
+
+
+def _as_typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

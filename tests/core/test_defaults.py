@@ -1,0 +1,197 @@
+"""What a training does where nobody says: it suits the data, and the weights that it starts from."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.config.recipe import Recipe
+from zoo.config.training import ImageFields, TextFields, TrainConfig
+from zoo.errors import ZooWarning
+from zoo.evaluation.evaluate import evaluate
+from zoo.files.cards import read_card
+from zoo.models import weights
+from zoo.registry.registry import Registry
+from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
+from zoo.training.run import train
+from zoo.training.setup import set_up
+
+USUAL = TrainConfig(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, images=ImageFields(augment=("flip",)))
+SMALL = {"size": 16, "train_size": 96, "val_size": 16, "test_size": 0}
+SOURCE = Recipe(
+    architecture="resnet-lite",
+    dataset="shapes",
+    data=SMALL,
+    model={"widths": [4, 8]},
+    train={"epochs": 1, "batch_size": 48, "lr": 0.5, "augment": ["flip"], "clip_grad_norm": 0.0},
+)
+
+
+def steps_of(items: int) -> Any:
+    return lambda config: math.ceil(items / config.batch_size)
+
+
+def messages(caught: Any) -> list[str]:
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.fixture(scope="module")
+def source(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return train(SOURCE, registry, directory=tmp_path_factory.mktemp("source")).weights
+
+
+@pytest.fixture(scope="module")
+def other(source: str) -> Recipe:
+    """Return a recipe that fine-tunes and says nothing more."""
+    data = {name: value for name, value in SMALL.items() if name != "size"} | {"seed": 1}
+    return Recipe(architecture="resnet-lite", dataset="shapes", data=data, from_weights=source)
+
+
+@pytest.mark.parametrize(
+    ("items", "said", "expected"),
+    [
+        (5_000, {}, {}),
+        (168, {}, {"batch_size": 16, "lr": 0.025}),
+        (168, {"optimizer": "adamw"}, {"optimizer": "adamw", "batch_size": 16, "lr": 0.0707}),
+        (10, {}, {"batch_size": 8, "lr": 0.0125}),
+        (168, {"lr": 0.1}, {"batch_size": 16, "lr": 0.1}),
+        (168, {"batch_size": 64}, {"batch_size": 64, "lr": 0.1}),
+        (5_000, {"batch_size": 256}, {"batch_size": 256}),
+    ],
+)
+def test_from_scratch_batches_and_rate_suit_the_data(
+    items: int, said: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert from_scratch(USUAL, said, steps_of(items)) == USUAL.replace(expected)
+
+
+@pytest.mark.parametrize("items", [168, 50_000])
+def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
+    config = fine_tuning(USUAL.to_dict(), USUAL, {}, steps_of(items), again=False)
+    steps = steps_of(items)(config)
+    assert steps >= FEWEST_STEPS
+    assert config.epochs * steps >= 250
+    assert config.lr < USUAL.lr / 2
+    assert config.images == USUAL.images
+    again = fine_tuning(config.to_dict(), USUAL, {}, steps_of(items), again=True)
+    assert again == config, "a rate that is low already stays"
+
+
+def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None:
+    text = TextFields(batching="sections", bptt=48)
+    theirs = TrainConfig(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, text=text)
+    config = fine_tuning(theirs.to_dict(), USUAL, {"weight_decay": 0.0}, steps_of(168), again=False)
+    assert (config.optimizer, config.text) == ("adam", text)
+    assert (config.freeze, config.patience) == ((), 0)
+    assert config.weight_decay == 0.0, "what is said holds"
+
+
+def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe) -> None:
+    with pytest.warns(ZooWarning) as caught:
+        made = set_up(other, registry, device="cpu")
+    assert made.dataset.dims["image_size"] == 16
+    assert made.recipe.data["size"] == 16, "recorded"
+    assert made.config.images.augment == ("flip",)
+    chosen = [line for line in messages(caught) if line.startswith("chosen")]
+    assert chosen == [
+        "chosen for fine-tuning: size=16, epochs=25, batch_size=8, lr=0.2, augment=flip; each can be set"
+    ]
+
+
+def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -> None:
+    said = replace(other, data=other.data | {"size": 24}, train={"batch_size": 12, "lr": 0.3, "epochs": 2})
+    with pytest.warns(ZooWarning) as caught:
+        made = set_up(said, registry, device="cpu")
+    assert made.dataset.dims["image_size"] == 24
+    assert (made.config.batch_size, made.config.lr, made.config.epochs) == (12, 0.3, 2)
+    (chosen,) = (line for line in messages(caught) if line.startswith("chosen"))
+    assert not any(f" {name}=" in chosen for name in ("size", "batch_size", "lr", "epochs"))
+
+
+def test_a_run_with_chosen_options_resumes_with_the_same_command(
+    registry: Registry, other: Recipe, source: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "first.safetensors"
+    file.write_bytes(Path(source).read_bytes())
+    recipe = replace(other, train={"epochs": 1}, from_weights=str(file))
+    result = train(recipe, registry, directory=tmp_path / "run")
+    before = Path(result.weights).read_bytes()
+    for _ in range(2):
+        again = train(recipe, registry, directory=tmp_path / "run", resume=True)
+        assert Path(again.weights).read_bytes() == before
+        file.unlink(missing_ok=True)  # and also without the weights that it started from
+    assert read_card(Path(result.weights)).dataset.options["size"] == 16
+
+
+def test_fine_tuning_a_text_keeps_how_it_was_cut(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("To be or not to be. " * 60)
+    first = Recipe(
+        architecture="gru",
+        dataset="files",
+        data={"paths": str(tmp_path / "a.txt"), "lower": True},
+        model={"hidden_size": 8},
+        train={"epochs": 1, "batch_size": 4, "bptt": 12, "bptt_jitter": False},
+    )
+    file = train(first, registry, directory=tmp_path / "first").weights
+    tuned = replace(first, data={"paths": first.data["paths"]}, model={}, train={}, from_weights=file)
+    made = set_up(tuned, registry, device="cpu")
+    assert made.config.text == TextFields(bptt=12, bptt_jitter=False)
+    assert made.dataset.preprocess["lower"]
+
+
+def test_a_text_too_short_for_the_usual_lanes_gets_fewer(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be or not to be. " * 60)
+    recipe = Recipe(architecture="gru", dataset="files", data={"paths": str(tmp_path / "a.txt")})
+    assert set_up(recipe, registry, device="cpu").config.batch_size == 8
+
+
+BAD = Recipe(
+    architecture="mlp",
+    dataset="shapes",
+    data=SMALL,
+    train={"epochs": 1, "batch_size": 8, "lr": 100.0, "clip_grad_norm": 1.0, "schedule": "constant"},
+)
+
+
+def test_a_result_no_better_than_chance_is_warned_of_and_says_so(registry: Registry, tmp_path: Path) -> None:
+    with pytest.warns(ZooWarning) as caught:
+        result = train(BAD, registry, directory=tmp_path / "run")
+    assert [
+        line for line in messages(caught) if line.startswith("the result on val is no better than chance")
+    ]
+    assert result.to_dict()["better_than_chance"] is False
+    assert result.chance == {"accuracy": 1 / 8, "loss": math.log(8)}
+    with pytest.warns(ZooWarning, match=r"^the result on val is no better than chance: .*loss "):
+        found = evaluate(*weights.load(result.weights, registry), registry, split="val")
+    assert found["better_than_chance"] is False
+    assert found["chance"] == result.chance
+
+
+def test_a_loss_that_rises_a_hundredfold_is_warned_of_once(registry: Registry, tmp_path: Path) -> None:
+    with pytest.warns(ZooWarning) as caught:
+        train(BAD, registry, directory=tmp_path / "run")
+    rising = [line for line in messages(caught) if line.startswith("the loss rose from 2.")]
+    assert len(rising) == 1
+    assert rising[0].endswith("try a lr below 100")
+
+
+def test_a_result_better_than_chance_is_not_warned_of(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be or not to be. " * 100)
+    recipe = Recipe(
+        architecture="gru",
+        dataset="files",
+        data={"paths": str(tmp_path / "a.txt"), "splits": [90, 10, 0]},
+        model={"hidden_size": 16},
+        train={"epochs": 2, "batch_size": 4, "lr": 0.02},
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the result on", ZooWarning)
+        result = train(recipe, registry, directory=tmp_path / "run")
+    assert result.better_than_chance
+    vocabulary = read_card(Path(result.weights)).preprocess["vocabulary"]
+    assert result.chance == {"loss": math.log(len(vocabulary))}

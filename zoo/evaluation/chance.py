@@ -1,0 +1,32 @@
+"""Is a result better than that of guessing?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.errors import warn
+from zoo.interfaces import Task
+
+__all__ = ["no_better_than_chance", "warn_of_chance"]
+
+
+def no_better_than_chance(
+    metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the metrics for which guessing does as well or better, and what it achieves."""
+    grows = task.headline if task.headline_grows else ""
+    return {
+        name: level
+        for name, level in task.chance(preprocess).items()
+        if (metrics[name] <= level if name == grows else metrics[name] >= level)
+    }
+
+
+def warn_of_chance(
+    metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any], *, split: str
+) -> None:
+    """Warn of a result on a split that is no better than chance."""
+    if worse := no_better_than_chance(metrics, task, preprocess):
+        listed = ", ".join(f"{name} {metrics[name]:.4g} (chance: {worse[name]:.4g})" for name in worse)
+        warn(f"the result on {split} is no better than chance: {listed}")

@@ -1,0 +1,97 @@
+"""What a training does where neither the user nor the recipe says.
+
+From scratch, the architecture's own training configuration applies, in batches small enough for the data.
+Fine-tuning starts from that of the weights, with a lower learning rate and more epochs on little data. What
+the user or the recipe says always holds, and what is chosen here depends on that, on the weights and on the
+number of steps in an epoch alone, so a run can be resumed with the same command.
+
+Sources: Goyal et al. 2017, arXiv 1706.02677, for the learning rate of another batch size with SGD; Malladi et
+al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with lower rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zoo.config.training import TrainConfig
+
+__all__ = ["FEWEST_STEPS", "fine_tuning", "from_scratch"]
+
+# With fewer steps in an epoch, momentum and the running averages of BatchNorm lag behind the weights
+FEWEST_STEPS = 10
+# Smaller batches make the statistics of BatchNorm too noisy
+SMALLEST_BATCH = 8
+
+# Fine-tuning: the learning rate as a fraction of that of the weights, the largest norm of the gradient, and
+# the optimizer steps to take, in at least and at most so many epochs
+LR_SHARE = 0.4
+CLIP_GRAD_NORM = 1.0
+TOTAL_STEPS = 300
+EPOCHS = (3, 30)
+# The training fields of weights that also suit other data
+INHERITED = (
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "norm_bias_lr_scale",
+    "label_smoothing",
+    "augment",
+    "mixup_alpha",
+    "batching",
+    "bptt",
+    "bptt_jitter",
+)
+
+# Returns the optimizer steps in an epoch of a training configuration
+Steps = Callable[[TrainConfig], int]
+
+
+def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:
+    """Return the configuration of a training that starts from random weights.
+
+    Args:
+        usual: the architecture's own.
+        said: the training fields that the user or the recipe says.
+    """
+    config = _with_enough_steps(usual.replace(said), said, steps)
+    share = min(1.0, config.batch_size / usual.batch_size)
+    lr = _scaled(usual.lr, share if config.optimizer == "sgd" else math.sqrt(share))
+    return config.replace({"lr": lr, **said})
+
+
+def fine_tuning(
+    theirs: Mapping[str, Any], usual: TrainConfig, said: Mapping[str, Any], steps: Steps, *, again: bool
+) -> TrainConfig:
+    """Return the configuration of a training that starts from other weights.
+
+    Args:
+        theirs: the training configuration on the card of the weights.
+        usual: the architecture's own, for what the card does not say.
+        said: the training fields that the user or the recipe says.
+        again: whether the weights were fine-tuned themselves; their learning rate is then low already.
+    """
+    source = usual.replace({name: value for name, value in theirs.items() if name in usual.to_dict()})
+    table = source.to_dict()
+    inherited = {name: table[name] for name in INHERITED}
+    config = TrainConfig(
+        batch_size=source.batch_size,
+        lr=_scaled(source.lr, 1.0 if again else LR_SHARE),
+        schedule="one-cycle",
+        clip_grad_norm=CLIP_GRAD_NORM,
+    )
+    config = _with_enough_steps(config.replace({**inherited, **said}), said, steps)
+    epochs = math.ceil(TOTAL_STEPS / max(1, steps(config)))
+    return config.replace({"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1]), **said})
+
+
+def _with_enough_steps(config: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:
+    """Halve the batch size until an epoch has enough steps, unless the user says a batch size."""
+    while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < FEWEST_STEPS:
+        config = config.replace({"batch_size": max(SMALLEST_BATCH, config.batch_size // 2)})
+    return config
+
+
+def _scaled(lr: float, share: float) -> float:
+    return lr if share == 1 else float(f"{lr * share:.3g}")
