@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.data.opening import open_dataset, open_fed
+from zoo.data.views import View
 from zoo.interfaces import Split, make_task
 
 CLASSES = {"colors": ("lime", "orange", "plum"), "forms": ("cross", "disc", "triangle")}
