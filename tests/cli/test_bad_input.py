@@ -125,7 +125,7 @@ CASES = {
     "text shorter than the number of lanes": (
         ["train", "lstm", "files", "--data", "paths=short.txt", "--bptt", "2"],
         1,
-        ["the text has 4 tokens, too few for 64 lanes", "--batch-size 1 or less"],
+        ["the text has 4 tokens, too few for 8 lanes", "--batch-size 1 or less"],
     ),
     "unwritable run directory": (
         ["train", "lstm", "files", *PATHS, "--run", "fox.txt/run"],

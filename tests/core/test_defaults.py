@@ -99,7 +99,7 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
     assert made.config.images.augment == ("flip",)
     chosen = [line for line in messages(caught) if line.startswith("chosen")]
     assert chosen == [
-        "chosen for fine-tuning: size=16, epochs=25, batch_size=8, lr=0.2, augment=flip; each can be set"
+        "chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2, augment=flip; each can be set"
     ]
 
 

@@ -320,9 +320,8 @@ def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
 
 @needs_data
 def test_rates_for_a_residual_network_on_cifar10_are_usual_ones(registry: Any) -> None:
-    recipe = Recipe(
-        architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train={"augment": []}
-    )
+    train = {"augment": [], "clip_grad_norm": 0.0}  # clipping keeps high rates from diverging
+    recipe = Recipe(architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train=train)
     curve = find_lr_for(recipe, registry, RangeTest(1e-4, 10.0, 40))
     assert curve.diverged
     assert 5e-4 < curve.suggestions.valley < 0.5

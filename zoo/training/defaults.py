@@ -24,11 +24,12 @@ FEWEST_STEPS = 10
 # Smaller batches make the statistics of BatchNorm too noisy
 SMALLEST_BATCH = 8
 
-# Fine-tuning: the learning rate as a fraction of that of the weights, the largest norm of the gradient, and
-# the optimizer steps to take, in at least and at most so many epochs
+# Fine-tuning: the learning rate as a fraction of that of the weights, the largest norm of the gradient, the
+# steps of an epoch, and those of the whole training, in at least and at most so many epochs
 LR_SHARE = 0.4
 CLIP_GRAD_NORM = 1.0
-TOTAL_STEPS = 300
+EPOCH_STEPS = 20
+TOTAL_STEPS = 600
 EPOCHS = (3, 30)
 # The training fields of weights that also suit other data
 INHERITED = (
@@ -55,7 +56,7 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
         usual: the architecture's own.
         said: the training fields that the user or the recipe says.
     """
-    config = _with_enough_steps(usual.replace(said), said, steps)
+    config = _with_enough_steps(usual.replace(said), said, steps, FEWEST_STEPS)
     share = min(1.0, config.batch_size / usual.batch_size)
     lr = _scaled(usual.lr, share if config.optimizer == "sgd" else math.sqrt(share))
     return config.replace({"lr": lr, **said})
@@ -81,14 +82,16 @@ def fine_tuning(
         schedule="one-cycle",
         clip_grad_norm=CLIP_GRAD_NORM,
     )
-    config = _with_enough_steps(config.replace({**inherited, **said}), said, steps)
+    config = _with_enough_steps(config.replace({**inherited, **said}), said, steps, EPOCH_STEPS)
     epochs = math.ceil(TOTAL_STEPS / max(1, steps(config)))
     return config.replace({"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1]), **said})
 
 
-def _with_enough_steps(config: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:
+def _with_enough_steps(
+    config: TrainConfig, said: Mapping[str, Any], steps: Steps, enough: int
+) -> TrainConfig:
     """Halve the batch size until an epoch has enough steps, unless the user says a batch size."""
-    while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < FEWEST_STEPS:
+    while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < enough:
         config = config.replace({"batch_size": max(SMALLEST_BATCH, config.batch_size // 2)})
     return config
 
