@@ -98,7 +98,12 @@ class Trainings:
     def train(self, architecture: str, pictures: str, **options: Any) -> tuple[zoo.Run, dict[str, float]]:
         """Return a run and its metrics: on the pictures held out, or on the val split of `shapes`."""
         self.count += 1
-        chosen = {"run": self.home / str(self.count), "progress": False, "registry": self.registry, **options}
+        chosen: dict[str, Any] = {
+            "run": self.home / str(self.count),
+            "progress": False,
+            "registry": self.registry,
+            **options,
+        }
         if pictures == "shapes":
             run = zoo.train(architecture, "shapes", **chosen)
             return run, judged(run.model, "val")
@@ -118,9 +123,9 @@ class Trainings:
         model.module.get_submodule(head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
 
         def features(dataset: Any, preprocess: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-            view = View(dims=own.dims, preprocess=preprocess, split=dataset.split)
+            view = View(dims=own.dims, preprocess=preprocess, split=dataset.split, fingerprint="")
             seen.clear()
-            labels = []
+            labels: list[Tensor] = []
             with torch.no_grad():
                 for batch in task.eval_batches(view, "train"):
                     model.module(batch.inputs)
@@ -135,7 +140,8 @@ def judged(model: zoo.Model, split: Split, **options: Any) -> dict[str, float]:
     """Return accuracy and loss on a split, and the half width of a 95 % interval of each."""
     task = make_task(model._registry, model.card.task)  # pyright: ignore[reportPrivateUsage]
     _, dataset = open_fed(model.card, task, model._registry, **options)  # pyright: ignore[reportPrivateUsage]
-    losses, right = [], []
+    losses: list[Tensor] = []
+    right: list[Tensor] = []
     with torch.no_grad():
         for batch in task.eval_batches(dataset, split):
             logits = model.module(batch.inputs)
