@@ -38,7 +38,9 @@ def test_text_output_names_dynamic_evaluation_on_a_line_of_its_own(lstm_file):
     assert [first, guess] == plain.stdout.splitlines()
     assert "dynamic" not in first
     expected = rf"dynamic evaluation, lr {Dynamic().lr:g}, decay {Dynamic().decay:g}"
-    assert re.fullmatch(expected + r": loss \d\.\d{4} nats, .*", second)
+    assert re.fullmatch(
+        expected + r": loss \d.\d{4} nats, \d.\d{4} bits per character, perplexity .*", second
+    )
     assert both.stderr == f"evaluating {lstm_file}\n"
 
 
