@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.config.recipe import Recipe
 from zoo.config.training import TextFields, TrainConfig
-from zoo.errors import Diverged, OptionError
+from zoo.errors import Diverged, OptionError, ZooError
 from zoo.models.building import build_model
 from zoo.tasks.classification import Classification
 from zoo.tasks.language_modelling import LanguageModelling
@@ -255,7 +255,7 @@ def test_a_loss_that_hardly_falls_suggests_nothing() -> None:
     for length in (0, 10):
         curve = [(0.1 * 1.1**n, 2.0 - 0.1 * n if n < length else 2.0 + 0.1 * n) for n in range(50)]
         message = "^the loss hardly falls between learning rates 0.1 and 11$"
-        with pytest.raises(OptionError, match=message) as caught:
+        with pytest.raises(ZooError, match=message) as caught:
             suggest(curve)
         assert "--start and --stop" in (caught.value.hint or "")
 

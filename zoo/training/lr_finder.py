@@ -31,7 +31,7 @@ from torch import nn
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.errors import Diverged, OptionError
+from zoo.errors import Diverged, OptionError, ZooError
 from zoo.files import style
 from zoo.interfaces import Dataset, Task
 from zoo.models.precision import resolve
@@ -172,7 +172,8 @@ def find_lr(
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
-        OptionError: the loss hardly fell, or this device does not support an option.
+        OptionError: this device does not support an option.
+        ZooError: the loss hardly fell.
     """
     config = config.replace({"ema_decay": 0.0, "nonmono": 0})
     precision = resolve(config.precision, device)
@@ -217,7 +218,7 @@ def find_lr(
 def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     """Return the learning rates suggested by points (learning rate, smoothed loss), the first tenth ignored.
 
-    Raises OptionError if the loss falls over less than a fifth of them.
+    Raises ZooError if the loss falls over less than a fifth of them.
     """
     tenth = max(1, len(curve) // 10)
     rates, losses = zip(*curve[tenth:], strict=True)  # the average of a few losses is noise
@@ -225,7 +226,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     if last - first < len(curve) / 5:
         message = f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
         hint = "try more --steps, larger batches (--batch-size), or another --start and --stop"
-        raise OptionError(message, hint=hint)
+        raise ZooError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)
     return Suggestions(
