@@ -34,7 +34,12 @@ def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None: 
 
 
 quiet_option = click.option(
-    "-q", "--quiet", is_flag=True, expose_value=False, callback=_be_quiet, help="Show no progress and no notices."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Show no progress and no notices.",
 )
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
