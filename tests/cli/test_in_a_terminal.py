@@ -113,3 +113,14 @@ def test_progress_fits_and_is_gone_in_the_end(
         table = left[header : header + 3]
         assert [line.split()[0] for line in table] == ["epoch", "1/2", "2/2"]
         assert max(map(len, table)) <= columns
+
+
+def test_resume_and_new_plugin_say_what_they_do(words: dict[str, list[str | Path]], tmp_path: Path) -> None:
+    run(tmp_path, 60, *words["train"])
+    (tmp_path / "run" / "model.safetensors").unlink()
+    left, _ = run(tmp_path, 60, "resume", "run")
+    assert left[0] == "resuming run"
+    assert "zoo: the run in run is already finished: 2 of 2 epochs are done" in left
+    assert "weights  run/model.safetensors" in left
+    left, _ = run(tmp_path, 60, "new-plugin", "tiny", "--kind", "dataset")
+    assert any("zoo check tiny" in line for line in left), left
