@@ -64,7 +64,7 @@ def test_progress_is_shown_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
     done = zoo("eval", lstm_file, "--dynamic")
     line = r"^dynamic evaluation +\d+%  [\d,.]+ char/s  \d:\d\d left  loss \d\.\d{4}$"
     assert len(re.findall(line, done.stderr, re.MULTILINE)) > 5
-    assert len(done.stdout.splitlines()) == 3
+    assert len(done.stdout.splitlines()) == 4
 
 
 def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):

@@ -314,9 +314,8 @@ def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, sa
     result.rename(path)
     with pytest.raises(DataError, match=f"has the wrong content: expected sha256 {'0' * 64}, got {good}"):
         publishing("0" * 64).find_weights("tiny-lstm")
-    with pytest.raises(WeightsError, match="unknown weights 'tiny-lst'") as caught:
+    with pytest.raises(WeightsError, match="unknown weights 'tiny-lst'; did you mean 'tiny-lstm'"):
         registry.find_weights("tiny-lst")
-    assert caught.value.hint == "did you mean 'tiny-lstm'?"
 
 
 def test_loading_never_unpickles(

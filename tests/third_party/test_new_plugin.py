@@ -122,14 +122,14 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("name", ["My-Net", "3d", "a--b", "../x", "class", "none", "dataset", "plugin", ""])
 def test_an_invalid_name_is_refused_and_nothing_written(name: str, tmp_path: Path, capsys) -> None:
-    assert run(["new-plugin", name, "--kind", "dataset", "--out", str(tmp_path)]) == 1
+    assert run(["new-plugin", name, "--kind", "dataset", "--out", str(tmp_path)]) == 2
     assert f"invalid plugin name {name!r}" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("name", ["charrnn", "lstm"])
 def test_the_name_of_a_plugin_or_an_entry_of_zoo_is_refused(name: str, tmp_path: Path, capsys) -> None:
-    assert run(["new-plugin", name, "--kind", "architecture", "--out", str(tmp_path)]) == 1
+    assert run(["new-plugin", name, "--kind", "architecture", "--out", str(tmp_path)]) == 2
     assert f"the name {name!r} is already taken" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 

@@ -54,7 +54,8 @@ def command(session: Session, name: str, dataset: str | None, as_json: bool, **s
     zoo train nietzsche-gru
     zoo train gru nietzsche --model hidden_size=256 --epochs 5
     zoo train lstm files --data paths=my.txt
-    zoo train convnet-bn folder --data root=pictures --from cifar10-convnet-bn
+    zoo train convnet-bn folder --data root=pictures \\
+        --from cifar10-convnet-bn
 
     Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from zoo.errors import warn
 from zoo.interfaces import Task
 
-__all__ = ["no_better_than_chance", "warn_of_chance"]
+__all__ = ["beats_chance", "no_better_than_chance"]
 
 
 def no_better_than_chance(
@@ -23,10 +23,11 @@ def no_better_than_chance(
     }
 
 
-def warn_of_chance(
+def beats_chance(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any], *, split: str
-) -> None:
-    """Warn of a result on a split that is no better than chance."""
+) -> bool:
+    """Return whether a result on a split is better than chance in every respect, and warn if it is not."""
     if worse := no_better_than_chance(metrics, task, preprocess):
         listed = ", ".join(f"{name} {metrics[name]:.4g} (chance: {worse[name]:.4g})" for name in worse)
         warn(f"the result on {split} is no better than chance: {listed}")
+    return not worse

@@ -11,12 +11,12 @@ from torch import nn
 
 from zoo.data.opening import default_split, open_fed
 from zoo.errors import OptionError
-from zoo.evaluation.chance import no_better_than_chance, warn_of_chance
+from zoo.evaluation.chance import beats_chance
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.evaluation.views import Views
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, Split, make_task
+from zoo.interfaces import SPLITS, Dataset, Split, make_task
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
@@ -69,7 +69,6 @@ def evaluate(
     split, unit = split or default_split(fed), task.unit(fed.preprocess)
     seen = Views(model).eval() if tta else model
     measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
-    warn_of_chance(measured.metrics, task, fed.preprocess, split=split)
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": split,
@@ -78,15 +77,22 @@ def evaluate(
         "tta": tta,
         "metrics": measured.metrics,
         "chance": task.chance(fed.preprocess),
-        "better_than_chance": not no_better_than_chance(measured.metrics, task, fed.preprocess),
+        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=split),
         **measured.details,
     }
     if dynamic is not None:
-        told, still = (partial(_with_loss, report, what, unit) for what in ("dynamic evaluation", "one lane"))
-        lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
-        adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=told)
-        result["dynamic"] = {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}
+        result["dynamic"] = _dynamic(model, fed, split, dynamic, device=device, report=report, unit=unit)
     return result
+
+
+def _dynamic(
+    model: nn.Module, fed: Dataset, split: Split, dynamic: Dynamic, *, device: str, report: Report, unit: str
+) -> dict[str, Any]:
+    """Measure a language model in one lane, without adaptation and with it."""
+    still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
+    lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
+    adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=adapting)
+    return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}
 
 
 def _plainly(report: Report, unit: str, done: int, total: int) -> None:

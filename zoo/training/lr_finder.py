@@ -147,6 +147,7 @@ def find_lr_for(
 
     Raises ZooError; see `zoo.errors`.
     """
+    recipe = replace(recipe, train={**recipe.train, "lr": test.start})  # nobody needs to choose one
     with computing_with(recipe.threads or default_threads()):
         setup = set_up(recipe, registry, device=device)
         model, task, dataset, config = setup.model, setup.task, setup.dataset, setup.config

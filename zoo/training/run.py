@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
-from zoo.evaluation.chance import warn_of_chance
+from zoo.evaluation.chance import beats_chance
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
 from zoo.training.card import make_card
@@ -89,9 +89,8 @@ def train(
         run.write_weights(run.weights, state, make_card(setup, state, run.changes))
         _save_curve(run, setup, state)
     _warn_of_early_end(run, setup, state)
-    for split in ("val", "test"):
-        if metrics := state.history[-1].get(split):
-            warn_of_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
+    for split in state.history[-1].keys() & {"val", "test"}:
+        beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
     return read_result(run.path, state.history, setup.task)
 
 
