@@ -1,4 +1,4 @@
-"""Make the pictures and tables of docs/looking-inside.md.
+"""Make the pictures and tables of docs/explanation/looking-inside.md.
 
     python benchmarks/pictures.py [--out docs/pictures]
 
@@ -23,7 +23,7 @@ RATES = (0.1, 0.3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the pictures and tables of docs/looking-inside.md.")
+    parser = argparse.ArgumentParser(description="Make the pictures and tables of docs/explanation/looking-inside.md.")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
     pip install ./examples/zoo-timm
     python benchmarks/third_party.py [FAMILY ...] [--each 2] [--largest 12e6]
 
-Of each family, a module of timm, the models with the fewest parameters are checked; docs/plugins.md explains
+Of each family, a module of timm, the models with the fewest parameters are checked; docs/how-to/write-a-plugin.md explains
 the known failures.
 """
 

@@ -1,4 +1,4 @@
-"""The code of docs/looking-inside.md runs, and the files that the page names exist."""
+"""The code of docs/explanation/looking-inside.md runs, and the files that the page names exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.analysis.run import analyze
 from zoo.models import weights
 from zoo.registry.registry import Registry
 
-PAGE = Path(__file__).parents[2] / "docs" / "looking-inside.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""docs/plugins.md is true: its packages are what zoo writes, its reference and table match the code."""
+"""docs/how-to/write-a-plugin.md is true: its packages are what zoo writes, its reference and table match the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reference import reference
 from zoo.testing._table import CHECKS
 from zoo.testing.scaffold import new_plugin
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
 """Every file whose paragraph starts with its name."""
 
@@ -48,7 +48,7 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
     new_plugin(name, kind, tmp_path, task=task)
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
-        assert FILES[file] == written, f"docs/plugins.md: {file} differs from what zoo writes"
+        assert FILES[file] == written, f"docs/how-to/write-a-plugin.md: {file} differs from what zoo writes"
 
 
 @pytest.mark.parametrize("target", ["dna.py", "dna"])
@@ -64,7 +64,7 @@ def test_the_one_file_plugin_is_listed(one_file, run_zoo):
 
 def test_the_reference_matches_the_code():
     (printed,) = re.findall(r"^```text\n(.*?)^```", PAGE, flags=re.S | re.M)
-    assert printed == reference(), "docs/plugins.md: print tests/kit/reference.py again, and mind `api`"
+    assert printed == reference(), "docs/how-to/write-a-plugin.md: print tests/kit/reference.py again, and mind `api`"
 
 
 def test_the_table_of_checks_matches_the_kit():

@@ -1,6 +1,6 @@
-"""Test every promise in full, and write the table of docs/reliability.md: `make reliability`.
+"""Test every promise in full, and write the table of docs/explanation/reliability.md: `make reliability`.
 
-    python -m tests.reliability.full [--jobs 1] [--out docs/reliability.md] [--only NAME ...]
+    python -m tests.reliability.full [--jobs 1] [--out docs/explanation/reliability.md] [--only NAME ...]
 
 Each promise is tested in a process of its own, `--jobs` of them at a time. With `--only`, the other rows of
 the table stay. The exit code is 1 if a promise is broken.

@@ -1,4 +1,4 @@
-"""Every promise of docs/reliability.md, tested a few times; `make reliability` tests each in full."""
+"""Every promise of docs/explanation/reliability.md, a few times; `make reliability` tests each in full."""
 
 from __future__ import annotations
 
