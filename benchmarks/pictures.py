@@ -23,7 +23,9 @@ RATES = (0.1, 0.3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the pictures and tables of docs/explanation/looking-inside.md.")
+    parser = argparse.ArgumentParser(
+        description="Make the pictures and tables of docs/explanation/looking-inside.md."
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

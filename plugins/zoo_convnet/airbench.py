@@ -23,7 +23,8 @@ class Airbench(nn.Module):
         num_classes: number of classes.
         widths: channels after the first layer and after each group; 24, 64, 256, 256 are 1.97 M parameters.
         scale: factor of the logits; a small one keeps the first steps stable at a high learning rate.
-        norm, activation: see `zoo_convnet.layers.Style`.
+        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        activation: activation function.
 
     Raises:
         ValueError: the images are too small.

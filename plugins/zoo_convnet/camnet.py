@@ -28,7 +28,10 @@ class CAMNet(nn.Module):
         image_size: height and width in pixels, large enough to be halved once per stage.
         num_classes: number of classes.
         widths: channels of the stem and of each stage; each stage halves the image.
-        norm, order, activation: see `Style`.
+        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
+            it (`conv-relu-bn`, as the lesson does).
+        activation: activation function.
         dropout: dropout of whole channels before the last convolution.
 
     Raises:

@@ -15,7 +15,8 @@ class MLP(nn.Module):
     """Linear layers with ReLU over all pixels of an image as one vector.
 
     Args:
-        in_channels, image_size: channels, and height and width in pixels. Every pixel has its own weights.
+        in_channels: number of channels of the images.
+        image_size: height and width in pixels; every pixel has its own weights.
         num_classes: number of classes.
         widths: number of units of each hidden layer.
         dropout: dropout after each hidden layer.

@@ -69,7 +69,8 @@ class ResNet(nn.Module):
         depth: number of layers with weights, 6 n + 2 for n blocks per stage.
         width: channels of the first stage; the others have two and four times as many.
         shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
-        norm, activation: see `zoo_convnet.layers.Style`.
+        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        activation: activation function.
         dropout: dropout before the linear layer.
 
     Raises:

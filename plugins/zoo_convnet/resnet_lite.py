@@ -30,7 +30,10 @@ class ResNetLite(nn.Module):
         num_classes: number of classes.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
-        norm, order, activation: see `Style`.
+        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
+            it (`conv-relu-bn`, as the lesson does).
+        activation: activation function.
         dropout: dropout before the linear layer.
 
     Raises:

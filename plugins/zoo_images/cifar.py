@@ -100,7 +100,7 @@ def cifar100(
 
     Args:
         root: folder that contains `cifar-100-binary`.
-        val_size: as for `cifar10`.
+        val_size: number of training images, the last ones, for the val split; with 0 all are trained on.
         labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups of classes.
 
     Raises:

@@ -35,8 +35,9 @@ def folder(
             folders inside. If there is a `val` or a `test` folder, `train` is not split.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share, test_share: fractions of each class to draw for val and test.
-        split_seed: random seed of that draw, which depends on the names of the pictures alone.
+        val_share: share of each class to draw for val, where no folders say.
+        test_share: share of each class to draw for test, likewise.
+        split_seed: random seed of the draw, which depends on the names of the pictures alone.
 
     Raises:
         DataError: a picture cannot be read, a class has no pictures, or the splits have different classes.

@@ -42,7 +42,8 @@ class Release:
         Args:
             root: folder that contains `mnist` or `fashion-mnist`, a folder of the four `.gz` files.
             val_size: number of training images, the last ones, for the val split.
-            size: height and width; black is padded around the image, such as to 32 for a CIFAR network.
+            size: height and width in pixels; black is padded around the image, such as to 32 for a CIFAR
+                network.
             channels: 3 repeats the gray channel, for a model that reads colors.
 
         Raises:

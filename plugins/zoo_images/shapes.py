@@ -73,7 +73,9 @@ def shapes(
         size: height and width in pixels.
         objects: number of shapes in each image, all of its class.
         clutter: number of lines and dots in each image.
-        train_size, val_size, test_size: number of images in each split, the classes in turn.
+        train_size: number of images in the train split, the classes in turn.
+        val_size: number of images in the val split.
+        test_size: number of images in the test split.
         seed: random seed of the drawing.
     """
     style = Style(size, objects, clutter, seed)

@@ -17,7 +17,10 @@ from zoo_text.reading import Files, Reading
 
 
 def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
-    """Make a function that finds files into one that reads them, with the options of both."""
+    """Make a function that finds files into one that reads them, with the options of both.
+
+    Its docstring describes both, too.
+    """
     own = inspect.signature(find, eval_str=True).parameters
     options = [*own.values(), *inspect.signature(Reading, eval_str=True).parameters.values()]
 
@@ -26,6 +29,11 @@ def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
         reading = Reading(**{name: value for name, value in given.items() if name not in own})
         return read_corpus(find(**{name: value for name, value in given.items() if name in own}), reading)
 
+    about, _, described = inspect.cleandoc(find.__doc__ or "").partition("\n\nArgs:\n")
+    described, gap, rest = described.partition("\n\n")
+    shared = inspect.cleandoc(Reading.__doc__ or "").partition("\n\nArgs:\n")[2].partition("\n\n")[0]
+    listed = "\n".join(filter(None, (described, shared)))
+    read.__doc__ = f"{about}\n\nArgs:\n{listed}{gap}{rest}"
     read.__annotations__ = {option.name: option.annotation for option in options}
     read.__signature__ = inspect.Signature(options)  # pyright: ignore[reportAttributeAccessIssue]
     return read

@@ -64,7 +64,9 @@ def test_the_one_file_plugin_is_listed(one_file, run_zoo):
 
 def test_the_reference_matches_the_code():
     (printed,) = re.findall(r"^```text\n(.*?)^```", PAGE, flags=re.S | re.M)
-    assert printed == reference(), "docs/how-to/write-a-plugin.md: print tests/kit/reference.py again, and mind `api`"
+    assert printed == reference(), (
+        "docs/how-to/write-a-plugin.md: print tests/kit/reference.py again, and mind `api`"
+    )
 
 
 def test_the_table_of_checks_matches_the_kit():

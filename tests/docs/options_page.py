@@ -1,0 +1,175 @@
+"""docs/reference/options.md, made from the code: every training field and every option of what zoo ships.
+
+python -m tests.docs.options_page > docs/reference/options.md
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from msgspec.inspect import type_info
+
+from zoo.config import options
+from zoo.config.docstrings import described
+from zoo.config.signatures import option_types, signature_options
+from zoo.config.training import training_fields
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ArchitectureSpec
+
+START = """\
+# Options
+
+Every training field, and every option of the architectures, datasets and analyzers that come with zoo. The page is
+made from the code: `python -m tests.docs.options_page > docs/reference/options.md`.
+
+Values are typed as the tables show them. A list is separated by commas (`--augment crop,flip`), `none` empties it, and a
+table such as `{a = 1}` is written as in TOML. For other plugins: `zoo show NAME`.
+"""
+FIELDS = """\
+## Training fields
+
+On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`. The default is
+that of a plain `TrainConfig`; [below](#training-fields-of-the-architectures) is what each architecture says instead.
+`zoo train NAME --help` shows the values that hold for a recipe or an architecture. A refinement whose default is 0 is off.
+"""
+GROUPS = {"": "Every task", "images": "Images only", "text": "Text only"}
+ARCHITECTURES = """\
+## Training fields of the architectures
+
+What an architecture is usually trained with, where it differs from the defaults above. A recipe or an option takes
+precedence. The values of a recipe: `zoo show RECIPE`.
+"""
+KINDS = {
+    "architecture": (
+        "Options of architectures",
+        "`--model KEY=VALUE`, in Python `model={...}`, in a recipe `model = { ... }`. The data adds "
+        "`in_channels`,\n`image_size` and `num_classes`, or `vocab_size`.",
+    ),
+    "dataset": (
+        "Options of datasets",
+        "`--data KEY=VALUE`, in Python `data={...}`, in a recipe `data = { ... }`.",
+    ),
+    "analyzer": (
+        "Options of analyzers",
+        "`--option KEY=VALUE` of `zoo analyze`, in Python `options={...}`.",
+    ),
+}
+
+
+class Row(NamedTuple):
+    """One option as the tables have it."""
+
+    name: str
+    meaning: str
+    values: str
+    default: str
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join(_parts())
+
+
+def _parts() -> Iterator[str]:
+    registry = Registry.discover()
+    yield START
+    yield FIELDS
+    for group, title in GROUPS.items():
+        fields = [field for field in training_fields().values() if field.group == group]
+        rows = [Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields]
+        yield f"### {title}\n\n{_table(rows)}"
+    yield ARCHITECTURES
+    yield _trainings(registry)
+    for kind, (title, about) in KINDS.items():
+        yield f"## {title}\n\n{about}\n"
+        entries = [entry for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
+        for plugin, group in itertools.groupby(entries, key=lambda entry: entry.plugin.name):
+            yield from _of_plugin(plugin, [*group], registry)
+
+
+def _trainings(registry: Registry) -> str:
+    """Return a table of what each architecture's own training configuration changes."""
+    lines = ["| architecture | training fields |", "|---|---|"]
+    for entry in registry.entries("architecture"):
+        if isinstance(entry.spec, ArchitectureSpec) and entry.plugin.ours:
+            changed = entry.spec.training.changed().items()
+            lines.append(f"| `{entry.spec.name}` | {_settings(dict(changed))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> Iterator[str]:
+    """Yield the options that all entries of a plugin have, then those of each target and its presets."""
+    groups = [[*group] for _, group in itertools.groupby(entries, key=lambda entry: entry.spec.target)]
+    tables = [_rows(group[0], registry) for group in groups]
+    shared = [row for row in tables[0] if all(row in rows for rows in tables)] if len(groups) > 1 else []
+    if shared:
+        yield f"### Every {entries[0].kind} of `{plugin}`\n\n{_table(shared)}"
+    for group, rows in zip(groups, tables, strict=True):
+        own = [row for row in rows if row not in shared]
+        fixed = {entry.spec.name: getattr(entry.spec, "config", {}) for entry in group}
+        presets = [f"`{name}` sets {_settings(config)}." for name, config in fixed.items() if config]
+        if own or presets:
+            yield f"### {', '.join(f'`{entry.name}`' for entry in group)}\n"
+        if presets:
+            yield "\n".join(presets) + "\n"
+        if own:
+            yield _table(own)
+
+
+def _rows(entry: Entry[Any], registry: Registry) -> list[Row]:
+    target = entry.load()
+    filled = registry.task(entry.tasks[0]).dims if entry.kind == "architecture" else {}
+    types, meanings = option_types(target), described(target)
+    return [
+        Row(name, meanings[name], _values(type_info(types[name])), _default(parameter.default))
+        for name, parameter in signature_options(target).items()
+        if name not in filled
+    ]
+
+
+def _table(rows: Iterable[Row]) -> str:
+    lines = ["| option | meaning | values | default |", "|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {meaning[0].upper()}{meaning[1:]} | {values} | {default} |"
+        for name, meaning, values, default in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(table: Mapping[str, object]) -> str:
+    return ", ".join(f"`{name}={options.text(value)}`" for name, value in table.items())
+
+
+def _default(value: object) -> str:
+    return "required" if value is inspect.Parameter.empty else f"`{options.text(value)}`"
+
+
+def _values(info: Any) -> str:
+    """Return what a value may be, its range included."""
+    kind = type(info).__name__.removesuffix("Type")
+    if kind == "Metadata":
+        return _values(info.type)
+    if kind == "Literal":
+        return ", ".join(f"`{value}`" for value in info.values)
+    if kind == "Union":
+        return " or ".join(_values(part) for part in info.types)
+    if kind in ("VarTuple", "List", "Collection"):
+        word, space, bounds = _values(info.item_type).partition(" ")
+        return f"list of {word}{'' if word[0] == '`' else 's'}{space}{bounds}"
+    if kind == "Bool":
+        return "`true`, `false`"
+    word = {"Int": "integer", "Float": "number", "Str": "string", "None": "`none`"}[kind]
+    return " ".join(filter(None, (word, _range(info) if kind in ("Int", "Float") else "")))
+
+
+def _range(info: Any) -> str:
+    """Return the bounds of a number, without those that only keep it from overflowing."""
+    bounds = (("≥", info.ge), (">", info.gt), ("≤", info.le), ("<", info.lt))
+    return ", ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None and abs(bound) < 1e9)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
