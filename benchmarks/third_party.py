@@ -3,8 +3,8 @@
     pip install ./examples/zoo-timm
     python benchmarks/third_party.py [FAMILY ...] [--each 2] [--largest 12e6]
 
-Of each family, a module of timm, the models with the fewest parameters are checked; docs/how-to/write-a-plugin.md explains
-the known failures.
+Of each family, a module of timm, the models with the fewest parameters are checked; docs/reference/plugins.md
+explains the known failures.
 """
 
 from __future__ import annotations

@@ -22,25 +22,26 @@ from zoo.registry.specs import ArchitectureSpec
 START = """\
 # Options
 
-Every training field, and every option of the architectures, datasets and analyzers that come with zoo. The page is
-made from the code: `python -m tests.docs.options_page > docs/reference/options.md`.
+Every training field, and every option of the architectures, datasets and analyzers that come with zoo. The
+page is made from the code: `python -m tests.docs.options_page > docs/reference/options.md`.
 
-Values are typed as the tables show them. A list is separated by commas (`--augment crop,flip`), `none` empties it, and a
-table such as `{a = 1}` is written as in TOML. For other plugins: `zoo show NAME`.
+Values are typed as the tables show them. A list is separated by commas (`--augment crop,flip`), `none`
+empties it, and a table such as `{a = 1}` is written as in TOML. For other plugins: `zoo show NAME`.
 """
 FIELDS = """\
 ## Training fields
 
-On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`. The default is
-that of a plain `TrainConfig`; [below](#training-fields-of-the-architectures) is what each architecture says instead.
-`zoo train NAME --help` shows the values that hold for a recipe or an architecture. A refinement whose default is 0 is off.
+On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`.
+The default is that of a plain `TrainConfig`; [below](#training-fields-of-the-architectures) is what each
+architecture says instead. `zoo train NAME --help` shows the values that hold for a recipe or an
+architecture. A refinement whose default is 0 is off.
 """
 GROUPS = {"": "Every task", "images": "Images only", "text": "Text only"}
 ARCHITECTURES = """\
 ## Training fields of the architectures
 
-What an architecture is usually trained with, where it differs from the defaults above. A recipe or an option takes
-precedence. The values of a recipe: `zoo show RECIPE`.
+What an architecture is usually trained with, where it differs from the defaults above. A recipe or an
+option takes precedence. The values of a recipe: `zoo show RECIPE`.
 """
 KINDS = {
     "architecture": (

@@ -1,0 +1,108 @@
+"""docs/reference/commands.md, made from the code: every command and its options.
+
+python -m tests.docs.commands_page > docs/reference/commands.md
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+
+import click
+
+from zoo.cli import COMMANDS, cli
+from zoo.config.training import training_fields
+
+START = """\
+# Commands
+
+Every command and its options, as `zoo COMMAND --help` shows them. The page is made from the code: `python
+-m tests.docs.commands_page > docs/reference/commands.md`.
+
+Each command is a thin face of a [Python function](python.md) with the same arguments and defaults.
+
+- **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id or a
+  name; a path has a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).
+- **Training fields** (`--epochs 5`, `--lr 0.1`) are options of `train` and `lr-find`, explained in
+  [options.md](options.md).
+- **`--model`, `--data` and `--option`** take `KEY=VALUE` and may be repeated. The keys are in
+  [options.md](options.md) too.
+- **`--json`** prints one document on stdout; progress and notices go to stderr. An error is `{"error",
+  "kind", "hint"}` with the same exit code.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | error: the message says what is wrong and what to do |
+| 2 | wrong usage: an unknown command, option or value |
+| 3 | training diverged |
+| 130, 143 | stopped by Ctrl-C or by SIGTERM, after saving |
+
+## Environment variables
+
+| variable | meaning |
+|---|---|
+| `ZOO_DATA` | folder in which datasets look for their files |
+| `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
+| `ZOO_OFFLINE` | `1` forbids downloads |
+| `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
+| `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
+| `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
+| `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    context = click.Context(cli, info_name="zoo")
+    parts = [START, "## Options of `zoo` itself\n", _options(cli, context)]
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        parts += _command(command, click.Context(command, parent=context, info_name=name))
+    return "\n".join(parts)
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).strip()
+    yield f"## `zoo {context.info_name}`\n\n```text\n{usage}\n```\n"
+    yield _prose(inspect.cleandoc(command.help or ""))
+    if options := _options(command, context):
+        yield options
+
+
+def _prose(text: str) -> str:
+    """Return a command's help as Markdown: a paragraph after \\b is an example of what to type."""
+    paragraphs = [paragraph.strip("\n") for paragraph in text.split("\n\n")]
+    examples = (f"```text\n{p.removeprefix(chr(8)).strip()}\n```" if p[:1] == "\b" else p for p in paragraphs)
+    return "\n\n".join(examples) + "\n"
+
+
+def _options(command: click.Command, context: click.Context) -> str:
+    """Return a table of the options that are not training fields, and name those fields."""
+    fields = training_fields()
+    lines = ["| option | meaning |", "|---|---|"]
+    flags: list[str] = []
+    for param in command.get_params(context):
+        record = param.get_help_record(context)
+        if record is None or isinstance(param, click.Argument) or "--help" in param.opts:
+            continue
+        if param.name in fields:
+            flags.append(f"`{param.opts[0]}`")
+        else:
+            lines.append(f"| `{record[0]}` | {_escaped(record[1])} |")
+    table = "\n".join(lines) + "\n" if len(lines) > 2 else ""
+    if flags:
+        table += f"\nTraining fields: {', '.join(flags)}.\n"
+    return table
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    print(page(), end="")
