@@ -1,4 +1,4 @@
-"""The reference of docs/how-to/write-a-plugin.md, made from the code."""
+"""The reference of docs/reference/plugins.md, made from the code."""
 
 from __future__ import annotations
 

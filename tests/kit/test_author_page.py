@@ -1,4 +1,4 @@
-"""docs/how-to/write-a-plugin.md is true: its packages are what zoo writes, its reference and table match the code."""
+"""The pages for authors are true: packages are what zoo writes, reference and table match the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from reference import reference
 from zoo.testing._table import CHECKS
 from zoo.testing.scaffold import new_plugin
 
-PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
 """Every file whose paragraph starts with its name."""
 
@@ -63,12 +65,12 @@ def test_the_one_file_plugin_is_listed(one_file, run_zoo):
 
 
 def test_the_reference_matches_the_code():
-    (printed,) = re.findall(r"^```text\n(.*?)^```", PAGE, flags=re.S | re.M)
+    (printed,) = re.findall(r"^```text\n(.*?)^```", REFERENCE, flags=re.S | re.M)
     assert printed == reference(), (
-        "docs/how-to/write-a-plugin.md: print tests/kit/reference.py again, and mind `api`"
+        "docs/reference/plugins.md: print tests/kit/reference.py again, and mind `api`"
     )
 
 
 def test_the_table_of_checks_matches_the_kit():
-    rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("| check |")[2], flags=re.M)
+    rows = re.findall(r"^\| `(\w+)` \|", REFERENCE.partition("| check |")[2], flags=re.M)
     assert rows == [check.name for check in CHECKS]
