@@ -1,0 +1,115 @@
+"""Each `zoo` command and each piece of Python on a page is one that works. Nothing is trained here."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import zoo
+from tests.docs.pages import PAGES, ROOT, blocks, zoo_commands
+from zoo.api.listing import rows
+from zoo.api.recipes import find_recipe
+from zoo.cli import cli
+from zoo.cli.session import Session
+from zoo.config.signatures import check_arguments
+from zoo.config.training import training_fields
+from zoo.registry.registry import Entry, Registry
+
+# Plugins, entries and recipes that a page writes or installs
+MADE = {
+    *("acme", "acme-zoo", "acme/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
+    *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru"),
+    *("digits", "timm/test_resnet", "gradcam/grad-cam"),
+}
+LANGUAGES = {"json", "python", "sh", "text", "toml"}
+SHOWN = [
+    pytest.param(words, id=f"{page.relative_to(ROOT)}: zoo {' '.join(words)}")
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "sh"
+    for words in zoo_commands(block.text)
+]
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_says_what_it_is(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= LANGUAGES
+
+
+@pytest.mark.parametrize("words", SHOWN)
+def test_a_command_parses_and_names_what_exists(
+    words: list[str], session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in words:
+        if re.fullmatch(r"[\w-]+\.txt", word):
+            Path(word).touch()
+    words = [word for word in words if word not in ("--strict", "--debug")]
+    group = click.Context(cli, info_name="zoo", obj=session)
+    command = cli.get_command(group, words[0])
+    assert words[0].isupper() or command, f"there is no command {words[0]}"
+    if command is not None:
+        with contextlib.suppress(click.exceptions.Exit):  # --help
+            check_names(
+                words[0], command.make_context(words[0], words[1:], parent=group).params, session.registry
+            )
+
+
+def check_names(command: str, given: dict[str, Any], registry: Registry) -> None:
+    """Raise a ZooError or fail if a command names an entry, an option or weights that do not exist."""
+    weights = given.get("weights") or given.get("from_weights")
+    if weights and not is_stand_in(weights) and not {"/", "."} & {*weights}:
+        assert weights in registry.catalog.weights, f"there are no weights {weights}"
+    if command in ("train", "lr-find") and not is_stand_in(given["name"]):
+        check_experiment(given, registry)
+    if command == "analyze" and not is_stand_in(given["analyzer"]):
+        check_options(registry.analyzer(given["analyzer"]), given["options"], "--option")
+    if command == "show" and not is_stand_in(given["name"]):
+        names = {name for row in rows(registry) for name in (row["name"], row["name"].rpartition("/")[2])}
+        assert given["name"] in names
+    if command == "check" and not is_stand_in(given["target"]):
+        assert given["target"].partition("/")[0] in {plugin.name for plugin in registry.plugins}
+
+
+def is_stand_in(word: str) -> bool:
+    """Return whether a word stands for another (`WEIGHTS`), or for what a page makes."""
+    return word in MADE or re.fullmatch(r"[A-Z]+(/[A-Z]+)?", word) is not None
+
+
+def check_experiment(given: dict[str, Any], registry: Registry) -> None:
+    fields = {name: value for name, value in given.items() if name in training_fields() and value is not None}
+    named = [name for name in (given["name"], given["dataset"]) if name]
+    if MADE & {*named}:
+        return
+    options = {name: given[name] for name in ("model", "data")}
+    recipe = find_recipe(given["name"], given["dataset"], registry, **options, **fields)
+    architecture = registry.architecture(recipe.architecture)
+    dims = registry.task(architecture.spec.task).dims
+    check_options(architecture, recipe.model, "--model", filled=dims)
+    check_options(registry.dataset(recipe.dataset), recipe.data, "--data")
+    registry.training_config(recipe)
+
+
+def check_options(entry: Entry[Any], options: dict[str, Any], flag: str, filled: Any = ()) -> None:
+    given = {**getattr(entry.spec, "config", {}), **options}
+    check_arguments(entry.load(), given, what=entry.name, flag=flag, filled=filled)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_compiles_and_uses_names_of_the_door(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            for node in ast.walk(ast.parse(block.text)):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "zoo":
+                    assert hasattr(zoo, node.attr), f"zoo has no {node.attr}"

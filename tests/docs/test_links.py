@@ -1,0 +1,41 @@
+"""Every relative link of every page leads to a file, and every anchor to a heading."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT
+
+_LINK = re.compile(r"\]\((?P<file>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    slugs: set[str] = set()
+    for heading in re.findall(r"^#+ (.*)$", text, flags=re.M):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).strip().replace(" ", "-")
+        slugs.add(next(s for s in (slug, *(f"{slug}-{n}" for n in range(1, 99))) if s not in slugs))
+    return slugs
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for link in _LINK.finditer(text):
+        if ":" not in link["file"]:
+            target = page.parent / link["file"] if link["file"] else page
+            assert target.exists(), f"{link[0]}: there is no such file"
+            if link["anchor"]:
+                assert link["anchor"] in anchors(target), f"{link[0]}: there is no such heading"
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / link["file"]).resolve() for link in _LINK.finditer(index) if link["file"]}
+    pages = {page for page in PAGES if (ROOT / "docs") in page.parents and page.name != "README.md"}
+    assert pages - linked == set()
