@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import zoo
 from zoo.api.recipes import find_recipe
@@ -138,3 +139,20 @@ def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: 
     assert find_recipe("fox", None, registry, from_weights=Path("net")).from_weights == "./net"
     with pytest.raises(WeightsError, match="no such file or run directory: gone"):
         registry.find_weights(Path("gone"))
+
+
+def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / "pictures" / ("bright" if number % 2 else "dark")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number + 200 * (number % 2),) * 3).save(folder / f"{number}.png")
+    data = ("--data", "root=pictures", "--data", "size=8")
+    done = zoo("train", "mlp", "folder", *data, "--epochs", "1", "--run", "runs/own", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for command in (("eval", "runs/own"), ("analyze", "confusion", "runs/own", "--out", "out")):
+        document(*command, cwd=tmp_path)
+    file = "runs/own/model.safetensors"
+    assert "requires root" in zoo("eval", file, cwd=tmp_path).stderr  # it may be anywhere by now
+    assert document("eval", file, "--data", "root=pictures", cwd=tmp_path) == document(
+        "eval", "runs/own", cwd=tmp_path
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,16 @@ def load(
     with Bar() if progress else quiet():
         path = registry.find_weights(name)
         module, card = weights.load(path, registry, device=device)
-    return Model(module, card, path=path, device=device, registry=registry, name=str(name))
+    root = _root_of(path.parent) if Path(name).is_dir() else None
+    return Model(module, card, path=path, device=device, registry=registry, name=str(name), root=root)
+
+
+def _root_of(run: Path) -> str | None:
+    """Return where the data of a run lay, if its config.toml says so: a weights file does not."""
+    with suppress(OSError, ValueError, KeyError, AttributeError):
+        (recipe,) = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["recipes"].values()
+        return recipe["data"]["root"]
+    return None
 
 
 def create_model(

@@ -32,16 +32,26 @@ class Model:
         path: the weights file.
         device: where the module is.
         name: what it was loaded by: an id, a file or a run directory.
+        root: where the data lay that it was trained on, if that is known.
     """
 
     def __init__(
-        self, module: nn.Module, card: Card, *, path: Path, device: str, registry: Registry, name: str = ""
+        self,
+        module: nn.Module,
+        card: Card,
+        *,
+        path: Path,
+        device: str,
+        registry: Registry,
+        name: str = "",
+        root: str | None = None,
     ) -> None:
         self.module = module
         self.card = card
         self.path = path
         self.device = device
         self.name = name or str(path)
+        self.root = root
         self._registry = registry
 
     def __repr__(self) -> str:
@@ -123,7 +133,7 @@ class Model:
                 self._registry,
                 split=split,
                 dataset=dataset,
-                data=data,
+                data=self._data(dataset, data),
                 device=self.device,
                 tta=tta,
                 dynamic=Dynamic(**given) if dynamic else None,
@@ -239,7 +249,7 @@ class Model:
                 split=split,
                 indices=indices,
                 dataset=dataset,
-                data=data,
+                data=self._data(dataset, data),
                 classes=classes,
                 layer=layer,
                 options=options,
@@ -248,6 +258,10 @@ class Model:
                 device=self.device,
                 report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
+
+    def _data(self, dataset: str | None, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return the options of the data to read: those given, and where the model's own data lay."""
+        return data if dataset or self.root is None else {"root": self.root, **(data or {})}
 
     @cached_property
     def _unit(self) -> str:
