@@ -29,6 +29,13 @@ class Block(NamedTuple):
     text: str
     file: str
 
+    @property
+    def script(self) -> str:
+        """The commands to type, if it has any: all of `sh`, and what follows the prompt `$` in `console`."""
+        if self.language == "console":
+            return "".join(f"{line}\n" for line in re.findall(r"^\$ (.*)$", self.text, re.M))
+        return self.text if self.language == "sh" else ""
+
 
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""

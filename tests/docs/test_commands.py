@@ -27,13 +27,12 @@ MADE = {
     *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru"),
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
 }
-LANGUAGES = {"json", "python", "sh", "text", "toml"}
+LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
 SHOWN = [
     pytest.param(words, id=f"{page.relative_to(ROOT)}: zoo {' '.join(words)}")
     for page in PAGES
     for block in blocks(page)
-    if block.language == "sh"
-    for words in zoo_commands(block.text)
+    for words in zoo_commands(block.script)
 ]
 
 

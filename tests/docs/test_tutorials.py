@@ -37,8 +37,8 @@ def do(block: Block, folder: Path, namespace: dict[str, object]) -> None:
         (folder / block.file).write_text(block.text, encoding="utf-8")
     elif block.language == "python":
         exec(compile(block.text, "<page>", "exec"), namespace)
-    elif block.language == "sh":
-        script = re.sub(r"^make demo.*$", lambda _: demo(), block.text, flags=re.M)
+    elif block.script:
+        script = re.sub(r"^make demo.*$", lambda _: demo(), block.script, flags=re.M)
         done = subprocess.run(
             ["bash", "-c", SHELL.format(python=sys.executable) + script],
             cwd=folder,
