@@ -149,8 +149,8 @@ def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
     data = ("--data", "root=pictures", "--data", "size=8")
     done = zoo("train", "mlp", "folder", *data, "--epochs", "1", "--run", "runs/own", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for command in (("eval", "runs/own"), ("analyze", "confusion", "runs/own", "--out", "out")):
-        document(*command, cwd=tmp_path)
+    document("analyze", "confusion", "runs/own", "--out", "out", cwd=tmp_path)
+    document("analyze", "activations", "runs/own", "pictures/dark", "--out", "of-files", cwd=tmp_path)
     file = "runs/own/model.safetensors"
     assert "requires root" in zoo("eval", file, cwd=tmp_path).stderr  # it may be anywhere by now
     assert document("eval", file, "--data", "root=pictures", cwd=tmp_path) == document(

@@ -249,7 +249,7 @@ class Model:
                 split=split,
                 indices=indices,
                 dataset=dataset,
-                data=self._data(dataset, data),
+                data=data if inputs else self._data(dataset, data),
                 classes=classes,
                 layer=layer,
                 options=options,
