@@ -37,7 +37,7 @@ Each command is a thin face of a [Python function](python.md) with the same argu
 |---|---|
 | 0 | done |
 | 1 | error: the message says what is wrong and what to do |
-| 2 | wrong usage: an unknown command, option or value |
+| 2 | wrong usage: an unknown command or option, or a wrong value of an option |
 | 3 | training diverged |
 | 130, 143 | stopped by Ctrl-C or by SIGTERM, after saving |
 
