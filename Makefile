@@ -18,7 +18,7 @@ demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and 
 	@printf '\n%s\n' "How it learned is drawn in runs/demo/curve.png. Try next:" \
 		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
 		"    $(BIN)/zoo analyze surprise runs/demo" \
-		"    $(BIN)/zoo train resnet20 shapes --epochs 2"
+		"    $(BIN)/zoo train shapes-from-cifar10"
 
 test: $(READY) ## Each file's tests run in order, in one of the processes.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
