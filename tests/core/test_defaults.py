@@ -96,10 +96,10 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
         made = set_up(other, registry, device="cpu")
     assert made.dataset.dims["image_size"] == 16
     assert made.recipe.data["size"] == 16, "recorded"
-    assert made.config.images.augment == ("flip",)
+    assert made.config.images.augment == ("translate", "flip"), "the network's own"
     chosen = [line for line in messages(caught) if line.startswith("chosen")]
     assert chosen == [
-        "chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2, augment=flip; each can be set"
+        "chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be set"
     ]
 
 

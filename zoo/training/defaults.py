@@ -31,19 +31,10 @@ CLIP_GRAD_NORM = 1.0
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
 EPOCHS = (3, 30)
-# The training fields of weights that also suit other data
-INHERITED = (
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "norm_bias_lr_scale",
-    "label_smoothing",
-    "augment",
-    "mixup_alpha",
-    "batching",
-    "bptt",
-    "bptt_jitter",
-)
+# Fields that suit the network, and so are those of the weights, and fields that suit the amount of data: the
+# weights may have seen more of it, so these are the architecture's own
+INHERITED = ("optimizer", "momentum", "weight_decay", "norm_bias_lr_scale", "batching", "bptt", "bptt_jitter")
+REGULARIZING = ("label_smoothing", "augment", "mixup_alpha")
 
 # Returns the optimizer steps in an epoch of a training configuration
 Steps = Callable[[TrainConfig], int]
@@ -74,8 +65,8 @@ def fine_tuning(
         again: whether the weights were fine-tuned themselves; their learning rate is then low already.
     """
     source = usual.replace({name: value for name, value in theirs.items() if name in usual.to_dict()})
-    table = source.to_dict()
-    inherited = {name: table[name] for name in INHERITED}
+    inherited = {name: source.to_dict()[name] for name in INHERITED}
+    inherited |= {name: usual.to_dict()[name] for name in REGULARIZING}
     config = TrainConfig(
         batch_size=source.batch_size,
         lr=_scaled(source.lr, 1.0 if again else LR_SHARE),
