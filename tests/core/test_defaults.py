@@ -109,8 +109,7 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
         made = set_up(said, registry, device="cpu")
     assert made.dataset.dims["image_size"] == 24
     assert (made.config.batch_size, made.config.lr, made.config.epochs) == (12, 0.3, 2)
-    (chosen,) = (line for line in messages(caught) if line.startswith("chosen"))
-    assert not any(f" {name}=" in chosen for name in ("size", "batch_size", "lr", "epochs"))
+    assert not [line for line in messages(caught) if line.startswith("chosen")]
 
 
 def test_a_run_with_chosen_options_resumes_with_the_same_command(
