@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -365,3 +367,19 @@ def test_an_error_in_registry_toml_names_file_and_key(tmp_path, text, words):
     assert done.returncode == 1
     for word in ["registry.toml", *words]:
         assert word in done.stderr
+
+
+def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "registry.toml").write_text("x = [")
+    done = zoo("train", "resnet20", "shapes", "--hidden-sise", "5", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no such option: --hidden-sise" in json.loads(done.stdout)["error"]
+
+
+def test_a_closed_stderr_hides_progress_and_spoils_nothing(tmp_path: Path) -> None:
+    words = "-m zoo train mlp shapes --epochs 1 --batch-size 64 --json --run run"
+    sizes = "--data train_size=64 --data val_size=16 --data test_size=16"
+    command = f"{sys.executable} {words} {sizes} 2>&-"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["epochs"] == 1

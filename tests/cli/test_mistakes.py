@@ -54,7 +54,7 @@ MISTAKES = [
     (f"{RECIPE} --augment flip", "augment applies to images", RECIPE),
     (
         "lr-find fox-lstm --epochs 2",
-        "--epochs: it makes no difference to `zoo lr-find`",
+        "--epochs makes no difference to `zoo lr-find`",
         "lr-find fox-lstm --steps 12",
     ),
     # options of the architecture and the dataset
@@ -88,6 +88,7 @@ MISTAKES = [
     ("analyze suprise done", "'surprise'", "analyze surprise ./done"),
     # runs, files and other tools' options
     (f"{FILES} --output-dir x", "--run x", FILES.replace("--run out", "--run x")),
+    (f"{RECIPE} --from-weights ./done", "--from ./done", f"{RECIPE} --from ./done"),
     (f"{RECIPE} --pretrained ./done", "--from ./done", f"{RECIPE} --from ./done"),
     (f"{RECIPE} --threads=-1", "threads must be at least 0 (got -1)", f"{RECIPE} --threads 1"),
     ("train fox-lstm --run done", "zoo resume done", "resume done"),

@@ -321,7 +321,12 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     document = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
     assert {path.name for path in out.iterdir()} == {*document["files"], "manifest.json", "mine.txt"}
     assert document["files"] == ["test-00002.png", "test-00002.npy", "contact-sheet.png"]
-    (out / "manifest.json").write_text(json.dumps({"files": ["../keep.txt", 3, "test-00002.png"]}))
+    (out / "manifest.json").write_text(json.dumps({"files": []}))
+    again = analyze("cam", camnet, registry, split="test", indices=[2])
+    with pytest.raises(OutputError, match=r"test-00002.png exists, and no analysis wrote it"):
+        again.write(out)
+    listed = ["../keep.txt", 3, "", *document["files"]]
+    (out / "manifest.json").write_text(json.dumps({"files": listed}))
     (tmp_path / "keep.txt").write_text("stays")
     analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
     assert (tmp_path / "keep.txt").exists()

@@ -316,7 +316,7 @@ def test_a_run_that_has_only_begun_has_no_figures_and_no_model(lstm: zoo.Run, tm
 @pytest.mark.parametrize("damage", ["config.toml", "metrics.jsonl"])
 def test_a_damaged_run_is_an_error_that_names_the_file(lstm: zoo.Run, tmp_path: Path, damage: str) -> None:
     shutil.copytree(lstm.directory, tmp_path / "run")
-    (tmp_path / "run" / damage).write_text("{", encoding="utf-8")
+    (tmp_path / "run" / damage).write_text("{\n", encoding="utf-8")
     run = zoo.Run(tmp_path / "run")
     with pytest.raises(RunError, match=f"{damage} cannot be read"):
         _ = run.recipe, run.history

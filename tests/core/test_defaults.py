@@ -13,10 +13,13 @@ import pytest
 from zoo.config.recipe import Recipe
 from zoo.config.training import ImageFields, TextFields, TrainConfig
 from zoo.errors import ZooWarning
+from zoo.evaluation.chance import no_better_than_chance
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
+from zoo.tasks.classification import Classification
+from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
 from zoo.training.run import train
 from zoo.training.setup import set_up
@@ -98,9 +101,7 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
     assert made.recipe.data["size"] == 16, "recorded"
     assert made.config.images.augment == ("translate", "flip"), "the network's own"
     chosen = [line for line in messages(caught) if line.startswith("chosen")]
-    assert chosen == [
-        "chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be set"
-    ]
+    assert chosen == ["chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be set"]
 
 
 def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -> None:
@@ -194,3 +195,15 @@ def test_a_result_better_than_chance_is_not_warned_of(registry: Registry, tmp_pa
     assert result.better_than_chance
     vocabulary = read_card(Path(result.weights)).preprocess["vocabulary"]
     assert result.chance == {"loss": math.log(len(vocabulary))}
+
+
+def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
+    usual = TrainConfig(batch_size=64, optimizer="sgd", lr=0.1)
+    for said in ({"batch_size": 32, "grad_accum_steps": 2}, {"batch_size": 8, "grad_accum_steps": 8}):
+        assert from_scratch(usual, said, steps_of(10_000)).lr == 0.1
+
+
+def test_a_result_that_is_not_a_number_is_no_better_than_chance() -> None:
+    worse = no_better_than_chance({"loss": float("nan")}, LanguageModelling(), {"vocabulary": ["a", "b"]})
+    assert worse == {"loss": math.log(2)}
+    assert no_better_than_chance({"loss": 0.0, "accuracy": 1.0}, Classification(), {"classes": ["a"]}) == {}

@@ -27,6 +27,8 @@ def losses(*values: float) -> list[dict[str, Any]]:
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_or_the_lowest_loss() -> None:
     assert best_epoch(accuracies(0.1, 0.4, 0.3, 0.4), IMAGES) == 2
     assert best_epoch(losses(2.0, 1.5, 1.7), TEXT) == 2
+    tied = [{"val": {"accuracy": 1.0, "loss": loss}} for loss in (0.3, 0.1, 0.2)]
+    assert best_epoch(tied, IMAGES) == 2, "of equal accuracies, the lower loss"
     assert best_epoch([{"test": {"accuracy": 1.0}}], IMAGES) is None
     assert best_epoch([], IMAGES) is None
 

@@ -204,3 +204,36 @@ def test_choices_may_be_numbers() -> None:
     choices: Any = Literal[1, 3]
     with pytest.raises(OptionError, match=r"channels must be one of 1, 3 \(got 2\)"):
         options.convert(2, choices, what="channels")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["v1.0", "none", "None", '"a"', "'a'", "1.0", "[x]", "{a = 1}", "", " a", "a,b", "2024-01-01", "a\nb"],
+)
+@pytest.mark.parametrize("type_", [str, str | None, tuple[str, ...]])
+def test_a_string_of_any_looks_can_be_typed_as_it_is_printed(value: str, type_: Any) -> None:
+    if value.lower() == "none" and type_ == (str | None):
+        pytest.skip("it says that there is no value")
+    for one in (value,) if type_ != tuple[str, ...] else ((value,), (value, "x")):
+        assert options.convert(options.Typed(options.text(one)), type_, what="key") == one
+
+
+def test_a_table_in_a_table_can_be_typed() -> None:
+    value = {"a": {"b": [1, True]}, "c": None}
+    assert options.convert(options.Typed(options.text(value)), dict[str, Any], what="key") == {
+        "a": value["a"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "type_", "message"),
+    [
+        ("9" * 5000, int, "must be an integer"),
+        ("2024-01-01", int, "must be an integer (got '2024-01-01')"),
+        ("nan,1", tuple[float, ...], "must be finite (got nan)"),
+    ],
+)
+def test_an_odd_value_is_one_error_that_quotes_what_was_typed(raw: str, type_: Any, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        options.convert(options.Typed(raw), type_, what="size")
+    assert message in str(caught.value)

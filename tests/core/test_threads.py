@@ -56,7 +56,7 @@ cli.main()
     [
         ({}, "1000 None"),
         ({"OMP_WAIT_POLICY": "passive"}, "None passive"),
-        ({"OMP_NUM_THREADS": "2"}, "None None"),
+        ({"OMP_NUM_THREADS": "2"}, "1000 None"),
         ({"GOMP_SPINCOUNT": "7"}, "7 None"),
     ],
 )

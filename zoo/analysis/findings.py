@@ -119,13 +119,18 @@ class Findings:
         files, items = self._maps_to_write(draw, out)
         files |= self.analysis.figures
         document = self.manifest() | {"out": str(out), "items": items, "files": [*files]}
+        earlier = _earlier(out)
+        for name in (*files, MANIFEST):
+            if name not in earlier and (out / name).exists():
+                raise OutputError(f"{out / name} exists, and no analysis wrote it", hint=_OTHER)
         files[MANIFEST] = json.dumps(document, ensure_ascii=False, indent=2).encode
         try:
             out.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".", dir=out) as folder:
                 for name, make in files.items():  # one at a time, since all may not fit in memory
                     (Path(folder) / name).write_bytes(make())
-                _remove_earlier(out)
+                for name in earlier - {MANIFEST}:
+                    (out / name).unlink(missing_ok=True)
                 for name in files:
                     (Path(folder) / name).replace(out / name)
         except OSError as error:
@@ -167,15 +172,14 @@ def require_folder(out: Path) -> None:
         raise OutputError(f"{nearest} is not writable", hint=_OTHER)
 
 
-def _remove_earlier(out: Path) -> None:
-    """Remove the files listed in the folder's manifest, so that two analyses do not mix."""
+def _earlier(out: Path) -> set[str]:
+    """Return the names of the files of an earlier analysis, as the manifest in its folder lists them."""
     try:
         listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
-        names = [name for name in listed if isinstance(name, str) and Path(name).name == name]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return
-    for name in names:
-        (out / name).unlink(missing_ok=True)
+        names = {name for name in listed if isinstance(name, str) and name and Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+    return names | {MANIFEST}
 
 
 def _stems(names: list[str], taken: set[str]) -> list[str]:

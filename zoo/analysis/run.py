@@ -16,7 +16,7 @@ from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import OptionError
+from zoo.errors import OptionError, warn
 from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Split, make_task
@@ -26,6 +26,9 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
 __all__ = ["analyze"]
+
+# Maps of fewer cells a side are worth a warning: enlarged, they look finer than they are
+_COARSE = 4
 
 
 @torch.inference_mode(False)
@@ -129,6 +132,9 @@ def _items(
     entry: Entry[AnalyzerSpec], analysis: Analysis, model: nn.Module, inputs: Inputs
 ) -> list[dict[str, Any]]:
     assert analysis.maps is not None
+    if max(analysis.maps.shape[2:]) < _COARSE:
+        cells = "×".join(map(str, analysis.maps.shape[2:]))
+        warn(f"the maps have only {cells} cells: --layer names an earlier layer, whose maps are finer")
     assert analysis.classes is not None, "an analysis with maps must say which classes they are of"
     logits = analysis.logits
     if logits is None:

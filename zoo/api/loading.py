@@ -52,9 +52,10 @@ def load(
 
 def _root_of(run: Path) -> str | None:
     """Return where the data of a run lay, if its config.toml says so: a weights file does not."""
-    with suppress(OSError, ValueError, KeyError, AttributeError):
+    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         (recipe,) = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["recipes"].values()
-        return recipe["data"]["root"]
+        root = recipe["data"]["root"]
+        return root if isinstance(root, str) else None
     return None
 
 

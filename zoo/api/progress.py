@@ -132,6 +132,7 @@ class TrainingProgress(_Display):
             self._table = _Table(_cells(progress, row, splits, self._all_metrics), splits, self._screen.width)
             self._screen.keep(self._table.header, "dim")
         splits = self._table.splits
+        self._screen.clear()  # the last step is no news
         self._screen.keep(self._table.line(_cells(progress, row, splits, self._all_metrics)))
         for split in row.keys() & {*_SPLITS} - {*splits}:  # test, measured only after the last epoch
             self._screen.keep(f"{split}: {metrics_text(row[split])}")
@@ -171,7 +172,8 @@ def _cells(
     cells |= {f"{split} loss": _number("loss", row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
         if name != "loss" and (all_metrics or name == progress.headline):
-            cells[name.replace("_", " ")] = _number(name, value)
+            label = f"{splits[-1]} {name}" if name == progress.headline else name.replace("_", " ")
+            cells[label] = _number(name, value)
     cells[f"{short_unit(progress.unit)}/s"] = _figure(row["clock"]["rate"]).rjust(7)
     cells["time"] = duration(row["clock"]["seconds"]).rjust(5)
     if progress.best is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,9 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
     recipes = registry.catalog.recipes
     if dataset is not None:
         if name in recipes and not registry.has("architecture", name):
+            if Path(dataset).is_dir():
+                hint = f"`zoo resume {shlex.quote(dataset)}` continues a run, and needs no recipe"
+                raise UnknownName(f"{dataset} is a folder, not a dataset", hint=hint)
             raise UnknownName(
                 f"{name} is a recipe, which names its dataset",
                 hint=f"leave {dataset} out, or name an architecture in its place",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,11 @@ class Run:
         self._registry = default_registry() if registry is None else registry
         if not (self.directory / "config.toml").is_file():
             inside = self.directory.parent if self.directory.is_file() else None
-            hint = f"name the directory that it lies in: `zoo resume {inside}`" if inside else None
+            hint = (
+                f"name the directory that it lies in: `zoo resume {shlex.quote(str(inside))}`"
+                if inside
+                else None
+            )
             raise RunError(f"{self.directory} does not hold a run: it has no config.toml", hint=hint)
 
     def __repr__(self) -> str:
@@ -62,7 +67,7 @@ class Run:
         try:
             (table,) = tomllib.loads(path.read_text(encoding="utf-8"))["recipes"].values()
             return Recipe(**table)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(f"{path} cannot be read: {error}") from None
 
     @property

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from zoo.errors import printable
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -31,6 +33,9 @@ class Screen(Protocol):
     def show(self, before: str, fraction: float | None, after: str) -> None:
         """Change the line that changes."""
 
+    def clear(self) -> None:
+        """Empty the line that changes."""
+
     def close(self) -> None:
         """Remove the line that changes."""
 
@@ -45,7 +50,11 @@ class _Plain:
 
     def keep(self, text: str, style: str = "") -> None:
         self._printed = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
+        if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+            print(printable(text), file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        pass
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         if time.monotonic() - self._printed > PLAIN_SECONDS:
@@ -66,11 +75,11 @@ class _Terminal:
 
     def keep(self, text: str, style: str = "") -> None:
         if self._live is None:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
         else:
             from rich.text import Text
 
-            self._live.console.print(Text(text, style), soft_wrap=True)
+            self._live.console.print(Text(printable(text), style), soft_wrap=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         from rich.progress_bar import ProgressBar
@@ -89,6 +98,10 @@ class _Terminal:
         line = Table.grid(padding=(0, 2))
         line.add_row(*cells, Text(after, no_wrap=True, overflow="ellipsis"))
         self._started().update(line, refresh=True)
+
+    def clear(self) -> None:
+        if self._live is not None:
+            self._live.update("", refresh=True)
 
     def close(self) -> None:
         if self._live is not None:
@@ -123,9 +136,11 @@ class _Notebook:
         bar = f'<progress{value} style="width: 14em; vertical-align: middle"></progress>'
         self._draw(f"{html.escape(before)} {bar} {html.escape(after)}", f"{before}  {after}")
 
-    def close(self) -> None:
+    def clear(self) -> None:
         if self._handle is not None:
             self._draw()
+
+    close = clear
 
     def _draw(self, bar: str = "", plain: str = "") -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports] - there is a notebook
@@ -148,5 +163,6 @@ def screen() -> Screen:
     if notebook is not None and getattr(notebook.get_ipython(), "kernel", None) is not None:
         return _Notebook()
     known = os.environ.get("TTY_COMPATIBLE")
-    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    closed = sys.stderr is None  # pyright: ignore[reportUnnecessaryComparison]
+    terminal = not closed and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return _Terminal() if (known == "1" if known else terminal) else _Plain()

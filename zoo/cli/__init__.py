@@ -43,7 +43,7 @@ COMMANDS = {
 
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
-_OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+_OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 class LazyGroup(click.Group):
@@ -83,7 +83,7 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, strict: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
     ctx.obj = Session(strict=strict)
-    if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
 
 

@@ -40,7 +40,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     views = ", six views of each" if result["tta"] else ""
     about = f"{result['dataset']} {result['split']}, {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'])}")
-    print_paragraph(f"guessing gives {figures(result['chance'])}")
+    if result["chance"]:
+        print_paragraph(f"guessing gives {figures(result['chance'])}")
     if adapted := result.get("dynamic"):
         print_paragraph(f"the same in one lane: {figures(adapted['unadapted'])}")
         about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"

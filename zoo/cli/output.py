@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -71,7 +72,8 @@ def warnings_as_lines() -> Generator[None]:
 
         def print_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ZooWarning):
-                echo(f"zoo: {message}", err=True)
+                if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
+                    print(printable(f"zoo: {message}"), file=sys.stderr, flush=True)  # above a live line
             else:
                 show(message, category, *where, **more)
 

@@ -27,7 +27,17 @@ _ELSEWHERE: Mapping[str, Sequence[str]] = {
     "--device": ("accelerator", "gpu", "gpus"),
     "--ema-decay": ("ema", "model-ema", "model-ema-decay"),
     "--epochs": ("max-epochs", "n-epochs", "num-epochs", "num-train-epochs"),
-    "--from": ("checkpoint", "ckpt", "finetune", "init-from", "initial-checkpoint", "pretrained", "weights"),
+    "--from": (
+        "checkpoint",
+        "ckpt",
+        "finetune",
+        "from-weights",
+        "fromweights",
+        "init-from",
+        "initial-checkpoint",
+        "pretrained",
+        "weights",
+    ),
     "--grad-accum-steps": ("accumulate", "accumulate-grad-batches", "gradient-accumulation-steps"),
     "--label-smoothing": ("smoothing",),
     "--length": ("max-length", "max-new-tokens", "max-tokens", "num-tokens", "tokens"),
@@ -57,7 +67,7 @@ def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError
     name = wrong.lstrip("-").replace("_", "-")
     message = f"no such option: {wrong}"
     if name.replace("-", "_") in training_fields() and not _has(error.ctx, f"--{name}"):
-        message += f": it makes no difference to `{error.ctx.command_path}`"
+        message = f"{wrong} makes no difference to `{error.ctx.command_path}`"
     elif right := next(_meant(error.ctx, name, words), ""):
         message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
     return click.UsageError(message, error.ctx)
@@ -91,13 +101,14 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
             yield option
     own = {}
     if _has(ctx, "--model") or _has(ctx, "--data"):
-        own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
+        with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong here
+            own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
         if (key := name.replace("-", "_")) in own:
             yield f"{own[key]} {key}="
     options = [opt[2:] for param in ctx.command.params for opt in param.opts if opt.startswith("--")]
     for option in difflib.get_close_matches(name, options, n=1, cutoff=0.7):
         yield f"--{option}"
-    for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1):
+    for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1, cutoff=0.7):
         yield f"{own[key]} {key}="
 
 
@@ -109,6 +120,8 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
     """Return an option with its value, as one types it."""
     if option.endswith("="):
         return f"{option}{shlex.quote(value) if value else '...'}"
+    if option == "--device" and value.isdigit():  # the number of GPUs, or of one
+        value = "cuda"
     param = next(param for param in ctx.command.params if option in (*param.opts, *param.secondary_opts))
     takes_value = isinstance(param, click.Option) and not param.is_flag
     return f"{option} {shlex.quote(value) if value else '...'}" if takes_value else option
@@ -125,5 +138,6 @@ def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
         for entry in kind:
             if entry.name in named or entry.spec.name in named:
                 with contextlib.suppress(ZooError):
-                    flags |= dict.fromkeys(signature_options(entry.load()), flag)
+                    dims = registry.task(entry.tasks[0]).dims if flag == "--model" else ()
+                    flags |= dict.fromkeys(signature_options(entry.load()).keys() - {*dims}, flag)
     return flags

@@ -83,14 +83,12 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
 def _print_next(run: "Run", registry: Registry) -> None:
     """Print commands to try, on stderr."""
     place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
-    root = run.recipe.data.get("root")
-    data = [] if root is None else ["--data", f"root={root}"]
-    commands = [["eval", place, *data]]
+    commands = [["eval", place]]
     if run.task.name == "language-modelling":
         commands.append(["sample", place])
     architecture = registry.architecture(run.recipe.architecture).spec
     for analyzer, more in _LOOKING_INSIDE.items():
         if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture):
-            commands.append(["analyze", analyzer, place, *data, *more])
+            commands.append(["analyze", analyzer, place, *more])
     for number, words in enumerate(commands):
         echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words])}", err=True)

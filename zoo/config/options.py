@@ -30,6 +30,8 @@ __all__ = [
 T = TypeVar("T")
 
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
+# What an item of a list that is separated by commas cannot start with
+_OPENING = ("", "[", "{", '"')
 # Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
 
@@ -63,20 +65,29 @@ def text(value: object) -> str:
     >>> text((8, 16, 32))
     '8,16,32'
     """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, list | tuple):
         items = [*map(text, cast("list[object]", value))]
-        plain = not any("," in item or item[:1] in ("", "[", "{", '"') for item in items)
-        return ",".join(items) or "none" if plain else _json(value)
+        plain = all(item == item.strip() and "," not in item and item[:1] not in _OPENING for item in items)
+        plain = plain and [item.lower() for item in items] != ["none"]
+        return (",".join(items) or "none") if plain else _toml(value)
+    if isinstance(value, str):
+        same = _guess(value) == value or not isinstance(_guess(value), str)
+        return value if same else _toml(value)
+    return "none" if value is None else _toml(value)
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML, on one line; a table without what is None."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict):
-        table = cast("dict[str, object]", value)
-        return f"{{{', '.join(f'{_json(key)} = {_json(item)}' for key, item in table.items())}}}"
-    return str(value).removesuffix(".0")
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()  # in JSON, strings, numbers and lists are as in TOML
+        table = cast("dict[str, object]", value).items()
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in table if item is not None)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_toml, cast('list[object]', value)))}]"
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # a string in JSON is one in TOML
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], *, what: str, hint: str | None = None) -> None:
@@ -96,8 +107,10 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
     number or a string, `True` as a boolean, `none` as no value or as an empty tuple.
     """
+    shown = value
     if isinstance(value, Typed):
         value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
+        shown = value if isinstance(value, int | float | list) else str(shown)
     if type(value) is int and type_ in (str, str | None):
         value = str(value)
     if type(value) is str and get_origin(type_) is tuple:
@@ -105,9 +118,10 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError:
-        raise OptionError(f"{what} must be {describe(type_, value)} (got {value!r:.80})") from None
-    if isinstance(converted, float) and not math.isfinite(converted):
-        raise OptionError(f"{what} must be finite (got {converted})")
+        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown!r:.80})") from None
+    for number in converted if isinstance(converted, list | tuple) else (converted,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise OptionError(f"{what} must be finite (got {number})")
     return converted
 
 
@@ -133,7 +147,7 @@ def _guess(typed: str) -> object:
     """Return what a typed value means as TOML, or else the string itself."""
     try:
         table = tomllib.loads(f"value = {typed}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, or a number of thousands of digits
         return str(typed)
     return table["value"] if table.keys() == {"value"} else str(typed)  # more keys: there was a newline
 

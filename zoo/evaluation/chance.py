@@ -19,7 +19,7 @@ def no_better_than_chance(
     return {
         name: level
         for name, level in task.chance(preprocess).items()
-        if (metrics[name] <= level if name == grows else metrics[name] >= level)
+        if name in metrics and not (metrics[name] > level if name == grows else metrics[name] < level)  # NaN
     }
 
 

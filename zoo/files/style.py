@@ -151,7 +151,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
     """Return a line of text, its end replaced by an ellipsis if it is wider than `width`."""
-    letters = font(size, bold=bold)
+    letters, text = font(size, bold=bold), text[:1_000]  # names in files may be of any length
     if letters.getlength(text) <= width:
         return text
     while text and letters.getlength(f"{text}…") > width:

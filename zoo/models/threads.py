@@ -16,7 +16,8 @@ def default_threads() -> int:
 
     The steps of a small network are short, and each ends when its slowest thread does: a thread whose core is
     busy with something else holds up all others. A number that the user chose (`OMP_NUM_THREADS`, or fewer
-    threads in torch than there are cores) is kept.
+    threads in torch than there are cores) is kept, and so is torch's own choice of one thread for two
+    hyper-threads.
     """
     threads, cores = torch.get_num_threads(), _cores()
     chosen = threads < cores or "OMP_NUM_THREADS" in os.environ

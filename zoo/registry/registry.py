@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -230,6 +231,8 @@ class Registry:
         if not (path / "model.safetensors").is_file():
             runs = ", ".join(sorted(str(inner.parent) for inner in path.glob("*/model.safetensors"))[:5])
             hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
+            if (path / "checkpoint.safetensors").is_file():
+                hint += f": `zoo resume {shlex.quote(str(name))}` continues this one"
             raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
         return path / "model.safetensors"
 

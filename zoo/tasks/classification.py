@@ -142,9 +142,9 @@ class Classification(Task):
         return "images"
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return an accuracy of 1 / K, and a loss of ln K."""
+        """Return an accuracy of 1 / K, and a loss of ln K; nothing for a single class."""
         classes = len(preprocess["classes"])
-        return {"accuracy": 1 / classes, "loss": math.log(classes)}
+        return {"accuracy": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
     def metrics(
         self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]

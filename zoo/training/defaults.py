@@ -17,7 +17,7 @@ from typing import Any
 
 from zoo.config.training import TrainConfig
 
-__all__ = ["FEWEST_STEPS", "fine_tuning", "from_scratch"]
+__all__ = ["FEWEST_STEPS", "SMALLEST_BATCH", "fine_tuning", "from_scratch"]
 
 # With fewer steps in an epoch, momentum and the running averages of BatchNorm lag behind the weights
 FEWEST_STEPS = 10
@@ -48,7 +48,7 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
         said: the training fields that the user or the recipe says.
     """
     config = _with_enough_steps(usual.replace(said), said, steps, FEWEST_STEPS)
-    share = min(1.0, config.batch_size / usual.batch_size)
+    share = min(1.0, _per_step(config) / _per_step(usual))
     lr = _scaled(usual.lr, share if config.optimizer == "sgd" else math.sqrt(share))
     return config.replace({"lr": lr, **said})
 
@@ -85,6 +85,11 @@ def _with_enough_steps(
     while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < enough:
         config = config.replace({"batch_size": max(SMALLEST_BATCH, config.batch_size // 2)})
     return config
+
+
+def _per_step(config: TrainConfig) -> int:
+    """Return how many items, or lanes, the optimizer sees before a step."""
+    return config.batch_size * config.grad_accum_steps
 
 
 def _scaled(lr: float, share: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -181,13 +182,14 @@ class RunDirectory:
             elif error.errno in _FORBIDDEN:
                 hint = "grant yourself write permission, then "
             raise RunError(
-                message, hint=f"{hint}continue from the last checkpoint: `zoo resume {self.path}`"
+                message,
+                hint=f"{hint}continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
             ) from error
 
     def _refuse_foreign_files(self) -> None:
         """Refuse to overwrite a run, or files that no run here wrote or whose checkpoint is gone."""
         if self._checkpoints and not self.resume:
-            hint = f"`zoo resume {self.path}` continues it; or choose another --run"
+            hint = f"`zoo resume {shlex.quote(str(self.path))}` continues it; or choose another --run"
             raise RunError(f"{self.path} already holds a run", hint=hint)
         if self._checkpoints:
             return

@@ -11,12 +11,13 @@ __all__ = ["best_epoch", "out_of_patience"]
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
-    """Return the number, from 1, of the first epoch with the best validation; None without validation."""
-    values = [row["val"][task.headline] for row in history if "val" in row]
-    if not values:
-        return None
-    best = max(values) if task.headline_grows else min(values)
-    return values.index(best) + 1
+    """Return the number, from 1, of the first epoch with the best validation; None without validation.
+
+    Among epochs of equal accuracy, as they are common with few items, the one of the lowest loss is best.
+    """
+    sign = 1 if task.headline_grows else -1
+    values = [(sign * row["val"][task.headline], -row["val"]["loss"]) for row in history if "val" in row]
+    return values.index(max(values)) + 1 if values else None
 
 
 def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:

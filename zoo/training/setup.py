@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.data.opening import open_dataset, options_to_fine_tune
@@ -22,7 +23,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.seeds import seed_for
 from zoo.training.checkpoint import CheckpointInfo, RunIdentity
-from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
+from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
 
 __all__ = ["TrainingSetup", "set_up"]
@@ -66,9 +67,9 @@ class TrainingSetup:
         if not steps:
             raise DataError("the training split is empty")
         if steps < FEWEST_STEPS:
-            only = f"only {steps} steps" if steps > 1 else "a single step"
-            size = self.config.batch_size
-            warn(f"an epoch has {only}: use a smaller batch_size than {size}, or more data")
+            only, size = f"only {steps} steps" if steps > 1 else "a single step", self.config.batch_size
+            smaller = f"a smaller batch_size than {size}, or " * (size > SMALLEST_BATCH)
+            warn(f"an epoch has {only}: use {smaller}more data")
         if not [name for name in SPLITS[1:] if next(self.task.eval_batches(self.dataset, name), None)]:
             warn("there is no val or test split: only the training loss is measured")
 
@@ -212,9 +213,5 @@ def _tell_what_was_chosen(given: Recipe, usual: TrainConfig, setup: TrainingSetu
         if name not in given.train and name != "precision" and (name in main or value != before[name])
     }
     options = {name: value for name, value in setup.recipe.data.items() if name not in given.data}
-    if chosen := ", ".join(f"{name}={_as_typed(value)}" for name, value in {**options, **fields}.items()):
+    if chosen := ", ".join(f"{name}={text(value)}" for name, value in {**options, **fields}.items()):
         warn(f"chosen for {'fine-tuning' if given.from_weights else 'this data'}: {chosen}; each can be set")
-
-
-def _as_typed(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

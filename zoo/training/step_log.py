@@ -53,10 +53,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises RunError if it cannot be read.
     """
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
 
 
@@ -67,7 +68,7 @@ def _length(path: Path, steps: int) -> int:
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > steps:
                 break
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             break
         length += len(line)
     return length
