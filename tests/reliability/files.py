@@ -534,7 +534,7 @@ def _not_refused_by_commands(name: str, path: Path, commands: tuple[str, ...]) -
             contextlib.redirect_stdout(io.StringIO()) as out,
             contextlib.redirect_stderr(io.StringIO()) as errors,
         ):
-            code = run([command, str(path)])
+            code = run([command, str(path), "--quiet"])
         sentence, *hints = errors.getvalue().splitlines() or [""]
         sentences.add(re.sub("tensor `.*`", "a tensor", sentence))  # which of two is bad is up to safetensors
         refused = code == 1 and sentence.startswith("zoo: ") and not out.getvalue()
