@@ -1,6 +1,6 @@
 """Training on a machine that has other work to do: threads as zoo chooses them, against one for each core.
 
-    python benchmarks/busy.py [--rounds 2]
+    python benchmarks/busy.py [--rounds 2] [--quick]
 
 Two trainings, that of `make demo` and two epochs of resnet-lite on 10,000 drawn pictures, each in turn
 
@@ -68,6 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time trainings beside other work.")
     parser.add_argument("--rounds", type=int, default=2, help="Number of times to run each training.")
     parser.add_argument("--only", choices=[*TRAININGS], help="One of the two trainings.")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="Try all cores on the idle machine alone: beside work it takes minutes.",
+    )
     options = parser.parse_args()
     print(f"{CORES} cores; times of training, against all cores on the idle machine")
     for name in [options.only] if options.only else TRAININGS:
@@ -76,6 +81,8 @@ def main() -> None:
             for _ in range(options.rounds):
                 for load in ASKED:
                     for threads, environment in THREADS.items():
+                        if options.quick and threads == "all cores" and load != "idle":
+                            continue
                         taken = measure(TRAININGS[name], environment, load, folder)
                         times.setdefault((threads, load), []).append(taken)
         bases = times["all cores", "idle"]

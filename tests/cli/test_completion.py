@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,7 +88,11 @@ def test_bash_completes_with_the_script(tmp_path):
     ask = (
         "COMP_WORDS=(zoo train lstm niet); COMP_CWORD=3; _zoo_completion zoo; printf '%s\\n' ${COMPREPLY[@]}"
     )
-    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=False)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the script calls `zoo`
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\n{ask}"],
+        env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.stdout.split() == ["nietzsche"], done.stderr
 
 

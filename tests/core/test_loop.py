@@ -83,13 +83,13 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
     memory = Memory()
     config = TrainConfig(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
     state = fit(Linear(), IMAGES, images(36), config, store=memory)
-    accuracy = [row["val"]["accuracy"] for row in state.history]
-    records = [epoch for epoch in (1, 2, 3) if accuracy[epoch - 1] > max(accuracy[: epoch - 1], default=-1)]
+    scores = [(row["val"]["accuracy"], -row["val"]["loss"]) for row in state.history]
+    records = [epoch for epoch in (1, 2, 3) if all(scores[epoch - 1] > one for one in scores[: epoch - 1])]
     assert memory.best == records
 
     class Again(Memory):
         def restore(self, state: TrainState, *, device: str) -> None:
-            state.history = [{"val": {"accuracy": 0.5}}, {"val": {"accuracy": 2.0}}]
+            state.history = [{"val": {"accuracy": accuracy, "loss": 1.0}} for accuracy in (0.5, 2.0)]
             state.epoch = 2
 
     again = Again()
