@@ -15,7 +15,7 @@ demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and 
 	$(BIN)/zoo sample runs/demo --prompt "def " --length 300
 	@echo
 	$(BIN)/zoo eval runs/demo
-	@printf '\n%s\n' "How it learned is drawn in runs/demo/curve.png. Try next:" \
+	@printf '%s\n' "" "How it learned is drawn in runs/demo/curve.png. Try next:" \
 		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
 		"    $(BIN)/zoo analyze surprise runs/demo" \
 		"    $(BIN)/zoo train shapes-from-cifar10"
