@@ -32,8 +32,7 @@ class FieldType(click.ParamType[Any]):
         item = get_args(field.type)[0] if self.listed else field.type
         self.choices = [*get_args(item)] if get_origin(item) is Literal else []
         kind = options.describe(item).removeprefix("an ").removeprefix("a ")
-        name = "|".join(self.choices) or kind.partition(" ")[0]
-        self.name = name
+        self.name = "|".join(self.choices) or kind.partition(" ")[0]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return (f"[{self.name}]" if self.choices else self.name.upper()) + ",..." * self.listed
