@@ -38,7 +38,7 @@ class Run:
         self._device = device
         self._registry = default_registry() if registry is None else registry
         if not (self.directory / "config.toml").is_file():
-            inside = self.directory.parent if self.directory.is_file() else None
+            inside = self.directory.parent if (self.directory.parent / "config.toml").is_file() else None
             hint = (
                 f"name the directory that it lies in: `zoo resume {shlex.quote(str(inside))}`"
                 if inside
