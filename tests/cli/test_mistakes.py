@@ -82,6 +82,8 @@ MISTAKES = [
     ("train lstm", "lstm DATASET", FILES),
     ("train files", "ARCHITECTURE files", FILES),
     ("train fox-lstm files", "leave files out", RECIPE),
+    ("train lstm fox.txt --run out", "zoo train lstm files --data paths=fox.txt", FILES),
+    ("train lstm ./fox.txt --run out", "zoo train lstm files --data paths=./fox.txt", FILES),
     ("train lstm resnet20", "unknown dataset 'resnet20'", FILES),
     ("list recipies", "recipes", "list recipes"),
     ("show lstn", "'lstm'", "show lstm"),

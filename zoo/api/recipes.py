@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Recipe
-from zoo.errors import UnknownName
-from zoo.registry.registry import Registry
+from zoo.config.signatures import signature_options
+from zoo.errors import UnknownName, ZooError
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 
 __all__ = ["find_recipe"]
 
@@ -60,7 +63,12 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
             )
         if registry.has("dataset", name) and registry.has("architecture", dataset):
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
-        return Recipe(architecture=registry.architecture(name).name, dataset=registry.dataset(dataset).name)
+        architecture = registry.architecture(name)
+        if not registry.has("dataset", dataset) and Path(dataset).exists():
+            raise UnknownName(
+                f"{dataset} is a path, not a dataset", hint=_hint_for_path(architecture, dataset, registry)
+            )
+        return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
     if name not in recipes and registry.has("dataset", name):
         raise UnknownName(
             f"{name} is a dataset and needs an architecture: ARCHITECTURE {name}",
@@ -72,3 +80,17 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
             hint="`zoo list datasets` shows them",
         )
     return registry.recipe(name)
+
+
+def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: Registry) -> str:
+    """Return how to train on a path: with a dataset whose one required option says where its files are."""
+    for entry in registry.entries("dataset"):
+        spec = entry.spec
+        if isinstance(spec, DatasetSpec) and spec.task == architecture.spec.task:
+            with suppress(ZooError):  # another plugin's target that cannot be imported
+                options = signature_options(entry.load())
+                required = [n for n, p in options.items() if p.default is p.empty and n not in spec.config]
+                if len(required) == 1:
+                    names = f"{architecture.spec.name} {spec.name}"
+                    return f"`zoo train {names} --data {shlex.quote(f'{required[0]}={path}')}` reads it"
+    return f"`zoo list datasets --where task={architecture.spec.task}` shows those that fit"

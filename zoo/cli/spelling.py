@@ -10,23 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from zoo.cli.session import Session
+from zoo.cli.signature import flag_of
 from zoo.config.signatures import signature_options
+from zoo.config.synonyms import field_called
 from zoo.config.training import training_fields
 from zoo.errors import ZooError
 from zoo.registry.registry import Registry
 
 __all__ = ["respell", "respelled_word"]
 
-# What other tools call an option, by what it is called here; an option that takes KEY=VALUE ends in `KEY=`
+# What other tools call an option that is no training field, by what it is called here; one that takes
+# KEY=VALUE ends in `KEY=`
 _ELSEWHERE: Mapping[str, Sequence[str]] = {
-    "--batch-size": ("batch", "batchsize", "bs", "train-batch-size", "per-device-train-batch-size"),
-    "--bptt": ("block-size", "context-length", "seq-len", "seq-length", "sequence-length"),
-    "--clip-grad-norm": ("clip", "clip-grad", "grad-clip", "gradient-clip-val", "max-grad-norm"),
     "--data root=": ("data-dir", "data-path", "data-root", "root"),
     "--data size=": ("image-size", "img-size", "imgsz", "resolution"),
     "--device": ("accelerator", "gpu", "gpus"),
-    "--ema-decay": ("ema", "model-ema", "model-ema-decay"),
-    "--epochs": ("max-epochs", "n-epochs", "num-epochs", "num-train-epochs"),
     "--from": (
         "checkpoint",
         "ckpt",
@@ -38,24 +36,14 @@ _ELSEWHERE: Mapping[str, Sequence[str]] = {
         "pretrained",
         "weights",
     ),
-    "--grad-accum-steps": ("accumulate", "accumulate-grad-batches", "gradient-accumulation-steps"),
-    "--label-smoothing": ("smoothing",),
     "--length": ("max-length", "max-new-tokens", "max-tokens", "num-tokens", "tokens"),
-    "--lr": ("base-lr", "learning-rate", "lr0", "max-lr"),
-    "--mixup-alpha": ("mixup",),
-    "--optimizer": ("opt", "optim"),
     "--out": ("output", "output-dir", "outdir", "save-dir"),
-    "--patience": ("early-stopping", "early-stopping-patience"),
-    "--precision": ("amp", "dtype", "half"),
     "--run": ("name", "out", "out-dir", "outdir", "output", "output-dir", "project", "save-dir"),
     "--samples": ("num-return-sequences", "num-samples"),
-    "--schedule": ("lr-scheduler", "lr-scheduler-type", "sched", "scheduler"),
     "--split": ("subset",),
     "--temperature": ("temp",),
     "--top-k": ("topk",),
     "--top-p": ("nucleus", "topp"),
-    "--warmup-epochs": ("warmup",),
-    "--weight-decay": ("decay", "wd"),
 }
 
 
@@ -96,6 +84,8 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
     """Yield what a name may have meant: an option of the command, the likeliest first."""
     if _has(ctx, f"--{name}"):
         yield f"--{name}"
+    if (field := field_called(name.replace("-", "_"))) and _has(ctx, flag_of(field)):
+        yield flag_of(field)
     for option, aliases in _ELSEWHERE.items():
         if name in aliases and _has(ctx, option.partition(" ")[0]):
             yield option

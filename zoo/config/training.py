@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.docstrings import described
+from zoo.config.synonyms import field_called
 from zoo.errors import OptionError
 
 __all__ = [
@@ -144,6 +145,9 @@ class TrainConfig:
         Raises OptionError naming the field and what it must be.
         """
         fields = training_fields()
+        for name in changes:
+            if name not in fields and (field := field_called(name)):
+                raise OptionError(f"unknown training field {name!r}; did you mean {field!r}?")
         hint = "options of an architecture or a dataset are given apart: --model or --data, model= or data="
         options.check_names(changes, fields, what="the training configuration", hint=hint)
         own = {name: value for name, value in changes.items() if not fields[name].group}
