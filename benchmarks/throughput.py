@@ -113,7 +113,7 @@ class Contest:
     def zoo(self) -> None:
         """Train as `zoo train` does."""
         recipe = Recipe(architecture=self.entry.name, dataset=self.dataset)
-        identity = RunIdentity(recipe=recipe.to_dict())
+        identity = RunIdentity(recipe=recipe)
         with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
             fit(self._build(), self.task, self.data, self.config, store=store)
 

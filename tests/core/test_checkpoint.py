@@ -8,25 +8,30 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.config.recipe import Recipe
 from zoo.errors import RunError, ZooWarning
 from zoo.files.container import write_container
 from zoo.models import weights
 from zoo.training import checkpoint
-from zoo.training.checkpoint import Checkpoints, RunIdentity
+from zoo.training.checkpoint import Checkpoints
+from zoo.training.saved import Position, RunIdentity, SavedState
 
-IDENTITY = RunIdentity(recipe={"seed": 1}, fingerprint="f", base_model={"sha256": "0" * 64})
+IDENTITY = RunIdentity(
+    recipe=Recipe(architecture="a", dataset="b"), fingerprint="f", base_model={"sha256": "0" * 64}
+)
 
 
 def write(checkpoints: Checkpoints, value: float) -> None:
     packed = weights.pack({"x": torch.tensor([value])})
-    checkpoints.write(packed, {"value": value}, IDENTITY, ("a change",))
+    state = SavedState(position=Position(steps=int(value)))
+    checkpoints.write(packed, state, IDENTITY, ("a change",))
 
 
 def value(checkpoints: Checkpoints) -> float:
     newest = checkpoints.newest()
     assert newest is not None
-    assert newest.tensors["x"].item() == newest.info.state["value"]
-    return newest.info.state["value"]
+    assert newest.tensors["x"].item() == newest.info.state.position.steps
+    return newest.info.state.position.steps
 
 
 def damage(path: Path) -> None:
@@ -58,7 +63,7 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert newest is not None
     assert newest.tensors["x"].tolist() == [1.0]
     assert (newest.info.identity, newest.info.changes) == (IDENTITY, ("a change",))
-    assert newest.info.state == {"value": 1.0}
+    assert newest.info.state == SavedState(position=Position(steps=1))
 
 
 def test_a_file_is_read_again_only_once_it_has_changed(tmp_path: Path, reads: list[str]) -> None:
@@ -97,7 +102,7 @@ def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     damage(checkpoints.current)
     damage(checkpoints.previous)
-    with pytest.raises(RunError, match=r"^no checkpoint can be read: .* damaged.*; .*previous.* damaged"):
+    with pytest.raises(RunError, match=r"^no checkpoint can be used: .* damaged.*; .*previous.* damaged"):
         checkpoints.newest()
 
 
@@ -106,9 +111,9 @@ def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
     [
         ({}, "is not a zoo checkpoint$"),
         ({"zoo-checkpoint": "{"}, "is not a zoo checkpoint$"),
-        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 6$"),
-        ({"zoo-checkpoint": '{"schema": 4}'}, "is a checkpoint of schema 4, but this zoo reads schema 6$"),
-        ({"zoo-checkpoint": '{"schema": 6}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
+        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 7$"),
+        ({"zoo-checkpoint": '{"schema": 4}'}, "is a checkpoint of schema 4, but this zoo reads schema 7$"),
+        ({"zoo-checkpoint": '{"schema": 7}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
     ],
 )
 def test_another_file_in_its_place_is_refused(tmp_path: Path, metadata: dict[str, str], message: str) -> None:

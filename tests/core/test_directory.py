@@ -16,11 +16,11 @@ from torch import nn
 
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.errors import RunError, WeightsError, ZooWarning
+from zoo.errors import RunError, ZooWarning
 from zoo.training import checkpoint
-from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.save_interval import SaveInterval
+from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
 RECIPE = Recipe(
@@ -29,7 +29,7 @@ RECIPE = Recipe(
 
 
 def open_run(path: Path, recipe: Recipe = RECIPE, *, fingerprint: str = "", **options: Any) -> RunDirectory:
-    return RunDirectory(path, RunIdentity(recipe=recipe.to_dict(), fingerprint=fingerprint), **options)
+    return RunDirectory(path, RunIdentity(recipe=recipe, fingerprint=fingerprint), **options)
 
 
 def begin() -> TrainState:
@@ -41,7 +41,10 @@ def begin() -> TrainState:
 def epoch(state: TrainState) -> None:
     with torch.no_grad():
         state.model.get_parameter("bias").add_(1)
-    state.end_epoch({"epoch": state.epoch + 1, "train": {"loss": 1.0 / (state.epoch + 1)}}, TrainConfig())
+    number = state.epoch + 1
+    row = {"epoch": number, "steps": number, "train": {"loss": 1.0 / number}}
+    state.steps = number
+    state.end_epoch(row | {"clock": {"seconds": 1.0, "rate": 8.0}}, TrainConfig())
 
 
 @pytest.fixture
@@ -297,7 +300,7 @@ def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
     damage(path / "checkpoint.safetensors")
     damage(path / "checkpoint.previous.safetensors")
     with pytest.raises(
-        RunError, match=r"^no checkpoint can be read: .*checkpoint\.saf.* damaged.*; .*previous.* damaged"
+        RunError, match=r"^no checkpoint can be used: .*checkpoint\.saf.* damaged.*; .*previous.* damaged"
     ):
         resumed(path)
 
@@ -305,7 +308,9 @@ def test_both_checkpoints_damaged_is_an_error(path: Path) -> None:
 def test_a_checkpoint_of_another_model_is_refused(path: Path) -> None:
     with open_run(path, resume=True) as store:
         other = TrainState.begin(nn.Linear(3, 5), TrainConfig(), precision="fp32", device="cpu")
-        with pytest.raises(WeightsError, match="the checkpoint does not fit this model"):
+        with pytest.raises(
+            RunError, match=r"^no checkpoint can be used: .* does not fit this model: model/weight"
+        ):
             store.restore(other, device="cpu")
 
 
@@ -318,7 +323,8 @@ def test_temporary_files_of_a_dead_writer_are_removed_and_no_others(path: Path) 
 
 
 def test_metrics_are_rewritten_from_the_checkpoint(path: Path) -> None:
-    rows = [{"epoch": 1, "train": {"loss": 1.0}}, {"epoch": 2, "train": {"loss": 0.5}}]
+    clock = {"seconds": 1.0, "rate": 8.0}
+    rows = [{"epoch": n, "steps": n, "train": {"loss": 1.0 / n}, "clock": clock} for n in (1, 2)]
     metrics = path / "metrics.jsonl"
     assert [json.loads(line) for line in metrics.read_text().splitlines()] == rows
     metrics.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')

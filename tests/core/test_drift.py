@@ -9,14 +9,14 @@ import pytest
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError
-from zoo.training.checkpoint import RunIdentity
 from zoo.training.drift import changes_batches, drift, refuse_fixed
+from zoo.training.saved import RunIdentity
 
 BEFORE: dict[str, Any] = {"architecture": "a", "dataset": "b", "data": {"size": 8}, "train": {"lr": 0.1}}
 
 
 def identity(fingerprint: str = "f", **changes: Any) -> RunIdentity:
-    return RunIdentity(recipe=Recipe(**(BEFORE | changes)).to_dict(), fingerprint=fingerprint)
+    return RunIdentity(recipe=Recipe(**(BEFORE | changes)), fingerprint=fingerprint)
 
 
 @pytest.mark.parametrize(

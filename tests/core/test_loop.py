@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from zoo.tasks.classification import Classification
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
 from zoo.training.loop import Store, fit
-from zoo.training.state import TrainState
+from zoo.training.state import Replay, TrainState
 
 IMAGES = Classification()
 TEXT = LanguageModelling()
@@ -48,7 +49,7 @@ class Memory(Store):
     def keep_best(self, state: TrainState) -> None:
         self.best.append(state.epoch)
 
-    def restore(self, state: TrainState, *, device: str) -> None:
+    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
         pass
 
     def due(self, state: TrainState) -> bool:
@@ -56,7 +57,9 @@ class Memory(Store):
 
     def save(self, state: TrainState) -> None:
         tensors, data = state.capture()
-        self.saved.append(data["position"] | {name: tensor.clone() for name, tensor in tensors.items()})
+        self.saved.append(
+            msgspec.structs.asdict(data.position) | {name: tensor.clone() for name, tensor in tensors.items()}
+        )
 
 
 def test_two_accumulated_half_batches_equal_a_whole_batch(images: Any) -> None:
@@ -88,8 +91,11 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
     assert memory.best == records
 
     class Again(Memory):
-        def restore(self, state: TrainState, *, device: str) -> None:
-            state.history = [{"val": {"accuracy": accuracy, "loss": 1.0}} for accuracy in (0.5, 2.0)]
+        def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+            state.history = [
+                {"epoch": number, "steps": 0, "val": {"accuracy": accuracy, "loss": 1.0}}
+                for number, accuracy in ((1, 0.5), (2, 2.0))
+            ]
             state.epoch = 2
 
     again = Again()
@@ -247,9 +253,15 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
 
         class Again(Memory):
             def restore(
-                self, state: TrainState, *, device: str, tensors: Any = tensors, data: Any = data
+                self,
+                state: TrainState,
+                *,
+                device: str,
+                replay: Replay | None = None,
+                tensors: Any = tensors,
+                data: Any = data,
             ) -> None:
-                state.restore(tensors, data, device=device)
+                state.restore(tensors, data, device=device, replay=replay)
 
         reports: list[Progress] = []
         state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)

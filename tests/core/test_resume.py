@@ -20,10 +20,10 @@ from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
-from zoo.training.checkpoint import RunIdentity
 from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
+from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
 FAMILIES = {
@@ -130,7 +130,7 @@ class Run:
             return self.card(architecture=entry.name, arguments=arguments, progress={"epochs": state.epoch})
 
         recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"])
-        identity = RunIdentity(recipe=recipe.to_dict())
+        identity = RunIdentity(recipe=recipe)
         with RunDirectory(self.path, identity, resume=resume, make_card=make_card) as store:
             state = fit(
                 model, make_task(self.registry, task.name), self.data, config, seed=3, store=store,

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError, WeightsError
-from zoo.files.canonical import canonical_json
 from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step
 from zoo.models import weights
+from zoo.training.saved import SavedState
 from zoo.training.state import TrainState
 
 
@@ -47,6 +47,13 @@ def advance(state: TrainState, config: TrainConfig, steps: int) -> None:
         carried = (torch.full((2,), float(number)), [torch.ones(1, dtype=torch.bfloat16), None])
         state.account(Step(loss, {"loss": loss.detach() * 8}, 8, carried))
         state.update(config, config.lr)
+
+
+def row(state: TrainState, **losses: float) -> dict[str, Any]:
+    """Return the row of the epoch that ends now."""
+    clock = {"seconds": 1.0, "rate": 8.0}
+    measured = {split: {"loss": loss} for split, loss in losses.items()}
+    return {"epoch": state.epoch + 1, "steps": state.steps, "clock": clock, **measured}
 
 
 GROUPS = TrainConfig(norm_bias_lr_scale=2.0, layer_decay=0.5, optimizer="sgd", weight_decay=0.01)
@@ -84,11 +91,12 @@ def test_gradients_are_clipped_by_their_norm_over_all_groups() -> None:
     assert torch.cat([step.flatten() for step in steps]).norm() == pytest.approx(0.1, rel=1e-4)
 
 
-def through_a_file(state: TrainState, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def through_a_file(state: TrainState, path: Path) -> tuple[dict[str, Tensor], SavedState]:
     tensors, data = state.capture()
-    write_container(path, weights.pack(tensors), {"state": canonical_json(data)})
+    write_container(path, weights.pack(tensors), {"state": msgspec.json.encode(data).decode()})
     container = read_container(path)
-    return weights.unpack(container.tensors.values()), json.loads(container.metadata["state"])
+    saved = msgspec.json.decode(container.metadata["state"], type=SavedState)
+    return weights.unpack(container.tensors.values()), saved
 
 
 def equal(ours: Any, theirs: Any) -> bool:
@@ -119,7 +127,7 @@ def test_a_restored_state_equals_the_captured_one_and_continues_alike(
 ) -> None:
     state = begin(config)
     advance(state, config, 3)
-    state.end_epoch({"epoch": 1, "train": {"loss": 1.5}}, config)
+    state.end_epoch(row(state, train=1.5), config)
     advance(state, config, 2)
     restored = begin(config, seed=99)
     restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
@@ -208,7 +216,7 @@ def epochs(state: TrainState, config: TrainConfig, losses: Sequence[float]) -> N
     """Train epochs of one step with the given validation losses."""
     for loss in losses:
         advance(state, config, 1)
-        state.end_epoch({"steps": state.steps, "val": {"loss": loss}}, config)
+        state.end_epoch(row(state, train=loss, val=loss), config)
 
 
 @pytest.mark.parametrize(

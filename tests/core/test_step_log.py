@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError
 from zoo.interfaces import Batch
-from zoo.training.checkpoint import RunIdentity
 from zoo.training.clock import Clock
 from zoo.training.directory import RunDirectory
+from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 from zoo.training.step_log import StepLog
 
@@ -126,7 +127,7 @@ def test_a_row_is_whole_although_a_write_took_only_half_of_it(
 
 
 def directory(path: Path, *, resume: bool = True) -> RunDirectory:
-    return RunDirectory(path, RunIdentity(recipe={"architecture": "a", "dataset": "b"}), resume=resume)
+    return RunDirectory(path, RunIdentity(recipe=Recipe(architecture="a", dataset="b")), resume=resume)
 
 
 def begin() -> TrainState:

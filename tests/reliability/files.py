@@ -38,8 +38,8 @@ from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
 from zoo.models.building import build_model
 from zoo.registry.catalog import Catalog
-from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
+from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
 CARD = Card(
@@ -59,7 +59,7 @@ CARD = Card(
     metrics={"val": {"loss": 1.5}},
     versions={"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
 )
-IDENTITY = RunIdentity(recipe=Recipe(architecture="a", dataset="b").to_dict())
+IDENTITY = RunIdentity(recipe=Recipe(architecture="a", dataset="b"))
 
 
 def _state() -> TrainState:
@@ -72,8 +72,14 @@ def _epoch(store: RunDirectory, state: TrainState) -> None:
     state.epoch += 1
     with torch.no_grad():
         state.model.get_parameter("bias").fill_(float(state.epoch))
-    state.history.append({"epoch": state.epoch})
+    state.history.append(epoch_row(state.epoch))
     store.save(state)
+
+
+def epoch_row(number: int) -> dict[str, Any]:
+    """Return the row of an epoch without steps."""
+    clock = {"seconds": 1.0, "rate": 8.0}
+    return {"epoch": number, "steps": 0, "train": {"loss": 1.0}, "clock": clock}
 
 
 def save_faults(folder: Path, *, every: int = 1) -> Figure:

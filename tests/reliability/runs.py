@@ -22,7 +22,7 @@ import zoo.cli
 import zoo.training.run
 from tests.reliability import small_disk, toys
 from tests.reliability.figure import Figure
-from tests.reliability.files import IDENTITY, warnings_as_errors
+from tests.reliability.files import IDENTITY, epoch_row, warnings_as_errors
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Registry, TrainConfig
 from zoo.errors import RunError
@@ -250,7 +250,7 @@ def _save_on(path: str) -> None:
             state.epoch += 1
             for part in state.model.parameters():
                 part.fill_(float(state.epoch))
-            state.history = [{"epoch": state.epoch}]
+            state.history = [epoch_row(number) for number in range(1, state.epoch + 1)]
             store.save(state)
 
 

@@ -170,6 +170,8 @@ def convert_table(value: object, type_: type[T], *, what: str) -> T:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
         raise OptionError(f"{what}: {reason(error)}") from None
+    except RecursionError:
+        raise OptionError(f"{what}: it is nested too deeply") from None
 
 
 def reason(error: msgspec.ValidationError) -> str:

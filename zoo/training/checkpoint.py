@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+import torch
 from torch import Tensor
 
 from zoo.config import options
@@ -14,49 +16,19 @@ from zoo.errors import OptionError, RunError, WeightsError, warn
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models.weights import unpack
+from zoo.training.saved import CheckpointInfo, RunIdentity, SavedState
 
-__all__ = ["SCHEMA", "Checkpoint", "CheckpointInfo", "Checkpoints", "RunIdentity"]
+__all__ = ["SCHEMA", "Checkpoint", "Checkpoints"]
 
-SCHEMA = 6
+SCHEMA = 7
 KEY = "zoo-checkpoint"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunIdentity:
-    """What makes a run the same run; resuming compares it.
-
-    Attributes:
-        recipe: the recipe as JSON data, with every option written out.
-        fingerprint: of the data, and of the weights that the run starts from.
-        base_model: the weights that the run starts from, as on a card; kept in case they are gone later.
-    """
-
-    recipe: dict[str, Any]
-    fingerprint: str = ""
-    base_model: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointInfo:
-    """What a checkpoint holds besides tensors.
-
-    Attributes:
-        changes: what was changed during the run, and when.
-        sha256: sha256 of the tensor bytes.
-        state: as `TrainState.capture` returns it.
-    """
-
-    schema: int
-    identity: RunIdentity
-    changes: tuple[str, ...]
-    sha256: str
-    state: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint that was read and is undamaged."""
 
+    path: Path
     tensors: Mapping[str, Tensor]
     info: CheckpointInfo
 
@@ -96,12 +68,19 @@ class Checkpoints:
                     self._read = (version, _read(path))
                 return self._read[1]
             except WeightsError as error:
-                self._damaged[path] = str(error)
-                if path == self.current and self.previous.exists():
-                    warn(f"{error}; continuing from the previous checkpoint")
+                self._refuse(path, error)
         if self._damaged:
-            raise RunError(f"no checkpoint can be read: {'; '.join(self._damaged.values())}")
+            raise RunError(f"no checkpoint can be used: {'; '.join(self._damaged.values())}")
         return None
+
+    def refuse(self, checkpoint: Checkpoint, error: WeightsError) -> None:
+        """Treat a checkpoint that does not fit as damaged, so that `newest` returns the previous one."""
+        self._refuse(checkpoint.path, WeightsError(f"{checkpoint.path}: {error}"))
+
+    def _refuse(self, path: Path, error: WeightsError) -> None:
+        self._damaged[path] = str(error)
+        if path == self.current and self.previous.exists():
+            warn(f"{error}; continuing from the previous checkpoint")
 
     def forget(self) -> None:
         """Release the memory of the checkpoint that was read."""
@@ -110,7 +89,7 @@ class Checkpoints:
     def write(
         self,
         tensors: Sequence[StoredTensor],
-        state: dict[str, Any],
+        state: SavedState,
         identity: RunIdentity,
         changes: tuple[str, ...],
     ) -> None:
@@ -122,7 +101,7 @@ class Checkpoints:
             sha256=tensor_sha256(tensors),
             state=state,
         )
-        metadata = {"format": "pt", KEY: canonical_json(asdict(info))}
+        metadata = {"format": "pt", KEY: canonical_json(msgspec.to_builtins(info))}
         keep = None if self.current in self._damaged else self.previous
         write_container(self.current, tensors, metadata, keep=keep)
         self._damaged.clear()
@@ -146,4 +125,8 @@ def _read(path: Path) -> Checkpoint:
         raise WeightsError(str(error)) from None
     if container.tensor_sha256 != info.sha256:
         raise WeightsError(f"{path} is damaged: the sha256 of its tensors is not the one in its header")
-    return Checkpoint(unpack(container.tensors.values()), info)
+    tensors = unpack(container.tensors.values())
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} has values that are not finite")
+    return Checkpoint(path, tensors, info)

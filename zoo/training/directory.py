@@ -19,16 +19,17 @@ from typing import Any
 
 import tomli_w
 
-from zoo.errors import RunError, warn
+from zoo.errors import RunError, WeightsError, warn
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
 from zoo.models import weights
-from zoo.training.checkpoint import Checkpoints, RunIdentity
+from zoo.training.checkpoint import Checkpoint, Checkpoints
 from zoo.training.drift import changes_batches, drift, refuse_fixed
 from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
-from zoo.training.state import TrainState
+from zoo.training.saved import RunIdentity
+from zoo.training.state import Replay, TrainState
 from zoo.training.step_log import StepLog
 
 __all__ = ["RunDirectory"]
@@ -109,20 +110,14 @@ class RunDirectory:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore `state` from the newest undamaged checkpoint, if there is one."""
-        checkpoint = self._checkpoints.newest() if self.resume else None
-        if checkpoint is not None:
-            changes = drift(checkpoint.info.identity, self.identity)
-            if changes and not self.accept_changes:
-                hint = "resume with the options in its config.toml, continue anyway with --accept-changes"
-                message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
-                raise RunError(message, hint=f"{hint}, or choose another --run")
-            refuse_fixed(changes)
-            state.restore(checkpoint.tensors, checkpoint.info.state, device=device)
-            self.epochs_restored, self.changes = state.epoch, checkpoint.info.changes
-            if changes:
-                self._apply(changes, state)
+    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+        """Restore `state` from the newest checkpoint that is undamaged and fits, if there is one."""
+        while checkpoint := self._checkpoints.newest() if self.resume else None:
+            try:
+                self._restore(checkpoint, state, device=device, replay=replay)
+                break
+            except WeightsError as error:
+                self._checkpoints.refuse(checkpoint, error)
         self._checkpoints.forget()
         self._saved = (state.steps, self.clock())
         with self.writing(self.path):
@@ -131,6 +126,26 @@ class RunDirectory:
                 self._write_metrics(state)
             self._steps = StepLog(self.path / "steps.jsonl", steps=state.steps)
             self._stack.callback(self._steps.close)
+
+    def _restore(
+        self, checkpoint: Checkpoint, state: TrainState, *, device: str, replay: Replay | None
+    ) -> None:
+        """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
+        changes = drift(checkpoint.info.identity, self.identity)
+        if changes and not self.accept_changes:
+            hint = "resume with the options in its config.toml, continue anyway with --accept-changes"
+            message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
+            raise RunError(message, hint=f"{hint}, or choose another --run")
+        refuse_fixed(changes)
+        saved, options = checkpoint.info.state, changes_batches(changes)
+        state.restore(checkpoint.tensors, saved, device=device, replay=replay, restart=bool(options))
+        if options and saved.position.batch:
+            warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
+        self.epochs_restored, self.changes = state.epoch, checkpoint.info.changes
+        if changes:
+            change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
+            warn(f"continuing a changed run, {change}")
+            self.changes = (*self.changes, change)
 
     def save(self, state: TrainState) -> None:
         """Commit a checkpoint, then update the files derived from it."""
@@ -200,20 +215,10 @@ class RunDirectory:
                 message = f"{self.path} contains {name} but no checkpoint, and training would overwrite it"
                 raise RunError(message, hint="choose another --run, or move the file away")
 
-    def _apply(self, changes: Mapping[str, str], state: TrainState) -> None:
-        """Record what has changed; if the batches change with it, the current epoch starts over."""
-        options = changes_batches(changes)
-        if options and state.batch:
-            warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
-            state.restart_epoch()
-        change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
-        warn(f"continuing a changed run, {change}")
-        self.changes = (*self.changes, change)
-
     def _write_config(self) -> None:
         with atomic_write(self.path / "config.toml") as file:
             file.write(_CONFIG_HEAD)
-            recipe = _without_none(self.identity.recipe)
+            recipe = _without_none(self.identity.recipe.to_dict())
             tomli_w.dump({"schema": 1, "recipes": {self.path.resolve().name: recipe}}, file)
 
     def _write_metrics(self, state: TrainState) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.training.checkpoint import RunIdentity
+from zoo.training.saved import RunIdentity
 
 __all__ = ["changes_batches", "drift", "refuse_fixed"]
 
@@ -23,7 +24,7 @@ _IRRELEVANT = ("data.root", "from_weights", "summary")
 
 def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:
     """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`."""
-    then, current = _flat(before.recipe), _flat(parse_json(canonical_json(now.recipe)))
+    then, current = (_flat(run.recipe) for run in (before, now))
     changes = {
         key: f"{key}: {then.get(key)!r} before, {current.get(key)!r} now"
         for key in sorted(then | current)
@@ -47,10 +48,10 @@ def changes_batches(changes: Mapping[str, str]) -> list[str]:
     return [key for key in changes if key in _BATCHES or key.startswith("data")]
 
 
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe as one flat table with keys such as `train.epochs`."""
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as one flat table of JSON data with keys such as `train.epochs`."""
     flat: dict[str, Any] = {f"train.{name}": value for name, value in TrainConfig().to_dict().items()}
-    for key, value in recipe.items():
+    for key, value in parse_json(canonical_json(recipe.to_dict())).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:

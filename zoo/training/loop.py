@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,16 +13,17 @@ import torch
 from torch import nn
 
 from zoo.config.training import TrainConfig
-from zoo.errors import OptionError
+from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure
-from zoo.interfaces import Batch, Dataset, Split, Task
+from zoo.interfaces import Batch, Dataset, Split, Step, Task
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.training.clock import Clock, Progress
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import diverged, interrupted, out_of_memory_as_error, require_finite
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.saved import SavedState
 from zoo.training.schedules import learning_rate
-from zoo.training.state import TrainState
+from zoo.training.state import Replay, TrainState
 
 __all__ = ["NoStore", "Store", "completes_step", "fit", "train_step"]
 
@@ -34,8 +36,8 @@ class Store(Protocol):
         """The run directory; None if there is none."""
         return None
 
-    def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore `state` from the last save, if there is one."""
+    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+        """Restore `state` from the last save, if there is one; see `TrainState.restore`."""
 
     def due(self, state: TrainState) -> bool:
         """Return whether to save now, after a step within an epoch."""
@@ -87,9 +89,10 @@ def fit(
     _require_validation(config, dataset)
     freeze(model, config.freeze)
     state = TrainState.begin(model.to(device), config, precision=precision, device=device)
-    store.restore(state, device=device)
-    _keep_if_best(state, task, store)  # the run may have stopped right after its save
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
+    replay = partial(_replay, model, task, batches, precision=precision, device=device)
+    store.restore(state, device=device, replay=replay)
+    _keep_if_best(state, task, store)  # the run may have stopped right after its save
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
         while not _is_done(state, task, config):
@@ -146,6 +149,33 @@ def train_step(
     if completes_step(batch, config):
         state.update(config, lr)
     return loss - float(step.penalty)
+
+
+def _replay(
+    model: nn.Module,
+    task: Task,
+    batches: Callable[..., Iterator[Batch]],
+    saved: SavedState,
+    *,
+    precision: Precision,
+    device: str,
+) -> Step | None:
+    """Return a step like the last one before a save, done on a copy of the model; None between two epochs.
+
+    Raises WeightsError if this data has no such batch, or this task has other metrics.
+    """
+    for row in saved.history:
+        for split in row.keys() & {"train", "val", "test"}:
+            if lacking := {"loss", task.headline} - row[split].keys():
+                raise WeightsError(f"epoch {row['epoch']} of its history has no {split} {lacking.pop()}")
+    at = saved.position
+    if not at.batch:
+        return None
+    batch = next(batches(epoch=at.epoch, start=at.batch - 1), None)
+    if batch is None:
+        raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
+    with torch.random.fork_rng(range(torch.cuda.device_count())), autocast(precision, device):
+        return task.step(copy.deepcopy(model).train(), batch)
 
 
 def completes_step(batch: Batch, config: TrainConfig) -> bool:

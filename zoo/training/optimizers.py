@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,15 @@ from torch import nn
 
 from zoo.config.training import TrainConfig
 
-__all__ = ["make_optimizer"]
+__all__ = ["SLOTS", "make_optimizer"]
+
+# What each optimizer keeps for a parameter: a tensor of its shape, or the number of its steps
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
+    torch.optim.SGD: ("momentum_buffer",),
+    torch.optim.Adam: _MOMENTS,
+    torch.optim.AdamW: _MOMENTS,
+}
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -22,9 +22,9 @@ from zoo.models.transfer import Source, open_source
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.seeds import seed_for
-from zoo.training.checkpoint import CheckpointInfo, RunIdentity
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
+from zoo.training.saved import CheckpointInfo, RunIdentity
 
 __all__ = ["TrainingSetup", "set_up"]
 
@@ -59,7 +59,7 @@ class TrainingSetup:
     def identity(self) -> RunIdentity:
         """What makes a run of this recipe the same run."""
         fingerprint = f"{self.dataset.fingerprint} {self.base_model.get('sha256', '')}".strip()
-        return RunIdentity(recipe=self.recipe.to_dict(), fingerprint=fingerprint, base_model=self.base_model)
+        return RunIdentity(recipe=self.recipe, fingerprint=fingerprint, base_model=self.base_model)
 
     def check_batches(self) -> None:
         """Make a batch of each split; warn of scarce data. Raises DataError if there is none to train on."""
@@ -145,7 +145,8 @@ def _source(
         if resumed is None:
             raise
         run = resumed.identity.recipe
-        tables = {name: {**run.get(name, {}), **getattr(recipe, name)} for name in ("model", "data", "train")}
+        names = ("model", "data", "train")
+        tables = {name: {**getattr(run, name), **getattr(recipe, name)} for name in names}
         return None, replace(recipe, **tables)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
-from zoo.errors import WeightsError, first_line
+from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
 from zoo.models.precision import Precision
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
-from zoo.training.optimizers import make_optimizer
+from zoo.training.optimizers import SLOTS, make_optimizer
+from zoo.training.saved import Hidden, Position, SavedState
 
-__all__ = ["TrainState"]
+__all__ = ["Replay", "TrainState"]
+
+# Returns a step like the last one before a save in the middle of an epoch, or None; see `fit`
+Replay = Callable[[SavedState], Step | None]
+# How the names of tensors begin that belong to an epoch
+_OF_AN_EPOCH = ("sums/", "carried")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,8 +129,8 @@ class TrainState:
         self.epoch += 1
         self.restart_epoch()
 
-    def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the state as tensors and JSON data, for `restore`."""
+    def capture(self) -> tuple[dict[str, Tensor], SavedState]:
+        """Return the state as tensors and data, for `restore`."""
         tensors = {f"model/{name}": value for name, value in untied(self.model).items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in untied(self.average).items()}
@@ -133,11 +139,11 @@ class TrainState:
                 f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
             }
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
-        skeleton = _flatten(self.carried, "carried", tensors)
-        names = ("epoch", "batch", "steps", "count", "averaged_from")
-        position = {name: getattr(self, name) for name in names}
-        data = {"position": position, "history": self.history, "carried": skeleton}
-        return tensors, data | {"scaler": self.scaler.state_dict()}
+        carried = _flatten(self.carried, "carried", tensors)
+        position = Position(**{name: getattr(self, name) for name in Position.__struct_fields__})
+        scaler: Any = self.scaler.state_dict() or None
+        history: Any = [*self.history]
+        return tensors, SavedState(position=position, history=history, carried=carried, scaler=scaler)
 
     def restart_epoch(self) -> None:
         """Start the current epoch over; weights and optimizer state do not change."""
@@ -146,20 +152,34 @@ class TrainState:
         self.sums = {}
         self.count = 0
 
-    def restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any], *, device: str) -> None:
-        """Restore what `capture` returned. Raises WeightsError if it does not fit this model."""
-        try:
-            self._restore({name: tensor.to(device) for name, tensor in tensors.items()}, data)
-        except (AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise WeightsError(f"the checkpoint does not fit this model: {first_line(error)}") from error
+    def restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        saved: SavedState,
+        *,
+        device: str,
+        replay: Replay | None = None,
+        restart: bool = False,
+    ) -> None:
+        """Restore what `capture` returned.
 
-    def _restore(self, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
+        Args:
+            replay: what is saved in the middle of an epoch must be like the step it returns; without it, that
+                is not checked.
+            restart: start an epoch that is not finished over, as `restart_epoch` does.
+
+        Raises WeightsError, before anything is changed, if it does not fit this model.
+        """
+        if restart:
+            saved = saved.restarted()
+            tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
+        self._require_fit(tensors, saved, replay)
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
-        average = _under("average/", tensors)
-        if average or self.average is not None:
+        if average := _under("average/", tensors):
             self.average = self.average or _copy(self.model)
             self.average.load_state_dict(with_ties(average, self.average))
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        parameters = self._parameters
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer/", tensors).items():
             number, _, key = name.partition("/")
@@ -169,12 +189,70 @@ class TrainState:
             slots.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        self.scaler.load_state_dict(data["scaler"])
+        self.scaler.load_state_dict(dict(saved.scaler or {}))
         self.sums = _under("sums/", tensors)
-        self.carried = _unflatten(data["carried"], tensors)
-        self.history = list(data["history"])
-        for name, value in data["position"].items():
-            setattr(self, name, value)
+        self.carried = _unflatten(saved.carried, "carried", tensors)
+        self.history = [dict(row) for row in saved.history]
+        for name in Position.__struct_fields__:
+            setattr(self, name, getattr(saved.position, name))
+
+    def _require_fit(
+        self,
+        tensors: Mapping[str, Tensor],
+        saved: SavedState,
+        replay: Replay | None,
+    ) -> None:
+        """Raise WeightsError unless the tensors are those that this state would have at that position."""
+        model = {f"model/{name}": tensor for name, tensor in untied(self.model).items()}
+        expected = dict(model)
+        if self.average is not None or _under("average/", tensors):
+            expected |= {name.replace("model/", "average/", 1): tensor for name, tensor in model.items()}
+        for number, parameter in enumerate(self._parameters):
+            slots = {
+                f"optimizer/{number}/{slot}": torch.zeros(()) if slot == "step" else parameter
+                for slot in SLOTS[type(self.optimizer)]
+            }
+            expected |= slots if slots.keys() & tensors.keys() else {}
+        expected |= self._expected_of_epoch(tensors, saved, replay)
+        missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        if missing or extra:
+            raise _misfit(f"it lacks {missing[0]}" if missing else f"it has {extra[0]}, which training lacks")
+        for name, tensor in tensors.items():
+            there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
+            if there != here:
+                raise _misfit(f"{name} is {there[0]} {there[1]} in the file, but {here[0]} {here[1]} here")
+        for name, tensor in _under("optimizer/", tensors).items():
+            if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
+                raise _misfit(
+                    f"its optimizer took {tensor.item():,} steps, and training {saved.position.steps:,}"
+                )
+        if self.scaler.is_enabled() and saved.scaler is None:
+            raise _misfit("it has no loss scale, which fp16 needs")
+
+    def _expected_of_epoch(
+        self,
+        tensors: Mapping[str, Tensor],
+        saved: SavedState,
+        replay: Replay | None,
+    ) -> dict[str, Tensor]:
+        """Return the sums and the hidden state that are expected in the middle of an epoch."""
+        expected: dict[str, Tensor] = {}
+        step = replay(saved) if replay else None
+        if not saved.position.batch:
+            return expected
+        if step is None:
+            try:
+                _flatten(_unflatten(saved.carried, "carried", tensors), "carried", expected)
+            except KeyError as error:
+                raise _misfit(f"it lacks {error.args[0]}") from None
+            return expected | {f"sums/{name}": value for name, value in _under("sums/", tensors).items()}
+        if _flatten(step.state, "carried", expected) != saved.carried:
+            raise _misfit("its hidden state is nested differently")
+        return expected | {f"sums/{name}": value.double() for name, value in step.sums.items()}
+
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -185,26 +263,29 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Add the tensors of a hidden state to `tensors` by name; return its structure as JSON data."""
+def _misfit(why: str) -> WeightsError:
+    return WeightsError(f"the checkpoint does not fit this model: {why}")
+
+
+def _flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Hidden:
+    """Add the tensors of a hidden state to `tensors` by name; return how it is nested."""
+    if state is None:
+        return Hidden()
     if isinstance(state, Tensor):
         tensors[name] = state
-        return name
+        return Hidden(kind="tensor")
     if isinstance(state, tuple | list):
         parts = [_flatten(part, f"{name}.{index}", tensors) for index, part in enumerate(state)]
-        return {"tuple" if isinstance(state, tuple) else "list": parts}
-    if state is None:
-        return None
+        return Hidden(kind="tuple" if isinstance(state, tuple) else "list", parts=parts)
     raise TypeError(
         f"a hidden state must be None, a tensor, or tuples of them (got a {type(state).__name__})"
     )
 
 
-def _unflatten(skeleton: Any, tensors: Mapping[str, Tensor]) -> State:
-    if skeleton is None:
+def _unflatten(hidden: Hidden, name: str, tensors: Mapping[str, Tensor]) -> State:
+    if hidden.kind == "none":
         return None
-    if isinstance(skeleton, str):
-        return tensors[skeleton]
-    ((kind, parts),) = skeleton.items()
-    built = [_unflatten(part, tensors) for part in parts]
-    return tuple(built) if kind == "tuple" else built
+    if hidden.kind == "tensor":
+        return tensors[name]
+    parts = [_unflatten(part, f"{name}.{index}", tensors) for index, part in enumerate(hidden.parts)]
+    return tuple(parts) if hidden.kind == "tuple" else parts

@@ -1,0 +1,143 @@
+"""What a checkpoint says besides its tensors: typed, bounded and consistent, whoever wrote the file.
+
+A checkpoint may be forged as weights may, so nothing of it is believed that these types do not say. What is
+checked against the model, its optimizer and its data is in `TrainState.restore`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from zoo.config.recipe import Recipe
+
+__all__ = ["CheckpointInfo", "Hidden", "Position", "Row", "RunIdentity", "SavedState", "StepRow"]
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, Meta(ge=0)]
+# How deeply a hidden state may be nested
+_DEPTH = 8
+
+
+class Pace(TypedDict):
+    """How long an epoch took, in seconds, and its rate in items per second."""
+
+    seconds: Seconds
+    rate: Seconds
+
+
+class Row(TypedDict):
+    """One finished epoch: its number from 1, the optimizer steps done after it, and its metrics by split."""
+
+    epoch: Count
+    steps: Count
+    train: dict[str, float]
+    val: NotRequired[dict[str, float]]
+    test: NotRequired[dict[str, float]]
+    clock: Pace
+
+
+class StepRow(TypedDict):
+    """One optimizer step: the epoch from 1, the steps done, the loss in nats, learning rate, items/s."""
+
+    epoch: Count
+    step: Count
+    loss: float
+    lr: float
+    rate: Seconds
+
+
+class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What makes a run the same run; resuming compares it.
+
+    Attributes:
+        recipe: with every option written out.
+        fingerprint: of the data, and of the weights that the run starts from.
+        base_model: the weights that the run starts from, as on a card; kept in case they are gone later.
+    """
+
+    recipe: Recipe
+    fingerprint: str = ""
+    base_model: dict[str, str] = {}
+
+
+class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a training has come; the attributes are those of `TrainState`."""
+
+    epoch: Count = 0
+    batch: Count = 0
+    steps: Count = 0
+    count: Count = 0
+    averaged_from: Count = 0
+
+
+class Hidden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a hidden state is nested; its tensors are `carried`, `carried.0`, `carried.1.0` by their place."""
+
+    kind: Literal["none", "tensor", "tuple", "list"] = "none"
+    parts: list[Hidden] = []
+
+
+class Scaler(TypedDict):
+    """The state of torch's GradScaler."""
+
+    scale: Annotated[float, Meta(gt=0, le=1e38)]
+    growth_factor: Annotated[float, Meta(gt=1, le=1e3)]
+    backoff_factor: Annotated[float, Meta(gt=0, lt=1)]
+    growth_interval: Annotated[int, Meta(ge=1, le=2**31)]
+    _growth_tracker: Annotated[int, Meta(ge=0, le=2**31)]
+
+
+class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `TrainState.capture` returns besides tensors.
+
+    Attributes:
+        history: one row per finished epoch.
+        scaler: None unless training is in fp16.
+
+    Raises ValueError if position, history and hidden state contradict each other.
+    """
+
+    position: Position = Position()
+    history: list[Row] = []
+    carried: Hidden = Hidden()
+    scaler: Scaler | None = None
+
+    def __post_init__(self) -> None:
+        at, rows = self.position, self.history
+        if len(rows) != at.epoch or any(row["epoch"] != number for number, row in enumerate(rows, 1)):
+            raise ValueError(f"history must have one row for each of the {at.epoch:,} epochs done")
+        steps = [0, *(row["steps"] for row in rows), at.steps]
+        if any(before > after for before, after in pairwise(steps)):
+            raise ValueError("steps must not decrease from one epoch to the next")
+        if at.averaged_from > at.steps:
+            raise ValueError(f"averaged_from={at.averaged_from:,} must not exceed steps={at.steps:,}")
+        if bool(at.batch) != bool(at.count) or (not at.batch and self.carried.kind != "none"):
+            raise ValueError("count and carried belong to the batches done in the epoch")
+        level = [self.carried]
+        for _ in range(_DEPTH):
+            level = [part for hidden in level for part in hidden.parts]
+        if level:
+            raise ValueError(f"carried must be nested at most {_DEPTH} levels deep")
+
+    def restarted(self) -> SavedState:
+        """Return the state before the epoch that is not finished."""
+        return replace(self, position=replace(self.position, batch=0, count=0), carried=Hidden())
+
+
+class CheckpointInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a checkpoint holds besides tensors.
+
+    Attributes:
+        changes: what was changed during the run, and when.
+        sha256: sha256 of the tensor bytes.
+    """
+
+    schema: int
+    identity: RunIdentity
+    changes: tuple[str, ...]
+    sha256: str
+    state: SavedState
