@@ -32,6 +32,7 @@ __all__ = [
     "did_you_mean",
     "first_line",
     "printable",
+    "shortened",
     "warn",
 ]
 
@@ -43,7 +44,7 @@ class ZooError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(_shortened(message))
+        super().__init__(shortened(message))
         self.hint = hint
 
 
@@ -134,10 +135,10 @@ def warn(message: str) -> None:
     home = f"{Path(__file__).parent}{os.sep}"
     frames = traceback.walk_stack(sys._getframe())  # pyright: ignore[reportPrivateUsage]
     depths = [depth for depth, (frame, _) in enumerate(frames) if frame.f_code.co_filename.startswith(home)]
-    warnings.warn(_shortened(message), ZooWarning, stacklevel=depths[-1] + 2)  # 1 is this very line
+    warnings.warn(shortened(message), ZooWarning, stacklevel=depths[-1] + 2)  # 1 is this very line
 
 
-def _shortened(message: str) -> str:
+def shortened(message: str) -> str:
     """Return a message as one line, the middle of a long one left out."""
     message = printable(" ".join(message.split("\n")))
     return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"

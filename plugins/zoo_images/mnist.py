@@ -18,7 +18,7 @@ from zoo_images.idx import read_pair
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 
 ValSize = Annotated[int, Meta(ge=0, le=59_999)]
-Size = Annotated[int, Meta(ge=28, le=224)]
+Size = Annotated[int, Meta(ge=28, le=64)]
 Channels = Literal[1, 3]
 
 TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")

@@ -15,11 +15,15 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from zoo import seed_for
+from zoo import OptionError, seed_for
+from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
 from zoo_images.image_set import ImageSet, ImageSplit
 
 Array = np.ndarray
+
+# Of all images: a weights file may say how many are drawn, and must not take all memory
+_MOST_BYTES = 400_000_000
 
 # Whether a pixel is inside a shape, given its offset from the center in units of half the shape's size
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {
@@ -49,12 +53,14 @@ class Shapes(ImageSplit):
 
     def __init__(self, count: int, split: Split, style: Style) -> None:
         labels = torch.arange(count) % len(SHAPES)
-        drawn = [_draw(int(label), seed_for(style.seed, split, i), style) for i, label in enumerate(labels)]
-        images = (
-            np.stack([image for image, _ in drawn]) if drawn else np.zeros((0, 3, style.size, style.size))
-        )
-        super().__init__(torch.from_numpy(images.astype(np.uint8)), labels)
-        self.boxes: list[list[Box]] = [boxes for _, boxes in drawn]
+        images = torch.empty(count, 3, style.size, style.size, dtype=torch.uint8)
+        super().__init__(images, labels)
+        self.boxes: list[list[Box]] = []
+        for number, label in enumerate(labels.tolist()):
+            image, boxes = _draw(label, seed_for(style.seed, split, number), style)
+            images[number] = torch.from_numpy(image)
+            self.boxes.append(boxes)
+            report_work("drawing shapes", number + 1, count, "images")
 
 
 def shapes(
@@ -62,9 +68,9 @@ def shapes(
     size: Annotated[int, Meta(ge=16, le=512)] = 32,
     objects: Annotated[int, Meta(ge=1, le=4)] = 1,
     clutter: Annotated[int, Meta(ge=0, le=50)] = 4,
-    train_size: Annotated[int, Meta(ge=8)] = 5_000,
-    val_size: Annotated[int, Meta(ge=0)] = 500,
-    test_size: Annotated[int, Meta(ge=0)] = 1_000,
+    train_size: Annotated[int, Meta(ge=8, le=100_000)] = 5_000,
+    val_size: Annotated[int, Meta(ge=0, le=100_000)] = 500,
+    test_size: Annotated[int, Meta(ge=0, le=100_000)] = 1_000,
     seed: int = 0,
 ) -> ImageSet:
     """Draw eight kinds of shapes in random colors, sizes and places.
@@ -77,9 +83,15 @@ def shapes(
         val_size: number of images in the val split.
         test_size: number of images in the test split.
         seed: random seed of the drawing.
+
+    Raises OptionError if all images together would take more than 400 MB.
     """
     style = Style(size, objects, clutter, seed)
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
+    total, most = sum(counts.values()), _MOST_BYTES // (3 * size**2)
+    if total > most:
+        message = f"{most:,} images of {size}×{size} pixels are the most that can be drawn (got {total:,})"
+        raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
     splits: dict[Split, ImageSplit] = {name: Shapes(count, name, style) for name, count in counts.items()}
     digest = hashlib.sha256()
     for part in splits.values():

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from zoo.errors import OptionError
 from zoo.models import threads
 
 PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
@@ -41,6 +42,18 @@ def test_the_number_is_restored_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [*seen, torch.get_num_threads()] == [before + 1, before]
+
+
+@pytest.mark.parametrize(("cores", "most"), [(2, 64), (64, 256)])
+def test_a_number_of_threads_that_makes_no_sense_here_is_refused(
+    cores: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads, "_cores", lambda: cores)
+    message = rf"^threads must be at most {most}, since this machine has {cores} cores \(got 5,000\)$"
+    with pytest.raises(OptionError, match=message), threads.computing_with(5_000):
+        pass
+    assert torch.get_num_threads() == before
 
 
 COMMAND = """

@@ -263,7 +263,7 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
         if number % 5:
             path.write_bytes(draw.choice(MUTATORS)(draw, whole))
         else:
-            with _without_fsync():
+            with without_fsync():
                 _forged(draw, path, tensors)
         try:
             model, card = weights.load(path, registry)
@@ -271,7 +271,7 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
             if number % 20 == 0:  # a model that loads can be used
                 "".join(sample(model, card.preprocess, prompt="a", sampling=Sampling(length=3)))
         except ZooError as error:
-            if not _is_one_sentence(error):
+            if not is_one_sentence(error):
                 broken.append(f"number {number}: {str(error)[:200]!r}")
         except Exception as error:
             broken.append(f"number {number}: {type(error).__name__}: {str(error)[:200]}")
@@ -285,12 +285,12 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
     )
 
 
-def _is_one_sentence(error: ZooError) -> bool:
+def is_one_sentence(error: ZooError) -> bool:
     return "\n" not in str(error) and 20 <= len(str(error)) <= 2_000
 
 
 @contextlib.contextmanager
-def _without_fsync() -> Generator[None]:
+def without_fsync() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
@@ -343,7 +343,7 @@ def mutated_others(folder: Path, *, files: int) -> Figure:
                     next(attempts)()
                 harmless += 1
             except ZooError as error:
-                if not _is_one_sentence(error):
+                if not is_one_sentence(error):
                     broken.append(f"{name} {number}: {str(error)[:300]!r}")
             except Exception as error:
                 broken.append(f"{name} {number}: {type(error).__name__}: {str(error)[:200]}")
@@ -500,7 +500,7 @@ def _hostile_weights(path: Path) -> Iterator[str]:
     for name, change in hostile.CARDS.items():
         card, held = json.loads(CARD.to_json()), list(tensors)
         change(card, held)
-        with _without_fsync():
+        with without_fsync():
             hostile.write_forged(path, card, held)
         yield from _not_refused(name, lambda: weights.load(path, registry))
         yield from _not_refused_by_commands(name, path, ("eval", "sample"))
@@ -526,7 +526,7 @@ def _not_refused(name: str, *reads: Callable[[], object]) -> Iterator[str]:
             read()
             yield f"{name} was accepted"
         except ZooError as error:
-            if not _is_one_sentence(error):
+            if not is_one_sentence(error):
                 yield f"{name}: {str(error)!r}"
         except Exception as error:
             yield f"{name}: {type(error).__name__}: {error}"

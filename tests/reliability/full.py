@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.reliability import fetching, files, opening, runs
+from tests.reliability import fetching, files, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,8 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "flipped_bits": lambda folder: files.flipped_bits(folder, flips=1_000),
     "mutated_others": lambda folder: files.mutated_others(folder, files=20_000),
     "hand_made": files.hand_made,
+    "memory": lambda folder: memory.small(folder, drawn=50),
+    "forged": lambda folder: forged.forged(folder, files=10_000),
     "fetched": lambda folder: fetching.fetched(folder, rounds=50),
     "owners": lambda folder: runs.owners(folder, rounds=100),
     "never_unpickled": opening.never_unpickled,

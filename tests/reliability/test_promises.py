@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import fetching, files, opening, runs
+from tests.reliability import fetching, files, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 from tests.reliability.full import PROMISES
 
@@ -23,6 +23,8 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "flipped_bits": lambda folder: files.flipped_bits(folder, flips=100),
     "mutated_others": lambda folder: files.mutated_others(folder, files=200),
     "hand_made": files.hand_made,
+    "memory": lambda folder: memory.small(folder, drawn=2),
+    "forged": lambda folder: forged.forged(folder, files=100),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
     "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
     "never_unpickled": opening.never_unpickled,

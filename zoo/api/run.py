@@ -19,6 +19,7 @@ from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.registry import Registry
 from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
+from zoo.training.saved import Row, StepRow, check_rows
 from zoo.training.step_log import read_rows
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`."""
-        return read_rows(self.directory / "metrics.jsonl")
+        return read_rows(self.directory / "metrics.jsonl", Row)
 
     @property
     def steps(self) -> list[dict[str, Any]]:
         """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`, the loss in nats."""
-        return read_rows(self.directory / "steps.jsonl")
+        return read_rows(self.directory / "steps.jsonl", StepRow)
 
     @cached_property
     def model(self) -> Model:
@@ -99,6 +100,10 @@ class Run:
         """Return a figure of the task's headline metric, the loss and the learning rate, by epoch."""
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
+        try:
+            check_rows(self.history, self.task.headline)
+        except ValueError as error:
+            raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
         return draw_learning_curve(
             self.history,
             self.task,

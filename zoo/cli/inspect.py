@@ -15,8 +15,12 @@ from zoo.cli.output import json_option, print_json, quiet_option
 from zoo.cli.session import Session, pass_session
 from zoo.config import options
 from zoo.config.training import TrainConfig
+from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
+
+# Most rows of a section; a card of 1 MB may say a hundred thousand
+_ROWS = 100
 
 
 @click.command()
@@ -37,32 +41,40 @@ def command(session: Session, weights: str, as_json: bool) -> None:
         print_json(card.to_dict())
         return
     print_title(f"Weights {weights}")
-    print_paragraph(f"{card.architecture} for {card.task}, trained on {card.dataset.name}", indent=2)
+    about = f"{card.architecture} for {card.task}, trained on {card.dataset.name}"
+    print_paragraph(shortened(about), indent=2)
     _print_card(card)
     _print_file(card, container, path)
 
 
 def _print_card(card: Card) -> None:
-    print_section("Metrics", [(split, figures(metrics)) for split, metrics in card.metrics.items()])
-    print_section("Model", as_typed(card.arguments), about=card.architecture)
-    print_section("Data", as_typed(card.dataset.options), about=card.dataset.name)
-    print_section("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
+    _print("Metrics", [(split, figures(metrics)) for split, metrics in card.metrics.items()])
+    _print("Model", as_typed(card.arguments), about=card.architecture)
+    _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
+    _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
     usual = TrainConfig().to_dict()
     changed = {key: value for key, value in card.training.items() if usual.get(key) != value}
-    print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
+    _print("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
-    print_section("Training", [*progress, ("seed", card.seed)])
-    print_section("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
+    _print("Training", [*progress, ("seed", card.seed)])
+    _print("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
 
 
 def _print_file(card: Card, container: Container, path: Path) -> None:
-    print_section("Started from", as_typed(card.base_model), wrap=False)
-    print_section("Versions", [*card.versions.items()])
-    print_section("Tied tensors", [*card.tied.items()])
+    _print("Started from", as_typed(card.base_model), wrap=False)
+    _print("Versions", [*card.versions.items()])
+    _print("Tied tensors", [*card.tied.items()])
     count = sum(tensor.numel for tensor in container.tensors.values())
     size = f"{container.size:,} bytes: {len(container.tensors)} tensors of {count:,} numbers"
     print_section("File", [("path", path), ("size", size)], wrap=False)
-    print_section("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
+    _print("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
+
+
+def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:
+    """Print a section, of which a card decides how long it is: rows and values beyond reason are left out."""
+    shown = [(shortened(str(key)), shortened(str(value))) for key, value in rows[:_ROWS]]
+    more = [("...", f"{len(rows) - _ROWS:,} more")] if len(rows) > _ROWS else []
+    print_section(title, shown + more, about=shortened(about), wrap=wrap)
 
 
 def _preprocessing(key: str, value: object) -> tuple[str, str]:

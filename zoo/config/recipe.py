@@ -33,7 +33,7 @@ class Recipe:
     train: dict[str, Any] = field(default_factory=dict[str, Any])
     from_weights: str = ""
     seed: int = 0
-    threads: Annotated[int, Meta(ge=0, le=4096)] = 0
+    threads: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
     def __post_init__(self) -> None:
         options.validate(self)

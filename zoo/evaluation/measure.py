@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError
-from zoo.interfaces import SPLITS, Dataset, Split, Task
-from zoo.models.hooks import evaluating
+from zoo.errors import DataError, WeightsError
+from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
+from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 
 __all__ = ["Measured", "measure"]
+
+# The most that a layer may compute at a time, or a small file could take all memory
+_MOST_BYTES = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,14 @@ def measure(
 
     Raises:
         DataError: the split is empty.
+        WeightsError: the model needs too much memory for a single item.
     """
     sums: dict[str, Tensor] = {}
     count, state = 0, None
     report(0, 0)
-    with evaluating(model):
+    with evaluating(model), no_larger_outputs(model, _MOST_BYTES):
         for batch in task.eval_batches(dataset, split, device=device):
-            step = task.step(model, batch, state)
+            step = _step(model, task, batch, state)
             state = step.state
             count += step.count
             for name, value in step.sums.items():
@@ -67,3 +71,19 @@ def measure(
     totals = {name: float(value) for name, value in sums.items() if value.ndim == 0}
     metrics = task.metrics(totals, count, dataset.preprocess)
     return Measured(metrics, task.details(sums, dataset.preprocess), count)
+
+
+def _step(model: nn.Module, task: Task, batch: Batch, state: State) -> Step:
+    """Run the model on a batch, in halves of its first dimension (images, time steps) if it is too large."""
+    try:
+        return task.step(model, batch, state)
+    except TooLarge as error:
+        half = len(batch.inputs) // 2
+        if not half:
+            raise WeightsError(f"the model cannot be measured: one layer needs {error} at a time") from None
+    first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
+    second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
+    before = _step(model, task, first, state)
+    after = _step(model, task, second, before.state)
+    sums = {name: value + after.sums[name] for name, value in before.sums.items()}
+    return replace(after, sums=sums, count=before.count + after.count)

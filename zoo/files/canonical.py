@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 __all__ = ["canonical_json", "parse_json"]
@@ -17,7 +18,7 @@ def parse_json(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises ValueError for what is not JSON, such as NaN, and for what Python can read but not write again: a
-    repeated key, half a surrogate pair, endless nesting.
+    repeated key, half a surrogate pair, a number beyond all floats (1e999), endless nesting.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -29,8 +30,14 @@ def parse_json(text: str) -> Any:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
+    def finite(number: str) -> float:
+        value = float(number)
+        if math.isinf(value):
+            raise ValueError(f"{number:.40} is too large a number")
+        return value
+
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
         if "\\u" in text:
             canonical_json(value).encode()
     except RecursionError:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 
-__all__ = ["Stored", "evaluating", "stored", "untouched", "watching"]
+__all__ = ["Stored", "TooLarge", "evaluating", "no_larger_outputs", "stored", "untouched", "watching"]
 
 
 @contextlib.contextmanager
@@ -127,3 +127,33 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         return _unwrapped(model.module)
     return model
+
+
+class TooLarge(Exception):
+    """A layer would compute more than it may."""
+
+
+@contextlib.contextmanager
+def no_larger_outputs(model: nn.Module, most: int) -> Generator[None]:
+    """Raise TooLarge before a convolution, a linear layer or an embedding computes more than `most` bytes.
+
+    A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large.
+    """
+
+    def check(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        if isinstance(layer, nn.Conv2d):
+            positions = x.shape[-1] // layer.stride[-1] * (x.shape[-2] // layer.stride[-2])
+            numbers = len(x) * layer.out_channels * positions
+        elif isinstance(layer, nn.Linear):
+            numbers = x.numel() // layer.in_features * layer.out_features
+        else:
+            numbers = x.numel() * int(layer.embedding_dim)  # pyright: ignore[reportArgumentType]
+        if 4 * numbers > most:
+            raise TooLarge(f"{4 * numbers:,} bytes")
+
+    with contextlib.ExitStack() as hooks:
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                hooks.enter_context(module.register_forward_pre_hook(check))
+        yield

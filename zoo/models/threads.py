@@ -8,7 +8,13 @@ from contextlib import contextmanager
 
 import torch
 
+from zoo.errors import OptionError
+
 __all__ = ["computing_with", "default_threads"]
+
+# A run may continue on a machine with fewer cores than the one it began on, with as many threads as before
+_MOST = 64
+_MOST_PER_CORE = 4
 
 
 def default_threads() -> int:
@@ -31,8 +37,15 @@ def _cores() -> int:
 
 @contextmanager
 def computing_with(threads: int) -> Generator[None]:
-    """Compute with a number of threads inside; afterwards with as many as before."""
-    before = torch.get_num_threads()
+    """Compute with a number of threads inside; afterwards with as many as before.
+
+    Raises OptionError for more threads than make sense on this machine, such as those of a forged checkpoint.
+    """
+    cores, before = _cores(), torch.get_num_threads()
+    most = max(_MOST, _MOST_PER_CORE * cores)
+    if threads > most:
+        message = f"threads must be at most {most}, since this machine has {cores} cores (got {threads:,})"
+        raise OptionError(message, hint="--threads takes fewer; another number rounds differently")
     torch.set_num_threads(threads)
     try:
         yield

@@ -19,10 +19,11 @@ def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
     epochs before: the non-monotonic trigger of NT-ASGD (Merity et al. 2018, algorithm 1), as a function of
     the epochs' rows so far.
     """
-    losses = [row["val"]["loss"] for row in history]
+    rows = [row for row in history if "val" in row]  # other data before may have had none
+    losses = [row["val"]["loss"] for row in rows]
     for epoch, loss in enumerate(losses):
         if epoch > nonmono and loss > min(losses[: epoch - nonmono]):
-            return history[epoch]["steps"]
+            return rows[epoch]["steps"]
     return None
 
 

@@ -16,8 +16,12 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
     Among epochs of equal accuracy, as they are common with few items, the one of the lowest loss is best.
     """
     sign = 1 if task.headline_grows else -1
-    values = [(sign * row["val"][task.headline], -row["val"]["loss"]) for row in history if "val" in row]
-    return values.index(max(values)) + 1 if values else None
+    values = {
+        number: (sign * row["val"][task.headline], -row["val"]["loss"])
+        for number, row in enumerate(history, 1)
+        if "val" in row
+    }
+    return max(values, key=lambda number: values[number]) if values else None
 
 
 def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:

@@ -21,7 +21,7 @@ from zoo.training.clock import Clock, Progress
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import diverged, interrupted, out_of_memory_as_error, require_finite
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.saved import SavedState
+from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.state import Replay, TrainState
 
@@ -90,8 +90,7 @@ def fit(
     freeze(model, config.freeze)
     state = TrainState.begin(model.to(device), config, precision=precision, device=device)
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
-    replay = partial(_replay, model, task, batches, precision=precision, device=device)
-    store.restore(state, device=device, replay=replay)
+    store.restore(state, device=device, replay=partial(_replay, model, task, batches, precision, device))
     _keep_if_best(state, task, store)  # the run may have stopped right after its save
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
@@ -155,19 +154,18 @@ def _replay(
     model: nn.Module,
     task: Task,
     batches: Callable[..., Iterator[Batch]],
-    saved: SavedState,
-    *,
     precision: Precision,
     device: str,
+    saved: SavedState,
 ) -> Step | None:
     """Return a step like the last one before a save, done on a copy of the model; None between two epochs.
 
     Raises WeightsError if this data has no such batch, or this task has other metrics.
     """
-    for row in saved.history:
-        for split in row.keys() & {"train", "val", "test"}:
-            if lacking := {"loss", task.headline} - row[split].keys():
-                raise WeightsError(f"epoch {row['epoch']} of its history has no {split} {lacking.pop()}")
+    try:
+        check_rows(saved.history, task.headline)
+    except ValueError as error:
+        raise WeightsError(f"its history is wrong: {error}") from None
     at = saved.position
     if not at.batch:
         return None

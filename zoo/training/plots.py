@@ -57,7 +57,7 @@ def draw_learning_curve(
         _draw_metric(panel, history, name, best)
     style.legend(panels[0], right=best is not None and 2 * best < len(history))
     last = history[-1]
-    if steps:
+    if steps and last["steps"]:
         per_epoch = last["steps"] / last["epoch"]
         points = [(step["step"] / per_epoch, step["lr"]) for step in steps]
     else:

@@ -21,6 +21,7 @@ from zoo.training.loop import fit
 from zoo.training.plots import draw_learning_curve, save_figure
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
+from zoo.training.saved import StepRow
 from zoo.training.setup import TrainingSetup, set_up
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
@@ -96,7 +97,7 @@ def train(
 
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     name, path = run.path.resolve().name, run.path / "curve.png"
-    steps = read_rows(run.path / "steps.jsonl")
+    steps = read_rows(run.path / "steps.jsonl", StepRow)
     with run.writing(path):
         figure = draw_learning_curve(
             state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps

@@ -6,15 +6,26 @@ checked against the model, its optimizer and its data is in `TrainState.restore`
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from zoo.config.recipe import Recipe
+from zoo.interfaces import SPLITS
 
-__all__ = ["CheckpointInfo", "Hidden", "Position", "Row", "RunIdentity", "SavedState", "StepRow"]
+__all__ = [
+    "CheckpointInfo",
+    "Hidden",
+    "Position",
+    "Row",
+    "RunIdentity",
+    "SavedState",
+    "StepRow",
+    "check_rows",
+]
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -38,6 +49,17 @@ class Row(TypedDict):
     val: NotRequired[dict[str, float]]
     test: NotRequired[dict[str, float]]
     clock: Pace
+
+
+def check_rows(history: Sequence[Mapping[str, Any]], headline: str) -> None:
+    """Raise ValueError unless each epoch has a row, in order, with the loss and the headline metric."""
+    for number, row in enumerate(history, 1):
+        if row["epoch"] != number:
+            raise ValueError(f"the rows of its epochs are out of order: {row['epoch']} instead of {number}")
+        for split in SPLITS:
+            for name in ("loss", headline):
+                if split in row and name not in row[split]:
+                    raise ValueError(f"epoch {number} has no {name} on {split}")
 
 
 class StepRow(TypedDict):

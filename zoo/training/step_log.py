@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RunError
-from zoo.files.canonical import canonical_json
+from zoo.config import options
+from zoo.errors import OptionError, RunError, first_line
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.training.saved import Row, StepRow
 
 __all__ = ["StepLog", "read_rows"]
 
@@ -47,18 +49,21 @@ class StepLog:
         self._file.close()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any]]:
     """Return the rows of a file that a training may be writing; none if there is no file yet.
 
-    Raises RunError if it cannot be read.
+    Raises RunError if it cannot be read, or a row is not of this kind.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be half written
+        rows = [
+            options.convert_table(parse_json(line), kind, what=f"row {n}") for n, line in enumerate(lines, 1)
+        ]
+        return [dict(row) for row in rows]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError, OptionError) as error:
+        raise RunError(f"{path} cannot be read: {first_line(error)}") from None
 
 
 def _length(path: Path, steps: int) -> int:
