@@ -72,7 +72,7 @@ def _peak(folder: Path, command: list[str]) -> tuple[float, str]:
     done = subprocess.run(
         [sys.executable, "-c", _CODE, *command], cwd=folder, capture_output=True, text=True, check=False
     )
-    *lines, last = done.stderr.splitlines() or [""]
+    *_, last = done.stderr.splitlines() or [""]
     if done.returncode not in (0, 1, 2, 3) or not last.isdigit():
         return 0.0, f"ended with {done.returncode}: {done.stderr[-300:]}"
     return int(last) / 1000, "shows a traceback" if "Traceback" in done.stderr else ""

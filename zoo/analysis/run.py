@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import OptionError, warn
+from zoo.errors import OptionError, WeightsError, warn
 from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Split, make_task
-from zoo.models.hooks import untouched
+from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.precision import autocast, resolve
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
@@ -29,6 +30,8 @@ __all__ = ["analyze"]
 
 # Maps of fewer cells a side are worth a warning: enlarged, they look finer than they are
 _COARSE = 4
+# Bytes that a layer may compute for a batch of inputs, or how many times those of the parameters if more
+_MOST_BYTES, _MOST_TIMES = 1 << 27, 50
 
 
 @torch.inference_mode(False)
@@ -72,7 +75,7 @@ def analyze(
     inputs, source = _inputs(card, registry, files, split, indices, dataset, data, device, report)
     subject = dataclasses.replace(subject, title=_title(weights, card, source))
     resolved = resolve(precision, device)
-    with autocast(resolved, device):
+    with autocast(resolved, device), _bounded(model):
         analysis = made.analyze(model, inputs, subject=subject)
     if analysis.maps is None and (classes or score):
         option = "a class" if classes else "a score"
@@ -92,6 +95,18 @@ def analyze(
         "versions": {"zoo": __version__, "torch": torch.__version__},
     }
     return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)
+
+
+@contextlib.contextmanager
+def _bounded(model: nn.Module) -> Generator[None]:
+    """Raise WeightsError before a layer computes far more than the model holds: a small file may make it."""
+    held = sum(parameter.nbytes for parameter in model.parameters())
+    try:
+        with no_larger_outputs(model, max(_MOST_BYTES, _MOST_TIMES * held)):
+            yield
+    except TooLarge as error:
+        message = f"the model cannot be analyzed: one layer needs {error} for a batch of inputs"
+        raise WeightsError(message, hint="analyze fewer at a time, such as --indices 0,1") from None
 
 
 def _inputs(
