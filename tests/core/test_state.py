@@ -175,6 +175,54 @@ def test_a_state_without_its_average_is_refused() -> None:
         begin(TrainConfig(ema_decay=0.9)).restore(tensors, data, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("forge", "message"),
+    [
+        (lambda tensors: tensors.pop("optimizer/0/exp_avg"), "it lacks optimizer/0/exp_avg"),
+        (
+            lambda tensors: tensors.update({"optimizer/99/step": torch.tensor(1.0)}),
+            "it has optimizer/99/step",
+        ),
+        (lambda tensors: tensors.update({"optimizer/0/step": torch.tensor(-1.0)}), "took -1.0 steps"),
+        (lambda tensors: tensors.update({"sums/x": torch.tensor(1.0)}), "it has sums/x"),
+        (
+            lambda tensors: tensors.update({"model/norm.bias": torch.zeros(5)}),
+            r"is torch.float32 \[5\]",
+        ),
+    ],
+)
+def test_forged_tensors_are_refused_before_anything_changes(forge: Any, message: str) -> None:
+    config = TrainConfig(optimizer="adam")
+    state = begin(config)
+    advance(state, config, 1)
+    state.end_epoch(row(state, train=1.0), config)
+    tensors, saved = state.capture()
+    forge(tensors)
+    restored = begin(config, seed=9)
+    before = {name: tensor.clone() for name, tensor in restored.model.state_dict().items()}
+    with pytest.raises(WeightsError, match=message):
+        restored.restore(tensors, saved, device="cpu")
+    assert equal(dict(restored.model.state_dict()), before)
+
+
+@pytest.mark.parametrize(
+    ("forged", "message"),
+    [
+        ({"position": {"epoch": -1}}, "`int` >= 0"),
+        ({"position": {"epoch": 2**53}}, "one row for each of the"),
+        ({"position": {"steps": True}}, "Expected `int`, got `bool`"),
+        ({"position": {"averaged_from": 1}}, "must not exceed steps=0"),
+        ({"position": {"batch": 1}}, "count and carried belong to"),
+        ({"carried": {"kind": "dict"}}, "Invalid enum value"),
+        ({"scaler": {}}, "missing required field"),
+        ({"x": 1}, "unknown field"),
+    ],
+)
+def test_forged_data_is_refused(forged: dict[str, Any], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert(forged, SavedState, strict=True)
+
+
 def test_a_hidden_state_that_cannot_be_stored_is_refused() -> None:
     state = begin(TrainConfig())
     state.carried = {"h": torch.zeros(1)}
