@@ -17,11 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Forbid downloads, use a cache of our own, and drop the caller's settings for zoo, except $ZOO_DATA."""
+    """Forbid downloads, use a cache and a configuration of our own, drop other settings except $ZOO_DATA."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT"):
+        for name in ("ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_TRUST"):
             patch.delenv(name, raising=False)
         patch.setenv("ZOO_OFFLINE", "1")
+        patch.setenv("ZOO_CONFIG", str(tmp_path_factory.mktemp("config")))
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -49,6 +49,7 @@ TORCH_FREE_MODULES = {
     "zoo.api.describing",
     "zoo.api.recipes",
     "zoo.api.training",
+    "zoo.api.trust",
     "zoo.api.progress",
     "zoo.api.where",
     "zoo.testing",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zoo.api.model import Model
     from zoo.api.run import Run
     from zoo.api.training import lr_find, resume, train
+    from zoo.api.trust import list_trusted, trust, untrust
     from zoo.config.recipe import Recipe
     from zoo.data.vocabulary import tokenize
     from zoo.registry.registry import Registry
@@ -57,8 +58,8 @@ __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
     "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
     "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
-    "list_recipes", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
-    "train",
+    "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for",
+    "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
 # What a plugin's hooks do not need, imported when it is first used so that listing stays instant
@@ -68,6 +69,7 @@ _ON_USE = {
     "zoo.api.model": "Model",
     "zoo.api.run": "Run",
     "zoo.api.training": "lr_find resume train",
+    "zoo.api.trust": "list_trusted trust untrust",
     "zoo.config.recipe": "Recipe",
     "zoo.data.vocabulary": "tokenize",
     "zoo.registry.registry": "Registry",

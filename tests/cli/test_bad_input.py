@@ -213,7 +213,8 @@ def zoo_architectures():
 def test_missing_model_options_are_named_as_flags(desk, tmp_path):
     (tmp_path / "needy.py").write_text(NEEDY)
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["needy.py"]\n')
-    done = zoo("train", "needy", "files", *PATHS, cwd=desk, env={"ZOO_REGISTRY": f"{tmp_path}/registry.toml"})
+    trusted = {"ZOO_REGISTRY": f"{tmp_path}/registry.toml", "ZOO_TRUST": "1"}
+    done = zoo("train", "needy", "files", *PATHS, cwd=desk, env=trusted)
     assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [
         "zoo: architecture needy/needy requires width, depth",

@@ -179,7 +179,7 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     ],
 )
 def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, arguments, reason):
-    facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed)})
+    facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"})
     assert reason in facts["unknown"]
     assert facts["options"]
 

@@ -158,6 +158,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
+    zoo.trust()
     yield tmp_path
     sys.modules.pop("my_models", None)
 
@@ -188,6 +189,7 @@ def test_a_plugin_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "imports_in_vain.py").write_text("import not_there")
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["imports_in_vain.py"]\n')
     monkeypatch.chdir(tmp_path)
+    zoo.trust()
     with pytest.warns(ZooWarning, match="plugin imports-in-vain .* failed: .*not_there") as caught:
         assert "lstm" in zoo.list_models()
     assert caught[0].filename == __file__

@@ -84,7 +84,7 @@ def test_the_shipped_file_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> 
 def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
     path = write('schema = 1\n[plugins]\nlocal = ["my_plugin.py"]\ndisabled = ["acme"]')
     catalog = Catalog.load()
-    assert catalog.local == ((path.parent / "my_plugin.py").resolve(),)
+    assert [file.path for file in catalog.local] == [(path.parent / "my_plugin.py").resolve()]
     assert catalog.disabled == ("acme",)
     write(WEIGHTS)
     assert Catalog.load().weights["mine"].file == str(path.parent / "weights" / "mine.safetensors")

@@ -19,6 +19,7 @@ from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
+from zoo.registry.trust import LocalFile
 from zoo.training.run import train
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60
@@ -60,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Registry:
-    return Registry.discover(Catalog(local=(folder / "plain.py",)))
+    return Registry.discover(Catalog(local=(LocalFile.read(folder / "plain.py"),)))
 
 
 def trained(registry: Registry, folder: Path, name: str, **data: Any) -> Path:

@@ -140,7 +140,8 @@ def zoo_architectures():
 
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Return a function that writes a one-file plugin and a registry.toml that names it."""
+    """Return a function that writes a one-file plugin and a registry.toml that names it; all are trusted."""
+    monkeypatch.setenv("ZOO_TRUST", "1")
 
     def make(name: str, *names: str, disabled: str = "") -> Path:
         path = tmp_path / f"{name}.py"

@@ -22,6 +22,7 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
+from zoo.registry.trust import LocalFile
 from zoo.training import checkpoint
 from zoo.training.clock import Progress
 from zoo.training.run import train
@@ -344,7 +345,7 @@ def zoo_architectures():
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     path = tmp_path_factory.mktemp("plugin") / "pretrained.py"
     path.write_text(PRETRAINED)
-    return Registry.discover(Catalog(local=(path,)))
+    return Registry.discover(Catalog(local=(LocalFile.read(path),)))
 
 
 @pytest.mark.parametrize("loads", [False, True])

@@ -16,6 +16,7 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog, WeightsEntry
 from zoo.registry.registry import Registry
+from zoo.registry.trust import LocalFile
 from zoo.tasks.classification import Classification
 from zoo.training.run import train
 from zoo.training.setup import set_up
@@ -60,7 +61,7 @@ def zoo_datasets():
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     path = tmp_path_factory.mktemp("plugin") / "stripes.py"
     path.write_text(PLUGIN)
-    return Registry.discover(Catalog(local=(path,)))
+    return Registry.discover(Catalog(local=(LocalFile.read(path),)))
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,8 @@ Each command is a thin face of a [Python function](python.md) with the same argu
 | `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
 | `ZOO_OFFLINE` | `1` forbids downloads |
 | `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
+| `ZOO_TRUST` | `1` trusts every one-file plugin that a `registry.toml` names, for CI |
+| `ZOO_CONFIG` | folder for what `zoo trust` remembers; by default `zoo` in the user's configuration folder |
 | `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
 | `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
 | `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |

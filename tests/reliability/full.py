@@ -91,7 +91,8 @@ def _rows(table: Path) -> dict[str, str]:
 def _one(name: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(ZOO_OFFLINE="1", ZOO_CACHE=f"{folder}/cache", OMP_NUM_THREADS="1")
-        for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT"):
+        os.environ["ZOO_CONFIG"] = f"{folder}/config"
+        for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_TRUST"):
             os.environ.pop(setting, None)
         place = Path(folder) / "work"
         place.mkdir()

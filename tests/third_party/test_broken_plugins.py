@@ -221,6 +221,7 @@ def test_a_local_plugin_needs_no_packaging(run_zoo: RunZoo, tmp_path: Path) -> N
     home.mkdir()
     (home / "my_plugin.py").write_text(dedent(model("little")))
     (home / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["my_plugin.py"]\n')
+    assert run_zoo("trust", home).returncode == 0
     for where in ({"cwd": home}, {"env": {"ZOO_REGISTRY": str(home / "registry.toml")}}):
         done = run_zoo("--strict", "list", "architecture", "my-plugin", "--json", **where)
         assert [row["name"] for row in json.loads(done.stdout)] == ["my-plugin/little"]
@@ -243,7 +244,7 @@ def test_a_local_plugin_that_fails_is_reported_too(
         (home / file).write_text(source)
     registry = tmp_path / "registry.toml"
     registry.write_text(f'schema = 1\n[plugins]\nlocal = ["mine/{file}"]\n')
-    done = run_zoo("list", env={"ZOO_REGISTRY": str(registry)})
+    done = run_zoo("list", env={"ZOO_REGISTRY": str(registry), "ZOO_TRUST": "1"})
     assert (done.returncode, done.stdout) == (0, healthy)
     assert file in done.stderr
     assert cause in done.stderr

@@ -29,10 +29,10 @@ KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights")
 
 
 def default_registry() -> Registry:
-    """Return what `Registry.discover()` finds, and warn of each plugin that failed to load."""
+    """Return what `Registry.discover()` finds, and warn of the plugins that are not there and why."""
     registry = Registry.discover()
-    for problem in registry.problems():
-        warn(problem)
+    for line in (*registry.problems(), *registry.notices()):
+        warn(line)
     return registry
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "sample": "Generate text with a language model.",
     "analyze": "Look inside a trained model: where it looks and what it computes.",
     "inspect": "Show the card of a weights file.",
+    "trust": "Let the plugins that a folder's registry.toml names run.",
     "completion": "Print a script that makes TAB complete names and options.",
     "check": "Check that a plugin keeps the contract.",
     "new-plugin": "Create a plugin that keeps the contract, to start from.",

@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from zoo.cli.output import quiet_option
+from zoo.cli.session import COMPLETE
 
 
 @click.command()
@@ -25,4 +26,4 @@ def command(ctx: click.Context, shell: str) -> None:
     """
     completer = get_completion_class(shell)
     assert completer is not None
-    click.echo(completer(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())
+    click.echo(completer(ctx.find_root().command, {}, "zoo", COMPLETE).source())

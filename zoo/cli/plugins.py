@@ -50,7 +50,10 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     print_table(cells, ["PLUGIN", "STATUS", "PROVIDES", "FROM"])
-    failed = [(row["name"], row["cause"]) for row in rows if row["cause"]]
+    print_section(
+        "Not trusted", [(row["name"], row["cause"]) for row in rows if row["status"] == "untrusted"]
+    )
+    failed = [(row["name"], row["cause"]) for row in rows if row["status"] == "failed"]
     print_section("Failed", failed)
     if failed:
         print_paragraph("`zoo plugins --traceback NAME` shows where.", indent=2)

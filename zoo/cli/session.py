@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
 import click
 
 from zoo.api.listing import default_registry
 from zoo.cli.output import QUIET, echo
+from zoo.errors import ZooError
+from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 
-__all__ = ["Session", "pass_session"]
+__all__ = ["COMPLETE", "Session", "pass_session"]
+
+# The variable with which a shell asks what to complete
+COMPLETE = "_ZOO_COMPLETE"
 
 
 class Session:
@@ -31,7 +37,12 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """The default registry. A plugin that failed is a warning, or an error if strict."""
+        """The default registry. A plugin that failed is a warning, or an error if strict.
+
+        While the shell asks what to complete, no code that a folder names runs, even if it is trusted.
+        """
+        if COMPLETE in os.environ:
+            return Registry.discover(_catalog_for_completion())
         if self.strict:
             registry = Registry.discover()
             registry.require_healthy()
@@ -46,6 +57,13 @@ class Session:
         from zoo.models.threads import default_threads
 
         torch.set_num_threads(default_threads())
+
+
+def _catalog_for_completion() -> Catalog:
+    try:
+        return Catalog.load(code=False)
+    except ZooError:  # no line of an error belongs into a half-typed command
+        return Catalog()
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -1,6 +1,11 @@
-"""`registry.toml`: settings, recipes and published weights. The user's file takes precedence over zoo's."""
+"""`registry.toml`: settings, recipes and published weights, zoo's and on top of them the user's.
+
+The user's file is data like any other that lies in a folder: its size is bounded, its names are checked, and
+code that it names runs only if the user has trusted it (`zoo.registry.trust`).
+"""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
@@ -12,10 +17,19 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.errors import CatalogError, OptionError
+from zoo.files.regular import read_regular
+from zoo.registry import trust
+from zoo.registry.trust import LocalFile
 
-__all__ = ["Catalog", "PluginSettings", "WeightsEntry", "shipped_path", "user_path"]
+__all__ = ["Catalog", "PluginSettings", "WeightsEntry", "read_local", "shipped_path", "user_path"]
 
 SCHEMA = 1
+
+# An id of weights: a word without a separator or a suffix, which would make it a path
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+
+# The time to parse a key is quadratic in its parts
+_MOST_DOTS = 200
 T = TypeVar("T")
 
 
@@ -62,48 +76,106 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files say together."""
+    """What the files say together.
+
+    Attributes:
+        local: one-file plugins, and whether each may run.
+        path: the user's file, if there is one.
+        replaced: recipes of zoo that the user's file replaces.
+    """
 
     recipes: Mapping[str, Recipe] = {}
     weights: Mapping[str, WeightsEntry] = {}
     disabled: tuple[str, ...] = ()
-    local: tuple[Path, ...] = ()
+    local: tuple[LocalFile, ...] = ()
+    path: Path | None = None
+    replaced: frozenset[str] = frozenset()
 
     @classmethod
-    def load(cls) -> Self:
-        """Read zoo's file, then the user's on top of it. Raises CatalogError naming the file and the key."""
-        layers = [_read(path) for path in filter(None, (shipped_path(), user_path()))]
+    def load(cls, *, code: bool = True) -> Self:
+        """Read zoo's file, then the user's on top of it.
+
+        Args:
+            code: let one-file plugins run that are trusted.
+
+        Raises CatalogError naming the file and the key, also for weights with the id of published ones.
+        """
+        shipped, path = _read(shipped_path())[0], user_path()
+        if path is None:
+            return cls(recipes=shipped.recipes, weights=shipped.weights)
+        ours, settings, data = _read(path)
+        local = _paths(path, settings)
+        for name in ours.weights.keys() & shipped.weights.keys():
+            if replace(ours.weights[name], file="") != replace(shipped.weights[name], file=""):
+                message = f"{path}: [weights.{name}] has the name of weights that zoo publishes"
+                raise CatalogError(message, hint="choose another name")
         return cls(
-            recipes={name: recipe for layer in layers for name, recipe in layer.recipes.items()},
-            weights={name: entry for layer in layers for name, entry in layer.weights.items()},
-            disabled=tuple(name for layer in layers for name in layer.disabled),
-            local=tuple(path for layer in layers for path in layer.local),
+            recipes={**shipped.recipes, **ours.recipes},
+            weights={**shipped.weights, **ours.weights, **shipped.weights},  # zoo's first, and as they are
+            disabled=settings.disabled,
+            local=trust.judged(path, data, local) if code else trust.barred(local),
+            path=path,
+            replaced=frozenset(
+                name for name, recipe in ours.recipes.items() if shipped.recipes.get(name, recipe) != recipe
+            ),
         )
 
 
-def _read(path: Path) -> Catalog:
-    """Return what one file says."""
+def read_local(path: Path) -> tuple[bytes, list[Path]]:
+    """Return the content of a registry.toml, and the paths of the one-file plugins that it names.
+
+    Raises CatalogError.
+    """
+    _, settings, data = _read(path)
+    return data, _paths(path, settings)
+
+
+def _paths(path: Path, settings: PluginSettings) -> list[Path]:
+    return [Path(os.path.realpath(path.parent / name)) for name in settings.local]
+
+
+def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
+    """Return the recipes and weights of one file, its settings and its content."""
+    data, top = _decoded(path)
+    if top.plugins and "config.toml" in (path.name, path.resolve().name):
+        hint = "name plugins in a registry.toml"
+        raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]", hint=hint)
+    settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
+    for name in settings.local:
+        if "\0" in name:
+            raise CatalogError(f"{path}: [plugins] local must be paths (got {name!r})")
+    recipes: dict[str, Recipe] = {}
+    for name, table in top.recipes.items():
+        if "/" in name or "\0" in name or name in ("", ".", ".."):
+            raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="its runs are folders")
+        recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
+    weights: dict[str, WeightsEntry] = {}
+    for name, table in top.weights.items():
+        if not _ID.fullmatch(name):
+            hint = "use letters, digits and - _ +: with a separator or a suffix, it would be a path"
+            raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
+        entry = _entry(path, f"[weights.{name}]", WeightsEntry, table)
+        file = str((path.parent / entry.file).absolute()) if entry.file else ""
+        weights[name] = replace(entry, file=file)
+    return Catalog(recipes=recipes, weights=weights), settings, data
+
+
+def _decoded(path: Path) -> tuple[bytes, _File]:
+    """Return the content of a file, and its tables."""
     try:
-        top = msgspec.toml.decode(path.read_bytes(), type=_File)
+        data = read_regular(path, most=trust.MOST_BYTES)
+        if any(line.count(b".") > _MOST_DOTS for line in data.splitlines()):
+            raise ValueError(f"a line has more than {_MOST_DOTS} dots")
+        return data, msgspec.toml.decode(data, type=_File)
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
         hint = f"it starts with the line: schema = {SCHEMA}; its tables: plugins, recipes.NAME, weights.NAME"
         raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
-    settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
-    weights: dict[str, WeightsEntry] = {}
-    for name, table in top.weights.items():
-        entry = _entry(path, f"[weights.{name}]", WeightsEntry, table)
-        file = str((path.parent / entry.file).absolute()) if entry.file else ""
-        weights[name] = replace(entry, file=file)
-    return Catalog(
-        recipes={name: _entry(path, f"[recipes.{name}]", Recipe, t) for name, t in top.recipes.items()},
-        weights=weights,
-        disabled=settings.disabled,
-        local=tuple((path.parent / name).resolve() for name in settings.local),
-    )
+    except RecursionError:
+        raise CatalogError(f"{path} is not valid TOML: it is nested too deeply") from None
 
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:
@@ -135,8 +207,8 @@ def user_path() -> Path | None:
     """
     named = os.environ.get("ZOO_REGISTRY")
     if named:
-        if not Path(named).is_file():
+        if not Path(named).exists():
             raise CatalogError(f"$ZOO_REGISTRY names {named}, which does not exist")
         return Path(named)
     here = Path("registry.toml")
-    return here if here.is_file() and here.resolve() != shipped_path().resolve() else None
+    return here if here.exists() and here.resolve() != shipped_path().resolve() else None

@@ -28,6 +28,7 @@ from zoo.config import options
 from zoo.errors import PluginError, cause
 from zoo.registry import hookspecs
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name, Spec
+from zoo.registry.trust import LocalFile
 
 __all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load"]
 
@@ -39,6 +40,9 @@ OURS = "zoo-registry"
 
 # Version of hooks, specs and interfaces; a plugin module may declare the one it was written for as `api`
 API = 1
+
+# The attribute of a one-file plugin's module that says which content of the file it is
+_SHA256 = "__zoo_sha256__"
 
 Kind = Literal["architecture", "dataset", "analyzer"]
 
@@ -56,13 +60,15 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
         name: its entry-point name; of a local file, its file name without the suffix.
         where: the module (`zoo_text.plugin`) or file it comes from.
         ours: whether zoo itself provides it.
-        cause: why it failed, in one line.
+        cause: why it failed or is not trusted, in one line.
+        sha256: of the content of a local file.
         output: what it printed on stdout while it was loaded.
     """
 
     name: str
-    status: Literal["ok", "failed", "disabled"]
+    status: Literal["ok", "failed", "disabled", "untrusted"]
     where: str
+    sha256: str = ""
     dist: Distribution | None = None
     ours: bool = False
     specs: tuple[tuple[Kind, Spec], ...] = ()
@@ -88,29 +94,32 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def discover(
-    *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), local: Sequence[Path] = ()
+    *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), local: Sequence[LocalFile] = ()
 ) -> list[Plugin]:
     """Load every plugin: zoo's own first, then the others by name, whatever the order of installation.
 
     Args:
         only: names to load; all others are disabled. None loads all.
         disabled: names not to load.
-        local: one-file plugins, each named after its file.
+        local: one-file plugins, each named after its file; those that are not trusted do not run.
     """
     ours = _our_points()
-    sources: list[tuple[str, str, Distribution | None, Callable[[], object]]] = [
-        (point.name, point.value, point.dist, point.load) for point in _points(ours)
+    sources: list[tuple[Plugin, Callable[[], object]]] = [
+        (Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist), point.load)
+        for point in _points(ours)
     ]
-    sources += [(path.stem.replace("_", "-"), str(path), None, partial(_import_file, path)) for path in local]
+    sources += [(_of_file(file), partial(_import_file, file)) for file in local]
     owners: dict[str, Plugin] = {}
     plugins: list[Plugin] = []
-    for name, where, dist, importer in sources:
-        plugin = Plugin(name=name, status="disabled", where=where, dist=dist)
+    for plugin, importer in sources:
+        name, where, untrusted = plugin.name, plugin.where, plugin.status == "untrusted"
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
             plugin = replace(plugin, status="failed", cause=taken)
-        elif name not in disabled and (only is None or name in only):
-            plugin = load(name, importer, where=where, dist=dist)
+        elif name in disabled or (only is not None and name not in only):
+            plugin = replace(plugin, status="disabled", cause="")
+        elif not untrusted:
+            plugin = replace(load(name, importer, where=where, dist=plugin.dist), sha256=plugin.sha256)
         plugins.append(replace(plugin, ours=(name, where) in ours))
         owners.setdefault(name, plugin)
     return plugins
@@ -194,22 +203,32 @@ def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
     return sorted(points, key=place)
 
 
-def _import_file(path: Path) -> ModuleType:
-    name = path.stem
-    if not path.is_file():
-        raise PluginError(f"no such file: {path}")
+def _of_file(file: LocalFile) -> Plugin:
+    """Return a one-file plugin before it is loaded."""
+    name, where = file.path.stem.replace("_", "-"), str(file.path)
+    if not file.trusted:
+        return Plugin(name=name, status="untrusted", where=where, cause=file.problem)
+    return Plugin(name=name, status="disabled", where=where, sha256=file.sha256)
+
+
+def _import_file(file: LocalFile) -> ModuleType:
+    """Run the source of a file as a module, exactly as it was read: no byte-code of it is used or written."""
+    if file.problem:
+        raise PluginError(file.problem)
+    name, path = file.path.stem, file.path
     found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
-    if found is not None and Path(found.origin or "").resolve() != path.resolve():
+    if found is not None and Path(found.origin or "").resolve() != path:
         raise PluginError(f"there is already a module named {name!r}; rename the file {path.name}")
-    if name in sys.modules:
-        return sys.modules[name]
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, _SHA256, file.sha256) == file.sha256:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _SHA256, file.sha256)
     sys.modules[name] = module  # so that the targets "name:Class" resolve
     try:
-        spec.loader.exec_module(module)
+        exec(compile(file.source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

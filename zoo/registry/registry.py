@@ -125,9 +125,20 @@ class Registry:
         return [plugin for plugin in self.plugins if plugin.status == "failed"]
 
     def problems(self) -> list[str]:
-        """Return one line for each plugin and each entry that failed."""
+        """Return one line for each plugin and each entry that failed, and one for those not trusted."""
         lines = [f"plugin {p.name} ({p.distribution}) failed: {p.cause}" for p in self.failures]
+        untrusted = [plugin for plugin in self.plugins if plugin.status == "untrusted"]
+        if untrusted:
+            names = ", ".join(plugin.name for plugin in untrusted)
+            count = f"{len(untrusted)} plugin{'s' * (len(untrusted) > 1)}"
+            verb = "were" if len(untrusted) > 1 else "was"
+            lines.append(f"{count} of {self.catalog.path} {verb} not loaded ({names}): {untrusted[0].cause}")
         return lines + [f"{e.kind} {e.name} cannot be used: {e.problem}" for e in self.failed_entries]
+
+    def notices(self) -> list[str]:
+        """Return one line if the user's registry.toml disables plugins of zoo's own."""
+        ours = [p.name for p in self.plugins if p.ours and p.name in self.catalog.disabled]
+        return [f"{self.catalog.path} disables {', '.join(ours)}, which zoo brings"] if ours else []
 
     def require_healthy(self) -> None:
         """Raise PluginError if any plugin or entry failed, as `--strict` demands."""
@@ -171,6 +182,8 @@ class Registry:
         if name not in recipes:
             hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
             raise UnknownName(f"unknown recipe {name!r}{did_you_mean(name, recipes)}", hint=hint)
+        if name in self.catalog.replaced:
+            warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
         return recipes[name]
 
     def training_config(self, recipe: Recipe) -> TrainConfig:

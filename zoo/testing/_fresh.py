@@ -21,6 +21,7 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
+from zoo.registry.trust import LocalFile
 
 __all__ = ["run"]
 
@@ -33,11 +34,12 @@ def run(command: str, plugin: Plugin, **request: Any) -> str:
     The process starts in an empty folder, with an environment that the loaded plugin has not changed.
     """
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
+    asked = {"name": plugin.name, "where": plugin.where, "sha256": plugin.sha256}
     kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
         process = subprocess.run(
             [sys.executable, "-m", "zoo.testing._fresh", command],
-            input=json.dumps({"name": plugin.name, "where": plugin.where, **request}),
+            input=json.dumps(asked | request),
             env=kept | {"PYTHONPATH": path},
             cwd=folder,
             capture_output=True,
@@ -67,7 +69,10 @@ def main() -> None:
 def _load(request: dict[str, Any]) -> Plugin:
     name, where = request["name"], request["where"]
     if where.endswith(".py"):
-        return plugins.discover(only=[name], local=[Path(where)])[-1]
+        file = LocalFile.read(Path(where))
+        if file.sha256 != request["sha256"]:
+            raise SystemExit(f"{where} has changed while it was checked")
+        return plugins.discover(only=[name], local=[file])[-1]
     return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
 
 

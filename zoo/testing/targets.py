@@ -9,6 +9,7 @@ from zoo.api.progress import Bar, quiet
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
+from zoo.registry.trust import LocalFile
 from zoo.testing._outcomes import Outcome
 from zoo.testing._suite import run_checks
 
@@ -56,7 +57,8 @@ def resolve_target(target: str, registry: Registry | None = None) -> tuple[Regis
 def _one_file(path: Path) -> tuple[Registry, list[str]]:
     if not path.is_file():
         raise UnknownName(f"no such file: {path}")
-    loaded = plugins.discover(only=[path.stem.replace("_", "-")], local=[path.resolve()])
+    file = LocalFile.read(path.resolve())  # the user names the code, so it may run
+    loaded = plugins.discover(only=[path.stem.replace("_", "-")], local=[file])
     return Registry(loaded[-1:]), [loaded[-1].name]
 
 
