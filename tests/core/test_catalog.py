@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zoo.errors import CatalogError, UnknownName
+from zoo.api.listing import default_registry
+from zoo.errors import CatalogError, DataError, UnknownName, ZooWarning
 from zoo.registry.catalog import Catalog, shipped_path, user_path
 from zoo.registry.registry import Registry
 
@@ -144,3 +147,133 @@ def test_an_unknown_recipe_is_answered_with_the_nearest(nowhere: Path) -> None:
         Registry([], Catalog.load()).recipe("nietsche-lstm")
     assert str(caught.value) == "unknown recipe 'nietsche-lstm'; did you mean 'nietzsche-lstm'?"
     assert "`zoo list recipes` shows all" in (caught.value.hint or "")
+
+
+# What a folder may not decide
+
+
+SHIPPED = f"""
+schema = 1
+[weights.cifar10-resnet20]
+recipe = "cifar10-resnet20"
+sha256 = "{"b" * 64}"
+bytes = 10
+params = 2
+metrics = {{}}
+"""
+
+
+def test_weights_that_zoo_publishes_cannot_be_redefined(write: Write) -> None:
+    path = write(SHIPPED)
+    with pytest.raises(CatalogError) as caught:
+        Catalog.load()
+    message = f"{path}: [weights.cifar10-resnet20] has the name of weights that zoo publishes"
+    assert (str(caught.value), caught.value.hint) == (message, "choose another name")
+
+
+def test_a_copy_of_the_shipped_file_changes_nothing(nowhere: Path) -> None:
+    shipped = Catalog.load()
+    (nowhere / "registry.toml").write_bytes(shipped_path().read_bytes())
+    copied = Catalog.load()
+    assert (copied.weights, copied.recipes) == (shipped.weights, shipped.recipes)
+    assert copied.replaced == frozenset()
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", ".hidden", "model.safetensors", "", "a b", "a\\nb"])
+def test_an_id_of_weights_is_no_path(name: str, write: Write) -> None:
+    path = write(WEIGHTS.replace("weights.mine", f'weights."{name}"'))
+    with pytest.raises(CatalogError, match="weights cannot be called") as caught:
+        Catalog.load()
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", ".", "..", "", "a\\u0000b"])
+def test_a_recipe_whose_runs_would_lie_elsewhere_is_refused(name: str, write: Write) -> None:
+    write(RECIPE.replace("recipes.mine", f'recipes."{name}"'))
+    with pytest.raises(CatalogError, match="a recipe cannot be called"):
+        Catalog.load()
+
+
+def test_a_recipe_that_replaces_one_of_zoo_is_told_when_it_is_used(write: Write) -> None:
+    path = write(RECIPE)
+    registry = Registry([], Catalog.load())
+    with pytest.warns(ZooWarning, match=f"recipe stdlib-lstm is that of {path}, which replaces zoo's own"):
+        assert registry.recipe("stdlib-lstm").train == {"epochs": 7}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        registry.recipe("mine")
+        registry.recipe("nietzsche-lstm")
+
+
+def test_disabling_what_zoo_brings_is_told(write: Write) -> None:
+    path = write('schema = 1\n[plugins]\ndisabled = ["cam", "text", "acme"]')
+    with pytest.warns(ZooWarning, match=f"{path} disables plugins of zoo's own: cam, text"):
+        assert not default_registry().has("analyzer", "cam")
+
+
+def test_the_config_of_a_run_cannot_name_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, link = tmp_path / "config.toml", tmp_path / "registry.toml"
+    link.symlink_to(config)
+    for path in (config, link):
+        monkeypatch.setenv("ZOO_REGISTRY", str(path))
+        config.write_text(RECIPE)
+        assert "mine" in Catalog.load().recipes
+        for setting in ('local = ["x.py"]', 'disabled = ["cam"]'):
+            config.write_text(f"{RECIPE}[plugins]\n{setting}")
+            with pytest.raises(CatalogError, match=r"the config\.toml of a run cannot have \[plugins\]"):
+                Catalog.load()
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "huge", "deep", "dotted", "long integer"])
+def test_a_file_that_would_take_for_ever_is_refused(
+    kind: str, named: bool, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = nowhere / "registry.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(100_000_000)
+    else:
+        texts = {"deep": "a = " + "[" * 100_000, "dotted": "a" + ".a" * 30_000 + " = 1"}
+        path.write_text(texts.get(kind, "a = " + "1" * 5_000))
+    if named:
+        monkeypatch.setenv("ZOO_REGISTRY", str(path))
+    with pytest.raises(CatalogError, match=r"registry\.toml (cannot be read|is not valid TOML): "):
+        Catalog.load()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "NUL"])
+def test_weights_that_are_no_file_are_refused(kind: str, write: Write, tmp_path: Path) -> None:
+    place = tmp_path / "weights" / "mine.safetensors"
+    place.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    write(WEIGHTS if kind != "NUL" else WEIGHTS.replace("mine.safetensors", "mine\\u0000"))
+    with pytest.raises(DataError, match="cannot be read"):
+        Registry([], Catalog.load()).find_weights("mine")
+
+
+def test_one_file_plugins_are_paths(write: Write) -> None:
+    write('schema = 1\n[plugins]\nlocal = ["a\\u0000.py"]')
+    with pytest.raises(CatalogError, match="local must be paths"):
+        Catalog.load()
+
+
+def test_names_come_before_paths(nowhere: Path) -> None:
+    published = Registry([], Catalog.load()).find_weights("cifar10-resnet20")
+    (nowhere / "cifar10-resnet20").write_bytes(b"not what was published")
+    assert Registry([], Catalog.load()).find_weights("cifar10-resnet20") == published
+    (nowhere / "cifar10-resnet20").unlink()
+    (nowhere / "cifar10-resnet20").mkdir()
+    (nowhere / "cifar10-resnet20" / "model.safetensors").write_bytes(b"neither")
+    assert Registry([], Catalog.load()).find_weights("cifar10-resnet20") == published

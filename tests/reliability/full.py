@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.reliability import fetching, files, forged, memory, opening, runs
+from tests.reliability import fetching, files, folders, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "fetched": lambda folder: fetching.fetched(folder, rounds=50),
     "owners": lambda folder: runs.owners(folder, rounds=100),
     "never_unpickled": opening.never_unpickled,
+    "untrusted": folders.untrusted,
     "cost": lambda folder: runs.cost(folder, saves=20),
 }
 HEAD = """# Reliability, as tested

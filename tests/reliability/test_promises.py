@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import fetching, files, forged, memory, opening, runs
+from tests.reliability import fetching, files, folders, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 from tests.reliability.full import PROMISES
 
@@ -28,6 +28,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
     "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
     "never_unpickled": opening.never_unpickled,
+    "untrusted": lambda folder: folders.untrusted(folder, commands=("list", "eval")),
 }
 
 

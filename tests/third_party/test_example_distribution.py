@@ -67,7 +67,10 @@ def test_without_it_its_weights_are_refused_by_name(run_zoo: RunZoo, trained: di
     done = run_zoo("eval", trained["weights"])
     assert done.returncode == 1
     assert "example/linear" in done.stderr
-    assert "zoo-example 2.3.4: install that" in done.stderr
+    assert (
+        "its card says it was written with zoo-example 2.3.4; `zoo plugins` shows what is installed"
+        in done.stderr
+    )
 
 
 def test_without_it_its_weights_can_still_be_inspected(run_zoo: RunZoo, trained: dict[str, Any]) -> None:

@@ -150,7 +150,8 @@ def _unexpected(error: Exception) -> ZooError:
         return ZooError(f"{error.strerror}{place}", hint="`zoo --debug ...` shows where")
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
-        return ZooError(f"this requires {name}, which is not installed", hint=f"pip install {name}")
+        hint = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
+        return ZooError(f"this requires {name}, which is not installed", hint=hint)
     return ZooError(
         f"{type(error).__name__}: {first_line(error)}", hint="`zoo --debug ...` shows where this comes from"
     )

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 from zoo.errors import DataError, first_line, warn
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.cache import data_home
+from zoo.files.regular import open_regular
 from zoo.files.work import report_work
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def sha256_of(path: Path) -> str:
     """Return a file's sha256. Raises DataError if it cannot be read."""
     digest, done = hashlib.sha256(), 0
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             while block := file.read(_BLOCK):
                 digest.update(block)

@@ -118,7 +118,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         entry = registry.architecture(card.architecture)
     except UnknownName as error:
         message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
-        hint = f"it was written with {origin}: install that, or see `zoo plugins`"
+        hint = f"its card says it was written with {origin}; `zoo plugins` shows what is installed"
         raise WeightsError(message, hint=hint) from error
     if entry.spec.task != card.task:
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")

@@ -138,7 +138,7 @@ class Registry:
     def notices(self) -> list[str]:
         """Return one line if the user's registry.toml disables plugins of zoo's own."""
         ours = [p.name for p in self.plugins if p.ours and p.name in self.catalog.disabled]
-        return [f"{self.catalog.path} disables {', '.join(ours)}, which zoo brings"] if ours else []
+        return [f"{self.catalog.path} disables plugins of zoo's own: {', '.join(ours)}"] if ours else []
 
     def require_healthy(self) -> None:
         """Raise PluginError if any plugin or entry failed, as `--strict` demands."""

@@ -23,7 +23,7 @@ def zoo_architectures():
     """Yield an architecture for every model of timm."""
     timm = find_spec("timm")  # without importing it
     if timm is None or timm.origin is None:
-        raise ModuleNotFoundError("timm is not installed; pip install timm")
+        raise ModuleNotFoundError("timm is not installed")
     for file in sorted(Path(timm.origin).parent.glob("models/*.py")):
         for name in REGISTERED.findall(file.read_text(encoding="utf-8")):
             yield ArchitectureSpec(

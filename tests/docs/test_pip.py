@@ -1,0 +1,28 @@
+"""zoo is not on PyPI: nothing may tell anyone to install a name that somebody else may own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT
+
+TOLD = [
+    *PAGES,
+    *(path for folder in ("zoo", "plugins", "examples") for path in sorted((ROOT / folder).rglob("*.py"))),
+    *sorted((ROOT / "zoo" / "testing" / "templates").rglob("*.txt")),
+    ROOT / "Makefile",
+]
+
+
+@pytest.mark.parametrize("path", TOLD, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pip_is_only_told_where_something_is(path: Path) -> None:
+    text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8"))
+    for told in re.finditer(r"pip install (?P<rest>.{0,80})", text):
+        words = told["rest"].split("`")[0].split()
+        flags = {word for word in words if word.startswith("-")}
+        named = next((word.strip("'\"") for word in words if not word.startswith("-")), "")
+        local = named.startswith((".", "/", "$")) or flags & {"-e", "--editable"}
+        assert local or named == "nbclient", told[0]  # nbclient: to work on zoo itself
