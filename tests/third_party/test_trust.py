@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from tests.cli.conftest import zoo as typed
 from tests.reliability.folders import completions, hostile_folder, invocations
 from zoo.cli import COMMANDS, cli
 from zoo.errors import ZooWarning
+from zoo.files.downloads import sha256_of
 
 NAME = "named_by_a_folder"
 Marks = Callable[[], list[str]]
@@ -104,8 +106,9 @@ def test_it_runs_once_it_is_trusted(
     assert "resnet20" in before.stdout
     shown = typed("trust")
     assert marks() == []
-    assert f"{home / 'registry.toml'}  " in shown.stdout
-    assert f"{home / NAME}.py  " in shown.stdout
+    for file in (home / "registry.toml", home / f"{NAME}.py"):
+        size = f"({file.stat().st_size:,} bytes)"
+        assert f"  {sha256_of(file)}  {file}  {size}\n" in shown.stdout
     assert FULL in typed("list", "architectures").stdout
     assert marks() == ["import", "hook"]
     assert typed("show", FULL).returncode == 0
@@ -155,7 +158,7 @@ def test_the_bytes_that_were_hashed_are_those_that_run(
     plugin = home / f"{NAME}.py"
     trusted, read = plugin.read_bytes(), os.fdopen
 
-    def swapping(handle: int, *more: object) -> object:  # the file changes as soon as it is open
+    def swapping(handle: int, *more: Any) -> Any:  # the file changes as soon as it is open
         file = read(handle, *more)
         if os.path.samestat(os.fstat(handle), plugin.stat()):
             content = file.read()

@@ -51,6 +51,6 @@ def command(path: Path | None, listing: bool, remove: bool, as_json: bool) -> No
             return
         print_title("Trusted")
         for file in answer["files"]:
-            about = file.get("problem") or f"{file['sha256']}  {file['bytes']:,} bytes"
-            echo(f"  {file['file']}  {about}")
+            known = f"{file['sha256']}  {file['file']}  ({file['bytes']:,} bytes)" if "sha256" in file else ""
+            echo(f"  {known or file['problem']}")
         echo("`zoo trust --remove` takes it back.")
