@@ -23,6 +23,7 @@ from zoo.errors import ZooWarning
 from zoo.files.downloads import sha256_of
 
 NAME = "named_by_a_folder"
+RunZoo = Callable[..., subprocess.CompletedProcess[str]]
 Marks = Callable[[], list[str]]
 FULL = f"{NAME.replace('_', '-')}/evil"
 
@@ -113,6 +114,12 @@ def test_it_runs_once_it_is_trusted(
     assert marks() == ["import", "hook"]
     assert typed("show", FULL).returncode == 0
     assert "target" in marks()
+
+
+def test_a_mistyped_command_line_tells_it_in_one_line_too(home: Path, run_zoo: RunZoo) -> None:
+    done = run_zoo("train", "lstm", "stdlib", "--epoch", "1", cwd=home)
+    assert [line[:5] for line in done.stderr.splitlines()] == ["zoo: ", "zoo: ", "     "]
+    assert "not trusted" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["registry.toml", f"{NAME}.py"])

@@ -134,9 +134,11 @@ def run(arguments: Sequence[str]) -> int:
         from zoo.cli.spelling import respell
         from zoo.cli.usage import usage_error
 
-        error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
         command = next((word for word in arguments if word in COMMANDS), "")
-        return _fail(usage_error(error, command), as_json)
+        with warnings_as_lines():  # to find the right spelling, plugins may be loaded
+            error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
+            answer = usage_error(error, command)
+        return _fail(answer, as_json)
     except Exception as error:
         if debug:
             raise

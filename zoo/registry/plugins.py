@@ -112,13 +112,13 @@ def discover(
     owners: dict[str, Plugin] = {}
     plugins: list[Plugin] = []
     for plugin, importer in sources:
-        name, where, untrusted = plugin.name, plugin.where, plugin.status == "untrusted"
+        name, where = plugin.name, plugin.where
         if name in owners:
             taken = f"the name {name!r} is already taken by {owners[name].distribution}"
             plugin = replace(plugin, status="failed", cause=taken)
         elif name in disabled or (only is not None and name not in only):
             plugin = replace(plugin, status="disabled", cause="")
-        elif not untrusted:
+        elif plugin.status != "untrusted":
             plugin = replace(load(name, importer, where=where, dist=plugin.dist), sha256=plugin.sha256)
         plugins.append(replace(plugin, ours=(name, where) in ours))
         owners.setdefault(name, plugin)

@@ -9,7 +9,6 @@ A file is read once: the bytes that were hashed are those that run.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,6 @@ import msgspec
 from msgspec import Meta
 
 from zoo.errors import OutputError, warn
-from zoo.files.atomic import atomic_write
 from zoo.files.regular import read_regular
 
 __all__ = [
@@ -117,6 +115,8 @@ def remember(path: Path, data: bytes, local: Sequence[Path]) -> tuple[LocalFile,
 
     Raises OutputError if the user's configuration cannot be written.
     """
+    from zoo.files.atomic import atomic_write  # only here
+
     files = tuple(map(LocalFile.read, local))
     hashes = {str(file.path): file.sha256 for file in files}
     place = _place(path)
@@ -173,6 +173,8 @@ def trust_command(path: Path) -> str:
 
 def sha256_of_bytes(data: bytes) -> str:
     """Return the sha256 of some bytes."""
+    import hashlib  # not needed without one-file plugins
+
     return hashlib.sha256(data).hexdigest()
 
 
