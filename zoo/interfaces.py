@@ -60,7 +60,8 @@ class Dataset(ABC):
     """Data with everything needed to feed a model and evaluate it.
 
     The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able; one
-    called `root` says where the data lies, not what it is, and so is left out of cards.
+    called `root` says where the data lies, not what it is. A card decides only switches, choices, bounded
+    numbers and `DatasetSpec.card_options`.
     """
 
     @property

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo import DataError
 from zoo.files.archives import tar_members
-from zoo.files.cache import cache_home, data_home
+from zoo.files.cache import cache_home, data_home, private_folder
 from zoo.files.downloads import data_file, verified
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
@@ -151,6 +151,6 @@ def _folder(release: Release, root: str | None) -> Path:
             raise DataError(f"{folder} lacks {', '.join(missing)}", hint=f"copy it from {release.url}")
     archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
     folder = cache / release.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     tar_members(archive, release.hashes, folder)
     return folder

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from zoo import DataError
 from zoo.data.pictures import read_picture
-from zoo.files.cache import cache_home, made_once
+from zoo.files.cache import cache_home, made_once, private
 from zoo.files.downloads import sha256_of
 from zoo.files.work import report_work
 
@@ -69,7 +69,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
     writing = threading.Lock()
     with (
         warnings.catch_warnings(action="ignore"),  # Pillow warns about damage that it can repair
-        (folder / "pixels.bin").open("wb") as file,
+        open(folder / "pixels.bin", "wb", opener=private) as file,
     ):
 
         def keep(place: int) -> None:
@@ -83,7 +83,8 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
         _for_each(paths, keep, "decoding pictures")
         file.flush()
         os.fsync(file.fileno())
-    (folder / "sha256").write_text(sha256_of(folder / "pixels.bin"), encoding="ascii")
+    with open(folder / "sha256", "w", encoding="ascii", opener=private) as seal:
+        seal.write(sha256_of(folder / "pixels.bin"))
 
 
 def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:

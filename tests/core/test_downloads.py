@@ -13,8 +13,8 @@ import pytest
 
 from zoo.errors import DataError
 from zoo.files.archives import tar_members
-from zoo.files.cache import made_once
-from zoo.files.downloads import data_file, offline, verified
+from zoo.files.cache import made_once, private_folder
+from zoo.files.downloads import data_file, offline, sha256_of, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -228,3 +228,47 @@ def test_offline_forbids_downloads_and_restores_the_environment(
         look()
     assert seen == ["1"]
     assert os.environ.get("ZOO_OFFLINE") == before
+
+
+def test_what_is_unpacked_or_made_is_for_the_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        private_folder(tmp_path / "cache/a/b")
+        archive = put(tmp_path / "x.tar", b"")
+        with tarfile.open(archive, "w") as tar:
+            tar.addfile(_info("text.txt"), io.BytesIO(CONTENT))
+        tar_members(archive, {"text.txt": SHA256}, tmp_path / "cache/a/b")
+    finally:
+        os.umask(before)
+    places = (tmp_path / "cache", *(tmp_path / "cache").rglob("*"))
+    assert [path.stat().st_mode & 0o777 for path in places] == [0o700, 0o700, 0o700, 0o600]
+
+
+def test_the_folder_that_the_user_names_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o755)
+    made = made_once(
+        tmp_path / "cache/x", lambda folder: None, lambda folder: folder.exists() or None, what="x"
+    )
+    assert made
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "cache/x").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_somebody_else_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache/a").mkdir(parents=True, mode=0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    private_folder(tmp_path / "cache/a")
+    assert (tmp_path / "cache/a").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe", "."])
+def test_only_a_regular_file_is_hashed(tmp_path: Path, place: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
+        sha256_of(tmp_path / place)
+
+
+def _info(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = len(CONTENT)
+    return info

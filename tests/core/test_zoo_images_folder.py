@@ -601,3 +601,17 @@ def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(decoding.os, "fsync", full)
     assert error_of(root) == f"the decoded pictures cannot be written to {cache}: No space left on device"
     assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177])
+def test_decoded_pictures_are_for_the_user_alone(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    cache, before = tmp_path / "private/cache", os.umask(umask)
+    monkeypatch.setenv("ZOO_CACHE", str(cache))
+    try:
+        folder(root=str(root), size=8)
+    finally:
+        os.umask(before)
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in (cache.parent, *cache.parent.rglob("*"))}
+    assert modes == {True: 0o700, False: 0o600}

@@ -12,7 +12,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
 
@@ -22,15 +22,18 @@ _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.[0-9a-f]{
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, *, keep: Path | None = None) -> Generator[IO[bytes]]:
+def atomic_write(
+    path: Path, *, keep: Path | None = None, opener: Callable[[str, int], int] | None = None
+) -> Generator[IO[bytes]]:
     """Open a temporary file that becomes `path` if the block succeeds and is removed if it fails.
 
     Args:
         keep: where to move the file that was at `path`.
+        opener: as `open` takes it; `zoo.files.cache.private` is one.
     """
     temporary = temporary_beside(path)
     try:
-        with temporary.open("x+b") as file:
+        with open(temporary, "x+b", opener=opener) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

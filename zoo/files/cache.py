@@ -1,10 +1,15 @@
-"""The cache, and the folders where data is looked for."""
+"""The cache, and the folders where data is looked for.
+
+What is in the cache may be made of files that only the user may read, so it is private: folders of mode 0700,
+files of mode 0600. A folder that `$ZOO_CACHE` names stays as the user made it; those inside it do not.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +17,7 @@ from typing import TypeVar
 from zoo.errors import DataError
 from zoo.files.atomic import sweep, sync_folder, temporary_beside
 
-__all__ = ["cache_home", "data_home", "made_once"]
+__all__ = ["cache_home", "data_home", "made_once", "private", "private_folder"]
 
 T = TypeVar("T")
 
@@ -35,6 +40,35 @@ def data_home(root: str | None) -> list[Path]:
     return [*([Path(named).expanduser()] if named else []), cache_home()]
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file that only this user can read, whatever the umask: an opener for `open`."""
+    handle = os.open(path, flags, 0o600)
+    os.fchmod(handle, 0o600)
+    return handle
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone, whatever the umask.
+
+    A folder that is there is made private, if it is the user's; that is how a cache of before becomes so.
+    """
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(FileExistsError):
+            if folder == path or not folder.exists():
+                folder.mkdir(mode=0o700)
+                folder.chmod(0o700)
+    _make_private(path)
+
+
+def _make_private(folder: Path) -> None:
+    """Take a folder's permissions from everybody else, unless it is the cache itself or somebody else's."""
+    with contextlib.suppress(OSError):
+        found = folder.stat()
+        ours = found.st_uid == os.geteuid() and folder != cache_home()
+        if ours and stat.S_IMODE(found.st_mode) & 0o077:
+            folder.chmod(0o700)
+
+
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
     """Return what `read` finds in a folder of the cache, which `make` fills first if necessary.
 
@@ -48,6 +82,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
     Raises:
         DataError: the folder cannot be written.
     """
+    _make_private(home.parent)
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
         content = read(home)
         if content is not None:
@@ -71,10 +106,10 @@ def _whole_folder(path: Path) -> Generator[Path]:
 
     If another process has made `path` in the meantime, its folder stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     sweep(path.parent)
     temporary = temporary_beside(path)
-    temporary.mkdir()
+    private_folder(temporary)
     try:
         yield temporary
         try:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 from zoo.errors import DataError, first_line, warn
 from zoo.files.atomic import atomic_write, sweep
-from zoo.files.cache import data_home
+from zoo.files.cache import data_home, private, private_folder
 from zoo.files.regular import open_regular
 from zoo.files.work import report_work
 
@@ -48,7 +48,7 @@ def offline() -> Generator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's sha256. Raises DataError if it cannot be read."""
+    """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device."""
     digest, done = hashlib.sha256(), 0
     try:
         with open_regular(path) as file:
@@ -102,7 +102,7 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
     if not url.startswith("https://"):
         raise DataError(f"{path.name} cannot be downloaded from {url!r}: only https URLs are allowed")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         sweep(path.parent)
         with _lock(path):
             if not path.is_file():  # whoever held the lock may have downloaded it
@@ -119,7 +119,7 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
 def _lock(path: Path) -> Generator[None]:
     """Wait for others that download the same file, if the file system supports locks."""
     place = path.with_name(f".{path.name}.lock")
-    with place.open("a") as file:
+    with open(place, "a", opener=private) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -139,7 +139,11 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
 
     digest = hashlib.sha256()
     begins = b""
-    with requests.Session() as session, _respond(session, url) as response, atomic_write(path) as file:
+    with (
+        requests.Session() as session,
+        _respond(session, url) as response,
+        atomic_write(path, opener=private) as file,
+    ):
         for block in _with_progress(path.name, response):
             begins = begins or block[:64]
             digest.update(block)
