@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sysconfig
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from functools import wraps
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from zoo import DataError
 from zoo.files.downloads import data_file
+from zoo.files.folders import refuse_unreadable
 from zoo_text.corpus import Corpus, read_corpus
 from zoo_text.reading import Files, Reading
 
@@ -129,18 +130,20 @@ def _named(name: str, glob: str) -> list[Path]:
         return [path]
     if name and path.is_symlink() and not path.exists():
         raise DataError(f"{path} is a broken link")
+    if name and path.exists():
+        raise DataError(f"{path} is not a text: it is a pipe or a device, not a regular file")
     raise DataError(f"there is no file or folder {name!r}")
 
 
 def _inside(folder: Path, glob: str) -> list[Path]:
     """Return a folder's visible files, sorted by path."""
     try:
-        os.scandir(folder).close()  # pathlib is silent about a folder without permission
+        refuse_unreadable(folder, lambda parts: _may_match(parts, glob))
         inside = sorted(folder.glob(glob))
     except (NotImplementedError, ValueError) as error:
         raise DataError(f"glob={glob!r} must be a pattern of files inside a folder: {error}") from None
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}") from None
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
     visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     for path in visible:
         if path.is_symlink() and not path.exists():
@@ -149,3 +152,13 @@ def _inside(folder: Path, glob: str) -> list[Path]:
     if not texts:
         raise DataError(f"no file in {folder} matches glob={glob!r}")
     return texts
+
+
+def _may_match(folder: tuple[str, ...], glob: str) -> bool:
+    """Return whether a glob may match a file in a folder, or in one inside that folder.
+
+    Args:
+        folder: its path, in parts.
+    """
+    *pattern, _ = PurePath(glob).parts or ("",)
+    return "**" in pattern or (len(folder) <= len(pattern) and all(map(fnmatch, folder, pattern)))

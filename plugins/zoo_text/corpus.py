@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +21,11 @@ from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
 from zoo_text.reading import Files, Reading
 
-_FORMAT = 1
+# The version of the encoding, raised whenever the same text becomes other tokens
+_FORMAT = 2
+# Bytes of tokens that are read into memory; more are mapped from their file
+_IN_MEMORY = 1 << 26
+_BLOCK = 1 << 22
 
 
 class Corpus(Dataset):
@@ -83,33 +89,37 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
 
     Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """
+    parts = (files.train, files.val, files.test)
+    hashes = {path: sha256_of(path) for paths in parts for path in paths}
     source = asdict(reading) | {
         "encoding": files.encoding,
         "format": _FORMAT,
-        "files": [[sha256_of(path) for path in paths] for paths in (files.train, files.val, files.test)],
+        "files": [[hashes[path] for path in paths] for paths in parts],
     }
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:32]
     home = cache_home() / "text" / key
     return made_once(
         home,
-        lambda folder: encode(folder, files, reading),
+        lambda folder: encode(folder, files, reading, hashes),
         lambda folder: _cached(folder, reading),
         what="the encoded text",
     )
 
 
 def _cached(home: Path, reading: Reading) -> Corpus | None:
-    """Return the corpus that was encoded into a folder, or None if it is missing or damaged."""
-    path = home / "tokens.bin"
+    """Return the corpus that was encoded into a folder, or None if it is missing or damaged.
+
+    The bytes that are hashed are those that are used, whatever becomes of the file's name.
+    """
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
-        dtype = token_dtype(len(data["vocabulary"]))
-        blocks = _blocks(path)
+        stored = _stored(home / "tokens.bin")
+        tokens = torch.frombuffer(stored, dtype=token_dtype(len(data["vocabulary"])))
+        blocks = _reported(memoryview(stored))
         digest = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
-        tokens = torch.from_file(str(path), shared=False, size=data["length"], dtype=dtype)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
-    if digest != data["fingerprint"]:
+    if digest != data["fingerprint"] or len(tokens) != data["length"]:
         return None
     return Corpus(
         tokens,
@@ -121,9 +131,17 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
     )
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    size = path.stat().st_size
+def _stored(path: Path) -> bytearray | mmap.mmap:
+    """Return the content of a file: read, or if it is large, mapped privately and writable for torch."""
     with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            yield block
-            report_work("checking the encoded text", file.tell(), size, "bytes")
+        size = os.fstat(file.fileno()).st_size
+        if size <= _IN_MEMORY:
+            return bytearray(file.read())
+        return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+def _reported(stored: memoryview) -> Iterator[memoryview]:
+    """Yield bytes in blocks, and report how many have been yielded."""
+    for start in range(0, len(stored), _BLOCK):
+        yield stored[start : start + _BLOCK]
+        report_work("checking the encoded text", min(start + _BLOCK, len(stored)), len(stored), "bytes")

@@ -11,17 +11,19 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from io import TextIOWrapper
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
 from torchtext.data import Field
 
 from zoo import DataError, tokenize
+from zoo.files.cache import private
+from zoo.files.regular import open_regular
 from zoo.files.work import report_work
 from zoo_text.numbering import Characters, Words
 from zoo_text.reading import Files, Reading
@@ -31,14 +33,30 @@ _LEAVE_OUT = "--data glob='**/*.txt' skips the other files of a folder"
 _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}
 
 
-def encode(folder: Path, files: Files, reading: Reading) -> None:
+class _Hashed(BufferedReader):
+    """A file that hashes what is read from it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(cast("RawIOBase", file))
+        self.digest = hashlib.sha256()
+
+    def read1(self, size: int = -1, /) -> bytes:  # what TextIOWrapper calls
+        block = super().read1(size)
+        self.digest.update(block)
+        return block
+
+
+def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, str]) -> None:
     """Write `tokens.bin` and `corpus.json` into a folder.
 
-    Raises DataError if a file cannot be read, or if the training split would be empty.
+    Args:
+        hashes: the sha256 of each file.
+
+    Raises DataError if a file cannot be read or has changed, or if the training split would be empty.
     """
     numbers = folder / "numbers.bin"
     numbering = Characters() if reading.tokens == "char" else Words()
-    lengths = _number(numbers, files, numbering, lower=reading.lower)
+    lengths = _number(numbers, files, numbering, hashes, lower=reading.lower)
     total = sum(lengths)
     if files.val or files.test:
         borders = [lengths[0], lengths[0] + lengths[1]]
@@ -58,7 +76,7 @@ def encode(folder: Path, files: Files, reading: Reading) -> None:
         for first, last in pairwise([0, *borders, total])
     ]
     tokens = _renumbered(chain(*stretches), texts, vocabulary)
-    with (folder / "tokens.bin").open("wb") as file:
+    with open(folder / "tokens.bin", "wb", opener=private) as file:
         digest = fingerprint(vocabulary, borders, _copied(tokens, file, total), backwards=reading.backwards)
         _sync(file)
     numbers.unlink()
@@ -69,7 +87,7 @@ def encode(folder: Path, files: Files, reading: Reading) -> None:
         "specials": _specials(vocabulary, reading),
         "fingerprint": digest,
     }
-    with (folder / "corpus.json").open("w", encoding="utf-8") as file:
+    with open(folder / "corpus.json", "w", encoding="utf-8", opener=private) as file:
         json.dump(data, file)
         _sync(file)
 
@@ -90,15 +108,17 @@ def token_dtype(size: int) -> torch.dtype:
     return torch.uint8 if size <= 1 << 8 else torch.int16 if size <= 1 << 15 else torch.int32
 
 
-def _number(path: Path, files: Files, numbering: Characters | Words, *, lower: bool) -> list[int]:
+def _number(
+    path: Path, files: Files, numbering: Characters | Words, hashes: Mapping[Path, str], *, lower: bool
+) -> list[int]:
     """Write the numbers of all tokens, none of which spans two files; return the length of each split."""
     lengths: list[int] = []
-    with path.open("wb") as out:
+    with open(path, "wb", opener=private) as out:
         for paths in (files.train, files.val, files.test):
             length = 0
             for file in paths:
                 before = length
-                for numbers in numbering.numbered(_blocks(file, files.encoding, lower=lower)):
+                for numbers in numbering.numbered(_blocks(file, files.encoding, hashes[file], lower=lower)):
                     numbers.tofile(out)
                     length += len(numbers)
                 if length == before and len(paths) == 1:
@@ -107,15 +127,19 @@ def _number(path: Path, files: Files, numbering: Characters | Words, *, lower: b
     return lengths
 
 
-def _blocks(path: Path, encoding: str, *, lower: bool) -> Iterator[str]:
+def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[str]:
+    """Yield the text of a file, without the byte order mark that it may begin with."""
+    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
         size = path.stat().st_size
-        with path.open("rb") as raw, TextIOWrapper(raw, encoding=encoding) as file:
+        with _Hashed(open_regular(path)) as raw, TextIOWrapper(raw, encoding=codec) as file:
             while block := file.read(_BLOCK):
                 report_work(f"reading {path.name}", raw.tell(), size, "bytes")
                 if "\0" in block:
                     raise DataError(f"{path} is not text: it contains zero bytes", hint=_LEAVE_OUT)
                 yield block.lower() if lower else block
+            if raw.digest.hexdigest() != sha256:
+                raise DataError(f"{path} changed while it was being read", hint="try again")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except LookupError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from zoo.analysis.maps import enlarge, normalize
 from zoo.analysis.render import overlay
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
-from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.evaluation.inputs import of_files
+from zoo.files.cards import Card
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.training.run import train
@@ -209,6 +212,33 @@ def test_the_error_for_an_unusable_picture_names_it(
     with pytest.raises(DataError, match=words) as caught:
         analyze("cam", camnet, registry, files=[str(path)])
     assert str(path) in str(caught.value)
+
+
+def test_a_folder_inside_that_may_not_be_read_is_named(
+    registry: Registry, camnet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open/closed").mkdir(parents=True)
+    Image.new("L", (20, 20), 128).save(tmp_path / "open/a.png")
+    real = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=f"{tmp_path}/open/closed cannot be read: Permission denied"):
+        analyze("cam", camnet, registry, files=[str(tmp_path / "open")])
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe", "."])
+def test_what_is_no_regular_file_is_no_text(
+    registry: Registry, card: Callable[..., Card], tmp_path: Path, place: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    model, paths = card(), [str(tmp_path / place)]
+    with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
+        of_files(model, make_task(registry, model.task), paths, device="cpu", report=lambda done, total: None)
 
 
 def test_the_error_for_a_folder_without_pictures_names_it(

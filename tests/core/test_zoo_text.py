@@ -43,8 +43,8 @@ def read(data: corpus.Corpus) -> dict[str, str]:
     return {split: vocabulary.decode(data.split(split).tolist()[::forwards]) for split in SPLITS}
 
 
-def refuse(*_: object, **__: object) -> None:
-    raise PermissionError(13, "Permission denied")
+def refuse(path: object, *_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 22])
@@ -536,7 +536,7 @@ def test_a_file_or_folder_that_may_not_be_read_is_named(
 ) -> None:
     path = write(tmp_path / "texts/a.txt", SENTENCE)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)
+        patch.setattr(os, "open", refuse)
         with pytest.raises(DataError, match=f"{path} cannot be read: Permission denied"):
             corpora.files(paths=str(tmp_path / "texts"))
     with monkeypatch.context() as patch:
@@ -552,5 +552,113 @@ def test_a_broken_link_and_a_device_are_named(tmp_path: Path) -> None:
     for paths in (str(link), str(tmp_path / "texts")):
         with pytest.raises(DataError, match=f"{link} is a broken link"):
             corpora.files(paths=paths)
-    with pytest.raises(DataError, match="there is no file or folder '/dev/null'"):
-        corpora.files(paths="/dev/null")
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", "/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(DataError, match=f"{path} is not a text: it is a pipe or a device"):
+            corpora.files(paths=path)
+
+
+def private_everywhere(folder: Path) -> bool:
+    modes = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    return all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177, 0o777])
+def test_what_is_cached_is_for_the_user_alone(tmp_path: Path, umask: int) -> None:
+    path, before = write(tmp_path / "a.txt", SENTENCE * 20), os.umask(umask)
+    try:
+        corpora.files(paths=path)
+    finally:
+        os.umask(before)
+    assert private_everywhere(tmp_path / "cache")
+
+
+def test_a_cache_that_others_could_read_becomes_private(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    corpora.files(paths=path)
+    for place in (tmp_path / "cache", *(tmp_path / "cache").rglob("*")):
+        place.chmod(0o755 if place.is_dir() else 0o644)
+    corpora.files(paths=path)
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o755  # $ZOO_CACHE is as the user made it
+    assert (tmp_path / "cache/text").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_text_that_changes_while_it_is_read_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    real = corpus.sha256_of
+
+    def appended(path: Path) -> str:
+        hashed = real(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("and on")
+        return hashed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "sha256_of", appended)
+        with pytest.raises(DataError, match=f"{path} changed while it was being read"):
+            corpora.files(paths=path)
+    assert not list((tmp_path / "cache/text").iterdir())
+    assert "".join(read(corpora.files(paths=path)).values()).endswith("and on")
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 26])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tokens: os.truncate(tokens, 100),
+        lambda tokens: os.truncate(tokens, 0),
+        lambda tokens: tokens.write_bytes(tokens.read_bytes() + b"\x01"),
+        lambda tokens: tokens.write_bytes(b"\x02" * tokens.stat().st_size),
+        lambda tokens: tokens.unlink(),
+    ],
+    ids=["truncated", "empty", "longer", "replaced", "gone"],
+)
+def test_cached_tokens_that_are_not_those_written_are_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object], in_memory: int
+) -> None:
+    monkeypatch.setattr(corpus, "_IN_MEMORY", in_memory)
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    wanted = read(corpora.files(paths=path))
+    (tokens,) = (tmp_path / "cache/text").glob("*/tokens.bin")
+    damage(tokens)
+    assert read(corpora.files(paths=path)) == wanted
+
+
+def test_tokens_that_were_opened_stay_what_they_were(tmp_path: Path) -> None:
+    data = corpora.files(paths=write(tmp_path / "a.txt", SENTENCE * 20))
+    wanted = read(data)
+    (tokens,) = (tmp_path / "cache/text").glob("*/tokens.bin")
+    os.truncate(tokens, 0)
+    assert read(data) == wanted
+
+
+def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
+    plain = corpora.files(paths=write(tmp_path / "a.txt", SENTENCE * 20))
+    marked = corpora.files(paths=write(tmp_path / "b.txt", SENTENCE * 20, "utf-8-sig"))
+    assert marked.fingerprint == plain.fingerprint
+    inside = corpora.files(paths=write(tmp_path / "c.txt", SENTENCE + "\ufeff" + SENTENCE * 20))
+    assert "\ufeff" in inside.preprocess["vocabulary"]
+
+
+def test_a_folder_inside_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "texts/a.txt", SENTENCE * 20)
+    write(tmp_path / "texts/deep/closed/b.txt", SENTENCE)
+    write(tmp_path / "texts/.hidden/c.txt", SENTENCE)
+    real = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path).name in ("closed", ".hidden"):
+            refuse(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for glob in ("**/*", "deep/*/*.txt", "*/closed/b.txt"):
+        with pytest.raises(
+            DataError, match=f"{tmp_path}/texts/deep/closed cannot be read: Permission denied"
+        ):
+            corpora.files(paths=str(tmp_path / "texts"), glob=glob)
+    assert len(corpora.files(paths=str(tmp_path / "texts"), glob="*.txt").split("train")) == 832

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,8 @@ from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
+from zoo.files.folders import refuse_unreadable
+from zoo.files.regular import open_regular
 from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasFiles, Split, Task
 from zoo.tasks.language_modelling import LanguageModelling
 
@@ -170,6 +173,10 @@ def _pictures(path: Path) -> list[Path]:
         raise DataError(f"no such picture or folder: {path}")
     if not path.is_dir():
         return [path]
+    try:
+        refuse_unreadable(path)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
     pictures = sorted(
         file
         for file in path.rglob("*")
@@ -182,7 +189,8 @@ def _pictures(path: Path) -> list[Path]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeError:
