@@ -24,6 +24,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ZOO_OFFLINE", "1")
         patch.setenv("ZOO_CONFIG", str(tmp_path_factory.mktemp("config")))
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("ZOO_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

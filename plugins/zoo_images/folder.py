@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from zoo_images.class_folders import find_pictures
 from zoo_images.decoding import decoded
-from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.image_set import ImageSet, ImageSplit, Seed
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -22,7 +22,7 @@ def folder(
     channels: Literal[1, 3] = 3,
     val_share: Share = 0.1,
     test_share: Share = 0.1,
-    split_seed: int = 0,
+    split_seed: Seed = 0,
 ) -> ImageSet:
     """Read pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
 

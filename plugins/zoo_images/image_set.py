@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
+
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ImageSplit:

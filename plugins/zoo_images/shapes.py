@@ -18,7 +18,7 @@ from msgspec import Meta
 from zoo import OptionError, seed_for
 from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
-from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.image_set import ImageSet, ImageSplit, Seed
 
 Array = np.ndarray
 
@@ -71,7 +71,7 @@ def shapes(
     train_size: Annotated[int, Meta(ge=8, le=100_000)] = 5_000,
     val_size: Annotated[int, Meta(ge=0, le=100_000)] = 500,
     test_size: Annotated[int, Meta(ge=0, le=100_000)] = 1_000,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> ImageSet:
     """Draw eight kinds of shapes in random colors, sizes and places.
 

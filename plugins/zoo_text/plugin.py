@@ -2,6 +2,9 @@
 
 from zoo import DatasetSpec, hookimpl
 
+# What `Reading` checks by itself: three percentages, and a list of tokens
+READING = ("splits", "vocabulary")
+
 
 @hookimpl
 def zoo_datasets() -> list[DatasetSpec]:
@@ -11,6 +14,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="nietzsche",
             target="zoo_text.corpora:nietzsche",
             task="language-modelling",
+            card_options=READING,
             summary="Nietzsche's collected works in lower case, 600 thousand characters",
             config={"lower": True, "min_freq": 3},
             download_bytes=600_901,
@@ -21,6 +25,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="tinyshakespeare",
             target="zoo_text.corpora:tinyshakespeare",
             task="language-modelling",
+            card_options=READING,
             summary="Shakespeare's plays, 1.1 million characters",
             download_bytes=1_115_394,
             license="public domain",
@@ -30,6 +35,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="stdlib",
             target="zoo_text.corpora:stdlib",
             task="language-modelling",
+            card_options=READING,
             summary="Source code of the running Python's standard library; no download",
             config={"min_freq": 20},
             license="PSF-2.0",
@@ -39,6 +45,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="files",
             target="zoo_text.corpora:files",
             task="language-modelling",
+            card_options=READING,
             summary="Your own text files or folders: --data paths=a.txt,folder",
         ),
     ]

@@ -12,7 +12,7 @@ from msgspec import Meta
 from zoo import OptionError
 
 Tokens = Literal["char", "word"]
-MinFreq = Annotated[int, Meta(ge=1)]
+MinFreq = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,11 +81,14 @@ def model(registry: Registry, folder: Path) -> tuple[nn.Module, Card]:
     return weights.load(trained(registry, folder, "words", **READING), registry)
 
 
-def test_options_cannot_change_how_the_model_reads(model: tuple[nn.Module, Card], registry: Registry) -> None:
-    usual = evaluate(*model, registry)
+def test_options_cannot_change_how_the_model_reads(
+    model: tuple[nn.Module, Card], registry: Registry, folder: Path
+) -> None:
+    paths = {"paths": str(folder / "a.txt")}
+    usual = evaluate(*model, registry, data=paths)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert evaluate(*model, registry, data=OTHER) == usual
+        assert evaluate(*model, registry, data=OTHER | paths) == usual
     (message,) = [
         str(warning.message) for warning in caught
     ]  # no warning of other data: in the end it is the same
@@ -144,9 +147,10 @@ def test_an_option_that_does_not_fit_the_model_is_refused(
 
 
 def test_dynamic_evaluation_is_compared_with_the_same_lane_unadapted(
-    model: tuple[nn.Module, Card], registry: Registry
+    model: tuple[nn.Module, Card], registry: Registry, folder: Path
 ) -> None:
-    result = evaluate(*model, registry, dynamic=Dynamic(lr=1e-3))
+    data = {"paths": str(folder / "a.txt")}
+    result = evaluate(*model, registry, data=data, dynamic=Dynamic(lr=1e-3))
     adapted, unadapted = result["dynamic"].pop("metrics"), result["dynamic"].pop("unadapted")
     assert adapted["loss"] < unadapted["loss"]
     assert result["dynamic"] == asdict(Dynamic(lr=1e-3))

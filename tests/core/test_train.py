@@ -136,7 +136,7 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
         train={"epochs": 1, "batch_size": 4},
     )
     trained = train(recipe, registry, directory=tmp_path / "run")
-    result = evaluated(trained.weights, registry, split="val")
+    result = evaluated(trained.weights, registry, split="val", data=recipe.data)
     assert result["metrics"] == trained.metrics["val"]
     assert result["unit"] == "characters"
     assert result["count"] == 75, "all 76 but the first"
@@ -303,7 +303,7 @@ def test_a_text_is_read_with_the_model_s_vocabulary(registry: Registry, tmp_path
     )
     file = train(recipe, registry, directory=tmp_path / "run").weights
     other = {"paths": str(tmp_path / "train.txt"), "test": str(tmp_path / "test.txt")}
-    ours = evaluated(file, registry)
+    ours = evaluated(file, registry, data=recipe.data)
     with pytest.warns(ZooWarning, match=OTHER_DATA.format("text/files")):
         theirs = evaluated(file, registry, data=other)
     assert theirs["metrics"]["loss"] == pytest.approx(ours["metrics"]["loss"], abs=0.5)

@@ -47,6 +47,7 @@ Each command is a thin face of a [Python function](python.md) with the same argu
 |---|---|
 | `ZOO_DATA` | folder in which datasets look for their files |
 | `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
+| `ZOO_STATE` | folder for what zoo remembers; by default `zoo` in the user's state folder |
 | `ZOO_OFFLINE` | `1` forbids downloads |
 | `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
 | `ZOO_TRUST` | `1` trusts every one-file plugin that a `registry.toml` names, for CI |

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from zoo.api.progress import Bar, quiet
 from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
+from zoo.files.cards import Card
+from zoo.files.own import recalled
 from zoo.interfaces import Dataset
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
@@ -46,17 +47,18 @@ def load(
     with Bar() if progress else quiet():
         path = registry.find_weights(name)
         module, card = weights.load(path, registry, device=device)
-    root = _root_of(path.parent) if Path(name).is_dir() else None
-    return Model(module, card, path=path, device=device, registry=registry, name=str(name), root=root)
+    own = _own_options(path.parent / "config.toml", card)
+    return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)
 
 
-def _root_of(run: Path) -> str | None:
-    """Return where the data of a run lay, if its config.toml says so: a weights file does not."""
-    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        (recipe,) = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["recipes"].values()
-        root = recipe["data"]["root"]
-        return root if isinstance(root, str) else None
-    return None
+def _own_options(config: Path, card: Card) -> dict[str, Any]:
+    """Return the options of the data as a run's config.toml says, if a training on this account wrote it."""
+    content = recalled(config)
+    if content is not None:
+        (recipe,) = tomllib.loads(content.decode())["recipes"].values()
+        if recipe["dataset"] == card.dataset.name:
+            return recipe["data"]
+    return {}
 
 
 def create_model(

@@ -32,7 +32,7 @@ class Model:
         path: the weights file.
         device: where the module is.
         name: what it was loaded by: an id, a file or a run directory.
-        root: where the data lay that it was trained on, if that is known.
+        own: options of the data it was trained on, paths included, if it was trained on this account.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Model:
         device: str,
         registry: Registry,
         name: str = "",
-        root: str | None = None,
+        own: Mapping[str, Any] | None = None,
     ) -> None:
         self.module = module
         self.card = card
         self.path = path
         self.device = device
         self.name = name or str(path)
-        self.root = root
+        self.own = own or {}
         self._registry = registry
 
     def __repr__(self) -> str:
@@ -260,8 +260,13 @@ class Model:
             )
 
     def _data(self, dataset: str | None, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """Return the options of the data to read: those given, and where the model's own data lay."""
-        return data if dataset or self.root is None else {"root": self.root, **(data or {})}
+        """Return the options of the data to read: those given, and where the model's own data lies."""
+        from zoo.data.opening import decidable
+
+        if dataset or not self.own:
+            return data
+        by_card = decidable(self._registry.dataset(self.card.dataset.name))
+        return {name: value for name, value in self.own.items() if name not in by_card} | dict(data or {})
 
     @cached_property
     def _unit(self) -> str:

@@ -10,7 +10,7 @@ from zoo.config import options
 from zoo.config.training import training_fields
 from zoo.errors import OptionError
 
-__all__ = ["check_arguments", "option_types", "refuse_unknown", "signature_options"]
+__all__ = ["bounded_options", "check_arguments", "option_types", "refuse_unknown", "signature_options"]
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -25,6 +25,32 @@ def option_types(target: Callable[..., Any]) -> dict[str, Any]:
     Raises NameError for an annotation that exists for type checkers only.
     """
     return options.resolved_hints(cast("Any", target).__init__ if inspect.isclass(target) else target)
+
+
+def bounded_options(target: Callable[..., Any]) -> set[str]:
+    """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
+
+    No value of theirs can name a file or take more memory than the author of `target` has allowed.
+    """
+    from msgspec.inspect import multi_type_info
+
+    try:
+        types = option_types(target)
+        names = [name for name in signature_options(target) if name in types]
+        described = multi_type_info([types[name] for name in names])
+    except (NameError, TypeError):  # for type checkers only, or nothing that an option can be
+        return set()
+    return {name for name, info in zip(names, described, strict=True) if _is_bounded(info)}
+
+
+def _is_bounded(info: Any) -> bool:
+    kind = type(info).__name__.removesuffix("Type")
+    if kind == "Union":
+        return all(map(_is_bounded, info.types))
+    if kind in ("Int", "Float"):
+        lower, upper = (info.ge, info.gt), (info.le, info.lt)
+        return lower != (None, None) != upper
+    return kind in ("Bool", "Literal", "None")
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:

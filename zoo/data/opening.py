@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.config.signatures import signature_options
-from zoo.errors import SpecError, warn
+from zoo.config.options import text
+from zoo.config.signatures import bounded_options, signature_options
+from zoo.errors import OptionError, SpecError, warn
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import DatasetSpec
 
-__all__ = ["default_split", "open_dataset", "open_fed", "options_to_fine_tune"]
+__all__ = ["decidable", "default_split", "open_dataset", "open_fed", "options_to_fine_tune"]
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
@@ -31,6 +32,12 @@ def default_split(dataset: Dataset) -> Split:
     return "val" if not len(dataset.split("test")) and len(dataset.split("val")) else "test"
 
 
+def decidable(entry: Entry[DatasetSpec]) -> set[str]:
+    """Return the options of a dataset that a weights file may decide; none of them can name a path."""
+    target = entry.load()
+    return bounded_options(target) | (signature_options(target).keys() & {*entry.spec.card_options})
+
+
 def options_to_fine_tune(
     entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -40,11 +47,11 @@ def options_to_fine_tune(
         card: that of the weights.
         given: options of the dataset.
     """
-    known = signature_options(entry.load())
+    known, safe = signature_options(entry.load()), decidable(entry)
     return {
         name: value
         for name, value in task.data_options(card).items()
-        if name in known and name not in {**entry.spec.config, **given} and value != known[name].default
+        if name in safe and name not in {**entry.spec.config, **given} and value != known[name].default
     }
 
 
@@ -58,12 +65,12 @@ def open_fed(
 ) -> tuple[Entry[DatasetSpec], Dataset]:
     """Open the data a model was trained on, or other data, and feed it as the model's card says.
 
-    Warns if the data is not what the model was trained on.
+    Warns if the data is not what the model was trained on. A card decides no path: see `decidable`.
 
     Args:
         task: the card's.
         dataset: other data; its own options then start from their defaults.
-        data: options of the dataset, on top of those the model was trained with.
+        data: options of the dataset, on top of those of the card.
 
     Raises:
         UnknownName, SpecError, OptionError, DataError: the data does not exist or does not fit.
@@ -71,11 +78,12 @@ def open_fed(
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")
-    given = data or {}
-    options = {**(card.dataset.options if entry.name == card.dataset.name else {}), **given}
+    given, safe = data or {}, decidable(entry)
+    options = dict(given)
+    if entry.name == card.dataset.name:
+        options = _options_of(card, entry, given)
     opened = open_dataset(entry, options)
-    known = signature_options(entry.load())
-    reading = {name: value for name, value in task.reading(card, opened).items() if name in known}
+    reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
     overruled = ", ".join(name for name in reading if name in given)
     if overruled:
         warn(f"the model reads text with its own {overruled}; --data cannot change that")
@@ -84,3 +92,19 @@ def open_fed(
     if opened.fingerprint != card.dataset.fingerprint:
         warn(f"this is not the {card.dataset.name} data that the model was trained on")
     return entry, task.feed(opened, card)
+
+
+def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's options and what the user has said on top of them.
+
+    Raises OptionError for an option that only the card says, although it could name a path.
+    """
+    undecidable = signature_options(entry.load()).keys() - decidable(entry) - said.keys()
+    refused = {name: value for name, value in card.dataset.options.items() if name in undecidable}
+    if refused:
+        named = ", ".join(f"{name}={text(value)!r:.80}" for name, value in refused.items())
+        numbers = {name: text(value) for name, value in refused.items() if isinstance(value, int | float)}
+        again = " ".join(f"--data {name}={numbers.get(name, '...')}" for name in refused)
+        message = f"the card of the weights says {named}, which a weights file cannot decide"
+        raise OptionError(message, hint=f"say which data it is: {again}")
+    return {**card.dataset.options, **said}

@@ -95,10 +95,14 @@ class DatasetSpec(_Named):
 
     Attributes:
         config: options that make this preset; each is a default that the user may override.
+        card_options: options that a weights file may decide, besides switches, choices, and numbers with a
+            declared minimum and maximum. Never one that names a file, a folder or an address: those are for
+            the user to say, and no card holds them.
     """
 
     task: str
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    card_options: tuple[str, ...] = ()
     download_bytes: Annotated[int, Meta(ge=0)] = 0
     license: str = ""
     source: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from zoo._version import __version__
+from zoo.data.opening import decidable
 from zoo.files.cards import Card, DatasetCard
 from zoo.training.setup import TrainingSetup
 from zoo.training.state import TrainState
@@ -20,7 +21,12 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
     """
     last, plugin = state.history[-1], setup.architecture.plugin
     name, fingerprint = setup.data.name, setup.dataset.fingerprint
-    options = {key: value for key, value in setup.recipe.data.items() if key != "root"}
+    safe = decidable(setup.data)
+    options = {  # a number that a card may not decide is worth telling; a text could be a path
+        name: value
+        for name, value in setup.recipe.data.items()
+        if name in safe or isinstance(value, bool | int | float)
+    }
     return Card(
         architecture=setup.architecture.name,
         arguments=setup.arguments,

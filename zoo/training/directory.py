@@ -23,6 +23,7 @@ from zoo.errors import RunError, WeightsError, warn
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
+from zoo.files.own import remember
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
 from zoo.training.drift import changes_batches, drift, refuse_fixed
@@ -86,6 +87,11 @@ class RunDirectory:
     epochs_restored: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        try:
+            self.path.resolve().name.encode()
+        except UnicodeEncodeError:
+            message = f"{str(self.path)!a} cannot be used as a run directory: its name is not UTF-8"
+            raise RunError(message, hint="choose another --run") from None
         self.weights = self.path / "model.safetensors"
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
@@ -216,10 +222,12 @@ class RunDirectory:
                 raise RunError(message, hint="choose another --run, or move the file away")
 
     def _write_config(self) -> None:
+        recipe = _without_none(self.identity.recipe.to_dict())
+        table = {"schema": 1, "recipes": {self.path.resolve().name: recipe}}
+        content = _CONFIG_HEAD + tomli_w.dumps(table).encode()
         with atomic_write(self.path / "config.toml") as file:
-            file.write(_CONFIG_HEAD)
-            recipe = _without_none(self.identity.recipe.to_dict())
-            tomli_w.dump({"schema": 1, "recipes": {self.path.resolve().name: recipe}}, file)
+            file.write(content)
+        remember(content)
 
     def _write_metrics(self, state: TrainState) -> None:
         with atomic_write(self.path / "metrics.jsonl") as file:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch import nn
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.data.opening import open_dataset, options_to_fine_tune
+from zoo.data.opening import decidable, open_dataset, options_to_fine_tune
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, model_arguments
@@ -96,6 +98,7 @@ def set_up(
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
     dataset = open_dataset(data, recipe.data)
+    _require_utf8(recipe.to_dict(), dataset.preprocess)
     config = _training_config(recipe, architecture, task, dataset, source)
     config = config.replace({"precision": resolve(config.precision, device)})
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
@@ -130,6 +133,18 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in (checked | full).items() if name in given}
 
 
+def _require_utf8(*names: Any) -> None:
+    """Raise DataError if a name, such as that of a class or a file, could not be written to a file.
+
+    Args:
+        names: JSON data with the names anywhere in it.
+    """
+    strange = re.search(r'"[^"]*[\ud800-\udfff][^"]*"', json.dumps(names, ensure_ascii=False, default=str))
+    if strange:
+        hint = "rename the file or folder: neither weights nor config.toml can hold its name"
+        raise DataError(f"{strange[0][1:-1]!a} is not a name in UTF-8", hint=hint)
+
+
 def _source(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec], resumed: CheckpointInfo | None
 ) -> tuple[Source | None, Recipe]:
@@ -145,8 +160,13 @@ def _source(
         if resumed is None:
             raise
         run = resumed.identity.recipe
-        names = ("model", "data", "train")
-        tables = {name: {**getattr(run, name), **getattr(recipe, name)} for name in names}
+        safe = decidable(registry.dataset(recipe.dataset))
+        theirs = {name: value for name, value in run.data.items() if name in safe}
+        tables: dict[str, dict[str, Any]] = {
+            "model": {**run.model, **recipe.model},
+            "data": {**theirs, **recipe.data},
+            "train": {**run.train, **recipe.train},
+        }
         return None, replace(recipe, **tables)
 
 

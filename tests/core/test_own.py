@@ -1,0 +1,223 @@
+"""Which data a model is measured on: a card names no path; the user, or a run of this account, does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoo
+from zoo.api.model import Model
+from zoo.config.recipe import Recipe
+from zoo.data.opening import decidable, open_fed
+from zoo.errors import DataError, OptionError, RunError
+from zoo.files import own
+from zoo.files.cards import Card, DatasetCard, read_card
+from zoo.interfaces import make_task
+from zoo.registry.registry import Registry
+from zoo.training.run import train
+
+TEXT = "To be, or not to be: that is the question.\n" * 60
+SMALL: dict[str, Any] = {
+    "model": {"hidden_size": 8, "num_layers": 1},
+    "train": {"epochs": 1, "batch_size": 4, "bptt": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on a text, and on a second one for validation."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "a.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "b.txt").write_text(TEXT[:400], encoding="latin-1")
+    data = {
+        "paths": str(folder / "a.txt"),
+        "val": str(folder / "b.txt"),
+        "encoding": "latin-1",
+        "lower": True,
+    }
+    recipe = Recipe(architecture="charrnn/rnn", dataset="text/files", data=data, **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_STATE", str(folder / "state"))
+        train(recipe, Registry.discover(), directory=folder / "run")
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of what the run and the account that trained it left behind."""
+    shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copytree(trained / "state", tmp_path / "state")
+    monkeypatch.setenv("ZOO_STATE", str(tmp_path / "state"))
+    return tmp_path
+
+
+def load(path: Path) -> Model:
+    return zoo.load(path, device="cpu", progress=False)
+
+
+def count(model: Model, **more: Any) -> int:
+    return model.evaluate(progress=False, **more)["count"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("text/files", {"paths": "/etc/passwd"}),
+        ("text/files", {"paths": ["/dev/zero"]}),
+        ("text/files", {"val": "/etc/passwd"}),
+        ("text/files", {"glob": "../**"}),
+        ("text/files", {"encoding": "latin-1"}),
+        ("images/folder", {"root": "~/pictures"}),
+        ("images/cifar10", {"root": "/"}),
+        ("text/nietzsche", {"root": ""}),
+    ],
+)
+def test_an_option_that_could_name_a_path_is_refused_on_a_card(
+    registry: Registry, card: Callable[..., Card], name: str, options: dict[str, Any]
+) -> None:
+    task = registry.dataset(name).spec.task
+    hostile = card(task=task, dataset=DatasetCard(name=name, options=options, fingerprint=""))
+    (option,) = options
+    with pytest.raises(
+        OptionError, match=f"says {option}='.*', which a weights file cannot decide"
+    ) as caught:
+        open_fed(hostile, make_task(registry, task), registry)
+    assert caught.value.hint == f"say which data it is: --data {option}=..."
+
+
+def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None:
+    card = read_card(trained / "run/model.safetensors")
+    card = replace(card, dataset=replace(card.dataset, options={"paths": "/etc/passwd", "lower": True}))
+    task = make_task(registry, card.task)
+    with pytest.warns(zoo.ZooWarning, match="not the text/files data"):
+        _, data = open_fed(card, task, registry, data={"paths": str(trained / "a.txt")})
+    assert data.preprocess["lower"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("images/cifar10", {"val_size"}),
+        ("images/cifar100", {"val_size", "labels"}),
+        ("images/fashion-mnist", {"val_size", "size", "channels"}),
+        ("images/folder", {"size", "channels", "val_share", "test_share", "split_seed"}),
+        ("images/mnist", {"val_size", "size", "channels"}),
+        ("images/shapes", {"size", "objects", "clutter", "train_size", "val_size", "test_size", "seed"}),
+        ("text/stdlib", {"tokens", "lower", "newline_eos", "backwards", "min_freq", "splits", "vocabulary"}),
+        ("text/files", {"tokens", "lower", "newline_eos", "backwards", "min_freq", "splits", "vocabulary"}),
+    ],
+)
+def test_a_card_may_decide_switches_choices_and_bounded_numbers(
+    registry: Registry, name: str, options: set[str]
+) -> None:
+    assert decidable(registry.dataset(name)) == options
+
+
+def test_a_card_does_not_hold_what_it_may_not_decide(trained: Path) -> None:
+    card = read_card(trained / "run/model.safetensors")
+    assert card.dataset.options == {"lower": True}
+    assert str(trained) not in card.to_json()
+
+
+@pytest.mark.parametrize("weights", ["", "model.safetensors", "best.safetensors"])
+def test_the_data_of_ones_own_run_is_found(folder: Path, weights: str) -> None:
+    shutil.move(folder / "run", folder / "elsewhere")
+    model = load(folder / "elsewhere" / weights)
+    assert count(model) == count(model, data={"lower": True}) == 399  # of val, since there is no test
+    assert model.analyze("surprise", progress=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: shutil.rmtree(folder / "state"),
+        lambda folder: os.truncate(folder / "run/config.toml", 20),
+        lambda folder: (folder / "run/config.toml").unlink(),
+    ],
+    ids=["of another account", "changed", "gone"],
+)
+def test_the_data_of_any_other_run_is_asked_for(folder: Path, change: Callable[[Path], object]) -> None:
+    change(folder)
+    with pytest.raises(OptionError, match="text/files requires paths") as caught:
+        count(load(folder / "run"))
+    assert caught.value.hint == "add --data paths=..."
+
+
+def test_a_config_of_other_data_says_nothing_of_a_file_beside_it(folder: Path, trained: Path) -> None:
+    model = load(folder / "run")
+    assert not Model(
+        model.module, model.card, path=model.path, device="cpu", registry=Registry.discover()
+    ).own
+    config = folder / "run/config.toml"
+    content = config.read_text(encoding="utf-8").replace('dataset = "text/files"', 'dataset = "text/stdlib"')
+    config.write_text(content, encoding="utf-8")
+    own.remember(config.read_bytes())
+    assert load(folder / "run").own == {}
+
+
+def test_what_is_remembered_is_private_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_STATE", str(tmp_path / "a/b"))
+    monkeypatch.setattr(own, "_MOST", 3)
+    file, before = tmp_path / "config.toml", os.umask(0)
+    try:
+        for number in range(5):
+            file.write_bytes(b"%d" % number)
+            own.remember(file.read_bytes())
+            os.utime(next((tmp_path / "a/b/runs").glob(own._name(b"%d" % number))), (number, number))
+    finally:
+        os.umask(before)
+    kept = [*(tmp_path / "a/b/runs").iterdir()]
+    assert len(kept) == 3
+    assert own.recalled(file) == b"4"
+    file.write_bytes(b"0")
+    assert own.recalled(file) is None
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a", *(tmp_path / "a").glob("**"))} == {0o700}
+
+
+@pytest.mark.parametrize("state", ["/dev/null/x", "/proc/x", "\udcff"])
+def test_a_state_directory_that_cannot_be_written_stops_nothing(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_STATE", state)
+    (tmp_path / "config.toml").write_bytes(b"x")
+    own.remember(b"x")
+    assert own.recalled(tmp_path / "config.toml") in (None, b"x")
+
+
+def test_a_pipe_in_place_of_a_config_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    assert own.recalled(tmp_path / "config.toml") is None
+
+
+def test_names_that_are_not_utf_8_are_refused_before_the_training(
+    registry: Registry, tmp_path: Path, trained: Path
+) -> None:
+    from PIL import Image
+
+    for name in (b"cat", b"d\xf6g"):
+        place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pictures/" + name))
+        place.mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8, 8), (number, 0, len(name))).save(place / f"{number}.png")
+    data = {"root": str(tmp_path / "pictures"), "size": 8}
+    small: dict[str, Any] = {"model": {"widths": [4, 8]}, "train": {"epochs": 1}}
+    recipe = Recipe(architecture="convnet/resnet-lite", dataset="images/folder", data=data, **small)
+    with pytest.raises(DataError, match=r"'d\\udcf6g' is not a name in UTF-8"):
+        train(recipe, registry, directory=tmp_path / "run")
+    text = tmp_path / "\udcff.txt"
+    shutil.copy(trained / "a.txt", text)
+    recipe = Recipe(architecture="charrnn/rnn", dataset="text/files", data={"paths": str(text)}, **SMALL)
+    with pytest.raises(DataError, match=r"\\udcff.txt' is not a name in UTF-8"):
+        train(recipe, registry, directory=tmp_path / "run")
+    recipe = replace(recipe, data={"paths": str(trained / "a.txt")})
+    with pytest.raises(RunError, match=r"run-\\udcff' cannot be used .* its name is not UTF-8"):
+        train(recipe, registry, directory=tmp_path / "run-\udcff")
+    assert not (tmp_path / "run").exists()
