@@ -68,6 +68,8 @@ OPEN_TO_PLUGINS = {
     "zoo.files.archives",
     "zoo.files.cache",
     "zoo.files.downloads",
+    "zoo.files.folders",
+    "zoo.files.regular",
     "zoo.files.style",
     "zoo.files.work",
     "zoo.models.hooks",

@@ -388,6 +388,25 @@ class StringForInteger(TinyText):
         super().__init__()
 
 
+class Styled(TinyText):
+    """Honest: an option that is any word, and names nothing."""
+
+    def __init__(self, *, style: str = "plain") -> None:
+        super().__init__()
+
+
+class LabelsOfAFile(TinyImages):
+    def __init__(self, *, labels: str = "") -> None:
+        if labels and Path(labels).is_file():
+            self.labels = Path(labels).read_text(encoding="utf-8")
+
+
+class TextsOfAFolder(TinyText):
+    def __init__(self, *, folders: tuple[str, ...] = ()) -> None:
+        for folder in folders:
+            self.texts = sorted(Path(folder).glob("*.txt"))
+
+
 class MisspelledDims(TinyImages):
     @property
     def dims(self):

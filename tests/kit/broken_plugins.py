@@ -27,10 +27,9 @@ def images(spec_type, name, target, **more):
     return spec_type(name=name, target=f"broken:{target}", task="classification", **more)
 
 
-def text(spec_type, name, target):
-    return spec_type(
-        name=name, target=f"broken:{target}", task="language-modelling", summary="For the kit's own tests"
-    )
+def text(spec_type, name, target, **more):
+    more = {"summary": "For the kit's own tests", **more}
+    return spec_type(name=name, target=f"broken:{target}", task="language-modelling", **more)
 
 
 def analyzer(name, target, **more):
@@ -49,6 +48,7 @@ honest = Provider(
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),
     text(DatasetSpec, "text", "TinyText"),
+    text(DatasetSpec, "styled", "Styled", card_options=("style",)),
     text(DatasetSpec, "words", "WordsBackwards"),
     text(DatasetSpec, "poem", "Poem"),
     analyzer("mean", "MeanFeature"),
@@ -110,6 +110,9 @@ entries = Provider(
     images(DatasetSpec, "reads_by_typed_options", "UntypedDataset"),
     text(DatasetSpec, "items_fit_dims.list", "ListOfTokens"),
     text(DatasetSpec, "reads_by_typed_options.default", "StringForInteger"),
+    images(DatasetSpec, "cards_name_no_files", "LabelsOfAFile", card_options=("labels",)),
+    text(DatasetSpec, "cards_name_no_files.folder", "TextsOfAFolder", card_options=("folders",)),
+    images(DatasetSpec, "cards_name_no_files.unknown", "TinyImages", card_options=("size",)),
     images(DatasetSpec, "dims_are_declared", "MisspelledDims"),
     images(DatasetSpec, "items_fit_dims", "FloatImages"),
     text(DatasetSpec, "items_fit_dims.text", "LanesOfText"),

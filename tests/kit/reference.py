@@ -13,7 +13,7 @@ import zoo
 from zoo import interfaces, testing
 from zoo.config import training
 from zoo.data import pictures
-from zoo.files import archives, cache, downloads, style, work
+from zoo.files import archives, cache, downloads, folders, regular, style, work
 from zoo.models import hooks
 from zoo.registry import hookspecs, specs
 
@@ -29,7 +29,9 @@ FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (hooks, ("evaluating", "stored", "untouched", "watching")),
     (pictures, ("read_picture",)),
     (downloads, ("data_file", "sha256_of", "verified")),
-    (cache, ("cache_home", "data_home", "made_once")),
+    (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),
+    (folders, ("refuse_unreadable",)),
+    (regular, ("open_regular", "read_regular")),
     (work, ("report_work",)),
     (archives, ("tar_members",)),
     (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),

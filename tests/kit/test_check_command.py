@@ -62,7 +62,7 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "30 ran, 0 skipped, 0 failed"
+    assert lines[-1] == "32 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
 
 
@@ -79,8 +79,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["target"] == target
     counts = Counter(check["outcome"] for check in report["checks"])
-    assert counts == {"passed": 16, "failed": 1, "skipped": 13}
-    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (17, 13, 1, 0)
+    assert counts == {"passed": 17, "failed": 1, "skipped": 14}
+    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (18, 14, 1, 0)
     reasons = {check["reason"] for check in report["checks"] if check["outcome"] == "skipped"}
     assert reasons == {MISSING}
 
@@ -98,14 +98,14 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modelling"})]) == 1
-    assert f"d0: 0 of 13 checks ran ({reason})" in capsys.readouterr().err
+    assert f"d0: 0 of 14 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
     path = Path(plugin(with_key="language-modelling"))
     path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
     assert run(["check", str(path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "17 ran, 0 skipped, 0 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == "18 ran, 0 skipped, 0 failed"
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):

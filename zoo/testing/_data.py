@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from zoo.config.options import convert
 from zoo.config.signatures import signature_options
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, SpecError, ZooError
@@ -38,6 +39,7 @@ __all__ = [
     "options_for",
     "other_openings",
     "read_through",
+    "reads_what_it_is_given",
     "sample",
 ]
 
@@ -159,15 +161,43 @@ def _homes(case: Case) -> list[Path]:
 @contextlib.contextmanager
 def _recorded_reads() -> Generator[list[Path]]:
     read: list[Path] = []
-    real = io.open
-
-    def recording(file: Any, *arguments: Any, **more: Any) -> Any:
-        if isinstance(file, str | os.PathLike):
-            read.append(Path(os.fspath(file)).absolute())
-        return real(file, *arguments, **more)
-
+    recording = _recording(io.open, read)
     with mock.patch.object(io, "open", recording), mock.patch.object(builtins, "open", recording):
         yield read
+
+
+def _recording(real: Callable[..., Any], named: list[Path]) -> Callable[..., Any]:
+    """Return a function that also collects the paths that it is called with."""
+
+    def recording(file: Any = ".", *arguments: Any, **more: Any) -> Any:
+        if isinstance(file, str | os.PathLike):
+            named.append(Path(os.fspath(file)).absolute())
+        return real(file, *arguments, **more)
+
+    return recording
+
+
+def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
+    """Return whether the dataset opens a file that an option names, in any way that its type allows."""
+    assert case.entry is not None
+    with empty_folder() as folder:
+        path = folder / "named.txt"
+        path.write_text(TEXT, encoding="utf-8")
+        named: list[Path] = []
+        for value in (str(path), [str(path)], str(folder), [str(folder)], f"{folder}/*", {"path": str(path)}):
+            with (
+                contextlib.suppress(Exception),  # refused, or it fails later: only what it opens counts
+                offline(),
+                mock.patch.object(os, "open", _recording(os.open, named)),
+                mock.patch.object(os, "scandir", _recording(os.scandir, named)),
+                mock.patch.object(os, "listdir", _recording(os.listdir, named)),
+                _recorded_reads() as opened,
+            ):
+                convert(value, type_, what=option)
+                read_through(open_dataset(case.entry, {**_options(case), option: value}))
+            if any(seen.is_relative_to(folder) for seen in (*named, *opened)):
+                return True
+    return False
 
 
 def read_through(dataset: Dataset) -> None:

@@ -101,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
         "dataset",
         {
             "reads_by_typed_options": ("works_offline",),
+            "cards_name_no_files": ("reads_by_typed_options",),
             "dims_are_declared": ("works_offline",),
             "items_fit_dims": ("dims_are_declared",),
             "splits_differ": ("items_fit_dims",),

@@ -12,16 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.config.signatures import option_types
 from zoo.config.training import TextFields, TrainConfig
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Split, make_task
 from zoo.tasks.classification import Classification
 from zoo.testing._case import Case, message
-from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, sample
+from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
 from zoo.testing._options import require_types
 
 __all__ = [
+    "cards_name_no_files",
     "dims_are_declared",
     "fingerprint_follows_the_data",
     "items_fit_dims",
@@ -44,6 +46,23 @@ _KEYS = {
 def reads_by_typed_options(case: Case) -> None:
     """Every option has a type, which `--data` is checked against, and its default has that type."""
     require_types(case)
+
+
+def cards_name_no_files(case: Case) -> None:
+    """The options that `card_options` lets a weights file decide exist, and none of them names a file."""
+    assert case.entry is not None
+    listed, types = case.entry.spec.card_options, option_types(case.entry.load())
+    for name in listed:
+        assert name in types, message(
+            expected=f"an option {name}, since card_options lists it",
+            got=f"the options {', '.join(types)}",
+            usually="a misspelled or renamed option",
+        )
+        assert not reads_what_it_is_given(case, name, types[name]), message(
+            expected=f"nothing opened because a weights file says so in {name}, which card_options lists",
+            got="the file that it named was opened",
+            usually="an option for a path; leave it out of card_options, so that only the user can give it",
+        )
 
 
 def dims_are_declared(case: Case) -> None:
