@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.reliability import fetching, files, folders, forged, memory, opening, runs
+from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "hand_made": files.hand_made,
     "memory": lambda folder: memory.small(folder, drawn=50),
     "forged": lambda folder: forged.forged(folder, files=10_000),
+    "paths_named": lambda folder: cards.paths_named(folder, paths=1_000),
     "fetched": lambda folder: fetching.fetched(folder, rounds=50),
     "owners": lambda folder: runs.owners(folder, rounds=100),
     "never_unpickled": opening.never_unpickled,
@@ -91,8 +92,9 @@ def _rows(table: Path) -> dict[str, str]:
 
 def _one(name: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(ZOO_OFFLINE="1", ZOO_CACHE=f"{folder}/cache", OMP_NUM_THREADS="1")
-        os.environ["ZOO_CONFIG"] = f"{folder}/config"
+        os.environ.update(ZOO_OFFLINE="1", OMP_NUM_THREADS="1")
+        for setting in ("CACHE", "CONFIG", "STATE"):
+            os.environ[f"ZOO_{setting}"] = f"{folder}/{setting.lower()}"
         for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_TRUST"):
             os.environ.pop(setting, None)
         place = Path(folder) / "work"

@@ -79,13 +79,13 @@ class Child:
                 return
             time.sleep(0.001)
 
-    def wait(self) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         """Return the exit code, negative for the signal that ended the process."""
-        self.process.join(PATIENCE)
+        self.process.join(patience)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-            raise AssertionError(f"still running after {PATIENCE} s: {self.output}")
+            raise AssertionError(f"still running after {patience} s: {self.output}")
         code = self.process.exitcode
         self.process.close()
         return code

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import fetching, files, folders, forged, memory, opening, runs
+from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs
 from tests.reliability.figure import Figure
 from tests.reliability.full import PROMISES
 
@@ -25,6 +25,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "hand_made": files.hand_made,
     "memory": lambda folder: memory.small(folder, drawn=2),
     "forged": lambda folder: forged.forged(folder, files=100),
+    "paths_named": lambda folder: cards.paths_named(folder, paths=12),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
     "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
     "never_unpickled": opening.never_unpickled,
