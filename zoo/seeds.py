@@ -8,8 +8,13 @@ a matter of knowing the position.
 from __future__ import annotations
 
 import hashlib
+import threading
 
-__all__ = ["seed_for"]
+__all__ = ["GLOBAL_GENERATOR", "seed_for"]
+
+# Held from the seeding of torch's global generator to the last draw that depends on it. Only dropout needs
+# that generator: everything else draws from one of its own.
+GLOBAL_GENERATOR = threading.Lock()
 
 
 def seed_for(*position: int | str) -> int:

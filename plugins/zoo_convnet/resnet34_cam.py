@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import DataError
-from zoo.files.downloads import sha256_of
+from zoo.files.downloads import is_offline, sha256_of
 
 
 class ResNet34CAM(nn.Module):
@@ -62,7 +62,7 @@ class ResNet34CAM(nn.Module):
         caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
         cached = home / "hub" / "checkpoints" / name
-        if os.environ.get("ZOO_OFFLINE") and not cached.exists():
+        if is_offline() and not cached.exists():
             raise DataError(f"{self.weights} is not at {cached}, and ZOO_OFFLINE forbids downloading it")
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

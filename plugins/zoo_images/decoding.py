@@ -13,7 +13,6 @@ import mmap
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,10 +66,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
-    with (
-        warnings.catch_warnings(action="ignore"),  # Pillow warns about damage that it can repair
-        open(folder / "pixels.bin", "wb", opener=private) as file,
-    ):
+    with open(folder / "pixels.bin", "wb", opener=private) as file:
 
         def keep(place: int) -> None:
             pixels, content = read_picture(paths[place], size=size, channels=channels)

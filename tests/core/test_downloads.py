@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from zoo.errors import DataError
 from zoo.files.archives import tar_members
 from zoo.files.cache import made_once, private_folder
-from zoo.files.downloads import data_file, offline, sha256_of, verified
+from zoo.files.downloads import data_file, is_offline, offline, sha256_of, verified
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -211,23 +212,23 @@ def test_a_folder_that_stays_damaged_is_an_error(
 
 
 @pytest.mark.parametrize("before", [None, "", "1"])
-def test_offline_forbids_downloads_and_restores_the_environment(
+def test_offline_forbids_downloads_in_its_thread_and_leaves_the_environment(
     monkeypatch: pytest.MonkeyPatch, before: str | None
 ) -> None:
     monkeypatch.delenv("ZOO_OFFLINE", raising=False)
     if before is not None:
         monkeypatch.setenv("ZOO_OFFLINE", before)
-    seen: list[str | None] = []
+    seen: list[object] = []
 
     def look() -> None:
-        with offline():
-            seen.append(os.environ.get("ZOO_OFFLINE"))
+        with offline(), ThreadPoolExecutor(1) as pool:
+            seen.extend((is_offline(), pool.submit(is_offline).result(), os.environ.get("ZOO_OFFLINE")))
             raise ValueError("inside")
 
     with pytest.raises(ValueError, match="inside"):
         look()
-    assert seen == ["1"]
-    assert os.environ.get("ZOO_OFFLINE") == before
+    assert seen == [True, bool(before), before]
+    assert is_offline() == bool(before)
 
 
 def test_what_is_unpacked_or_made_is_for_the_user_alone(tmp_path: Path) -> None:

@@ -112,16 +112,14 @@ def test_each_module_gets_its_own_mode_back(net: Net) -> None:
     assert not net.drop.training
 
 
-def test_the_mode_and_the_random_state_are_restored(net: Net) -> None:
+def test_the_mode_is_restored(net: Net) -> None:
     net.train()
-    state = torch.get_rng_state()
     with untouched(net) as inner:
         assert inner is net
-        torch.rand(3)
+        assert not net.training
     with pytest.raises(RuntimeError), untouched(net) as inner:
         inner(torch.rand(1, 5, 8, 8))
     assert net.training
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's own, in its compiler

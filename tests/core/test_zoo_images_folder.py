@@ -19,6 +19,7 @@ from PIL import EpsImagePlugin, Image, ImageOps, features
 from torch import Tensor
 from torchvision.transforms import v2
 
+from zoo.cli.output import warnings_as_lines
 from zoo.data.pictures import SUFFIXES, decode, read_picture, read_square
 from zoo.errors import DataError
 from zoo.interfaces import HasFiles
@@ -456,6 +457,7 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
     os.close(reader)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_193, 10_000, 20_000], ids=["ours", "a warning", "an error"])
 def test_a_picture_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
     (root / "dog/bomb.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side))
@@ -471,9 +473,14 @@ def test_the_largest_picture_is_not_refused(root: Path) -> None:
     )
 
 
-def test_warnings_of_pillow_are_silenced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("default")
+def test_the_command_silences_warnings_of_pillow(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # it warns above, and refuses above twice that
-    assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
+    with warnings_as_lines():
+        assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("cpus", "most"), [(3, 3), (64, 8), (None, 1)])

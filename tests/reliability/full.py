@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs
+from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs, threads
 from tests.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,8 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "paths_named": lambda folder: cards.paths_named(folder, paths=1_000),
     "fetched": lambda folder: fetching.fetched(folder, rounds=50),
     "owners": lambda folder: runs.owners(folder, rounds=100),
+    "threads": lambda folder: threads.mixed(folder, threads=8, each=1_000),
+    "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
     "never_unpickled": opening.never_unpickled,
     "untrusted": folders.untrusted,
     "cost": lambda folder: runs.cost(folder, saves=20),

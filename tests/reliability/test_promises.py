@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs
+from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs, threads
 from tests.reliability.figure import Figure
 from tests.reliability.full import PROMISES
 
@@ -28,6 +28,8 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "paths_named": lambda folder: cards.paths_named(folder, paths=12),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
     "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
+    "threads": lambda folder: threads.mixed(folder, threads=4, each=20),
+    "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=1),
     "never_unpickled": opening.never_unpickled,
     "untrusted": lambda folder: folders.untrusted(folder, commands=("list", "eval")),
 }

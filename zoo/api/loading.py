@@ -22,6 +22,7 @@ from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
+from zoo.seeds import GLOBAL_GENERATOR
 
 __all__ = ["create_model", "load", "open_dataset"]
 
@@ -86,7 +87,9 @@ def create_model(
     for dim, value in dims.items():
         if type(value) is not int or value < 1:
             raise OptionError(f"{dim} must be an integer of at least 1 (got {value!r})")
-    seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
+    if seed is None:
+        with GLOBAL_GENERATOR:  # not within a step of a training in another thread
+            seed = int(torch.randint(2**63 - 1, ()))
     return build_model(entry, model_arguments(entry, task, dims, options), seed=seed)
 
 

@@ -68,6 +68,7 @@ def warnings_as_lines() -> Generator[None]:
     """Print each ZooWarning as one line on stderr; other warnings stay as they are."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
         show = warnings.showwarning
 
         def print_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

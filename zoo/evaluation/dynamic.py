@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from zoo.config import options
 from zoo.errors import DataError, Diverged
 from zoo.interfaces import Batch, Dataset, Split, Step
+from zoo.models.recurrent import Differentiable
 from zoo.tasks.language_modelling import LanguageModelling
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
@@ -83,7 +84,7 @@ def evaluate_dynamic(
             raise DataError(f"the {name} split is empty")
     ours = copy.deepcopy(model).eval().requires_grad_()
     total, count = 0.0, 0
-    with torch.backends.cudnn.flags(enabled=False):  # whose RNNs have no backward in eval mode
+    with Differentiable():
         adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else None
         for batch, step in _segments(ours, dataset, split, dynamic.segment, device):
             total += float(step.sums["loss"])

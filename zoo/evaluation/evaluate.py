@@ -67,7 +67,7 @@ def evaluate(
     task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     split, unit = split or default_split(fed), task.unit(fed.preprocess)
-    seen = Views(model).eval() if tta else model
+    seen = Views(model) if tta else model
     measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
     result: dict[str, Any] = {
         "dataset": entry.name,

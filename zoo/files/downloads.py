@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Generator, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -24,7 +25,7 @@ from zoo.files.work import report_work
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["data_file", "offline", "sha256_of", "verified"]
+__all__ = ["data_file", "is_offline", "offline", "sha256_of", "verified"]
 
 # The most that is downloaded or unpacked by default: a hash is known only at the end
 MAX_BYTES = 1 << 30
@@ -33,18 +34,22 @@ TIMEOUT = 30.0
 _REDIRECTS = 10
 _BLOCK = 1 << 20
 
+_OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
+
 
 @contextlib.contextmanager
 def offline() -> Generator[None]:
-    """Forbid downloads inside, as `ZOO_OFFLINE=1` does."""
-    before = os.environ.get("ZOO_OFFLINE")
-    os.environ["ZOO_OFFLINE"] = "1"
+    """Forbid downloads inside, in this thread, as `ZOO_OFFLINE=1` does everywhere."""
+    token = _OFFLINE.set(True)
     try:
         yield
     finally:
-        del os.environ["ZOO_OFFLINE"]
-        if before is not None:
-            os.environ["ZOO_OFFLINE"] = before
+        _OFFLINE.reset(token)
+
+
+def is_offline() -> bool:
+    """Return whether downloads are forbidden: by `$ZOO_OFFLINE`, or by `offline()` in this thread."""
+    return _OFFLINE.get() or bool(os.environ.get("ZOO_OFFLINE"))
 
 
 def sha256_of(path: Path) -> str:
@@ -80,7 +85,7 @@ def data_file(
     for home in homes:
         if (home / name).is_file():
             return verified(home / name, sha256)
-    if root is not None or os.environ.get("ZOO_OFFLINE"):
+    if root is not None or is_offline():
         places = " or ".join(map(str, homes))
         why = "" if root is not None else ", and ZOO_OFFLINE forbids downloading it"
         raise DataError(f"{name} is not in {places}{why}", hint=f"it can be downloaded from {url}")

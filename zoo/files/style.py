@@ -6,6 +6,7 @@ A figure gets everything set on itself: matplotlib's global settings are the use
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +55,8 @@ DPI = 120
 # Inches around everything, and of a line of the head
 _MARGIN = 0.14
 _TITLE_LINE, _TEXT_LINE = 0.3, 0.2
+# Matplotlib draws in one thread at a time
+_DRAWING = threading.Lock()
 
 
 def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Figure:
@@ -131,7 +134,8 @@ def message(text: str, *, title: str, subtitle: str = "", width: float = 7) -> F
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file, the same for the same figure."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    with _DRAWING:
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError
 from zoo.models.hooks import evaluating
+from zoo.models.recurrent import SingleSteps
 from zoo.seeds import seed_for
 
 __all__ = ["Sampling", "choose", "sample", "sample_many"]
@@ -156,7 +157,7 @@ def _draw(
         for part in before:
             _, state = model(part, state)
         for step in range(sampling.length):
-            with _plain_kernels(tokens):
+            with SingleSteps():
                 logits, state = model(tokens, state)
             if step % _BLOCK == 0:
                 columns = [torch.rand(_BLOCK, generator=one, dtype=torch.float64) for one in generators]
@@ -219,14 +220,3 @@ def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabul
         message = f"the model can never generate {signs} of the stop string {stop!r}"
         raise OptionError(message, hint=hint if newline else None)
     return vocabulary, stop
-
-
-@contextmanager
-def _plain_kernels(tokens: Tensor) -> Generator[None]:
-    """Bypass oneDNN for a single step: it repacks an LSTM's weights each time, at ten times the cost."""
-    enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = enabled and len(tokens) > 1
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = enabled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,14 @@ from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
 __all__ = ["build_model", "model_arguments", "on_meta"]
+
+# The functions of torch, of tensors and of torch.nn.init that draw at random and accept a generator
+_RANDOM = {
+    "bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_", "kaiming_normal_",
+    "kaiming_uniform_", "log_normal_", "multinomial", "normal", "normal_", "orthogonal_", "poisson", "rand",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "random_", "randperm", "sparse_",
+    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_",
+}  # fmt: skip
 
 
 def model_arguments(
@@ -44,15 +52,16 @@ def model_arguments(
 def build_model(
     entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any], *, seed: int | None = None
 ) -> nn.Module:
-    """Build a model, its initial weights drawn from `seed`; the caller's random state does not change.
+    """Build a model, its initial weights drawn from `seed`; torch's global generator is left alone.
+
+    Safe from many threads, also while another one trains. Without a seed, the weights are those of seed 0,
+    for a caller that replaces them.
 
     Raises SpecError with the architecture's own message if it refuses its arguments.
     """
     target = entry.load()
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with _drawing_from(seed or 0):
             model = target(**arguments)
     except ZooError:
         raise
@@ -74,6 +83,32 @@ def on_meta() -> Generator[None]:
     """Build models inside on torch's meta device: tensors have a dtype and a shape, but no values."""
     with torch.device("meta"), _SkipNormal():
         yield
+
+
+def _drawing_from(seed: int) -> AbstractContextManager[object]:
+    """Return a context in which this thread's random draws come from a generator of their own."""
+    device = torch.get_default_device()
+    if device.type == "meta":  # where nothing is drawn
+        return nullcontext()
+    return _OwnGenerator(torch.Generator(device).manual_seed(seed))
+
+
+class _OwnGenerator(TorchFunctionMode):
+    """Pass a generator to each random function that is called without one, in this thread only."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if getattr(func, "__name__", "") in _RANDOM and not any(
+            isinstance(value, torch.Generator) for value in args
+        ):
+            given["generator"] = given.get("generator") or self._generator
+        return func(*args, **given)
 
 
 class _SkipNormal(TorchFunctionMode):

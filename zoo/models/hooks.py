@@ -11,7 +11,10 @@ forever, so every hook here lives inside a `with` block.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +23,29 @@ from zoo.errors import OptionError
 
 __all__ = ["Stored", "TooLarge", "evaluating", "no_larger_outputs", "stored", "untouched", "watching"]
 
+# Reentrant, since an abandoned generator may be closed, and end its evaluation, at any moment
+_LOCK, _STANCE = threading.RLock(), threading.RLock()
+# For each module how many evaluate it, and the mode to restore
+_EVALUATING: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
+
 
 @contextlib.contextmanager
 def watching(
     modules: Mapping[str, nn.Module], see: Callable[[str, object], object | None]
 ) -> Generator[None]:
-    """Call `see(name, output)` after a module has run; a result other than None replaces the output."""
+    """Call `see(name, output)` after a module has run; a result other than None replaces the output.
+
+    Only what this thread runs is seen, so that several threads can look inside one model.
+    """
+    me = threading.get_ident()
+
+    def here(name: str, _: nn.Module, __: object, output: object) -> object | None:
+        return see(name, output) if threading.get_ident() == me else None
+
     with contextlib.ExitStack() as hooks:
-        for name, module in modules.items():
-            hook = module.register_forward_hook(lambda _, __, output, name=name: see(name, output))
-            hooks.enter_context(hook)
+        with _LOCK:
+            for name, module in modules.items():
+                hooks.enter_context(module.register_forward_hook(partial(here, name)))
         yield
 
 
@@ -93,32 +109,50 @@ def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stor
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Generator[None]:
-    """Switch a model to evaluation mode, and restore the mode of each module afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Switch a model to evaluation mode, and restore the mode of each module afterwards.
+
+    If several threads evaluate a model, the last to leave restores it.
+    """
+    modules = [*model.modules()]
+    with _LOCK:
+        for module in modules:  # whose modes may differ: a frozen BatchNorm stays in evaluation mode
+            users, training = _EVALUATING.get(module, (0, module.training))
+            _EVALUATING[module] = (users + 1, training)
+        model.eval()
     try:
         yield
     finally:
-        for module, training in modes:  # which may differ: a frozen BatchNorm stays in evaluation mode
-            module.training = training
+        with _LOCK:
+            for module in modules:
+                users, training = _EVALUATING.pop(module)
+                if users > 1:
+                    _EVALUATING[module] = (users - 1, training)
+                else:
+                    module.training = training
 
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Generator[nn.Module]:
-    """Lend a model in evaluation mode, and restore its modes and the random state afterwards.
+    """Lend a model in evaluation mode, and restore its modes afterwards.
 
     Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`; compiled modules
-    run uncompiled meanwhile, since compiled code does not call hooks.
+    run uncompiled meanwhile, since compiled code does not call hooks, and in one thread at a time. Random
+    draws need a `torch.Generator` of their own: torch's global one belongs to the caller, and to a training
+    in another thread.
     """
     inner = _unwrapped(model)
     compiled = any(
         module._compiled_call_impl is not None or hasattr(module, "_orig_mod")  # pyright: ignore
         for module in inner.modules()
     )
-    stance = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
-    gpus = {tensor.device for tensor in inner.parameters() if tensor.is_cuda}
-    with stance, torch.random.fork_rng(gpus), evaluating(inner):
+    with _uncompiled() if compiled else contextlib.nullcontext(), evaluating(inner):
         yield inner
+
+
+@contextlib.contextmanager
+def _uncompiled() -> Generator[None]:
+    with _STANCE, torch.compiler.set_stance("force_eager"):  # which is of the whole process
+        yield
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

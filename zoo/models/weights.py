@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import threading
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
@@ -157,18 +159,41 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
         )
 
 
+class _Allowed(threading.local):
+    """What may still be registered in a model that this thread builds; None if that is not limited."""
+
+    left: dict[str, int] | None = None
+    reason = ""
+
+    def count(self, what: str) -> None:
+        if self.left is not None:
+            self.left[what] -= 1
+            if self.left[what] < 0:
+                raise WeightsError(f"{self.reason}, but the model has far more {what}")
+
+
+_ALLOWED = _Allowed()
+_REGISTERING = threading.Lock()
+
+
 @contextlib.contextmanager
 def _no_larger_than(tensors: int, reason: str) -> Generator[None]:
-    """Raise WeightsError once a model built inside has far more parameters or layers than `tensors`."""
-    left = {"parameters": 4 * tensors + 100, "layers": 40 * tensors + 1_000}
+    """Raise WeightsError once a model built inside has far more parameters or layers than `tensors`.
 
-    def count(what: str) -> None:
-        left[what] -= 1
-        if left[what] < 0:
-            raise WeightsError(f"{reason}: it holds {tensors} tensors, but the model has far more {what}")
-
-    with (
-        register_module_parameter_registration_hook(lambda *_: count("parameters")),
-        register_module_module_registration_hook(lambda *_: count("layers")),
-    ):
+    torch has only global hooks for this. They are never removed, since that would fail every thread that is
+    just building a model; they count nothing outside this block, nor in other threads.
+    """
+    with _REGISTERING:
+        _register_hooks()
+    _ALLOWED.reason = f"{reason}: it holds {tensors} tensors"
+    _ALLOWED.left = {"parameters": 4 * tensors + 100, "layers": 40 * tensors + 1_000}
+    try:
         yield
+    finally:
+        _ALLOWED.left = None
+
+
+@functools.cache
+def _register_hooks() -> None:
+    register_module_parameter_registration_hook(lambda *_: _ALLOWED.count("parameters"))
+    register_module_module_registration_hook(lambda *_: _ALLOWED.count("layers"))

@@ -6,7 +6,6 @@ a plugin that fails half-way leaves nothing behind.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import io
 import sys
@@ -27,6 +26,7 @@ from msgspec.structs import replace
 from zoo.config import options
 from zoo.errors import PluginError, cause
 from zoo.registry import hookspecs
+from zoo.registry.printing import printing_to
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name, Spec
 from zoo.registry.trust import LocalFile
 
@@ -133,7 +133,7 @@ def load(
     output = io.StringIO()
     plugin = Plugin(name=name, status="ok", where=where, dist=dist)
     try:
-        with contextlib.redirect_stdout(output):
+        with printing_to(output):
             plugin = replace(plugin, specs=_specs(name, importer()))
     except KeyboardInterrupt:
         raise

@@ -4,7 +4,6 @@ A spec's `target` is an import string, `"package.module:Name"`. Only `load()` im
 thousand models costs no more than reading a thousand records. Every field is checked when a spec is made.
 """
 
-import contextlib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +14,7 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.config.training import TrainConfig
 from zoo.errors import SpecError, cause
+from zoo.registry.printing import printing_to
 
 __all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Spec", "TaskSpec"]
 
@@ -55,7 +55,7 @@ class _Named:
 
         target = self.target
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command that runs
+            with printing_to(sys.stderr):  # stdout belongs to the command that runs
                 resolved = resolve_name(target)
         except (Exception, SystemExit) as error:
             missing = (getattr(error, "name", None) or "").partition(".")[0]

@@ -17,6 +17,7 @@ from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure
 from zoo.interfaces import Batch, Dataset, Split, Step, Task
 from zoo.models.precision import Precision, autocast, resolve
+from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import diverged, interrupted, out_of_memory_as_error, require_finite
@@ -135,8 +136,8 @@ def train_step(
     Raises:
         Diverged: the loss, a gradient or a weight is not finite.
     """
-    _seed(batch.seed, device)
-    with autocast(precision, device):
+    with GLOBAL_GENERATOR, autocast(precision, device):
+        _seed(batch.seed, device)
         step = task.step(state.model, batch, state.carried, label_smoothing=config.label_smoothing)
     loss = float(step.loss.detach())
     if not math.isfinite(loss):
