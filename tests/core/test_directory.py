@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tomllib
 import warnings
 from dataclasses import replace
@@ -370,3 +371,68 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file is a file, not a folder$"):
         open_run(tmp_path / "file").__enter__()
+
+
+def test_a_directory_that_is_moved_keeps_the_next_checkpoint_and_ends_the_run(path: Path) -> None:
+    moved = path.with_name("moved")
+    with open_run(path, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        epoch(state)
+        path.rename(moved)
+        with pytest.raises(RunError, match=f"^{path} was moved to {moved} during the run; step 0 is saved"):
+            store.save(state)
+    assert not path.exists()
+    assert resumed(moved).epoch == 3
+
+
+@pytest.mark.parametrize("what", ["directory", "lock"])
+def test_an_owner_of_what_is_gone_writes_nothing_to_what_took_its_place(path: Path, what: str) -> None:
+    gone = path.with_name("gone")
+    with open_run(path, resume=True) as first:
+        state = begin()
+        first.restore(state, device="cpu")
+        if what == "directory":
+            shutil.copytree(path, gone)
+            shutil.rmtree(path)
+            gone.rename(path)
+        (path / ".lock").unlink()
+        if what == "directory":
+            with open_run(path, resume=True) as second:
+                second.restore(begin(), device="cpu")
+        before = {file.name: file.read_bytes() for file in path.iterdir()}
+        epoch(state)
+        for write in (
+            lambda: first.save(state),
+            lambda: first.log({"step": 1}),
+            lambda: first.write_weights(path / "model.safetensors", state, None),  # pyright: ignore
+        ):
+            with pytest.raises(RunError, match=r"was deleted during the run|was removed or replaced during"):
+                write()
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    assert resumed(path).epoch == 2
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+def test_no_file_that_is_a_link_is_written_to(path: Path, kind: str) -> None:
+    outside = path.with_name("outside")
+    outside.mkdir()
+    names = [file.name for file in path.iterdir() if file.name != ".lock"]
+    for name in names:
+        shutil.copy(path / name, outside)
+        (path / name).unlink()
+        if kind == "symbolic":
+            (path / name).symlink_to(outside / name)
+        else:
+            (path / name).hardlink_to(outside / name)
+    before = {file.name: file.read_bytes() for file in outside.iterdir()}
+    assert before.keys() >= {"checkpoint.safetensors", "steps.jsonl", "metrics.jsonl", "config.toml"}
+    with open_run(path, resume=True) as store:
+        state = begin()
+        store.restore(state, device="cpu")
+        assert state.epoch == 2
+        store.log({"step": 1})
+        epoch(state)
+        store.save(state)
+    assert {file.name: file.read_bytes() for file in outside.iterdir()} == before
+    assert resumed(path).epoch == 3

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import safetensors.torch
 import torch
 
 from zoo.errors import WeightsError
-from zoo.files.atomic import atomic_write, sweep, temporary_beside
+from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
@@ -290,23 +291,99 @@ def test_a_disk_that_returns_other_bytes_than_were_written_is_noticed(
     assert list(path.parent.iterdir()) == [path]
 
 
+WRITES = """
+import sys
+from pathlib import Path
+from zoo.files.atomic import atomic_write, temporary_folder
+with atomic_write(Path("file")) as file, temporary_folder(Path("folder")) as folder:
+    file.write(b"half")
+    (folder / "deep").write_bytes(b"half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+SWEEPS = "from pathlib import Path; from zoo.files.atomic import sweep; sweep(Path())"
+
+
+def writer(folder: Path, *before: str) -> subprocess.Popen[str]:
+    """Start a process that is just writing a file and a folder."""
+    child = subprocess.Popen(
+        [*before, sys.executable, "-c", WRITES],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    return child
+
+
 def test_only_files_of_dead_processes_of_this_machine_are_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    monkeypatch.setattr(os, "getpid", lambda: gone.pid)
-    dead, folder = temporary_beside(tmp_path / "dead"), temporary_beside(tmp_path / "folder")
-    monkeypatch.setattr("platform.node", lambda: "else where.example")
-    elsewhere = temporary_beside(tmp_path / "dead")
-    monkeypatch.undo()
-    alive = temporary_beside(tmp_path / "alive")
-    mine = tmp_path / ".mine.tmp"
-    for path in (dead, elsewhere, alive, mine, folder / "deep"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"half")
+    dead, alive = writer(tmp_path), writer(tmp_path)
+    dead.kill()
+    dead.communicate()
+    mine, link, elsewhere = tmp_path / ".mine.tmp", tmp_path / ".a.b.01234567.tmp", tmp_path / "elsewhere"
+    mine.write_bytes(b"half")
+    elsewhere.write_bytes(b"theirs")
+    link.symlink_to(elsewhere)
+    halves = {path.name for path in tmp_path.iterdir()} - {mine.name, link.name, elsewhere.name}
+    assert len(halves) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr("platform.node", lambda: "else where.example")
+        sweep(tmp_path)
+    assert halves <= {path.name for path in tmp_path.iterdir()}
     sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([elsewhere, alive, mine])
+    assert len(halves & {path.name for path in tmp_path.iterdir()}) == 2
+    alive.communicate()
+    assert {path.name for path in tmp_path.iterdir()} == {"file", *(p.name for p in (mine, link, elsewhere))}
+
+
+def test_a_writer_in_another_container_is_not_swept(tmp_path: Path) -> None:
+    contained = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+    if shutil.which("unshare") is None or subprocess.run([*contained, "true"], check=False).returncode:
+        pytest.skip("this system does not let a process have a PID namespace of its own")
+    for inside, outside in (((), contained), (contained, ())):
+        alive = writer(tmp_path, *inside)
+        halves = {*tmp_path.iterdir()}
+        subprocess.run([*outside, sys.executable, "-c", SWEEPS], cwd=tmp_path, check=True)
+        assert {*tmp_path.iterdir()} == halves
+        alive.communicate()
+        assert (tmp_path / "file").read_bytes() == b"half"
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_does_not_change(path: Path) -> None:
+    elsewhere, hard = path.with_name("elsewhere"), path.with_name("hard")
+    elsewhere.write_bytes(b"theirs")
+    hard.hardlink_to(elsewhere)
+    path.symlink_to(elsewhere)
+    keep = path.with_name("before")
+    keep.symlink_to(elsewhere)
+    for place, kept in ((path, keep), (hard, None)):
+        with atomic_write(place, keep=kept) as file:
+            file.write(b"new")
+        assert place.read_bytes() == b"new"
+        assert not place.is_symlink()
+    assert keep.is_symlink()
+    assert elsewhere.read_bytes() == b"theirs"
+
+
+def test_a_file_stays_in_its_open_folder_wherever_that_is(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    with atomic_write(folder / "file", folder=descriptor) as file:
+        file.write(b"x")
+    assert [*folder.iterdir()] == []
+    assert (tmp_path / "moved/file").read_bytes() == b"x"
+    shutil.rmtree(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError), atomic_write(folder / "file", folder=descriptor):
+        pass
+    os.close(descriptor)
+    assert [*folder.iterdir()] == []
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
@@ -325,7 +402,7 @@ def test_equal_values_have_one_canonical_json() -> None:
 def test_a_failed_write_of_a_container_keeps_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_container(path, [], {"v": "1"})
     before = path.read_bytes()
-    monkeypatch.setattr(Path, "replace", lambda self, target: (_ for _ in ()).throw(OSError(5, "I/O")))
+    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "I/O")))
     with pytest.raises(OSError, match="I/O"):
         write_container(path, [], {"v": "2"})
     assert path.read_bytes() == before

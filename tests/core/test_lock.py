@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,3 +55,79 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_dead(tmp_path: Path) -> N
         owner.communicate()
     with owned(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+def test_a_link_in_place_of_the_lock_is_refused_and_not_followed(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "run").mkdir()
+    precious, lock = tmp_path / "precious", tmp_path / "run/.lock"
+    precious.write_text("mine")
+    if kind == "symbolic":
+        lock.symlink_to(precious)
+    else:
+        lock.hardlink_to(precious)
+    with pytest.raises(RunError, match=rf"^{lock} is a link") as caught, owned(tmp_path / "run"):
+        pass
+    assert caught.value.hint == "remove it, or choose another --run"
+    assert precious.read_text() == "mine"
+
+
+def test_a_file_of_that_name_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("my notes")
+    with pytest.raises(RunError, match=r"/\.lock is not a lock that zoo wrote$"), owned(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_text() == "my notes"
+
+
+def test_a_parent_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk/run").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    with (
+        owned(tmp_path / "runs/run"),
+        pytest.raises(RunError, match="is in use by process"),
+        owned(tmp_path / "disk/run"),
+    ):
+        pass
+
+
+def test_an_owner_whose_lock_was_removed_is_still_the_only_one(tmp_path: Path) -> None:
+    with owned(tmp_path) as mine:
+        mine.check()
+        (tmp_path / ".lock").unlink()
+        with pytest.raises(RunError, match=r"\.lock was removed or replaced during the run"):
+            mine.check()
+        with pytest.raises(RunError, match="is in use by "), owned(tmp_path):
+            pass
+        with pytest.raises(RunError, match=r"\.lock was removed or replaced during the run"):
+            mine.check()
+
+
+def test_a_folder_that_was_moved_is_still_owned_and_its_new_place_named(tmp_path: Path) -> None:
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    run.mkdir()
+    with owned(run) as mine:
+        mine.check_place(saved=0)
+        run.rename(moved)
+        mine.check()
+        for again in (False, True):
+            if again:
+                run.mkdir()
+            with pytest.raises(RunError) as caught:
+                mine.check_place(saved=1_200)
+            assert f"{run} was moved to {moved} during the run; step 1,200 is saved there" in str(
+                caught.value
+            )
+            assert caught.value.hint == f"continue from it: `zoo resume {moved}`"
+        with owned(run):  # another folder
+            mine.check()
+
+
+def test_a_folder_that_was_deleted_is_told_from_one_that_was_moved(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with owned(run) as mine:
+        shutil.rmtree(run)
+        run.mkdir()
+        for check in (mine.check, lambda: mine.check_place(saved=1)):
+            with pytest.raises(RunError, match=f"^{run} was deleted during the run, and its checkpoints"):
+                check()

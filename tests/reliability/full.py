@@ -41,6 +41,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "paths_named": lambda folder: cards.paths_named(folder, paths=1_000),
     "fetched": lambda folder: fetching.fetched(folder, rounds=50),
     "owners": lambda folder: runs.owners(folder, rounds=100),
+    "remade": lambda folder: runs.remade(folder, rounds=40),
     "threads": lambda folder: threads.mixed(folder, threads=8, each=1_000),
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
     "never_unpickled": opening.never_unpickled,

@@ -441,6 +441,89 @@ def _own(path: str, go: str) -> None:
         sys.exit(1)
 
 
+def remade(folder: Path, *, rounds: int) -> Figure:
+    """Delete, move or copy the directory of a run, or remove its lock, and start another owner in it."""
+    draw = random.Random(4)
+    broken: list[str] = []
+    for number in range(rounds):
+        path, how = folder / f"remade-{number}", ("deleted", "moved", "copied", "unlocked")[number % 4]
+        first = start(folder / "first.log", _save_marked, str(path), "first")
+        while "saved 2\n" not in first.output and first.process.is_alive():
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.03))
+        _take_away(path, how)
+        second = start(folder / "second.log", _save_marked, str(path), "second")
+        code = first.wait()
+        saved = first.output.count("saved")
+        while second.output.count("saved") < (3 if how in ("deleted", "moved") else saved + 3):
+            if not second.process.is_alive():
+                break
+            time.sleep(0.002)
+        second.send(signal.SIGKILL)
+        second.wait()
+        if code != 1 or "during the run" not in first.output:
+            broken.append(f"{path.name} ({how}): its first owner ended with {code}: {first.output[-300:]}")
+        owners = {"deleted": {path: second}, "moved": {path: second, path.with_suffix(".moved"): first}}
+        for place, child in owners.get(how, {path: second}).items():
+            broken += filter(None, [_not_its_own(place, child)])
+        for place in (path, path.with_suffix(".moved"), first.log, second.log):
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    return Figure(
+        "a run directory deleted, moved, copied or unlocked under a live owner, and taken by another",
+        rounds,
+        rounds - len(broken),
+        "times the first owner stopped, no checkpoint was lost, and no file of the two was mixed",
+        broken=tuple(broken),
+    )
+
+
+def _take_away(path: Path, how: str) -> None:
+    """Take a run directory from its owner."""
+    if how == "deleted":
+        while path.exists():  # the owner still writes to it
+            shutil.rmtree(path, ignore_errors=True)
+    elif how == "moved":
+        path.rename(path.with_suffix(".moved"))
+    elif how == "copied":
+        path.rename(path.with_suffix(".moved"))
+        shutil.copytree(path.with_suffix(".moved"), path, ignore=shutil.ignore_patterns(".*"))
+    else:
+        (path / ".lock").unlink()
+
+
+def _not_its_own(path: Path, owner: Child) -> str:
+    """Return what is wrong with a directory that only its owner wrote to since it took it."""
+    who, epochs = owner.output.split()[0], owner.output.count("saved")
+    state = _big_state()
+    with warnings_as_errors(), RunDirectory(path, IDENTITY, resume=True) as store:
+        store.restore(state, device="cpu")
+    rows = [row["owner"] for row in toys.rows(path / "metrics.jsonl")]
+    last = state.history[-1]["owner"]
+    if rows != [row["owner"] for row in state.history] or last != who or rows.count(who) < epochs:
+        return f"{path.name}: {last} owns it, {rows.count(who)} epochs, but {who} saved {epochs}"
+    return f"{path.name} has {toys.leftovers(path)}" if toys.leftovers(path) else ""
+
+
+def _save_marked(path: str, who: str) -> None:
+    """Save again and again, each epoch marked with its owner; try again while somebody else is the owner."""
+    print(who, flush=True)
+    state, deadline = _big_state(), time.monotonic() + 30
+    while True:
+        try:
+            with RunDirectory(Path(path), IDENTITY, resume=True) as store:
+                store.restore(state, device="cpu")
+                while time.monotonic() < deadline:
+                    state.epoch += 1
+                    state.history = [*state.history, {"epoch": state.epoch, "owner": who}]
+                    store.save(state)
+                    print("saved", state.epoch, flush=True)
+        except RunError as error:
+            if "is in use by" in str(error) and time.monotonic() < deadline:
+                continue
+            print(error, flush=True)
+            sys.exit(1)
+
+
 def cost(folder: Path, *, saves: int) -> Figure:
     """Time a save of an LSTM of two layers of 512 units with Adam's state, as a share of a minute."""
     registry = Registry.discover()

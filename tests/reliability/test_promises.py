@@ -28,6 +28,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "paths_named": lambda folder: cards.paths_named(folder, paths=12),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
     "owners": lambda folder: runs.owners(folder, rounds=1, processes=4),
+    "remade": lambda folder: runs.remade(folder, rounds=4),
     "threads": lambda folder: threads.mixed(folder, threads=4, each=20),
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=1),
     "never_unpickled": opening.never_unpickled,

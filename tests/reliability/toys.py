@@ -63,8 +63,8 @@ def outcome(run: Path) -> dict[str, Any]:
     of the steps.
     """
     checkpoint = checkpoint_info(run / "checkpoint.safetensors")
-    rows, steps = (_rows(run / name) for name in ("metrics.jsonl", "steps.jsonl"))
-    for row in (*rows, *checkpoint["state"]["history"]):
+    epochs, steps = (rows(run / name) for name in ("metrics.jsonl", "steps.jsonl"))
+    for row in (*epochs, *checkpoint["state"]["history"]):
         row.pop("clock")
     for row in steps:
         row.pop("rate")
@@ -72,10 +72,11 @@ def outcome(run: Path) -> dict[str, Any]:
         name: hashlib.sha256((run / name).read_bytes()).hexdigest()
         for name in ("model.safetensors", "best.safetensors")
     }
-    return {"checkpoint": checkpoint, "rows": rows, "steps": steps, "files": files}
+    return {"checkpoint": checkpoint, "rows": epochs, "steps": steps, "files": files}
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zoo.errors import DataError
 from zoo.files.atomic import atomic_write, sweep
-from zoo.files.cache import MORE_SPACE, private
+from zoo.files.cache import MORE_SPACE
 from zoo.files.downloads import MAX_BYTES
 
 __all__ = ["tar_members"]
@@ -64,7 +64,7 @@ def tar_members(
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, sha256: str, archive: Path) -> None:
     source = tar.extractfile(member)
     assert source is not None
-    with source, atomic_write(path, opener=private) as target:
+    with source, atomic_write(path, mode=0o600) as target:
         digest = hashlib.sha256()
         while block := source.read(_BLOCK):
             digest.update(block)

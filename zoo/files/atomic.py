@@ -7,61 +7,133 @@ the folder.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import os
 import platform
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_write", "is_running", "sweep", "sync_folder", "temporary_beside"]
+__all__ = ["atomic_write", "is_running", "sweep", "sync_folder", "temporary_folder"]
 
-_TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
 
 
 @contextlib.contextmanager
 def atomic_write(
-    path: Path, *, keep: Path | None = None, opener: Callable[[str, int], int] | None = None
+    path: Path, *, keep: Path | None = None, folder: int | None = None, mode: int | None = None
 ) -> Generator[IO[bytes]]:
     """Open a temporary file that becomes `path` if the block succeeds and is removed if it fails.
 
+    A link at `path` is replaced; what it leads to does not change.
+
     Args:
-        keep: where to move the file that was at `path`.
-        opener: as `open` takes it; `zoo.files.cache.private` is one.
+        keep: where in the same folder to move the file that was at `path`.
+        folder: descriptor of the open folder of `path`, whose file it becomes wherever that folder is now.
+        mode: permissions of the file, such as 0o600; by default those that the umask leaves.
     """
-    temporary = temporary_beside(path)
-    try:
-        with open(temporary, "x+b", opener=opener) as file:
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, folder)
+        temporary, file = _new_file(path.name, folder, mode)
+        stack.callback(file.close)  # until then it is locked, so that nobody sweeps it
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the first error matters, not the clean-up
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+            if keep is not None and _is_in(folder, path.name):
+                os.replace(path.name, keep.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error matters, not the clean-up
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        os.fsync(folder)
 
 
-def temporary_beside(path: Path) -> Path:
-    """Return a new hidden name beside `path` that names this process, so that `sweep` can tell if it died."""
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Generator[Path]:
+    """Yield a new hidden folder beside `path`, for this user alone; it is removed afterwards, if still there."""
+    while True:
+        temporary = path.with_name(_temporary_name(path.name))
+        temporary.mkdir(mode=0o700)
+        temporary.chmod(0o700)  # whatever the umask
+        try:
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        if _claim(descriptor):
+            break
+        os.close(descriptor)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files in `folder` whose writers, processes of this machine, have died."""
+    """Remove temporary files in `folder` whose writers, processes of this machine, have died.
+
+    A writer locks its file, which also tells processes of other containers, where its number means nothing.
+    Where a file system has no locks, nothing is removed.
+    """
     for path in folder.glob(".*.tmp"):
         made = _TEMPORARY.fullmatch(path.name)
-        if made and made["host"] == _host() and not is_running(int(made["pid"])):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        if not made or made["host"] != _host() or path.is_symlink():
+            continue
+        kind = os.O_RDONLY if path.is_dir() else os.O_RDWR  # some file systems lock only what is writable
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _new_file(name: str, folder: int, mode: int | None) -> tuple[str, IO[bytes]]:
+    """Create a temporary file for `name` in an open folder; return its own name, and the file, locked."""
+
+    def opener(path: str, flags: int) -> int:
+        handle = os.open(path, flags, 0o666 if mode is None else mode, dir_fd=folder)
+        if mode is not None:
+            os.fchmod(handle, mode)  # whatever the umask
+        return handle
+
+    while True:
+        temporary = _temporary_name(name)
+        file = io.open(temporary, "x+b", opener=opener)  # noqa: SIM115, UP020 - closed by the caller
+        if _claim(file.fileno()):
+            return temporary, file
+        file.close()
+
+
+def _claim(descriptor: int) -> bool:
+    """Lock a new file or folder, if that is possible; return whether it is still there."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits while `sweep` is just removing it
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name}.{_host()}.{secrets.token_hex(4)}.tmp"
+
+
+def _is_in(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def is_running(pid: int) -> bool:

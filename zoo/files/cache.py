@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zoo.errors import DataError
-from zoo.files.atomic import sweep, sync_folder, temporary_beside
+from zoo.files.atomic import sweep, sync_folder, temporary_folder
 
 __all__ = ["cache_home", "data_home", "made_once", "private", "private_folder"]
 
@@ -41,8 +41,8 @@ def data_home(root: str | None) -> list[Path]:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file that only this user can read, whatever the umask: an opener for `open`."""
-    handle = os.open(path, flags, 0o600)
+    """Open a file that is no link and that only this user can read, whatever the umask: an opener for `open`."""
+    handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle
 
@@ -108,9 +108,7 @@ def _whole_folder(path: Path) -> Generator[Path]:
     """
     private_folder(path.parent)
     sweep(path.parent)
-    temporary = temporary_beside(path)
-    private_folder(temporary)
-    try:
+    with temporary_folder(path) as temporary:
         yield temporary
         try:
             temporary.rename(path)
@@ -118,5 +116,3 @@ def _whole_folder(path: Path) -> Generator[Path]:
             if not path.is_dir():
                 raise
         sync_folder(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -94,7 +94,12 @@ def tensor_sha256(tensors: Sequence[StoredTensor]) -> str:
 
 
 def write_container(
-    path: Path, tensors: Sequence[StoredTensor], metadata: Mapping[str, str], *, keep: Path | None = None
+    path: Path,
+    tensors: Sequence[StoredTensor],
+    metadata: Mapping[str, str],
+    *,
+    keep: Path | None = None,
+    folder: int | None = None,
 ) -> None:
     """Write a safetensors file in one atomic step; equal arguments give equal bytes.
 
@@ -102,6 +107,7 @@ def write_container(
 
     Args:
         keep: where to move the file that was at `path`.
+        folder: as in `atomic_write`.
 
     Raises:
         OSError: it cannot be written, or reads back differently.
@@ -117,7 +123,7 @@ def write_container(
     text += b" " * (-len(text) % 8)
     text = _with_seal(text, _NO_SEAL, hashlib.sha256(text).hexdigest())
     written = hashlib.sha256()
-    with atomic_write(path, keep=keep) as file:
+    with atomic_write(path, keep=keep, folder=folder) as file:
         for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(tensor.data for tensor in ordered)):
             file.write(part)
             written.update(part)

@@ -147,7 +147,7 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
     with (
         requests.Session() as session,
         _respond(session, url) as response,
-        atomic_write(path, opener=private) as file,
+        atomic_write(path, mode=0o600) as file,
     ):
         for block in _with_progress(path.name, response):
             begins = begins or block[:64]

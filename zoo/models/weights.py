@@ -51,10 +51,15 @@ _TORCH_DTYPES = {name: dtype for dtype, name in _DTYPES.items()}
 _SPARE = 64_000_000
 
 
-def save(path: Path, model: nn.Module, card: Card) -> Card:
+def save(path: Path, model: nn.Module, card: Card, *, folder: int | None = None) -> Card:
     """Write a model's weights and its card; return the card as written, with hash and ties.
 
-    Equal weights and an equal card give equal bytes. Raises WeightsError if a weight is not finite.
+    Equal weights and an equal card give equal bytes.
+
+    Args:
+        folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
+
+    Raises WeightsError if a weight is not finite.
     """
     stored = untied(model)
     for name, tensor in stored.items():
@@ -63,7 +68,7 @@ def save(path: Path, model: nn.Module, card: Card) -> Card:
     packed = pack(stored)
     tied = {name: owner for name, owner in owners(model).items() if name != owner}
     card = dataclasses.replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
-    write_container(path, packed, {"format": "pt", KEY: card.to_json()})
+    write_container(path, packed, {"format": "pt", KEY: card.to_json()}, folder=folder)
     return card
 
 

@@ -124,8 +124,7 @@ def remember(path: Path, data: bytes, local: Sequence[Path]) -> tuple[LocalFile,
         record = Record(1, str(_real(path)), sha256_of_bytes(data), hashes)
         for folder in (place.parent.parent, place.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with atomic_write(place) as file:
-            os.fchmod(file.fileno(), 0o600)
+        with atomic_write(place, mode=0o600) as file:
             file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
     except UnicodeEncodeError:
         raise OutputError(f"the path of {path} is not valid UTF-8 and cannot be remembered") from None

@@ -92,8 +92,14 @@ class Checkpoints:
         state: SavedState,
         identity: RunIdentity,
         changes: tuple[str, ...],
+        *,
+        folder: int | None = None,
     ) -> None:
-        """Commit a checkpoint; keep the one before it unless that is damaged. Raises OSError."""
+        """Commit a checkpoint; keep the one before it unless that is damaged. Raises OSError.
+
+        Args:
+            folder: descriptor of the open run directory.
+        """
         info = CheckpointInfo(
             schema=SCHEMA,
             identity=identity,
@@ -103,7 +109,7 @@ class Checkpoints:
         )
         metadata = {"format": "pt", KEY: canonical_json(msgspec.to_builtins(info))}
         keep = None if self.current in self._damaged else self.previous
-        write_container(self.current, tensors, metadata, keep=keep)
+        write_container(self.current, tensors, metadata, keep=keep, folder=folder)
         self._damaged.clear()
 
 

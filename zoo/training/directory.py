@@ -3,12 +3,18 @@
 Only `checkpoint.safetensors` counts for resuming; the previous one is kept beside it. `metrics.jsonl`,
 `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it. `steps.jsonl` is
 appended to between two checkpoints, and cut back to the checkpoint that a run continues from.
+
+Files are written through the open directory, so that a directory that is moved keeps them, and one that is
+deleted and made again gets none. Before a file is written, the lock must still be ours; after a save, the
+path must still lead to the directory. Otherwise the run stops.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import re
 import shlex
 import shutil
 import time
@@ -47,6 +53,7 @@ _OURS = (
 )
 # What a run may have written before its first checkpoint
 _BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
+_LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, _OURS))})\..*\.tmp")
 _CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -101,15 +108,15 @@ class RunDirectory:
         with contextlib.ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(owned(self.path))
+                self._owned = stack.enter_context(owned(self.path))
             except FileExistsError:
                 raise RunError(f"{self.path} is a file, not a folder", hint="choose another --run") from None
             except OSError as error:
                 raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
             self._refuse_foreign_files()
-            for name in _OURS:
-                for leftover in self.path.glob(f".{name}.*.tmp"):  # this process owns the folder now
-                    leftover.unlink(missing_ok=True)
+            for name in os.listdir(self._owned.descriptor):  # noqa: PTH208 - of a descriptor
+                if _LEFTOVER.fullmatch(name):  # this process owns the folder now
+                    os.unlink(name, dir_fd=self._owned.descriptor)
             self._stack = stack.pop_all()
         return self
 
@@ -130,8 +137,9 @@ class RunDirectory:
             self._write_config()
             if checkpoint is not None:
                 self._write_metrics(state)
-            self._steps = StepLog(self.path / "steps.jsonl", steps=state.steps)
+            self._steps = StepLog(self.path / "steps.jsonl", steps=state.steps, folder=self._owned.descriptor)
             self._stack.callback(self._steps.close)
+        self._owned.check_place(saved=state.steps)
 
     def _restore(
         self, checkpoint: Checkpoint, state: TrainState, *, device: str, replay: Replay | None
@@ -161,10 +169,11 @@ class RunDirectory:
         tensors, data = state.capture()
         packed = weights.pack(tensors)
         with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
-            self._checkpoints.write(packed, data, self.identity, self.changes)
+            self._checkpoints.write(packed, data, self.identity, self.changes, folder=self._owned.descriptor)
         self._saved = (state.steps, self.clock())
         with self.writing(self.path / "metrics.jsonl"):
             self._write_metrics(state)
+        self._owned.check_place(saved=state.steps)
 
     def due(self, state: TrainState) -> bool:
         """Return whether it is time for a checkpoint within the epoch."""
@@ -186,15 +195,23 @@ class RunDirectory:
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
         """Write the weights to evaluate, averaged ones if there are any; return the card as written."""
         size = sum(tensor.nbytes for tensor in state.best.state_dict().values())
-        with self.writing(path, needs=size):
-            return weights.save(path, state.best, card)
+        with self.writing(path, needs=size) as folder:
+            card = weights.save(path, state.best, card, folder=folder)
+        self._owned.check_place(saved=state.steps)
+        return card
 
     @contextlib.contextmanager
-    def writing(self, path: Path, *, needs: int = 0) -> Generator[None]:
-        """Turn an OSError into a RunError that says what is missing: free space, or a permission."""
+    def writing(self, path: Path, *, needs: int = 0) -> Generator[int]:
+        """Yield the descriptor of the open directory, to write to `path` in it.
+
+        An OSError becomes a RunError that says what is missing: free space, or a permission. Raises RunError
+        also if this process may no longer own the directory, or the directory was deleted.
+        """
+        self._owned.check()
         try:
-            yield
+            yield self._owned.descriptor
         except OSError as error:
+            self._owned.check()
             message, hint = f"{path} cannot be written: {error.strerror or error}", ""
             if error.errno in _FULL:
                 free = shutil.disk_usage(self.path).free
@@ -225,12 +242,12 @@ class RunDirectory:
         recipe = _without_none(self.identity.recipe.to_dict())
         table = {"schema": 1, "recipes": {self.path.resolve().name: recipe}}
         content = _CONFIG_HEAD + tomli_w.dumps(table).encode()
-        with atomic_write(self.path / "config.toml") as file:
+        with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)
         remember(content)
 
     def _write_metrics(self, state: TrainState) -> None:
-        with atomic_write(self.path / "metrics.jsonl") as file:
+        with atomic_write(self.path / "metrics.jsonl", folder=self._owned.descriptor) as file:
             for row in state.history:
                 file.write(canonical_json(row).encode() + b"\n")
 

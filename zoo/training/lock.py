@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import re
+import shlex
 import socket
+import stat
 import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from zoo.errors import RunError
 from zoo.files.atomic import is_running
 
-__all__ = ["alone", "owned"]
+__all__ = ["Owned", "alone", "owned"]
 
 _PROCESS = threading.Lock()
+_NAME = ".lock"
+_OTHER = "remove it, or choose another --run"
 
 
 @contextmanager
@@ -35,27 +41,127 @@ def alone() -> Generator[None]:
         _PROCESS.release()
 
 
-@contextmanager
-def owned(folder: Path) -> Generator[None]:
-    """Hold the lock of a folder. Raises RunError naming the process that holds it."""
-    with (folder / ".lock").open("a+") as file:
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A folder whose lock this process holds, whatever happens to its path.
+
+    Attributes:
+        path: where it was when it was locked.
+        descriptor: the open folder; files that are written through it stay in it.
+        lock: the open lock file.
+    """
+
+    path: Path
+    descriptor: int
+    lock: int
+
+    def check(self) -> None:
+        """Raise RunError if the lock file was removed or replaced: another process may own the folder now."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = os.stat(_NAME, dir_fd=self.descriptor, follow_symlinks=False)
+        except OSError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self.lock)):
+            raise self._gone() or RunError(
+                f"{self.path / _NAME} was removed or replaced during the run, so nothing more is written: "
+                "another process may own the directory now",
+                hint=f"continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
+            )
+
+    def check_place(self, *, saved: int) -> None:
+        """Raise RunError if the path no longer leads to the folder.
+
+        Args:
+            saved: the step that is saved in the folder.
+        """
+        with contextlib.suppress(OSError):
+            if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
+                return
+        if gone := self._gone():
+            raise gone
+        now = _path_of(self.descriptor)
+        where = f"was moved to {now}" if now else "no longer leads to the directory of this run"
+        resume = shlex.quote(str(now or "DIRECTORY"))
+        raise RunError(
+            f"{self.path} {where} during the run; step {saved:,} is saved there",
+            hint=f"continue from it: `zoo resume {resume}`",
+        )
+
+    def _gone(self) -> RunError | None:
+        """Return the error for a folder that was deleted, or None if it was not."""
+        path = _path_of(self.descriptor)
+        if os.fstat(self.descriptor).st_nlink and not (path and path.name.endswith(" (deleted)")):
+            return None
+        message = f"{self.path} was deleted during the run, and its checkpoints with it"
+        return RunError(message, hint="train again, with another --run if somebody else uses this one")
+
+
+@contextmanager
+def owned(folder: Path) -> Generator[Owned]:
+    """Hold the lock of a folder: of the file `.lock` in it, and of the folder itself where that is possible.
+
+    Raises RunError naming the process that holds it, and if `.lock` is a link or no lock that zoo wrote.
+    """
+    with contextlib.ExitStack() as stack:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        stack.callback(os.close, descriptor)
+        lock = _open_lock(folder, descriptor)
+        stack.callback(os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_folder(descriptor)
         except BlockingIOError:
             hint = "wait for it, or choose another --run"
-            raise RunError(f"{folder} is in use by {_owner(file)}", hint=hint) from None
-        file.truncate(0)
+            raise RunError(f"{folder} is in use by {_owner(lock)}", hint=hint) from None
+        if (text := os.pread(lock, 300, 0)) and not text.startswith(b"process "):
+            raise RunError(f"{folder / _NAME} is not a lock that zoo wrote", hint=_OTHER)
+        os.ftruncate(lock, 0)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}")
-        file.flush()
-        yield
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()} since {now}".encode(), 0)
+        mine = Owned(folder, descriptor, lock)
+        mine.check()
+        yield mine
 
 
-def _owner(file: IO[str]) -> str:
+def _open_lock(folder: Path, descriptor: int) -> int:
+    """Open the lock file. Raises RunError if it is a link, by whichever of its names."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        lock = os.open(_NAME, flags, 0o666, dir_fd=descriptor)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RunError(f"{folder / _NAME} is a link, which zoo does not follow", hint=_OTHER) from None
+        raise
+    status = os.fstat(lock)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(lock)
+        what = "a link to another file" if stat.S_ISREG(status.st_mode) else "not a regular file"
+        raise RunError(f"{folder / _NAME} is {what}", hint=_OTHER)
+    return lock
+
+
+def _lock_folder(descriptor: int) -> None:
+    """Lock a folder itself, if its file system can: NFS cannot. Raises BlockingIOError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+def _path_of(descriptor: int) -> Path | None:
+    """Return where an open folder is now, if this system tells."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
+
+
+def _owner(lock: int) -> str:
     """Return who holds a lock; a process that has just taken it may not have written its name yet."""
     for _ in range(100):
-        file.seek(0)
-        text = file.read(300)
+        text = os.pread(lock, 300, 0).decode(errors="replace")
         match = re.match(r"process (\d+) on (.+) since ", text)
         if match and (match[2] != socket.gethostname() or is_running(int(match[1]))):
             return text

@@ -219,7 +219,11 @@ def draw_lr_curve(
     return figure
 
 
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG file. Raises OSError."""
-    with atomic_write(path) as file:
+def save_figure(path: Path, figure: Figure, *, folder: int | None = None) -> None:
+    """Write a figure as a PNG file. Raises OSError.
+
+    Args:
+        folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
+    """
+    with atomic_write(path, folder=folder) as file:
         file.write(style.png(figure))

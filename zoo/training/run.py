@@ -98,11 +98,11 @@ def train(
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     name, path = run.path.resolve().name, run.path / "curve.png"
     steps = read_rows(run.path / "steps.jsonl", StepRow)
-    with run.writing(path):
+    with run.writing(path) as folder:
         figure = draw_learning_curve(
             state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
         )
-        save_figure(path, figure)
+        save_figure(path, figure, folder=folder)
 
 
 def _warning_of_a_rise(

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.config import options
 from zoo.errors import OptionError, RunError, first_line
+from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.training.saved import Row, StepRow
 
@@ -22,14 +23,18 @@ class StepLog:
     A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`.
 
     Args:
-        path: created if it does not exist.
+        path: created if it does not exist; a link is replaced by a file with the same rows.
         steps: rows of later steps than this are removed, and so is whatever is no row.
+        folder: descriptor of the open folder of `path`.
     """
 
-    def __init__(self, path: Path, *, steps: int) -> None:
-        self._file = path.open("a+b", buffering=0)
+    def __init__(self, path: Path, *, steps: int, folder: int | None = None) -> None:
+        with atomic_write(path, folder=folder) as file:
+            file.write(_rows(path, steps))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        opened = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+        self._file = os.fdopen(opened, "ab", buffering=0)
         self._unsynced = False
-        self._file.truncate(_length(path, steps))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row."""
@@ -66,14 +71,14 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
         raise RunError(f"{path} cannot be read: {first_line(error)}") from None
 
 
-def _length(path: Path, steps: int) -> int:
-    """Return the length of the rows up to a step, in bytes."""
-    length = 0
-    for line in path.read_bytes().splitlines(keepends=True):
+def _rows(path: Path, steps: int) -> bytes:
+    """Return the rows up to a step; none if there is no file."""
+    content, length = path.read_bytes() if path.is_file() else b"", 0
+    for line in content.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > steps:
                 break
         except (ValueError, TypeError, KeyError, RecursionError):
             break
         length += len(line)
-    return length
+    return content[:length]
