@@ -350,16 +350,36 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     (out / "mine.txt").write_text("stays")
     document = analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
     assert {path.name for path in out.iterdir()} == {*document["files"], "manifest.json", "mine.txt"}
-    assert document["files"] == ["test-00002.png", "test-00002.npy", "contact-sheet.png"]
-    (out / "manifest.json").write_text(json.dumps({"files": []}))
+    assert [*document["files"]] == ["test-00002.png", "test-00002.npy", "contact-sheet.png"]
+    (out / "manifest.json").write_text(json.dumps(document | {"files": {}}))
     again = analyze("cam", camnet, registry, split="test", indices=[2])
     with pytest.raises(OutputError, match=r"test-00002.png exists, and no analysis wrote it"):
         again.write(out)
-    listed = ["../keep.txt", 3, "", *document["files"]]
-    (out / "manifest.json").write_text(json.dumps({"files": listed}))
-    (tmp_path / "keep.txt").write_text("stays")
-    analyze("cam", camnet, registry, split="test", indices=[2]).write(out)
-    assert (tmp_path / "keep.txt").exists()
+    (out / "manifest.json").write_text(json.dumps({"short_name": "a web app", "files": document["files"]}))
+    with pytest.raises(OutputError, match=r"manifest.json exists, and no analysis wrote it|test-00002"):
+        again.write(out)
+
+
+def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: str, tmp_path: Path) -> None:
+    out, outside = tmp_path / "out", tmp_path / "keep.txt"
+    found = analyze("cam", camnet, registry, split="test", indices=[2])
+    document = found.write(out)
+    outside.write_text("stays")
+    (out / "thesis.txt").write_text("stays")
+    (out / "link.txt").symlink_to(outside)
+    sha256 = hashlib.sha256(b"stays").hexdigest()
+    foreign = {"../keep.txt": sha256, str(outside): sha256, "link.txt": sha256, "thesis.txt": "0" * 64}
+    foreign |= {"": sha256, ".": sha256, "folder": 3}
+    (out / "manifest.json").write_text(json.dumps(document | {"files": document["files"] | foreign}))
+    found.write(out)
+    assert (
+        outside.read_text() == (out / "thesis.txt").read_text() == (out / "link.txt").read_text() == "stays"
+    )
+    edited = out / "test-00002.png"
+    edited.write_bytes(b"edited")
+    with pytest.raises(OutputError, match=r"test-00002.png exists, and no analysis wrote it"):
+        found.write(out)
+    assert edited.read_bytes() == b"edited"
 
 
 def test_what_an_earlier_analysis_wrote_is_not_read_as_input(

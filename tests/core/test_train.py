@@ -248,6 +248,37 @@ def test_a_finished_run_and_an_early_end_are_reported(registry: Registry, tmp_pa
         train(early, registry, directory=tmp_path, resume=True)
 
 
+def test_a_finished_run_keeps_its_weights_under_another_zoo(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(RECIPE, registry, directory=tmp_path)
+    names = ("model.safetensors", "best.safetensors")
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    monkeypatch.setattr("zoo.training.card.__version__", "9.9.9")
+    train(RECIPE, registry, directory=tmp_path, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
+    (tmp_path / "model.safetensors").unlink()
+    train(RECIPE, registry, directory=tmp_path, resume=True)
+    assert read_card(tmp_path / "model.safetensors").versions["zoo"] == "9.9.9"
+    longer = replace(RECIPE, train=RECIPE.train | {"epochs": 3})
+    train(longer, registry, directory=tmp_path, resume=True, accept_changes=True)
+    assert read_card(tmp_path / "model.safetensors").progress["epochs"] == 3
+
+
+def test_a_run_that_goes_on_on_another_cpu_says_that_its_bits_may_differ(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(RECIPE, registry, directory=tmp_path)
+    here = torch.backends.cpu.get_cpu_capability()
+    with pytest.warns(ZooWarning) as caught:
+        train(RECIPE, registry, directory=tmp_path, resume=True)
+    assert not [warning for warning in caught if "CPU" in str(warning.message)]
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "RISC9")
+    message = f"the run was saved on a CPU with {here}, and this one computes with RISC9: results may differ"
+    with pytest.warns(ZooWarning, match=message):
+        train(RECIPE, registry, directory=tmp_path, resume=True)
+
+
 def test_the_first_signal_is_a_request_and_the_second_acts_as_before() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -110,7 +111,8 @@ class Findings:
 
         Each class of each image gets an overlay and an array (h, w) of the layer's size; `contact-sheet.png`
         shows them all beside their images. If there are more images than `draw`, `maps.npy` holds the maps of
-        all, (N, K, h, w). Files that an earlier analysis wrote to the folder are removed.
+        all, (N, K, h, w). Files that an earlier analysis wrote to the folder, and that are still as it wrote
+        them, are removed; the sha256 of each is in the manifest.
 
         Raises OutputError if the folder cannot be written to.
         """
@@ -118,21 +120,21 @@ class Findings:
         require_folder(out)
         files, items = self._maps_to_write(draw, out)
         files |= self.analysis.figures
-        document = self.manifest() | {"out": str(out), "items": items, "files": [*files]}
         earlier = _earlier(out)
         for name in (*files, MANIFEST):
-            if name not in earlier and (out / name).exists():
+            if name not in earlier and os.path.lexists(out / name):
                 raise OutputError(f"{out / name} exists, and no analysis wrote it", hint=_OTHER)
-        files[MANIFEST] = json.dumps(document, ensure_ascii=False, indent=2).encode
+        document = self.manifest() | {"out": str(out), "items": items, "files": {}}
         try:
             out.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".", dir=out) as folder:
                 for name, make in files.items():  # one at a time, since all may not fit in memory
-                    (Path(folder) / name).write_bytes(make())
+                    document["files"][name] = _write(Path(folder, name), make())
+                _write(Path(folder, MANIFEST), json.dumps(document, ensure_ascii=False, indent=2).encode())
                 for name in earlier - {MANIFEST}:
                     (out / name).unlink(missing_ok=True)
-                for name in files:
-                    (Path(folder) / name).replace(out / name)
+                for name in (*files, MANIFEST):
+                    Path(folder, name).replace(out / name)
         except OSError as error:
             raise OutputError(f"cannot write to {out}: {error.strerror or error}", hint=_OTHER) from None
         return document
@@ -173,13 +175,33 @@ def require_folder(out: Path) -> None:
 
 
 def _earlier(out: Path) -> set[str]:
-    """Return the names of the files of an earlier analysis, as the manifest in its folder lists them."""
+    """Return the names of the files of an earlier analysis, as the manifest in its folder lists them.
+
+    A file counts only if it is still as the analysis wrote it, so that whoever wrote the manifest cannot name
+    a file of the user's.
+    """
     try:
-        listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
-        names = {name for name in listed if isinstance(name, str) and name and Path(name).name == name}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        if not _is_regular(out / MANIFEST):
+            return set()
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        listed = {name: sha256 for name, sha256 in manifest["files"].items() if Path(name).name == name}
+        found = {MANIFEST} if "analyzer" in manifest else set[str]()
+        for name, sha256 in listed.items():
+            if _is_regular(out / name) and hashlib.sha256((out / name).read_bytes()).hexdigest() == sha256:
+                found.add(name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
-    return names | {MANIFEST}
+    return found
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Write a file; return its sha256."""
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _stems(names: list[str], taken: set[str]) -> list[str]:

@@ -10,8 +10,10 @@ a flipped bit in the metadata is noticed as one in the tensors is.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,11 +173,15 @@ def damaged(path: Path, what: str) -> WeightsError:
 
 def _read(path: Path) -> bytes:
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # reading a pipe might never end
-            what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-            raise WeightsError(f"{path} is {what}, not a weights file")
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a pipe
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, descriptor)
+            mode = os.fstat(descriptor).st_mode  # of the very file that is read
+            if not stat.S_ISREG(mode):  # reading a pipe might never end
+                what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+                raise WeightsError(f"{path} is {what}, not a weights file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:

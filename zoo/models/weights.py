@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from torch.nn.modules.module import (
 
 from zoo.config.signatures import signature_options
 from zoo.errors import OptionError, UnknownName, WeightsError
-from zoo.files.cards import KEY, SCHEMA, Card, read_weights
+from zoo.files.cards import KEY, SCHEMA, Card, read_card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
 from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
@@ -31,7 +31,7 @@ from zoo.models.ties import owners, untied, with_ties
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["load", "pack", "save", "unpack"]
+__all__ = ["kept", "load", "pack", "save", "unpack"]
 
 _DTYPES = {
     torch.float64: "F64",
@@ -66,10 +66,24 @@ def save(path: Path, model: nn.Module, card: Card, *, folder: int | None = None)
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{name} has values that are not finite; nothing was written to {path}")
     packed = pack(stored)
-    tied = {name: owner for name, owner in owners(model).items() if name != owner}
-    card = dataclasses.replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
+    card = _completed(card, model, packed)
     write_container(path, packed, {"format": "pt", KEY: card.to_json()}, folder=folder)
     return card
+
+
+def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
+    """Return the card of a file that holds a model's weights and this card, whatever its versions."""
+    try:
+        found = read_card(path)
+    except WeightsError:
+        return None
+    wanted = _completed(card, model, pack(untied(model)))
+    return found if dataclasses.replace(wanted, versions=found.versions) == found else None
+
+
+def _completed(card: Card, model: nn.Module, packed: Sequence[StoredTensor]) -> Card:
+    tied = {name: owner for name, owner in owners(model).items() if name != owner}
+    return dataclasses.replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
 
 
 @torch.inference_mode(False)  # so that a caller in inference mode gets weights that can have gradients

@@ -59,9 +59,12 @@ class Checkpoints:
             RunError: there are checkpoints, but all are damaged.
         """
         for path in (self.current, self.previous):
-            if not path.exists() or path in self._damaged:
+            if path in self._damaged:
                 continue
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except OSError:  # there is none
+                continue
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             try:
                 if self._read is None or self._read[0] != version:

@@ -32,7 +32,7 @@ from zoo.files.cards import Card
 from zoo.files.own import remember
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
-from zoo.training.drift import changes_batches, drift, refuse_fixed
+from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
 from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
@@ -74,7 +74,6 @@ class RunDirectory:
 
     Attributes:
         changes: what was changed during the run, and when.
-        epochs_restored: epochs that a restored run had finished.
         weights: the file of the final weights.
 
     Raises:
@@ -91,7 +90,6 @@ class RunDirectory:
     make_card: Callable[[TrainState, tuple[str, ...]], Card] | None = None
     clock: Callable[[], float] = time.monotonic
     changes: tuple[str, ...] = field(init=False, default=())
-    epochs_restored: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         try:
@@ -103,6 +101,7 @@ class RunDirectory:
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
         self._steps: StepLog | None = None
+        self._restored = (0, 0, 0)
 
     def __enter__(self) -> RunDirectory:
         with contextlib.ExitStack() as stack:
@@ -155,7 +154,8 @@ class RunDirectory:
         state.restore(checkpoint.tensors, saved, device=device, replay=replay, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
-        self.epochs_restored, self.changes = state.epoch, checkpoint.info.changes
+        self._restored, self.changes = (state.epoch, state.steps, state.batch), checkpoint.info.changes
+        warn_of_another_cpu(checkpoint.info.identity, self.identity)
         if changes:
             change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
             warn(f"continuing a changed run, {change}")
@@ -192,8 +192,17 @@ class RunDirectory:
             path = self.path / "best.safetensors"
             self.write_weights(path, state, self.make_card(state, self.changes))
 
+    def is_unchanged(self, state: TrainState) -> bool:
+        """Return whether nothing was trained since a run was restored."""
+        return bool(state.steps) and self._restored == (state.epoch, state.steps, state.batch)
+
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
-        """Write the weights to evaluate, averaged ones if there are any; return the card as written."""
+        """Write the weights to evaluate, averaged ones if there are any; return the card as written.
+
+        A file that holds them already, perhaps written with other versions of zoo and torch, stays.
+        """
+        if self.is_unchanged(state) and (kept := weights.kept(path, state.best, card)):
+            return kept
         size = sum(tensor.nbytes for tensor in state.best.state_dict().values())
         with self.writing(path, needs=size) as folder:
             card = weights.save(path, state.best, card, folder=folder)

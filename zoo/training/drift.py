@@ -7,11 +7,11 @@ from typing import Any
 
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
-from zoo.errors import RunError
+from zoo.errors import RunError, warn
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.training.saved import RunIdentity
 
-__all__ = ["changes_batches", "drift", "refuse_fixed"]
+__all__ = ["changes_batches", "drift", "refuse_fixed", "warn_of_another_cpu"]
 
 # Options that the optimizer state depends on
 _FIXED = ("train.optimizer", "train.freeze", "train.layer_decay", "train.norm_bias_lr_scale")
@@ -41,6 +41,15 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
         raise RunError(message, hint="choose another --run; --from takes over the weights")
+
+
+def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
+    """Warn if a run goes on with other instructions of a CPU: its results may differ in the last bits."""
+    if before.cpu and now.cpu and before.cpu != now.cpu:
+        warn(
+            f"the run was saved on a CPU with {before.cpu}, and this one computes with {now.cpu}: "
+            "results may differ in the last bits"
+        )
 
 
 def changes_batches(changes: Mapping[str, str]) -> list[str]:

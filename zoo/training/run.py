@@ -127,7 +127,7 @@ def _warning_of_a_rise(
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     epochs = setup.config.epochs
-    if run.epochs_restored == state.epoch:
+    if run.is_unchanged(state):
         warn(f"the run in {run.path} is already finished: {state.epoch} of {epochs} epochs are done")
     elif state.epoch < epochs:
         warn(

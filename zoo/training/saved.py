@@ -79,11 +79,14 @@ class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         recipe: with every option written out.
         fingerprint: of the data, and of the weights that the run starts from.
         base_model: the weights that the run starts from, as on a card; kept in case they are gone later.
+        cpu: the instructions that torch computes with, such as `AVX2`. Another CPU is no other run, but may
+            round differently.
     """
 
     recipe: Recipe
     fingerprint: str = ""
     base_model: dict[str, str] = {}
+    cpu: str = ""
 
 
 class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from zoo.config.options import text
@@ -61,7 +62,12 @@ class TrainingSetup:
     def identity(self) -> RunIdentity:
         """What makes a run of this recipe the same run."""
         fingerprint = f"{self.dataset.fingerprint} {self.base_model.get('sha256', '')}".strip()
-        return RunIdentity(recipe=self.recipe, fingerprint=fingerprint, base_model=self.base_model)
+        return RunIdentity(
+            recipe=self.recipe,
+            fingerprint=fingerprint,
+            base_model=self.base_model,
+            cpu=torch.backends.cpu.get_cpu_capability(),
+        )
 
     def check_batches(self) -> None:
         """Make a batch of each split; warn of scarce data. Raises DataError if there is none to train on."""
