@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 PROMISES: dict[str, Callable[[Path], Figure]] = {
     "killed": lambda folder: runs.killed(folder, runs=200),
     "save_faults": lambda folder: files.save_faults(folder),
+    "combinations": lambda folder: runs.combinations(folder, kills=200),
+    "phases": lambda folder: runs.phases(folder, kills=218),
     "every_step": lambda folder: runs.every_step(folder),
     "saves": lambda folder: runs.saves(folder, kills=100),
     "stopped": lambda folder: runs.stopped(folder, moments=50, twice=25),

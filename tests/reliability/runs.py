@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import nn
 import zoo.cli
 import zoo.training.run
 from tests.reliability import small_disk, toys
+from tests.reliability.faults import Disk, failing
 from tests.reliability.figure import Figure
 from tests.reliability.files import IDENTITY, epoch_row, warnings_as_errors
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
@@ -107,6 +108,78 @@ def killed(folder: Path, *, runs: int) -> Figure:
         f"{kills} kills",
         tuple(broken),
     )
+
+
+def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.COMBINATIONS)) -> Figure:
+    """Kill a run of each combination of options at a random moment, and let it finish."""
+    draw = random.Random(5)
+    broken: list[str] = []
+    with laid_out(folder):
+        for name in ("lstm", "resnet-lite"):  # whose weights some begin from
+            Toy(folder, name)
+        killed_ones = 0
+        for name, share in zip(names, _shares(kills, len(names)), strict=True):
+            toy, run = Toy(folder, name), f"{name}-killed"
+            for _ in range(share):
+                child = toy.begin(run)
+                time.sleep(draw.uniform(0, toy.seconds))
+                child.send(signal.SIGKILL)
+                killed_ones += child.wait() == -signal.SIGKILL
+                broken += filter(None, [toy.finish(run)])
+    return Figure(
+        f"{len(names)} combinations of models and options, killed at random moments and resumed",
+        kills,
+        kills - len(broken),
+        "runs bit-equal",
+        f"{killed_ones} kills",
+        tuple(broken),
+    )
+
+
+def phases(folder: Path, *, kills: int) -> Figure:
+    """Kill a run right at or before named calls that change the disk, and again while it is restored."""
+    draw = random.Random(6)
+    broken: list[str] = []
+    with laid_out(folder):
+        toy = Toy(folder, "lstm")
+        child = start(folder / "calls.log", _killed_at, str(folder), toy.name, "calls", 0)
+        assert child.wait() == 0, child.output
+        calls = child.output.partition("calls: ")[2].splitlines()[0].split("; ")
+        shutil.rmtree(folder / "calls")
+        places: dict[str, list[int]] = {}
+        for number, call in enumerate(calls, 1):
+            places.setdefault(call, []).append(number)
+        order = draw.sample([*places], len(places))
+        for number in range(kills):
+            run, phase = f"phase-{number}", order[number % len(order)]
+            for at in (draw.choice(places[phase]), draw.randint(1, 40)):  # the second while it is restored
+                log = folder / f"{run}.log"
+                child = start(log, _killed_at, str(folder), toy.name, run, at)
+                code = child.wait()
+                if code not in (0, -signal.SIGKILL):  # 0 if the restored run had less to do
+                    broken.append(f"{run} ({phase}) ended with {code}: {child.output[-300:]}")
+            wrong = toy.finish(run)
+            broken += [f"{phase}: {wrong}"] if wrong else []
+    return Figure(
+        "a run killed in a named phase of writing, killed again while it is restored, then resumed",
+        kills,
+        kills - len(broken),
+        "runs bit-equal",
+        f"{min(kills, len(order))} of {len(order)} phases, such as `{order[0]}`",
+        tuple(broken),
+    )
+
+
+def _killed_at(folder: str, name: str, run: str, at: int) -> None:
+    """Train a toy; the call number `at` that changes the disk does half of its work and kills the process."""
+    disk = Disk(at, "kill")
+    os.chdir(folder)
+    sys.argv = ["zoo", *toys.train(name, run, *OFTEN)]
+    with failing(disk):
+        try:
+            zoo.cli.main()
+        finally:
+            print("calls:", "; ".join(disk.calls), flush=True)
 
 
 def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), every: int = 1) -> Figure:
@@ -508,7 +581,7 @@ def _save_marked(path: str, who: str) -> None:
     """Save again and again, each epoch marked with its owner; try again while somebody else is the owner."""
     print(who, flush=True)
     state, deadline = _big_state(), time.monotonic() + 30
-    while True:
+    while time.monotonic() < deadline:
         try:
             with RunDirectory(Path(path), IDENTITY, resume=True) as store:
                 store.restore(state, device="cpu")
@@ -518,10 +591,9 @@ def _save_marked(path: str, who: str) -> None:
                     store.save(state)
                     print("saved", state.epoch, flush=True)
         except RunError as error:
-            if "is in use by" in str(error) and time.monotonic() < deadline:
-                continue
-            print(error, flush=True)
-            sys.exit(1)
+            if "is in use by" not in str(error):
+                print(error, flush=True)
+                sys.exit(1)
 
 
 def cost(folder: Path, *, saves: int) -> Figure:

@@ -14,6 +14,10 @@ from tests.reliability.full import PROMISES
 FEW: dict[str, Callable[[Path], Figure]] = {
     "killed": lambda folder: runs.killed(folder, runs=3),
     "save_faults": lambda folder: files.save_faults(folder, every=3),
+    "combinations": lambda folder: runs.combinations(
+        folder, kills=2, names=("awd-lstm, tied, penalties", "resnet-lite, accumulated, mixup, EMA")
+    ),
+    "phases": lambda folder: runs.phases(folder, kills=4),
     "every_step": lambda folder: runs.every_step(folder, toy_names=("lstm",), every=40),
     "saves": lambda folder: runs.saves(folder, kills=2),
     "stopped": lambda folder: runs.stopped(folder, moments=1, twice=1),

@@ -33,6 +33,49 @@ TOYS = {
 """Arguments of `zoo train`. All have dropout; the last also has augmentation, an average of the weights and a
 dataset that decodes images in threads. zoo starts no worker processes."""
 
+_TEXT = ("files", "--data", "paths=text.txt", "--batch-size", "8", "--bptt", "12")
+_PICTURES = ("folder", "--data", "root=pictures", "--data", "size=16", "--batch-size", "8")
+_SMALL = ("--model", "hidden_size=16")
+
+COMBINATIONS = {
+    "awd-lstm, tied, penalties": [
+        *("awd-lstm", *_TEXT, *_SMALL, "--model", "embedding_dim=16", "--model", "tie_weights=true"),
+        *("--model", "activation_penalty=2", "--model", "temporal_penalty=1", "--clip-grad-norm", "0.3"),
+    ],
+    "awd-lstm, NT-ASGD": [
+        *("awd-lstm", *_TEXT, *_SMALL, "--optimizer", "sgd", "--lr", "20", "--schedule", "constant"),
+        *("--nonmono", "1", "--bptt-jitter"),
+    ],
+    "min-gru": ["min-gru", *_TEXT, *_SMALL, "--model", "num_layers=2", "--batching", "sections"],
+    "gru, words": ["gru", *_TEXT, *_SMALL, "--data", "tokens=word", "--model", "dropout=0.2"],
+    "lstm, backwards": ["lstm", *_TEXT, *_SMALL, "--data", "backwards=true", "--model", "dropout=0.3"],
+    "airbench": ["airbench", *_PICTURES, "--model", "widths=[4, 8, 8, 8]", "--lr", "0.1"],
+    "lstm, fine-tuned, frozen": ["lstm", *_TEXT, "--from", "lstm-whole", "--freeze", "embedding"],
+    "resnet-lite, fine-tuned, layer decay": [
+        *("resnet-lite", *_PICTURES, "--from", "resnet-lite-whole", "--layer-decay", "0.8"),
+    ],
+    "rnn, accumulated": ["rnn", *_TEXT, *_SMALL, "--grad-accum-steps", "3", "--model", "dropout=0.2"],
+    "lstm, EMA": ["lstm", *_TEXT, *_SMALL, "--ema-decay", "0.95", "--model", "dropout=0.2"],
+    "convnet-bn, mixup": ["convnet-bn", *_PICTURES, "--mixup-alpha", "0.4", "--augment", "crop,flip"],
+    "resnet20, clipped": ["resnet20", *_PICTURES, "--clip-grad-norm", "0.1", "--augment", "cutout"],
+    "gru, jitter": ["gru", *_TEXT, *_SMALL, "--bptt-jitter", "--clip-grad-norm", "0.2"],
+    "lstm, bf16": ["lstm", *_TEXT, *_SMALL, "--precision", "bf16", "--model", "dropout=0.3"],
+    "resnet-lite, bf16": ["resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--precision", "bf16"],
+    "rnn-cell": ["rnn-cell", *_TEXT, *_SMALL, "--optimizer", "adamw", "--weight-decay", "0.1"],
+    "gru, windows": ["gru", *_TEXT, *_SMALL, "--batching", "windows", "--batch-size", "40"],
+    "mlp, warmup": ["mlp", *_PICTURES, "--optimizer", "sgd", "--warmup-epochs", "0.5", "--momentum", "0.9"],
+    "camnet, restarts": [
+        *("camnet", *_PICTURES, "--model", "widths=[4, 8]", "--schedule", "cosine-restarts"),
+        *("--cycle-length", "1", "--label-smoothing", "0.1", "--augment", "translate,flip"),
+    ],
+    "convnet, patience": ["convnet", *_PICTURES, "--patience", "1", "--schedule", "cosine"],
+    "resnet-lite, accumulated, mixup, EMA": [
+        *("resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--model", "dropout=0.3"),
+        *("--grad-accum-steps", "2", "--mixup-alpha", "0.2", "--ema-decay", "0.9"),
+    ],
+}
+"""More of them, each with other options that a run must keep over a kill; some begin from a toy's weights."""
+
 
 def lay_out(folder: Path) -> None:
     """Write the data of the toys: a text of 3,000 characters, and 120 images in two classes."""
@@ -53,7 +96,7 @@ def lay_out(folder: Path) -> None:
 def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
     """Return the command that trains a toy in a run directory, or resumes it there."""
     fixed = ("--epochs", f"{epochs}", "--precision", "fp32", "--run", run, "--resume")
-    return ["train", *TOYS[name], *fixed, "--device", "cpu", *more]
+    return ["train", *fixed, "--device", "cpu", *(TOYS | COMBINATIONS)[name], *more]
 
 
 def outcome(run: Path) -> dict[str, Any]:
