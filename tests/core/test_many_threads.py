@@ -245,7 +245,9 @@ def test_a_single_step_of_an_lstm_has_the_bits_of_torch(layers: int, batch: int)
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("options", [{"batch_first": True}, {"bidirectional": True}, {"dropout": 0.5}])
-def test_any_other_recurrent_layer_is_left_to_torch(kind: type[nn.RNNBase], options: dict[str, Any]) -> None:
+def test_any_other_recurrent_layer_is_left_to_torch(
+    kind: Callable[..., Any], options: dict[str, Any]
+) -> None:
     layer = kind(7, 9, 2, **options).eval()
     tokens = torch.randn(1, 1, 7)
     expected = layer(tokens)[0]

@@ -50,9 +50,9 @@ COMBINATIONS = {
     "gru, words": ["gru", *_TEXT, *_SMALL, "--data", "tokens=word", "--model", "dropout=0.2"],
     "lstm, backwards": ["lstm", *_TEXT, *_SMALL, "--data", "backwards=true", "--model", "dropout=0.3"],
     "airbench": ["airbench", *_PICTURES, "--model", "widths=[4, 8, 8, 8]", "--lr", "0.1"],
-    "lstm, fine-tuned, frozen": ["lstm", *_TEXT, "--from", "lstm-whole", "--freeze", "embedding"],
+    "lstm, fine-tuned, frozen": ["lstm", *_TEXT, "--from", "./lstm-whole", "--freeze", "embedding"],
     "resnet-lite, fine-tuned, layer decay": [
-        *("resnet-lite", *_PICTURES, "--from", "resnet-lite-whole", "--layer-decay", "0.8"),
+        *("resnet-lite", *_PICTURES, "--from", "./resnet-lite-whole", "--layer-decay", "0.8"),
     ],
     "rnn, accumulated": ["rnn", *_TEXT, *_SMALL, "--grad-accum-steps", "3", "--model", "dropout=0.2"],
     "lstm, EMA": ["lstm", *_TEXT, *_SMALL, "--ema-decay", "0.95", "--model", "dropout=0.2"],

@@ -124,12 +124,13 @@ class Findings:
         for name in (*files, MANIFEST):
             if name not in earlier and os.path.lexists(out / name):
                 raise OutputError(f"{out / name} exists, and no analysis wrote it", hint=_OTHER)
-        document = self.manifest() | {"out": str(out), "items": items, "files": {}}
+        written: dict[str, str] = {}  # the sha256 of each file
+        document = self.manifest() | {"out": str(out), "items": items, "files": written}
         try:
             out.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".", dir=out) as folder:
                 for name, make in files.items():  # one at a time, since all may not fit in memory
-                    document["files"][name] = _write(Path(folder, name), make())
+                    written[name] = _write(Path(folder, name), make())
                 _write(Path(folder, MANIFEST), json.dumps(document, ensure_ascii=False, indent=2).encode())
                 for name in earlier - {MANIFEST}:
                     (out / name).unlink(missing_ok=True)

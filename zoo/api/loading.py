@@ -30,7 +30,7 @@ __all__ = ["create_model", "load", "open_dataset"]
 def load(
     name: str | Path, *, device: str | None = None, progress: bool = True, registry: Registry | None = None
 ) -> Model:
-    """Load a trained model, ready to use.
+    """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
 
     Args:
         name: a published id, or the path of a weights file or of a run directory (its final weights).

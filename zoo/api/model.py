@@ -24,7 +24,7 @@ __all__ = ["Model"]
 
 
 class Model:
-    """A trained model and its card; `zoo.load` returns one.
+    """A trained model and its card; `zoo.load` returns one. Several threads may use it at once.
 
     Attributes:
         module: the `nn.Module`, in evaluation mode.

@@ -40,7 +40,7 @@ def train(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a recipe, or an architecture on a dataset.
+    """Train a recipe, or an architecture on a dataset; a process has one training at a time.
 
     ::
 

@@ -64,7 +64,7 @@ def command(
     INPUT is pictures or folders of them, of any size: the model sees their central square. For a language
     model, INPUT is text files. Without INPUT, a split of its data is analyzed. Pictures, arrays and
     manifest.json, which --json prints, are written to the output folder, in place of those of an earlier
-    analysis. An interrupted analysis writes nothing.
+    analysis that are as it wrote them. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -151,13 +151,14 @@ def _draw(
     seeds = [seed_for(sampling.seed, "sample", index) for index in range(count)]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     uniforms = torch.empty(0)
+    lstm_steps = SingleSteps()
     with evaluating(model):
         state = None
         *before, tokens = tokens.split(max(1, _READ // count))
         for part in before:
             _, state = model(part, state)
         for step in range(sampling.length):
-            with SingleSteps():
+            with lstm_steps if step == 0 or lstm_steps.found else nullcontext():
                 logits, state = model(tokens, state)
             if step % _BLOCK == 0:
                 columns = [torch.rand(_BLOCK, generator=one, dtype=torch.float64) for one in generators]

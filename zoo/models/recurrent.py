@@ -18,11 +18,17 @@ class SingleSteps(TorchFunctionMode):
     """Inside, an LSTM on a CPU computes a single step without oneDNN, with the same result as torch's own.
 
     oneDNN repacks the weights in each call, at ten times the cost of the step itself.
+
+    Attributes:
+        found: whether there was an LSTM.
     """
+
+    found = False
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        self.found = self.found or func is torch.lstm
         if func is torch.lstm and len(args) == 9 and _is_plain_step(args[0], *args[2:]):
             tokens, (hidden, cell), weights, _, layers, *_ = args
             states: list[tuple[Tensor, Tensor]] = []
