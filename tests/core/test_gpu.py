@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from zoo.analysis.findings import Findings
 from zoo.analysis.run import analyze
@@ -17,6 +19,7 @@ from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
 from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
+from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
 from zoo.training.clock import Progress
 from zoo.training.run import train
@@ -96,3 +99,15 @@ def test_maps_and_scores_equal_those_on_the_cpu(registry: Registry, analyzer: st
 def test_diagnoses_run_on_a_gpu(registry: Registry, analyzer: str, tmp_path: Path) -> None:
     files = look(analyzer, registry, "cuda").write(tmp_path)["files"]
     assert any(name.endswith(".png") for name in files)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_in_eval_mode_has_a_gradient_with_cudnn(kind: Callable[..., nn.RNNBase]) -> None:
+    layer = kind(7, 9, 2, dropout=0.5).eval()
+    tokens = torch.randn(5, 3, 7)
+    expected = torch.autograd.grad(layer(tokens)[0].sum(), [*layer.parameters()])
+    layer.cuda()
+    with Differentiable():
+        found = torch.autograd.grad(layer(tokens.cuda())[0].sum(), [*layer.parameters()])
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-3)

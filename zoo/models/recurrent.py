@@ -50,7 +50,7 @@ class Differentiable(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func in _LAYERS and len(args) == 9 and args[3] in (True, False) and not args[6]:
+        if func in _LAYERS and args[0].is_cuda and isinstance(args[3], bool) and not args[6]:
             args = (*args[:5], 0.0, True, *args[7:])
         return func(*args, **(kwargs or {}))
 
