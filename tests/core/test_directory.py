@@ -380,7 +380,7 @@ def test_a_directory_that_is_moved_keeps_the_next_checkpoint_and_ends_the_run(pa
         store.restore(state, device="cpu")
         epoch(state)
         path.rename(moved)
-        with pytest.raises(RunError, match=f"^{path} was moved to {moved} during the run; step 0 is saved"):
+        with pytest.raises(RunError, match=f"^{path} was moved to {moved} during the run; step 3 is saved"):
             store.save(state)
     assert not path.exists()
     assert resumed(moved).epoch == 3
