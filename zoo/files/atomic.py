@@ -58,7 +58,7 @@ def atomic_write(
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Generator[Path]:
-    """Yield a new hidden folder beside `path`, for this user alone; it is removed afterwards, if still there."""
+    """Yield a new hidden folder beside `path` for this user alone; remove it afterwards if it is there."""
     while True:
         temporary = path.with_name(_temporary_name(path.name))
         temporary.mkdir(mode=0o700)

@@ -41,7 +41,7 @@ def data_home(root: str | None) -> list[Path]:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file that is no link and that only this user can read, whatever the umask: an opener for `open`."""
+    """Open a file, no link, that only this user can read, whatever the umask: an opener for `open`."""
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle

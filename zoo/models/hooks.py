@@ -171,10 +171,14 @@ class TooLarge(Exception):
 def no_larger_outputs(model: nn.Module, most: int) -> Generator[None]:
     """Raise TooLarge before a convolution, a linear layer or an embedding computes more than `most` bytes.
 
-    A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large.
+    A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large. Only
+    what this thread runs is limited.
     """
+    me = threading.get_ident()
 
     def check(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if threading.get_ident() != me or not inputs:
+            return
         x = inputs[0]
         if isinstance(layer, nn.Conv2d):
             positions = x.shape[-1] // layer.stride[-1] * (x.shape[-2] // layer.stride[-2])
@@ -187,7 +191,8 @@ def no_larger_outputs(model: nn.Module, most: int) -> Generator[None]:
             raise TooLarge(f"{4 * numbers:,} bytes")
 
     with contextlib.ExitStack() as hooks:
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                hooks.enter_context(module.register_forward_pre_hook(check))
+        with _LOCK:
+            for module in model.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                    hooks.enter_context(module.register_forward_pre_hook(check))
         yield
