@@ -144,15 +144,21 @@ def shortened(message: str) -> str:
     return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, keep: str = "") -> str:
     """Return a text with everything escaped that a terminal would obey or could not show.
+
+    Those are control characters, marks that reverse the direction of a text, characters without a width or
+    a meaning, and halves of surrogate pairs.
+
+    Args:
+        keep: characters not to escape, such as a newline.
 
     >>> printable("red: \x1b[31m")
     'red: \\x1b[31m'
     """
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return "".join(sign if sign.isprintable() or sign in keep else ascii(sign)[1:-1] for sign in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -248,7 +248,7 @@ def begin(*arguments, **named):
     with atomic_write(Path("file")) as file:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
-zoo.cli.cli.main = begin
+zoo.cli._invoke = begin
 zoo.cli.main()
 """
     done = subprocess.run(
@@ -259,21 +259,23 @@ zoo.cli.main()
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_second_signal_while_the_first_is_reported_or_at_exit_prints_nothing(tmp_path, number, code):
+def test_a_second_signal_while_the_first_is_handled_or_at_exit_changes_nothing(tmp_path, number, code):
     source = f"""
-import atexit, os, signal, zoo.cli
+import atexit, os, signal, sys, zoo.cli
 def again(*arguments):
     os.kill(os.getpid(), signal.{number})
     signal.pause()
-zoo.cli.cli.main = again
-zoo.cli._fail = again
+zoo.cli._invoke = zoo.cli._as_ours = again
 atexit.register(os.kill, os.getpid(), signal.{number})
 zoo.cli.main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    process = [sys.executable, "-c", source]
+    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "zoo: interrupted\n")
+    process += ["list", "--json"]
+    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert json.loads(done.stdout) == {"error": "interrupted", "kind": "interrupted", "hint": None}
 
 
 def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):

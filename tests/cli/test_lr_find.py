@@ -104,7 +104,7 @@ def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     before = sorted(desk.rglob("*"))
     done = find(desk, "--plot", "lr.png")
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.splitlines()[1:] == ["", "zoo: interrupted"]
+    assert done.stderr.splitlines()[1:] == ["zoo: interrupted"]
     assert sorted(desk.rglob("*")) == before
 
 

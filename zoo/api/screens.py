@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from zoo.api.terminal import echo, is_terminal, markup, rich_text
 from zoo.errors import printable
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class _Plain:
 
     def keep(self, text: str, style: str = "") -> None:
         self._printed = time.monotonic()
-        if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-            print(printable(text), file=sys.stderr, flush=True)
+        echo(text, err=True)
 
     def clear(self) -> None:
         pass
@@ -75,18 +74,15 @@ class _Terminal:
 
     def keep(self, text: str, style: str = "") -> None:
         if self._live is None:
-            print(printable(text), file=sys.stderr, flush=True)
+            echo(text, err=True)
         else:
-            from rich.text import Text
-
-            self._live.console.print(Text(printable(text), style), soft_wrap=True)
+            self._live.console.print(rich_text(text, style), soft_wrap=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
 
-        cells: list[Any] = [Text(before)]
+        cells: list[Any] = [rich_text(before)]
         width = min(self.width - len(before) - len(after) - 5, _BAR_WIDTH)
         if fraction is not None and width >= 8:
             colors: dict[str, Any] = {
@@ -96,7 +92,7 @@ class _Terminal:
             }
             cells.append(ProgressBar(total=1.0, completed=fraction, width=width, **colors))
         line = Table.grid(padding=(0, 2))
-        line.add_row(*cells, Text(after, no_wrap=True, overflow="ellipsis"))
+        line.add_row(*cells, rich_text(after, cut=True))
         self._started().update(line, refresh=True)
 
     def clear(self) -> None:
@@ -128,13 +124,13 @@ class _Notebook:
         self._lines: list[str] = []
 
     def keep(self, text: str, style: str = "") -> None:
-        self._lines.append(text)
+        self._lines.append(printable(text))
         self._draw()
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         value = "" if fraction is None else f' value="{fraction:.3f}"'
         bar = f'<progress{value} style="width: 14em; vertical-align: middle"></progress>'
-        self._draw(f"{html.escape(before)} {bar} {html.escape(after)}", f"{before}  {after}")
+        self._draw(f"{markup(before)} {bar} {markup(after)}", printable(f"{before}  {after}"))
 
     def clear(self) -> None:
         if self._handle is not None:
@@ -145,7 +141,7 @@ class _Notebook:
     def _draw(self, bar: str = "", plain: str = "") -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports] - there is a notebook
 
-        lines = "\n".join(map(html.escape, self._lines))
+        lines = "\n".join(map(markup, self._lines))
         pre = f'<pre style="margin: 0">{lines}</pre>' if lines else ""
         data = {
             "text/html": f"{pre}<div>{bar}</div>",
@@ -163,6 +159,5 @@ def screen() -> Screen:
     if notebook is not None and getattr(notebook.get_ipython(), "kernel", None) is not None:
         return _Notebook()
     known = os.environ.get("TTY_COMPATIBLE")
-    closed = sys.stderr is None  # pyright: ignore[reportUnnecessaryComparison]
-    terminal = not closed and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    terminal = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     return _Terminal() if (known == "1" if known else terminal) else _Plain()

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import gc
 import importlib
+import itertools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
-from zoo.cli.output import echo, print_json, quiet_option, warnings_as_lines
-from zoo.cli.session import Session
-from zoo.errors import Interrupted, ZooError, first_line
+from zoo.api.terminal import BLANKS, Unread, echo, echo_json, is_terminal
+from zoo.cli.output import quiet_option, warnings_as_lines
+from zoo.cli.session import COMPLETE, Session, pass_session
+from zoo.errors import Interrupted, OutputError, ZooError, first_line
 
 __all__ = ["cli", "main", "run"]
 
@@ -80,12 +83,10 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
-@click.pass_context
-def cli(ctx: click.Context, strict: bool) -> None:
+@pass_session
+def cli(session: Session, strict: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
-    ctx.obj = Session(strict=strict)
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        ctx.color = False
+    session.strict = strict
 
 
 class _Terminated(KeyboardInterrupt):
@@ -103,67 +104,128 @@ def main() -> None:
     if not any(name in os.environ for name in _OPENMP):
         os.environ["GOMP_SPINCOUNT"] = "1000"  # waiting threads spin for microseconds, not for 10 ms
     gc.set_threshold(*gc.get_threshold()[:2], 100)  # going through all that torch imports takes 0.1 s a time
+    _open_closed_streams()
     try:
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt as error:  # a second one, while the first is reported
-        code = 143 if isinstance(error, _Terminated) else 130
+        outcome = _carry_out(sys.argv[1:])
+    except KeyboardInterrupt as error:  # a second one, while the first is handled
+        outcome = _Outcome(error=_interrupted(error), as_json=_asks_for_json(sys.argv[1:]))
     for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing left to stop
         signal.signal(number, signal.SIG_IGN)
+    code = outcome.print()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # Python would try again, and fail
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    as_json = "--json" in arguments
-    debug = bool(arguments) and "--debug" in arguments[:2]
+    return _carry_out(arguments).print()
+
+
+def _open_closed_streams() -> None:
+    """Open what was closed, as by `zoo list >&-`, so that no file that is opened later is stdout."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """How a command ended: a document to print, or an error."""
+
+    code: int = 0
+    document: object = None
+    error: ZooError | None = None
+    as_json: bool = False
+
+    def print(self) -> int:
+        """Print the document or the error, and return the exit code."""
+        try:
+            if self.as_json and self.error is not None:
+                error = self.error
+                echo_json({"error": str(error), "kind": error.kind, "hint": error.hint})
+            elif self.error is not None:
+                _echo_error(self.error)
+            elif self.document is not None:
+                echo_json(self.document)
+        except Unread:
+            pass
+        except OutputError as error:
+            _echo_error(error)
+            return error.exit_code
+        return self.code if self.error is None else self.error.exit_code
+
+
+def _echo_error(error: ZooError) -> None:
+    echo(f"zoo: {error}", err=True)
+    if error.hint:
+        echo(f"     {error.hint}", err=True)
+
+
+def _carry_out(arguments: Sequence[str]) -> _Outcome:
+    """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
+    session = Session()
     try:
         with warnings_as_lines():
-            answer: Any = cli.main([*arguments], prog_name="zoo", standalone_mode=False)
-        sys.stdout.flush()
-        return answer if isinstance(answer, int) else 0
-    except BrokenPipeError:  # as in `zoo list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (click.Abort, KeyboardInterrupt) as error:
-        terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
-        return _fail(Interrupted("interrupted", signal=15 if terminated else 2), as_json)
+            return _Outcome(code=_invoke(session, arguments), document=session.document)
+    except (BrokenPipeError, Unread):  # as in `zoo list | head`
+        return _Outcome()
     except NoArgsIsHelpError as error:
         error.show()
+        return _Outcome(code=error.exit_code)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if "--debug" in arguments[:2]:
+            echo(traceback.format_exc(), err=True, keep=BLANKS)
+        return _Outcome(error=_as_ours(error, arguments), as_json=_asks_for_json(arguments))
+
+
+def _invoke(session: Session, arguments: Sequence[str]) -> int:
+    """Do what click's own `main` does, which would end the program itself when nobody reads its output."""
+    if instruction := os.environ.get(COMPLETE):
+        from zoo.cli.completion import complete
+
+        return complete(cli, instruction)
+    try:
+        with cli.make_context("zoo", [*arguments], obj=session) as ctx:
+            answer = cli.invoke(ctx)
+        return answer if isinstance(answer, int) else 0
+    except click.exceptions.Exit as error:
         return error.exit_code
-    except click.UsageError as error:
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether an error is to be printed as JSON: whether there is `--json` before a `--`."""
+    options = itertools.takewhile(lambda word: word != "--", arguments)
+    return any(word.partition("=")[0] == "--json" for word in options)
+
+
+def _as_ours(error: BaseException, arguments: Sequence[str]) -> ZooError:
+    """Return what to say of an error."""
+    if isinstance(error, ZooError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return _interrupted(error)
+    if isinstance(error, click.UsageError):
         from zoo.cli.spelling import respell
         from zoo.cli.usage import usage_error
 
-        command = next((word for word in arguments if word in COMMANDS), "")
         with warnings_as_lines():  # to find the right spelling, plugins may be loaded
             error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
-            answer = usage_error(error, command)
-        return _fail(answer, as_json)
-    except Exception as error:
-        if debug:
-            raise
-        return _fail(error if isinstance(error, ZooError) else _unexpected(error), as_json)
-
-
-def _unexpected(error: Exception) -> ZooError:
-    """Return an error for one that is not zoo's own."""
+            return usage_error(error, next((word for word in arguments if word in COMMANDS), ""))
+    hint = "`zoo --debug ...` shows where this comes from"
     if isinstance(error, OSError) and error.strerror:
-        place = f": {error.filename}" if error.filename else ""
-        return ZooError(f"{error.strerror}{place}", hint="`zoo --debug ...` shows where")
+        return ZooError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", hint=hint)
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
-        hint = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
-        return ZooError(f"this requires {name}, which is not installed", hint=hint)
-    return ZooError(
-        f"{type(error).__name__}: {first_line(error)}", hint="`zoo --debug ...` shows where this comes from"
-    )
+        install = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
+        return ZooError(f"this requires {name}, which is not installed", hint=install)
+    return ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint)
 
 
-def _fail(error: ZooError, as_json: bool) -> int:
-    if as_json:
-        print_json({"error": str(error), "kind": error.kind, "hint": error.hint})
-    else:
-        echo(f"zoo: {error}", err=True)
-        if error.hint:
-            echo(f"     {error.hint}", err=True)
-    return error.exit_code
+def _interrupted(error: KeyboardInterrupt) -> Interrupted:
+    if is_terminal(sys.stderr):
+        echo(err=True)  # below the ^C
+    return Interrupted("interrupted", signal=15 if isinstance(error, _Terminated) else 2)

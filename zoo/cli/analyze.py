@@ -7,10 +7,11 @@ import click
 
 from zoo.api.listing import figure
 from zoo.api.model import Model
+from zoo.api.terminal import BLANKS, echo
 from zoo.cli.layout import print_paragraph, print_table
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.errors import OptionError
 
@@ -94,7 +95,7 @@ def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: in
 
     analysis = findings.analysis
     if analysis.text:
-        click.echo(f"{analysis.text}\n")  # with its colors
+        echo(f"{analysis.text}\n", keep=BLANKS, colors=True)
     else:
         for rows in analysis.tables.values():
             _print_rows(rows)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.api.terminal import echo
 from zoo.cli.layout import print_table
 from zoo.cli.names import TargetType
-from zoo.cli.output import echo, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import warn
 
 if TYPE_CHECKING:

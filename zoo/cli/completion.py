@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
+from zoo.api.terminal import echo
 from zoo.cli.output import quiet_option
 from zoo.cli.session import COMPLETE
+from zoo.errors import printable
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def complete(group: click.Group, instruction: str) -> int:
+    """Print what the shell asked for with `_ZOO_COMPLETE`, such as `bash_complete`; return the exit code.
+
+    A word that a terminal would obey, such as the name of a hostile run, is not offered.
+    """
+    shell, _, what = instruction.partition("_")
+    if shell not in SHELLS or what not in ("source", "complete"):
+        return 1
+    completer = _completer(group, shell)
+    echo(completer.source() if what == "source" else completer.complete(), keep="\n\t")
+    return 0
+
+
+def _completer(group: click.Group, shell: str) -> ShellComplete:
+    usual = get_completion_class(shell)
+    assert usual is not None
+
+    class Clean(usual):
+        def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+            return [
+                CompletionItem(item.value, item.type, item.help and printable(item.help))
+                for item in super().get_completions(args, incomplete)
+                if item.value.isprintable()
+            ]
+
+    return Clean(group, {}, "zoo", COMPLETE)
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(SHELLS))
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
@@ -24,6 +56,6 @@ def command(ctx: click.Context, shell: str) -> None:
     echo 'eval "$(zoo completion zsh)"' >> ~/.zshrc
     zoo completion fish > ~/.config/fish/completions/zoo.fish
     """
-    completer = get_completion_class(shell)
-    assert completer is not None
-    click.echo(completer(ctx.find_root().command, {}, "zoo", COMPLETE).source())
+    group = ctx.find_root().command
+    assert isinstance(group, click.Group)
+    complete(group, f"{shell}_source")

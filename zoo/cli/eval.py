@@ -8,8 +8,8 @@ from zoo.api.listing import figures
 from zoo.api.model import Model
 from zoo.cli.layout import print_paragraph
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 
 

@@ -14,7 +14,7 @@ from zoo.cli.signature import flag_of
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainingField, training_fields
-from zoo.errors import ZooError
+from zoo.errors import ZooError, printable
 
 __all__ = ["TrainingCommand", "pop_fields", "training_flags"]
 
@@ -81,6 +81,9 @@ class TrainingCommand(click.Command):
             message = f"expected a RECIPE, or an ARCHitecture and a DATASET (got {listed})"
             raise click.UsageError(message, ctx)
         return rest
+
+    def get_help(self, ctx: click.Context) -> str:
+        return printable(super().get_help(ctx), keep="\n")  # there are values of recipes in it
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         name, config = _named(ctx)

@@ -11,8 +11,8 @@ import click
 from zoo.api.listing import figures
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.config import options
 from zoo.config.training import TrainConfig
 from zoo.errors import shortened

@@ -6,15 +6,13 @@ import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
-import click
-
+from zoo.api.terminal import bold, dim, echo, is_terminal
 from zoo.config import options
 from zoo.errors import printable
 
 __all__ = [
     "as_typed",
     "columns",
-    "dim",
     "enumerated",
     "lines",
     "print_paragraph",
@@ -30,12 +28,7 @@ _LEAST = 12
 
 def columns() -> int | None:
     """Return the width of the terminal; None if stdout is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def dim(text: str) -> str:
-    """Return a text as secondary: dim on a terminal."""
-    return click.style(printable(text), dim=True)
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def shorten(text: str, room: int) -> str:
@@ -73,14 +66,14 @@ def enumerated(names: Sequence[str], *, most: int = 20) -> str:
 
 def print_title(text: str, about: str = "") -> None:
     """Print a heading, bold on a terminal, and what follows it dim."""
-    click.echo(click.style(printable(text), bold=True) + (dim(f" {about}") if about else ""))
+    echo(bold(text), dim(f" {about}" if about else ""))
 
 
 def print_paragraph(text: str, *, indent: int = 0) -> None:
     """Print a text, wrapped to the terminal."""
     width = columns()
     for line in lines(printable(text), width and width - indent):
-        click.echo(" " * indent + line)
+        echo(" " * indent + line)
 
 
 def print_table(
@@ -123,7 +116,8 @@ def print_table(
         else:
             parts = lines(last, room and max(room, _LEAST))
         text = [f"{before}{parts[0]}".rstrip(), *(" " * len(before) + part for part in parts[1:])]
-        click.echo("\n".join(map(dim, text) if number < len(head) else text))
+        for line in text:
+            echo(dim(line) if number < len(head) else line)
 
 
 def _stacked(header: Sequence[str]) -> list[list[str]]:
@@ -154,7 +148,7 @@ def print_section(
     shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
     if not shown:
         return
-    click.echo()
+    echo()
     if title:
         print_title(title, about)
     if wrap:
@@ -162,4 +156,4 @@ def print_section(
         return
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
-        click.echo(f"  {printable(name).ljust(width)}  {printable(value)}".rstrip())
+        echo(f"  {name.ljust(width)}  {value}".rstrip())

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from zoo.api.listing import KINDS, rows
-from zoo.cli.layout import columns, dim, lines, print_table, print_title
+from zoo.api.terminal import dim, echo
+from zoo.cli.layout import columns, lines, print_table, print_title
 from zoo.cli.names import PLURALS, KindType
-from zoo.cli.output import echo, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.registry import Registry
 
@@ -73,15 +74,15 @@ def _print(chosen: list[dict[str, Any]]) -> None:
         groups.setdefault((row["kind"], row["task"]), []).append(row)
     for number, ((kind, task), members) in enumerate(groups.items()):
         if number:
-            click.echo()
+            echo()
         print_title(PLURALS[kind].capitalize(), f"for {task}" if task else "")
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
         print_table([[row["name"].ljust(width), row["summary"]] for row in members], indent=2, cut=True)
     if terminal := columns():
-        click.echo()
+        echo()
         more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
         for line in lines(f"`zoo show NAME` tells more.{more}", terminal):
-            click.echo(dim(line))
+            echo(dim(line))
 
 
 def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str:

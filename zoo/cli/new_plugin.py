@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from zoo.cli.output import json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.api.terminal import echo
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.registry.plugins import HOOKS, Kind
 from zoo.registry.tasks import TASKS
 from zoo.testing.scaffold import new_plugin
@@ -44,5 +46,5 @@ def command(session: Session, name: str, kind: Kind, task: str, out: Path, as_js
         print_json(document | {"files": [str(file) for file in files]})
         return
     for file in files:
-        click.echo(file)
-    click.echo(f"next: pip install -e {folder} && zoo check {name}")
+        echo(str(file))
+    echo(f"next: pip install -e {shlex.quote(str(folder))} && zoo check {name}")

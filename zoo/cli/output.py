@@ -1,23 +1,24 @@
-"""Printing: lines, JSON documents, warnings, and the options that commands share."""
+"""What goes to stdout and stderr: documents, warnings, and the options that commands share."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from zoo.errors import ZooWarning, printable
+from zoo.api.terminal import echo
+from zoo.errors import ZooWarning
 
 __all__ = [
     "QUIET",
     "device_option",
-    "echo",
     "json_option",
-    "print_json",
     "quiet_option",
     "warnings_as_lines",
 ]
@@ -25,7 +26,16 @@ __all__ = [
 # Set in the context of a command that must be quiet
 QUIET = "zoo.quiet"
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json. While the command runs, what a plugin prints goes to stderr: the document is alone."""
+
+    @functools.wraps(command)
+    def alone(*arguments: Any, as_json: bool, **settings: Any) -> Any:
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            return command(*arguments, as_json=as_json, **settings)
+
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(alone)
 
 
 def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
@@ -47,22 +57,6 @@ device_option = click.option(
 )
 
 
-def echo(text: object = "", *, err: bool = False) -> None:
-    """Print a line, with everything escaped that a terminal would obey or could not show."""
-    click.echo(printable(str(text)), err=err)
-
-
-def print_json(document: object) -> None:
-    """Print a JSON document on stdout."""
-    import json  # not needed to print a table
-
-    def printable_json(line: str) -> str:
-        return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
-
-    lines = json.dumps(document, ensure_ascii=False, indent=2).split("\n")
-    click.echo("\n".join(map(printable_json, lines)))
-
-
 @contextmanager
 def warnings_as_lines() -> Generator[None]:
     """Print each ZooWarning as one line on stderr; other warnings stay as they are."""
@@ -73,8 +67,7 @@ def warnings_as_lines() -> Generator[None]:
 
         def print_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ZooWarning):
-                if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
-                    print(printable(f"zoo: {message}"), file=sys.stderr, flush=True)  # above a live line
+                echo(f"zoo: {message}", err=True)  # above a live line
             else:
                 show(message, category, *where, **more)
 

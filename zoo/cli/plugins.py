@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from zoo.api.listing import list_plugins
+from zoo.api.terminal import BLANKS, echo
 from zoo.cli.layout import print_paragraph, print_section, print_table
-from zoo.cli.output import echo, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
-from zoo.errors import UnknownName, did_you_mean, printable
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
+from zoo.errors import UnknownName, did_you_mean
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
 
@@ -26,7 +28,13 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     """Show each plugin: distribution, version, status, import time, and what it provides."""
     registry = Registry.discover()
     if traceback_of is not None:
-        click.echo(_traceback(registry, traceback_of))
+        plugin = _plugin(registry, traceback_of)
+        text = plugin.trace or f"{plugin.name} did not fail: it is {plugin.status} {plugin.cause}"
+        if as_json:
+            print_json({"name": plugin.name, "traceback": plugin.trace, "output": plugin.output})
+        else:
+            printed = f"\nIt printed:\n{plugin.output}" if plugin.output else ""
+            echo(f"{text.rstrip()}{printed}", keep=BLANKS)
         return
     rows = list_plugins(registry)
     if as_json:
@@ -66,11 +74,10 @@ def _counts(provides: Sequence[str]) -> str:
     return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
 
 
-def _traceback(registry: Registry, name: str) -> str:
+def _plugin(registry: Registry, name: str) -> Plugin:
+    """Return a plugin by name, or raise UnknownName."""
     for plugin in registry.plugins:
         if plugin.name == name:
-            text = plugin.trace or f"{name} did not fail: it is {plugin.status} {plugin.cause}"
-            printed = f"\nIt printed:\n{plugin.output}" if plugin.output else ""
-            return "\n".join(map(printable, f"{text.rstrip()}{printed}".split("\n")))
+            return plugin
     nearest = did_you_mean(name, [plugin.name for plugin in registry.plugins])
     raise UnknownName(f"unknown plugin {name!r}{nearest}", hint="`zoo plugins` shows all")

@@ -1,14 +1,16 @@
 """`zoo sample`: text from a language model."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import click
 
 from zoo.api.model import Model
+from zoo.api.terminal import BLANKS, echo
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.errors import DataError
 
@@ -58,21 +60,20 @@ def command(
         print_json(document | {"texts": texts, "backwards": backwards})
         return
     if samples == 1:
-        click.echo(f"{before}{texts[0]}{after}")
+        echo(f"{before}{texts[0]}{after}", keep=BLANKS)
         return
     for number, text in enumerate(texts, 1):
-        click.echo(f"--- {number} of {samples} ---\n{before}{text}{after}")
+        echo(f"--- {number} of {samples} ---")
+        echo(f"{before}{text}{after}", keep=BLANKS)
 
 
 def _stream(pieces: Iterable[str], before: str, after: str) -> None:
     """Print pieces as they come; the line ends whatever happens."""
-    click.echo(before, nl=False)
     try:
-        for piece in pieces:
-            click.echo(piece, nl=False)
-        click.echo(after, nl=False)
+        for text in chain([before], pieces, [after]):
+            echo(text, end="", keep=BLANKS)
     finally:
-        click.echo()
+        echo()
 
 
 def _read(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What every command shares: the registry, loaded once and only if needed."""
+"""What every command shares: the registry, loaded once and only if needed, and what `--json` prints."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from functools import cached_property
 import click
 
 from zoo.api.listing import default_registry
-from zoo.cli.output import QUIET, echo
+from zoo.api.terminal import echo
+from zoo.cli.output import QUIET
 from zoo.errors import ZooError
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 
-__all__ = ["COMPLETE", "Session", "pass_session"]
+__all__ = ["COMPLETE", "Session", "pass_session", "print_json"]
 
 # The variable with which a shell asks what to complete
 COMPLETE = "_ZOO_COMPLETE"
 
 
 class Session:
-    """One run of the command line."""
+    """One run of the command line.
 
-    def __init__(self, *, strict: bool = False) -> None:
-        self.strict = strict
+    Attributes:
+        strict: whether a plugin that failed to load is an error.
+        document: what `--json` prints in the end, unless there is an error; None if there is nothing.
+    """
+
+    def __init__(self) -> None:
+        self.strict = False
+        self.document: object = None
 
     @property
     def progress(self) -> bool:
@@ -67,3 +74,10 @@ def _catalog_for_completion() -> Catalog:
 
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def print_json(document: object) -> None:
+    """Print a JSON document on stdout, once the command is done and nothing can go wrong any more."""
+    session = click.get_current_context().find_object(Session)
+    assert session is not None
+    session.document = document

@@ -13,8 +13,8 @@ from zoo.api.progress import Bar, quiet
 from zoo.cli.fields import pop_fields, training_flags
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
-from zoo.cli.output import json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.config.training import TrainConfig
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.api.progress import headlines
+from zoo.api.terminal import echo
 from zoo.api.training import train
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, echo, json_option, print_json, quiet_option
-from zoo.cli.session import Session, pass_session
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.registry.registry import Registry
 

@@ -1,12 +1,16 @@
-"""JSON in one canonical form, and read strictly."""
+"""JSON in one canonical form, read strictly, and written so that anyone can read it."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-__all__ = ["canonical_json", "parse_json"]
+__all__ = ["canonical_json", "parse_json", "readable_json"]
+
+# Levels of lists and tables in each other; nothing of zoo's has more than a few
+_DEEPEST = 100
 
 
 def canonical_json(value: object) -> str:
@@ -18,7 +22,7 @@ def parse_json(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises ValueError for what is not JSON, such as NaN, and for what Python can read but not write again: a
-    repeated key, half a surrogate pair, a number beyond all floats (1e999), endless nesting.
+    repeated key, half a surrogate pair, a number beyond all floats (1e999), more than a hundred levels.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -38,8 +42,41 @@ def parse_json(text: str) -> Any:
 
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
+        _require_shallow(value)
         if "\\u" in text:
             canonical_json(value).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
+
+
+def readable_json(document: object) -> str:
+    """Return JSON, indented, that any parser reads and no terminal obeys, whatever the document holds.
+
+    It is ASCII. A number that is not finite is null, and half a surrogate pair, as in a file name that is not
+    UTF-8, is written in words: `\\udcff`.
+    """
+    return json.dumps(_readable(document), indent=2, allow_nan=False)
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {_readable(key): _readable(item) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in cast("list[object]", value)]
+    return value
+
+
+def _require_shallow(value: object, level: int = 0) -> None:
+    """Raise ValueError if lists and tables are nested too deeply."""
+    if level > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    items: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        if isinstance(item, dict | list):
+            _require_shallow(cast("object", item), level + 1)

@@ -1,0 +1,125 @@
+"""The one place where text is printed. All that a terminal would obey is escaped here, whoever wrote it.
+
+The only escape sequences that get through are the colors that zoo gives a text itself.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+from zoo.errors import OutputError, printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = [
+    "BLANKS",
+    "Styled",
+    "Unread",
+    "bold",
+    "dim",
+    "echo",
+    "echo_json",
+    "is_terminal",
+    "markup",
+    "rich_text",
+]
+
+# What a text of several lines keeps: line breaks, tabs, and spaces of other widths, as in Japanese
+BLANKS = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000"
+# Bold, dim, the sixteen colors, a color of its own, and back to normal; nothing that hides or moves a text
+_CODE = r"(?:[012]|[349][0-7]|10[0-7]|[34]8;2(?:;\d{1,3}){3})"
+_COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
+
+
+class Unread(OutputError):
+    """Nobody reads stdout any more, as in `zoo list | head`; that is not a failure."""
+
+    exit_code = 0
+
+
+class Styled(NamedTuple):
+    """A text in a style: the number of a color, or of bold or dim."""
+
+    text: str
+    code: int
+
+
+def bold(text: str) -> Styled:
+    """Return a text that is bold on a terminal."""
+    return Styled(text, 1)
+
+
+def dim(text: str) -> Styled:
+    """Return a text that is dim on a terminal: secondary."""
+    return Styled(text, 2)
+
+
+def echo(
+    *parts: str | Styled, err: bool = False, end: str = "\n", keep: str = "", colors: bool = False
+) -> None:
+    """Print a line on stdout or stderr.
+
+    Args:
+        parts: printed one after the other.
+        end: what ends the line.
+        keep: characters not to escape: `BLANKS` for a text of several lines.
+        colors: keep the colors that the parts bring along.
+
+    Raises Unread, or OutputError if stdout cannot be written to. What stderr cannot take is lost.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+        return
+    styled = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    text = "".join(_part(part, keep, colors, styled) for part in parts) + end
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and not err:
+            raise Unread("nobody reads stdout") from None
+        if not err:
+            raise OutputError(f"cannot write to stdout: {error.strerror}") from None
+
+
+def echo_json(document: object) -> None:
+    """Print a JSON document on stdout. Raises as `echo` does."""
+    from zoo.files.canonical import readable_json  # not needed to print a table
+
+    echo(readable_json(document), keep="\n")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal."""
+    return stream is not None and stream.isatty()
+
+
+def rich_text(text: str, style: str = "", *, cut: bool = False) -> Text:
+    """Return a text for rich to print; one that is to be cut is not wrapped but ends in an ellipsis."""
+    from rich.text import Text
+
+    return Text(printable(text), style, no_wrap=cut or None, overflow="ellipsis" if cut else None)
+
+
+def markup(text: str) -> str:
+    """Return a text as HTML, for a notebook."""
+    return html.escape(printable(text))
+
+
+def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
+    if isinstance(part, Styled):
+        text = printable(part.text, keep=keep)
+        return f"\x1b[{part.code}m{text}\x1b[0m" if styled else text
+    if not colors:
+        return printable(part, keep=keep)
+    pieces, at = "", 0
+    for color in _COLOR.finditer(part):
+        pieces += printable(part[at : color.start()], keep=keep) + color[0] * styled
+        at = color.end()
+    return pieces + printable(part[at:], keep=keep) + "\x1b[0m" * styled
