@@ -8,6 +8,7 @@ a matter of knowing the position.
 from __future__ import annotations
 
 import hashlib
+import operator
 import threading
 
 __all__ = ["GLOBAL_GENERATOR", "seed_for"]
@@ -20,8 +21,11 @@ GLOBAL_GENERATOR = threading.Lock()
 def seed_for(*position: int | str) -> int:
     """Return 63 well-mixed bits for a position, the same on every machine and Python.
 
+    Raises TypeError for a part that is neither an integer nor a string.
+
     >>> seed_for(0, "step", 1, 2) == seed_for(0, "step", 1, 2) != seed_for(0, "step", 2, 1)
     True
     """
+    position = tuple(part if isinstance(part, str) else operator.index(part) for part in position)
     digest = hashlib.blake2b(repr(position).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

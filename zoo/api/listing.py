@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.api.where import parse_where
+from zoo.config.arguments import checked
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import DatasetSpec
@@ -36,6 +37,7 @@ def default_registry() -> Registry:
     return registry
 
 
+@checked
 def list_models(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of architectures, which `create_model` and `train` accept.
 
@@ -48,26 +50,31 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
     return _names("architecture", pattern, where)
 
 
+@checked
 def list_datasets(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of datasets; arguments as in `list_models`."""
     return _names("dataset", pattern, where)
 
 
+@checked
 def list_analyzers(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of analyzers; arguments as in `list_models`."""
     return _names("analyzer", pattern, where)
 
 
+@checked
 def list_recipes(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the names of recipes; arguments as in `list_models`."""
     return _names("recipe", pattern, where)
 
 
+@checked
 def list_weights(pattern: str | None = None, *, where: str | None = None) -> list[str]:
     """Return the ids of published weights, which `load` accepts; arguments as in `list_models`."""
     return _names("weights", pattern, where)
 
 
+@checked
 def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
     """Return for each plugin its name, distribution, version, status, cause, entries and import time."""
     keys = ("name", "distribution", "version", "status", "cause", "provides", "import_ms")

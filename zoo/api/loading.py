@@ -12,6 +12,8 @@ from torch import nn
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
 from zoo.api.progress import Bar, quiet
+from zoo.config.arguments import checked
+from zoo.config.options import plain_number, shown
 from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
@@ -27,6 +29,7 @@ from zoo.seeds import GLOBAL_GENERATOR
 __all__ = ["create_model", "load", "open_dataset"]
 
 
+@checked
 def load(
     name: str | Path, *, device: str | None = None, progress: bool = True, registry: Registry | None = None
 ) -> Model:
@@ -62,6 +65,7 @@ def _own_options(config: Path, card: Card) -> dict[str, Any]:
     return {}
 
 
+@checked
 def create_model(
     name: str, *, seed: int | None = None, registry: Registry | None = None, **options: Any
 ) -> nn.Module:
@@ -83,16 +87,17 @@ def create_model(
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
     refuse_unknown(options, signature_options(entry.load()), what=f"architecture {entry.name}")
-    dims = {dim: options.pop(dim, usual) for dim, usual in task.dims.items()}
+    dims: dict[str, Any] = {dim: plain_number(options.pop(dim, usual)) for dim, usual in task.dims.items()}
     for dim, value in dims.items():
-        if type(value) is not int or value < 1:
-            raise OptionError(f"{dim} must be an integer of at least 1 (got {value!r})")
+        if type(value) is not int or not 1 <= value < 2**63:
+            raise OptionError(f"{dim} must be an integer of at least 1 (got {shown(value)})")
     if seed is None:
         with GLOBAL_GENERATOR:  # not within a step of a training in another thread
             seed = int(torch.randint(2**63 - 1, ()))
     return build_model(entry, model_arguments(entry, task, dims, options), seed=seed)
 
 
+@checked
 def open_dataset(
     name: str, *, progress: bool = True, registry: Registry | None = None, **options: Any
 ) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import signature_options
 from zoo.errors import UnknownName, ZooError
@@ -18,6 +20,7 @@ from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 __all__ = ["find_recipe"]
 
 
+@checked
 def find_recipe(
     name: str | Recipe,
     dataset: str | None,
@@ -54,7 +57,7 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
     recipes = registry.catalog.recipes
     if dataset is not None:
         if name in recipes and not registry.has("architecture", name):
-            if Path(dataset).is_dir():
+            if os.path.isdir(dataset):  # noqa: PTH112 - which any text may be asked
                 hint = f"`zoo resume {shlex.quote(dataset)}` continues a run, and needs no recipe"
                 raise UnknownName(f"{dataset} is a folder, not a dataset", hint=hint)
             raise UnknownName(

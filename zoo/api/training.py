@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import default_registry
 from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.recipes import find_recipe
+from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.registry import Registry
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["lr_find", "resume", "train"]
 
 
+@checked
 def train(
     name: str | Recipe,
     dataset: str | None = None,
@@ -82,6 +84,7 @@ def train(
         return _train(recipe, registry, directory, device, report, **saving)
 
 
+@checked
 def resume(
     run: str | Path,
     *,
@@ -114,6 +117,7 @@ def resume(
         return _train(recipe, registry, Path(run), device, report, resume=True, save_every=save_every)
 
 
+@checked
 def lr_find(
     name: str | Recipe,
     dataset: str | None = None,

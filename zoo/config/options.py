@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import numbers
 import tomllib
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast, get_origin, get_type_hints
@@ -20,9 +21,12 @@ __all__ = [
     "convert",
     "convert_table",
     "describe",
+    "in_64_bits",
     "parse",
+    "plain_number",
     "reason",
     "resolved_hints",
+    "shown",
     "text",
     "validate",
 ]
@@ -32,6 +36,8 @@ T = TypeVar("T")
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
 # What an item of a list that is separated by commas cannot start with
 _OPENING = ("", "[", "{", '"')
+# What msgspec raises: the last two for half a surrogate pair, and for an array of numpy's
+_UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
 # Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
 
@@ -107,22 +113,48 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
     number or a string, `True` as a boolean, `none` as no value or as an empty tuple.
     """
-    shown = value
+    value = plain_number(value)
+    given = value
     if isinstance(value, Typed):
         value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
-        shown = value if isinstance(value, int | float | list) else str(shown)
-    if type(value) is int and type_ in (str, str | None):
+        given = value if isinstance(value, int | float | list) else str(given)
+    if type(value) is int and in_64_bits(value) and type_ in (str, str | None):
         value = str(value)
     if type(value) is str and get_origin(type_) is tuple:
         value = _words(value)
     try:
         converted = msgspec.convert(value, type_, strict=True)
-    except msgspec.ValidationError:
-        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown!r:.80})") from None
+    except _UNFIT:
+        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)})") from None
     for number in converted if isinstance(converted, list | tuple) else (converted,):
         if isinstance(number, float) and not math.isfinite(number):
             raise OptionError(f"{what} must be finite (got {number})")
+        if isinstance(number, int) and not in_64_bits(number):
+            raise OptionError(f"{what} must be an integer of at most 64 bits (got {shown(number)})")
     return converted
+
+
+def plain_number(value: object) -> object:
+    """Return a number of numpy's as one of Python's, and any other value as it is."""
+    if type(value) in (str, bool, int, float):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
+def in_64_bits(number: int) -> bool:
+    """Return whether an integer fits the 64 bits that files, tensors and random seeds have for one."""
+    return -(2**63) <= number < 2**63
+
+
+def shown(value: object) -> str:
+    """Return a value for an error message, at most 80 characters of it."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of thousands of digits, or an object of the user's own
+        text = f"{'an' if isinstance(value, int) else 'a'} {type(value).__name__} that cannot be shown"
+    return f"{' '.join(text.split()):.80}"
 
 
 def _readings(typed: Typed) -> Iterator[object]:
@@ -159,7 +191,7 @@ def _words(typed: str) -> list[str]:
 def _fits(value: object, type_: Any) -> bool:
     try:
         msgspec.convert(value, type_, strict=True)
-    except msgspec.ValidationError:
+    except _UNFIT:
         return False
     return True
 

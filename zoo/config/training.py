@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from msgspec import Meta
 
 from zoo.config import options
+from zoo.config.arguments import checked
 from zoo.config.docstrings import described
 from zoo.config.synonyms import field_called
 from zoo.errors import OptionError
@@ -139,6 +140,7 @@ class TrainConfig:
                 f"ema_decay={self.ema_decay} and nonmono={self.nonmono} both average weights; set one to 0"
             )
 
+    @checked
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return a configuration with some fields changed, whatever group they are in.
 

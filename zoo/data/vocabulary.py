@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zoo.config.arguments import checked
 from zoo.errors import SpecError
 
 __all__ = ["Vocabulary", "tokenize"]
@@ -76,6 +77,7 @@ class Vocabulary:
         return "".join(self.texts[number] for number in numbers)
 
 
+@checked
 def tokenize(text: str, kind: str) -> list[str]:
     """Split a text into tokens; joined, they are the text again.
 

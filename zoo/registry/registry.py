@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
 from zoo.config.training import TrainConfig, training_fields
@@ -158,24 +159,29 @@ class Registry:
         """Return whether some entry of a kind has this full or short name."""
         return any(name in (entry.name, entry.spec.name) for entry in self.entries(kind))
 
+    @checked
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
         """Return an architecture. Raises UnknownName or AmbiguousName, as do the next two."""
         return cast("Entry[ArchitectureSpec]", self._get("architecture", name))
 
+    @checked
     def dataset(self, name: str) -> Entry[DatasetSpec]:
         """Return a dataset."""
         return cast("Entry[DatasetSpec]", self._get("dataset", name))
 
+    @checked
     def analyzer(self, name: str) -> Entry[AnalyzerSpec]:
         """Return an analyzer."""
         return cast("Entry[AnalyzerSpec]", self._get("analyzer", name))
 
+    @checked
     def task(self, name: str) -> TaskSpec:
         """Return a task. Raises UnknownName."""
         if name not in TASKS:
             raise UnknownName(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
         return TASKS[name]
 
+    @checked
     def recipe(self, name: str) -> Recipe:
         """Return a recipe. Raises UnknownName."""
         recipes = self.catalog.recipes
@@ -211,6 +217,7 @@ class Registry:
             )
         return self.task(ours)
 
+    @checked
     def find_weights(self, name: str | Path) -> Path:
         """Return the file behind a published id, a path or a run directory.
 

@@ -42,7 +42,7 @@ class _Named:
     summary: str
 
     def __post_init__(self) -> None:
-        what = f"{type(self).__name__.removesuffix('Spec').lower()} {self.name!r}:"
+        what = f"{type(self).__name__.removesuffix('Spec').lower()} {options.shown(self.name)}:"
         options.validate(self, what=what)
         for item in fields(self):
             text = getattr(self, item.name)

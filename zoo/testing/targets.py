@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from zoo.api.progress import Bar, quiet
+from zoo.config.arguments import checked
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
@@ -16,6 +17,7 @@ from zoo.testing._suite import run_checks
 __all__ = ["check", "resolve_target"]
 
 
+@checked
 def check(target: str, *, progress: bool = True, registry: Registry | None = None) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
