@@ -72,7 +72,8 @@ class Confusion(Analyzer):
         ]
         shown = [
             (
-                f"{names[label]}, predicted as {names[guess]}\n{wrong[label, guess]:,} of {counts[label]:,}",
+                f"{_short(names[label])}, predicted as {_short(names[guess])}\n"
+                f"{wrong[label, guess]:,} of {counts[label]:,}",
                 examples[label, guess],
             )
             for label, guess in most
@@ -118,3 +119,7 @@ def _picture(image: Tensor, preprocess: Any) -> Tensor:
         size = (_THUMBNAIL, _THUMBNAIL)
         picture = F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
     return picture
+
+
+def _short(name: str) -> str:
+    return style.shortened(name, 200, style.TEXT)

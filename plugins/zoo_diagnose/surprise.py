@@ -82,7 +82,11 @@ class Surprise(Analyzer):
         mean = float(losses.mean())
         unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
         return Analysis(
-            scores={"loss": mean, f"bits_per_{unit}": mean / math.log(2), "perplexity": math.exp(mean)},
+            scores={
+                "loss": mean,
+                f"bits_per_{unit}": mean / math.log(2),
+                "perplexity": math.exp(min(mean, 700)),
+            },
             tables={"tokens": _by_token(scored), "passages": rows},
             details={"tokens": len(tokens)},
             figures={"surprise.html": lambda: _page(subject.title, scored, shown)},
@@ -166,13 +170,13 @@ def _page(title: str, scored: _Scored, passages: Sequence[tuple[str, tuple[int, 
     count = len(scored.tokens)
     text = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
     parts = [
-        f"<h2>{html.escape(heading)}</h2>\n"
+        f"<h2>{html.escape(_visible(heading))}</h2>\n"
         f"<pre>{''.join(_span(word, bits) for word, bits in scored.between(*span))}</pre>"
         for heading, span in [*passages, (text, (0, min(count, _SHOWN)))]
     ]
     mean = float(scored.bits.mean())
     return _PAGE.format(
-        title=html.escape(title),
+        title=html.escape(_visible(title)),
         mean=mean,
         full=_FULL,
         odds=2**_FULL,

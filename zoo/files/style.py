@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from zoo.errors import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -81,7 +83,7 @@ def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Fi
         text = shortened(text, 72 * (width - 2 * _MARGIN), size, bold=bold)
         weight = "bold" if bold else "normal"
         place = _MARGIN / width, 1 - top / whole
-        made.text(*place, text, va="top", color=color, fontsize=size, fontweight=weight)
+        made.text(*place, text, va="top", color=color, fontsize=size, fontweight=weight, parse_math=False)
 
     write(title, _MARGIN, TITLE, INK, bold=True)
     for number, line in enumerate(subtitle.splitlines()):
@@ -124,15 +126,31 @@ def legend(axes: Axes, *, right: bool = False) -> None:
 
 def message(text: str, *, title: str, subtitle: str = "", width: float = 7) -> Figure:
     """Return a figure that says in words why there is nothing to draw, or what there is instead."""
+    text = printable(text, keep="\n")
     made = figure(width, 0.1 + 0.24 * (1 + text.count("\n")), title=title, subtitle=subtitle)
     made.text(
-        _MARGIN / width, _MARGIN / made.get_figheight(), text, va="bottom", color=INK, fontsize=TEXT + 1.5
+        _MARGIN / width,
+        _MARGIN / made.get_figheight(),
+        text,
+        va="bottom",
+        color=INK,
+        fontsize=TEXT + 1.5,
+        parse_math=False,
     )
     return made
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file, the same for the same figure."""
+    """Return a figure as the bytes of a PNG file, the same for the same figure.
+
+    No text of it is read as TeX: a class may be called `$x_1$`, or `$`.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_usetex(False)
     buffer = io.BytesIO()
     with _DRAWING:
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -154,8 +172,8 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """Return a line of text, its end replaced by an ellipsis if it is wider than `width`."""
-    letters, text = font(size, bold=bold), text[:1_000]  # names in files may be of any length
+    """Return a text as one printable line, its end replaced by an ellipsis if it is wider than `width`."""
+    letters, text = font(size, bold=bold), printable(text[:1_000])  # names in files may be of any length
     if letters.getlength(text) <= width:
         return text
     while text and letters.getlength(f"{text}…") > width:

@@ -27,6 +27,7 @@ _SPIKE = 20
 _WIDTH, _PANEL, _RATE_PANEL = 7, 2.6, 1.0  # inches
 # Most epochs whose points are dots too, and points of a learning rate that is drawn from its schedule
 _DOTS, _RATES = 30, 300
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def draw_learning_curve(
@@ -185,7 +186,7 @@ def _plain(value: float, _: object) -> str:
 
 
 def _power(value: float, _: object) -> str:
-    return f"$10^{{{round(math.log10(value))}}}$"
+    return f"10{str(round(math.log10(value))).translate(_RAISED)}"
 
 
 def draw_lr_curve(

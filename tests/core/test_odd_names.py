@@ -1,0 +1,50 @@
+"""Names that mean something elsewhere: to TeX, to a file system."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo.analysis.findings import _stems
+from zoo.analysis.render import grid
+from zoo.files import style
+from zoo_diagnose.plots import matrix_plot, pairs_plot
+
+NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x1b[1m", "é", "100 %"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_drawn_as_it_is_written(name: str) -> None:
+    from matplotlib.text import Text
+
+    pictures = [(f"{style.shortened(name, 200, 9)}\n1 of 2", [torch.zeros(3, 4, 4)])]
+    for figure in (
+        matrix_plot([[1, 2], [0, 1]], [name, "other"], title=name),
+        pairs_plot(pictures, title=name),
+        style.message(name, title=name, subtitle=name),
+    ):
+        style.png(figure)
+        texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+        assert not any(text.get_parse_math() or text.get_usetex() for text in texts)
+    grid([Image.new("RGB", (224, 224))], [(name, name)])
+
+
+def test_a_dollar_looks_like_a_dollar() -> None:
+    plain = np.asarray(Image.open(BytesIO(style.png(style.message("", title="$x$")))))
+    tex = np.asarray(Image.open(BytesIO(style.png(style.message("", title="x")))))
+    assert (plain != tex).any()
+
+
+def test_names_of_pictures_give_names_of_files_that_are_short_and_unique() -> None:
+    long = "é" * 120
+    stems = _stems(
+        [f"{long}.png", f"{long}x.jpg", f"{long}.gif", "a\nb\x1b.png", "b\udcff.png", "map.png"], {"map"}
+    )
+    assert len({*stems}) == len(stems)
+    assert max(len(f"{stem}.123456.png".encode()) for stem in stems) <= 255
+    assert all(stem.isprintable() for stem in stems)
+    assert stems[3:] == ["a_b_", "b_", "map-2"]
