@@ -18,8 +18,10 @@ from PIL.Image import Image
 from torch import Tensor
 
 from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
-from zoo.errors import OutputError
+from zoo.config.arguments import checked
+from zoo.errors import OutputError, printable
 from zoo.evaluation.inputs import Inputs
+from zoo.files.canonical import readable_json
 from zoo.interfaces import Analysis
 
 __all__ = ["MANIFEST", "Findings", "require_folder"]
@@ -30,6 +32,8 @@ _OTHER = "choose another --out folder"
 _SHEET_TILES = 128
 # Most pixels of an overlay's height and width
 _LARGEST = 2_048
+# Most bytes that the name of an input gives to a file's; a number, a class, a suffix come after it
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -52,7 +56,7 @@ class Findings:
         parts = [f"{len(self.items)} maps"] if self.items else []
         parts += [f"{name} {value:.4g}" for name, value in self.scores.items()]
         parts += [f"table {name}" for name in self.analysis.tables]
-        return f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>"
+        return printable(f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>")
 
     def _repr_jpeg_(self) -> bytes | None:
         """Return the maps for a notebook, which keeps them: a PNG would be six times as large."""
@@ -106,6 +110,7 @@ class Findings:
             "tables": dict(self.analysis.tables),
         }
 
+    @checked
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
         """Write overlays and maps of the first `draw` images, all figures and `manifest.json`; return that.
 
@@ -131,7 +136,7 @@ class Findings:
             with tempfile.TemporaryDirectory(prefix=".", dir=out) as folder:
                 for name, make in files.items():  # one at a time, since all may not fit in memory
                     written[name] = _write(Path(folder, name), make())
-                _write(Path(folder, MANIFEST), json.dumps(document, ensure_ascii=False, indent=2).encode())
+                _write(Path(folder, MANIFEST), readable_json(document).encode())
                 for name in earlier - {MANIFEST}:
                     (out / name).unlink(missing_ok=True)
                 for name in (*files, MANIFEST):
@@ -206,14 +211,19 @@ def _write(path: Path, content: bytes) -> str:
 
 
 def _stems(names: list[str], taken: set[str]) -> list[str]:
-    """Return a file name without suffix for each input, numbered if it is already taken."""
+    """Return a file name without suffix for each input, numbered if it is already taken.
+
+    A long one is cut, and what a terminal would obey or no text can hold becomes an underscore.
+    """
     taken = taken | {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []
     for name in names:
-        stem, number = Path(name).stem, 1
+        plain = "".join(sign if sign.isprintable() else "_" for sign in Path(name).stem)
+        first = plain.encode()[:_LONGEST].decode(errors="ignore")
+        stem, number = first, 1
         while stem in taken:
             number += 1
-            stem = f"{Path(name).stem}-{number}"
+            stem = f"{first}-{number}"
         taken.add(stem)
         stems.append(stem)
     return stems

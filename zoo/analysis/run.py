@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import OptionError, WeightsError, warn
+from zoo.errors import Diverged, OptionError, WeightsError, warn
 from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Split, make_task
@@ -77,8 +78,8 @@ def analyze(
     resolved = resolve(precision, device)
     with autocast(resolved, device), _bounded(model):
         analysis = made.analyze(model, inputs, subject=subject)
-    if analysis.maps is None and (classes or score):
-        option = "a class" if classes else "a score"
+    _require_finite(analysis)
+    if analysis.maps is None and (option := "a class" if classes else "a score" if score else ""):
         raise OptionError(f"{option} is for maps, which {entry.name} does not draw")
     items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     scores = dict(analysis.scores) | (_score(analysis, model, inputs) if score else {})
@@ -176,6 +177,15 @@ def _items(
             }
             items.append({**of_input, **of_class, "map_of": one_map or names[index], "peak": peak})
     return items
+
+
+def _require_finite(analysis: Analysis) -> None:
+    """Raise Diverged if a map or a score is not finite: finite weights can be too large to compute with."""
+    wrong = [f"{name} {value}" for name, value in analysis.scores.items() if not math.isfinite(value)]
+    wrong += ["maps"] if analysis.maps is not None and not torch.isfinite(analysis.maps).all() else []
+    if wrong:
+        hint = "the weights are finite, but too large to compute with"
+        raise Diverged(f"the findings are not finite: {', '.join(wrong)}", hint=hint)
 
 
 def _score(analysis: Analysis, model: nn.Module, inputs: Inputs) -> dict[str, float]:

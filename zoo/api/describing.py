@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import rows
@@ -79,7 +79,7 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
         raise AmbiguousName(f"{name!r} could be {choices}; write the full name")
     if not named:
         known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
-        path = name.startswith((".", "/")) or Path(name).exists()
+        path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         hint = f"`zoo inspect {name}` shows a file or a run" if path else "`zoo list` shows all"
         raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint=hint)
     return named[0]

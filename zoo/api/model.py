@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.progress import Bar, headlines, quiet
+from zoo.config.arguments import checked
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import OptionError, WeightsError, warn
+from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 
@@ -63,7 +64,7 @@ class Model:
             f"trained on {card.dataset.name}",
             *headlines(card.metrics, make_task(self._registry, card.task)),
         ]
-        return f"<Model {self.name}: {', '.join(parts)}>"
+        return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
     def __call__(self, *inputs: Any) -> Any:
         """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
@@ -86,6 +87,7 @@ class Model:
             raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}")
         return Vocabulary(self.card.preprocess)
 
+    @checked
     def evaluate(
         self,
         split: Split | None = None,
@@ -118,6 +120,7 @@ class Model:
         Raises:
             OptionError: an option does not fit the model or the data.
             DataError, SpecError, UnknownName: the data does not exist or does not fit.
+            Diverged: a metric is not finite.
         """
         from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
@@ -141,6 +144,7 @@ class Model:
             )
         return {"weights": str(self.path), **result}
 
+    @checked
     def sample(
         self,
         prompt: str = "",
@@ -175,6 +179,7 @@ class Model:
         settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         return self.sample_many(1, prompt, **settings, stop=stop, seed=seed, progress=progress)[0]
 
+    @checked
     def sample_many(
         self, count: int, prompt: str = "", *, progress: bool = True, **settings: Any
     ) -> list[str]:
@@ -193,6 +198,7 @@ class Model:
                 report=lambda done, total: bar("sampling", done, total, self._unit),
             )
 
+    @checked
     def stream(self, prompt: str = "", **settings: Any) -> Iterator[str]:
         """Yield the text of `sample`, whose settings it takes, each piece as soon as it is final."""
         from zoo.inference.sampling import Sampling, sample
@@ -200,6 +206,7 @@ class Model:
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
         return sample(self.module, preprocess, prompt=prompt, sampling=sampling, device=self.device)
 
+    @checked
     def analyze(
         self,
         analyzer: str,

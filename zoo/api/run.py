@@ -12,8 +12,9 @@ from zoo.api.listing import default_registry
 from zoo.api.loading import load
 from zoo.api.model import Model
 from zoo.api.progress import headlines
+from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
-from zoo.errors import RunError
+from zoo.errors import RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.registry import Registry
@@ -34,6 +35,7 @@ class Run:
     Raises RunError if the directory does not hold a run.
     """
 
+    @checked
     def __init__(self, directory: str | Path, *, device: str | None = None, registry: Registry | None = None):
         self.directory = Path(directory)
         self._device = device
@@ -56,7 +58,7 @@ class Run:
             f"{len(history)} epoch{'s' * (len(history) != 1)}",
             *headlines(measured, self.task),
         ]
-        return f"<Run {self.directory}: {', '.join(parts)}>"
+        return printable(f"<Run {self.directory}: {', '.join(parts)}>")
 
     def _repr_png_(self) -> bytes | None:
         return style.png(self.plot()) if self.history else None

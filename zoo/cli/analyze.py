@@ -30,7 +30,7 @@ class IndicesType(click.ParamType[list[int]]):
             ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
         except ValueError:
             ranges = []
-        if not 0 < sum(map(len, ranges)) <= 1_000_000:
+        if not 0 < sum(max(part.stop - part.start, 0) for part in ranges) <= 1_000_000:
             raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {value!r})")
         return [number for part in ranges for number in part]
 

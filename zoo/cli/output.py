@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from zoo.api.terminal import echo
+from zoo.api.terminal import BLANKS, echo
 from zoo.errors import ZooWarning
 
 __all__ = [
@@ -59,17 +59,17 @@ device_option = click.option(
 
 @contextmanager
 def warnings_as_lines() -> Generator[None]:
-    """Print each ZooWarning as one line on stderr; other warnings stay as they are."""
+    """Print each ZooWarning as one line on stderr; other warnings as Python does."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
-        show = warnings.showwarning
 
-        def print_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
             if issubclass(category, ZooWarning):
                 echo(f"zoo: {message}", err=True)  # above a live line
             else:
-                show(message, category, *where, **more)
+                text = warnings.formatwarning(message, category, *where[:2])
+                echo(text.rstrip(), err=True, keep=BLANKS)
 
         warnings.showwarning = print_line
         yield

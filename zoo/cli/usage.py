@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 
@@ -115,7 +115,7 @@ def _meant(words: Sequence[str]) -> str:
     """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
     word = words[0]
     named = [row for row in rows(Session().registry) if word in (row["name"], row["name"].rpartition("/")[2])]
-    kind = named[0]["kind"] if named else "weights" if Path(word).exists() else ""
+    kind = named[0]["kind"] if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
     trains = kind == "recipe" or (kind == "architecture" and len(words) > 1)
     command = "train" if trains else {"weights": "inspect"}.get(kind, "show")
     return f"zoo {command} {shlex.join(words if trains else words[:1])}" if kind else ""

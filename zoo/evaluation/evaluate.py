@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import OptionError
+from zoo.errors import Diverged, OptionError
 from zoo.evaluation.chance import beats_chance
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
@@ -57,6 +58,7 @@ def evaluate(
     Raises:
         OptionError: an option does not fit the model or the data.
         DataError, SpecError, UnknownName: the data does not exist or does not fit.
+        Diverged: a metric is not finite.
     """
     if split not in (None, *SPLITS):
         raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
@@ -67,8 +69,9 @@ def evaluate(
     task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     split, unit = split or default_split(fed), task.unit(fed.preprocess)
-    seen = Views(model) if tta else model
-    measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
+    seen, counted = Views(model) if tta else model, partial(_plainly, report, unit)
+    measured = measure(seen, task, fed, split, device=device, report=counted)
+    _require_finite(measured.metrics, split)
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": split,
@@ -92,7 +95,17 @@ def _dynamic(
     still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
     lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
     adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=adapting)
+    _require_finite(lane, split)
+    _require_finite(adapted, split)
     return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}
+
+
+def _require_finite(metrics: Mapping[str, float], split: str) -> None:
+    """Raise Diverged if a metric is not finite: finite weights can be too large to compute with."""
+    wrong = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
+    if wrong:
+        hint = "the weights are finite, but too large to compute with"
+        raise Diverged(f"the result on {split} is not finite: {wrong}", hint=hint)
 
 
 def _plainly(report: Report, unit: str, done: int, total: int) -> None:

@@ -74,7 +74,7 @@ def _readable(value: object) -> object:
 
 def _require_shallow(value: object, level: int = 0) -> None:
     """Raise ValueError if lists and tables are nested too deeply."""
-    if level > _DEEPEST:
+    if level >= _DEEPEST:
         raise ValueError("it is nested too deeply")
     items: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in items:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import OptionError
+from zoo.errors import Diverged, OptionError
 from zoo.models.hooks import evaluating
 from zoo.models.recurrent import SingleSteps
 from zoo.seeds import seed_for
@@ -164,6 +164,9 @@ def _draw(
                 columns = [torch.rand(_BLOCK, generator=one, dtype=torch.float64) for one in generators]
                 uniforms = torch.stack(columns, 1)  # (block, B)
             last = logits[-1].cpu().double().masked_fill(forbidden, -math.inf)  # (B, V)
+            if not last.amax().isfinite():
+                hint = "its weights are finite, but too large to compute with"
+                raise Diverged("the model's logits are not finite", hint=hint)
             tokens = choose(last, uniforms[step % _BLOCK], sampling)
             yield [texts[number] for number in tokens.tolist()]
             tokens = tokens.to(device)[None]
