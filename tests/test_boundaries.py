@@ -51,6 +51,7 @@ TORCH_FREE_MODULES = {
     "zoo.api.training",
     "zoo.api.trust",
     "zoo.api.progress",
+    "zoo.api.terminal",
     "zoo.api.where",
     "zoo.testing",
     "zoo.testing.scaffold",
@@ -316,6 +317,21 @@ def test_a_plugin_package_is_a_docstring_and_typed(folder: Path) -> None:
 def test_nothing_is_ever_pickled(name: str) -> None:
     assert not {other.partition(".")[0] for other in imports(OURS[name])} & PICKLES
     assert not set(names_used(OURS[name])) & PICKLING
+
+
+PRINTS = {"print", "click.echo", "click.secho", "echo_via_pager"}
+PRINTS |= {f"sys.{stream}.{name}" for stream in ("stdout", "stderr") for name in ("write", "writelines")}
+
+
+@pytest.mark.parametrize("name", sorted(OURS.keys() - {"zoo.api.terminal", "zoo.testing._fresh"}))
+def test_text_is_printed_in_one_place(name: str) -> None:
+    """`zoo.api.terminal` escapes what a terminal would obey; `_fresh` answers another process in JSON."""
+    calls = [
+        node.func
+        for node in ast.walk(ast.parse(OURS[name].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    assert not {ast.unparse(call) for call in calls} & PRINTS
 
 
 def names_used(path: Path) -> Iterator[str]:

@@ -28,8 +28,11 @@ Each command is a thin face of a [Python function](python.md) with the same argu
   [options.md](options.md).
 - **`--model`, `--data` and `--option`** take `KEY=VALUE` and may be repeated. The keys are in
   [options.md](options.md) too.
-- **`--json`** prints one document on stdout; progress and notices go to stderr. An error is `{"error",
-  "kind", "hint"}` with the same exit code.
+- **`--json`** prints one document on stdout, in ASCII, once the command is done; progress, notices and what a
+  plugin prints go to stderr. An error is `{"error", "kind", "hint"}` with the same exit code. A number that
+  is not finite is `null`.
+- **What is printed** is text: what a terminal would obey in a name or in a sampled text is shown escaped. If
+  stdout is closed or nobody reads it, the exit code is that of the command; if it is full, it is 1.
 
 ## Exit codes
 
@@ -38,7 +41,7 @@ Each command is a thin face of a [Python function](python.md) with the same argu
 | 0 | done |
 | 1 | error: the message says what is wrong and what to do |
 | 2 | wrong usage: an unknown command or option, or a wrong value of an option |
-| 3 | training diverged |
+| 3 | training diverged, or weights are too large to compute with |
 | 130, 143 | stopped by Ctrl-C or by SIGTERM, after saving |
 
 ## Environment variables

@@ -20,7 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs, threads
+from tests.reliability import (
+    cards,
+    fetching,
+    files,
+    folders,
+    forged,
+    invocations,
+    memory,
+    opening,
+    runs,
+    threads,
+)
 from tests.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +59,9 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
     "never_unpickled": opening.never_unpickled,
     "untrusted": folders.untrusted,
+    "in_terminal": invocations.in_terminal,
+    "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=10_000),
+    "processes": lambda folder: invocations.processes(folder, invocations=500),
     "cost": lambda folder: runs.cost(folder, saves=20),
 }
 HEAD = """# Reliability, as tested

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import cards, fetching, files, folders, forged, memory, opening, runs, threads
+from tests.reliability import (
+    cards,
+    fetching,
+    files,
+    folders,
+    forged,
+    invocations,
+    memory,
+    opening,
+    runs,
+    threads,
+)
 from tests.reliability.figure import Figure
 from tests.reliability.full import PROMISES
 
@@ -37,6 +48,9 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=1),
     "never_unpickled": opening.never_unpickled,
     "untrusted": lambda folder: folders.untrusted(folder, commands=("list", "eval")),
+    "in_terminal": lambda folder: invocations.in_terminal(folder, every=20),
+    "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=200),
+    "processes": lambda folder: invocations.processes(folder, invocations=16),
 }
 
 

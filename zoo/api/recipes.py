@@ -67,7 +67,7 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
         if registry.has("dataset", name) and registry.has("architecture", dataset):
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         architecture = registry.architecture(name)
-        if not registry.has("dataset", dataset) and Path(dataset).exists():
+        if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110
             raise UnknownName(
                 f"{dataset} is a path, not a dataset", hint=_hint_for_path(architecture, dataset, registry)
             )

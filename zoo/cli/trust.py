@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from zoo.api.terminal import echo
 from zoo.api.trust import list_trusted, trust, untrust
 from zoo.cli.layout import print_table, print_title
-from zoo.cli.output import echo, json_option, print_json, quiet_option
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import print_json
 
 
 @click.command()

@@ -68,9 +68,8 @@ def evaluate(
         raise OptionError(f"test-time augmentation is for images, but this model is for {card.task}")
     task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    split, unit = split or default_split(fed), task.unit(fed.preprocess)
-    seen, counted = Views(model) if tta else model, partial(_plainly, report, unit)
-    measured = measure(seen, task, fed, split, device=device, report=counted)
+    split, unit, seen = split or default_split(fed), task.unit(fed.preprocess), _seen(model, tta=tta)
+    measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
     result: dict[str, Any] = {
         "dataset": entry.name,
@@ -86,6 +85,10 @@ def evaluate(
     if dynamic is not None:
         result["dynamic"] = _dynamic(model, fed, split, dynamic, device=device, report=report, unit=unit)
     return result
+
+
+def _seen(model: nn.Module, *, tta: bool) -> nn.Module:
+    return Views(model) if tta else model
 
 
 def _dynamic(
