@@ -171,7 +171,7 @@ class Findings:
 def require_folder(out: Path) -> None:
     """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""
     nearest = out
-    while not nearest.exists() and nearest != nearest.parent:
+    while not os.path.exists(nearest) and nearest != nearest.parent:  # noqa: PTH110 - of any length
         nearest = nearest.parent
     if not nearest.is_dir():
         hint = "--out must name a folder, new or existing"

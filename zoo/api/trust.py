@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from zoo.config.arguments import checked
 from zoo.errors import CatalogError, ZooError
 from zoo.registry import trust as store
 from zoo.registry.catalog import read_local, user_path
@@ -12,6 +13,7 @@ from zoo.registry.catalog import read_local, user_path
 __all__ = ["list_trusted", "trust", "untrust"]
 
 
+@checked
 def trust(path: str | Path | None = None) -> dict[str, Any]:
     """Let the one-file plugins that a registry.toml names run, until a byte of it or of them changes.
 
@@ -36,6 +38,7 @@ def trust(path: str | Path | None = None) -> dict[str, Any]:
     return {"path": str(toml.resolve()), "files": rows}
 
 
+@checked
 def untrust(path: str | Path | None = None) -> dict[str, Any]:
     """Trust the plugins of a registry.toml no longer; return its `path`, and whether it was `removed`.
 
