@@ -107,8 +107,9 @@ def _large(item: Any) -> memoryview:
 @pytest.mark.parametrize(
     "words", [["eval"], ["sample"], ["sample", "--samples", "2"], ["analyze", "surprise"]]
 )
-def test_weights_too_large_to_compute_with_are_an_error(words, huge, tmp_path):
-    done = zoo(*words, huge, "--json", cwd=tmp_path)
+def test_weights_too_large_to_compute_with_are_an_error(words, huge, text_file, tmp_path):
+    data = () if words[0] == "sample" else ("--data", f"paths={text_file}")
+    done = zoo(*words, huge, *data, "--json", cwd=tmp_path)
     assert done.returncode == 3
     error = strict_json(done.stdout)
     assert error["kind"] == "diverged"

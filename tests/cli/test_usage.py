@@ -21,7 +21,7 @@ WRONG = {
     "zoo lstm": "unknown command 'lstm'; did you mean `zoo show lstm`?",
     "zoo xyzzy": "unknown command 'xyzzy'",
     "zoo list --jsn": "no such option: --jsn; did you mean `--json`?",
-    "zoo list --json=1": "--json takes no value",
+    "zoo list --quiet=1": "--quiet takes no value",
     "zoo list --where": "--where needs a value",
     "zoo list --where task": "where: 'task' is not a comparison",
     "zoo list weight s x": "unexpected argument x",

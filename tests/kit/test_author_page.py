@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,11 @@ FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, f
 
 
 @pytest.fixture
-def one_file(tmp_path: Path) -> Path:
-    """Return a folder with the page's one-file plugin and the registry.toml that names it."""
+def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
+    """Return a folder with the page's one-file plugin and the registry.toml that names it, trusted."""
     (tmp_path / "dna.py").write_text(FILES["dna.py"], encoding="utf-8")
     (tmp_path / "registry.toml").write_text(re.findall(r"```toml\n(schema.*?)^```", PAGE, re.S | re.M)[0])
+    assert run_zoo("trust", cwd=tmp_path).returncode == 0
     return tmp_path
 
 

@@ -99,7 +99,7 @@ def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) 
     expected = {
         *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
-        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
     }
     assert {path.name for path in unpacked.iterdir()} == expected
 
