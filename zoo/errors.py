@@ -7,6 +7,7 @@ says what to do next.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -35,6 +36,11 @@ __all__ = [
     "shortened",
     "warn",
 ]
+
+# Characters that Python calls printable, although they show nothing: fillers, joiners, variation selectors
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 class ZooError(Exception):
@@ -156,9 +162,12 @@ def printable(text: str, *, keep: str = "") -> str:
     >>> printable("red: \x1b[31m")
     'red: \\x1b[31m'
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
         return text
-    return "".join(sign if sign.isprintable() or sign in keep else ascii(sign)[1:-1] for sign in text)
+    return "".join(
+        sign if sign in keep or (sign.isprintable() and not _UNSEEN.match(sign)) else ascii(sign)[1:-1]
+        for sign in text
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -13,9 +13,9 @@ import threading
 
 __all__ = ["GLOBAL_GENERATOR", "seed_for"]
 
-# Held from the seeding of torch's global generator to the last draw that depends on it. Only dropout needs
-# that generator: everything else draws from one of its own.
-GLOBAL_GENERATOR = threading.Lock()
+# Held from the seeding of torch's global generator to the last draw that depends on it. Only dropout and the
+# initial weights of models need that generator: everything else draws from one of its own.
+GLOBAL_GENERATOR = threading.RLock()  # an architecture may build another model
 
 
 def seed_for(*position: int | str) -> int:

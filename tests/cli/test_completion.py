@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from tests.cli.conftest import zoo
-from zoo.cli import cli
 
 
 def offered(line: str) -> list[str]:
@@ -24,7 +22,7 @@ def offered(line: str) -> list[str]:
         "COMP_WORDS": " ".join(words),
         "COMP_CWORD": str(len(words) - 1),
     }
-    out = CliRunner().invoke(cli, [], prog_name="zoo", env=env).output
+    out = zoo(env=env).stdout
     return [value for kind, _, value in (item.partition(",") for item in out.splitlines()) if kind == "plain"]
 
 
@@ -110,3 +108,15 @@ def test_fields_and_their_choices_are_offered():
     assert {"--batch-size", "--bptt"} <= {*offered("zoo train lstm stdlib --b")}
     assert offered("zoo train lstm stdlib --optimizer a") == ["adam", "adamw"]
     assert offered("zoo train resnet20 shapes --augment crop,f") == ["crop,flip"]
+
+
+def test_what_a_shell_would_obey_is_not_offered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = '[recipes.{}]\narchitecture = "charrnn/lstm"\ndataset = "text/nietzsche"\n'
+    names = ("'qq$(touch x)'", "'qq`x`'", "'qq;x'", "'qq*'", "qq-plain")
+    Path("registry.toml").write_text("schema = 1\n" + "".join(map(recipe.format, names)))
+    for name in ("qq$(x)", "qq x", "qq-run"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "model.safetensors").touch()
+    assert offered("zoo show qq") == ["qq-plain"]
+    assert offered("zoo eval runs/qq") == ["runs/qq-run"]

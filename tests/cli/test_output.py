@@ -16,7 +16,7 @@ from tests.cli.conftest import zoo
 from tests.reliability.hostile import write_forged
 from tests.reliability.invocations import EVIL, obeyed, strict_json
 from zoo.api.terminal import bold, echo
-from zoo.errors import ZooError
+from zoo.errors import ZooError, printable
 from zoo.files.canonical import parse_json, readable_json
 from zoo.files.cards import read_weights
 from zoo.files.container import StoredTensor
@@ -173,3 +173,16 @@ def test_a_traceback_is_text_and_the_error_still_a_document(monkeypatch):
     assert "Traceback" in done.stderr
     assert obeyed(done.stderr) == []
     assert strict_json(done.stdout)["error"].startswith("RuntimeError")
+
+
+def test_a_folder_s_matplotlibrc_is_not_read(tmp_path, run_zoo):
+    os.mkfifo(tmp_path / "matplotlibrc")  # reading it would never end
+    small = ("--data", "train_size=16", "--data", "val_size=8", "--data", "test_size=0")
+    done = run_zoo("train", "mlp", "shapes", *small, "--epochs", "1", "--run", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "curve.png").is_file()
+
+
+def test_what_shows_nothing_is_escaped():
+    assert printable("a\ufe0f\u3164\u034fb\u2800") == "a\\ufe0f\\u3164\\u034fb\\u2800"
+    assert printable("né 日本") == "né 日本"

@@ -436,3 +436,30 @@ def test_no_file_that_is_a_link_is_written_to(path: Path, kind: str) -> None:
         store.save(state)
     assert {file.name: file.read_bytes() for file in outside.iterdir()} == before
     assert resumed(path).epoch == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless"])
+def test_what_is_no_file_in_place_of_a_config_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    config = tmp_path / "config.toml"
+    {
+        "pipe": lambda: os.mkfifo(config),
+        "folder": config.mkdir,
+        "endless": lambda: config.symlink_to("/dev/zero"),
+    }[kind]()
+    with pytest.raises(RunError, match=r"contains config[.]toml but no checkpoint"), open_run(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_called_like_a_leftover_stays(path: Path) -> None:
+    (path / ".config.toml.x.tmp").mkdir()
+    resumed(path)
+    assert (path / ".config.toml.x.tmp").is_dir()
+
+
+def test_an_average_cannot_be_added_to_a_run(path: Path) -> None:
+    recipe = replace(RECIPE, train={**RECIPE.train, "ema_decay": 0.9})
+    with (
+        pytest.raises(RunError, match=r"^train[.]ema_decay cannot be changed during a run"),
+        open_run(path, recipe, resume=True, accept_changes=True) as store,
+    ):
+        store.restore(begin(), device="cpu")

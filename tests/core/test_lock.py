@@ -131,3 +131,12 @@ def test_a_folder_that_was_deleted_is_told_from_one_that_was_moved(tmp_path: Pat
         for check in (mine.check, lambda: mine.check_place(saved=1)):
             with pytest.raises(RunError, match=f"^{run} was deleted during the run, and its checkpoints"):
                 check()
+
+
+def test_a_folder_may_be_called_deleted(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with owned(tmp_path / "run") as mine:
+        moved = (tmp_path / "run").rename(tmp_path / "run (deleted)")
+        with pytest.raises(RunError, match=r"was moved to .*run \(deleted\) during the run"):
+            mine.check_place(saved=1)
+    assert moved.is_dir()

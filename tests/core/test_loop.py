@@ -20,7 +20,7 @@ from zoo.tasks.classification import Classification
 from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
 from zoo.training.loop import Store, fit
-from zoo.training.state import Replay, TrainState
+from zoo.training.state import Check, TrainState, nothing_more
 
 IMAGES = Classification()
 TEXT = LanguageModelling()
@@ -49,7 +49,7 @@ class Memory(Store):
     def keep_best(self, state: TrainState) -> None:
         self.best.append(state.epoch)
 
-    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
         pass
 
     def due(self, state: TrainState) -> bool:
@@ -91,7 +91,7 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
     assert memory.best == records
 
     class Again(Memory):
-        def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+        def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
             state.history = [
                 {"epoch": number, "steps": 0, "val": {"accuracy": accuracy, "loss": 1.0}}
                 for number, accuracy in ((1, 0.5), (2, 2.0))
@@ -257,11 +257,11 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
                 state: TrainState,
                 *,
                 device: str,
-                replay: Replay | None = None,
+                check: Check = nothing_more,
                 tensors: Any = tensors,
                 data: Any = data,
             ) -> None:
-                state.restore(tensors, data, device=device, replay=replay)
+                state.restore(tensors, data, device=device, check=check)
 
         reports: list[Progress] = []
         state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)
@@ -456,3 +456,60 @@ def test_learning_happens(images: Any) -> None:
     data = images(64, 32)
     state = fit(Linear(), IMAGES, data, TrainConfig(epochs=10, batch_size=16, lr=0.01))
     assert state.history[-1]["val"]["accuracy"] == 1.0
+
+
+class Growing(nn.Module):
+    """A language model with a memory of the last 20 tokens, and with weights that cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(8, 8)
+        self.out = torch.nn.utils.weight_norm(nn.Linear(8, 8))
+
+    def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        seen = self.table(tokens)  # (T, B, 8)
+        state = seen if state is None else torch.cat([state, seen])[-20:]
+        return self.out(seen + state.mean(0)), state
+
+
+class Saved(Memory):
+    """Keeps what the last save within an epoch captured, and restores it if there is something."""
+
+    def __init__(self, held: Any = None) -> None:
+        super().__init__()
+        self.held: Any = held
+
+    def due(self, state: TrainState) -> bool:
+        return state.steps == 5
+
+    def save(self, state: TrainState) -> None:
+        if state.batch:
+            tensors, data = state.capture()
+            self.held = {name: value.detach().clone() for name, value in tensors.items()}, data
+
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+        if self.held:
+            state.restore(*self.held, device=device, check=check)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about weight_norm
+def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
+    config = TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8))
+    torch.manual_seed(0)
+    first, store = Growing(), Saved()
+    whole = fit(first, TEXT, text(301), config, store=store)
+    torch.manual_seed(0)
+    again = fit(Growing(), TEXT, text(301), config, store=Saved(store.held))
+    assert again.history[0]["train"] == whole.history[0]["train"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -> None:
+    config = TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8))
+    store = Saved()
+    fit(Growing(), TEXT, text(301), config, store=store)
+    tensors, data = store.held
+    store.held = tensors | {"carried": torch.zeros(3, 9, 9)}, data
+    with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
+        fit(Growing(), TEXT, text(301), config, store=store)
+    assert "checkpoint may not fit" in str(caught.value.hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import matplotlib as mpl
@@ -130,3 +131,8 @@ def test_text_too_wide_for_its_place_ends_in_an_ellipsis() -> None:
     assert name.startswith(title.removesuffix("…"))
     assert style.text_width(title, 13, bold=True) <= 72 * 5 < style.text_width(name, 13, bold=True)
     assert style.shortened("short", 100, 10) == "short"
+
+
+@pytest.mark.parametrize("tiny", [1e-300, 5e-324])
+def test_a_loss_next_to_nothing_is_drawn(tiny: float) -> None:
+    curve([3.0, 1.5, tiny]).savefig(io.BytesIO(), format="png")

@@ -18,7 +18,9 @@ from typing import Any
 from tests.reliability.figure import Figure
 from tests.reliability.files import CARD, changed_json, is_one_sentence, without_fsync
 from zoo import Recipe, Registry
-from zoo.cli import run
+from zoo.api.terminal import echo_json
+from zoo.cli import _invoke  # pyright: ignore[reportPrivateUsage] - it raises what `run` prints
+from zoo.cli.session import Session
 from zoo.errors import ZooError, ZooWarning
 from zoo.files import cards
 from zoo.files.cards import Card, DatasetCard
@@ -179,8 +181,11 @@ def drawn_weights(
 
 def _command(arguments: list[str], *, strict: bool = False) -> None:
     """Run a command in process. Raises its error, and AssertionError for an answer that is none."""
+    session = Session()
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
-        code = run(["--debug", *arguments])  # so that every error is raised
+        code = _invoke(session, arguments)
+        if session.document is not None:
+            echo_json(session.document)
     assert code == 0, (arguments[0], code)
     if strict:
         json.loads(out.getvalue(), parse_constant=lambda constant: 1 / 0)

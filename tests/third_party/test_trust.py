@@ -21,6 +21,7 @@ from tests.reliability.folders import completions, hostile_folder, invocations
 from zoo.cli import COMMANDS, cli
 from zoo.errors import ZooWarning
 from zoo.files.downloads import sha256_of
+from zoo.registry.catalog import Catalog
 
 NAME = "named_by_a_folder"
 RunZoo = Callable[..., subprocess.CompletedProcess[str]]
@@ -297,3 +298,26 @@ def test_a_missing_plugin_does_not_keep_the_others_from_being_trusted(home: Path
     (home / "gone.py").write_text("raise AssertionError('never trusted')")
     assert "changed since it was trusted" in typed("list").stderr
     assert marks() == []
+
+
+def test_a_file_that_is_named_twice_is_read_once(home: Path) -> None:
+    toml = home / "registry.toml"
+    toml.write_text(toml.read_text().replace(f'"{NAME}.py"', f'"{NAME}.py", "./x/../{NAME}.py"'))
+    assert len(Catalog.load().local) == 1
+
+
+def test_who_has_no_configuration_of_his_own_trusts_nothing(
+    home: Path, marks: Marks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CONFIG", "config")  # in the folder itself
+    done = typed("trust")
+    assert done.returncode == 1
+    assert "is not an absolute path" in done.stderr
+    assert "not trusted" in typed("list").stderr
+    assert marks() == []
+
+
+def test_strict_tells_that_plugins_are_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["cam"]\n')
+    assert "disables plugins of zoo's own: cam" in typed("--strict", "list").stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from zoo.api.model import Model
 from zoo.api.progress import headlines
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
-from zoo.errors import RunError, printable
+from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
+from zoo.registry.catalog import read_recipe
 from zoo.registry.registry import Registry
 from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
@@ -66,12 +66,10 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, with full names and every option written out."""
-        path = self.directory / "config.toml"
         try:
-            (table,) = tomllib.loads(path.read_text(encoding="utf-8"))["recipes"].values()
-            return Recipe(**table)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from None
+            return read_recipe(self.directory / "config.toml")
+        except CatalogError as error:
+            raise RunError(str(error), hint=error.hint) from None
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ exit code of `zoo.errors`; with `--json`, the same as a document on stdout.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import itertools
@@ -105,6 +106,7 @@ def main() -> None:
         os.environ["GOMP_SPINCOUNT"] = "1000"  # waiting threads spin for microseconds, not for 10 ms
     gc.set_threshold(*gc.get_threshold()[:2], 100)  # going through all that torch imports takes 0.1 s a time
     _open_closed_streams()
+    _ignore_matplotlibrc()
     try:
         outcome = _carry_out(sys.argv[1:])
     except KeyboardInterrupt as error:  # a second one, while the first is handled
@@ -130,6 +132,16 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _ignore_matplotlibrc() -> None:
+    """Import matplotlib elsewhere if the current folder has a matplotlibrc, which it would obey.
+
+    Some versions run code that such a file contains, and opening a pipe never ends.
+    """
+    if os.path.lexists("matplotlibrc"):
+        with contextlib.suppress(ImportError), contextlib.chdir(os.sep):
+            importlib.import_module("matplotlib")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

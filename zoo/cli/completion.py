@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
@@ -12,11 +14,14 @@ from zoo.errors import printable
 
 SHELLS = ("bash", "zsh", "fish")
 
+# What needs no quotes in any of them; the scripts that click writes quote nothing
+_PLAIN = re.compile(r"[\w@%+=:,./-]*")
+
 
 def complete(group: click.Group, instruction: str) -> int:
     """Print what the shell asked for with `_ZOO_COMPLETE`, such as `bash_complete`; return the exit code.
 
-    A word that a terminal would obey, such as the name of a hostile run, is not offered.
+    A word that a terminal or a shell would obey, such as the name of a hostile run, is not offered.
     """
     shell, _, what = instruction.partition("_")
     if shell not in SHELLS or what not in ("source", "complete"):
@@ -35,7 +40,7 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
             return [
                 CompletionItem(item.value, item.type, item.help and printable(item.help))
                 for item in super().get_completions(args, incomplete)
-                if item.value.isprintable()
+                if _PLAIN.fullmatch(item.value) or (item.type != "plain" and item.value == incomplete)
             ]
 
     return Clean(group, {}, "zoo", COMPLETE)

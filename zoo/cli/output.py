@@ -63,6 +63,7 @@ def warnings_as_lines() -> Generator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of matplotlib, which draws a box instead
 
         def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
             if issubclass(category, ZooWarning):

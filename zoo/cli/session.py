@@ -10,7 +10,7 @@ import click
 from zoo.api.listing import default_registry
 from zoo.api.terminal import echo
 from zoo.cli.output import QUIET
-from zoo.errors import ZooError
+from zoo.errors import ZooError, warn
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 
@@ -53,6 +53,8 @@ class Session:
         if self.strict:
             registry = Registry.discover()
             registry.require_healthy()
+            for line in registry.notices():
+                warn(line)
             return registry
         return default_registry()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,7 +103,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     published = facts.get("weights", {})
     for name, entry in published.items():
         print_section(f"Published weights {name}", [*_metrics(entry), ("size", f"{entry['bytes']:,} bytes")])
-    commands = [("train it", f"zoo train {facts['name']}")]
+    commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("see the weights", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
 
@@ -115,7 +116,7 @@ def _weights(facts: Mapping[str, Any]) -> None:
     print_section("File", [(key, facts[key]) for key in ("file", "url", "sha256")], wrap=False)
     commands = [
         ("see their card", f"zoo inspect {facts['name']}"),
-        ("measure them", f"zoo eval {facts['name']}"),
+        ("measure them", f"zoo eval {shlex.quote(facts['name'])}"),
     ]
     print_section("Commands", commands, wrap=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +16,9 @@ from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 
 __all__ = ["Measured", "measure"]
 
-# The most that a layer may compute at a time, or a small file could take all memory
-_MOST_BYTES = 1 << 27
+# The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
+# of a model from a file, since a small file could take all memory
+_MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ def measure(
     *,
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
+    trusted: bool = False,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 whatever it was trained in.
 
     Args:
         report: called at the start and after each batch with the number of items done and their total, which
             is estimated from the batches so far, and at the start 0; it may raise to stop.
+        trusted: whether the model may use any amount of memory for a single item.
 
     Raises:
         DataError: the split is empty.
@@ -56,9 +60,9 @@ def measure(
     sums: dict[str, Tensor] = {}
     count, state = 0, None
     report(0, 0)
-    with evaluating(model), no_larger_outputs(model, _MOST_BYTES):
+    with evaluating(model):
         for batch in task.eval_batches(dataset, split, device=device):
-            step = _step(model, task, batch, state)
+            step = _step(model, task, batch, state, math.inf if trusted else _MOST_OF_ONE)
             state = step.state
             count += step.count
             for name, value in step.sums.items():
@@ -73,17 +77,18 @@ def measure(
     return Measured(metrics, task.details(sums, dataset.preprocess), count)
 
 
-def _step(model: nn.Module, task: Task, batch: Batch, state: State) -> Step:
+def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:
     """Run the model on a batch, in halves of its first dimension (images, time steps) if it is too large."""
+    half = len(batch.inputs) // 2
     try:
-        return task.step(model, batch, state)
+        with no_larger_outputs(model, _MOST_BYTES if half else most_of_one):
+            return task.step(model, batch, state)
     except TooLarge as error:
-        half = len(batch.inputs) // 2
         if not half:
             raise WeightsError(f"the model cannot be measured: one layer needs {error} at a time") from None
     first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
     second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
-    before = _step(model, task, first, state)
-    after = _step(model, task, second, before.state)
+    before = _step(model, task, first, state, most_of_one)
+    after = _step(model, task, second, before.state, most_of_one)
     sums = {name: value + after.sums[name] for name, value in before.sums.items()}
     return replace(after, sums=sums, count=before.count + after.count)

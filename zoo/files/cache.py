@@ -7,17 +7,18 @@ files of mode 0600. A folder that `$ZOO_CACHE` names stays as the user made it; 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from zoo.errors import DataError
 from zoo.files.atomic import sweep, sync_folder, temporary_folder
 
-__all__ = ["cache_home", "data_home", "made_once", "private", "private_folder"]
+__all__ = ["cache_home", "data_home", "made_once", "private", "private_folder", "users_folder"]
 
 T = TypeVar("T")
 
@@ -26,10 +27,30 @@ MORE_SPACE = "free some space, or set $ZOO_CACHE to another folder"
 
 
 def cache_home() -> Path:
-    """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or the user's cache for zoo."""
+    """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or the user's cache for zoo.
+
+    Raises DataError if the user has no home.
+    """
+    try:
+        return Path(os.environ.get("ZOO_CACHE") or users_folder("cache"))
+    except OSError as error:
+        raise DataError(f"there is no cache: {error.strerror}", hint="set $ZOO_CACHE to a folder") from None
+
+
+def users_folder(kind: Literal["cache", "config", "state"]) -> Path:
+    """Return the folder that a user has for zoo: `$ZOO_CONFIG`, `$ZOO_STATE`, or the usual one of the system.
+
+    Raises OSError if it is not absolute, since the current folder may be anybody's, or the user has no home.
+    """
     import platformdirs
 
-    return Path(os.environ.get("ZOO_CACHE") or platformdirs.user_cache_dir("zoo"))
+    try:
+        folder = os.environ.get(f"ZOO_{kind.upper()}") or getattr(platformdirs, f"user_{kind}_dir")("zoo")
+    except RuntimeError:  # of Path.home
+        folder = ""
+    if not os.path.isabs(folder):  # noqa: PTH117 - it may be empty
+        raise OSError(errno.ENOENT, f"the {kind} folder {folder or 'of this user'!r} is not an absolute path")
+    return Path(folder)
 
 
 def data_home(root: str | None) -> list[Path]:

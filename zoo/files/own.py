@@ -12,30 +12,20 @@ import hashlib
 import os
 from pathlib import Path
 
-from zoo.files.cache import private, private_folder
+from zoo.files.cache import private, private_folder, users_folder
 from zoo.files.regular import read_regular
 
-__all__ = ["recalled", "remember", "state_home"]
+__all__ = ["recalled", "remember"]
 
 # How many are remembered, and the size of the largest in bytes
 _MOST = 10_000
 _LARGEST = 1 << 20
 
 
-def state_home() -> Path:
-    """Return the folder for what zoo remembers: `$ZOO_STATE`, or the user's state directory for zoo."""
-    import platformdirs
-
-    named = os.environ.get("ZOO_STATE")
-    return Path(named).absolute() if named else Path(platformdirs.user_state_dir("zoo"))
-
-
 def remember(content: bytes) -> None:
     """Remember that this account wrote a file with this content; forget the oldest of too many."""
-    home = state_home() / "runs"
-    if not home.is_absolute():  # an unknown home directory
-        return
     with contextlib.suppress(OSError):
+        home = users_folder("state") / "runs"
         private_folder(home)
         os.close(private(str(home / _name(content)), os.O_CREAT | os.O_WRONLY))
         os.utime(home / _name(content))
@@ -48,7 +38,7 @@ def recalled(path: Path) -> bytes | None:
     """Return the content of a file if this account wrote it as it is now, else None."""
     with contextlib.suppress(OSError):
         content = read_regular(path, most=_LARGEST)
-        return content if (state_home() / "runs" / _name(content)).is_file() else None
+        return content if (users_folder("state") / "runs" / _name(content)).is_file() else None
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,16 +14,9 @@ from zoo.config.signatures import check_arguments, refuse_unknown, signature_opt
 from zoo.errors import SpecError, ZooError, first_line
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
+from zoo.seeds import GLOBAL_GENERATOR
 
 __all__ = ["build_model", "model_arguments", "on_meta"]
-
-# The functions of torch, of tensors and of torch.nn.init that draw at random and accept a generator
-_RANDOM = {
-    "bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_", "kaiming_normal_",
-    "kaiming_uniform_", "log_normal_", "multinomial", "normal", "normal_", "orthogonal_", "poisson", "rand",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "random_", "randperm", "sparse_",
-    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_",
-}  # fmt: skip
 
 
 def model_arguments(
@@ -52,10 +45,11 @@ def model_arguments(
 def build_model(
     entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any], *, seed: int | None = None
 ) -> nn.Module:
-    """Build a model, its initial weights drawn from `seed`; torch's global generator is left alone.
+    """Build a model, its initial weights drawn from `seed`; torch's global generator is as before afterwards.
 
-    Safe from many threads, also while another one trains. Without a seed, the weights are those of seed 0,
-    for a caller that replaces them.
+    Safe from many threads, also while another one trains: one at a time uses the generator, which code other
+    than zoo's should then leave alone. Without a seed, the weights are those of seed 0, for a caller that
+    replaces them.
 
     Raises SpecError with the architecture's own message if it refuses its arguments.
     """
@@ -85,30 +79,15 @@ def on_meta() -> Generator[None]:
         yield
 
 
-def _drawing_from(seed: int) -> AbstractContextManager[object]:
-    """Return a context in which this thread's random draws come from a generator of their own."""
-    device = torch.get_default_device()
-    if device.type == "meta":  # where nothing is drawn
-        return nullcontext()
-    return _OwnGenerator(torch.Generator(device).manual_seed(seed))
-
-
-class _OwnGenerator(TorchFunctionMode):
-    """Pass a generator to each random function that is called without one, in this thread only."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        super().__init__()
-        self._generator = generator
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        given = dict(kwargs or {})
-        if getattr(func, "__name__", "") in _RANDOM and not any(
-            isinstance(value, torch.Generator) for value in args
-        ):
-            given["generator"] = given.get("generator") or self._generator
-        return func(*args, **given)
+@contextmanager
+def _drawing_from(seed: int) -> Generator[None]:
+    """Seed torch's global generator inside, and restore it afterwards; nobody else uses it meanwhile."""
+    if torch.get_default_device().type == "meta":  # where nothing is drawn
+        yield
+        return
+    with GLOBAL_GENERATOR, torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 class _SkipNormal(TorchFunctionMode):

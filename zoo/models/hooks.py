@@ -168,7 +168,7 @@ class TooLarge(Exception):
 
 
 @contextlib.contextmanager
-def no_larger_outputs(model: nn.Module, most: int) -> Generator[None]:
+def no_larger_outputs(model: nn.Module, most: float) -> Generator[None]:
     """Raise TooLarge before a convolution, a linear layer or an embedding computes more than `most` bytes.
 
     A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large. Only

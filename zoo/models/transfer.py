@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,8 @@ def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) 
     """
     model, card = load(path, registry)
     if card.architecture != entry.name:
-        hint = f"train the same architecture: zoo train {card.architecture} DATASET --from {path}"
+        command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
+        hint = f"train the same architecture: {command}"
         raise SpecError(f"{path} holds a {card.architecture}, but a {entry.name} is to be trained", hint=hint)
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}

@@ -21,7 +21,15 @@ from zoo.files.regular import read_regular
 from zoo.registry import trust
 from zoo.registry.trust import LocalFile
 
-__all__ = ["Catalog", "PluginSettings", "WeightsEntry", "read_local", "shipped_path", "user_path"]
+__all__ = [
+    "Catalog",
+    "PluginSettings",
+    "WeightsEntry",
+    "read_local",
+    "read_recipe",
+    "shipped_path",
+    "user_path",
+]
 
 SCHEMA = 1
 
@@ -130,8 +138,17 @@ def read_local(path: Path) -> tuple[bytes, list[Path]]:
     return data, _paths(path, settings)
 
 
+def read_recipe(path: Path) -> Recipe:
+    """Return the one recipe of a run's config.toml. Raises CatalogError."""
+    recipes = _read(path)[0].recipes
+    if len(recipes) != 1:
+        raise CatalogError(f"{path} must hold one recipe (it holds {len(recipes)})")
+    return next(iter(recipes.values()))
+
+
 def _paths(path: Path, settings: PluginSettings) -> list[Path]:
-    return [Path(os.path.realpath(path.parent / name)) for name in settings.local]
+    """Return the files of one-file plugins, each once: what is hashed twice might differ."""
+    return [*dict.fromkeys(Path(os.path.realpath(path.parent / name)) for name in settings.local)]
 
 
 def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:

@@ -263,7 +263,7 @@ class Registry:
                 hint = "a word without a separator or a suffix is the id of published weights"
                 return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
         if name in self.catalog.recipes:
-            hint = f"`zoo train {name}` trains it"
+            hint = f"`zoo train {shlex.quote(name)}` trains it"
             return WeightsError(f"{name} is a recipe without published weights", hint=hint)
         kinds = (kind for _, kind, _ in plugins.HOOKS if self.has(kind, name))
         if (kind := next(kinds, None)) is not None:

@@ -154,7 +154,10 @@ def holds(record: Record, data: bytes, files: Sequence[LocalFile]) -> bool:
 
 def recorded(path: Path) -> Record | None:
     """Return what is trusted of a registry.toml; a damaged record is a warning and trusts nothing."""
-    record = _read(_place(path))
+    try:
+        record = _read(_place(path))
+    except OutputError:
+        return None
     return record if record is not None and record.path == str(_real(path)) else None
 
 
@@ -178,10 +181,17 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 def _place(path: Path) -> Path:
-    """Return the file of the record of a registry.toml: one for each, so that two writers do not meet."""
-    import platformdirs  # not needed without one-file plugins
+    """Return the file of the record of a registry.toml: one for each, so that two writers do not meet.
 
-    home = Path(os.environ.get("ZOO_CONFIG") or platformdirs.user_config_dir("zoo"))
+    Raises OutputError if the user has no configuration folder.
+    """
+    from zoo.files.cache import users_folder  # not needed without one-file plugins
+
+    try:
+        home = users_folder("config")
+    except OSError as error:
+        hint = "set $ZOO_CONFIG to a folder of yours, with its full path"
+        raise OutputError(f"nothing can be trusted: {error.strerror}", hint=hint) from None
     return home / "trusted" / f"{sha256_of_bytes(os.fsencode(_real(path)))}.json"
 
 

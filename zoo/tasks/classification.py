@@ -23,6 +23,8 @@ __all__ = ["Classification"]
 
 # Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
+# The largest height and width of an image: pictures are resized to what a card says
+_LARGEST = 2_048
 
 
 class _Feeding(TypedDict):
@@ -45,6 +47,9 @@ class Classification(Task):
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless every class has a name, and every channel a mean and a std."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        side = arguments.get("image_size", 1)
+        if type(side) is not int or not 1 <= side <= _LARGEST:
+            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
             raise OptionError("mean must be finite, and std finite and above 0")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):

@@ -30,13 +30,14 @@ from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
 from zoo.files.own import remember
+from zoo.files.regular import open_regular
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
 from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
 from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
-from zoo.training.state import Replay, TrainState
+from zoo.training.state import Check, TrainState, nothing_more
 from zoo.training.step_log import StepLog
 
 __all__ = ["RunDirectory"]
@@ -115,18 +116,19 @@ class RunDirectory:
             self._refuse_foreign_files()
             for name in os.listdir(self._owned.descriptor):  # noqa: PTH208 - of a descriptor
                 if _LEFTOVER.fullmatch(name):  # this process owns the folder now
-                    os.unlink(name, dir_fd=self._owned.descriptor)
+                    with contextlib.suppress(IsADirectoryError, PermissionError):  # a folder is not zoo's
+                        os.unlink(name, dir_fd=self._owned.descriptor)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
         """Restore `state` from the newest checkpoint that is undamaged and fits, if there is one."""
         while checkpoint := self._checkpoints.newest() if self.resume else None:
             try:
-                self._restore(checkpoint, state, device=device, replay=replay)
+                self._restore(checkpoint, state, device=device, check=check)
                 break
             except WeightsError as error:
                 self._checkpoints.refuse(checkpoint, error)
@@ -140,9 +142,7 @@ class RunDirectory:
             self._stack.callback(self._steps.close)
         self._owned.check_place(saved=state.steps)
 
-    def _restore(
-        self, checkpoint: Checkpoint, state: TrainState, *, device: str, replay: Replay | None
-    ) -> None:
+    def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str, check: Check) -> None:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
         changes = drift(checkpoint.info.identity, self.identity)
         if changes and not self.accept_changes:
@@ -151,7 +151,7 @@ class RunDirectory:
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
         saved, options = checkpoint.info.state, changes_batches(changes)
-        state.restore(checkpoint.tensors, saved, device=device, replay=replay, restart=bool(options))
+        state.restore(checkpoint.tensors, saved, device=device, check=check, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
         self._restored, self.changes = (state.epoch, state.steps, state.batch), checkpoint.info.changes
@@ -240,10 +240,11 @@ class RunDirectory:
             raise RunError(f"{self.path} already holds a run", hint=hint)
         if self._checkpoints:
             return
-        config = self.path / "config.toml"
-        begun = config.exists() and config.read_bytes().startswith(_CONFIG_HEAD)
+        begun = False
+        with contextlib.suppress(OSError), open_regular(self.path / "config.toml") as file:
+            begun = file.read(len(_CONFIG_HEAD)) == _CONFIG_HEAD
         for name in _OURS:
-            if (self.path / name).exists() and not (begun and name in _BEFORE_A_CHECKPOINT):
+            if os.path.lexists(self.path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
                 message = f"{self.path} contains {name} but no checkpoint, and training would overwrite it"
                 raise RunError(message, hint="choose another --run, or move the file away")
 

@@ -13,8 +13,14 @@ from zoo.training.saved import RunIdentity
 
 __all__ = ["changes_batches", "drift", "refuse_fixed", "warn_of_another_cpu"]
 
-# Options that the optimizer state depends on
-_FIXED = ("train.optimizer", "train.freeze", "train.layer_decay", "train.norm_bias_lr_scale")
+# Options that the optimizer state or the average of the weights depends on
+_FIXED = (
+    "train.ema_decay",
+    "train.freeze",
+    "train.layer_decay",
+    "train.norm_bias_lr_scale",
+    "train.optimizer",
+)
 # Options, besides those of the data, that decide what is in a batch
 _SHAPES = ("batch_size", "grad_accum_steps", "batching", "bptt", "bptt_jitter")
 _BATCHES = ("seed", *(f"train.{name}" for name in _SHAPES))

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from zoo.config.training import TrainConfig
-from zoo.errors import Diverged, Interrupted, RunError, first_line
+from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
 
-__all__ = ["diverged", "interrupted", "out_of_memory_as_error", "require_finite"]
+__all__ = ["diverged", "interrupted", "misfit_as_error", "out_of_memory_as_error", "require_finite"]
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
@@ -60,4 +60,20 @@ def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
         raise RunError(
             f"out of memory in {where}, with batch_size={config.batch_size}{reason and f' ({reason})'}",
             hint=f"--batch-size {half}{steps} halves it; add --resume --accept-changes to continue",
+        ) from error
+
+
+@contextmanager
+def misfit_as_error(untried: bool) -> Generator[None]:
+    """Turn what a step raises into a RunError, if it is the first with a state from a checkpoint."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        if not untried:
+            raise
+        raise RunError(
+            f"the first step after resuming failed: {cause(error)}",
+            hint="the checkpoint may not fit this model; choose another --run to start anew",
         ) from error

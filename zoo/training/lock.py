@@ -90,7 +90,8 @@ class Owned:
     def _gone(self) -> RunError | None:
         """Return the error for a folder that was deleted, or None if it was not."""
         path = _path_of(self.descriptor)
-        if os.fstat(self.descriptor).st_nlink and not (path and path.name.endswith(" (deleted)")):
+        is_there = path is None or path.exists() or not path.name.endswith(" (deleted)")
+        if os.fstat(self.descriptor).st_nlink and is_there:
             return None
         message = f"{self.path} was deleted during the run, and its checkpoints with it"
         return RunError(message, hint="train again, with another --run if somebody else uses this one")

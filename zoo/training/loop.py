@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -15,16 +14,22 @@ from torch import nn
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure
-from zoo.interfaces import Batch, Dataset, Split, Step, Task
+from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
 from zoo.training.early_stopping import best_epoch, out_of_patience
-from zoo.training.failures import diverged, interrupted, out_of_memory_as_error, require_finite
+from zoo.training.failures import (
+    diverged,
+    interrupted,
+    misfit_as_error,
+    out_of_memory_as_error,
+    require_finite,
+)
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
-from zoo.training.state import Replay, TrainState
+from zoo.training.state import Check, TrainState, nothing_more
 
 __all__ = ["NoStore", "Store", "completes_step", "fit", "train_step"]
 
@@ -37,7 +42,7 @@ class Store(Protocol):
         """The run directory; None if there is none."""
         return None
 
-    def restore(self, state: TrainState, *, device: str, replay: Replay | None = None) -> None:
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
         """Restore `state` from the last save, if there is one; see `TrainState.restore`."""
 
     def due(self, state: TrainState) -> bool:
@@ -91,7 +96,7 @@ def fit(
     freeze(model, config.freeze)
     state = TrainState.begin(model.to(device), config, precision=precision, device=device)
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
-    store.restore(state, device=device, replay=partial(_replay, model, task, batches, precision, device))
+    store.restore(state, device=device, check=partial(_require_possible, task, batches))
     _keep_if_best(state, task, store)  # the run may have stopped right after its save
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
@@ -100,7 +105,7 @@ def fit(
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
-                with out_of_memory_as_error(config, f"epoch {state.epoch + 1}, batch {batch.index + 1}"):
+                with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
                     loss = train_step(state, task, batch, config, lr, precision=precision, device=device)
                 report(clock.tick(batch, loss, lr))
                 if completes_step(batch, config):
@@ -142,7 +147,7 @@ def train_step(
     loss = float(step.loss.detach())
     if not math.isfinite(loss):
         what = f"the loss is {loss} at a learning rate of {lr:.3g}"
-        raise diverged(what, config, f"epoch {state.epoch + 1}, batch {batch.index + 1}")
+        raise diverged(what, config, _where(state, batch))
     first = batch.index - batch.index % config.grad_accum_steps
     state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
     state.account(step)
@@ -151,30 +156,19 @@ def train_step(
     return loss - float(step.penalty)
 
 
-def _replay(
-    model: nn.Module,
-    task: Task,
-    batches: Callable[..., Iterator[Batch]],
-    precision: Precision,
-    device: str,
-    saved: SavedState,
-) -> Step | None:
-    """Return a step like the last one before a save, done on a copy of the model; None between two epochs.
+def _where(state: TrainState, batch: Batch) -> str:
+    return f"epoch {state.epoch + 1}, batch {batch.index + 1}"
 
-    Raises WeightsError if this data has no such batch, or this task has other metrics.
-    """
+
+def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved: SavedState) -> None:
+    """Raise WeightsError if this data has no such batch, or this task has other metrics."""
     try:
         check_rows(saved.history, task.headline)
     except ValueError as error:
         raise WeightsError(f"its history is wrong: {error}") from None
     at = saved.position
-    if not at.batch:
-        return None
-    batch = next(batches(epoch=at.epoch, start=at.batch - 1), None)
-    if batch is None:
+    if at.batch and next(batches(epoch=at.epoch, start=at.batch - 1), None) is None:
         raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
-    with torch.random.fork_rng(range(torch.cuda.device_count())), autocast(precision, device):
-        return task.step(copy.deepcopy(model).train(), batch)
 
 
 def completes_step(batch: Batch, config: TrainConfig) -> bool:
@@ -250,7 +244,8 @@ def _evaluate_epoch(
         report(clock.evaluating(split, done, total))
 
     with out_of_memory_as_error(config, state.where):
-        row[split] = measure(state.best, task, dataset, split, device=device, report=evaluated).metrics
+        measured = measure(state.best, task, dataset, split, device=device, report=evaluated, trusted=True)
+    row[split] = measured.metrics
     for name, value in row[split].items():
         if not math.isfinite(value):
             raise diverged(f"the {split} {name} is {value}", config, state.where)

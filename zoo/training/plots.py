@@ -186,7 +186,7 @@ def _plain(value: float, _: object) -> str:
 
 
 def _power(value: float, _: object) -> str:
-    return f"10{str(round(math.log10(value))).translate(_RAISED)}"
+    return f"10{str(round(math.log10(value))).translate(_RAISED)}" if value > 0 else "0"
 
 
 def draw_lr_curve(

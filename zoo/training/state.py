@@ -21,12 +21,16 @@ from zoo.training.failures import diverged
 from zoo.training.optimizers import SLOTS, make_optimizer
 from zoo.training.saved import Hidden, Position, SavedState
 
-__all__ = ["Replay", "TrainState"]
+__all__ = ["Check", "TrainState", "nothing_more"]
 
-# Returns a step like the last one before a save in the middle of an epoch, or None; see `fit`
-Replay = Callable[[SavedState], Step | None]
+# Raises WeightsError if what was saved cannot be, for a reason that this module does not know
+Check = Callable[[SavedState], None]
 # How the names of tensors begin that belong to an epoch
 _OF_AN_EPOCH = ("sums/", "carried")
+
+
+def nothing_more(saved: SavedState) -> None:
+    """Check nothing: a `Check`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class TrainState:
         carried: the hidden state carried from batch to batch.
         count: items in `sums`, which are over the current epoch.
         history: one row per finished epoch.
+        untried: whether a step has yet to show that what was restored of an epoch fits.
     """
 
     model: nn.Module
@@ -56,6 +61,7 @@ class TrainState:
     sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     count: int = 0
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    untried: bool = False
 
     @classmethod
     def begin(cls, model: nn.Module, config: TrainConfig, *, precision: Precision, device: str) -> TrainState:
@@ -84,6 +90,7 @@ class TrainState:
         self.count += step.count
         self.carried = step.state
         self.batch += 1
+        self.untried = False
 
     def update(self, config: TrainConfig, lr: float) -> None:
         """Take one optimizer step with the accumulated gradients, then move the average.
@@ -158,14 +165,13 @@ class TrainState:
         saved: SavedState,
         *,
         device: str,
-        replay: Replay | None = None,
+        check: Check = nothing_more,
         restart: bool = False,
     ) -> None:
         """Restore what `capture` returned.
 
         Args:
-            replay: what is saved in the middle of an epoch must be like the step it returns; without it, that
-                is not checked.
+            check: called before anything is changed.
             restart: start an epoch that is not finished over, as `restart_epoch` does.
 
         Raises WeightsError, before anything is changed, if it does not fit this model.
@@ -173,7 +179,8 @@ class TrainState:
         if restart:
             saved = saved.restarted()
             tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
-        self._require_fit(tensors, saved, replay)
+        check(saved)
+        self._require_fit(tensors, saved)
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
         if average := _under("average/", tensors):
@@ -195,14 +202,13 @@ class TrainState:
         self.history = [dict(row) for row in saved.history]
         for name in Position.__struct_fields__:
             setattr(self, name, getattr(saved.position, name))
+        self.untried = self.batch > 0
 
-    def _require_fit(
-        self,
-        tensors: Mapping[str, Tensor],
-        saved: SavedState,
-        replay: Replay | None,
-    ) -> None:
-        """Raise WeightsError unless the tensors are those that this state would have at that position."""
+    def _require_fit(self, tensors: Mapping[str, Tensor], saved: SavedState) -> None:
+        """Raise WeightsError unless the tensors are those that this state would have at that position.
+
+        What the sums and the hidden state look like, only a step can tell; see `fit`.
+        """
         model = {f"model/{name}": tensor for name, tensor in untied(self.model).items()}
         expected = dict(model)
         if self.average is not None or _under("average/", tensors):
@@ -213,7 +219,7 @@ class TrainState:
                 for slot in SLOTS[type(self.optimizer)]
             }
             expected |= slots if slots.keys() & tensors.keys() else {}
-        expected |= self._expected_of_epoch(tensors, saved, replay)
+        expected |= _expected_of_epoch(tensors, saved)
         missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         if missing or extra:
             raise _misfit(f"it lacks {missing[0]}" if missing else f"it has {extra[0]}, which training lacks")
@@ -229,27 +235,6 @@ class TrainState:
         if self.scaler.is_enabled() and saved.scaler is None:
             raise _misfit("it has no loss scale, which fp16 needs")
 
-    def _expected_of_epoch(
-        self,
-        tensors: Mapping[str, Tensor],
-        saved: SavedState,
-        replay: Replay | None,
-    ) -> dict[str, Tensor]:
-        """Return the sums and the hidden state that are expected in the middle of an epoch."""
-        expected: dict[str, Tensor] = {}
-        step = replay(saved) if replay else None
-        if not saved.position.batch:
-            return expected
-        if step is None:
-            try:
-                _flatten(_unflatten(saved.carried, "carried", tensors), "carried", expected)
-            except KeyError as error:
-                raise _misfit(f"it lacks {error.args[0]}") from None
-            return expected | {f"sums/{name}": value for name, value in _under("sums/", tensors).items()}
-        if _flatten(step.state, "carried", expected) != saved.carried:
-            raise _misfit("its hidden state is nested differently")
-        return expected | {f"sums/{name}": value.double() for name, value in step.sums.items()}
-
     @property
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -261,6 +246,18 @@ def _copy(model: nn.Module) -> nn.Module:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _expected_of_epoch(tensors: Mapping[str, Tensor], saved: SavedState) -> dict[str, Tensor]:
+    """Return the sums and the hidden state in the middle of an epoch."""
+    expected: dict[str, Tensor] = {}
+    if saved.position.batch:
+        try:
+            _flatten(_unflatten(saved.carried, "carried", tensors), "carried", expected)
+        except KeyError as error:
+            raise _misfit(f"it lacks {error.args[0]}") from None
+        expected |= {f"sums/{name}": value for name, value in _under("sums/", tensors).items()}
+    return expected
 
 
 def _misfit(why: str) -> WeightsError:

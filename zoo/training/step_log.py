@@ -12,9 +12,13 @@ from zoo.config import options
 from zoo.errors import OptionError, RunError, first_line
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.regular import read_regular
 from zoo.training.saved import Row, StepRow
 
 __all__ = ["StepLog", "read_rows"]
+
+# The most that a log may have: a thousand rows of steps, or one for each epoch, take a thousandth of it
+_MOST_BYTES = 1 << 27
 
 
 class StepLog:
@@ -60,7 +64,7 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
     Raises RunError if it cannot be read, or a row is not of this kind.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be half written
+        lines = read_regular(path, most=_MOST_BYTES).decode().split("\n")[:-1]  # the last may be half written
         rows = [
             options.convert_table(parse_json(line), kind, what=f"row {n}") for n, line in enumerate(lines, 1)
         ]
@@ -73,7 +77,7 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
 
 def _rows(path: Path, steps: int) -> bytes:
     """Return the rows up to a step; none if there is no file."""
-    content, length = path.read_bytes() if path.is_file() else b"", 0
+    content, length = read_regular(path, most=_MOST_BYTES) if os.path.lexists(path) else b"", 0
     for line in content.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > steps:
