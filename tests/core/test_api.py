@@ -320,7 +320,7 @@ def test_a_damaged_run_is_an_error_that_names_the_file(lstm: zoo.Run, tmp_path: 
     shutil.copytree(lstm.directory, tmp_path / "run")
     (tmp_path / "run" / damage).write_text("{\n", encoding="utf-8")
     run = zoo.Run(tmp_path / "run")
-    with pytest.raises(RunError, match=f"{damage} cannot be read"):
+    with pytest.raises(RunError, match=f"{damage}( cannot be read|: | is not valid TOML)"):
         _ = run.recipe, run.history
 
 

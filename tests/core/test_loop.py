@@ -468,8 +468,8 @@ class Growing(nn.Module):
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         seen = self.table(tokens)  # (T, B, 8)
-        state = seen if state is None else torch.cat([state, seen])[-20:]
-        return self.out(seen + state.mean(0)), state
+        memory = seen if state is None else torch.cat([state, seen])[-20:]
+        return self.out(seen + memory.mean(0)), memory
 
 
 class Saved(Memory):
