@@ -79,7 +79,7 @@ COMMANDS = {
     "eval": "evaluating ",
     "sample": "sampling from ",
     "analyze": "analyzing ",
-    "check": "checking images/shapes",
+    "check": "checking convnet/mlp",
 }
 
 
@@ -93,7 +93,7 @@ def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[st
         "eval": ["eval", lstm_file, "--dynamic"],
         "sample": ["sample", lstm_file, "--samples", "3", "--length", "20"],
         "analyze": ["analyze", "activations", net_file, "--out", "out"],
-        "check": ["check", "images/shapes"],
+        "check": ["check", "convnet/mlp"],
     }
 
 
