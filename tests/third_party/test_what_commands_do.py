@@ -69,8 +69,8 @@ def test_the_table_has_every_command() -> None:
 def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mark = hostile_folder(home)
-    places = {"ZOO_CACHE": "cache", "ZOO_CONFIG": "config", "MPLCONFIGDIR": "fonts", "TMPDIR": "tmp"}
-    places["TORCHINDUCTOR_CACHE_DIR"] = "tmp"
+    places = {"ZOO_CACHE": "cache", "ZOO_CONFIG": "config", "ZOO_STATE": "state", "TMPDIR": "tmp"}
+    places |= {"TORCHINDUCTOR_CACHE_DIR": "tmp", "MPLCONFIGDIR": "fonts"}
     env = {name: str(tmp_path / folder) for name, folder in places.items()}
     for folder in env.values():
         Path(folder).mkdir(exist_ok=True)
@@ -94,6 +94,7 @@ def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
         allowed = {
             "cache": "cache" in writes,
             "config": "configuration" in writes,
+            "state": "state" in writes,
             "home": re.search("run directory|folder|picture", writes) is not None,
             "fonts": True,
             "tmp": True,
