@@ -45,8 +45,13 @@ wrote, met, ran = set(), set(), set()
 
 def hook(event, args):
     if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        wrote.add(os.path.abspath(os.fsdecode(args[0])) if isinstance(args[0], (str, bytes)) else "")
-    elif event in ("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "os.truncate"):
+        name = os.fsdecode(args[0]) if isinstance(args[0], (str, bytes)) else ""
+        if "/" in name or not name.endswith(".tmp"):  # in an open folder, which renaming tells
+            wrote.add(os.path.abspath(name) if name else "")
+    elif event == "os.rename":
+        folder = os.readlink(f"/proc/self/fd/{args[3]}") if args[3] >= 0 else ""
+        wrote.add(os.path.abspath(os.path.join(folder, os.fsdecode(args[1]))))
+    elif event in ("os.mkdir", "os.remove", "os.link", "os.symlink", "os.truncate"):
         wrote.add(os.path.abspath(os.fsdecode(args[0])) if isinstance(args[0], (str, bytes)) else "")
     elif event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         met.add(str(args[1]))
