@@ -132,7 +132,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
             summary="torchvision's ResNet-34 that averages one channel per class",
-            training=USUAL.replace({"epochs": 4, "batch_size": 64, "lr": 1e-2}),
+            training=USUAL.replace({"epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3}),
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             source=f"{LESSON} (CAM)",
         ),

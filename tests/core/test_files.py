@@ -407,3 +407,9 @@ def test_a_failed_write_of_a_container_keeps_the_old_one(path: Path, monkeypatch
         write_container(path, [], {"v": "2"})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_made_is_named_as_the_caller_knows_it() -> None:
+    with pytest.raises(OSError) as caught, atomic_write(Path("/proc/curve.png")):  # noqa: PT011
+        pass
+    assert caught.value.filename == "/proc/curve.png"

@@ -40,7 +40,11 @@ def atomic_write(
         if folder is None:
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, folder)
-        temporary, file = _new_file(path.name, folder, mode)
+        try:
+            temporary, file = _new_file(path.name, folder, mode)
+        except OSError as error:
+            error.filename = os.fspath(path)  # what the caller knows
+            raise
         stack.callback(file.close)  # until then it is locked, so that nobody sweeps it
         try:
             yield file
