@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -398,3 +399,15 @@ def test_a_model_may_load_pretrained_weights_or_none(
     assert bool((model.state_dict()["out.weight"] == 0.25).all()) == loads
     origin = {"architecture": "elsewhere/net", "dataset": "elsewhere", "sha256": "3" * 64}
     assert card.base_model == (origin if loads else {})
+
+
+def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def singular(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("zoo.training.run.draw_learning_curve", singular)
+    with pytest.warns(ZooWarning, match=r"curve[.]png could not be drawn: LinAlgError: Singular matrix"):
+        train(RECIPE, registry, directory=tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").is_file()

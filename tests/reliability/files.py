@@ -286,7 +286,7 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
 
 
 def is_one_sentence(error: ZooError) -> bool:
-    return "\n" not in str(error) and 20 <= len(str(error)) <= 2_000
+    return "\n" not in str(error) and 10 <= len(str(error)) <= 2_000
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.errors import warn
+from zoo.errors import cause, warn
 from zoo.evaluation.chance import beats_chance
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
@@ -62,7 +62,7 @@ def train(
     checkpoints = Checkpoints(Path(directory))
     checkpoint = checkpoints.newest() if resume else None
     info = checkpoint.info if checkpoint else None
-    threads = recipe.threads or (info.identity.recipe.threads if info else default_threads())
+    threads = recipe.threads or (info.identity.recipe.threads if info else 0) or default_threads()
     with computing_with(threads):
         setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
         setup.check_batches()
@@ -98,11 +98,14 @@ def train(
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     name, path = run.path.resolve().name, run.path / "curve.png"
     steps = read_rows(run.path / "steps.jsonl", StepRow)
-    with run.writing(path) as folder:
-        figure = draw_learning_curve(
-            state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
-        )
-        save_figure(path, figure, folder=folder)
+    try:
+        with run.writing(path) as folder:
+            figure = draw_learning_curve(
+                state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
+            )
+            save_figure(path, figure, folder=folder)
+    except (ArithmeticError, ValueError) as error:  # numbers that no axis can show; the training is done
+        warn(f"{path} could not be drawn: {cause(error)}")
 
 
 def _warning_of_a_rise(
