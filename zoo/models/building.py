@@ -16,7 +16,7 @@ from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.seeds import GLOBAL_GENERATOR
 
-__all__ = ["build_model", "model_arguments", "on_meta"]
+__all__ = ["build_model", "generator_restored", "model_arguments", "on_meta"]
 
 
 def model_arguments(
@@ -77,6 +77,19 @@ def on_meta() -> Generator[None]:
     """Build models inside on torch's meta device: tensors have a dtype and a shape, but no values."""
     with torch.device("meta"), _SkipNormal():
         yield
+
+
+@contextmanager
+def generator_restored() -> Generator[None]:
+    """Restore torch's global generator afterwards, and not while another thread depends on it."""
+    kept = torch.random.fork_rng(range(torch.cuda.device_count()))
+    with GLOBAL_GENERATOR:
+        kept.__enter__()
+    try:
+        yield
+    finally:
+        with GLOBAL_GENERATOR:
+            kept.__exit__(None, None, None)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure
 from zoo.interfaces import Batch, Dataset, Split, Task
+from zoo.models.building import generator_restored
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
@@ -99,7 +100,7 @@ def fit(
     store.restore(state, device=device, check=partial(_require_possible, task, batches))
     _keep_if_best(state, task, store)  # the run may have stopped right after its save
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
+    with generator_restored():
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, steps=state.steps, unit=unit, headline=task.headline)
             train_mode(model, config.freeze)

@@ -24,7 +24,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from msgspec import Meta
 from torch import nn
 
@@ -34,6 +33,7 @@ from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.files import style
 from zoo.interfaces import Dataset, Task
+from zoo.models.building import generator_restored
 from zoo.models.precision import resolve
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
@@ -196,7 +196,7 @@ def find_lr(
                 break
         return fmean(accumulated)
 
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # keeps the caller's random state
+    with generator_restored():
         for lr in test.rates():
             try:
                 losses.append(step(lr))
