@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.config.training import ImageFields, TrainConfig
 from zoo.data.views import View
-from zoo.errors import DataError
+from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch
 from zoo.tasks.classification import Classification
 
@@ -247,3 +247,12 @@ def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
     )
     (again,) = TASK.train_batches(data, config, seed=0, epoch=0)
     assert torch.equal(again.inputs, batch.inputs)
+
+
+@pytest.mark.parametrize("side", [0, 2_049, 10**9, "32", True])
+def test_a_card_cannot_ask_for_pictures_of_any_size(side: Any) -> None:
+    preprocess = {"size": 32, "mean": [0.5], "std": [0.5], "classes": ["a", "b"]}
+    dims = {"in_channels": 1, "num_classes": 2}
+    Classification().check_feeding(preprocess, dims | {"image_size": 2_048})
+    with pytest.raises(OptionError, match=r"^image_size must be an integer from 1 to 2,048"):
+        Classification().check_feeding(preprocess, dims | {"image_size": side})

@@ -18,9 +18,9 @@ from zoo.errors import RunError
 from zoo.interfaces import Batch
 from zoo.training.clock import Clock
 from zoo.training.directory import RunDirectory
-from zoo.training.saved import RunIdentity
+from zoo.training.saved import Row, RunIdentity
 from zoo.training.state import TrainState
-from zoo.training.step_log import StepLog
+from zoo.training.step_log import StepLog, read_rows
 
 ROWS = [{"epoch": 1, "step": step, "loss": 1 / step, "lr": 0.1, "rate": 9.0} for step in range(1, 7)]
 
@@ -197,3 +197,15 @@ def test_a_full_disk_is_an_error_that_names_the_log(run: Path, monkeypatch: pyte
         monkeypatch.setattr(StepLog, "add", full)
         with pytest.raises(RunError, match=r"steps\.jsonl cannot be written: No space left on device"):
             store.log({"step": 5})
+
+
+def test_rows_are_read_from_a_file_of_bounded_size_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match=r"pipe cannot be read: .*not a regular file"):
+        read_rows(tmp_path / "pipe", Row)
+    monkeypatch.setattr("zoo.training.step_log._MOST_BYTES", 100)
+    (tmp_path / "long").write_bytes(bytes(101))
+    with pytest.raises(RunError, match=r"long cannot be read: .*more than 100 bytes"):
+        read_rows(tmp_path / "long", Row)
