@@ -24,8 +24,9 @@ from zoo import Registry, TrainConfig
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.run import train
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
 
@@ -33,17 +34,18 @@ RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
 @torch.inference_mode()
 def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> float:
     """Return nats per character of a text (N,) cut as in training, without a short last section."""
-    if config.text.batching == "stateful":
+    text = config.groups["text"]
+    if text.batching == "stateful":
         raise ValueError("a stateful model is trained with its state carried")
-    size = config.text.bptt
-    stride = size if config.text.batching == "sections" else 1
+    size = text.bptt
+    stride = size if text.batching == "sections" else 1
     inputs, targets = (part.unfold(0, size, stride) for part in (tokens[:-1], tokens[1:]))
     total = count = 0.0
     for start in range(0, len(inputs), 4096):
         here = slice(start, start + 4096)
         logits, _ = model(inputs[here].T.long())
         expected = targets[here].T.long()
-        if config.text.batching == "windows":
+        if text.batching == "windows":
             logits, expected = logits[-1:], expected[-1:]
         total += F.cross_entropy(logits.flatten(0, 1), expected.flatten(), reduction="sum").item()
         count += expected.numel()
@@ -52,7 +54,7 @@ def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> fl
 
 def read_characters(dataset: Dataset, config: TrainConfig) -> int:
     """Return how many characters the network reads in an epoch."""
-    batches = LanguageModelling().train_batches(dataset, config, seed=0, epoch=0)
+    batches = LanguageModelling(LANGUAGE_MODELLING).train_batches(dataset, config, seed=0, epoch=0)
     return sum(batch.inputs.numel() for batch in batches)
 
 
@@ -77,10 +79,11 @@ def main() -> None:
         config = registry.training_config(recipe)
         dataset = open_dataset(registry.dataset(recipe.dataset), recipe.data)
         carried = card.metrics["val"]["loss"]
-        stateful = config.text.batching == "stateful"
+        batching = config.groups["text"].batching
+        stateful = batching == "stateful"
         trained = carried if stateful else loss_as_trained(model, dataset.split("val"), config)
         print(
-            f"| `{config.text.batching}` | {read_characters(dataset, config) * options.epochs / 1e6:.1f} M "
+            f"| `{batching}` | {read_characters(dataset, config) * options.epochs / 1e6:.1f} M "
             f"| {result.seconds:.0f} | {trained:.4f} | {carried:.4f} "
             f"| {_after([json.loads(line) for line in lines], options.seconds)} |",
             flush=True,

@@ -19,7 +19,8 @@ PEAK = "import resource; print('peak memory in kB:', resource.getrusage(resource
 BARE = f"import torch; {PEAK}"
 WORK = f"""
 import sys, time
-from zoo import Registry, TrainConfig, TextFields
+from tests.configs import configured
+from zoo import Registry
 from zoo.data.opening import open_dataset
 from zoo.interfaces import make_task
 from zoo.models.building import build_model
@@ -29,7 +30,8 @@ registry = Registry.discover()
 start = time.perf_counter()
 data = open_dataset(registry.dataset("files"), {{"paths": sys.argv[1]}})
 print("seconds to encode:", time.perf_counter() - start, flush=True)
-config = TrainConfig(batch_size=64, precision="fp32", text=TextFields(bptt=64))
+config = Registry.discover().default_config("language-modelling")
+config = config.replace({"batch_size": 64, "precision": "fp32"})
 model = build_model(registry.architecture("lstm"), {{**data.dims, "hidden_size": 128}}, seed=0)
 state = TrainState.begin(model, config, precision="fp32", device="cpu")
 task = make_task(registry, "language-modelling")

@@ -29,10 +29,11 @@ from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import Precision, autocast, resolve
-from zoo.tasks.classification import Classification
 from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
 from zoo.training.state import TrainState
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
 
 
 class OneByOne(TorchDataset[tuple[Tensor, int]]):
@@ -66,7 +67,9 @@ class Contest:
         self.task = registry.task("classification")
         self.entry = registry.architecture(name)
         self.data = open_dataset(registry.dataset("cifar10"), {"val_size": 0})
-        self.config = self.entry.spec.training.replace({"batch_size": 256, "augment": ["crop", "flip"]})
+        self.config = registry.usual_config(self.entry).replace(
+            {"batch_size": 256, "augment": ["crop", "flip"]}
+        )
         self.precision: Precision = resolve(self.config.precision, "cpu")
         self.steps = steps
         self.one_by_one = OneByOne(self.data)
@@ -79,7 +82,7 @@ class Contest:
     def zoo(self) -> float:
         """Return the seconds that zoo takes, from the end of the first step to the end of the last."""
         state = TrainState.begin(self.build(), self.config, precision=self.precision, device="cpu")
-        task = Classification()
+        task = Classification(CLASSIFICATION)
         start = 0.0
         for batch in task.train_batches(self.data, self.config, seed=0, epoch=0):
             train_step(state, task, batch, self.config, 0.01, precision=self.precision, device="cpu")
@@ -109,10 +112,10 @@ class Contest:
         """Return the seconds that augmenting as many batches takes by itself."""
         images = self.data.split("train").images[: self.config.batch_size]
         generator = torch.Generator().manual_seed(0)
-        augment(images, self.config.images.augment, generator)
+        augment(images, self.config.groups["images"].augment, generator)
         start = time.perf_counter()
         for _ in range(self.steps):
-            augment(images, self.config.images.augment, generator)
+            augment(images, self.config.groups["images"].augment, generator)
         return time.perf_counter() - start
 
 
@@ -138,8 +141,9 @@ def main() -> None:
         f"{options.name}: {images / rows[-1][0]:,.0f} images/s, {statistics.median(faster):.2f} times a "
         f"DataLoader ({min(faster):.2f} to {max(faster):.2f}) over {len(rows)} rounds"
     )
+    augmentations = " and ".join(contest.config.groups["images"].augment)
     print(
-        f"{' and '.join(contest.config.images.augment)} take {statistics.median(shares):.2%} of a step "
+        f"{augmentations} take {statistics.median(shares):.2%} of a step "
         f"({min(shares):.2%} to {max(shares):.2%})"
     )
 

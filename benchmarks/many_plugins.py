@@ -19,7 +19,8 @@ from pathlib import Path
 ROUNDS = 31
 PLUGINS, ENTRIES = 50, 20
 MODULE = """
-from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
+from tests.configs import configured
+from zoo import ArchitectureSpec, hookimpl
 
 api = 1
 
@@ -33,9 +34,7 @@ def zoo_architectures():
             task="classification",
             summary="One of many networks, described as in a plugin of its own",
             config={{"depth": number}},
-            training=TrainConfig(
-                epochs=10, lr=3e-3, batch_size=128, images=ImageFields(augment=("crop", "flip"))
-            ),
+            training={{"epochs": 10, "lr": 3e-3, "batch_size": 128, "augment": ["crop", "flip"]}},
             landmarks={{"features": "stages", "head": "out"}},
         )
         for number in range({entries})

@@ -54,7 +54,7 @@ def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, 
 
 def row(name: str, recipe: Recipe, registry: Registry, runs: list[tuple[Result, int]]) -> str:
     """Return the mean and the standard deviation of the last epoch's metric as a row of the table."""
-    headline = make_task(registry, registry.architecture(recipe.architecture).spec.task).headline
+    headline = make_task(registry, registry.architecture(recipe.architecture).spec.task).spec.headline
     first, parameters = runs[0]
     (split,) = first.metrics
     figures = [result.metrics[split][headline] for result, _ in runs]

@@ -27,11 +27,11 @@ from zoo.data.opening import open_dataset
 from zoo.interfaces import Batch, Dataset, Split, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
-from zoo.tasks.language_modelling import detach
 from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
+from zoo_text.language_modelling import detach
 
 STEPS = {"rnn": 400, "gru": 400, "resnet-lite": 150}
 USUAL_STEPS = 250
@@ -97,9 +97,11 @@ class Contest:
         text = self.entry.spec.task == "language-modelling"
         self.dataset = "nietzsche" if text else "cifar10"
         whole = open_dataset(registry.dataset(self.dataset), {})
-        self.config = registry.architecture(like or name).spec.training.replace({"epochs": 1})
+        self.config = registry.usual_config(registry.architecture(like or name)).replace({"epochs": 1})
         steps = STEPS.get(like or name, USUAL_STEPS)
-        self.data = Part(whole, self.config.batch_size * steps * (self.config.text.bptt if text else 1) + 1)
+        self.data = Part(
+            whole, self.config.batch_size * steps * (self.config.groups["text"].bptt if text else 1) + 1
+        )
         self.spec = registry.task(self.entry.spec.task)
         self.task = make_task(registry, self.spec.name)
         self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0))

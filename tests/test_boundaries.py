@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo.cli import COMMANDS
-from zoo.config.training import TrainConfig
+from tests.configs import configured
+from zoo.cli import COMMANDS, lr_find, show, train
+from zoo.cli.fields import FieldOption
+from zoo.config.training import RESERVED
 from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, write_container
 from zoo.registry import hookspecs
 from zoo.registry.plugins import HOOKS
+from zoo.registry.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +33,6 @@ LAW = (
     {"registry"},
     {"interfaces"},
     {"data", "models"},
-    {"tasks"},
     {"evaluation"},
     {"training", "inference", "analysis"},
     {"trials"},
@@ -64,6 +66,14 @@ TORCH_FREE_MODULES = {
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "matplotlib", "rich", "requests", "PIL")
 OPEN_TO_PLUGINS = {
     "zoo",
+    "zoo.config.options",
+    "zoo.config.training",
+    "zoo.data.augment",
+    "zoo.data.pictures",
+    "zoo.data.views",
+    "zoo.data.vocabulary",
+    "zoo.errors",
+    "zoo.files.cards",
     "zoo.interfaces",
     "zoo.testing",
     "zoo.files.archives",
@@ -74,7 +84,6 @@ OPEN_TO_PLUGINS = {
     "zoo.files.style",
     "zoo.files.work",
     "zoo.models.hooks",
-    "zoo.data.pictures",
 }
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}
@@ -232,7 +241,7 @@ def weights(tmp_path: Path) -> Path:
         task="language-modelling",
         dataset=DatasetCard(name="text/nietzsche", options={}, fingerprint="0" * 64),
         preprocess={"tokens": "char"},
-        training=TrainConfig().to_dict(),
+        training=configured().to_dict(),
         seed=7,
         progress={"epochs": 1, "steps": 10},
         metrics={"test": {"loss": 1.5}},
@@ -278,6 +287,27 @@ def test_zoo_imports_no_plugin() -> None:
     packages = {folder.name for folder in PLUGIN_FOLDERS}
     for name, path in ZOO.items():
         assert not {other.partition(".")[0] for other in imports(path)} & packages, name
+
+
+def test_zoo_names_no_task() -> None:
+    tasks = Registry.discover().tasks
+    assert {"classification", "language-modelling"} <= tasks.keys()
+    for name, path in ZOO.items():
+        if room(name) != "testing":
+            strings = {
+                node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+            }
+            assert not strings & tasks.keys(), name
+
+
+def test_no_training_field_can_be_called_like_an_option_of_a_command_that_takes_them() -> None:
+    own = {
+        parameter.name
+        for command in (train.command, lr_find.command, show.command)
+        for parameter in command.params
+        if not isinstance(parameter, FieldOption)
+    }
+    assert own <= RESERVED
 
 
 @pytest.mark.parametrize("name", sorted(PLUGIN_MODULES))

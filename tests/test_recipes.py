@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.training import TrainConfig
 from zoo.registry.registry import Registry
 from zoo.training.run import train
 
@@ -46,7 +45,8 @@ def test_every_recipe_is_tested() -> None:
 def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str) -> None:
     registry = Registry.discover()
     recipe = registry.recipe(name)
-    assert TrainConfig().replace(recipe.train) == registry.training_config(recipe)
+    usual = registry.default_config(registry.architecture(recipe.architecture).spec.task)
+    assert usual.replace(recipe.train) == registry.training_config(recipe)
 
 
 @pytest.mark.slow

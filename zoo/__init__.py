@@ -29,10 +29,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from zoo._version import __version__
-from zoo.config.training import ImageFields, TextFields, TrainConfig
+from zoo.config.training import TrainConfig
 from zoo.errors import DataError, OptionError, ZooError, ZooWarning
 from zoo.registry.hookspecs import hookimpl
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
 
 if TYPE_CHECKING:
     from zoo.api.listing import (
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from zoo.testing import check
 
 __all__ = [
-    "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
-    "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
+    "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "FieldsSpec", "Model", "OptionError",
+    "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "ZooError", "ZooWarning", "__version__",
     "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
     "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for",
     "tokenize", "train", "trust", "untrust",

@@ -10,8 +10,8 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
 
-What a model or a split may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`, `HasBoxes`,
-`HasFiles`.
+What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
+`HasBoxes`, `HasFiles`; `CarriesState`, `ReadsFiles`, `HasViews`, and `zoo.data.vocabulary.WritesText`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from zoo.config.training import TrainConfig
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
+from zoo.registry.specs import TaskSpec
 
 __all__ = [
     "SPLITS",
@@ -35,11 +36,15 @@ __all__ = [
     "Analyzer",
     "Batch",
     "Box",
+    "CarriesState",
     "Dataset",
     "FitsInputs",
     "HasBoxes",
     "HasFiles",
+    "HasViews",
     "LoadsPretrained",
+    "OwnInputs",
+    "ReadsFiles",
     "Split",
     "State",
     "Step",
@@ -67,10 +72,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def dims(self) -> Mapping[str, int]:
-        """The arguments that the data gives a model.
-
-        They are `{"in_channels", "image_size", "num_classes"}` or `{"vocab_size"}`.
-        """
+        """The arguments that the data gives a model: those of its task's spec, such as `num_classes`."""
 
     @property
     @abstractmethod
@@ -196,16 +198,19 @@ class Step:
 class Task(ABC):
     """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
 
-    Attributes:
-        headline: the metric that people look at first.
-        headline_grows: whether higher is better.
-        labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it.
+    What it can do besides is a Protocol: `CarriesState`, `ReadsFiles`, `HasViews`.
+
+    Args:
+        spec: what its plugin registers.
     """
 
-    name: ClassVar[str]
-    headline: ClassVar[str]
-    headline_grows: ClassVar[bool]
-    labels: ClassVar[tuple[str, str]]
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec = spec
+
+    @property
+    def name(self) -> str:
+        """Its name, as specs and cards say it."""
+        return self.spec.name
 
     @abstractmethod
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
@@ -250,19 +255,31 @@ class Task(ABC):
     ) -> Iterator[Batch]:
         """Yield an epoch's batches from number `start` on: a pure function of the arguments."""
 
+    def batched_by(self, config: TrainConfig) -> dict[str, Any]:
+        """Return the training fields that the number of batches in an epoch depends on most."""
+        return {"batch_size": config.batch_size}
+
     @abstractmethod
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield every item of a split exactly once, in order, without augmentation."""
 
     @abstractmethod
     def step(
-        self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Run the model on a batch."""
+        """Run the model on a batch.
+
+        Args:
+            config: how to train; None to measure, without any refinement such as label smoothing.
+        """
 
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return the name of the items that are counted, such as `images`."""
+
+    def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
+        """Return what a split holds, such as `{"images": 5000}`."""
+        return {self.unit(dataset.preprocess): len(dataset.split(split))}
 
     @abstractmethod
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
@@ -279,9 +296,59 @@ class Task(ABC):
         return {}
 
 
+@runtime_checkable
+class CarriesState(Protocol):
+    """A task of sequences, whose models carry a hidden state from batch to batch.
+
+    Its batches are time first, (T, B), and its models are called with a state and return one:
+    `model(inputs, state) -> (outputs, state)`.
+    """
+
+    def lane_batches(
+        self, dataset: Dataset, split: Split, *, lanes: int, steps: int, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield a split as `Task.eval_batches` does, read in `lanes` lanes, `steps` tokens at a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnInputs:
+    """Inputs of the user's own, read from files.
+
+    Attributes:
+        items: as a split of a dataset, without the targets: -1 in place of a label.
+        files: the file of each item; empty for one text that all files make together.
+    """
+
+    items: Any
+    files: Sequence[Path] = ()
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A task whose models can be shown files of the user's own."""
+
+    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
+        """Return what is in some files and folders, as the model behind a card reads it.
+
+        Raises DataError naming the first one that is missing or cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class HasViews(Protocol):
+    """A task with test-time augmentation."""
+
+    def views(self, model: nn.Module) -> nn.Module:
+        """Return a model that averages the answers of `model` to several views of each input."""
+        ...
+
+
 def make_task(registry: Registry, name: str) -> Task:
     """Return the task of this name. Raises UnknownName."""
-    return registry.task(name).load()()
+    spec = registry.task(name)
+    return spec.load()(spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,18 @@
 """The architectures that zoo_charrnn provides."""
 
-from zoo import ArchitectureSpec, TextFields, TrainConfig, hookimpl
+from zoo import ArchitectureSpec, hookimpl
 
-USUAL = TrainConfig(
-    epochs=8,
-    batch_size=64,
-    optimizer="adam",
-    lr=6e-3,
-    weight_decay=1e-5,  # in the gradient: weights that learn nothing shrink, which a small corpus needs
-    schedule="one-cycle",
-    clip_grad_norm=1.0,
-    text=TextFields(bptt=16, bptt_jitter=True),
-)
+USUAL = {
+    "epochs": 8,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "lr": 6e-3,
+    "weight_decay": 1e-5,  # in the gradient: weights that learn nothing shrink, which a small corpus needs
+    "schedule": "one-cycle",
+    "clip_grad_norm": 1.0,
+    "bptt": 16,
+    "bptt_jitter": True,
+}
 
 
 @hookimpl
@@ -23,7 +24,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.rnn:CharRNN",
             task="language-modelling",
             summary="Stateful RNN with tanh",
-            training=USUAL.replace({"lr": 4e-3}),
+            training={**USUAL, "lr": 4e-3},
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn)",
         ),
         ArchitectureSpec(
@@ -31,7 +32,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.rnn_cell:CharRNNCell",
             task="language-modelling",
             summary="The same RNN with the loop over time written out",
-            training=USUAL.replace({"lr": 4e-3}),
+            training={**USUAL, "lr": 4e-3},
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2)",
         ),
         ArchitectureSpec(
@@ -47,7 +48,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.lstm:CharLSTM",
             task="language-modelling",
             summary="Stateful multi-layer LSTM",
-            training=USUAL.replace({"epochs": 3}),
+            training={**USUAL, "epochs": 3},
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM)",
         ),
         ArchitectureSpec(
@@ -55,7 +56,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.awd_lstm:AWDLSTM",
             task="language-modelling",
             summary="LSTM with DropConnect on recurrent weights and variational dropout",
-            training=USUAL.replace({"epochs": 30}),
+            training={**USUAL, "epochs": 30},
             source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
         ),
         ArchitectureSpec(
@@ -63,9 +64,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_charrnn.min_gru:CharMinGRU",
             task="language-modelling",
             summary="Residual minGRU layers, trained in parallel over time",
-            training=USUAL.replace(
-                {"epochs": 10, "bptt": 64, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01}
-            ),
+            training={
+                **USUAL,
+                "epochs": 10,
+                "bptt": 64,
+                "optimizer": "adamw",
+                "lr": 3e-3,
+                "weight_decay": 0.01,
+            },
             source="Feng et al. 2024, Were RNNs All We Needed?, arXiv 2410.01201",
         ),
     ]

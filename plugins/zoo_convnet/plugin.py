@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
+from zoo import ArchitectureSpec, hookimpl
 
 LESSON = "fast.ai deep learning course, lesson 7"
 RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
-USUAL = TrainConfig(
-    epochs=6,
-    batch_size=128,
-    optimizer="sgd",
-    lr=0.1,
-    momentum=0.9,
-    weight_decay=5e-4,
-    schedule="one-cycle",
-    clip_grad_norm=1.0,  # no single step undoes what a short training has learned
-    images=ImageFields(augment=("translate", "flip")),
-)
+USUAL = {
+    "epochs": 6,
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "schedule": "one-cycle",
+    "clip_grad_norm": 1.0,  # no single step undoes what a short training has learned
+    "augment": ["translate", "flip"],
+}
 
 
 def _ladder(name: str, target: str, summary: str, *, lesson: str, **config: Any) -> ArchitectureSpec:
@@ -39,7 +39,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         task="classification",
         summary=f"Residual network of {depth} layers for small images",
         config={"depth": depth},
-        training=USUAL.replace({"epochs": 40, "augment": ["crop", "flip"]}),
+        training={**USUAL, "epochs": 40, "augment": ["crop", "flip"]},
         landmarks={"features": "stages", "mean_head": "out", "head": "out"},
         source=RESNET,
     )
@@ -101,20 +101,19 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.airbench:Airbench",
             task="classification",
             summary="Learns CIFAR-10 in ten epochs: wide early, small soon",
-            training=USUAL.replace(
-                {
-                    "epochs": 10,
-                    "batch_size": 512,
-                    "lr": 0.75,
-                    "momentum": 0.85,
-                    "weight_decay": 1.33e-3,
-                    "norm_bias_lr_scale": 64.0,
-                    "warmup_epochs": 2.3,
-                    "clip_grad_norm": 0.0,
-                    "label_smoothing": 0.2,
-                    "ema_decay": 0.98,
-                }
-            ),
+            training={
+                **USUAL,
+                "epochs": 10,
+                "batch_size": 512,
+                "lr": 0.75,
+                "momentum": 0.85,
+                "weight_decay": 1.33e-3,
+                "norm_bias_lr_scale": 64.0,
+                "warmup_epochs": 2.3,
+                "clip_grad_norm": 0.0,
+                "label_smoothing": 0.2,
+                "ema_decay": 0.98,
+            },
             landmarks={"features": "groups", "head": "out"},
             source="Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498",
         ),
@@ -123,7 +122,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.camnet:CAMNet",
             task="classification",
             summary="Residual network that averages one channel per class",
-            training=USUAL.replace({"epochs": 10}),
+            training={**USUAL, "epochs": 10},
             landmarks={"features": "stages", "class_maps": "head", "head": "head"},
             source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
         ),
@@ -132,7 +131,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
             summary="torchvision's ResNet-34 that averages one channel per class",
-            training=USUAL.replace({"epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3}),
+            training={**USUAL, "epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3},
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             source=f"{LESSON} (CAM)",
         ),

@@ -1,6 +1,36 @@
-"""The datasets that zoo_images provides."""
+"""The datasets, tasks and training fields that zoo_images provides."""
 
-from zoo import DatasetSpec, hookimpl
+from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
+from zoo_images.fields import ImageFields, LabelFields
+
+CLASSIFICATION = TaskSpec(
+    name="classification",
+    target="zoo_images.classification:Classification",
+    summary="One of K classes for each image",
+    dims={"in_channels": 3, "image_size": 32, "num_classes": 10},  # CIFAR-10
+    headline="accuracy",
+    higher_is_better=True,
+    units={"accuracy": "%", "top5_accuracy": "%", "loss": "nats"},
+    labels=("num_classes", "classes"),
+    groups=("images", "labels"),
+    tiny="zoo_images.tiny:TinyImages",
+    templates="zoo_images/templates/classification",
+)
+
+
+@hookimpl
+def zoo_tasks() -> list[TaskSpec]:
+    """Return the tasks."""
+    return [CLASSIFICATION]
+
+
+@hookimpl
+def zoo_training_fields() -> list[FieldsSpec]:
+    """Return the groups of training fields."""
+    return [
+        FieldsSpec(name="images", summary="Augmentation and mixup", fields=ImageFields),
+        FieldsSpec(name="labels", summary="Label smoothing", fields=LabelFields),
+    ]
 
 
 @hookimpl

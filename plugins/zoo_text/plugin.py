@@ -1,9 +1,36 @@
-"""The datasets that zoo_text provides."""
+"""The datasets, the task and the training fields that zoo_text provides."""
 
-from zoo import DatasetSpec, hookimpl
+from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
+from zoo_text.fields import TextFields
+
+LANGUAGE_MODELLING = TaskSpec(
+    name="language-modelling",
+    target="zoo_text.language_modelling:LanguageModelling",
+    summary="Each token of a text from those before it",
+    dims={"vocab_size": 56},  # Nietzsche
+    units={"loss": "nats", "bits_per_char": "bits", "bits_per_token": "bits"},
+    labels=("vocab_size", "vocabulary"),
+    groups=("text",),
+    tiny="zoo_text.tiny:TinyText",
+    templates="zoo_text/templates/language-modelling",
+)
 
 # What `Reading` checks by itself: three percentages, and a list of tokens
 READING = ("splits", "vocabulary")
+
+
+@hookimpl
+def zoo_tasks() -> list[TaskSpec]:
+    """Return the task."""
+    return [LANGUAGE_MODELLING]
+
+
+@hookimpl
+def zoo_training_fields() -> list[FieldsSpec]:
+    """Return the group of training fields."""
+    cutting = ("batching", "bptt", "bptt_jitter")
+    summary = "How a text is cut into batches"
+    return [FieldsSpec(name="text", summary=summary, fields=TextFields, cuts_batches=cutting)]
 
 
 @hookimpl

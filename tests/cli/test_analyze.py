@@ -146,7 +146,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
         (
             ["surprise", "LSTM", "--indices", "1"],
             2,
-            "--indices selects images, but the model reads text",
+            "--indices selects items, but the model reads a sequence",
             None,
         ),
         (

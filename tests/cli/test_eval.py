@@ -100,7 +100,7 @@ def test_a_value_out_of_range_is_refused(lstm_file, option, value, message):
 def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
     done = zoo("eval", net_file, "--dynamic")
     assert done.returncode == 2
-    assert "dynamic evaluation is for language models, but this model is for classification" in done.stderr
+    assert "dynamic evaluation is for sequences, but this model is for classification" in done.stderr
 
 
 def test_a_step_that_is_too_large_exits_3(lstm_file):

@@ -94,4 +94,4 @@ def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):
     assert plain["metrics"]["loss"] != views["metrics"]["loss"]
     refused = zoo("eval", lstm_file, "--tta")
     assert refused.returncode == 2
-    assert "test-time augmentation is for images" in refused.stderr
+    assert "there is no test-time augmentation for" in refused.stderr

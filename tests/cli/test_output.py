@@ -77,7 +77,7 @@ def test_what_a_plugin_prints_is_no_part_of_the_document(lstm_file, monkeypatch)
         print("hello")
         return {"loss": 1.0}
 
-    monkeypatch.setattr("zoo.tasks.language_modelling.LanguageModelling.metrics", metrics)
+    monkeypatch.setattr("zoo_text.language_modelling.LanguageModelling.metrics", metrics)
     done = zoo("eval", lstm_file, "--json")
     assert strict_json(done.stdout)["metrics"] == {"loss": 1.0}
     assert "hello" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TEXT, zoo
-from zoo.config.training import TrainConfig
+from tests.configs import FIELDS
 from zoo.registry.registry import Registry
 
 PLUGIN = """
@@ -121,11 +121,13 @@ def test_a_recipe_is_shown_with_the_training_configuration_of_its_architecture(t
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("slow", cwd=tmp_path)
     assert facts["train"] == {"lr": 0.125, "epochs": 3}
-    own = Registry.discover().architecture("lstm").spec.training
+    registry = Registry.discover()
+    own = registry.usual_config(registry.architecture("lstm"))
     assert facts["training"] == own.replace(facts["train"]).to_dict()
-    assert own.text.bptt != TrainConfig().text.bptt
+    bptt = own.to_dict()["bptt"]
+    assert bptt != FIELDS["bptt"].default
     out = zoo("show", "slow", cwd=tmp_path).stdout
-    for key, value in (("epochs", "3"), ("lr", "0.125"), ("bptt", str(own.text.bptt))):
+    for key, value in (("epochs", "3"), ("lr", "0.125"), ("bptt", str(bptt))):
         assert re.search(rf"^  {key} +{re.escape(value)}$", out, re.M), key
     assert "warmup_epochs" not in out, "it has its default"
 

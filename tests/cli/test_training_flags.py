@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, zoo
+from tests.configs import FIELDS, configured
 from zoo.config import options
-from zoo.config.training import TrainConfig, training_fields
 
 SHAPES = ("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES)
 
@@ -33,7 +33,7 @@ def options_in_help(*words: str) -> dict[str, str]:
 
 def test_every_field_is_an_option_of_train() -> None:
     done = zoo("train", "--help")
-    missing = [name for name in training_fields() if f"  --{name.replace('_', '-')} " not in done.stdout]
+    missing = [name for name in FIELDS if f"  --{name.replace('_', '-')} " not in done.stdout]
     assert not missing
 
 
@@ -105,18 +105,19 @@ def test_help_with_every_field_imports_no_torch() -> None:
     assert b"--mixup-alpha" in done.stdout
 
 
-@pytest.mark.parametrize("name", [*training_fields()])
+@pytest.mark.parametrize("name", [*FIELDS])
 def test_a_value_of_a_field_can_be_typed_as_it_is_printed(name: str) -> None:
-    field = training_fields()[name]
-    configurations = [spec.training for spec in _architectures()] + [TrainConfig()]
+    field = FIELDS[name]
+    configurations = [*_configurations(), configured().to_dict()]
     for value in {
-        json.dumps(config.to_dict()[name]): config.to_dict()[name] for config in configurations
+        json.dumps(config[name]): config[name] for config in configurations if name in config
     }.values():
         typed = options.Typed(options.text(value))
         assert options.convert(typed, field.type, what=name) == options.convert(value, field.type, what=name)
 
 
-def _architectures() -> list[Any]:
+def _configurations() -> list[dict[str, Any]]:
     from zoo.registry.registry import Registry
 
-    return [entry.spec for entry in Registry.discover().entries("architecture")]
+    registry = Registry.discover()
+    return [registry.usual_config(entry).to_dict() for entry in registry.entries("architecture")]  # type: ignore[arg-type]

@@ -495,7 +495,7 @@ def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None
         net.model.evaluate("tset")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="dynamic_lr requires dynamic evaluation"):
         lstm.model.evaluate(dynamic_lr=0.1)
-    with pytest.raises(OptionError, match="test-time augmentation is for images"):
+    with pytest.raises(OptionError, match="there is no test-time augmentation for language-modelling"):
         lstm.model.evaluate(tta=True)
     with pytest.raises(SpecError, match="text/stdlib is for language-modelling"):
         net.model.evaluate(dataset="stdlib")

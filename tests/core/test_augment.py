@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from tests.configs import configured
 from zoo.data.augment import AUGMENTATIONS, augment, crop, cutout, flip, mixup, translate
-from zoo.evaluation.views import Views
+from zoo_images.views import Views
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -161,7 +161,7 @@ def test_augmentation_does_not_change_its_input() -> None:
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_augmentation_is_a_value_of_the_training_field(name: str) -> None:
-    assert TrainConfig().replace({"augment": [name]}).images.augment == (name,)
+    assert configured(augment=[name]).to_dict()["augment"] == [name]
 
 
 @pytest.mark.gpu

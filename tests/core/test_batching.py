@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.config.training import TrainConfig
+from tests.configs import configured
 from zoo.errors import DataError
-from zoo.tasks.batching import TextBatch, batch_text
+from zoo_text.batching import TextBatch, batch_text
 
 TEXT = torch.arange(101, dtype=torch.int16)  # each token is its own position
 
@@ -19,7 +19,7 @@ SHUFFLED = pytest.mark.parametrize("batching", ["sections", "windows"])
 
 def batches(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[TextBatch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    config = TrainConfig().replace({"batching": batching, "batch_size": 8, "bptt": 6} | changes)
+    config = configured().replace({"batching": batching, "batch_size": 8, "bptt": 6} | changes)
     return list(batch_text(TEXT, config, seed=5, epoch=epoch, start=start, **ranks))
 
 

@@ -18,7 +18,7 @@ from zoo.models.cost import measure_cost
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.tasks import TASKS
+from zoo_images.plugin import CLASSIFICATION
 
 
 class Net(nn.Module):
@@ -66,7 +66,7 @@ def entry(name: str, **changes: Any) -> Entry[Any]:
     return Entry("architecture", ArchitectureSpec(**fields | changes), plugin)
 
 
-TASK = TASKS["classification"]
+TASK = CLASSIFICATION
 DIMS = {"in_channels": 1, "image_size": 2, "num_classes": 3}
 NET = entry("Net", config={"width": 8})
 

@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import ImageFields, TrainConfig
+from tests.configs import configured
+from zoo.config.training import TrainConfig
 from zoo.data.views import View
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch
-from zoo.tasks.classification import Classification
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
 
-TASK = Classification()
+TASK = Classification(CLASSIFICATION)
 
 
 def numbered(images: Any, count: int, size: int = 4) -> Any:
@@ -50,7 +52,7 @@ def test_labels_stay_with_their_images(images: Any) -> None:
 
 
 def test_evaluation_has_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 6 * 4 * 4 + 1)
+    monkeypatch.setattr("zoo_images.classification._EVAL_PIXELS", 6 * 4 * 4 + 1)
     data = numbered(images, 20)
     batches = list(TASK.eval_batches(data, "val"))
     assert [batch.count for batch in batches] == [6, 6, 6, 2]
@@ -79,7 +81,7 @@ def test_ranks_share_an_epoch_without_overlap(images: Any, world: int) -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_starting_late_skips_batches(images: Any, start: int) -> None:
-    config = TrainConfig(batch_size=6, images=ImageFields(augment=("crop", "flip")))
+    config = configured(batch_size=6, augment=("crop", "flip"))
     data = images(20)
     whole = list(TASK.train_batches(data, config, seed=3, epoch=1))[start:]
     late = list(TASK.train_batches(data, config, seed=3, epoch=1, start=start))
@@ -99,7 +101,7 @@ def test_every_step_has_its_own_seed(images: Any) -> None:
 def test_augmentation_draws_anew_for_each_batch_rank_epoch_and_seed(images: Any) -> None:
     image = images(1).split("train")[0]
     data = type(images())({"train": [image] * 32}, 8)  # so that only the draws differ
-    config = TrainConfig(batch_size=8, images=ImageFields(augment=("crop", "flip")))
+    config = configured(batch_size=8, augment=("crop", "flip"))
     batches = [
         batch.inputs.numpy().tobytes()
         for seed, epoch, rank in product(range(2), repeat=3)
@@ -201,7 +203,9 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     batch = Batch(torch.zeros(1, 3, 4, 4), torch.tensor([0]), 0, 1, 0)
     log_p = logits.log_softmax(1)[0]
     expected = -(0.9 * log_p[0] + 0.1 * log_p.mean())
-    assert TASK.step(Fixed(logits), batch, label_smoothing=0.1).loss.item() == pytest.approx(expected.item())
+    assert TASK.step(
+        Fixed(logits), batch, config=configured(label_smoothing=0.1)
+    ).loss.item() == pytest.approx(expected.item())
 
 
 def test_the_confusion_matrix_has_a_row_for_each_label(images: Any) -> None:
@@ -234,7 +238,7 @@ def test_many_classes_also_have_a_top_5_accuracy() -> None:
 
 def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
     data = images(20)
-    config = TrainConfig(batch_size=20, images=ImageFields(mixup_alpha=0.4))
+    config = configured(batch_size=20, mixup_alpha=0.4)
     (batch,) = TASK.train_batches(data, config, seed=0, epoch=0)
     assert batch.targets.shape == (20, 4)
     assert batch.count == 20
@@ -253,6 +257,6 @@ def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
 def test_a_card_cannot_ask_for_pictures_of_any_size(side: Any) -> None:
     preprocess = {"size": 32, "mean": [0.5], "std": [0.5], "classes": ["a", "b"]}
     dims = {"in_channels": 1, "num_classes": 2}
-    Classification().check_feeding(preprocess, dims | {"image_size": 2_048})
+    Classification(CLASSIFICATION).check_feeding(preprocess, dims | {"image_size": 2_048})
     with pytest.raises(OptionError, match=r"^image_size must be an integer from 1 to 2,048"):
-        Classification().check_feeding(preprocess, dims | {"image_size": side})
+        Classification(CLASSIFICATION).check_feeding(preprocess, dims | {"image_size": side})

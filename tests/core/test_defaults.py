@@ -10,21 +10,26 @@ from typing import Any
 
 import pytest
 
+from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import ImageFields, TextFields, TrainConfig
+from zoo.config.training import TrainConfig
 from zoo.errors import ZooWarning
 from zoo.evaluation.chance import no_better_than_chance
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
 from zoo.training.run import train
 from zoo.training.setup import set_up
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.fields import TextFields
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-USUAL = TrainConfig(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, images=ImageFields(augment=("flip",)))
+CUTTING = ("batching", "bptt", "bptt_jitter")
+USUAL = configured(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, augment=("flip",))
 SMALL = {"size": 16, "train_size": 96, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
     architecture="resnet-lite",
@@ -75,21 +80,23 @@ def test_from_scratch_batches_and_rate_suit_the_data(
 
 @pytest.mark.parametrize("items", [168, 50_000])
 def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
-    config = fine_tuning(USUAL.to_dict(), USUAL, {}, steps_of(items), again=False)
+    config = fine_tuning(USUAL.to_dict(), USUAL, {}, steps_of(items), again=False, cutting=CUTTING)
     steps = steps_of(items)(config)
     assert steps >= FEWEST_STEPS
     assert config.epochs * steps >= 250
     assert config.lr < USUAL.lr / 2
-    assert config.images == USUAL.images
-    again = fine_tuning(config.to_dict(), USUAL, {}, steps_of(items), again=True)
+    assert config.groups == USUAL.groups
+    again = fine_tuning(config.to_dict(), USUAL, {}, steps_of(items), again=True, cutting=CUTTING)
     assert again == config, "a rate that is low already stays"
 
 
 def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None:
-    text = TextFields(batching="sections", bptt=48)
-    theirs = TrainConfig(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, text=text)
-    config = fine_tuning(theirs.to_dict(), USUAL, {"weight_decay": 0.0}, steps_of(168), again=False)
-    assert (config.optimizer, config.text) == ("adam", text)
+    text = {"batching": "sections", "bptt": 48}
+    theirs = configured(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, **text)
+    config = fine_tuning(
+        theirs.to_dict(), USUAL, {"weight_decay": 0.0}, steps_of(168), again=False, cutting=CUTTING
+    )
+    assert (config.optimizer, config.groups["text"]) == ("adam", TextFields(**text))
     assert (config.freeze, config.patience) == ((), 0)
     assert config.weight_decay == 0.0, "what is said holds"
 
@@ -99,7 +106,7 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
         made = set_up(other, registry, device="cpu")
     assert made.dataset.dims["image_size"] == 16
     assert made.recipe.data["size"] == 16, "recorded"
-    assert made.config.images.augment == ("translate", "flip"), "the network's own"
+    assert made.config.groups["images"].augment == ("translate", "flip"), "the network's own"
     chosen = [line for line in messages(caught) if line.startswith("chosen")]
     assert chosen == ["chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be set"]
 
@@ -140,7 +147,7 @@ def test_fine_tuning_a_text_keeps_how_it_was_cut(registry: Registry, tmp_path: P
     file = train(first, registry, directory=tmp_path / "first").weights
     tuned = replace(first, data={"paths": first.data["paths"]}, model={}, train={}, from_weights=file)
     made = set_up(tuned, registry, device="cpu")
-    assert made.config.text == TextFields(bptt=12, bptt_jitter=False)
+    assert made.config.groups["text"] == TextFields(bptt=12, bptt_jitter=False)
     assert made.dataset.preprocess["lower"]
 
 
@@ -204,6 +211,13 @@ def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
 
 
 def test_a_result_that_is_not_a_number_is_no_better_than_chance() -> None:
-    worse = no_better_than_chance({"loss": float("nan")}, LanguageModelling(), {"vocabulary": ["a", "b"]})
+    worse = no_better_than_chance(
+        {"loss": float("nan")}, LanguageModelling(LANGUAGE_MODELLING), {"vocabulary": ["a", "b"]}
+    )
     assert worse == {"loss": math.log(2)}
-    assert no_better_than_chance({"loss": 0.0, "accuracy": 1.0}, Classification(), {"classes": ["a"]}) == {}
+    assert (
+        no_better_than_chance(
+            {"loss": 0.0, "accuracy": 1.0}, Classification(CLASSIFICATION), {"classes": ["a"]}
+        )
+        == {}
+    )

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError, ZooWarning
@@ -30,7 +31,9 @@ RECIPE = Recipe(
 
 
 def open_run(path: Path, recipe: Recipe = RECIPE, *, fingerprint: str = "", **options: Any) -> RunDirectory:
-    return RunDirectory(path, RunIdentity(recipe=recipe, fingerprint=fingerprint), **options)
+    return RunDirectory(
+        path, RunIdentity(recipe=recipe, fingerprint=fingerprint), defaults=configured().to_dict(), **options
+    )
 
 
 def begin() -> TrainState:

@@ -17,7 +17,10 @@ from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.interfaces import SPLITS
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
+TASK = LanguageModelling(LANGUAGE_MODELLING)
 SIZE = 8
 
 
@@ -37,7 +40,9 @@ def with_test(data: FakeText, tokens: Tensor) -> FakeText:
 def losses(model: nn.Module, data: FakeText, dynamic: Dynamic) -> list[float]:
     """Return the mean loss so far, after each segment."""
     reported: list[float] = []
-    evaluate_dynamic(model, data, "test", dynamic, report=lambda done, total, loss: reported.append(loss))
+    evaluate_dynamic(
+        model, TASK, data, "test", dynamic, report=lambda done, total, loss: reported.append(loss)
+    )
     return reported
 
 
@@ -54,7 +59,7 @@ def test_without_adaptation_it_is_static_evaluation_in_one_lane(
     registry: Registry, text: Callable[..., FakeText], segment: int
 ) -> None:
     model, data = lstm(registry), text()
-    metrics, count = evaluate_dynamic(model, data, "test", Dynamic(lr=0, segment=segment))
+    metrics, count = evaluate_dynamic(model, TASK, data, "test", Dynamic(lr=0, segment=segment))
     assert count == len(data.split("test")) - 1
     assert metrics["loss"] == pytest.approx(one_lane(model, data), rel=1e-5)
     assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / math.log(2))
@@ -66,7 +71,7 @@ def test_an_unknown_pattern_is_learned_while_it_is_read(
 ) -> None:
     model = lstm(registry, name)
     data = with_test(text(), letters(2, 3, 5, 2, 7, 4).repeat(200))
-    metrics, _ = evaluate_dynamic(model, data, "test", Dynamic(lr=3e-3))
+    metrics, _ = evaluate_dynamic(model, TASK, data, "test", Dynamic(lr=3e-3))
     assert metrics["loss"] < 0.6 * one_lane(model, data)
 
 
@@ -121,12 +126,12 @@ def test_a_step_is_that_of_the_paper() -> None:
         part = test[start : start + 5].long()
         expected += loss(weight, part)
         weight = weight + pull * (trained - weight) - 0.05 * gradient(weight, part) / floor
-    two, _ = evaluate_dynamic(Bigrams(), data, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    two, _ = evaluate_dynamic(Bigrams(), TASK, data, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
     assert two["loss"] == pytest.approx(expected / 8, rel=1e-6)
 
     longer = FakeText({"train": train, "val": train, "test": torch.cat([test, letters(5, 3, 4, 4)])}, SIZE)
     expected += loss(weight, letters(2, 5, 3, 4, 4).long())
-    three, count = evaluate_dynamic(Bigrams(), longer, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    three, count = evaluate_dynamic(Bigrams(), TASK, longer, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
     assert count == 12
     assert three["loss"] == pytest.approx(expected / 12, rel=1e-6)
 
@@ -139,7 +144,7 @@ def test_the_model_and_the_random_state_do_not_change(
     out = model.get_submodule("out").requires_grad_(False)
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     with torch.no_grad():
-        first, second = (evaluate_dynamic(model, text(), "test", Dynamic()) for _ in range(2))
+        first, second = (evaluate_dynamic(model, TASK, text(), "test", Dynamic()) for _ in range(2))
     assert first == second
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training is training
@@ -151,7 +156,7 @@ def test_the_model_and_the_random_state_do_not_change(
 def test_progress_is_reported_after_each_segment(registry: Registry, text: Callable[..., FakeText]) -> None:
     reports: list[tuple[float, ...]] = []
     metrics, _ = evaluate_dynamic(
-        lstm(registry), text(), "test", Dynamic(), report=lambda *progress: reports.append(progress)
+        lstm(registry), TASK, text(), "test", Dynamic(), report=lambda *progress: reports.append(progress)
     )
     assert [(done, total) for done, total, _ in reports] == [(20, 40), (39, 39)]
     assert reports[-1][2] == metrics["loss"]
@@ -167,7 +172,9 @@ def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
         if changed is not None:
             train[changed] = 2 + (train[changed] - 1) % (SIZE - 2)
         splits: dict[Any, Tensor] = {"train": train, "val": data.split("val"), "test": data.split("test")}
-        return evaluate_dynamic(model, FakeText(splits, SIZE), "test", Dynamic(lr=1e-2, segment=1))[0]["loss"]
+        return evaluate_dynamic(model, TASK, FakeText(splits, SIZE), "test", Dynamic(lr=1e-2, segment=1))[0][
+            "loss"
+        ]
 
     usual = loss()
     assert loss(changed=201) == usual
@@ -177,7 +184,7 @@ def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
 
 def test_a_diverging_evaluation_is_stopped(registry: Registry, text: Callable[..., FakeText]) -> None:
     with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as caught:
-        evaluate_dynamic(lstm(registry), text(), "test", Dynamic(lr=1e38, segment=2))
+        evaluate_dynamic(lstm(registry), TASK, text(), "test", Dynamic(lr=1e38, segment=2))
     assert caught.value.hint == "try a --dynamic-lr below 1e+38"
 
 
@@ -186,7 +193,7 @@ def test_an_empty_split_is_refused(registry: Registry, text: Callable[..., FakeT
     splits: dict[Any, Tensor] = {name: text().split(name) for name in SPLITS}
     splits[split] = letters()
     with pytest.raises(DataError, match=f"the {split} split is empty"):
-        evaluate_dynamic(lstm(registry), FakeText(splits, SIZE), "test", Dynamic())
+        evaluate_dynamic(lstm(registry), TASK, FakeText(splits, SIZE), "test", Dynamic())
 
 
 @pytest.mark.parametrize(
@@ -210,8 +217,8 @@ def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str)
 @pytest.mark.parametrize("name", ["lstm", "awd-lstm"])
 def test_a_gpu_gives_the_same_loss(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
     model = lstm(registry, name)
-    here, _ = evaluate_dynamic(model, text(), "test", Dynamic())
-    there, _ = evaluate_dynamic(model.cuda(), text(), "test", Dynamic(), device="cuda")
+    here, _ = evaluate_dynamic(model, TASK, text(), "test", Dynamic())
+    there, _ = evaluate_dynamic(model.cuda(), TASK, text(), "test", Dynamic(), device="cuda")
     assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
 
 
@@ -225,6 +232,6 @@ def test_a_model_without_gradients_cannot_adapt(text: Callable[..., FakeText]) -
             return 0 * self.unused.expand(*tokens.shape, SIZE), None
 
     with pytest.raises(DataError, match="every gradient on the training split is zero"):
-        evaluate_dynamic(Constant(), text(), "test", Dynamic())
-    metrics, _ = evaluate_dynamic(Constant(), text(), "test", Dynamic(lr=0))
+        evaluate_dynamic(Constant(), TASK, text(), "test", Dynamic())
+    metrics, _ = evaluate_dynamic(Constant(), TASK, text(), "test", Dynamic(lr=0))
     assert metrics["loss"] == pytest.approx(math.log(SIZE))

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from zoo.config.training import TrainConfig
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.loop import fit
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-IMAGES = Classification()
-TEXT = LanguageModelling()
+IMAGES = Classification(CLASSIFICATION)
+TEXT = LanguageModelling(LANGUAGE_MODELLING)
 
 
 def accuracies(*values: float) -> list[dict[str, Any]]:

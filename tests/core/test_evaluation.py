@@ -135,7 +135,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
     ("options", "message"),
     [
         ({"split": "tset"}, "split must be one of train, val, test (got 'tset')"),
-        ({"tta": True}, "test-time augmentation is for images, but this model is for language-modelling"),
+        ({"tta": True}, "there is no test-time augmentation for language-modelling"),
     ],
 )
 def test_an_option_that_does_not_fit_the_model_is_refused(

@@ -10,11 +10,13 @@ import torch
 
 from zoo.errors import DataError
 from zoo.files.cards import Card
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-CLASSIFICATION = Classification()
-LANGUAGE_MODELLING = LanguageModelling()
+IMAGES = Classification(CLASSIFICATION)
+TEXT = LanguageModelling(LANGUAGE_MODELLING)
 CLASSES = ["a", "b", "c", "d"]
 
 
@@ -34,7 +36,7 @@ def image_card(card: Callable[..., Card]) -> Callable[..., Card]:
 
 def test_another_text_is_translated_token_by_token(text: Any, card: Callable[..., Card]) -> None:
     data = text(50)  # tokens 2..7 are a..f
-    fed = LANGUAGE_MODELLING.feed(data, card(preprocess=words("fca")))
+    fed = TEXT.feed(data, card(preprocess=words("fca")))
     to = {2: 4, 3: 0, 4: 3, 5: 0, 6: 0, 7: 2}  # a, c and f are known
     assert fed.split("train").tolist() == [to[token] for token in data.split("train").tolist()]
     assert fed.dims == {"vocab_size": 5}
@@ -44,7 +46,7 @@ def test_another_text_is_translated_token_by_token(text: Any, card: Callable[...
 
 def test_specials_are_translated_by_name(text: Any, card: Callable[..., Card]) -> None:
     data = type(text())({"test": torch.tensor([0, 1, 2])}, 8)
-    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("xa"))).split("test").tolist() == [0, 1, 3]
+    assert TEXT.feed(data, card(preprocess=words("xa"))).split("test").tolist() == [0, 1, 3]
 
 
 def test_a_lower_case_model_reads_capitals_as_small_letters(text: Any, card: Callable[..., Card]) -> None:
@@ -52,10 +54,8 @@ def test_a_lower_case_model_reads_capitals_as_small_letters(text: Any, card: Cal
         preprocess = words("ABCDEF")
 
     data = Capitals({"test": torch.tensor([2, 3, 4])}, 8)
-    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("cba", lower=True))).split(
-        "test"
-    ).tolist() == [4, 3, 2]
-    assert LANGUAGE_MODELLING.feed(data, card(preprocess=words("cba"))).split("test").tolist() == [0, 0, 0]
+    assert TEXT.feed(data, card(preprocess=words("cba", lower=True))).split("test").tolist() == [4, 3, 2]
+    assert TEXT.feed(data, card(preprocess=words("cba"))).split("test").tolist() == [0, 0, 0]
 
 
 def test_a_newline_and_an_eos_are_translated_into_each_other(text: Any, card: Callable[..., Card]) -> None:
@@ -66,12 +66,12 @@ def test_a_newline_and_an_eos_are_translated_into_each_other(text: Any, card: Ca
         preprocess = words("") | {"vocabulary": ["<eos>", *"ba"], "specials": 1, "newline_eos": True}
 
     lines, ends = Lines({"test": torch.tensor([2, 3, 4])}, 5), Ends({"test": torch.tensor([0, 1, 2])}, 3)
-    assert LANGUAGE_MODELLING.feed(lines, card(preprocess=Ends.preprocess)).split("test").tolist() == [
+    assert TEXT.feed(lines, card(preprocess=Ends.preprocess)).split("test").tolist() == [
         2,
         1,
         0,
     ]
-    assert LANGUAGE_MODELLING.feed(ends, card(preprocess=Lines.preprocess)).split("test").tolist() == [
+    assert TEXT.feed(ends, card(preprocess=Lines.preprocess)).split("test").tolist() == [
         4,
         3,
         2,
@@ -93,14 +93,14 @@ def test_other_tokens_or_the_other_direction_are_refused(
         preprocess = words("ab") | data
 
     with pytest.raises(DataError) as caught:
-        LANGUAGE_MODELLING.feed(Other({}, 4), card(preprocess=words("ab") | model))
+        TEXT.feed(Other({}, 4), card(preprocess=words("ab") | model))
     assert str(caught.value) == f"the model {message}"
     assert caught.value.hint == "it was trained on text/files"
 
 
 def test_a_text_in_the_models_own_vocabulary_is_not_copied(text: Any, card: Callable[..., Card]) -> None:
     data = text()
-    fed = LANGUAGE_MODELLING.feed(data, card(preprocess=dict(data.preprocess)))
+    fed = TEXT.feed(data, card(preprocess=dict(data.preprocess)))
     assert fed.split("train").data_ptr() == data.split("train").data_ptr()
 
 
@@ -108,7 +108,7 @@ def test_images_are_normalized_with_the_cards_mean_and_std(
     images: Any, image_card: Callable[..., Card]
 ) -> None:
     data = images()
-    (batch,) = CLASSIFICATION.eval_batches(CLASSIFICATION.feed(data, image_card()), "val")
+    (batch,) = IMAGES.eval_batches(IMAGES.feed(data, image_card()), "val")
     pixels = torch.stack([image for image, _ in data.split("val")]) / 255
     torch.testing.assert_close(batch.inputs[:, 0], pixels[:, 0])
     torch.testing.assert_close(batch.inputs[:, 1], pixels[:, 1] * 2 - 1)
@@ -126,11 +126,11 @@ def test_images_that_do_not_fit_are_refused(
     images: Any, image_card: Callable[..., Card], arguments: dict[str, int], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        CLASSIFICATION.feed(images(), image_card(arguments))
+        IMAGES.feed(images(), image_card(arguments))
     assert str(caught.value) == message
     assert "text/files" in (caught.value.hint or "")
 
 
 def test_other_classes_or_another_order_are_refused(images: Any, image_card: Callable[..., Card]) -> None:
     with pytest.raises(DataError, match="the data's classes are not those of text/files"):
-        CLASSIFICATION.feed(images(), image_card(classes=["b", "a", "c", "d"]))
+        IMAGES.feed(images(), image_card(classes=["b", "a", "c", "d"]))

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError
-from zoo.tasks.classification import Classification
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
 
 
 class Net(nn.Module):
@@ -56,7 +57,7 @@ def test_parameters_that_an_architecture_froze_stay_frozen(images: Any) -> None:
     model.order = nn.Parameter(torch.arange(3), requires_grad=False)
     weight = model.get_parameter("stem.0.weight")
     before = weight.clone()
-    fit(model, Classification(), images(), TrainConfig(batch_size=8, lr=0.1))
+    fit(model, Classification(CLASSIFICATION), images(), TrainConfig(batch_size=8, lr=0.1))
     assert torch.equal(weight, before)
     assert not weight.requires_grad
 
@@ -104,7 +105,7 @@ def test_training_does_not_change_what_is_frozen(images: Any) -> None:
     config = TrainConfig(
         epochs=2, batch_size=8, lr=0.1, weight_decay=0.1, freeze=("stem", "stages.1"), ema_decay=0.5
     )
-    fit(model, Classification(), images(), config)
+    fit(model, Classification(CLASSIFICATION), images(), config)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"stages.0.weight", "stages.0.bias", "scale", "out.weight", "out.bias"}
 
@@ -126,7 +127,7 @@ def test_a_step_moves_each_layer_at_its_own_rate(images: Any) -> None:
     model = Net()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     config = TrainConfig(optimizer="adam", lr=1e-3, schedule="constant", layer_decay=0.1, batch_size=20)
-    fit(model, Classification(), images(20), config)  # one step: Adam's first is lr long
+    fit(model, Classification(CLASSIFICATION), images(20), config)  # one step: Adam's first is lr long
     moved = {name: (p.detach() - before[name]).abs().max().item() for name, p in model.named_parameters()}
     assert moved["out.bias"] == pytest.approx(1e-3, rel=1e-3)
     assert moved["stages.1.0.weight"] == pytest.approx(1e-4, rel=1e-2)

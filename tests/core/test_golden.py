@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.config.training import ImageFields, TextFields, TrainConfig
+from tests.configs import configured
+from zoo.config.training import TrainConfig
 from zoo.interfaces import Dataset, Split, make_task
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
@@ -29,13 +30,14 @@ and in the second row the herons stand and look at the water. A keeper comes at 
 pails; at noon he comes again, and at six he counts them all and locks the gate. What the lions
 know of the herons is a smell on the wind; what the herons know of the lions is a sound at night."""
 
-TEXT_RECIPE = TrainConfig(
+TEXT_RECIPE = configured(
     batch_size=4,
     optimizer="adam",
     lr=1e-2,
     clip_grad_norm=1.0,
     precision="fp32",
-    text=TextFields(bptt=8, bptt_jitter=True),
+    bptt=8,
+    bptt_jitter=True,
 )
 SMALL = {"vocab_size": 128, "hidden_size": 32}
 FAMILIES: dict[str, tuple[dict[str, Any], TrainConfig]] = {
@@ -50,7 +52,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], TrainConfig]] = {
     "charrnn/min-gru": ({**SMALL, "num_layers": 2}, TEXT_RECIPE),
     "convnet/resnet-lite": (
         {"in_channels": 3, "image_size": 16, "num_classes": 4, "widths": [4, 8, 16], "dropout": 0.1},
-        TrainConfig(
+        configured(
             batch_size=16,
             optimizer="sgd",
             lr=2e-2,
@@ -58,7 +60,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], TrainConfig]] = {
             schedule="one-cycle",
             ema_decay=0.9,
             precision="fp32",
-            images=ImageFields(augment=("crop", "flip")),
+            augment=("crop", "flip"),
         ),
     ),
 }

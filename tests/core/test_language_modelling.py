@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from tests.configs import configured
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
-from zoo.tasks.language_modelling import LanguageModelling, detach
+from zoo_text.language_modelling import LanguageModelling, detach
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-TASK = LanguageModelling()
+TASK = LanguageModelling(LANGUAGE_MODELLING)
 
 
 class Positions(Dataset):
@@ -35,7 +36,7 @@ class Positions(Dataset):
 
 def train(length: int, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Batch]:
     ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
-    config = TrainConfig().replace({"batch_size": 3, "bptt": 4} | changes)
+    config = configured().replace({"batch_size": 3, "bptt": 4} | changes)
     return list(TASK.train_batches(Positions(length), config, seed=5, epoch=epoch, start=start, **ranks))
 
 
@@ -106,7 +107,7 @@ def test_jitter_of_a_tiny_bptt_still_covers_the_text(bptt: int) -> None:
 
 def test_evaluation_predicts_each_token_but_the_first_once() -> None:
     for length in range(2, 201):
-        batches = list(TASK.eval_batches(Positions(length), "test", steps=5))
+        batches = list(TASK.lane_batches(Positions(length), "test", lanes=16, steps=5))
         predicted = torch.cat([batch.targets.flatten() for batch in batches]).tolist()
         assert sorted(predicted) == list(range(1, length)), f"a text of {length}"
         assert all(torch.equal(batch.targets, batch.inputs + 1) for batch in batches)
@@ -115,7 +116,7 @@ def test_evaluation_predicts_each_token_but_the_first_once() -> None:
 
 def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
     before: Tensor | None = None
-    for batch in TASK.eval_batches(Positions(197), "test", steps=5):
+    for batch in TASK.lane_batches(Positions(197), "test", lanes=16, steps=5):
         if not batch.fresh:
             assert before is not None
             assert torch.equal(batch.inputs[0], before)

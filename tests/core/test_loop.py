@@ -12,18 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import ImageFields, TextFields, TrainConfig
+from tests.configs import configured
+from zoo.config.training import TrainConfig
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
 from zoo.training.loop import Store, fit
 from zoo.training.state import Check, TrainState, nothing_more
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-IMAGES = Classification()
-TEXT = LanguageModelling()
+IMAGES = Classification(CLASSIFICATION)
+TEXT = LanguageModelling(LANGUAGE_MODELLING)
 
 
 class Linear(nn.Module):
@@ -78,7 +81,7 @@ def test_two_accumulated_half_batches_equal_a_whole_batch(images: Any) -> None:
 def test_options_that_depend_on_validation_require_a_val_split(images: Any, name: str) -> None:
     message = f"^{name} requires a val split, which this data does not have$"
     with pytest.raises(OptionError, match=message) as caught:
-        fit(Linear(), IMAGES, images(36, val=0), TrainConfig().replace({name: 1}))
+        fit(Linear(), IMAGES, images(36, val=0), configured().replace({name: 1}))
     assert caught.value.hint == "give it one, for example with --data val_size=... or val_share=..."
 
 
@@ -108,9 +111,7 @@ def test_training_and_measuring_leave_the_random_state_unchanged(
 ) -> None:
     model = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
     before = torch.get_rng_state(), random.getstate(), numpy_state()
-    config = TrainConfig(
-        batch_size=6, text=TextFields(bptt=8, bptt_jitter=True), images=ImageFields(augment=("crop", "flip"))
-    )
+    config = configured(batch_size=6, bptt=8, bptt_jitter=True, augment=("crop", "flip"))
     fit(model, TEXT, text(), config)
     fit(Linear(), IMAGES, images(), config)
     measure(model, TEXT, text(), "test")
@@ -130,7 +131,7 @@ def test_a_run_depends_on_its_seed_alone(text: Any, registry: Any) -> None:
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4)
         torch.rand(3)  # drawn by the caller: it must change nothing
-        return losses(made, TEXT, text(), TrainConfig(batch_size=4, text=TextFields(bptt=8)), seed=seed)
+        return losses(made, TEXT, text(), configured(batch_size=4, bptt=8), seed=seed)
 
     assert trained(1) == trained(1)
     assert trained(1) != trained(2)
@@ -221,7 +222,7 @@ def test_the_reported_loss_excludes_the_model_s_penalty(text: Any, registry: Reg
         with torch.random.fork_rng():
             torch.manual_seed(0)
             made = model(vocab_size=8, hidden_size=4, activation_penalty=penalty)
-        config = TrainConfig(batch_size=4, lr=1e-9, precision="fp32", text=TextFields(bptt=8))
+        config = configured(batch_size=4, lr=1e-9, precision="fp32", bptt=8)
         return losses(made, TEXT, text(), config)
 
     assert reported(500.0) == pytest.approx(reported(0.0), abs=1e-3)
@@ -306,13 +307,13 @@ def test_a_bad_gradient_or_weight_behind_a_finite_loss_ends_the_run_in_its_own_s
 
     for where, clip in (("gradient", 0.0), ("gradient", 1.0), ("weight", 0.0)):
         model = Poisoned(where)
-        config = TrainConfig(
+        config = configured(
             batch_size=4,
             lr=0.25,
             schedule="constant",
             precision="fp32",
             clip_grad_norm=clip,
-            text=TextFields(bptt=8),
+            bptt=8,
         )
         message = f"in epoch 1, batch 3: a {where} is not finite at a learning rate of 0.25"
         with pytest.raises(Diverged, match=message):
@@ -382,7 +383,7 @@ def test_an_epoch_s_row_holds_the_metrics_of_the_averaged_model(images: Any) -> 
 def test_a_smaller_last_batch_counts_by_its_images(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = images(1, 23), Linear()
     whole = measure(model, IMAGES, data, "val").metrics
-    monkeypatch.setattr("zoo.tasks.classification._EVAL_PIXELS", 5 * 8 * 8)
+    monkeypatch.setattr("zoo_images.classification._EVAL_PIXELS", 5 * 8 * 8)
     assert measure(model, IMAGES, data, "val").metrics == pytest.approx(whole, abs=1e-6)
 
 
@@ -421,7 +422,7 @@ class Carrier(nn.Module):
 
 def test_state_is_carried_detached_through_an_epoch_and_starts_over_with_the_next(text: Any) -> None:
     model = Carrier()
-    fit(model, TEXT, text(101), TrainConfig(batch_size=4, epochs=2, text=TextFields(bptt=8)))
+    fit(model, TEXT, text(101), configured(batch_size=4, epochs=2, bptt=8))
     assert model.read == [0, 8, 16, 24] * 2
 
 
@@ -447,7 +448,7 @@ def test_weights_stay_fp32_in_every_precision(images: Any, precision: str) -> No
     seen: list[torch.dtype] = []
     model = Linear()
     model.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    fit(model, IMAGES, images(20, 0, 0), TrainConfig().replace({"precision": precision, "batch_size": 10}))
+    fit(model, IMAGES, images(20, 0, 0), configured().replace({"precision": precision, "batch_size": 10}))
     assert set(seen) == {torch.float32 if precision == "fp32" else torch.bfloat16}
     assert model.out.weight.dtype == torch.float32
 
@@ -494,7 +495,7 @@ class Saved(Memory):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about weight_norm
 def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
-    config = TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8))
+    config = configured(batch_size=4, precision="fp32", bptt=8)
     torch.manual_seed(0)
     first, store = Growing(), Saved()
     whole = fit(first, TEXT, text(301), config, store=store)
@@ -505,7 +506,7 @@ def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -> None:
-    config = TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8))
+    config = configured(batch_size=4, precision="fp32", bptt=8)
     store = Saved()
     fit(Growing(), TEXT, text(301), config, store=store)
     tensors, data = store.held

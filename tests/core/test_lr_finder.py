@@ -13,19 +13,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import TextFields, TrainConfig
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.models.building import build_model
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.clock import Progress
 from zoo.training.loop import fit
 from zoo.training.lr_finder import RangeTest, Suggestions, find_lr, find_lr_for, suggest
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
-IMAGES = Classification()
-TEXT = LanguageModelling()
-SGD = TrainConfig(optimizer="sgd", batch_size=6, precision="fp32")
+IMAGES = Classification(CLASSIFICATION)
+TEXT = LanguageModelling(LANGUAGE_MODELLING)
+SGD = configured(optimizer="sgd", batch_size=6, precision="fp32")
 QUICK = RangeTest(1e-4, 1.0, 20)
 needs_data = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
 
@@ -100,7 +102,7 @@ def test_nothing_changes(
         task, data, config = (
             TEXT,
             text(),
-            TrainConfig(batch_size=6, precision="fp32", text=TextFields(bptt=8, bptt_jitter=True)),
+            configured(batch_size=6, precision="fp32", bptt=8, bptt_jitter=True),
         )
     else:
         options = {"in_channels": 3, "image_size": 8, "num_classes": 4, "widths": [4, 8]}
@@ -132,7 +134,7 @@ def test_the_first_loss_is_that_of_training_and_rates_grow_evenly(images: Any) -
 def test_a_model_in_evaluation_mode_is_tested_in_training_mode(text: Any, registry: Any) -> None:
     options = {"vocab_size": 8, "hidden_size": 8, "dropout": 0.5, "num_layers": 2}
     one, other = (build_model(registry.architecture("gru"), options, seed=0) for _ in range(2))
-    config, reports = TrainConfig(batch_size=6, precision="fp32", text=TextFields(bptt=8)), list[Progress]()
+    config, reports = configured(batch_size=6, precision="fp32", bptt=8), list[Progress]()
     fit(other, TEXT, text(), config, report=reports.append)
     assert find_lr(one.eval(), TEXT, text(), config, QUICK).losses[0] == reports[0].loss
 
@@ -180,7 +182,7 @@ def test_state_is_carried_and_a_long_test_continues_into_the_next_epochs(text: A
         model,
         TEXT,
         text(101),
-        TrainConfig(batch_size=4, precision="fp32", text=TextFields(bptt=8)),
+        configured(batch_size=4, precision="fp32", bptt=8),
         RangeTest(1e-4, 0.1, 10),
     )
     assert model.read == [0, 8, 16, 24, 0, 8, 16, 24, 0, 8]  # 25 tokens a lane: 4 batches an epoch

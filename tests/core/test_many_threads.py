@@ -21,12 +21,12 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.errors import ZooWarning
-from zoo.evaluation.evaluate import Views
 from zoo.models.building import build_model
 from zoo.models.hooks import evaluating, stored
 from zoo.models.recurrent import Differentiable, SingleSteps
 from zoo.registry.printing import printing_to
 from zoo.registry.registry import Registry
+from zoo_images.views import Views
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from tests.configs import configured
 from zoo.training.optimizers import make_optimizer
 
 
@@ -14,7 +14,7 @@ def after(steps: int, **config: object) -> float:
     """Return a weight of 1 after some steps with a gradient of 0.5."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
-    optimizer = make_optimizer(model, TrainConfig().replace({"lr": 0.1, "momentum": 0.0} | config))
+    optimizer = make_optimizer(model, configured().replace({"lr": 0.1, "momentum": 0.0} | config))
     for _ in range(steps):
         model.weight.grad = torch.full((1, 1), 0.5)
         optimizer.step()
@@ -39,7 +39,7 @@ def test_a_step_follows_the_formula(config: dict[str, object], steps: int, expec
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_momentum_is_the_first_beta_of_adam(name: str) -> None:
-    optimizer = make_optimizer(nn.Linear(1, 1), TrainConfig().replace({"optimizer": name, "momentum": 0.7}))
+    optimizer = make_optimizer(nn.Linear(1, 1), configured().replace({"optimizer": name, "momentum": 0.7}))
     assert optimizer.param_groups[0]["betas"] == (0.7, 0.999)
 
 
@@ -47,7 +47,7 @@ def test_momentum_is_the_first_beta_of_adam(name: str) -> None:
 def test_a_frozen_parameter_is_left_out(name: str) -> None:
     model = nn.Linear(2, 3)
     model.bias.requires_grad_(False)
-    optimizer = make_optimizer(model, TrainConfig().replace({"optimizer": name}))
+    optimizer = make_optimizer(model, configured().replace({"optimizer": name}))
     held: list[Tensor] = optimizer.param_groups[0]["params"]
     assert len(held) == 1
     assert held[0] is model.weight
@@ -56,7 +56,7 @@ def test_a_frozen_parameter_is_left_out(name: str) -> None:
 def test_normalization_biases_have_their_own_rate_and_decay_as_much_per_step() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     model[1].weight.requires_grad_(False)
-    config = TrainConfig().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr_scale": 8.0})
+    config = configured().replace({"optimizer": "sgd", "weight_decay": 0.1, "norm_bias_lr_scale": 8.0})
     slow, fast = make_optimizer(model, config).param_groups
     assert {id(p) for p in slow["params"]} == {id(p) for i in (0, 3) for p in model[i].parameters()}
     assert [id(p) for p in fast["params"]] == [id(model[1].bias)]
@@ -66,7 +66,7 @@ def test_normalization_biases_have_their_own_rate_and_decay_as_much_per_step() -
 
 def test_layer_decay_and_the_scale_of_biases_multiply() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
-    config = TrainConfig().replace({"layer_decay": 0.5, "norm_bias_lr_scale": 8.0})
+    config = configured().replace({"layer_decay": 0.5, "norm_bias_lr_scale": 8.0})
     scales = {
         id(p): group["scale"] for group in make_optimizer(model, config).param_groups for p in group["params"]
     }

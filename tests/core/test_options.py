@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, cast
 import pytest
 from msgspec import Meta
 
+from tests.configs import configured
 from zoo.config import options
-from zoo.config.training import TrainConfig
 from zoo.errors import OptionError
 
 
@@ -197,7 +197,7 @@ def test_an_integer_is_accepted_where_a_string_is_wanted(type_: Any) -> None:
 def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -> None:
     value = 10**20 if name in ("batch_size", "epochs") else 1e300
     with pytest.raises(OptionError, match=f"{name} must be at most (1,000,000,000|1e\\+38) "):
-        TrainConfig().replace({name: value})
+        configured().replace({name: value})
 
 
 def test_choices_may_be_numbers() -> None:

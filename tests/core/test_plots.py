@@ -13,11 +13,15 @@ from matplotlib.lines import Line2D
 
 from zoo.config.training import TrainConfig
 from zoo.files import style
-from zoo.tasks.classification import Classification
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo.training.plots import draw_learning_curve, draw_lr_curve
 from zoo.training.schedules import learning_rate
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
+IMAGES = Classification(CLASSIFICATION)
+TEXT = LanguageModelling(LANGUAGE_MODELLING)
 CONFIG = TrainConfig(epochs=4, lr=0.1, schedule="one-cycle")
 
 
@@ -30,9 +34,9 @@ def rows(losses: list[float], *, splits: tuple[str, ...] = ("train", "val")) -> 
     ]
 
 
-def curve(losses: list[float], *, task: Any = LanguageModelling, **options: Any) -> Figure:
+def curve(losses: list[float], *, task: Any = TEXT, **options: Any) -> Figure:
     history = rows(losses, splits=options.pop("splits", ("train", "val")))
-    return draw_learning_curve(history, task(), CONFIG, title="run-7", subtitle="net on data", **options)
+    return draw_learning_curve(history, task, CONFIG, title="run-7", subtitle="net on data", **options)
 
 
 def said(figure: Figure) -> str:
@@ -60,7 +64,7 @@ def test_a_curve_names_the_run_the_recipe_and_the_best_epoch() -> None:
 
 
 def test_a_classifier_s_best_epoch_is_that_of_the_highest_accuracy() -> None:
-    figure = curve([3.0, 0.25, 1.0], task=Classification)
+    figure = curve([3.0, 0.25, 1.0], task=IMAGES)
     assert said(figure).endswith("best of 3 epochs: epoch 2, val accuracy 80.0%")
     accuracy, loss, _ = figure.axes
     assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy", "loss (nats)")
@@ -76,7 +80,7 @@ def test_without_validation_the_last_epoch_is_stated() -> None:
 @pytest.mark.parametrize(("losses", "scale"), [([4.6, 1.5, 1.2], "linear"), ([1.1, 2.3e8, 1.3], "log")])
 def test_a_loss_that_spikes_has_a_logarithmic_axis(losses: list[float], scale: str) -> None:
     assert curve(losses).axes[0].get_yscale() == scale
-    accuracy, loss, _ = curve(losses, task=Classification).axes
+    accuracy, loss, _ = curve(losses, task=IMAGES).axes
     assert (accuracy.get_yscale(), loss.get_yscale()) == ("linear", scale)
 
 
@@ -93,7 +97,7 @@ def test_the_learning_rate_is_drawn_below_from_the_schedule_or_from_the_steps() 
 
 
 def test_a_single_epoch_is_stated_in_words() -> None:
-    figure = curve([1.5], task=Classification)
+    figure = curve([1.5], task=IMAGES)
     assert not figure.axes
     assert "One epoch is not enough for a curve" in said(figure)
     assert "val accuracy 40.0%, loss 1.5 nats" in said(figure)

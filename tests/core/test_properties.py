@@ -12,10 +12,10 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.configs import FIELDS, configured
 from tests.reliability.files import CARD
 from zoo import OptionError, Recipe
 from zoo.config import options
-from zoo.config.training import TrainConfig, training_fields
 from zoo.errors import WeightsError, printable
 from zoo.files.canonical import canonical_json, parse_json, readable_json
 from zoo.files.cards import parse_card
@@ -74,14 +74,14 @@ def test_a_recipe_survives_toml(data: st.DataObject) -> None:
 
 
 @QUICK
-@given(st.sampled_from([*training_fields()]), JSON)
+@given(st.sampled_from([*FIELDS]), JSON)
 def test_a_training_field_is_valid_or_an_option_error(name: str, value: Any) -> None:
     try:
-        config = TrainConfig().replace({name: value})
+        config = configured().replace({name: value})
     except OptionError as error:
         assert str(error).isprintable()  # noqa: PT017
     else:
-        assert TrainConfig().replace(json.loads(canonical_json(config.to_dict()))) == config
+        assert configured().replace(json.loads(canonical_json(config.to_dict()))) == config
 
 
 @QUICK

@@ -17,6 +17,7 @@ from zoo.registry.hookspecs import hookimpl
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo_images.plugin import CLASSIFICATION
 
 
 def net(name: str) -> tuple[str, ArchitectureSpec]:
@@ -28,9 +29,17 @@ def plugin(name: str, *specs: tuple[str, Any], **changes: Any) -> Plugin:
     return Plugin(**{**fields, **changes})
 
 
+TASKS = plugin("images", ("task", dataclasses.replace(CLASSIFICATION, groups=())))
+
+
+def registry_of(loaded: list[Plugin], catalog: Catalog | None = None) -> Registry:
+    """Return a registry that knows the task too."""
+    return Registry([TASKS, *loaded], catalog)
+
+
 DATA = ("dataset", DatasetSpec(name="lstm", target="m:D", task="classification", summary=""))
 CAM = ("analyzer", AnalyzerSpec(name="cam", target="m:C", summary="", tasks=("classification",)))
-TWO = Registry([plugin("acme", net("lstm"), net("gru"), DATA), plugin("text", net("lstm"), CAM)])
+TWO = registry_of([plugin("acme", net("lstm"), net("gru"), DATA), plugin("text", net("lstm"), CAM)])
 
 
 @pytest.mark.parametrize("name", ["gru", "acme/gru"])
@@ -62,7 +71,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
 
 def test_an_unknown_name_mentions_plugins_that_failed() -> None:
     broken = plugin("broken", status="failed", cause="ImportError: no such module")
-    registry = Registry([plugin("acme", net("gru")), broken])
+    registry = registry_of([plugin("acme", net("gru")), broken])
     with pytest.raises(UnknownName) as caught:
         registry.architecture("resnet")
     assert "; these plugins failed to load: broken" in (caught.value.hint or "")
@@ -89,14 +98,16 @@ def test_a_pattern_is_a_part_of_the_name_or_a_glob(pattern: str, fits: bool) -> 
 
 def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
     kind, spec = net("yolo")
-    registry = Registry([plugin("acme", (kind, dataclasses.replace(spec, task="clasification")), net("gru"))])
-    assert [entry.name for entry in registry.entries()] == ["acme/gru"]
+    registry = registry_of(
+        [plugin("acme", (kind, dataclasses.replace(spec, task="clasification")), net("gru"))]
+    )
+    assert [entry.name for entry in registry.entries("architecture")] == ["acme/gru"]
     (failed,) = registry.failed_entries
-    assert (failed.name, failed.problem) == (
+    assert (failed.name, registry.problem(failed)) == (
         "acme/yolo",
         "unknown task 'clasification'; did you mean 'classification'?",
     )
-    line = f"architecture acme/yolo cannot be used: {failed.problem}"
+    line = f"architecture acme/yolo cannot be used: {registry.problem(failed)}"
     assert registry.problems() == [line]
     for name in ("yolo", "acme/yolo"):
         with pytest.raises(SpecError) as caught:
@@ -111,14 +122,15 @@ def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
 def test_an_analyzer_for_an_unknown_task_fails_too() -> None:
     kind, spec = CAM
     both = dataclasses.replace(spec, tasks=("classification", "detection"))
-    (failed,) = Registry([plugin("acme", (kind, both))]).failed_entries
-    assert failed.problem == "unknown task 'detection'"
+    registry = registry_of([plugin("acme", (kind, both))])
+    (failed,) = registry.failed_entries
+    assert registry.problem(failed) == "unknown task 'detection'"
 
 
 def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
     ours = plugin("charrnn", net("lstm"), net("rnn"), ours=True)
     for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
-        registry = Registry(loaded)
+        registry = registry_of(loaded)
         with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; write acme/lstm for the other"):
             assert registry.architecture("lstm").name == "charrnn/lstm"
         assert registry.architecture("acme/lstm").name == "acme/lstm"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
 from zoo.errors import Interrupted
 from zoo.files.cards import Card
 from zoo.files.container import read_container
@@ -116,7 +116,7 @@ class Run:
         family = FAMILIES[self.family]
         entry = self.registry.architecture(family["architecture"])
         changes = family["train"] | {"precision": self.precision, "epochs": family.get("epochs", 2)}
-        config = TrainConfig(lr=0.02, schedule="one-cycle").replace(changes)
+        config = configured(lr=0.02, schedule="one-cycle").replace(changes)
         task = self.registry.task(entry.spec.task)
         arguments = model_arguments(entry, task, self.data.dims, family["model"])
         model = build_model(entry, arguments, seed=1)

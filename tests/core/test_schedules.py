@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from zoo.config.training import TrainConfig
+from tests.configs import configured
 from zoo.training.schedules import learning_rate
 
 
 def rates(positions: list[float], **config: object) -> list[float]:
-    made = TrainConfig().replace({"lr": 2.0, "epochs": 10} | config)
+    made = configured().replace({"lr": 2.0, "epochs": 10} | config)
     return [learning_rate(made, position) for position in positions]
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.configs import configured
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.container import read_container, write_container
@@ -311,7 +312,7 @@ def test_a_triggered_average_weighs_all_later_steps_equally(tmp_path: Path) -> N
 
 def test_ema_and_triggered_averaging_exclude_each_other() -> None:
     with pytest.raises(OptionError, match=r"^ema_decay=0.9 and nonmono=5 both average weights; set one to 0"):
-        TrainConfig(ema_decay=0.9).replace({"nonmono": 5})
+        configured(ema_decay=0.9).replace({"nonmono": 5})
 
 
 @pytest.mark.parametrize(("clip_grad_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])

@@ -17,9 +17,10 @@ from zoo.models import weights
 from zoo.registry.catalog import Catalog, WeightsEntry
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
-from zoo.tasks.classification import Classification
 from zoo.training.run import train
 from zoo.training.setup import set_up
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
@@ -228,7 +229,7 @@ def test_weights_that_depend_on_the_data_are_fitted_once(registry: Registry, tmp
     made = set_up(recipe, registry, device="cpu")
     stem = made.model.get_submodule("stem")
     stem.get_parameter("bias").data.zero_()
-    images = next(Classification().eval_batches(made.dataset, "train")).inputs
+    images = next(Classification(CLASSIFICATION).eval_batches(made.dataset, "train")).inputs
     variances = stem(images).var((0, 2, 3))
     torch.testing.assert_close(variances, torch.ones(24), rtol=0, atol=0.1)
     weight = stem.get_parameter("weight")

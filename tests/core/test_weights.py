@@ -56,6 +56,7 @@ class Wide(Tied):
 
 TIED = Registry(
     [
+        *Registry.discover().plugins,
         Plugin(
             name="acme",
             status="ok",
@@ -69,7 +70,7 @@ TIED = Registry(
                 )
                 for name, target in (("tied", "Tied"), ("wide", "Wide"))
             ),
-        )
+        ),
     ]
 )
 

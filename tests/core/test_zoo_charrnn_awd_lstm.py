@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TextFields, TrainConfig
+from tests.configs import configured
 from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn.awd_lstm import AWDLSTM
 from zoo_charrnn.dropout import drop_connections, drop_locked, drop_rows
 from zoo_charrnn.weight_drop import WeightDropLSTM, in_one_chunk
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 TOKENS = torch.randint(0, 11, (6, 3), generator=torch.Generator().manual_seed(0))  # (T, B)
 X = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1))  # (T, B, I)
@@ -282,12 +283,12 @@ def test_there_is_a_penalty_in_training_only_and_only_if_asked_for() -> None:
 
 def test_the_penalty_is_trained_on_and_not_reported(text: Callable[..., Any]) -> None:
     batch = next(
-        LanguageModelling().train_batches(
-            text(), TrainConfig(batch_size=4, text=TextFields(bptt=8)), seed=0, epoch=0
+        LanguageModelling(LANGUAGE_MODELLING).train_batches(
+            text(), configured(batch_size=4, bptt=8), seed=0, epoch=0
         )
     )
     steps = [
-        LanguageModelling().step(model(**NO_DROPOUT, activation_penalty=alpha), batch)
+        LanguageModelling(LANGUAGE_MODELLING).step(model(**NO_DROPOUT, activation_penalty=alpha), batch)
         for alpha in (0.0, 50.0)
     ]
     assert steps[0].sums["loss"] == steps[1].sums["loss"]

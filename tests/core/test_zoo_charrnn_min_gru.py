@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.config.training import TextFields, TrainConfig
+from tests.configs import configured
 from zoo.data.opening import open_dataset
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU
 from zoo_charrnn.scan import scan_by_doubling, scan_by_steps
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 SCANS = [scan_by_steps, scan_by_doubling]
 
@@ -144,10 +145,8 @@ def test_it_learns_a_real_text(registry: Registry) -> None:
     arguments = model_arguments(entry, registry.task("language-modelling"), data.dims, options)
     model = build_model(entry, arguments, seed=0)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
-    task, state, losses = LanguageModelling(), None, []
-    for batch in task.train_batches(
-        data, TrainConfig(batch_size=32, text=TextFields(bptt=32)), seed=0, epoch=0
-    ):
+    task, state, losses = LanguageModelling(LANGUAGE_MODELLING), None, []
+    for batch in task.train_batches(data, configured(batch_size=32, bptt=32), seed=0, epoch=0):
         torch.manual_seed(batch.seed)
         step = task.step(model, batch, state)
         optimizer.zero_grad()

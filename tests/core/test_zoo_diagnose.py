@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Batch, Subject
-from zoo.tasks.language_modelling import LanguageModelling
 from zoo_diagnose.activations import Activations
 from zoo_diagnose.confusion import Confusion
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 from zoo_diagnose.surprise import Surprise, _highest
+from zoo_text.language_modelling import LanguageModelling
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
 TEXT = {"tokens": "char", "lower": False, "vocabulary": ["<unk>", *"abcd<"], "specials": 1}
@@ -249,14 +250,17 @@ class Batches(LanguageModelling):
             def split(self, name: str) -> Tensor:
                 return numbers
 
-        return list(self.eval_batches(Data(), "test", lanes=lanes, steps=5))  # type: ignore[arg-type]
+        return list(self.lane_batches(Data(), "test", lanes=lanes, steps=5))  # type: ignore[arg-type]
+
+
+BATCHES = Batches(LANGUAGE_MODELLING)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 16])
 def test_surprise_is_listed_token_by_token_in_the_order_of_the_text(lanes: int) -> None:
     text = "abcd" * 5 + "ddd" + "abcd" * 5
     found = Surprise(passages=1, length=3).analyze(
-        Alphabet(), Batches().of(text, lanes), subject=subject("language-modelling")
+        Alphabet(), BATCHES.of(text, lanes), subject=subject("language-modelling")
     )
     (passage,) = found.tables["passages"]
     odds = math.log2(1 + 5 * math.exp(-4))
@@ -279,7 +283,7 @@ def _plain(text: str) -> str:
 def test_the_page_is_safe_and_whole() -> None:
     text = "abcd<abcd" * 4
     titled = dataclasses.replace(subject("language-modelling"), title="net <1> on my.txt")
-    found = Surprise(passages=2, length=4).analyze(Alphabet(), Batches().of(text, 1), subject=titled)
+    found = Surprise(passages=2, length=4).analyze(Alphabet(), BATCHES.of(text, 1), subject=titled)
     page = found.figures["surprise.html"]().decode()
     assert "net &lt;1&gt; on my.txt" in page
     assert "><</span>" not in page
@@ -289,7 +293,7 @@ def test_the_page_is_safe_and_whole() -> None:
 
 
 def test_state_is_carried_from_batch_to_batch_until_it_is_fresh() -> None:
-    batches = Batches().of("abcd" * 6, 1)
+    batches = BATCHES.of("abcd" * 6, 1)
     assert len(batches) > 2
     learns = Surprise().analyze(Alphabet(forgets=False), batches, subject=subject("language-modelling"))
     forgets = Surprise().analyze(Alphabet(), batches, subject=subject("language-modelling"))
@@ -319,7 +323,7 @@ def test_newlines_and_control_characters_are_made_visible() -> None:
 
 def test_tokens_with_more_bits_are_redder() -> None:
     found = Surprise(passages=1, length=8).analyze(
-        Alphabet(), Batches().of("abcddabcd", 1), subject=subject("language-modelling")
+        Alphabet(), BATCHES.of("abcddabcd", 1), subject=subject("language-modelling")
     )
     heats = [float(heat) for heat in re.findall(r"30, ([\d.]+)\)", found.figures["surprise.html"]().decode())]
     assert max(heats) > 0.5 > 0.1 > min(heats)
@@ -329,7 +333,9 @@ def test_tokens_with_more_bits_are_redder() -> None:
 
 def test_a_backwards_model_s_passages_are_in_reading_order() -> None:
     found = Surprise(passages=1, length=3).analyze(
-        Alphabet(), Batches().of("abcdaabcd", 1), subject=subject("language-modelling", backwards=True)
+        Alphabet(),
+        BATCHES.of("abcdaabcd", 1),
+        subject=subject("language-modelling", backwards=True),
     )
     assert found.tables["passages"][0]["text"] == "baa"  # the last token is read first, and not predicted
     assert found.tables["passages"][0]["from"] == 2

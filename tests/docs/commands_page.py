@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import click
 
 from zoo.cli import COMMANDS, cli
-from zoo.config.training import training_fields
+from zoo.registry.registry import Registry
 
 START = """\
 # Commands
@@ -89,7 +89,7 @@ def _prose(text: str) -> str:
 
 def _options(command: click.Command, context: click.Context) -> str:
     """Return a table of the options that are not training fields, and name those fields."""
-    fields = training_fields()
+    fields = Registry.discover().training_fields()
     lines = ["| option | meaning |", "|---|---|"]
     flags: list[str] = []
     for param in command.get_params(context):

@@ -15,7 +15,6 @@ from msgspec.inspect import type_info
 from zoo.config import options
 from zoo.config.docstrings import described
 from zoo.config.signatures import option_types, signature_options
-from zoo.config.training import training_fields
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -79,7 +78,7 @@ def _parts() -> Iterator[str]:
     yield START
     yield FIELDS
     for group, title in GROUPS.items():
-        fields = [field for field in training_fields().values() if field.group == group]
+        fields = [field for field in registry.training_fields().values() if field.group == group]
         rows = [Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields]
         yield f"### {title}\n\n{_table(rows)}"
     yield ARCHITECTURES
@@ -96,7 +95,7 @@ def _trainings(registry: Registry) -> str:
     lines = ["| architecture | training fields |", "|---|---|"]
     for entry in registry.entries("architecture"):
         if isinstance(entry.spec, ArchitectureSpec) and entry.plugin.ours:
-            changed = entry.spec.training.changed().items()
+            changed = registry.usual_config(entry).changed().items()  # type: ignore[arg-type]
             lines.append(f"| `{entry.spec.name}` | {_settings(dict(changed))} |")
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,6 @@ from zoo.api.recipes import find_recipe
 from zoo.cli import cli
 from zoo.cli.session import Session
 from zoo.config.signatures import check_arguments
-from zoo.config.training import training_fields
 from zoo.registry.registry import Entry, Registry
 
 # Plugins, entries and recipes that a page writes or installs
@@ -87,7 +86,11 @@ def is_stand_in(word: str) -> bool:
 
 
 def check_experiment(given: dict[str, Any], registry: Registry) -> None:
-    fields = {name: value for name, value in given.items() if name in training_fields() and value is not None}
+    fields = {
+        name: value
+        for name, value in given.items()
+        if name in registry.training_fields() and value is not None
+    }
     named = [name for name in (given["name"], given["dataset"]) if name]
     if MADE & {*named}:
         return

@@ -17,7 +17,9 @@ from torch.nn import functional as F
 from zoo import DataError, tokenize
 from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer
-from zoo.testing._tiny import TEXT, TinyImages, TinyText
+from zoo.testing._data import TEXT
+from zoo_images.tiny import TinyImages
+from zoo_text.tiny import TinyText
 
 POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
 TITLE = "9d8871feaa02a6cc33f66a156db72bbcba484d320b426bd8c7f8f2d7d6c84b03"

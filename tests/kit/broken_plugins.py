@@ -112,7 +112,7 @@ entries = Provider(
     text(DatasetSpec, "reads_by_typed_options.default", "StringForInteger"),
     images(DatasetSpec, "cards_name_no_files", "LabelsOfAFile", card_options=("labels",)),
     text(DatasetSpec, "cards_name_no_files.folder", "TextsOfAFolder", card_options=("folders",)),
-    images(DatasetSpec, "cards_name_no_files.unknown", "TinyImages", card_options=("size",)),
+    images(DatasetSpec, "cards_name_no_files.unknown", "TinyImages", card_options=("depth",)),
     images(DatasetSpec, "dims_are_declared", "MisspelledDims"),
     images(DatasetSpec, "items_fit_dims", "FloatImages"),
     text(DatasetSpec, "items_fit_dims.text", "LanesOfText"),

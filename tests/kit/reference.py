@@ -12,22 +12,27 @@ from types import ModuleType
 import zoo
 from zoo import interfaces, testing
 from zoo.config import training
-from zoo.data import pictures
+from zoo.data import augment, pictures
 from zoo.files import archives, cache, downloads, folders, regular, style, work
 from zoo.models import hooks
 from zoo.registry import hookspecs, specs
 
-HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers")
+HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
 RECORDS = (
-    (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")),
-    (training, ("TrainConfig", "ImageFields", "TextFields")),
-    (interfaces, ("Subject", "Batch", "Analysis")),
+    (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec")),
+    (training, ("TrainConfig",)),
+    (interfaces, ("Subject", "Batch", "Step", "Analysis", "OwnInputs")),
 )
-CLASSES = ("Dataset", "Analyzer", "LoadsPretrained", "FitsInputs", "HasBoxes", "HasFiles")
+CLASSES = (
+    *("Dataset", "Task", "Analyzer"),
+    *("LoadsPretrained", "FitsInputs", "HasBoxes", "HasFiles", "CarriesState", "ReadsFiles", "HasViews"),
+)
 FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (hooks, ("evaluating", "stored", "untouched", "watching")),
-    (pictures, ("read_picture",)),
+    (training, ("fields_of", "training_fields")),
+    (pictures, ("read_picture", "read_pictures")),
+    (augment, ("augment", "mixup")),
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),
     (folders, ("refuse_unreadable",)),

@@ -2,7 +2,7 @@
 
 import torch
 
-from zoo.testing._tiny import TinyImages
+from zoo_images.tiny import TinyImages
 
 torch.manual_seed(0)
 __all__ = ["TinyImages"]

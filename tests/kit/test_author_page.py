@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from reference import reference
 
+from zoo.registry.registry import Registry
 from zoo.testing._table import CHECKS
 from zoo.testing.scaffold import new_plugin
 
@@ -50,7 +51,7 @@ def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):
     """tests/third_party/test_new_plugin.py installs these and runs the kit on them."""
-    new_plugin(name, kind, tmp_path, task=task)
+    new_plugin(name, kind, tmp_path, task=Registry.discover().task(task))
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
         assert FILES[file] == written, f"docs/how-to/write-a-plugin.md: {file} differs from what zoo writes"

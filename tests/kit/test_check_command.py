@@ -15,7 +15,8 @@ from zoo.cli import run
 HEAD = """
 from pathlib import Path
 from zoo import DataError, DatasetSpec, hookimpl
-from zoo.testing._tiny import TinyImages, TinyText
+from zoo_images.tiny import TinyImages
+from zoo_text.tiny import TinyText
 
 class CountsFromOne(TinyImages):
     def split(self, name):

@@ -11,7 +11,7 @@ import pytest
 
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl
-from zoo.testing._tiny import TinyImages
+from zoo_images.tiny import TinyImages
 
 class CountsFromOne(TinyImages):
     def split(self, name):

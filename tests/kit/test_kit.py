@@ -29,7 +29,8 @@ OFFENDING_PLUGINS = {
 
 
 def registry_of(where: str) -> Registry:
-    return Registry([plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)])
+    loaded = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
+    return Registry(plugins.with_ours(loaded))
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.configs import configured
 from tests.reliability import hostile
 from tests.reliability.faults import KINDS, Crash, Disk, failing
 from tests.reliability.figure import Figure
@@ -53,7 +54,7 @@ CARD = Card(
         "vocabulary": ["<unk>", "<pad>", *"abcdef"],
         "specials": 2,
     },
-    training=TrainConfig().to_dict(),
+    training=configured().to_dict(),
     seed=0,
     progress={"epochs": 1, "steps": 10},
     metrics={"val": {"loss": 1.5}},

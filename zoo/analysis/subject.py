@@ -66,9 +66,9 @@ def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
 
 def _class(given: str, card: Card) -> Any:
     """Return a class of `Subject.classes` by name or number. Raises OptionError if the model lacks it."""
-    if card.task != "classification":
-        raise OptionError(f"a class is for classification, but the model is for {card.task}")
-    names = [str(name) for name in card.preprocess["classes"]]
+    names = [str(name) for name in card.preprocess.get("classes", ())]
+    if not names:
+        raise OptionError(f"the model is for {card.task} and has no classes")
     if given in names:
         return names.index(given)
     if given in ("predicted", "true"):

@@ -13,10 +13,10 @@ from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.errors import AmbiguousName, OptionError, UnknownName, ZooError, cause, did_you_mean, warn
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
 
 if TYPE_CHECKING:
-    from zoo.interfaces import Dataset, Split
+    from zoo.interfaces import Dataset
 
 __all__ = ["describe"]
 
@@ -55,13 +55,19 @@ def describe(
     if row["kind"] == "weights":
         return row | asdict(registry.catalog.weights[row["name"]])
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
-    facts = row | asdict(entry.spec) | {"name": row["name"]}
+    spec = entry.spec
+    facts = row | {name: getattr(spec, name) for name in spec.__dataclass_fields__} | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
-    if isinstance(entry.spec, ArchitectureSpec):
-        return facts | _of_architecture(registry, entry, entry.spec)
-    if isinstance(entry.spec, DatasetSpec):
-        return facts | _of_dataset(registry, entry, data or {}, TrainConfig().replace(fields))
-    return facts | _of_analyzer(registry, entry, entry.spec)
+    if isinstance(spec, ArchitectureSpec):
+        return facts | _of_architecture(registry, entry, spec)
+    if isinstance(spec, DatasetSpec):
+        config = registry.default_config(spec.task).replace(fields)
+        return facts | _of_dataset(registry, entry, data or {}, config)
+    if isinstance(spec, TaskSpec):
+        return facts | _of_task(registry, spec)
+    if isinstance(spec, FieldsSpec):
+        return facts | _of_group(registry, spec)
+    return facts | _of_analyzer(registry, entry, spec)
 
 
 def _find(registry: Registry, name: str) -> dict[str, Any]:
@@ -90,7 +96,12 @@ def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
     published = {
         key: asdict(entry) for key, entry in registry.catalog.weights.items() if entry.recipe == name
     }
-    parts = [("training", lambda: {"training": registry.training_config(recipe).to_dict()})]
+
+    def training() -> dict[str, Any]:
+        config = registry.training_config(recipe)
+        return {"training": config.to_dict(), "changed": config.changed()}
+
+    parts = [("training", training)]
     return asdict(recipe) | _as_far_as_possible(parts) | ({"weights": published} if published else {})
 
 
@@ -112,15 +123,13 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
         for other in registry.entries("analyzer")
         if isinstance(other.spec, AnalyzerSpec) and other.spec.fits(spec)
     ]
-    facts = {"training": spec.training.changed(), "analyzers": fitting}
+    facts = {"training": registry.usual_config(entry).changed(), "analyzers": fitting}
     return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
 
 
 def _of_dataset(
     registry: Registry, entry: Entry[Any], data: Mapping[str, Any], config: TrainConfig
 ) -> dict[str, Any]:
-    text = entry.spec.task == "language-modelling"
-
     @cache
     def dataset() -> Dataset:
         from zoo.data.opening import open_dataset
@@ -130,9 +139,11 @@ def _of_dataset(
             return open_dataset(entry, data)
 
     def splits() -> dict[str, Any]:
-        names: tuple[Split, ...] = ("train", "val", "test")
-        classes = {} if text else {"classes": dataset().preprocess["classes"]}
-        counts = {name: _tokens(dataset(), name) if text else _images(dataset(), name) for name in names}
+        from zoo.interfaces import SPLITS, make_task
+
+        task = make_task(registry, entry.spec.task)
+        classes = {"classes": names} if (names := dataset().preprocess.get("classes")) else {}
+        counts = {split: task.counts(dataset(), split) for split in SPLITS}
         return {"dims": dict(dataset().dims), **classes, "splits": counts}
 
     def batches() -> dict[str, Any]:
@@ -140,8 +151,7 @@ def _of_dataset(
 
         task = make_task(registry, entry.spec.task)
         batch = next(iter(task.train_batches(dataset(), config, seed=0, epoch=0)))
-        sizes = {"batch_size": config.batch_size} | ({"bptt": config.text.bptt} if text else {})
-        return {"batches_per_epoch": batch.total, "batched_with": sizes | config.changed()}
+        return {"batches_per_epoch": batch.total, "batched_with": task.batched_by(config) | config.changed()}
 
     parts = [
         ("options", lambda: {"options": _options(entry) | dict(entry.spec.config)}),
@@ -159,6 +169,32 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
     ]
     parts = [("options", lambda: {"options": _options(entry)})]
     return {"architectures": fitting} | _as_far_as_possible(parts)
+
+
+def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
+    """Return the training fields that a task adds, and the entries that are for it."""
+    fields = registry.default_config(spec.name).to_dict()
+    own = {name: item.default for name, item in registry.training_fields().items() if item.group}
+    entries: dict[str, list[str]] = {}
+    for entry in registry.entries():
+        if spec.name in entry.tasks:
+            entries.setdefault(entry.kind, []).append(entry.name)
+    return {"fields": {name: value for name, value in fields.items() if name in own}, "entries": entries}
+
+
+def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
+    """Return what each training field of a group means, and the tasks that it applies to."""
+    described = [
+        {"name": field.name, "default": field.default, "meaning": field.meaning}
+        for field in registry.training_fields().values()
+        if field.group == spec.name
+    ]
+    tasks = [
+        entry.name
+        for entry in registry.entries("task")
+        if isinstance(entry.spec, TaskSpec) and spec.name in entry.spec.groups
+    ]
+    return {"fields": described, "tasks": tasks}
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
@@ -192,14 +228,3 @@ def _options(entry: Entry[Any]) -> dict[str, Any]:
         name: "required" if option.default is option.empty else option.default
         for name, option in signature_options(entry.load()).items()
     }
-
-
-def _images(dataset: Dataset, split: Split) -> dict[str, int]:
-    return {"images": len(dataset.split(split))}
-
-
-def _tokens(dataset: Dataset, split: Split) -> dict[str, int]:
-    """Count the tokens of a split, and those of them that are `<unk>`, number 0."""
-    tokens = dataset.split(split)
-    unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
-    return {"tokens": len(tokens), "unknown": unknown}

@@ -26,7 +26,7 @@ __all__ = [
     "rows",
 ]
 
-KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights")
+KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group")
 
 
 def default_registry() -> Registry:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.progress import Bar, headlines, quiet
 from zoo.config.arguments import checked
-from zoo.data.vocabulary import Vocabulary
+from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
-    from zoo.interfaces import Split
+    from zoo.interfaces import Split, Task
 
 __all__ = ["Model"]
 
@@ -56,13 +56,11 @@ class Model:
         self._registry = registry
 
     def __repr__(self) -> str:
-        from zoo.interfaces import make_task
-
         card = self.card
         parts = [
             f"{card.architecture}, {self.num_parameters:,} parameters",
             f"trained on {card.dataset.name}",
-            *headlines(card.metrics, make_task(self._registry, card.task)),
+            *headlines(card.metrics, self._task),
         ]
         return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
@@ -83,9 +81,9 @@ class Model:
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens, by number. Raises WeightsError if this is not a language model."""
-        if self.card.task != "language-modelling":
+        if not isinstance(self._task, WritesText):
             raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}")
-        return Vocabulary(self.card.preprocess)
+        return self._task.vocabulary(self.card.preprocess)
 
     @checked
     def evaluate(
@@ -278,9 +276,13 @@ class Model:
     @cached_property
     def _unit(self) -> str:
         """What is counted, such as `images`."""
+        return self._task.unit(self.card.preprocess)
+
+    @cached_property
+    def _task(self) -> Task:
         from zoo.interfaces import make_task
 
-        return make_task(self._registry, self.card.task).unit(self.card.preprocess)
+        return make_task(self._registry, self.card.task)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

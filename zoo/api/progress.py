@@ -188,7 +188,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 def headlines(metrics: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
     """Return the task's headline metric on each split, such as `test accuracy 91.85%`."""
-    name = task.headline
+    name = task.spec.headline
     return [f"{split} {metrics_text({name: values[name]})}" for split, values in metrics.items()]
 
 

@@ -101,7 +101,7 @@ class Run:
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
         try:
-            check_rows(self.history, self.task.headline)
+            check_rows(self.history, self.task.spec.headline)
         except ValueError as error:
             raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
         return draw_learning_curve(

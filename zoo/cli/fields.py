@@ -1,9 +1,13 @@
-"""Training fields as options: `--lr 0.1`, made from `TrainConfig` and the groups of the tasks."""
+"""Training fields as options: `--lr 0.1`.
+
+Those that every task has are made from `TrainConfig` when a command is defined; those that plugins add, when
+it is used.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -13,14 +17,15 @@ from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
 from zoo.config import options
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainingField, training_fields
+from zoo.config.training import TrainConfig, TrainingField, fields_of
 from zoo.errors import ZooError, printable
 
 __all__ = ["TrainingCommand", "pop_fields", "training_flags"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_WORDS = "zoo.cli.fields.words"  # a key of click's `Context.meta`
+# Keys of click's `Context.meta`
+_WORDS, _OPTIONS = "zoo.cli.fields.words", "zoo.cli.fields.options"
 
 
 class FieldType(click.ParamType[Any]):
@@ -60,7 +65,21 @@ class FieldOption(click.Option):
         super().__init__(param_decls, type=type_, default=None, help=meaning[0].upper() + meaning[1:])
 
 
-class TrainingCommand(click.Command):
+class FieldsCommand(click.Command):
+    """A command that also takes the training fields that plugins add."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters, and an option for each field of a group."""
+        if _OPTIONS not in ctx.meta:
+            fields: Iterable[TrainingField] = ()
+            with contextlib.suppress(ZooError):  # the command says so, once its options are known
+                fields = (ctx.find_object(Session) or Session()).registry.training_fields().values()
+            ctx.meta[_OPTIONS] = [_option(field) for field in fields if field.group]
+        *own, help_ = super().get_params(ctx)
+        return [*own, *ctx.meta[_OPTIONS], help_]
+
+
+class TrainingCommand(FieldsCommand):
     """A command with training fields. Its help shows them by group, with the defaults of what is named."""
 
     allow_extra_args = True  # to say what is wrong with them
@@ -105,14 +124,12 @@ class TrainingCommand(click.Command):
 
 
 def training_flags(*, only: Collection[str] = (), skip: Collection[str] = ()) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each training field, or for some."""
+    """Return a decorator that adds an option for each training field that every task has, or for some."""
 
     def decorate(command: F) -> F:
-        for name, field in reversed([*training_fields().items()]):
+        for name, field in reversed([*fields_of(TrainConfig).items()]):
             if name not in skip and (not only or name in only):
-                flag = flag_of(name)
-                names = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
-                command = click.option(names, name, cls=FieldOption, field=field)(command)
+                command = click.option(*_names(field), cls=FieldOption, field=field)(command)
         return command
 
     return decorate
@@ -120,8 +137,20 @@ def training_flags(*, only: Collection[str] = (), skip: Collection[str] = ()) ->
 
 def pop_fields(settings: dict[str, Any]) -> dict[str, Any]:
     """Take the training fields out of a command's settings, and return those that were given."""
-    fields = {name: settings.pop(name) for name in training_fields() if name in settings}
+    ctx = click.get_current_context()
+    names = [str(param.name) for param in ctx.command.get_params(ctx) if isinstance(param, FieldOption)]
+    fields = {name: settings.pop(name) for name in names if name in settings}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _names(field: TrainingField) -> tuple[str, str]:
+    """Return how the option of a field is spelled, and the name of its parameter."""
+    flag = flag_of(field.name)
+    return f"{flag}/--no-{flag[2:]}" if field.type is bool else flag, field.name
+
+
+def _option(field: TrainingField) -> FieldOption:
+    return FieldOption(_names(field), field=field)
 
 
 def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
@@ -133,6 +162,5 @@ def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
             recipe = Recipe(architecture=word, dataset="")
         with contextlib.suppress(ZooError):  # such as a recipe of a plugin that is not there
             if recipe is not None:
-                task = registry.task(registry.architecture(recipe.architecture).spec.task)
-                return word, registry.training_config(recipe).to_dict(task.groups)
+                return word, registry.training_config(recipe).to_dict()
     return "", {}

@@ -14,10 +14,10 @@ from zoo.cli.names import NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.config import options
-from zoo.config.training import TrainConfig
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
+from zoo.registry.registry import Registry
 
 # Most rows of a section; a card of 1 MB may say a hundred thousand
 _ROWS = 100
@@ -43,21 +43,29 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     print_title(f"Weights {weights}")
     about = f"{card.architecture} for {card.task}, trained on {card.dataset.name}"
     print_paragraph(shortened(about), indent=2)
-    _print_card(card)
+    _print_card(card, session.registry)
     _print_file(card, container, path)
 
 
-def _print_card(card: Card) -> None:
+def _print_card(card: Card, registry: Registry) -> None:
     _print("Metrics", [(split, figures(metrics)) for split, metrics in card.metrics.items()])
     _print("Model", as_typed(card.arguments), about=card.architecture)
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
-    usual = TrainConfig().to_dict()
-    changed = {key: value for key, value in card.training.items() if usual.get(key) != value}
+    changed = _changed(card, registry)
     _print("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
     _print("Training", [*progress, ("seed", card.seed)])
     _print("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
+
+
+def _changed(card: Card, registry: Registry) -> dict[str, object]:
+    """Return the training fields of a card that differ from their defaults, those of other tasks left out."""
+    known = registry.training_fields()
+    usual = registry.default_config(card.task).to_dict() if registry.has("task", card.task) else {}
+    usual = {name: field.default for name, field in known.items() if not field.group} | usual
+    fields = {name: value for name, value in card.training.items() if name in usual or name not in known}
+    return {name: value for name, value in fields.items() if name not in usual or usual[name] != value}
 
 
 def _print_file(card: Card, container: Container, path: Path) -> None:

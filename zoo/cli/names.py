@@ -19,6 +19,8 @@ PLURALS = {
     "analyzer": "analyzers",
     "recipe": "recipes",
     "weights": "weights",
+    "task": "tasks",
+    "group": "groups",
 }
 
 

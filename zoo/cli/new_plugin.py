@@ -8,24 +8,18 @@ from pathlib import Path
 import click
 
 from zoo.api.terminal import echo
+from zoo.cli.names import NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
-from zoo.registry.plugins import HOOKS, Kind
-from zoo.registry.tasks import TASKS
-from zoo.testing.scaffold import new_plugin
-
-KINDS = [kind for _, kind, _ in HOOKS]
+from zoo.registry.plugins import Kind
+from zoo.testing.scaffold import KINDS, new_plugin
 
 
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="Kind of the entry.")
 @click.option(
-    "--task",
-    type=click.Choice([*TASKS]),
-    default="classification",
-    show_default=True,
-    help="Task of the entry.",
+    "--task", type=NameType("task"), help="Task of the entry; by default the first of `zoo list tasks`."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path(), help="Folder to create the package in."
@@ -33,16 +27,17 @@ KINDS = [kind for _, kind, _ in HOOKS]
 @json_option
 @quiet_option
 @pass_session
-def command(session: Session, name: str, kind: Kind, task: str, out: Path, as_json: bool) -> None:
+def command(session: Session, name: str, kind: Kind, task: str | None, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is."""
     name = name.removeprefix("zoo-")
     registry = session.registry
     taken = [plugin.name for plugin in registry.plugins]
     taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours]
-    files = new_plugin(name, kind, out, task=task, taken=taken)
+    spec = registry.task(task or next(iter(registry.tasks)))
+    files = new_plugin(name, kind, out, task=spec, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
-        document = {"name": name, "kind": kind, "task": task, "folder": str(folder)}
+        document = {"name": name, "kind": kind, "task": spec.name, "folder": str(folder)}
         print_json(document | {"files": [str(file) for file in files]})
         return
     for file in files:

@@ -42,7 +42,7 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     else:
         _print(rows)
         for entry in registry.failed_entries:
-            echo(f"zoo: {entry.kind} {entry.name} cannot be used: {entry.problem}", err=True)
+            echo(f"zoo: {entry.kind} {entry.name} cannot be used: {registry.problem(entry)}", err=True)
     if session.strict:
         registry.require_healthy()
 
@@ -52,12 +52,12 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         [
             row["name"],
             f"ok, {row['import_ms']:.1f} ms" if row["status"] == "ok" else row["status"],
-            _counts(row["provides"]) or "-",
             f"{row['distribution']} {row['version']}".rstrip(),
+            _counts(row["provides"]) or "-",
         ]
         for row in rows
     ]
-    print_table(cells, ["PLUGIN", "STATUS", "PROVIDES", "FROM"])
+    print_table(cells, ["PLUGIN", "STATUS", "FROM", "PROVIDES"])
     print_section(
         "Not trusted", [(row["name"], row["cause"]) for row in rows if row["status"] == "untrusted"]
     )

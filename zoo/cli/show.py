@@ -11,24 +11,23 @@ import click
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS, figures
 from zoo.api.progress import Bar, quiet
-from zoo.cli.fields import pop_fields, training_flags
+from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
-from zoo.cli.names import NameType
+from zoo.cli.names import PLURALS, NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
-from zoo.config.training import TrainConfig
+from zoo.cli.signature import flag_of, options_of
 
 
-@click.command()
+@click.command(cls=FieldsCommand)
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
-@training_flags(only=["batch_size", "batching", "bptt"])
+@training_flags(only=["batch_size"])
 @json_option
 @quiet_option
 @pass_session
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
-    """Show NAME: an architecture, dataset, analyzer, recipe or weights.
+    """Show NAME: an architecture, dataset, analyzer, recipe, weights, task or group of training fields.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
     torch is installed, a dataset with the size of its splits if the data is on this machine. Nothing is
@@ -96,9 +95,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("", [(key.replace("_", " "), facts[key]) for key in keys])
     print_section("Model options", as_typed(facts["model"]))
     print_section("Data options", as_typed(facts["data"]))
-    usual = TrainConfig().to_dict()
-    config = facts.get("training", facts["train"])
-    changed = {key: value for key, value in config.items() if value != usual[key]}
+    changed = facts.get("changed", facts["train"])
     print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():
@@ -121,12 +118,31 @@ def _weights(facts: Mapping[str, Any]) -> None:
     print_section("Commands", commands, wrap=False)
 
 
+def _task(facts: Mapping[str, Any]) -> None:
+    better = "higher is better" if facts["higher_is_better"] else "lower is better"
+    pairs = [("headline metric", f"{facts['headline']}, {better}"), ("dimensions", _words(facts["dims"]))]
+    print_section("", pairs)
+    groups = ", ".join(facts["groups"])
+    print_section("Training fields", as_typed(facts["fields"]), about=f"of {groups}, and their defaults")
+    entries = [(PLURALS[kind], ", ".join(names)) for kind, names in facts["entries"].items()]
+    print_section("Entries", entries)
+    print_section("", _origin(facts))
+
+
+def _group(facts: Mapping[str, Any]) -> None:
+    fields = [(flag_of(field["name"]), field["meaning"].replace("`", "")) for field in facts["fields"]]
+    print_section("Training fields", fields)
+    print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
+
+
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "architecture": _architecture,
     "dataset": _dataset,
     "analyzer": _analyzer,
     "recipe": _recipe,
     "weights": _weights,
+    "task": _task,
+    "group": _group,
 }
 
 

@@ -13,7 +13,7 @@ from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
 from zoo.config.signatures import signature_options
 from zoo.config.synonyms import field_called
-from zoo.config.training import training_fields
+from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError
 from zoo.registry.registry import Registry
 
@@ -54,7 +54,7 @@ def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError
     wrong, value = _as_typed(error.option_name, words)
     name = wrong.lstrip("-").replace("_", "-")
     message = f"no such option: {wrong}"
-    if name.replace("-", "_") in training_fields() and not _has(error.ctx, f"--{name}"):
+    if name.replace("-", "_") in fields_of(TrainConfig) and not _has(error.ctx, f"--{name}"):
         message = f"{wrong} makes no difference to `{error.ctx.command_path}`"
     elif right := next(_meant(error.ctx, name, words), ""):
         message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
@@ -95,7 +95,8 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
             own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
         if (key := name.replace("-", "_")) in own:
             yield f"{own[key]} {key}="
-    options = [opt[2:] for param in ctx.command.params for opt in param.opts if opt.startswith("--")]
+    params = ctx.command.get_params(ctx)
+    options = [opt[2:] for param in params for opt in param.opts if opt.startswith("--")]
     for option in difflib.get_close_matches(name, options, n=1, cutoff=0.7):
         yield f"--{option}"
     for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1, cutoff=0.7):
@@ -103,7 +104,7 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
 
 
 def _has(ctx: click.Context, option: str) -> bool:
-    return any(option in (*param.opts, *param.secondary_opts) for param in ctx.command.params)
+    return any(option in (*param.opts, *param.secondary_opts) for param in ctx.command.get_params(ctx))
 
 
 def _with_value(ctx: click.Context, option: str, value: str) -> str:
@@ -112,7 +113,8 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
         return f"{option}{shlex.quote(value) if value else '...'}"
     if option == "--device" and value.isdigit():  # the number of GPUs, or of one
         value = "cuda"
-    param = next(param for param in ctx.command.params if option in (*param.opts, *param.secondary_opts))
+    params = ctx.command.get_params(ctx)
+    param = next(param for param in params if option in (*param.opts, *param.secondary_opts))
     takes_value = isinstance(param, click.Option) and not param.is_flag
     return f"{option} {shlex.quote(value) if value else '...'}" if takes_value else option
 

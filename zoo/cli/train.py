@@ -15,6 +15,7 @@ from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.data.vocabulary import WritesText
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _print_next(run: "Run", registry: Registry) -> None:
     """Print commands to try, on stderr."""
     place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
     commands = [["eval", place]]
-    if run.task.name == "language-modelling":
+    if isinstance(run.task, WritesText):
         commands.append(["sample", place])
     architecture = registry.architecture(run.recipe.architecture).spec
     for analyzer, more in _LOOKING_INSIDE.items():

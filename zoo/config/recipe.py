@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.config.training import TrainConfig
+from zoo.config.training import checked_fields
 
 __all__ = ["Recipe"]
 
@@ -22,7 +22,8 @@ class Recipe:
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
         threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type, or a training field that is unknown or out of range.
+    Raises OptionError for a field of the wrong type. Training fields that a task adds are checked when the
+    recipe is used.
     """
 
     architecture: str
@@ -37,7 +38,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         options.validate(self)
-        TrainConfig().replace(self.train)
+        checked_fields(self.train)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON data."""

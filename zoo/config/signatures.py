@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from zoo.config import options
-from zoo.config.training import training_fields
+from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import OptionError
 
 __all__ = ["bounded_options", "check_arguments", "option_types", "refuse_unknown", "signature_options"]
@@ -55,7 +55,7 @@ def _is_bounded(info: Any) -> bool:
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
     """Raise OptionError for the first given option that is not known, or is a training field."""
-    for name in given.keys() & training_fields().keys() - {*known}:
+    for name in given.keys() & fields_of(TrainConfig).keys() - {*known}:
         hint = f"write --{name.replace('_', '-')} {options.text(given[name])}, or {name}=... in Python"
         raise OptionError(f"{name} is a training field, not an option of {what}", hint=hint)
     options.check_names(given, known, what=what)

@@ -1,10 +1,14 @@
-"""TrainConfig: how to train, as data. What every task knows is here; what one task adds is a group apart."""
+"""TrainConfig: how to train, as data.
+
+The fields that every task has are here. A task may add groups of its own, each a frozen dataclass that a
+plugin registers; users see one flat list of fields.
+"""
 
 import dataclasses
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 from msgspec import Meta
 
@@ -12,19 +16,24 @@ from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.docstrings import described
 from zoo.config.synonyms import field_called
-from zoo.errors import OptionError
+from zoo.errors import OptionError, SpecError
 
 __all__ = [
-    "Augmentation",
-    "ImageFields",
+    "RESERVED",
+    "Fraction",
+    "NonNegative",
+    "Positive",
     "PrecisionName",
-    "TextFields",
     "TrainConfig",
     "TrainingField",
+    "check_known",
+    "checked_fields",
+    "fields_of",
     "training_fields",
 ]
 
-Augmentation = Literal["crop", "cutout", "flip", "translate"]
+T = TypeVar("T")
+
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -33,50 +42,14 @@ Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFields:
-    """Training fields that only images have.
-
-    Attributes:
-        augment: random augmentations in order, drawn for each image separately.
-        mixup_alpha: alpha of mixup, which blends pairs of training images and their labels; 0 is off.
-    """
-
-    augment: tuple[Augmentation, ...] = ()
-    mixup_alpha: NonNegative = 0.0
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextFields:
-    """Training fields that only text has.
-
-    Attributes:
-        batching: how a text is batched: lanes with the hidden state carried over, disjoint sections, or
-            overlapping windows that each predict one token.
-        bptt: tokens in a window or section, or per lane and step: the reach of backpropagation through time.
-        bptt_jitter: vary the length of steps around `bptt`, so that batch borders move between epochs
-            (`stateful` only).
-    """
-
-    batching: Literal["stateful", "sections", "windows"] = "stateful"
-    bptt: Positive = 64
-    bptt_jitter: bool = False
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training configuration. Every field is plain data, and 0 switches a numeric refinement off.
 
-    Users see one flat list of fields: `replace` and `to_dict` say `augment`, not `images.augment`.
+    Users see one flat list of fields: `replace` and `to_dict` say `augment`, whatever its group.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: images per step, or lanes that a text is cut into.
+        batch_size: items per step, such as images, or lanes that a text is cut into.
         grad_accum_steps: batches whose gradients are averaged, with equal weight, before one optimizer step.
         optimizer: optimizer; `adam` adds weight decay to the gradient, `adamw` keeps them apart.
         lr: peak learning rate; the schedule scales it down.
@@ -89,7 +62,6 @@ class TrainConfig:
         cycle_length: epochs in the first cycle of `cosine-restarts`.
         cycle_multiplier: each cycle of `cosine-restarts` is this many times as long as the previous one.
         clip_grad_norm: largest norm of all gradients together; larger ones are scaled down.
-        label_smoothing: share of the target that is spread evenly over all classes or tokens.
         ema_decay: EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are
             evaluated.
         nonmono: non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the
@@ -103,6 +75,7 @@ class TrainConfig:
             divided by it.
         precision: precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it,
             else fp32.
+        groups: the groups of fields that the task adds, by name, each an instance of its dataclass.
 
     Raises OptionError for a field that is not of its type or out of range.
     """
@@ -121,7 +94,6 @@ class TrainConfig:
     cycle_multiplier: Annotated[float, Meta(ge=1)] = 1.0
 
     clip_grad_norm: NonNegative = 0.0
-    label_smoothing: Fraction = 0.0
     ema_decay: Fraction = 0.0
     nonmono: Annotated[int, Meta(ge=0)] = 0
     patience: Annotated[int, Meta(ge=0)] = 0
@@ -130,8 +102,7 @@ class TrainConfig:
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = 1.0
     precision: PrecisionName = "auto"
 
-    images: ImageFields = field(default_factory=ImageFields)
-    text: TextFields = field(default_factory=TextFields)
+    groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -140,47 +111,54 @@ class TrainConfig:
                 f"ema_decay={self.ema_decay} and nonmono={self.nonmono} both average weights; set one to 0"
             )
 
+    @classmethod
+    def with_groups(cls, groups: Mapping[str, type]) -> Self:
+        """Return the defaults of all fields, those of some groups included."""
+        return cls(groups={name: owner() for name, owner in groups.items()})
+
+    def group(self, name: str, type_: type[T]) -> T:
+        """Return a group of fields, with its defaults if there is none of this name."""
+        return self.groups[name] if name in self.groups else type_()
+
+    def fields(self) -> Mapping[str, "TrainingField"]:
+        """Return the fields by name, those of the groups last."""
+        return training_fields({name: type(group) for name, group in self.groups.items()})
+
     @checked
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return a configuration with some fields changed, whatever group they are in.
 
         Raises OptionError naming the field and what it must be.
         """
-        fields = training_fields()
-        for name in changes:
-            if name not in fields and (field := field_called(name)):
-                raise OptionError(f"unknown training field {name!r}; did you mean {field!r}?")
-        hint = "options of an architecture or a dataset are given apart: --model or --data, model= or data="
-        options.check_names(changes, fields, what="the training configuration", hint=hint)
+        fields = self.fields()
+        check_known(changes, fields)
         own = {name: value for name, value in changes.items() if not fields[name].group}
-        for group in GROUPS:
-            if inside := {name: value for name, value in changes.items() if fields[name].group == group}:
-                own[group] = dataclasses.replace(getattr(self, group), **inside)
-        return dataclasses.replace(self, **own)
+        groups = dict(self.groups)
+        for group in groups:
+            inside = {name: value for name, value in changes.items() if fields[name].group == group}
+            if inside:
+                groups[group] = dataclasses.replace(groups[group], **inside)
+        return dataclasses.replace(self, groups=groups, **own)
 
-    def to_dict(self, groups: Collection[str] | None = None) -> dict[str, Any]:
-        """Return the fields as one flat table of JSON data: all, or those without a group and of `groups`."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as one flat table of JSON data."""
         flat: dict[str, Any] = {}
-        for name, item in training_fields().items():
-            if groups is None or not item.group or item.group in groups:
-                value = getattr(getattr(self, item.group) if item.group else self, name)
-                flat[name] = list(value) if isinstance(value, tuple) else value
+        for name, item in self.fields().items():
+            value = getattr(self.groups[item.group] if item.group else self, name)
+            flat[name] = list(value) if isinstance(value, tuple) else value
         return flat
 
     def changed(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
-        usual = TrainConfig().to_dict()
+        usual = self.with_groups({name: type(group) for name, group in self.groups.items()}).to_dict()
         return {name: value for name, value in self.to_dict().items() if value != usual[name]}
-
-
-GROUPS: Mapping[str, type] = {"images": ImageFields, "text": TextFields}
 
 
 class TrainingField(NamedTuple):
     """What there is to know of a training field.
 
     Attributes:
-        group: the group it belongs to, a key of `GROUPS`; empty for the fields that every task has.
+        group: the group it belongs to; empty for the fields that every task has.
     """
 
     name: str
@@ -190,13 +168,59 @@ class TrainingField(NamedTuple):
     meaning: str
 
 
+# What a training field cannot be called: the options of `zoo train` and `zoo lr-find` are called so
+RESERVED = frozenset(
+    (
+        *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
+        *("groups", "help", "json", "model", "name", "option", "options", "plot", "processes", "progress"),
+        *("quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "start", "steps", "stop"),
+        *("threads", "track"),
+    )
+)
+
+
 @functools.cache
-def training_fields() -> Mapping[str, TrainingField]:
-    """Return all training fields by name, those of the groups last."""
+def fields_of(owner: type, group: str = "") -> Mapping[str, TrainingField]:
+    """Return the training fields of a dataclass, by name.
+
+    Raises SpecError if it is not a frozen dataclass whose fields each have a type and a default that fits it.
+    """
+    if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise SpecError(f"a group of training fields must be a frozen dataclass (got {owner!r:.80})")
+    defaults = owner()  # fails unless each field has one
+    resolved, meaning = options.resolved_hints(owner), described(owner)
     return {
-        item.name: TrainingField(item.name, group, resolved[item.name], item.default, meaning[item.name])
-        for group, owner in {"": TrainConfig, **GROUPS}.items()
-        for resolved, meaning in [(options.resolved_hints(owner), described(owner))]
+        item.name: TrainingField(
+            item.name, group, resolved[item.name], getattr(defaults, item.name), meaning.get(item.name, "")
+        )
         for item in dataclasses.fields(owner)
-        if item.name not in GROUPS
+        if (owner, item.name) != (TrainConfig, "groups")
     }
+
+
+def training_fields(groups: Mapping[str, type]) -> Mapping[str, TrainingField]:
+    """Return the fields that every task has, and after them those of some groups, by name."""
+    owners = {"": TrainConfig, **groups}
+    return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}
+
+
+def check_known(given: Collection[str], known: Collection[str]) -> None:
+    """Raise OptionError for the first name that is no known training field."""
+    for name in given:
+        if name not in known and (field := field_called(name)) in known:
+            raise OptionError(f"unknown training field {name!r}; did you mean {field!r}?")
+    hint = "options of an architecture or a dataset are given apart: --model or --data, model= or data="
+    options.check_names(given, known, what="the training configuration", hint=hint)
+
+
+def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return training fields, those that every task has converted to their types.
+
+    Whether the others exist depends on the task: `TrainConfig.replace` checks them.
+
+    Raises OptionError naming the field and what it must be.
+    """
+    core = fields_of(TrainConfig)
+    ours = {name: value for name, value in given.items() if name in core}
+    checked = TrainConfig(**ours).to_dict()
+    return {name: checked[name] if name in ours else value for name, value in given.items()}

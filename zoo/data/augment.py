@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config.training import Augmentation
-
 __all__ = ["AUGMENTATIONS", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 
 
@@ -72,7 +70,7 @@ def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: i
     return images.lerp(images.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
 
-AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]] = {
+AUGMENTATIONS: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "crop": crop,
     "cutout": cutout,
     "flip": flip,
@@ -80,7 +78,7 @@ AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, torch.Generator], Tensor]
 }
 
 
-def augment(images: Tensor, names: Sequence[Augmentation], generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, names: Sequence[str], generator: torch.Generator) -> Tensor:
     """Apply augmentations in order to images (B, C, H, W)."""
     for name in names:
         images = AUGMENTATIONS[name](images, generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from zoo.errors import DataError
+from zoo.errors import DataError, warn
+from zoo.files.folders import refuse_unreadable
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture", "read_square"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture", "read_pictures", "read_square"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,39 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes
     Raises DataError if it cannot be read.
     """
     return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
+
+
+def read_pictures(paths: Sequence[Path], *, size: int, channels: int) -> tuple[list[Path], list[Tensor]]:
+    """Return the pictures in some files and folders: the file of each, and what `read_picture` makes of it.
+
+    Folders are searched with their subfolders, in order of names; those that an analysis was written to are
+    skipped. Warns that only the central square of a picture is seen.
+
+    Raises DataError naming the first one that is missing or cannot be read.
+    """
+    files = [picture for path in paths for picture in _found(path)]
+    warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
+    return files, [read_picture(path, size=size, channels=channels)[0] for path in files]
+
+
+def _found(path: Path) -> list[Path]:
+    """Return a picture's path, or those of all pictures in a folder and its subfolders, sorted."""
+    if not path.exists():
+        raise DataError(f"no such picture or folder: {path}")
+    if not path.is_dir():
+        return [path]
+    try:
+        refuse_unreadable(path)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+    pictures = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not (file.parent / "manifest.json").exists()
+    )
+    if not pictures:
+        raise DataError(f"{path} contains no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}")
+    return pictures
 
 
 def read_square(path: Path, *, at_most: int) -> Image.Image:

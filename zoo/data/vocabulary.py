@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from zoo.config.arguments import checked
 from zoo.errors import SpecError
 
-__all__ = ["Vocabulary", "tokenize"]
+__all__ = ["Vocabulary", "WritesText", "tokenize"]
 
 # Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token.
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
@@ -75,6 +75,15 @@ class Vocabulary:
     def decode(self, numbers: Iterable[int]) -> str:
         """Return the text of some numbers; a special becomes its name, `<eos>` a newline."""
         return "".join(self.texts[number] for number in numbers)
+
+
+@runtime_checkable
+class WritesText(Protocol):
+    """A task whose models generate text, token by token; it is a `zoo.interfaces.CarriesState` too."""
+
+    def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
+        """Return the tokens of a model, from the `preprocess` of its card."""
+        ...
 
 
 @checked

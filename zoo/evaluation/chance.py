@@ -15,7 +15,7 @@ def no_better_than_chance(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return the metrics for which guessing does as well or better, and what it achieves."""
-    grows = task.headline if task.headline_grows else ""
+    grows = task.spec.headline if task.spec.higher_is_better else ""
     return {
         name: level
         for name, level in task.chance(preprocess).items()

@@ -30,9 +30,8 @@ from torch import Tensor, nn
 
 from zoo.config import options
 from zoo.errors import DataError, Diverged
-from zoo.interfaces import Batch, Dataset, Split, Step
+from zoo.interfaces import Batch, CarriesState, Dataset, Split, Step, Task
 from zoo.models.recurrent import Differentiable
-from zoo.tasks.language_modelling import LanguageModelling
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
 
@@ -61,6 +60,7 @@ class Dynamic:
 @torch.enable_grad()
 def evaluate_dynamic(
     model: nn.Module,
+    task: Task,
     dataset: Dataset,
     split: Split,
     dynamic: Dynamic,
@@ -73,6 +73,7 @@ def evaluate_dynamic(
     In fp32, without dropout and without any random draw. A copy of `model` adapts; `model` does not change.
 
     Args:
+        task: that of the model, a `CarriesState`.
         report: called after each segment with the tokens done, their total, and the loss so far.
 
     Raises:
@@ -85,8 +86,8 @@ def evaluate_dynamic(
     ours = copy.deepcopy(model).eval().requires_grad_()
     total, count = 0.0, 0
     with Differentiable():
-        adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else None
-        for batch, step in _segments(ours, dataset, split, dynamic.segment, device):
+        adapt = _adapter(ours, model, task, dataset, dynamic, device) if dynamic.lr else None
+        for batch, step in _segments(ours, task, dataset, split, dynamic.segment, device):
             total += float(step.sums["loss"])
             count += step.count
             if not math.isfinite(total):
@@ -95,16 +96,16 @@ def evaluate_dynamic(
             if adapt is not None:
                 adapt(step)
             report(count, count * batch.total // (batch.index + 1), total / count)
-    return LanguageModelling().metrics({"loss": total}, count, dataset.preprocess), count
+    return task.metrics({"loss": total}, count, dataset.preprocess), count
 
 
 def _adapter(
-    ours: nn.Module, model: nn.Module, dataset: Dataset, dynamic: Dynamic, device: str
+    ours: nn.Module, model: nn.Module, task: Task, dataset: Dataset, dynamic: Dynamic, device: str
 ) -> Callable[[Step], None]:
     """Return a function that updates `ours`, a copy of `model`, on the segment just scored."""
     parameters = [*ours.parameters()]
     trained = [parameter.detach() for parameter in model.parameters()]
-    scales = _scales(ours, dataset, dynamic.segment, device)
+    scales = _scales(ours, task, dataset, dynamic.segment, device)
     mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
     if mean == 0:
         raise DataError(
@@ -124,11 +125,11 @@ def _adapter(
     return adapt
 
 
-def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> list[Tensor]:
+def _scales(model: nn.Module, task: Task, dataset: Dataset, segment: int, device: str) -> list[Tensor]:
     """Return the RMS of each parameter's gradient over the first segments of the training split."""
     parameters = [*model.parameters()]
     squares = [torch.zeros_like(parameter) for parameter in parameters]
-    segments = islice(_segments(model, dataset, "train", segment, device), _TRAINING_SEGMENTS)
+    segments = islice(_segments(model, task, dataset, "train", segment, device), _TRAINING_SEGMENTS)
     count = 0
     for _, step in segments:
         count += 1
@@ -138,11 +139,12 @@ def _scales(model: nn.Module, dataset: Dataset, segment: int, device: str) -> li
 
 
 def _segments(
-    model: nn.Module, dataset: Dataset, split: Split, segment: int, device: str
+    model: nn.Module, task: Task, dataset: Dataset, split: Split, segment: int, device: str
 ) -> Iterator[tuple[Batch, Step]]:
     """Yield a split's segments, and what the model makes of each before the next is read."""
-    task, carried = LanguageModelling(), None
-    for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=segment):
+    assert isinstance(task, CarriesState)
+    carried = None
+    for batch in task.lane_batches(dataset, split, lanes=1, steps=segment, device=device):
         step = task.step(model, batch, carried)
         carried = step.state
         yield batch, step

@@ -15,9 +15,8 @@ from zoo.errors import Diverged, OptionError
 from zoo.evaluation.chance import beats_chance
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
-from zoo.evaluation.views import Views
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, Dataset, Split, make_task
+from zoo.interfaces import SPLITS, CarriesState, Dataset, HasViews, Split, Task, make_task
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
@@ -51,8 +50,8 @@ def evaluate(
         split: the split to measure on; by default `test`, or `val` if there is no test split.
         dataset: other data than the model was trained on; its own options then start from their defaults.
         data: options of the dataset, on top of those the model was trained with.
-        tta: average the answers to six views of each image (test-time augmentation); classifiers only.
-        dynamic: adapt to the text while reading it; language models only.
+        tta: average the answers to several views of each input (test-time augmentation), if the task has it.
+        dynamic: adapt to the text while reading it, if the task carries a state.
         report: called after each batch.
 
     Raises:
@@ -62,13 +61,12 @@ def evaluate(
     """
     if split not in (None, *SPLITS):
         raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
-    if dynamic is not None and card.task != "language-modelling":
-        raise OptionError(f"dynamic evaluation is for language models, but this model is for {card.task}")
-    if tta and card.task != "classification":
-        raise OptionError(f"test-time augmentation is for images, but this model is for {card.task}")
     task = make_task(registry, card.task)
+    if dynamic is not None and not isinstance(task, CarriesState):
+        raise OptionError(f"dynamic evaluation is for sequences, but this model is for {card.task}")
+    seen = _views(model, task) if tta else model
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    split, unit, seen = split or default_split(fed), task.unit(fed.preprocess), _seen(model, tta=tta)
+    split, unit = split or default_split(fed), task.unit(fed.preprocess)
     measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
     result: dict[str, Any] = {
@@ -83,21 +81,31 @@ def evaluate(
         **measured.details,
     }
     if dynamic is not None:
-        result["dynamic"] = _dynamic(model, fed, split, dynamic, device=device, report=report, unit=unit)
+        result["dynamic"] = _dynamic(model, task, fed, split, dynamic, device=device, report=report)
     return result
 
 
-def _seen(model: nn.Module, *, tta: bool) -> nn.Module:
-    return Views(model) if tta else model
+def _views(model: nn.Module, task: Task) -> nn.Module:
+    if not isinstance(task, HasViews):
+        raise OptionError(f"there is no test-time augmentation for {task.name}")
+    return task.views(model)
 
 
 def _dynamic(
-    model: nn.Module, fed: Dataset, split: Split, dynamic: Dynamic, *, device: str, report: Report, unit: str
+    model: nn.Module,
+    task: Task,
+    fed: Dataset,
+    split: Split,
+    dynamic: Dynamic,
+    *,
+    device: str,
+    report: Report,
 ) -> dict[str, Any]:
-    """Measure a language model in one lane, without adaptation and with it."""
+    """Measure a model in one lane, without adaptation and with it."""
+    unit = task.unit(fed.preprocess)
     still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
-    lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
-    adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=adapting)
+    lane, _ = evaluate_dynamic(model, task, fed, split, replace(dynamic, lr=0), device=device, report=still)
+    adapted, _ = evaluate_dynamic(model, task, fed, split, dynamic, device=device, report=adapting)
     _require_finite(lane, split)
     _require_finite(adapted, split)
     return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}

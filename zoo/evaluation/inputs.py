@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
 from zoo.data.views import View
-from zoo.data.vocabulary import Vocabulary
-from zoo.errors import DataError, OptionError, warn
+from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
-from zoo.files.folders import refuse_unreadable
-from zoo.files.regular import open_regular
-from zoo.interfaces import SPLITS, Batch, Box, Dataset, HasBoxes, HasFiles, Split, Task
-from zoo.tasks.language_modelling import LanguageModelling
+from zoo.interfaces import (
+    SPLITS,
+    Batch,
+    Box,
+    CarriesState,
+    Dataset,
+    HasBoxes,
+    HasFiles,
+    ReadsFiles,
+    Split,
+    Task,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Tokens of a text that is still read in one lane. With several, each starts without its context.
-_SHORT = 20_000
+# Tokens of a text that is still read in one lane, and how many at a time. With several lanes, each starts
+# without its context.
+_SHORT, _STEPS = 20_000, 128
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
@@ -58,11 +64,13 @@ class Inputs:
             preprocess=self.card.preprocess,
             split=lambda name: self.items if name == "test" else [],
         )
-        short = isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT
-        lanes = {"lanes": 1} if short else {}
+        if isinstance(self.task, CarriesState) and len(self.items) < _SHORT:
+            batches = self.task.lane_batches(data, "test", lanes=1, steps=_STEPS, device=self.device)
+        else:
+            batches = self.task.eval_batches(data, "test", device=self.device)
         done = 0
         self.report(done, len(self.items))
-        for batch in self.task.eval_batches(data, "test", device=self.device, **lanes):
+        for batch in batches:
             yield batch
             done += batch.count
             self.report(done, len(self.items))
@@ -95,23 +103,20 @@ class Inputs:
 def of_files(
     card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
 ) -> Inputs:
-    """Return the pictures in some files and folders, or the text of some files, one after the other.
+    """Return what is in some files and folders.
 
-    Raises DataError naming the first one that is missing or cannot be read.
+    Raises:
+        DataError: one is missing or cannot be read.
+        OptionError: models for this task cannot read files.
     """
-    names: list[str] = []
-    files: list[Path] | None = None
-    if card.task == "language-modelling":
-        items: Any = _tokens(card, [_text(Path(path)) for path in paths])
-    else:
-        from zoo.data.pictures import read_picture
-
-        pictures = [picture for path in paths for picture in _pictures(Path(path))]
-        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-        warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
-        items = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
-        names, files = [str(path) for path in pictures], pictures
-    return Inputs(card=card, task=task, names=names, items=items, files=files, device=device, report=report)
+    if not isinstance(task, ReadsFiles):
+        raise OptionError(f"a model for {task.name} cannot read files", hint="analyze a split of its data")
+    own = task.read_files([Path(path) for path in paths], card)
+    names = [str(file) for file in own.files]
+    files = own.files or None
+    return Inputs(
+        card=card, task=task, names=names, items=own.items, files=files, device=device, report=report
+    )
 
 
 def of_split(
@@ -135,9 +140,9 @@ def of_split(
     items = dataset.split(split)
     if len(items) == 0 or (indices is not None and len(indices) == 0):
         raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image was selected")
-    if card.task == "language-modelling":
+    if isinstance(task, CarriesState):
         if indices is not None:
-            raise OptionError("--indices selects images, but the model reads text")
+            raise OptionError("--indices selects items, but the model reads a sequence")
         return Inputs(card=card, task=task, names=[], items=items, device=device, report=report)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
@@ -160,48 +165,3 @@ def of_split(
         device=device,
         report=report,
     )
-
-
-def _pictures(path: Path) -> list[Path]:
-    """Return a picture's path, or those of all pictures in a folder and its subfolders, sorted.
-
-    Folders that an analysis was written to are skipped.
-    """
-    from zoo.data.pictures import SUFFIXES
-
-    if not path.exists():
-        raise DataError(f"no such picture or folder: {path}")
-    if not path.is_dir():
-        return [path]
-    try:
-        refuse_unreadable(path)
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
-    pictures = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not (file.parent / "manifest.json").exists()
-    )
-    if not pictures:
-        raise DataError(f"{path} contains no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}")
-    return pictures
-
-
-def _text(path: Path) -> str:
-    try:
-        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
-            return file.read()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeError:
-        raise DataError(f"{path} is not UTF-8 text") from None
-
-
-def _tokens(card: Card, texts: Sequence[str]) -> Tensor:
-    vocabulary = Vocabulary(card.preprocess)
-    numbers, unknown = vocabulary.encode("".join(texts))
-    if len(numbers) < 2:
-        raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
-    if unknown:
-        warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
-    return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers)

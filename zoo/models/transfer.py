@@ -59,8 +59,8 @@ class Source:
         """
         ours, theirs = model.state_dict(), self.model.state_dict()
         fitting = {name for name in ours if name in theirs and ours[name].shape == theirs[name].shape}
-        count, labels = self.task.labels
-        if self.card.preprocess[labels] != preprocess[labels]:
+        count, labels = self.task.spec.labels or ("", "")
+        if labels and self.card.preprocess[labels] != preprocess[labels]:
             fitting -= self._sized_by(count, arguments)
         if not fitting:
             raise WeightsError(f"nothing in {self.path} fits the {self.entry.name} to be trained")

@@ -6,9 +6,17 @@ from collections.abc import Iterable
 
 import pluggy
 
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
 
-__all__ = ["hookimpl", "hookspec", "zoo_analyzers", "zoo_architectures", "zoo_datasets"]
+__all__ = [
+    "hookimpl",
+    "hookspec",
+    "zoo_analyzers",
+    "zoo_architectures",
+    "zoo_datasets",
+    "zoo_tasks",
+    "zoo_training_fields",
+]
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -27,3 +35,13 @@ def zoo_datasets() -> Iterable[DatasetSpec]:  # pyright: ignore[reportReturnType
 @hookspec
 def zoo_analyzers() -> Iterable[AnalyzerSpec]:  # pyright: ignore[reportReturnType]
     """Return the analyzers this plugin provides."""
+
+
+@hookspec
+def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
+    """Return the tasks this plugin provides."""
+
+
+@hookspec
+def zoo_training_fields() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
+    """Return the groups of training fields this plugin provides, for its own tasks and others."""

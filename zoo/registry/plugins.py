@@ -24,13 +24,22 @@ import pluggy
 from msgspec.structs import replace
 
 from zoo.config import options
+from zoo.config.training import fields_of
 from zoo.errors import PluginError, cause
 from zoo.registry import hookspecs
 from zoo.registry.printing import printing_to
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Name, Spec
+from zoo.registry.specs import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    DatasetSpec,
+    FieldsSpec,
+    Name,
+    Spec,
+    TaskSpec,
+)
 from zoo.registry.trust import LocalFile
 
-__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load"]
+__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_ours"]
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -44,12 +53,14 @@ API = 1
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
 
-Kind = Literal["architecture", "dataset", "analyzer"]
+Kind = Literal["architecture", "dataset", "analyzer", "task", "group"]
 
 HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_architectures", "architecture", ArchitectureSpec),
     ("zoo_datasets", "dataset", DatasetSpec),
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
+    ("zoo_tasks", "task", TaskSpec),
+    ("zoo_training_fields", "group", FieldsSpec),
 )
 
 
@@ -110,6 +121,7 @@ def discover(
     ]
     sources += [(_of_file(file), partial(_import_file, file)) for file in local]
     owners: dict[str, Plugin] = {}
+    shared: dict[str, str] = {}
     plugins: list[Plugin] = []
     for plugin, importer in sources:
         name, where = plugin.name, plugin.where
@@ -120,9 +132,39 @@ def discover(
             plugin = replace(plugin, status="disabled", cause="")
         elif plugin.status != "untrusted":
             plugin = replace(load(name, importer, where=where, dist=plugin.dist), sha256=plugin.sha256)
+            plugin = _owning(plugin, shared)
         plugins.append(replace(plugin, ours=(name, where) in ours))
         owners.setdefault(name, plugin)
     return plugins
+
+
+def with_ours(plugin: Plugin) -> list[Plugin]:
+    """Return zoo's own plugins and another one, whose entries may be for their tasks."""
+    names = [name for name, _ in _our_points()]
+    ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
+    return [*ours, plugin]
+
+
+def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
+    """Return a plugin, as failed if it provides a task, group or training field that another one does.
+
+    Plugins name each other's tasks and groups by their short names, and users all training fields by theirs.
+
+    Args:
+        shared: the owner of each so far; those of this plugin are added.
+    """
+    own: dict[str, str] = {}
+    for kind, spec in plugin.specs:
+        names = [f"{kind} {spec.name}"] if kind in ("task", "group") else []
+        if isinstance(spec, FieldsSpec):
+            names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
+        for name in names:
+            if name in shared or name in own:
+                cause = f"the {name} is already provided by {shared.get(name, plugin.name)}"
+                return replace(plugin, status="failed", cause=cause, specs=())
+            own[name] = plugin.name
+    shared |= own
+    return plugin
 
 
 def load(

@@ -14,7 +14,7 @@ import msgspec
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
-from zoo.config.training import TrainConfig, training_fields
+from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
 from zoo.errors import (
     AmbiguousName,
     OptionError,
@@ -28,8 +28,7 @@ from zoo.errors import (
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Kind, Plugin
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec, TaskSpec
-from zoo.registry.tasks import TASKS
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, Spec, TaskSpec
 
 __all__ = ["Entry", "Registry", "matches"]
 
@@ -51,19 +50,14 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is for."""
-        return self.spec.tasks if isinstance(self.spec, AnalyzerSpec) else (self.spec.task,)
-
-    @property
-    def problem(self) -> str:
-        """Why it cannot be used although its plugin loaded, such as an unknown task; empty if it can."""
-        unknown = (
-            f"unknown task {task!r}{did_you_mean(task, TASKS)}" for task in self.tasks if task not in TASKS
-        )
-        return next(unknown, "")
+        """The tasks it is for; none for a task itself and for a group of training fields."""
+        if isinstance(self.spec, AnalyzerSpec):
+            return self.spec.tasks
+        return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
 
     def load(self) -> Callable[..., Any]:
         """Import what the spec's target names. Raises SpecError if that fails."""
+        assert not isinstance(self.spec, FieldsSpec)
         return self.spec.load()
 
     def check(self, options: Mapping[str, Any], *, flag: str) -> dict[str, Any]:
@@ -82,6 +76,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
         """
         made = self.load()(**self.check(options, flag=flag))
         if not isinstance(made, type_):
+            assert not isinstance(self.spec, FieldsSpec)
             wanted, got = f"{type_.__module__}.{type_.__name__}", type(made).__name__
             raise SpecError(f"{self.name}: {self.spec.target} must return a {wanted} (it returned a {got})")
         return made
@@ -94,8 +89,11 @@ class Registry:
         self.plugins = tuple(loaded)
         self.catalog = catalog or Catalog()
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
-        self._entries = [entry for entry in entries if not entry.problem]
-        self.failed_entries = [entry for entry in entries if entry.problem]
+        self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
+        tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
+        self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
+        self._entries = [entry for entry in entries if not self.problem(entry)]
+        self.failed_entries = [entry for entry in entries if self.problem(entry)]
 
     @classmethod
     def discover(cls, catalog: Catalog | None = None) -> Registry:
@@ -134,7 +132,33 @@ class Registry:
             count = f"{len(untrusted)} plugin{'s' * (len(untrusted) > 1)}"
             verb = "were" if len(untrusted) > 1 else "was"
             lines.append(f"{count} of {self.catalog.path} {verb} not loaded ({names}): {untrusted[0].cause}")
-        return lines + [f"{e.kind} {e.name} cannot be used: {e.problem}" for e in self.failed_entries]
+        failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
+        for entry in self.failed_entries:
+            failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)
+        for (plugin, problem), entries in failed.items():
+            first = f"{entries[0].kind} {entries[0].name}"
+            what = first if len(entries) == 1 else f"{len(entries)} entries of {plugin}, such as {first},"
+            lines.append(f"{what} cannot be used: {problem}")
+        return lines
+
+    def problem(self, entry: Entry[Spec]) -> str:
+        """Return why an entry cannot be used although its plugin loaded; empty if it can.
+
+        What it names of other plugins may not exist, such as its task, or training fields of that.
+        """
+        for group in entry.spec.groups if isinstance(entry.spec, TaskSpec) else ():
+            if group not in self.groups:
+                return f"unknown group of training fields {group!r}{did_you_mean(group, self.groups)}"
+        for task in entry.tasks:
+            if task not in self.tasks:
+                return f"unknown task {task!r}{did_you_mean(task, self.tasks)}"
+        if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
+            try:
+                self._require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
+                self.usual_config(cast("Entry[ArchitectureSpec]", entry))
+            except OptionError as error:
+                return f"its usual training: {error}"
+        return ""
 
     def notices(self) -> list[str]:
         """Return one line if the user's registry.toml disables plugins of zoo's own."""
@@ -177,9 +201,10 @@ class Registry:
     @checked
     def task(self, name: str) -> TaskSpec:
         """Return a task. Raises UnknownName."""
-        if name not in TASKS:
-            raise UnknownName(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
-        return TASKS[name]
+        if name not in self.tasks:
+            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it"
+            raise UnknownName(f"unknown task {name!r}{did_you_mean(name, self.tasks)}", hint=hint)
+        return self.tasks[name]
 
     @checked
     def recipe(self, name: str) -> Recipe:
@@ -192,6 +217,23 @@ class Registry:
             warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
         return recipes[name]
 
+    def training_fields(self) -> Mapping[str, TrainingField]:
+        """Return all training fields by name: those that every task has, then those of the groups."""
+        return training_fields(self.groups)
+
+    def cutting_fields(self) -> tuple[str, ...]:
+        """Return the training fields of groups that decide how data is cut into batches."""
+        groups = (entry.spec for entry in self.entries("group") if isinstance(entry.spec, FieldsSpec))
+        return tuple(name for group in groups for name in group.cuts_batches)
+
+    def default_config(self, task: str) -> TrainConfig:
+        """Return zoo's defaults of the training fields that apply to a task. Raises UnknownName."""
+        return TrainConfig.with_groups({name: self.groups[name] for name in self.task(task).groups})
+
+    def usual_config(self, architecture: Entry[ArchitectureSpec]) -> TrainConfig:
+        """Return an architecture's usual training configuration."""
+        return self.default_config(architecture.spec.task).replace(architecture.spec.training)
+
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration with the recipe's fields on top.
 
@@ -200,12 +242,17 @@ class Registry:
             UnknownName: there is no such architecture.
         """
         architecture = self.architecture(recipe.architecture)
-        config, task = architecture.spec.training.replace(recipe.train), self.task(architecture.spec.task)
-        for name in (*recipe.train, *architecture.spec.training.changed()):
-            group = training_fields()[name].group
+        self._require_fields(recipe.train, self.task(architecture.spec.task), architecture.name)
+        return self.usual_config(architecture).replace(recipe.train)
+
+    def _require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
+        """Raise OptionError for a training field that is unknown, or that does not apply to a task."""
+        known = self.training_fields()
+        check_known(given, known)
+        for field in given:
+            group = known[field].group
             if group and group not in task.groups:
-                raise OptionError(f"{name} applies to {group}, but {architecture.name} is for {task.name}")
-        return config
+                raise OptionError(f"{field} applies to {group}, but {name} is for {task.name}")
 
     def same_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
         """Return the task of both. Raises SpecError if they differ."""
@@ -289,7 +336,7 @@ class Registry:
             return matching[0]
         for entry in self.failed_entries:
             if entry.kind == kind and name in (entry.name, entry.spec.name):
-                raise SpecError(f"{kind} {entry.name} cannot be used: {entry.problem}")
+                raise SpecError(f"{kind} {entry.name} cannot be used: {self.problem(entry)}")
         known = [known_as for entry in self.entries(kind) for known_as in (entry.name, entry.spec.name)]
         failed = ", ".join(plugin.name for plugin in self.failures)
         hint = f"`zoo list {kind}` shows all" + (

@@ -1,7 +1,8 @@
 """What a plugin registers: frozen data that names code without importing it.
 
 A spec's `target` is an import string, `"package.module:Name"`. Only `load()` imports it, so listing a
-thousand models costs no more than reading a thousand records. Every field is checked when a spec is made.
+thousand models costs no more than reading a thousand records. Every field is checked when a spec is made,
+except for what depends on other plugins: whether a task, or a training field of a task, exists.
 """
 
 import sys
@@ -12,11 +13,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.config.training import TrainConfig
+from zoo.config.training import RESERVED, TrainConfig, checked_fields, fields_of
 from zoo.errors import SpecError, cause
 from zoo.registry.printing import printing_to
 
-__all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Spec", "TaskSpec"]
+__all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "FieldsSpec", "Landmark", "Spec", "TaskSpec"]
 
 # Such as `grad-cam++`
 Name = Annotated[
@@ -35,46 +36,40 @@ Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Named:
-    """What all specs have: a name, a target, one line about it, and checks of every field."""
+    """What all specs have: a name, one line about it, and checks of every field."""
 
     name: Name
-    target: str
     summary: str
 
     def __post_init__(self) -> None:
-        what = f"{type(self).__name__.removesuffix('Spec').lower()} {options.shown(self.name)}:"
+        kind = type(self).__name__.removesuffix("Spec").lower().replace("fields", "group")
+        what = f"{kind} {options.shown(self.name)}:"
         options.validate(self, what=what)
         for item in fields(self):
             text = getattr(self, item.name)
             if isinstance(text, str) and not text.isprintable():
                 raise SpecError(f"{what} {item.name} must be one line of printable text (got {text!r:.80})")
 
+
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class _Coded(_Named):
+    """A spec of code, which `target` names."""
+
+    target: str
+
     def load(self) -> Callable[..., Any]:
         """Import and return the callable behind `target`. Raises SpecError if it does not resolve."""
-        from pkgutil import resolve_name  # not needed to list
-
-        target = self.target
-        try:
-            with printing_to(sys.stderr):  # stdout belongs to the command that runs
-                resolved = resolve_name(target)
-        except (Exception, SystemExit) as error:
-            missing = (getattr(error, "name", None) or "").partition(".")[0]
-            if isinstance(error, ModuleNotFoundError) and missing != target.partition(".")[0]:
-                raise SpecError(f"target {target!r} requires {missing}, which is not installed") from error
-            hint = "a target is 'package.module:Name', and what that module imports must be installed"
-            raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error
-        if not callable(resolved):
-            kind = type(resolved).__name__
-            raise SpecError(f"target {target!r} must be a class or a function (got a {kind})")
-        return resolved
+        return _resolved(self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchitectureSpec(_Named):
+class ArchitectureSpec(_Coded):
     """A model that zoo can build: where its class is, its fixed arguments, its usual training.
 
     Attributes:
         config: arguments that make this preset, such as `{"depth": 20}`.
+        training: its usual training: the training fields that differ from their defaults, such as
+            `{"epochs": 30, "augment": ["crop", "flip"]}`; `zoo train --help` lists all.
         landmarks: paths of submodules that an analyzer may use, such as `{"features": "stages", "head":
             "out"}`.
         unexportable: why `torch.export` cannot export the model, if so.
@@ -83,14 +78,18 @@ class ArchitectureSpec(_Named):
 
     task: str
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    training: TrainConfig = field(default_factory=TrainConfig)
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     landmarks: Mapping[Landmark, str] = field(default_factory=dict[Landmark, str])
     unexportable: str = ""
     source: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "training", checked_fields(self.training))
+
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec(_Named):
+class DatasetSpec(_Coded):
     """A dataset that zoo can open.
 
     Attributes:
@@ -109,7 +108,7 @@ class DatasetSpec(_Named):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalyzerSpec(_Named):
+class AnalyzerSpec(_Coded):
     """A way of looking inside a trained model.
 
     Attributes:
@@ -132,16 +131,77 @@ class AnalyzerSpec(_Named):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSpec(_Named):
-    """What models learn to do: how data becomes batches, a loss and metrics.
+class TaskSpec(_Coded):
+    """What models learn to do. Its target is a `zoo.interfaces.Task`.
 
     Attributes:
-        dims: the arguments that data gives a model, with the values that `zoo show` counts parameters for.
-        groups: the groups of training fields that apply, such as `images`.
+        dims: the arguments that the data gives a model, with the values that `zoo show` counts parameters
+            for.
+        headline: the metric that people look at first, and by which the best epoch is chosen.
+        higher_is_better: whether a higher headline is better.
+        units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; one in `%` is a fraction,
+            shown as a percentage.
+        labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it, such as
+            `("num_classes", "classes")`; none if a model predicts numbers.
+        groups: the groups of training fields that apply, of this plugin or others, such as `images`.
+        tiny: import string of a small made-up `Dataset`, which the contract kit trains and evaluates on.
+        templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
     dims: Mapping[str, int]
+    headline: str = "loss"
+    higher_is_better: bool = False
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: tuple[str, str] | None = None
     groups: tuple[str, ...] = ()
+    tiny: str
+    templates: str = ""
+    source: str = ""
+
+    def load_tiny(self) -> Callable[..., Any]:
+        """Import and return what makes the small dataset. Raises SpecError if `tiny` does not resolve."""
+        return _resolved(self.tiny)
 
 
-Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec
+@dataclass(frozen=True, kw_only=True)
+class FieldsSpec(_Named):
+    """A group of training fields, which apply to the tasks that name it.
+
+    Attributes:
+        fields: a frozen dataclass, each field with a type and a default; its docstring says what each means.
+        cuts_batches: the fields that decide how data is cut into batches. Fine-tuning takes them from the
+            training of the weights, and a run that stopped within an epoch keeps them.
+    """
+
+    fields: Any
+    cuts_batches: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in fields_of(self.fields, self.name):
+            if name in RESERVED or name in fields_of(TrainConfig):
+                whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
+                raise SpecError(f"group {self.name}: no training field can be called {name!r}: it is {whose}")
+
+
+Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec
+
+
+def _resolved(target: str) -> Callable[..., Any]:
+    """Import and return the callable that an import string names. Raises SpecError if it does not resolve."""
+    from pkgutil import resolve_name  # not needed to list
+
+    try:
+        with printing_to(sys.stderr):  # stdout belongs to the command that runs
+            resolved = resolve_name(target)
+    except (Exception, SystemExit) as error:
+        missing = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and missing != target.partition(".")[0]:
+            raise SpecError(f"target {target!r} requires {missing}, which is not installed") from error
+        hint = "a target is 'package.module:Name', and what that module imports must be installed"
+        raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error
+    if not callable(resolved):
+        kind = type(resolved).__name__
+        raise SpecError(f"target {target!r} must be a class or a function (got a {kind})")
+    return resolved

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Dataset, Task
 
 __all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
 
@@ -39,6 +42,18 @@ class Case:
         """The entry's spec."""
         assert self.entry is not None
         return self.entry.spec
+
+    @property
+    def task(self) -> Task:
+        """The task of the entry; of an analyzer, the first of its tasks."""
+        from zoo.interfaces import make_task
+
+        assert self.entry is not None
+        return make_task(self.registry, (*self.entry.tasks, self.spec.name)[0])
+
+    def tiny(self, **options: Any) -> Dataset:
+        """Return the tiny dataset of the entry's task, such as one with images of another `size`."""
+        return self.task.spec.load_tiny()(**options)
 
     @property
     def label(self) -> str:

@@ -26,10 +26,10 @@ from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
 from zoo.testing._case import Case, Skip
-from zoo.testing._tiny import TEXT
 
 __all__ = [
     "SPLITS",
+    "TEXT",
     "dataset_of",
     "empty_folder",
     "files_read",
@@ -42,6 +42,9 @@ __all__ = [
     "reads_what_it_is_given",
     "sample",
 ]
+
+# A text file for the datasets that read one, no line of which comes twice
+TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 

@@ -21,6 +21,7 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
+from zoo.registry.specs import FieldsSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = ["run"]
@@ -62,7 +63,7 @@ def main() -> None:
     elif command == "watch":
         print(json.dumps(_watch(request)), file=answer)
     else:
-        answers = _reload(request, Registry([_load(request)]))
+        answers = _reload(request, Registry(plugins.with_ours(_load(request))))
         print(json.dumps(answers), file=answer)
 
 
@@ -87,6 +88,8 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     plugin = _load(request)
     own = {request["where"].partition(":")[0].partition(".")[0], Path(request["where"]).stem}
     for _, spec in plugin.specs:
+        if isinstance(spec, FieldsSpec):
+            continue
         own.add(spec.target.partition(":")[0].partition(".")[0])
         with contextlib.suppress(SpecError):
             spec.load()
@@ -99,18 +102,20 @@ def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
     import torch
     from safetensors.torch import load_file, save_file
 
+    from zoo.interfaces import CarriesState, make_task
     from zoo.models import weights
 
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])
     answers: dict[str, str] = {}
-    for number, task in request["models"].items():
+    for number, name in request["models"].items():
         try:
+            task = make_task(registry, name)
             model, _ = weights.load(folder / f"{number}.model.safetensors", registry)
             inputs = load_file(folder / f"{number}.inputs.safetensors")["inputs"]
             with torch.no_grad():
                 torch.manual_seed(0)
-                logits = model(inputs) if task == "classification" else model(inputs)[0]
+                logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
             save_file({"logits": logits.contiguous()}, folder / f"{number}.logits.safetensors")
             answers[number] = ""
         except Exception as error:

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TextFields, TrainConfig
 from zoo.errors import SpecError
-from zoo.interfaces import Batch, Dataset, State, Step, make_task
+from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, Skip
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
     "arguments",
@@ -38,7 +36,7 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
     except SpecError as error:
         raise Skip(str(error)) from None
     task = case.registry.task(case.spec.task)
-    return model_arguments(case.entry, task, (dataset or tiny_dataset(task.name)).dims, {})
+    return model_arguments(case.entry, task, (dataset or case.tiny()).dims, {})
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
@@ -49,19 +47,19 @@ def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Mo
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
     """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
-    config = TrainConfig(batch_size=size, text=TextFields(bptt=12))
-    task = make_task(case.registry, case.spec.task)
-    return next(task.train_batches(dataset or tiny_dataset(case.spec.task), config, seed=0, epoch=0))
+    task, config = case.task, case.registry.default_config(case.spec.task)
+    config = config.replace({"batch_size": size} | ({"bptt": 12} if "bptt" in config.fields() else {}))
+    return next(task.train_batches(dataset or case.tiny(), config, seed=0, epoch=0))
 
 
 def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
-    """Return random inputs: images (size, C, H, W), or tokens (12, size)."""
+    """Return random inputs like those of the tiny dataset: `size` items, or `size` lanes of 12 tokens."""
     generator = torch.Generator().manual_seed(seed)
-    dims = tiny_dataset(case.spec.task).dims
-    if case.spec.task == "classification":
-        side = dims["image_size"]
-        return torch.randn(size, dims["in_channels"], side, side, generator=generator)
-    return torch.randint(dims["vocab_size"], (12, size), generator=generator)
+    usual = next(case.task.eval_batches(case.tiny(), "test")).inputs
+    shape = (12, size, *usual.shape[2:]) if isinstance(case.task, CarriesState) else (size, *usual.shape[1:])
+    if usual.is_floating_point():
+        return torch.randn(shape, generator=generator)
+    return torch.randint(int(usual.max()) + 1, shape, generator=generator)
 
 
 def forward(
@@ -70,17 +68,17 @@ def forward(
     """Return the logits and state, without gradients; random draws come from `seed`."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if case.spec.task == "classification":
+        if not isinstance(case.task, CarriesState):
             return model(inputs), None
-        logits, state = model(inputs, state)
-        return logits, state
+        outputs, state = model(inputs, state)
+        return outputs, state
 
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
     """Return the loss and state of one batch, with gradients; random draws come from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_task(case.registry, case.spec.task).step(model, batch, state)
+        return case.task.step(model, batch, state)
 
 
 def mean_loss(result: Step) -> float:

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import SpecError
-from zoo.interfaces import Analyzer, Batch, State, Subject
+from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, State, Subject, Task, make_task
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._models import build
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["Classes", "Specimen", "analyze", "specimens"]
 
@@ -56,9 +55,9 @@ class MappedNet(nn.Module):
 class Reader(nn.Module):
     """A GRU that reads text."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocab_size: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(tiny_dataset("language-modelling").dims["vocab_size"], 8)
+        self.embedding = nn.Embedding(vocab_size, 8)
         self.dropout = nn.Dropout(0.2)
         self.gru = nn.GRU(8, 8)
         self.out = nn.Linear(8, self.embedding.num_embeddings)
@@ -74,16 +73,18 @@ class Specimen:
 
     Attributes:
         make: build the model from a seed, in eval mode.
+        data: the tiny dataset of the task.
     """
 
-    task: str
+    task: Task
     landmarks: Mapping[str, str]
     make: Callable[[int], nn.Module]
+    data: Dataset
 
     def batches(self, *, constant: float | None = None, broken: bool = False) -> list[Batch]:
         """Return two batches of noise or of one constant; a broken second one is refused by any model."""
         draws = torch.Generator().manual_seed(0)
-        if self.task == "classification":
+        if not isinstance(self.task, CarriesState):
             images = torch.rand(3, 3, 32, 32, generator=draws)
             images = images if constant is None else torch.full_like(images, constant)
             second = images[2:, :2] if broken else images[2:]
@@ -91,7 +92,7 @@ class Specimen:
                 Batch(images[:2], torch.tensor([3, -1]), 0, 2, 0),
                 Batch(second, torch.tensor([5]), 1, 2, 0),
             ]
-        vocab_size = tiny_dataset(self.task).dims["vocab_size"]
+        vocab_size = self.data.dims["vocab_size"]
         tokens = torch.randint(1, vocab_size, (2, 13, 2), generator=draws)  # batches of (T + 1, B)
         tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
         inputs = [tokens[0, :-1], tokens[1, :-1] + vocab_size * broken]
@@ -101,47 +102,53 @@ class Specimen:
         ]
 
 
-_OURS = (
-    Specimen(
-        task="classification",
-        landmarks={"features": "features", "mean_head": "head", "head": "head"},
-        make=lambda seed: _seeded(PooledNet, seed),
+# The kit's models of each task, and their landmarks
+_OURS: tuple[tuple[str, Callable[[Mapping[str, int]], nn.Module], Mapping[str, str]], ...] = (
+    (
+        "classification",
+        lambda dims: PooledNet(),
+        {"features": "features", "mean_head": "head", "head": "head"},
     ),
-    Specimen(
-        task="classification",
-        landmarks={"features": "features", "class_maps": "maps", "head": "maps"},
-        make=lambda seed: _seeded(MappedNet, seed),
+    (
+        "classification",
+        lambda dims: MappedNet(),
+        {"features": "features", "class_maps": "maps", "head": "maps"},
     ),
-    Specimen(
-        task="language-modelling",
-        landmarks={"features": "gru", "head": "out"},
-        make=lambda seed: _seeded(Reader, seed),
-    ),
+    ("language-modelling", lambda dims: Reader(dims["vocab_size"]), {"features": "gru", "head": "out"}),
 )
 
 
 def specimens(case: Case) -> list[Specimen]:
     """Return the models that fit an analyzer's tasks and needs. Raises Skip if there are none."""
-    fitting = [specimen for specimen in _OURS if _fits(case, specimen)]
+    fitting = [
+        _specimen(case, name, landmarks, lambda dims, seed, make=make: _seeded(partial(make, dims), seed))
+        for name, make, landmarks in _OURS
+        if name in case.spec.tasks and not case.spec.lacks(landmarks)
+    ]
     if not fitting:
-        theirs = [
-            Specimen(
-                task=entry.spec.task,
-                landmarks={**entry.spec.landmarks},
-                make=partial(_built, dataclasses.replace(case, entry=entry)),
+        fitting = [
+            _specimen(
+                case,
+                entry.spec.task,
+                {**entry.spec.landmarks},
+                lambda dims, seed, entry=entry: _built(dataclasses.replace(case, entry=entry), seed),
             )
             for entry in case.registry.entries("architecture")
             if entry.plugin is case.plugin and isinstance(entry.spec, ArchitectureSpec)
+            if entry.spec.task in case.spec.tasks and not case.spec.lacks(entry.spec.landmarks)
         ]
-        fitting = [specimen for specimen in theirs if _fits(case, specimen)]
     if not fitting:
         needs = ", ".join(case.spec.needs) or "another task"
         raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's have")
     return fitting
 
 
-def _fits(case: Case, specimen: Specimen) -> bool:
-    return specimen.task in case.spec.tasks and not case.spec.lacks(specimen.landmarks)
+def _specimen(
+    case: Case, name: str, landmarks: Mapping[str, str], make: Callable[[Mapping[str, int], int], nn.Module]
+) -> Specimen:
+    task = make_task(case.registry, name)
+    data: Dataset = task.spec.load_tiny()()
+    return Specimen(task=task, landmarks=landmarks, make=partial(make, data.dims), data=data)
 
 
 def analyze(
@@ -165,9 +172,9 @@ def analyze(
         usually="a class that does not subclass it",
     )
     subject = Subject(
-        task=specimen.task,
+        task=specimen.task.name,
         landmarks=specimen.landmarks if landmarks is None else landmarks,
-        preprocess=tiny_dataset(specimen.task).preprocess,
+        preprocess=specimen.data.preprocess,
         classes=classes,
     )
     batches = specimen.batches() if batches is None else batches

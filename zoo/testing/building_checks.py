@@ -13,7 +13,6 @@ from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
 from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch
 from zoo.testing._options import require_types
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
 
@@ -60,7 +59,7 @@ def refuses_bad_options(case: Case) -> None:
     Every number is set to -1 and every string to an unknown word. A model that then works passes too.
     """
     assert case.entry is not None
-    task, dims = case.registry.task(case.spec.task), tiny_dataset(case.spec.task).dims
+    task, dims = case.registry.task(case.spec.task), case.tiny().dims
     for name, value in arguments(case).items():
         wrong = _wrong(value)
         if name in dims or wrong is None:

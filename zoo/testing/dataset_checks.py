@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from zoo.config.signatures import option_types
-from zoo.config.training import TextFields, TrainConfig
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Split, make_task
-from zoo.tasks.classification import Classification
 from zoo.testing._case import Case, message
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
 from zoo.testing._options import require_types
@@ -36,11 +34,6 @@ __all__ = [
     "splits_differ",
     "text_decodes",
 ]
-
-_KEYS = {
-    "classification": ("size", "mean", "std", "classes"),
-    "language-modelling": ("tokens", "lower", "vocabulary", "specials"),
-}
 
 
 def reads_by_typed_options(case: Case) -> None:
@@ -184,7 +177,8 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
 def order_is_reproducible(case: Case) -> None:
     """The same seed and epoch give the same batches."""
     dataset = dataset_of(case)
-    config = TrainConfig(batch_size=8, text=TextFields(bptt=8))
+    config = case.registry.default_config(case.spec.task)
+    config = config.replace({"batch_size": 8} | ({"bptt": 8} if "bptt" in config.fields() else {}))
 
     def first_batches() -> list[tuple[Tensor, Tensor]]:
         batches = make_task(case.registry, case.spec.task).train_batches(dataset, config, seed=0, epoch=0)
@@ -208,16 +202,17 @@ def preprocess_is_json(case: Case) -> None:
         got=f"something else in {', '.join(changed)}",
         usually="tuples, numbers as keys, or tensors; use lists, text and floats",
     )
-    missing = [key for key in _KEYS[case.spec.task] if key not in preprocess]
+    keys = case.tiny().preprocess.keys()
+    missing = [key for key in keys if key not in preprocess]
     assert not missing, message(
-        expected=f"preprocess with {', '.join(_KEYS[case.spec.task])}",
+        expected=f"preprocess with {', '.join(keys)}",
         got=f"none with {', '.join(missing)}",
         usually="a missing or renamed key",
     )
-    dim, key = make_task(case.registry, case.spec.task).labels
-    assert len(preprocess[key]) == dataset.dims[dim], message(
-        expected=f"{dataset.dims[dim]} {key}, as many as {dim}",
-        got=str(len(preprocess[key])),
+    dim, key = case.task.spec.labels or ("", "")
+    assert not dim or len(preprocess[key]) == dataset.dims[dim], message(
+        expected=f"{dataset.dims.get(dim)} {key}, as many as {dim}",
+        got=str(len(preprocess.get(key, ()))),
         usually="special tokens or a background class missing from one of them",
     )
     if case.spec.task == "language-modelling":
@@ -237,12 +232,12 @@ def preprocess_feeds_new_input(case: Case) -> None:
     """`preprocess` alone suffices to turn a new picture or text into a model's input."""
     dataset = dataset_of(case)
     if case.spec.task == "classification":
-        _feeds_pictures(dataset)
+        _feeds_pictures(case, dataset)
     else:
         _feeds_text(dataset.preprocess)
 
 
-def _feeds_pictures(dataset: Dataset) -> None:
+def _feeds_pictures(case: Case, dataset: Dataset) -> None:
     preprocess, channels = dataset.preprocess, dataset.dims["in_channels"]
     assert preprocess["size"] == dataset.dims["image_size"], message(
         expected=f"the size of the images, {dataset.dims['image_size']}",
@@ -267,7 +262,7 @@ def _feeds_pictures(dataset: Dataset) -> None:
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
     items = [(picture.to(torch.uint8), -1)]
     view = View(dims=dataset.dims, preprocess=preprocess, split=lambda _: items)
-    (batch,) = Classification().eval_batches(view, "test")
+    (batch,) = case.task.eval_batches(view, "test")
     assert batch.inputs.isfinite().all(), message(
         expected="finite inputs from a new picture", got="inf or nan", usually="a standard deviation of 0"
     )

@@ -10,7 +10,6 @@ from torch import Tensor
 from zoo.errors import first_line
 from zoo.testing._case import Case, message
 from zoo.testing._models import build, forward, random_inputs, step, train_batch
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["any_length_and_batch", "carries_state", "causal", "penalty_trains", "state_detaches"]
 
@@ -22,7 +21,7 @@ def causal(case: Case) -> None:
     before, _ = forward(case, model, tokens)
     for time in (1, len(tokens) // 2, len(tokens) - 1):
         changed = tokens.clone()
-        changed[time] = (changed[time] + 1) % tiny_dataset(case.spec.task).dims["vocab_size"]
+        changed[time] = (changed[time] + 1) % case.tiny().dims["vocab_size"]
         after, _ = forward(case, model, changed)
         assert torch.equal(before[:time], after[:time]), message(
             expected=f"logits before time {time} that do not depend on the token at time {time}",
@@ -50,7 +49,7 @@ def carries_state(case: Case) -> None:
 def any_length_and_batch(case: Case) -> None:
     """1, 3 or 100 tokens of 1 or 7 lanes give finite logits, from no state or a carried one."""
     model = build(case).eval()
-    vocab_size = tiny_dataset(case.spec.task).dims["vocab_size"]
+    vocab_size = case.tiny().dims["vocab_size"]
     for lanes in (1, 7):
         state = None
         for length in (1, 3, 100):

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.errors import first_line
+from zoo.interfaces import CarriesState
 from zoo.testing._case import Case, message
 from zoo.testing._models import build, forward, random_inputs
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = [
     "batch_mates_do_not_matter",
@@ -26,7 +26,7 @@ __all__ = [
 def output_shape(case: Case) -> None:
     """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V)."""
     model = build(case).eval()
-    dims = tiny_dataset(case.spec.task).dims
+    dims = case.tiny().dims
     for size in (1, 2, 5):
         inputs = random_inputs(case, size)
         try:
@@ -62,7 +62,7 @@ def _answer(case: Case, model: nn.Module, inputs: Tensor) -> Any:
     try:
         return forward(case, model, inputs)[0]
     except (TypeError, ValueError) as error:
-        if case.spec.task == "classification":
+        if not isinstance(case.task, CarriesState):
             raise
         raise AssertionError(
             message(
@@ -76,7 +76,7 @@ def _answer(case: Case, model: nn.Module, inputs: Tensor) -> Any:
 def batch_mates_do_not_matter(case: Case) -> None:
     """In eval mode the logits of an item do not depend on the rest of the batch."""
     model = build(case).eval()
-    lane = 0 if case.spec.task == "classification" else 1
+    lane = 1 if isinstance(case.task, CarriesState) else 0
     ours, others = random_inputs(case, 3), random_inputs(case, 3, seed=1)
     others.select(lane, 0).copy_(ours.select(lane, 0))
     one, other = (forward(case, model, inputs)[0].select(lane, 0) for inputs in (ours, others))

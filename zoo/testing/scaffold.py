@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
 from zoo._version import __version__
 from zoo.errors import OptionError, OutputError
 from zoo.registry.plugins import Kind
+from zoo.registry.specs import TaskSpec
 
-__all__ = ["new_plugin"]
+__all__ = ["KINDS", "new_plugin"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
+# What every plugin has; the rest comes from the plugin of the task
+_PACKAGE = Path(__file__).parent / "templates" / "package"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Class names that the templates or Python use already
 _USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
 
-_USE: Mapping[tuple[Kind, str], str] = {
-    ("architecture", "classification"): "zoo train {name} shapes",
-    ("architecture", "language-modelling"): "zoo train {name} stdlib",
-    ("dataset", "classification"): "zoo train convnet {name}",
-    ("dataset", "language-modelling"): "zoo train lstm {name}",
-    ("analyzer", "classification"): "zoo analyze {name} cifar10-convnet-bn picture.png",
-    ("analyzer", "language-modelling"): "zoo analyze {name} model.safetensors text.txt",
-}
+KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
 
 
 def new_plugin(
-    name: str, kind: Kind, parent: Path, *, task: str = "classification", taken: Iterable[str] = ()
+    name: str, kind: Kind, parent: Path, *, task: TaskSpec, taken: Iterable[str] = ()
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
@@ -38,18 +34,21 @@ def new_plugin(
         name: name of the plugin and of its one entry.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
-        task: task of the entry.
+        task: task of the entry, whose plugin has the templates.
         taken: names that are not free, such as those of installed plugins.
 
     Raises:
-        OptionError: the name is taken, or cannot be that of a package and a class.
+        OptionError: the name is taken, or cannot be that of a package and a class; or the task has no
+            templates of that kind.
         OutputError: the folder already exists or cannot be written.
     """
-    words = _words(name, kind, task, taken)
+    own = _templates(task, kind)
+    words = _words(name, kind, taken)
+    words["use"] = Template((own / "use.txt").read_text(encoding="utf-8").strip()).substitute(words)
     folder = parent / f"zoo-{words['name']}"
     package = folder / words["package"]
-    templates = {folder / path.relative_to(_TEMPLATES / "package"): path for path in _files("package")}
-    templates |= {package / path.name: path for path in _files(f"{kind}/{task}")}
+    templates = {folder / path.relative_to(_PACKAGE): path for path in sorted(_PACKAGE.rglob("*.txt"))}
+    templates |= {package / path.name: path for path in sorted(own.glob("*.py.txt"))}
     texts = {package / "__init__.py": ""}
     for place, template in templates.items():
         file = place.with_name(place.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py"))
@@ -66,7 +65,18 @@ def new_plugin(
     return sorted(texts)
 
 
-def _words(name: str, kind: Kind, task: str, taken: Iterable[str]) -> dict[str, str]:
+def _templates(task: TaskSpec, kind: Kind) -> Path:
+    """Return the folder of a task's templates for a kind of entry. Raises OptionError if there is none."""
+    package, _, inside = task.templates.partition("/")
+    found = find_spec(package) if package else None
+    folder = Path(found.origin or "").parent / inside / kind if found else Path()
+    if not found or not (folder / "use.txt").is_file():
+        article = "a" if kind == "dataset" else "an"
+        raise OptionError(f"there are no templates of {article} {kind} for {task.name}")
+    return folder
+
+
+def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
     module = name.replace("-", "_")
     class_name = "".join(word.capitalize() for word in name.split("-"))
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
@@ -85,9 +95,4 @@ def _words(name: str, kind: Kind, task: str, taken: Iterable[str]) -> dict[str, 
         "version": __version__,
         "kind": kind,
         "article": "A" if kind == "dataset" else "An",
-        "use": _USE[kind, task].format(name=name),
     }
-
-
-def _files(folder: str) -> list[Path]:
-    return sorted((_TEMPLATES / folder).rglob("*.txt"))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from zoo.config.signatures import signature_options
 from zoo.errors import DataError, SpecError, first_line
 from zoo.files.downloads import offline
-from zoo.interfaces import Dataset, FitsInputs, LoadsPretrained
+from zoo.interfaces import CarriesState, Dataset, FitsInputs, LoadsPretrained
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
 from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
-from zoo.testing._tiny import LargerImages, tiny_dataset
 
 __all__ = [
     "every_parameter_gets_a_gradient",
@@ -35,7 +34,7 @@ def same_shape_in_training(case: Case) -> None:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         answer = build(case)(inputs)
-    if case.spec.task == "language-modelling":
+    if isinstance(case.task, CarriesState):
         parts = len(answer) if isinstance(answer, tuple) else 1
         assert parts in (2, 3), message(
             expected="(logits, state) or (logits, state, penalty) in training mode",
@@ -54,8 +53,7 @@ def same_shape_in_training(case: Case) -> None:
 
 def first_loss_near_uniform(case: Case) -> None:
     """The loss before training is that of guessing, ln(classes), give or take a half."""
-    dims = tiny_dataset(case.spec.task).dims
-    guess = math.log(dims.get("num_classes") or dims["vocab_size"])
+    guess = case.task.chance(case.tiny().preprocess)["loss"]
     loss = mean_loss(step(case, build(case), train_batch(case, size=8)))
     assert 0.5 * guess <= loss <= 1.5 * guess, message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
@@ -70,10 +68,10 @@ def every_parameter_gets_a_gradient(case: Case) -> None:
     The first may be zero, behind a layer that starts as zeros, as the last of a residual block may. What gets
     none from 32×32 images is tried on 128×128 ones, since attention over a single position learns nothing.
     """
-    waiting = _without_gradient(case, tiny_dataset(case.spec.task))
-    if waiting and case.spec.task == "classification":
+    waiting = _without_gradient(case, case.tiny())
+    if waiting and "size" in signature_options(case.task.spec.load_tiny()):
         with contextlib.suppress(SpecError, RuntimeError):  # the model may accept one size only
-            waiting &= _without_gradient(case, LargerImages())
+            waiting &= _without_gradient(case, case.tiny(size=128))
     assert not waiting, message(
         expected="a gradient for every parameter",
         got=f"none for {', '.join(sorted(waiting)[:3])}",

@@ -12,7 +12,7 @@ al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from zoo.config.training import TrainConfig
@@ -31,10 +31,10 @@ CLIP_GRAD_NORM = 1.0
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
 EPOCHS = (3, 30)
-# Fields that suit the network, and so are those of the weights, and fields that suit the amount of data: the
-# weights may have seen more of it, so these are the architecture's own
-INHERITED = ("optimizer", "momentum", "weight_decay", "norm_bias_lr_scale", "batching", "bptt", "bptt_jitter")
-REGULARIZING = ("label_smoothing", "augment", "mixup_alpha")
+# Fields that suit the network, and so are those of the weights, as are those of groups that decide how data
+# is cut. The others of groups suit the amount of data, such as augmentation, and are the architecture's own:
+# the weights may have seen more of it
+INHERITED = ("optimizer", "momentum", "weight_decay", "norm_bias_lr_scale")
 
 # Returns the optimizer steps in an epoch of a training configuration
 Steps = Callable[[TrainConfig], int]
@@ -54,7 +54,13 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
 
 
 def fine_tuning(
-    theirs: Mapping[str, Any], usual: TrainConfig, said: Mapping[str, Any], steps: Steps, *, again: bool
+    theirs: Mapping[str, Any],
+    usual: TrainConfig,
+    said: Mapping[str, Any],
+    steps: Steps,
+    *,
+    again: bool,
+    cutting: Collection[str],
 ) -> TrainConfig:
     """Return the configuration of a training that starts from other weights.
 
@@ -63,11 +69,13 @@ def fine_tuning(
         usual: the architecture's own, for what the card does not say.
         said: the training fields that the user or the recipe says.
         again: whether the weights were fine-tuned themselves; their learning rate is then low already.
+        cutting: the fields of groups that decide how data is cut into batches.
     """
     source = usual.replace({name: value for name, value in theirs.items() if name in usual.to_dict()})
-    inherited = {name: source.to_dict()[name] for name in INHERITED}
-    inherited |= {name: usual.to_dict()[name] for name in REGULARIZING}
+    known = source.to_dict()
+    inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
     config = TrainConfig(
+        groups=usual.groups,
         batch_size=source.batch_size,
         lr=_scaled(source.lr, 1.0 if again else LR_SHARE),
         schedule="one-cycle",

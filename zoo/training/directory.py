@@ -18,7 +18,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ class RunDirectory:
     checkpoints: Checkpoints | None = None
     interval: SaveInterval = field(default_factory=SaveInterval)
     accept_changes: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cutting: Collection[str] = ()
     make_card: Callable[[TrainState, tuple[str, ...]], Card] | None = None
     clock: Callable[[], float] = time.monotonic
     changes: tuple[str, ...] = field(init=False, default=())
@@ -144,13 +146,13 @@ class RunDirectory:
 
     def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str, check: Check) -> None:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
-        changes = drift(checkpoint.info.identity, self.identity)
+        changes = drift(checkpoint.info.identity, self.identity, self.defaults)
         if changes and not self.accept_changes:
             hint = "resume with the options in its config.toml, continue anyway with --accept-changes"
             message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
-        saved, options = checkpoint.info.state, changes_batches(changes)
+        saved, options = checkpoint.info.state, changes_batches(changes, self.cutting)
         state.restore(checkpoint.tensors, saved, device=device, check=check, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
 from zoo.errors import RunError, warn
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.training.saved import RunIdentity
@@ -21,16 +20,19 @@ _FIXED = (
     "train.norm_bias_lr_scale",
     "train.optimizer",
 )
-# Options, besides those of the data, that decide what is in a batch
-_SHAPES = ("batch_size", "grad_accum_steps", "batching", "bptt", "bptt_jitter")
-_BATCHES = ("seed", *(f"train.{name}" for name in _SHAPES))
+# Options, besides those of the data and of the task, that decide what is in a batch
+_BATCHES = ("seed", "train.batch_size", "train.grad_accum_steps")
 # Where data and weights are, but not what is in them: the fingerprint covers that
 _IRRELEVANT = ("data.root", "from_weights", "summary")
 
 
-def drift(before: RunIdentity, now: RunIdentity) -> dict[str, str]:
-    """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`."""
-    then, current = (_flat(run.recipe) for run in (before, now))
+def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) -> dict[str, str]:
+    """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
+
+    Args:
+        defaults: those of the training fields, for a run that does not say all of them.
+    """
+    then, current = (_flat(run.recipe, defaults) for run in (before, now))
     changes = {
         key: f"{key}: {then.get(key)!r} before, {current.get(key)!r} now"
         for key in sorted(then | current)
@@ -58,14 +60,19 @@ def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
         )
 
 
-def changes_batches(changes: Mapping[str, str]) -> list[str]:
-    """Return the changed options that change the batches."""
-    return [key for key in changes if key in _BATCHES or key.startswith("data")]
+def changes_batches(changes: Mapping[str, str], cutting: Collection[str]) -> list[str]:
+    """Return the changed options that change the batches.
+
+    Args:
+        cutting: the fields of groups that decide how data is cut into batches.
+    """
+    batches = {*_BATCHES, *(f"train.{name}" for name in cutting)}
+    return [key for key in changes if key in batches or key.startswith("data")]
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
+def _flat(recipe: Recipe, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe as one flat table of JSON data with keys such as `train.epochs`."""
-    flat: dict[str, Any] = {f"train.{name}": value for name, value in TrainConfig().to_dict().items()}
+    flat: dict[str, Any] = {f"train.{name}": value for name, value in defaults.items()}
     for key, value in parse_json(canonical_json(recipe.to_dict())).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}

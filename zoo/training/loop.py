@@ -102,7 +102,7 @@ def fit(
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with generator_restored():
         while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config, steps=state.steps, unit=unit, headline=task.headline)
+            clock = Clock(state.epoch + 1, config, steps=state.steps, unit=unit, headline=task.spec.headline)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
@@ -144,7 +144,7 @@ def train_step(
     """
     with GLOBAL_GENERATOR, autocast(precision, device):
         _seed(batch.seed, device)
-        step = task.step(state.model, batch, state.carried, label_smoothing=config.label_smoothing)
+        step = task.step(state.model, batch, state.carried, config=config)
     loss = float(step.loss.detach())
     if not math.isfinite(loss):
         what = f"the loss is {loss} at a learning rate of {lr:.3g}"
@@ -164,7 +164,7 @@ def _where(state: TrainState, batch: Batch) -> str:
 def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved: SavedState) -> None:
     """Raise WeightsError if this data has no such batch, or this task has other metrics."""
     try:
-        check_rows(saved.history, task.headline)
+        check_rows(saved.history, task.spec.headline)
     except ValueError as error:
         raise WeightsError(f"its history is wrong: {error}") from None
     at = saved.position

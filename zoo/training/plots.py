@@ -50,7 +50,7 @@ def draw_learning_curve(
     """
     if len(history) == 1:
         return _draw_epoch(history[0], task, steps, title=title, subtitle=subtitle)
-    names = ["loss"] if task.headline == "loss" else [task.headline, "loss"]
+    names = ["loss"] if task.spec.headline == "loss" else [task.spec.headline, "loss"]
     best = best_epoch(history, task)
     subtitle = f"{subtitle}\n{_summary(history, task, best)}".strip()
     figure, panels, rates = _panels(len(names), title, subtitle)
@@ -73,7 +73,7 @@ def _draw_epoch(
 ) -> Figure:
     """Return a figure of a run's only epoch: the training loss by step, and other splits' loss after it."""
     if not steps:
-        names = dict.fromkeys([task.headline, "loss"])
+        names = dict.fromkeys([task.spec.headline, "loss"])
         after = [
             f"{split} {', '.join(_text(n, row[split][n]) for n in names)}" for split in SPLITS if split in row
         ]
@@ -115,9 +115,9 @@ def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None)
     """Return the headline metric of the best epoch, or of the last one if nothing was validated."""
     if best is None:
         split = "test" if "test" in history[-1] else "train"
-        value = _text(task.headline, history[-1][split][task.headline])
+        value = _text(task.spec.headline, history[-1][split][task.spec.headline])
         return f"{len(history)} epochs without validation, {split} {value}"
-    value = _text(task.headline, history[best - 1]["val"][task.headline])
+    value = _text(task.spec.headline, history[best - 1]["val"][task.spec.headline])
     return f"best of {len(history)} epochs: epoch {best}, val {value}"
 
 

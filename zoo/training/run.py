@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zoo.config.recipe import Recipe
 from zoo.errors import cause, warn
@@ -66,15 +67,8 @@ def train(
     with computing_with(threads):
         setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
         setup.check_batches()
-    run = RunDirectory(
-        Path(directory),
-        setup.identity,
-        resume=resume,
-        checkpoints=checkpoints,
-        interval=interval,
-        accept_changes=accept_changes,
-        make_card=partial(make_card, setup),
-    )
+    options = {"resume": resume, "accept_changes": accept_changes}
+    run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, interval=interval, **options)
     with run, listening() as stop, computing_with(threads):
         state = fit(
             setup.model,
@@ -93,6 +87,17 @@ def train(
     for split in state.history[-1].keys() & {"val", "test"}:
         beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
     return read_result(run.path, state.history, setup.task)
+
+
+def _directory(path: Path, setup: TrainingSetup, registry: Registry, **options: Any) -> RunDirectory:
+    return RunDirectory(
+        path,
+        setup.identity,
+        defaults=registry.default_config(setup.task.name).to_dict(),
+        cutting=registry.cutting_fields(),
+        make_card=partial(make_card, setup),
+        **options,
+    )
 
 
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
@@ -134,6 +139,6 @@ def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainStat
         warn(f"the run in {run.path} is already finished: {state.epoch} of {epochs} epochs are done")
     elif state.epoch < epochs:
         warn(
-            f"stopped early after epoch {state.epoch} of {epochs}: the validation {setup.task.headline} has "
-            f"not improved (patience={setup.config.patience})"
+            f"stopped early after epoch {state.epoch} of {epochs}: the validation {setup.task.spec.headline} "
+            f"has not improved (patience={setup.config.patience})"
         )

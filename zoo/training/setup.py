@@ -105,13 +105,13 @@ def set_up(
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
-    config = _training_config(recipe, architecture, task, dataset, source)
+    config = _training_config(recipe, registry, task, dataset, source)
     config = config.replace({"precision": resolve(config.precision, device)})
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
-    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict(spec.groups)}
+    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
     own = {name: value for name, value in arguments.items() if name not in spec.dims}
     setup = TrainingSetup(
         architecture=architecture,
@@ -178,13 +178,13 @@ def _source(
 
 def _training_config(
     recipe: Recipe,
-    architecture: Entry[ArchitectureSpec],
+    registry: Registry,
     task: Task,
     dataset: Dataset,
     source: Source | None,
 ) -> TrainConfig:
     """Return the training configuration: what the recipe says, and for the rest what suits the data."""
-    usual, said = architecture.spec.training, recipe.train
+    usual, said = registry.usual_config(registry.architecture(recipe.architecture)), recipe.train
 
     def steps(config: TrainConfig) -> int:
         try:
@@ -195,7 +195,7 @@ def _training_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs, again = source.card.training, bool(source.card.base_model)
-    return fine_tuning(theirs, usual, said, steps, again=again)
+    return fine_tuning(theirs, usual, said, steps, again=again, cutting=registry.cutting_fields())
 
 
 def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:

@@ -4,18 +4,18 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
+from zoo import ArchitectureSpec, hookimpl
 
 api = 1
 REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.M)
-TRAINING = TrainConfig(
-    epochs=10,
-    batch_size=128,
-    lr=1e-3,
-    weight_decay=0.05,
-    ema_decay=0.999,
-    images=ImageFields(augment=("crop", "flip")),
-)
+TRAINING = {
+    "epochs": 10,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "weight_decay": 0.05,
+    "ema_decay": 0.999,
+    "augment": ["crop", "flip"],
+}
 
 
 @hookimpl

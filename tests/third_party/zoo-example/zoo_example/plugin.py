@@ -1,6 +1,6 @@
 """The entries of zoo-example."""
 
-from zoo import ArchitectureSpec, DatasetSpec, TrainConfig, hookimpl
+from zoo import ArchitectureSpec, DatasetSpec, hookimpl
 
 
 @hookimpl
@@ -11,7 +11,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             target="zoo_example.linear:Linear",
             task="classification",
             summary="One matrix",
-            training=TrainConfig(batch_size=32, lr=0.02),
+            training={"batch_size": 32, "lr": 0.02},
         )
     ]
 

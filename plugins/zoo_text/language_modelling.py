@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import chain
-from typing import Any, ClassVar, NotRequired, TypedDict
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.config import options
-from zoo.config.training import TrainConfig
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import DataError, OptionError
+from zoo.errors import warn
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
-from zoo.seeds import seed_for
-from zoo.tasks.batching import batch_text, cut_lanes
+from zoo.files.regular import open_regular
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo_text.batching import batch_text, cut_lanes
+from zoo_text.fields import TextFields
 
 __all__ = ["LanguageModelling", "detach"]
 
@@ -37,11 +40,6 @@ class _Feeding(TypedDict):
 
 class LanguageModelling(Task):
     """Predict each token from all those before it."""
-
-    name: ClassVar[str] = "language-modelling"
-    headline: ClassVar[str] = "loss"
-    headline_grows: ClassVar[bool] = False
-    labels: ClassVar[tuple[str, str]] = ("vocab_size", "vocabulary")
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
@@ -109,13 +107,20 @@ class LanguageModelling(Task):
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh)
 
-    def eval_batches(
-        self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128
+    def batched_by(self, config: TrainConfig) -> dict[str, Any]:
+        """Return the number of lanes and the tokens per lane and step."""
+        return {"batch_size": config.batch_size, "bptt": config.group("text", TextFields).bptt}
+
+    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
+        """Yield a split in 16 lanes, whatever `batch_size` was: metrics do not depend on the training."""
+        return self.lane_batches(dataset, split, lanes=16, steps=128, device=device)
+
+    def lane_batches(
+        self, dataset: Dataset, split: Split, *, lanes: int, steps: int, device: str = "cpu"
     ) -> Iterator[Batch]:
         """Yield a split so that every token except the very first is predicted once.
 
-        The text is read in 16 lanes, whatever `batch_size` was, so that metrics do not depend on how the
-        model was trained. The remainder is read as one more, short lane from a state of zeros.
+        The remainder is read as one more, short lane from a state of zeros.
         """
         tokens = dataset.split(split)
         if len(tokens) == 0:
@@ -134,7 +139,7 @@ class LanguageModelling(Task):
             yield Batch(_column(x, device), _column(y, device), index, total, 0, fresh)
 
     def step(
-        self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
         """Return the cross-entropy in nats per token, and the hidden state for the next batch.
 
@@ -144,16 +149,36 @@ class LanguageModelling(Task):
         logits, state, *penalty = model(batch.inputs, None if batch.fresh else state)  # (T, B, V)
         logits = logits[-len(batch.targets) :]
         flat, targets = logits.flatten(0, 1).float(), batch.targets.flatten()
-        loss = F.cross_entropy(flat, targets, label_smoothing=label_smoothing)
+        loss = F.cross_entropy(flat, targets)
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
         if not penalty:
             return Step(loss, sums, count, detach(state))
         return Step(loss + penalty[0], sums, count, detach(state), detach(penalty[0]))
 
+    def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
+        """Return the tokens of a model."""
+        return Vocabulary(preprocess)
+
+    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
+        """Return the tokens of some files, one after the other, as one text. Warns of unknown tokens."""
+        vocabulary = Vocabulary(card.preprocess)
+        numbers, unknown = vocabulary.encode("".join(map(_text, paths)))
+        if len(numbers) < 2:
+            raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
+        if unknown:
+            warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
+        return OwnInputs(items=torch.tensor(numbers[::-1] if vocabulary.backwards else numbers))
+
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""
         return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
+
+    def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
+        """Return the number of tokens, and of those among them that are `<unk>`, number 0."""
+        tokens = dataset.split(split)
+        unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
+        return {"tokens": len(tokens), "unknown": unknown}
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return a loss of ln V."""
@@ -166,6 +191,16 @@ class LanguageModelling(Task):
         loss = sums["loss"] / count
         bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"
         return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
+
+
+def _text(path: Path) -> str:
+    try:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
+            return file.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise DataError(f"{path} is not UTF-8 text") from None
 
 
 def _token_order(vocabulary: Vocabulary) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.config import options
-from zoo.config.training import TrainConfig
 from zoo.data.augment import augment, mixup
+from zoo.data.pictures import read_pictures
 from zoo.data.views import View
-from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
-from zoo.seeds import seed_for
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo_images.fields import ImageFields, LabelFields
+from zoo_images.views import Views
 
 __all__ = ["Classification"]
 
@@ -38,11 +40,6 @@ class _Feeding(TypedDict):
 
 class Classification(Task):
     """Each image belongs to one of K classes."""
-
-    name: ClassVar[str] = "classification"
-    headline: ClassVar[str] = "accuracy"
-    headline_grows: ClassVar[bool] = True
-    labels: ClassVar[tuple[str, str]] = ("num_classes", "classes")
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless every class has a name, and every channel a mean and a std."""
@@ -93,7 +90,7 @@ class Classification(Task):
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
-        images = dataset.split("train")
+        images, fields = dataset.split("train"), config.group("images", ImageFields)
         if len(images) < world:
             raise DataError("the training split is empty")
         order = torch.randperm(len(images), generator=_generator(seed, "order", epoch))[rank::world]
@@ -101,10 +98,10 @@ class Classification(Task):
         for index in range(start, len(chunks)):
             inputs, labels = _fetch(images, chunks[index].tolist())
             draws = _generator(seed, "augment", epoch, index, rank)
-            inputs = augment(inputs.to(device, non_blocking=True), config.images.augment, draws)
+            inputs = augment(inputs.to(device, non_blocking=True), fields.augment, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
-            if config.images.mixup_alpha:
-                classes, alpha = dataset.dims["num_classes"], config.images.mixup_alpha
+            if fields.mixup_alpha:
+                classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
                 mix_seed = seed_for(seed, "mixup", epoch, index, rank)
                 inputs, targets = mixup(inputs, targets, classes=classes, alpha=alpha, seed=mix_seed)
             yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
@@ -120,7 +117,7 @@ class Classification(Task):
             yield Batch(inputs, labels.to(device), index, len(starts), 0)
 
     def step(
-        self, model: nn.Module, batch: Batch, state: State = None, *, label_smoothing: float = 0.0
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
         """Return the cross-entropy, and as sums the loss and the number of correct images.
 
@@ -129,7 +126,8 @@ class Classification(Task):
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
-        loss = F.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
+        smoothing = config.group("labels", LabelFields).label_smoothing if config else 0.0
+        loss = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing)
         count = len(batch.targets)
         labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
         logits = logits.detach()
@@ -141,6 +139,16 @@ class Classification(Task):
             pairs = torch.bincount(labels * classes + predicted, minlength=classes**2)
             sums["confusion"] = pairs.view(classes, classes)
         return Step(loss, sums, count)
+
+    def views(self, model: nn.Module) -> nn.Module:
+        """Return a classifier that averages the probabilities over six views of each image."""
+        return Views(model)
+
+    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
+        """Return the pictures in some files and folders, each its central square, resized."""
+        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
+        files, images = read_pictures(paths, size=size, channels=channels)
+        return OwnInputs(items=[(image, -1) for image in images], files=files)
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""

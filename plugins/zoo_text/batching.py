@@ -24,9 +24,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.config.training import TrainConfig
-from zoo.errors import DataError
-from zoo.seeds import seed_for
+from zoo import DataError, TrainConfig, seed_for
+from zoo_text.fields import TextFields
 
 __all__ = ["TextBatch", "batch_text", "cut_lanes"]
 
@@ -55,22 +54,23 @@ def batch_text(
 
     Raises DataError for a text too short for its lanes, or not longer than `bptt`.
     """
+    text = config.group("text", TextFields)
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
-    if len(tokens) <= config.text.bptt:
-        message = f"the text must be longer than bptt={config.text.bptt:,} tokens (got {len(tokens):,})"
+    if len(tokens) <= text.bptt:
+        message = f"the text must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
         raise DataError(message, hint=f"use a longer text, or --bptt {len(tokens) - 1} or less")
-    if config.text.batching == "stateful":
+    if text.batching == "stateful":
         return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world)
-    if config.text.batching == "sections":
-        inputs, targets = cut_lanes(tokens, (len(tokens) - 1) // config.text.bptt, config.text.bptt)
+    if text.batching == "sections":
+        inputs, targets = cut_lanes(tokens, (len(tokens) - 1) // text.bptt, text.bptt)
     else:
-        inputs = tokens[:-1].unfold(0, config.text.bptt, 1)  # (N - bptt, bptt): a view
-        targets = tokens[config.text.bptt :, None]
+        inputs = tokens[:-1].unfold(0, text.bptt, 1)  # (N - bptt, bptt): a view
+        targets = tokens[text.bptt :, None]
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
     order = torch.randperm(len(inputs), generator=generator)[: len(inputs) // world * world][rank::world]
     if len(order) == 0:
-        raise DataError(f"the text has {len(inputs)} {config.text.batching}, too few for {world} processes")
+        raise DataError(f"the text has {len(inputs)} {text.batching}, too few for {world} processes")
     return _shuffled(inputs, targets, order, config.batch_size, start)
 
 
@@ -91,7 +91,7 @@ def _stateful(
         raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)
-    borders = _borders(length, config, seed)
+    borders = _borders(length, config.group("text", TextFields), seed)
     for index in range(start, len(borders) - 1):
         span = slice(borders[index], borders[index + 1])
         yield TextBatch(inputs[mine, span], targets[mine, span], index, len(borders) - 1, fresh=index == 0)
@@ -104,17 +104,17 @@ def _shuffled(inputs: Tensor, targets: Tensor, order: Tensor, size: int, start: 
         yield TextBatch(inputs[chosen], targets[chosen], index, total, fresh=True)
 
 
-def _borders(length: int, config: TrainConfig, seed: int) -> list[int]:
+def _borders(length: int, text: TextFields, seed: int) -> list[int]:
     """Return where the batches of a lane begin and end; with jitter they take about `bptt` tokens, or half.
 
     Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
     """
-    if not config.text.bptt_jitter:
-        return [*range(0, length, config.text.bptt), length]
+    if not text.bptt_jitter:
+        return [*range(0, length, text.bptt), length]
     generator = torch.Generator().manual_seed(seed)
-    count = math.ceil(length / max(1, min(5, config.text.bptt)))
-    middle = torch.where(torch.rand(count, generator=generator) < 0.95, 1.0, 0.5) * config.text.bptt
+    count = math.ceil(length / max(1, min(5, text.bptt)))
+    middle = torch.where(torch.rand(count, generator=generator) < 0.95, 1.0, 0.5) * text.bptt
     lengths = (middle + 5 * torch.randn(count, generator=generator)).long()
-    lengths = lengths.clamp(min=min(5, config.text.bptt))
+    lengths = lengths.clamp(min=min(5, text.bptt))
     ends = lengths.cumsum(0)
     return [0, *ends[ends < length].tolist(), length]

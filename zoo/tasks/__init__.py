@@ -1,1 +1,0 @@
-"""The tasks that zoo brings: classification of images, and language modelling."""
