@@ -141,9 +141,9 @@ def test_data_of_another_task_is_refused_with_a_command_that_lists_what_fits(reg
         SpecError,
         match="convnet/resnet-lite is for classification, but text/stdlib is for language-modelling",
     ) as caught:
-        registry.same_task(registry.architecture("resnet-lite"), registry.dataset("stdlib"))
+        registry.shared_task(registry.architecture("resnet-lite"), registry.dataset("stdlib"))
     assert "`zoo list datasets --where task=classification`" in (caught.value.hint or "")
-    task = registry.same_task(registry.architecture("lstm"), registry.dataset("stdlib"))
+    task = registry.shared_task(registry.architecture("lstm"), registry.dataset("stdlib"))
     assert task.name == "language-modelling"
 
 

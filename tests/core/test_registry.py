@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from zoo.errors import AmbiguousName, PluginError, SpecError, UnknownName, ZooWarning
+from zoo.config.recipe import Recipe
+from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import hookimpl
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry, matches
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec
+from zoo.registry.trust import LocalFile
 from zoo_images.plugin import CLASSIFICATION
 
 
@@ -304,3 +306,124 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
 )
 def test_a_plugin_is_checked_before_its_hooks_are_called(name: str, module: object, cause: str) -> None:
     assert plugins.load(name, lambda: module, where="acme.plugin").cause.startswith(cause)
+
+
+# Tasks and groups of training fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Focal:
+    """Fields of a loss.
+
+    Attributes:
+        gamma: focus on what is hard.
+    """
+
+    gamma: float = 0.0
+
+
+def test_a_task_may_share_the_architectures_of_another() -> None:
+    tagging = dataclasses.replace(
+        CLASSIFICATION, name="tagging", groups=(), architectures_of="classification"
+    )
+    tags = ("dataset", DatasetSpec(name="tags", target="m:D", task="tagging", summary=""))
+    smooth = (
+        "architecture",
+        dataclasses.replace(net("smooth")[1], training={"lr": 0.5, "label_smoothing": 0.1}),
+    )
+    registry = Registry([*Registry.discover().plugins, plugin("acme", ("task", tagging), tags, smooth, DATA)])
+    made = registry.architecture("smooth")
+    assert registry.shared_task(made, registry.dataset("tags")).name == "tagging"
+    config = registry.training_config(Recipe(architecture="smooth", dataset="tags"))
+    assert config.lr == 0.5
+    assert "label_smoothing" not in config.to_dict(), "which tagging does not have"
+    with pytest.raises(
+        OptionError, match="label_smoothing applies to labels, but acme/smooth is for tagging"
+    ):
+        registry.training_config(
+            Recipe(architecture="smooth", dataset="tags", train={"label_smoothing": 0.1})
+        )
+    with pytest.raises(
+        SpecError, match="charrnn/lstm is for language-modelling, but acme/tags is for tagging"
+    ):
+        registry.shared_task(registry.architecture("charrnn/lstm"), registry.dataset("tags"))
+
+
+def test_a_task_of_an_unknown_group_fails_with_what_is_for_it() -> None:
+    task = dataclasses.replace(CLASSIFICATION, groups=("imagse",))
+    group = ("group", FieldsSpec(name="images", summary="", fields=Focal))
+    registry = Registry([plugin("acme", ("task", task), group, net("gru"))])
+    assert {entry.kind: registry.problem(entry) for entry in registry.failed_entries} == {
+        "task": "unknown group of training fields 'imagse'; did you mean 'images'?",
+        "architecture": "unknown task 'classification'",
+    }
+
+
+def test_many_entries_with_one_problem_are_one_line() -> None:
+    registry = Registry([plugin("acme", net("a"), net("b"), net("c"))])
+    (line,) = registry.problems()
+    start = "3 entries of acme, such as architecture acme/a, cannot be used: unknown task 'classification'"
+    assert line == start
+
+
+def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> None:
+    spec = dataclasses.replace(net("gru")[1], training={"agument": ["flip"]})
+    registry = Registry([*Registry.discover().plugins, plugin("acme", ("architecture", spec))])
+    (failed,) = registry.failed_entries
+    assert (
+        "its usual training: the training configuration has no option 'agument'; did you mean 'augment'?"
+        in (registry.problem(failed))
+    )
+
+
+@pytest.mark.parametrize("name", ["lr", "seed", "track"])
+def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
+    fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
+    with pytest.raises(SpecError, match=f"group loss: no training field can be called '{name}': it is "):
+        FieldsSpec(name="loss", summary="", fields=fields)
+
+
+@pytest.mark.parametrize("fields", [dict, dataclasses.make_dataclass("Thawed", [("gamma", float, 0.0)])])
+def test_a_group_is_a_frozen_dataclass(fields: type) -> None:
+    with pytest.raises(SpecError, match="a group of training fields must be a frozen dataclass"):
+        FieldsSpec(name="loss", summary="", fields=fields)
+
+
+SECOND = """
+from dataclasses import dataclass
+from zoo import FieldsSpec, TaskSpec, hookimpl
+
+@dataclass(frozen=True)
+class Fields:
+    {field}: float = 0.0
+
+@hookimpl
+def zoo_training_fields():
+    return [FieldsSpec(name="{group}", summary="", fields=Fields)]
+
+@hookimpl
+def zoo_tasks():
+    return [TaskSpec(name="{task}", target="m:T", summary="", dims={{}}, tiny="m:D")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        ({"task": "classification"}, "the task classification is already provided by images"),
+        ({"group": "images"}, "the group images is already provided by images"),
+        ({"field": "augment"}, "the training field augment is already provided by images"),
+        ({"field": "epochs"}, "no training field can be called 'epochs': it is a field that every task has"),
+    ],
+)
+def test_a_task_a_group_and_a_field_have_one_owner(
+    names: dict[str, str], cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SECOND.format(**{"field": "gamma", "group": "loss", "task": "ranking", **names})
+    path = tmp_path / f"second_{'_'.join(names.values()).replace('-', '_')}.py"
+    path.write_text(text)
+    file = LocalFile.read(path)
+    loaded = plugins.discover(local=[file])[-1]
+    assert loaded.status == "failed"
+    assert cause in loaded.cause
+    assert loaded.specs == ()

@@ -89,7 +89,7 @@ def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: R
     """Return how to train on a path: with a dataset whose one required option says where its files are."""
     for entry in registry.entries("dataset"):
         spec = entry.spec
-        if isinstance(spec, DatasetSpec) and spec.task == architecture.spec.task:
+        if isinstance(spec, DatasetSpec) and registry.serves(architecture, spec.task):
             with suppress(ZooError):  # another plugin's target that cannot be imported
                 options = signature_options(entry.load())
                 required = [n for n, p in options.items() if p.default is p.empty and n not in spec.config]

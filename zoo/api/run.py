@@ -120,4 +120,4 @@ class Run:
     @property
     def task(self) -> Task:
         """What the model learns to do."""
-        return make_task(self._registry, self._registry.architecture(self.recipe.architecture).spec.task)
+        return make_task(self._registry, self._registry.task_of(self.recipe).name)

@@ -141,7 +141,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
         hint = f"its card says it was written with {origin}; `zoo plugins` shows what is installed"
         raise WeightsError(message, hint=hint) from error
-    if entry.spec.task != card.task:
+    if not registry.serves(entry, card.task):
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")
     unknown = [name for name in card.arguments if name not in signature_options(entry.load())]
     if unknown:

@@ -230,9 +230,11 @@ class Registry:
         """Return zoo's defaults of the training fields that apply to a task. Raises UnknownName."""
         return TrainConfig.with_groups({name: self.groups[name] for name in self.task(task).groups})
 
-    def usual_config(self, architecture: Entry[ArchitectureSpec]) -> TrainConfig:
-        """Return an architecture's usual training configuration."""
-        return self.default_config(architecture.spec.task).replace(architecture.spec.training)
+    def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
+        """Return an architecture's usual training configuration, for its own task or another it serves."""
+        config = self.default_config(task or architecture.spec.task)
+        training = architecture.spec.training
+        return config.replace({name: training[name] for name in training if name in config.fields()})
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration with the recipe's fields on top.
@@ -242,8 +244,19 @@ class Registry:
             UnknownName: there is no such architecture.
         """
         architecture = self.architecture(recipe.architecture)
-        self._require_fields(recipe.train, self.task(architecture.spec.task), architecture.name)
-        return self.usual_config(architecture).replace(recipe.train)
+        task = self.task_of(recipe)
+        self._require_fields(recipe.train, task, architecture.name)
+        return self.usual_config(architecture, task.name).replace(recipe.train)
+
+    def task_of(self, recipe: Recipe) -> TaskSpec:
+        """Return the task of a recipe: that of its data; without any, of its architecture.
+
+        Raises UnknownName or SpecError if there is none of them, or they do not fit.
+        """
+        architecture = self.architecture(recipe.architecture)
+        if not recipe.dataset:
+            return self.task(architecture.spec.task)
+        return self.shared_task(architecture, self.dataset(recipe.dataset))
 
     def _require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
         """Raise OptionError for a training field that is unknown, or that does not apply to a task."""
@@ -254,15 +267,19 @@ class Registry:
             if group and group not in task.groups:
                 raise OptionError(f"{field} applies to {group}, but {name} is for {task.name}")
 
-    def same_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
-        """Return the task of both. Raises SpecError if they differ."""
+    def serves(self, architecture: Entry[ArchitectureSpec], task: str) -> bool:
+        """Return whether an architecture is for a task, or for the one that lends it its architectures."""
+        return architecture.spec.task in (task, self.task(task).architectures_of)
+
+    def shared_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
+        """Return the task of a dataset. Raises SpecError if the architecture does not serve it."""
         ours, theirs = architecture.spec.task, dataset.spec.task
-        if ours != theirs:
+        if not self.serves(architecture, theirs):
             raise SpecError(
                 f"{architecture.name} is for {ours}, but {dataset.name} is for {theirs}",
                 hint=f"`zoo list datasets --where task={ours}` shows the datasets that fit",
             )
-        return self.task(ours)
+        return self.task(theirs)
 
     @checked
     def find_weights(self, name: str | Path) -> Path:

@@ -143,6 +143,8 @@ class TaskSpec(_Coded):
             shown as a percentage.
         labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it, such as
             `("num_classes", "classes")`; none if a model predicts numbers.
+        architectures_of: another task, whose architectures serve this one too: they are built and called
+            alike, and only the loss differs.
         groups: the groups of training fields that apply, of this plugin or others, such as `images`.
         tiny: import string of a small made-up `Dataset`, which the contract kit trains and evaluates on.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
@@ -153,6 +155,7 @@ class TaskSpec(_Coded):
     higher_is_better: bool = False
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: tuple[str, str] | None = None
+    architectures_of: str = ""
     groups: tuple[str, ...] = ()
     tiny: str
     templates: str = ""

@@ -96,7 +96,7 @@ def set_up(
     """
     given, usual = recipe, registry.training_config(recipe)
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
-    spec = registry.same_task(architecture, data)
+    spec = registry.shared_task(architecture, data)
     task = make_task(registry, spec.name)
     recipe = replace(recipe, data=_typed(data, recipe.data))
     source, recipe = _source(recipe, registry, architecture, resumed)
@@ -184,7 +184,7 @@ def _training_config(
     source: Source | None,
 ) -> TrainConfig:
     """Return the training configuration: what the recipe says, and for the rest what suits the data."""
-    usual, said = registry.usual_config(registry.architecture(recipe.architecture)), recipe.train
+    usual, said = registry.usual_config(registry.architecture(recipe.architecture), task.name), recipe.train
 
     def steps(config: TrainConfig) -> int:
         try:
