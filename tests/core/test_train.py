@@ -401,6 +401,62 @@ def test_a_model_may_load_pretrained_weights_or_none(
     assert card.base_model == (origin if loads else {})
 
 
+DRAWS = """
+import threading
+import torch
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+from zoo.seeds import GLOBAL_GENERATOR
+
+
+class Draws(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
+        super().__init__()
+        self.out = nn.Linear(in_channels * image_size**2, num_classes)
+
+    def forward(self, images):
+        return self.out(images.flatten(1))
+
+    def fit_inputs(self, inputs):
+        nn.init.normal_(self.out.weight)
+        others_draw()
+
+    def load_pretrained(self):
+        nn.init.normal_(self.out.bias)
+        others_draw()
+
+
+def others_draw():
+    drawn = []
+    thread = threading.Thread(target=lambda: drawn.append(GLOBAL_GENERATOR.acquire(blocking=False)))
+    thread.start()
+    thread.join()
+    assert drawn == [False], "another thread may draw meanwhile"
+
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="draws", target="draws:Draws", task="classification", summary="Draws")]
+"""
+
+
+def test_initial_weights_that_a_model_draws_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    (tmp_path / "draws.py").write_text(DRAWS)
+    drawing = Registry.discover(Catalog(local=(LocalFile.read(tmp_path / "draws.py"),)))
+    recipe = Recipe(
+        architecture="draws", dataset="shapes", data=SHAPES, train={"epochs": 1, "lr": 0.0001}, seed=1
+    )
+    before = torch.random.get_rng_state()
+    one, again, other = (
+        weights.load(train(recipe, drawing, directory=tmp_path / name).weights, drawing)[0].state_dict()
+        for name, recipe in (("one", recipe), ("again", recipe), ("other", replace(recipe, seed=2)))
+    )
+    for name in ("out.weight", "out.bias"):
+        assert torch.equal(one[name], again[name])
+        assert not torch.equal(one[name], other[name])
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

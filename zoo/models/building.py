@@ -16,7 +16,7 @@ from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.seeds import GLOBAL_GENERATOR
 
-__all__ = ["build_model", "generator_restored", "model_arguments", "on_meta"]
+__all__ = ["build_model", "drawing_from", "generator_restored", "model_arguments", "on_meta"]
 
 
 def model_arguments(
@@ -55,7 +55,7 @@ def build_model(
     """
     target = entry.load()
     try:
-        with _drawing_from(seed or 0):
+        with drawing_from(seed or 0):
             model = target(**arguments)
     except ZooError:
         raise
@@ -93,7 +93,7 @@ def generator_restored() -> Generator[None]:
 
 
 @contextmanager
-def _drawing_from(seed: int) -> Generator[None]:
+def drawing_from(seed: int) -> Generator[None]:
     """Seed torch's global generator inside, and restore it afterwards; nobody else uses it meanwhile."""
     if torch.get_default_device().type == "meta":  # where nothing is drawn
         yield

@@ -19,7 +19,7 @@ from zoo.config.training import TrainConfig
 from zoo.data.opening import decidable, open_dataset, options_to_fine_tune
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
-from zoo.models.building import build_model, model_arguments
+from zoo.models.building import build_model, drawing_from, model_arguments
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
 from zoo.registry.registry import Entry, Registry
@@ -216,11 +216,15 @@ def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
         theirs = f"{source.card.architecture} trained on {source.card.dataset.name}"
         warn(f"starting from {len(copied)} tensors of a {theirs}{new}")
     else:
+        seed = seed_for(setup.recipe.seed, "fit")
         if isinstance(model, FitsInputs):
-            few, seed = TrainConfig(batch_size=500), seed_for(setup.recipe.seed, "fit")  # not augmented
-            model.fit_inputs(next(setup.task.train_batches(setup.dataset, few, seed=seed, epoch=0)).inputs)
+            few = TrainConfig(batch_size=500)  # not augmented
+            inputs = next(setup.task.train_batches(setup.dataset, few, seed=seed, epoch=0)).inputs
+            with drawing_from(seed):
+                model.fit_inputs(inputs)
         if isinstance(model, LoadsPretrained):
-            setup = replace(setup, base_model=dict(model.load_pretrained() or {}))
+            with drawing_from(seed):
+                setup = replace(setup, base_model=dict(model.load_pretrained() or {}))
     if config.freeze and not setup.base_model:
         warn("freeze keeps random weights, since there are none to start --from")
     if config.freeze:
