@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -86,7 +87,7 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
     if not named:
         known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
-        hint = f"`zoo inspect {name}` shows a file or a run" if path else "`zoo list` shows all"
+        hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run" if path else "`zoo list` shows all"
         raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint=hint)
     return named[0]
 

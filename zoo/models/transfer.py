@@ -83,7 +83,7 @@ def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) 
     model, card = load(path, registry)
     if card.architecture != entry.name:
         command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
-        hint = f"train the same architecture: {command}"
+        hint = f"train the same architecture: `{command}`"
         raise SpecError(f"{path} holds a {card.architecture}, but a {entry.name} is to be trained", hint=hint)
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}
