@@ -142,7 +142,7 @@ def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_p
     ) as caught:
         train(wrong, registry, directory=tmp_path / "run")
     command = f"zoo train convnet/resnet-lite DATASET --from {source}"
-    assert caught.value.hint == f"train the same architecture: {command}"
+    assert caught.value.hint == f"train the same architecture: `{command}`"
     assert not (tmp_path / "run").exists()
 
 
