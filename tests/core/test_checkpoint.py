@@ -17,14 +17,14 @@ from zoo.training.checkpoint import Checkpoints
 from zoo.training.saved import Position, RunIdentity, SavedState
 
 IDENTITY = RunIdentity(
-    recipe=Recipe(architecture="a", dataset="b"), fingerprint="f", base_model={"sha256": "0" * 64}
+    recipe=Recipe(architecture="a", dataset="b", threads=1), fingerprint="f", base_model={"sha256": "0" * 64}
 )
 
 
-def write(checkpoints: Checkpoints, value: float) -> None:
+def write(checkpoints: Checkpoints, value: float, identity: RunIdentity = IDENTITY) -> None:
     packed = weights.pack({"x": torch.tensor([value])})
     state = SavedState(position=Position(steps=int(value)))
-    checkpoints.write(packed, state, IDENTITY, ("a change",))
+    checkpoints.write(packed, state, identity, ("a change",))
 
 
 def value(checkpoints: Checkpoints) -> float:
@@ -94,6 +94,20 @@ def test_a_damaged_file_is_read_once_and_never_kept_as_the_previous_one(
     assert value(checkpoints) == 3.0
     damage(checkpoints.current)
     assert value(Checkpoints(tmp_path)) == 1.0
+
+
+def test_a_checkpoint_of_no_threads_is_damaged(tmp_path: Path) -> None:
+    forged = RunIdentity(recipe=Recipe(architecture="a", dataset="b", threads=0))
+    write(Checkpoints(tmp_path), 1.0, forged)
+    message = r"checkpoint.safetensors is damaged: threads must be at least 1 \(got 0\)$"
+    with pytest.raises(RunError, match=message):
+        Checkpoints(tmp_path).newest()
+    write(Checkpoints(tmp_path), 2.0)
+    write(Checkpoints(tmp_path), 3.0, forged)
+    with pytest.warns(
+        ZooWarning, match="damaged: threads must be .*; continuing from the previous checkpoint$"
+    ):
+        assert value(Checkpoints(tmp_path)) == 2.0
 
 
 def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
 RECIPE = Recipe(
-    architecture="charrnn/lstm", dataset="text/files", data={"paths": ["a.txt"]}, train={"epochs": 3}
+    architecture="charrnn/lstm",
+    dataset="text/files",
+    data={"paths": ["a.txt"]},
+    train={"epochs": 3},
+    threads=1,
 )
 
 

@@ -129,7 +129,7 @@ class Run:
         def make_card(state: TrainState, changes: tuple[str, ...]) -> Card:
             return self.card(architecture=entry.name, arguments=arguments, progress={"epochs": state.epoch})
 
-        recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"])
+        recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"], threads=1)
         identity = RunIdentity(recipe=recipe)
         with RunDirectory(self.path, identity, resume=resume, make_card=make_card) as store:
             state = fit(

@@ -127,7 +127,9 @@ def test_a_row_is_whole_although_a_write_took_only_half_of_it(
 
 
 def directory(path: Path, *, resume: bool = True) -> RunDirectory:
-    return RunDirectory(path, RunIdentity(recipe=Recipe(architecture="a", dataset="b")), resume=resume)
+    return RunDirectory(
+        path, RunIdentity(recipe=Recipe(architecture="a", dataset="b", threads=1)), resume=resume
+    )
 
 
 def begin() -> TrainState:

@@ -60,7 +60,7 @@ CARD = Card(
     metrics={"val": {"loss": 1.5}},
     versions={"zoo": "0.1.0", "torch": "2.13.0", "plugin": "zoo-registry 0.1.0"},
 )
-IDENTITY = RunIdentity(recipe=Recipe(architecture="a", dataset="b"))
+IDENTITY = RunIdentity(recipe=Recipe(architecture="a", dataset="b", threads=1))
 
 
 def _state() -> TrainState:

@@ -132,6 +132,8 @@ def _read(path: Path) -> Checkpoint:
         info = options.convert_table(data, CheckpointInfo, what=f"{path} is not a zoo checkpoint")
     except OptionError as error:
         raise WeightsError(str(error)) from None
+    if not info.identity.recipe.threads:  # a run always records how many it computes with
+        raise WeightsError(f"{path} is damaged: threads must be at least 1 (got 0)")
     if container.tensor_sha256 != info.sha256:
         raise WeightsError(f"{path} is damaged: the sha256 of its tensors is not the one in its header")
     tensors = unpack(container.tensors.values())

@@ -63,7 +63,7 @@ def train(
     checkpoints = Checkpoints(Path(directory))
     checkpoint = checkpoints.newest() if resume else None
     info = checkpoint.info if checkpoint else None
-    threads = recipe.threads or (info.identity.recipe.threads if info else 0) or default_threads()
+    threads = recipe.threads or (info.identity.recipe.threads if info else default_threads())
     with computing_with(threads):
         setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
         setup.check_batches()
