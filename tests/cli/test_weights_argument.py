@@ -113,6 +113,7 @@ def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Pa
         ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
         ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
         ("./runs", "./runs is a folder without a model.safetensors"),
+        ("", "unknown weights ''"),
     ],
 )
 def test_a_bare_word_is_an_id_and_the_message_says_how_a_path_is_written(

@@ -323,7 +323,7 @@ class Registry:
     def _unknown_weights(self, name: str) -> WeightsError:
         """Return the error for a word that is no published id, with what may have been meant."""
         for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
-            if Path(path).exists():
+            if name and Path(path).exists():
                 hint = "a word without a separator or a suffix is the id of published weights"
                 return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
         if name in self.catalog.recipes:
