@@ -96,6 +96,16 @@ def test_help_shows_the_values_of_the_recipe_that_is_named_and_the_groups_of_its
     assert "--epochs" not in help_of, "a test run has no epochs"
 
 
+def test_a_recipe_that_replaces_one_of_zoo_is_told_where_it_is_shown(tmp_path: Path) -> None:
+    recipe = '[recipes.stdlib-lstm]\narchitecture = "lstm"\ndataset = "stdlib"\n'
+    (tmp_path / "registry.toml").write_text(f"schema = 1\n{recipe}")
+    told = "zoo: recipe stdlib-lstm is that of registry.toml, which replaces zoo's own\n"
+    for words in (["train", "stdlib-lstm", "--help"], ["list"], ["list", "recipes", "stdlib*"]):
+        assert zoo(*words, cwd=tmp_path).stderr == told
+    for words in (["train", "nietzsche-gru", "--help"], ["list", "models"], ["list", "nietzsche"]):
+        assert zoo(*words, cwd=tmp_path).stderr == ""
+
+
 def test_help_with_every_field_imports_no_torch() -> None:
     code = "import sys; from zoo.cli import run; run(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     done = subprocess.run(

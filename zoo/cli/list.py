@@ -59,6 +59,7 @@ def command(
             )
         pattern = kind
     chosen = rows(session.registry, wanted, pattern, where)
+    session.registry.tell_replaced(row["name"] for row in chosen if row["kind"] == "recipe")
     problem = "" if chosen else _why_empty(session.registry, wanted, pattern)
     if as_json:
         print_json(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -213,9 +213,14 @@ class Registry:
         if name not in recipes:
             hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
             raise UnknownName(f"unknown recipe {name!r}{did_you_mean(name, recipes)}", hint=hint)
-        if name in self.catalog.replaced:
-            warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
+        self.tell_replaced([name])
         return recipes[name]
+
+    def tell_replaced(self, names: Iterable[str]) -> None:
+        """Warn of each of these recipes that the user's file has in place of zoo's own."""
+        for name in names:
+            if name in self.catalog.replaced:
+                warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
 
     def training_fields(self) -> Mapping[str, TrainingField]:
         """Return all training fields by name: those that every task has, then those of the groups."""
