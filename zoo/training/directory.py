@@ -148,7 +148,7 @@ class RunDirectory:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
         changes = drift(checkpoint.info.identity, self.identity, self.defaults)
         if changes and not self.accept_changes:
-            hint = "resume with the options in its config.toml, continue anyway with --accept-changes"
+            hint = "resume with the options it had before, continue anyway with --accept-changes"
             message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
