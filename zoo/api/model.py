@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.progress import Bar, headlines, quiet
 from zoo.config.arguments import checked
+from zoo.config.signatures import required_options
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
@@ -265,13 +266,25 @@ class Model:
             )
 
     def _data(self, dataset: str | None, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """Return the options of the data to read: those given, and where the model's own data lies."""
+        """Return the options of the data to read: those given, and where the model's own data lies.
+
+        Raises OptionError if the run's config.toml would have to say where, and is not as zoo wrote it.
+        """
         from zoo.data.opening import decidable
 
-        if dataset or not self.own:
+        if dataset:
             return data
-        by_card = decidable(self._registry.dataset(self.card.dataset.name))
-        return {name: value for name, value in self.own.items() if name not in by_card} | dict(data or {})
+        entry, config = self._registry.dataset(self.card.dataset.name), self.path.parent / "config.toml"
+        if self.own:
+            by_card = decidable(entry)
+            return {name: value for name, value in self.own.items() if name not in by_card} | dict(data or {})
+        known = {**entry.spec.config, **(data or {})}
+        missing = [name for name in required_options(entry.load()) if name not in known]
+        if missing and config.is_file():
+            why = "that file was changed since zoo wrote it, or comes from elsewhere"
+            message = f"{entry.name} requires {', '.join(missing)}, which {config} may not say: {why}"
+            raise OptionError(message, hint=f"add {' '.join(f'--data {name}=...' for name in missing)}")
+        return data
 
     @cached_property
     def _unit(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import signature_options
+from zoo.config.signatures import required_options
 from zoo.errors import UnknownName, ZooError
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
@@ -91,8 +91,7 @@ def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: R
         spec = entry.spec
         if isinstance(spec, DatasetSpec) and registry.serves(architecture, spec.task):
             with suppress(ZooError):  # another plugin's target that cannot be imported
-                options = signature_options(entry.load())
-                required = [n for n, p in options.items() if p.default is p.empty and n not in spec.config]
+                required = [name for name in required_options(entry.load()) if name not in spec.config]
                 if len(required) == 1:
                     names = f"{architecture.spec.name} {spec.name}"
                     return f"`zoo train {names} --data {shlex.quote(f'{required[0]}={path}')}` reads it"

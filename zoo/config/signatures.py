@@ -10,7 +10,14 @@ from zoo.config import options
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import OptionError
 
-__all__ = ["bounded_options", "check_arguments", "option_types", "refuse_unknown", "signature_options"]
+__all__ = [
+    "bounded_options",
+    "check_arguments",
+    "option_types",
+    "refuse_unknown",
+    "required_options",
+    "signature_options",
+]
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -61,6 +68,11 @@ def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str)
     options.check_names(given, known, what=what)
 
 
+def required_options(target: Callable[..., Any]) -> list[str]:
+    """Return the names of the options of a callable that have no default."""
+    return [name for name, option in signature_options(target).items() if option.default is option.empty]
+
+
 def check_arguments(
     target: Callable[..., Any],
     given: Mapping[str, Any],
@@ -85,7 +97,7 @@ def check_arguments(
         types = option_types(target)
     except NameError:
         types = {}
-    missing = [n for n, p in known.items() if p.default is p.empty and n not in filled and n not in given]
+    missing = [name for name in required_options(target) if name not in filled and name not in given]
     if missing:
         hint = " ".join(f"{flag} {name}=..." for name in missing)
         raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")
