@@ -29,10 +29,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from zoo._version import __version__
-from zoo.config.training import TrainConfig
-from zoo.errors import DataError, OptionError, ZooError, ZooWarning
-from zoo.registry.hookspecs import hookimpl
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
 
 if TYPE_CHECKING:
     from zoo.api.listing import (
@@ -49,8 +45,12 @@ if TYPE_CHECKING:
     from zoo.api.training import lr_find, resume, train
     from zoo.api.trust import list_trusted, trust, untrust
     from zoo.config.recipe import Recipe
+    from zoo.config.training import TrainConfig
     from zoo.data.vocabulary import tokenize
+    from zoo.errors import DataError, OptionError, ZooError, ZooWarning
+    from zoo.registry.hookspecs import hookimpl
     from zoo.registry.registry import Registry
+    from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
     from zoo.seeds import seed_for
     from zoo.testing import check
 
@@ -62,7 +62,7 @@ __all__ = [
     "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
-# What a plugin's hooks do not need, imported when it is first used so that listing stays instant
+# Imported when it is first used, so that listing stays instant
 _ON_USE = {
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
     "zoo.api.loading": "create_model load open_dataset",
@@ -71,8 +71,12 @@ _ON_USE = {
     "zoo.api.training": "lr_find resume train",
     "zoo.api.trust": "list_trusted trust untrust",
     "zoo.config.recipe": "Recipe",
+    "zoo.config.training": "TrainConfig",
     "zoo.data.vocabulary": "tokenize",
+    "zoo.errors": "DataError OptionError ZooError ZooWarning",
+    "zoo.registry.hookspecs": "hookimpl",
     "zoo.registry.registry": "Registry",
+    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec DatasetSpec FieldsSpec TaskSpec",
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",
 }
