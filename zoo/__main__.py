@@ -1,6 +1,19 @@
-"""`python -m zoo`, the same as the `zoo` command."""
+"""The `zoo` command, which is also `python -m zoo`."""
 
-from zoo.cli import main
+import signal
+
+
+def main() -> None:
+    """Import the command line and run it. Ctrl-C ends the import at once, without a traceback."""
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if listens:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from zoo import cli
+
+    if listens:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -260,6 +260,13 @@ zoo.cli.main()
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["click", "msgspec", "pluggy"])
+def test_ctrl_c_while_the_command_is_imported_prints_nothing(name, run_zoo, tmp_path):
+    (tmp_path / f"{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = run_zoo("list", path=[tmp_path])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_second_signal_while_the_first_is_handled_or_at_exit_changes_nothing(tmp_path, number, code):
     source = f"""
