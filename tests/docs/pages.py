@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PAGES", "ROOT", "TUTORIALS", "Block", "blocks", "zoo_commands"]
+__all__ = ["HOW_TO", "PAGES", "ROOT", "TUTORIALS", "Block", "blocks", "zoo_commands"]
 
 ROOT = Path(__file__).parents[2]
+HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 TUTORIALS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),
