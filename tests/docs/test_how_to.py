@@ -1,0 +1,99 @@
+"""Each how-to page is done from top to bottom, offline, by a reader who has what it speaks of."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.docs.pages import HOW_TO, ROOT, Block, blocks
+from tests.docs.reader import do, type_in
+
+# What takes minutes is made small, by words added to a training besides one epoch, or put in place of others
+TRAININGS = {
+    "cifar10-resnet-lite": "--model widths=2,2,2,2,2 --batch-size 512",
+    "lstm": "--model hidden_size=8 --model num_layers=1",
+    "nietzsche-gru": "--model hidden_size=8",
+    "stdlib-lstm": "--model hidden_size=8 --batch-size 512",
+}
+SMALLER = {
+    r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
+    r"--indices 0-99": "--indices 0-9",
+    r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
+    r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),
+}
+TUTORIAL = ROOT / "docs" / "tutorial"
+TEXT = "It was the best of times, it was the worst of times, said the old man. "
+DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
+# What a page takes for granted besides pictures and texts
+GIVEN = {
+    "completion": "mkdir -p ~/.config/fish/completions\n",
+    "evaluate-and-sample": f"{DEMO}zoo train lstm nietzsche\n",
+    "look-inside": f"{DEMO}zoo train resnet20 folder --data root=pictures --from cifar10-resnet20\n",
+    "trust": "mkdir nets && cp registry.toml patches.py nets\n",
+}
+
+pytestmark = [
+    pytest.mark.slow,  # some train for half a minute
+    pytest.mark.timeout(900),
+    pytest.mark.skipif("ZOO_DATA" not in os.environ, reason="needs $ZOO_DATA"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a reader's folder, with the pictures of the tutorial and with texts."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path / "config"))
+    (draw,) = (block for block in blocks(TUTORIAL / "own-pictures.md") if ".save(" in block.text)
+    do(draw, folder, {})
+    shutil.copy(min(Path("pictures/ring").iterdir()), "cat.jpg")
+    shutil.copytree("pictures/plus", "holiday")
+    for name in ("novel.txt", "my.txt", "notes.txt"):
+        Path(name).write_text(TEXT * 300, encoding="utf-8")
+    Path("opening.txt").write_text(TEXT, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_every_command_of_a_page_works(page: Path, folder: Path) -> None:
+    if page.stem == "trust":
+        for block in blocks(TUTORIAL / "first-plugin.md")[:2]:
+            do(block, folder, {})
+    type_in(small(GIVEN.get(page.stem, "")), folder)
+    for block in blocks(page):
+        if block.language == "console":
+            shows(block, folder)
+        elif block.script:
+            type_in(small(block.script), folder)
+        elif block.file or re.search(r"\bzoo\.\w+\(", block.text):
+            do(block, folder, {"zoo": zoo})
+
+
+def small(script: str) -> str:
+    """Return a script whose trainings take an epoch, or two where the page says a number."""
+    lines: list[str] = []
+    for line in script.replace("\\\n", " ").splitlines():
+        command = re.sub(r"--epochs \d+", "--epochs 2", line.partition("  #")[0])
+        if training := re.search(r"\bzoo train (\S+)", command):
+            one = "" if "--epochs" in command else "--epochs 1"
+            command = f"{command} {one} {TRAININGS.get(training[1], '')}"
+        for words, others in SMALLER.items():
+            command = re.sub(words, others, command)
+        lines.append(command)
+    return "\n".join(lines)
+
+
+def shows(block: Block, folder: Path) -> None:
+    """Type the commands of a block; fail if they print something else than it shows (`...` is anything)."""
+    shown = "".join(line for line in block.text.splitlines(keepends=True) if not line.startswith("$ "))
+    printed = type_in(f"set +e\n{block.script}", folder)
+    printed = printed.replace(str(folder), "/home/you/nets")
+    assert re.fullmatch(re.escape(shown).replace(r"\.\.\.", r"\S*"), printed), printed
