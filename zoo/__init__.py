@@ -50,16 +50,17 @@ if TYPE_CHECKING:
     from zoo.api.trust import list_trusted, trust, untrust
     from zoo.config.recipe import Recipe
     from zoo.data.vocabulary import tokenize
+    from zoo.registry.published import WeightsSpec
     from zoo.registry.registry import Registry
     from zoo.seeds import seed_for
     from zoo.testing import check
 
 __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
-    "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
-    "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
-    "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for",
-    "tokenize", "train", "trust", "untrust",
+    "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "WeightsSpec", "ZooError", "ZooWarning",
+    "__version__", "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models",
+    "list_plugins", "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset",
+    "resume", "seed_for", "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
 # What a plugin's hooks do not need, imported when it is first used so that listing stays instant
@@ -72,6 +73,7 @@ _ON_USE = {
     "zoo.api.trust": "list_trusted trust untrust",
     "zoo.config.recipe": "Recipe",
     "zoo.data.vocabulary": "tokenize",
+    "zoo.registry.published": "WeightsSpec",
     "zoo.registry.registry": "Registry",
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",

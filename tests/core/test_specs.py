@@ -63,7 +63,6 @@ def test_a_wrong_training_field_is_refused_wherever_it_is_set(field: str, value:
         lambda: owner(**{field: value}),
         lambda: dataclasses.replace(owner(), **{field: value}),
         lambda: TrainConfig().replace({field: value}),
-        lambda: Recipe(architecture="net", dataset="data", train={field: value}),
     ):
         with pytest.raises(OptionError) as caught:
             make()

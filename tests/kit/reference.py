@@ -11,16 +11,18 @@ from types import ModuleType
 
 import zoo
 from zoo import interfaces, testing
-from zoo.config import training
+from zoo.config import recipe, training
 from zoo.data import pictures
 from zoo.files import archives, cache, downloads, folders, regular, style, work
 from zoo.models import hooks
-from zoo.registry import hookspecs, specs
+from zoo.registry import hookspecs, published, specs
 
-HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers")
+HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers", "zoo_recipes", "zoo_weights")
 RECORDS = (
     (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")),
     (training, ("TrainConfig", "ImageFields", "TextFields")),
+    (recipe, ("Recipe",)),
+    (published, ("WeightsSpec",)),
     (interfaces, ("Subject", "Batch", "Analysis")),
 )
 CLASSES = ("Dataset", "Analyzer", "LoadsPretrained", "FitsInputs", "HasBoxes", "HasFiles")

@@ -53,7 +53,7 @@ def describe(
     if row["kind"] == "recipe":
         return row | _of_recipe(registry, row["name"])
     if row["kind"] == "weights":
-        return row | asdict(registry.catalog.weights[row["name"]])
+        return row | asdict(registry.weights[row["name"]])
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
     facts = row | asdict(entry.spec) | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
@@ -71,7 +71,9 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
     others = [row["name"] for row in named if row["plugin"] not in ours and "/" in row["name"]]
     if 0 < len(others) < len(named):  # nobody can take a name of ours
         named = [row for row in named if row["name"] not in others]
-        warn(f"{name!r} means {named[0]['name']}; write {' or '.join(others)} for the other")
+        first = named[0]["name"]
+        meant = first if "/" in first else f"the {named[0]['kind']} of registry.toml"
+        warn(f"{name!r} means {meant}; write {' or '.join(others)} for the other")
     if [row["kind"] for row in named] == ["recipe", "weights"] and named[0]["name"] == named[1]["name"]:
         return named[0]  # whose description includes the weights
     if len(named) > 1:
@@ -86,12 +88,12 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
-    recipe = registry.recipe(name)
-    published = {
-        key: asdict(entry) for key, entry in registry.catalog.weights.items() if entry.recipe == name
-    }
+    recipe = registry.recipes[name]
+    registry.warn_if_replaced(name)
+    published = {key: asdict(entry) for key, entry in registry.weights.items() if entry.recipe == name}
     parts = [("training", lambda: {"training": registry.training_config(recipe).to_dict()})]
-    return asdict(recipe) | _as_far_as_possible(parts) | ({"weights": published} if published else {})
+    own = {key: value for key, value in asdict(recipe).items() if key != "summary"}
+    return own | _as_far_as_possible(parts) | ({"weights": published} if published else {})
 
 
 def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSpec) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("Data options", as_typed(facts["data"]))
     usual = TrainConfig().to_dict()
     config = facts.get("training", facts["train"])
-    changed = {key: value for key, value in config.items() if value != usual[key]}
+    changed = {key: value for key, value in config.items() if value != usual.get(key)}
     print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.config.training import TrainConfig
 
 __all__ = ["Recipe"]
 
@@ -18,11 +17,12 @@ class Recipe:
     Attributes:
         model: options of the architecture.
         data: options of the dataset.
-        train: training fields that differ from the architecture's own training configuration.
+        train: training fields that differ from the architecture's own training configuration. They are
+            checked when the recipe is used.
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
         threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type, or a training field that is unknown or out of range.
+    Raises OptionError for a field of the wrong type.
     """
 
     architecture: str
@@ -37,7 +37,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         options.validate(self)
-        TrainConfig().replace(self.train)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON data."""

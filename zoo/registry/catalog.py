@@ -5,26 +5,25 @@ code that it names runs only if the user has trusted it (`zoo.registry.trust`).
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
+from zoo.config.training import TrainConfig
 from zoo.errors import CatalogError, OptionError
 from zoo.files.regular import read_regular
 from zoo.registry import trust
+from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = [
     "Catalog",
     "PluginSettings",
-    "WeightsEntry",
     "read_local",
     "read_recipe",
     "shipped_path",
@@ -32,9 +31,6 @@ __all__ = [
 ]
 
 SCHEMA = 1
-
-# An id of weights: a word without a separator or a suffix, which would make it a path
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 # The time to parse a key is quadratic in its parts
 _MOST_DOTS = 200
@@ -47,28 +43,6 @@ class PluginSettings:
 
     disabled: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsEntry:
-    """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it.
-
-    Attributes:
-        file: where it is; in the file relative to it, here absolute.
-    """
-
-    recipe: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
-    bytes: int
-    params: int
-    metrics: dict[str, dict[str, float]]
-    file: str = ""
-    url: str = ""
-    seeds: tuple[int, ...] = ()
-    license: str = ""
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -93,7 +67,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     recipes: Mapping[str, Recipe] = {}
-    weights: Mapping[str, WeightsEntry] = {}
+    weights: Mapping[str, WeightsSpec] = {}
     disabled: tuple[str, ...] = ()
     local: tuple[LocalFile, ...] = ()
     path: Path | None = None
@@ -165,16 +139,26 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
     for name, table in top.recipes.items():
         if "/" in name or "\0" in name or name in ("", ".", ".."):
             raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="its runs are folders")
-        recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
-    weights: dict[str, WeightsEntry] = {}
+        recipes[name] = _recipe(path, f"[recipes.{name}]", table)
+    weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
-        if not _ID.fullmatch(name):
+        if not WEIGHTS_ID.fullmatch(name):
             hint = "use letters, digits and - _ +: with a separator or a suffix, it would be a path"
             raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
-        entry = _entry(path, f"[weights.{name}]", WeightsEntry, table)
+        entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""
         weights[name] = replace(entry, file=file)
     return Catalog(recipes=recipes, weights=weights), settings, data
+
+
+def _recipe(path: Path, where: str, table: Mapping[str, Any]) -> Recipe:
+    """Return one table of a file as a recipe, its training fields checked."""
+    recipe = _entry(path, where, Recipe, table)
+    try:
+        TrainConfig().replace(recipe.train)
+    except OptionError as error:
+        raise CatalogError(f"{path}: {where} {error}") from None
+    return recipe
 
 
 def _decoded(path: Path) -> tuple[bytes, _File]:

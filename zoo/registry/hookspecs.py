@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
 
-__all__ = ["hookimpl", "hookspec", "zoo_analyzers", "zoo_architectures", "zoo_datasets"]
+if TYPE_CHECKING:
+    from zoo.config.recipe import Recipe
+    from zoo.registry.published import WeightsSpec
+
+__all__ = [
+    "hookimpl",
+    "hookspec",
+    "zoo_analyzers",
+    "zoo_architectures",
+    "zoo_datasets",
+    "zoo_recipes",
+    "zoo_weights",
+]
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -27,3 +40,13 @@ def zoo_datasets() -> Iterable[DatasetSpec]:  # pyright: ignore[reportReturnType
 @hookspec
 def zoo_analyzers() -> Iterable[AnalyzerSpec]:  # pyright: ignore[reportReturnType]
     """Return the analyzers this plugin provides."""
+
+
+@hookspec
+def zoo_recipes() -> Mapping[str, Recipe]:  # pyright: ignore[reportReturnType]
+    """Return the recipes this plugin provides, by name."""
+
+
+@hookspec
+def zoo_weights() -> Mapping[str, WeightsSpec]:  # pyright: ignore[reportReturnType]
+    """Return the weights this plugin publishes, by id."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -27,6 +28,7 @@ from zoo.errors import (
 )
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
+from zoo.registry.layered import Layered
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Spec, TaskSpec
 from zoo.registry.tasks import TASKS
@@ -88,7 +90,12 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
 
 class Registry:
-    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one."""
+    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one.
+
+    Attributes:
+        recipes: by the names under which they are listed: plain those of registry.toml, `plugin/name` others.
+        weights: likewise, by id.
+    """
 
     def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
         self.plugins = tuple(loaded)
@@ -96,6 +103,10 @@ class Registry:
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
         self._entries = [entry for entry in entries if not entry.problem]
         self.failed_entries = [entry for entry in entries if entry.problem]
+        recipes = {name: recipe for plugin in loaded for name, recipe in plugin.recipes.items()}
+        weights = {name: spec for plugin in loaded for name, spec in plugin.weights.items()}
+        self.recipes = Layered("recipe", self.catalog.recipes, recipes)
+        self.weights = Layered("weights", self.catalog.weights, weights)
 
     @classmethod
     def discover(cls, catalog: Catalog | None = None) -> Registry:
@@ -134,7 +145,24 @@ class Registry:
             count = f"{len(untrusted)} plugin{'s' * (len(untrusted) > 1)}"
             verb = "were" if len(untrusted) > 1 else "was"
             lines.append(f"{count} of {self.catalog.path} {verb} not loaded ({names}): {untrusted[0].cause}")
-        return lines + [f"{e.kind} {e.name} cannot be used: {e.problem}" for e in self.failed_entries]
+        return lines + self.unusable()
+
+    def unusable(self) -> list[str]:
+        """Return one line for each entry that failed, and one for all recipes of a plugin that lack an entry.
+
+        Those are recipes whose architecture or dataset no plugin provides that is there.
+        """
+        lines = [f"{e.kind} {e.name} cannot be used: {e.problem}" for e in self.failed_entries]
+        for plugin in self.plugins:
+            lacking: dict[str, list[str]] = {}
+            for name, recipe in plugin.recipes.items():
+                for kind, entry in (("architecture", recipe.architecture), ("dataset", recipe.dataset)):
+                    if (kind, entry) not in self._known:
+                        lacking.setdefault(f"the {kind} {entry}", []).append(name)
+            if lacking:
+                names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
+                lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
+        return lines
 
     def notices(self) -> list[str]:
         """Return one line if the user's registry.toml disables plugins of zoo's own."""
@@ -157,7 +185,12 @@ class Registry:
 
     def has(self, kind: Kind, name: str) -> bool:
         """Return whether some entry of a kind has this full or short name."""
-        return any(name in (entry.name, entry.spec.name) for entry in self.entries(kind))
+        return (kind, name) in self._known
+
+    @cached_property
+    def _known(self) -> Collection[tuple[Kind, str]]:
+        """The kind of each entry, with its full and its short name."""
+        return {(entry.kind, name) for entry in self._entries for name in (entry.name, entry.spec.name)}
 
     @checked
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
@@ -183,14 +216,19 @@ class Registry:
 
     @checked
     def recipe(self, name: str) -> Recipe:
-        """Return a recipe. Raises UnknownName."""
-        recipes = self.catalog.recipes
-        if name not in recipes:
+        """Return a recipe. Raises UnknownName or AmbiguousName."""
+        found = self.recipes.find(name)
+        if found is None:
+            nearest = did_you_mean(name, self.recipes.names())
             hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
-            raise UnknownName(f"unknown recipe {name!r}{did_you_mean(name, recipes)}", hint=hint)
-        if name in self.catalog.replaced:
-            warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
-        return recipes[name]
+            raise UnknownName(f"unknown recipe {name!r}{nearest}", hint=hint)
+        self.warn_if_replaced(found)
+        return self.recipes[found]
+
+    def warn_if_replaced(self, recipe: str) -> None:
+        """Warn if a recipe is one of the user's with the name of one of zoo's."""
+        if recipe in self.catalog.replaced:
+            warn(f"recipe {recipe} is that of {self.catalog.path}, which replaces zoo's own")
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration with the recipe's fields on top.
@@ -230,19 +268,21 @@ class Registry:
         """
         from zoo.files import downloads
 
-        if isinstance(name, str) and name in self.catalog.weights:
-            entry = self.catalog.weights[name]
-            if entry.file:
-                return downloads.verified(Path(entry.file), entry.sha256)
-            place = f"weights/{name}.safetensors"
-            return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+        if isinstance(name, str) and (found := self.weights.find(name)) is not None:
+            if "/" in name and os.path.lexists(name):
+                warn(f"{name} means the weights of that plugin; write ./{name} for the file")
+            spec = self.weights[found]
+            if spec.file:
+                return downloads.verified(Path(spec.file), spec.sha256)
+            place = f"weights/{found}-{spec.sha256[:12]}.safetensors"  # the next version has another
+            return downloads.data_file(place, url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes)
         if isinstance(name, str) and "/" not in name and "." not in name:
             raise self._unknown_weights(name)
         path = Path(name)
         if not path.exists():
             here = "./" if str(name).startswith("./") else ""
             known = [*(f"{here}{run.parent}" for run in path.parent.glob("*/model.safetensors"))]
-            known += self.catalog.weights
+            known += self.weights.names()
             nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
             hint = "`zoo list weights` shows the published ones"
             raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
@@ -262,7 +302,7 @@ class Registry:
             if Path(path).exists():
                 hint = "a word without a separator or a suffix is the id of published weights"
                 return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
-        if name in self.catalog.recipes:
+        if name in self.recipes.names():
             hint = f"`zoo train {shlex.quote(name)}` trains it"
             return WeightsError(f"{name} is a recipe without published weights", hint=hint)
         kinds = (kind for _, kind, _ in plugins.HOOKS if self.has(kind, name))
@@ -270,7 +310,7 @@ class Registry:
             article = "an" if kind[0] in "aeiou" else "a"
             hint = "`zoo list weights` shows the published ones; those of a run are runs/NAME"
             return WeightsError(f"{name} is {article} {kind}, not weights", hint=hint)
-        nearest = did_you_mean(name, self.catalog.weights)
+        nearest = did_you_mean(name, self.weights.names())
         hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
         return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
@@ -290,12 +330,20 @@ class Registry:
         for entry in self.failed_entries:
             if entry.kind == kind and name in (entry.name, entry.spec.name):
                 raise SpecError(f"{kind} {entry.name} cannot be used: {entry.problem}")
-        known = [known_as for entry in self.entries(kind) for known_as in (entry.name, entry.spec.name)]
-        failed = ", ".join(plugin.name for plugin in self.failures)
-        hint = f"`zoo list {kind}` shows all" + (
-            f"; these plugins failed to load: {failed}" if failed else ""
-        )
-        raise UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
+        raise self._unknown(kind, name)
+
+    def _unknown(self, kind: Kind, name: str) -> UnknownName:
+        """Return the error for a name that no entry of a kind has, with what may have been meant."""
+        owner, slash, _ = name.partition("/")
+        known = [entry.name for entry in self.entries(kind)]
+        if slash and owner not in [plugin.name for plugin in self.plugins]:
+            hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
+        else:
+            known += [entry.spec.name for entry in self.entries(kind)]
+            failed = ", ".join(plugin.name for plugin in self.failures)
+            hint = f"`zoo list {kind}` shows all"
+            hint += f"; these plugins failed to load: {failed}" if failed else ""
+        return UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
 
 
 def matches(name: str, pattern: str) -> bool:
