@@ -12,7 +12,7 @@ from zoo.registry.registry import Entry, Registry
 
 __all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
 
-CheckKind = Kind | Literal["plugin"]
+CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
 
 class Skip(Exception):
