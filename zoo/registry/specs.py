@@ -6,7 +6,7 @@ thousand models costs no more than reading a thousand records. Every field is ch
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -44,10 +44,9 @@ class _Named:
     def __post_init__(self) -> None:
         what = f"{type(self).__name__.removesuffix('Spec').lower()} {options.shown(self.name)}:"
         options.validate(self, what=what)
-        for item in fields(self):
-            text = getattr(self, item.name)
+        for name, text in vars(self).items():
             if isinstance(text, str) and not text.isprintable():
-                raise SpecError(f"{what} {item.name} must be one line of printable text (got {text!r:.80})")
+                raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
 
     def load(self) -> Callable[..., Any]:
         """Import and return the callable behind `target`. Raises SpecError if it does not resolve."""
