@@ -107,6 +107,9 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
         ({"zoo_weights": changed(file="/etc/passwd")}, "file must be a path inside the package (got '/etc/"),
         ({"zoo_weights": changed(file="a/../../b")}, "file must be a path inside the package (got 'a/../"),
         ({"zoo_weights": changed(license="M\x1bT")}, "license must be one line of printable text"),
+        ({"zoo_weights": changed(metrics={"test": {"a\nb": 1.0}})}, "metrics must be one line"),
+        ({"zoo_weights": changed(recipe="a\nb")}, "weights 'tiny': recipe must be one line"),
+        ({"zoo_recipes": {"tiny": replace(RECIPE, dataset="a\nb")}}, "dataset must be one line"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_published_fails_the_plugin(answers: Mapping[str, Any], cause: str) -> None:
@@ -114,6 +117,24 @@ def test_what_cannot_be_published_fails_the_plugin(answers: Mapping[str, Any], c
     assert plugin.status == "failed"
     assert cause in plugin.cause
     assert (plugin.recipes, plugin.weights) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"metrics": {"test": {"loss": float("nan")}}},
+            "metrics must be finite (got {'test': {'loss': nan}})",
+        ),
+        ({"bytes": 0}, "bytes must be at least 1 (got 0)"),
+        ({"params": -1}, "params must be at least 0 (got -1)"),
+        ({"sha256": "A" * 64}, "sha256 must be 64 hexadecimal digits"),
+    ],
+)
+def test_a_wrong_field_of_weights_is_refused(changes: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        changed(**changes)
+    assert message in str(caught.value)
 
 
 # Names

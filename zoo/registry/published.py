@@ -5,6 +5,7 @@ They are data. Nothing of them runs, and a weights file is read like any other.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
-from zoo.errors import PluginError
+from zoo.errors import OptionError, PluginError
 from zoo.registry.specs import Name
 
 __all__ = ["PUBLISHING", "WEIGHTS_ID", "WeightsSpec", "published"]
@@ -41,8 +42,8 @@ class WeightsSpec:
 
     recipe: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
-    bytes: int
-    params: int
+    bytes: Annotated[int, Meta(ge=1)]
+    params: Annotated[int, Meta(ge=0)]
     metrics: dict[str, dict[str, float]]
     file: str = ""
     url: str = ""
@@ -51,6 +52,8 @@ class WeightsSpec:
 
     def __post_init__(self) -> None:
         options.validate(self)
+        if not all(math.isfinite(value) for metrics in self.metrics.values() for value in metrics.values()):
+            raise OptionError(f"metrics must be finite (got {options.shown(self.metrics)})")
 
 
 # The hooks that return a mapping of names, with the kind of thing that each brings
@@ -106,7 +109,12 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
             raise PluginError(f"the recipe {name!r} has the name of its {kind}; choose another")
-    _require_printable(f"recipe {name!r}", summary=recipe.summary)
+    named = {
+        "architecture": recipe.architecture,
+        "dataset": recipe.dataset,
+        "from_weights": recipe.from_weights,
+    }
+    _require_printable(f"recipe {name!r}", summary=recipe.summary, **named)
 
 
 def _check_weights(name: str, spec: WeightsSpec) -> None:
@@ -125,7 +133,9 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     path = PurePosixPath(spec.file)
     if path.is_absolute() or ".." in path.parts or "\0" in spec.file:
         raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
-    _require_printable(what, file=spec.file, url=spec.url, license=spec.license)
+    names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
+    texts = {"recipe": spec.recipe, "file": spec.file, "url": spec.url, "license": spec.license}
+    _require_printable(what, **texts, metrics=names)
 
 
 def _merged(hook: str, answers: Callable[[str], Iterable[object]]) -> dict[str, Any]:
