@@ -22,6 +22,7 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, write_container
 from zoo.registry import hookspecs
 from zoo.registry.plugins import HOOKS
+from zoo.registry.published import PUBLISHING
 from zoo.registry.registry import Registry
 
 ROOT = Path(__file__).parents[1]
@@ -389,11 +390,11 @@ def _is_list(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return len(body) == 1 and isinstance(body[0], ast.Return) and isinstance(body[0].value, ast.List)
 
 
-@pytest.mark.parametrize("hook", [hook for hook, _, _ in HOOKS])
+@pytest.mark.parametrize("hook", [*(hook for hook, _, _ in HOOKS), *PUBLISHING])
 def test_every_hook_is_documented(hook: str) -> None:
     assert hook in (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
 
 
 def test_every_hook_is_called() -> None:
     specified = {name for name in vars(hookspecs) if name.startswith("zoo_")}
-    assert specified == {hook for hook, _, _ in HOOKS}
+    assert specified == {hook for hook, _, _ in HOOKS} | PUBLISHING.keys()

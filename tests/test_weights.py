@@ -13,7 +13,7 @@ from zoo.models import weights
 from zoo.registry.registry import Registry
 
 REGISTRY = Registry.discover()
-PUBLISHED = REGISTRY.catalog.weights
+PUBLISHED = REGISTRY.weights
 
 
 def test_weights_are_published() -> None:

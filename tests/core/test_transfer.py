@@ -14,7 +14,8 @@ from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, RunError, SpecError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.models import weights
-from zoo.registry.catalog import Catalog, WeightsEntry
+from zoo.registry.catalog import Catalog
+from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
 from zoo.training.run import train
@@ -198,7 +199,7 @@ def test_a_run_resumes_although_its_published_weights_are_gone(
     file = tmp_path / "published.safetensors"
     file.write_bytes(source.read_bytes())
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    entry = WeightsEntry(
+    entry = WeightsSpec(
         recipe="", sha256=sha256, bytes=file.stat().st_size, params=1, metrics={}, file=str(file)
     )
     published = Registry(registry.plugins, Catalog(weights={"tiny": entry}))

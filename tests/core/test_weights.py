@@ -22,8 +22,9 @@ from zoo.files.cards import KEY, Card, read_card, read_weights
 from zoo.files.container import tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
-from zoo.registry.catalog import Catalog, WeightsEntry
+from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Plugin
+from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -300,7 +301,7 @@ def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, sa
     good = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def publishing(sha256: str) -> Registry:
-        entry = WeightsEntry(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=str(path))
+        entry = WeightsSpec(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=str(path))
         return Registry([], Catalog(weights={"tiny-lstm": entry}))
 
     registry = publishing(good)

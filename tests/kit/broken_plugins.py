@@ -1,13 +1,21 @@
 """Plugins of the classes in `broken`, without torch. An entry is named after the check that it must fail."""
 
-from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, hookimpl
+from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
 
 
 class Provider:
-    """A plugin that provides some specs."""
+    """A plugin that provides some specs, recipes and weights."""
 
-    def __init__(self, *specs):
-        self.specs = specs
+    def __init__(self, *specs, recipes=None, weights=None):
+        self.specs, self.recipes, self.weights = specs, recipes or {}, weights or {}
+
+    @hookimpl
+    def zoo_recipes(self):
+        return self.recipes
+
+    @hookimpl
+    def zoo_weights(self):
+        return self.weights
 
     @hookimpl
     def zoo_architectures(self):
@@ -37,6 +45,41 @@ def analyzer(name, target, **more):
     return AnalyzerSpec(name=name, target=f"broken:{target}", **{**fields, **more})
 
 
+def recipe(**changes):
+    """Return the recipe that made data/shapes.safetensors, with some fields changed.
+
+    `zoo train shapes --threads 1` made it, with this plugin at hand, and left it in runs/shapes.
+    """
+    fields = {
+        "architecture": "convnet/mlp",
+        "dataset": "images/shapes",
+        "model": {"widths": (4,)},
+        "data": {"size": 16, "train_size": 200, "val_size": 40, "test_size": 80},
+        "train": {"epochs": 2, "batch_size": 20, "precision": "fp32", "augment": ("flip",)},
+        "seed": 3,
+    }
+    return Recipe(**{**fields, **changes})
+
+
+def published(**changes):
+    fields = {
+        "recipe": "shapes",
+        "file": "data/shapes.safetensors",
+        "sha256": "9ee3e84714b19e124ec23a36baebe5fdd0d901cb9b8ffeb0de7ec5b43d259942",
+        "bytes": 14_320,
+        "params": 3_116,
+        "metrics": {"test": {"accuracy": 0.1125, "loss": 2.15038}},
+        "seeds": (3,),
+        "license": "MIT",
+    }
+    return WeightsSpec(**{**fields, **changes})
+
+
+def publisher(*, weights=None, **recipes):
+    """Return a plugin with some recipes besides the honest one, and weights in place of the honest ones."""
+    return Provider(recipes={"shapes": recipe(), **recipes}, weights={"shapes": weights or published()})
+
+
 honest = Provider(
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
@@ -54,6 +97,12 @@ honest = Provider(
     analyzer("mean", "MeanFeature"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
     analyzer("edges", "EdgesOfTheInput", ignores=("class", "weights")),
+    recipes={
+        "shapes": recipe(),
+        "own": recipe(architecture="net", dataset="images", model={"width": 8}, data={}),
+        "finer": recipe(from_weights="shapes"),
+    },
+    weights={"shapes": published()},
 )
 
 entries = Provider(
@@ -194,6 +243,43 @@ plugins = {
     "loads.name": Invalid("My Images"),
     "loads.summary": Invalid(summary="One line.\nAnother."),
     "loads.kind": [],
+    "loads.recipes": Provider(recipes=[recipe()]),
+    "loads.recipe": Provider(recipes={"shapes": published()}),
+    "loads.namesake": Provider(images(DatasetSpec, "images", "TinyImages"), recipes={"images": recipe()}),
+    "loads.license": publisher(weights=published(license="")),
+    "loads.metrics": publisher(weights=published(metrics={})),
+    "loads.outside": publisher(weights=published(file="../broken_plugins.py")),
+    "loads.nowhere": publisher(weights=published(file="")),
+    "loads.insecure": publisher(weights=published(file="", url="http://example.org/shapes.safetensors")),
+    "recipes_name_entries": publisher(wrong=recipe(dataset="images/shape")),
+    "recipes_name_entries.task": publisher(wrong=recipe(dataset="text/stdlib", data={})),
+    "recipes_name_entries.weights": publisher(wrong=recipe(from_weights="shape")),
+    "recipes_have_valid_options": publisher(wrong=recipe(train={"epoch": 2})),
+    "recipes_have_valid_options.task": publisher(wrong=recipe(train={"bptt": 8})),
+    "recipes_have_valid_options.model": publisher(wrong=recipe(model={"width": 4})),
+    "recipes_have_valid_options.data": publisher(wrong=recipe(data={"size": "small"})),
+    "weights_are_intact": publisher(weights=published(sha256="0" * 64)),
+    "weights_are_intact.missing": publisher(weights=published(file="data/shape.safetensors")),
+    "weights_are_intact.bytes": publisher(weights=published(bytes=14_321)),
+    "weights_fit_their_recipe": publisher(
+        wrong=recipe(model={"widths": (8,)}), weights=published(recipe="wrong")
+    ),
+    "weights_fit_their_recipe.recipe": publisher(weights=published(recipe="shape")),
+    "weights_fit_their_recipe.architecture": publisher(
+        wrong=recipe(architecture="convnet/convnet", model={}), weights=published(recipe="wrong")
+    ),
+    "weights_fit_their_recipe.params": publisher(weights=published(params=3_117)),
+    "weights_fit_their_recipe.seed": publisher(weights=published(seeds=(0, 1))),
+    "weights_fit_their_recipe.load": publisher(
+        weights=published(
+            file="data/note.txt",
+            bytes=24,
+            sha256="92640a966a5b2ccb83d1734f5c495f73b9ee87ab497b66492d2d9b434e723545",
+        )
+    ),
+    "weights_score_as_claimed": publisher(weights=published(metrics={"test": {"accuracy": 0.12}})),
+    "weights_score_as_claimed.split": publisher(weights=published(metrics={"val": {"accuracy": 0.1125}})),
+    "weights_score_as_claimed.metric": publisher(weights=published(metrics={"test": {"error": 0.8875}})),
     "summaries_are_one_line": Provider(images(DatasetSpec, "images", "TinyImages", summary=" Padded ")),
     "summaries_are_one_line.empty": Provider(images(DatasetSpec, "images", "TinyImages", summary="")),
     "summaries_are_one_line.long": Provider(

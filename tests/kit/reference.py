@@ -11,16 +11,18 @@ from types import ModuleType
 
 import zoo
 from zoo import interfaces, testing
-from zoo.config import training
+from zoo.config import recipe, training
 from zoo.data import augment, pictures
 from zoo.files import archives, cache, downloads, folders, regular, style, work
 from zoo.models import hooks
-from zoo.registry import hookspecs, specs
+from zoo.registry import hookspecs, published, specs
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
 RECORDS = (
     (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec")),
     (training, ("TrainConfig",)),
+    (recipe, ("Recipe",)),
+    (published, ("WeightsSpec",)),
     (interfaces, ("Subject", "Batch", "Step", "Analysis", "OwnInputs")),
 )
 CLASSES = (

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zoo.cli import run
+from zoo.config.recipe import Recipe
+from zoo.errors import ZooWarning
+from zoo.registry.catalog import Catalog
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Registry
+from zoo.registry.specs import DatasetSpec
+from zoo.testing import check
+
+RECIPE = Recipe(architecture="acme/net", dataset="acme/tiny")
 
 HEAD = """
 from pathlib import Path
@@ -176,3 +187,25 @@ def test_a_python_that_leaves_assertions_out_cannot_check():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "checks are assertions, which python -O leaves out" in done.stderr
+
+
+def test_short_names_that_others_have_too_are_told() -> None:
+    def plugin(name: str, *entries: str, ours: bool = False) -> Plugin:
+        fields: dict[str, Any] = {"target": "broken:TinyImages", "task": "classification", "summary": "One"}
+        specs: Any = tuple(("dataset", DatasetSpec(name=entry, **fields)) for entry in entries)
+        recipes = {f"{name}/{name}": RECIPE, f"{name}/mine": RECIPE}
+        return Plugin(name=name, status="ok", where=f"{name}.plugin", ours=ours, specs=specs, recipes=recipes)
+
+    plugins = [plugin("zoo", "shapes", "mnist", ours=True), plugin("acme", "shapes", "tiny")]
+    registry = Registry(plugins, Catalog(recipes={"mine": RECIPE}))
+    told = (
+        "names that others have too, so that users must write them in full: "
+        "zoo/shapes and acme/shapes, mine and zoo/mine and acme/mine"
+    )
+    with pytest.warns(ZooWarning) as caught:
+        check("acme/tiny", registry=registry, progress=False)
+    assert told in [str(warning.message) for warning in caught]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZooWarning)
+        check("acme/tiny", registry=Registry(plugins[1:]), progress=False)
+        check("zoo/mnist", registry=registry, progress=False)

@@ -44,6 +44,66 @@ def test_it_is_listed_beside_the_others(installed: Path, run_zoo: RunZoo) -> Non
     done = run_zoo("--strict", "list", "--json", path=[installed])
     names = {row["name"] for row in json.loads(done.stdout)}
     assert {"example/linear", "example/stripes", "charrnn/lstm", "images/shapes"} <= names
+    rows = [row for row in json.loads(done.stdout) if row["name"] == "example/stripes-linear"]
+    assert [(row["kind"], row["plugin"], row["task"]) for row in rows] == [
+        ("recipe", "example", "classification"),
+        ("weights", "example", "classification"),
+    ]
+    assert rows[1]["summary"] == "100.0 % accuracy, 130 parameters"
+
+
+def test_what_it_publishes_is_among_what_it_provides(installed: Path, run_zoo: RunZoo) -> None:
+    rows = {row["name"]: row for row in json.loads(run_zoo("plugins", "--json", path=[installed]).stdout)}
+    assert rows["example"]["provides"] == [
+        "architecture example/linear",
+        "dataset example/stripes",
+        "recipe example/stripes-linear",
+        "weights example/stripes-linear",
+    ]
+    shown = run_zoo("plugins", path=[installed]).stdout
+    assert "1 architecture, 1 dataset, 1 recipe, 1 weights" in shown
+
+
+@pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
+def test_its_recipe_is_shown_with_its_weights(name: str, installed: Path, run_zoo: RunZoo) -> None:
+    facts = json.loads(run_zoo("--strict", "show", name, "--json", path=[installed]).stdout)
+    assert (facts["kind"], facts["name"]) == ("recipe", "example/stripes-linear")
+    assert (facts["architecture"], facts["dataset"]) == ("example/linear", "example/stripes")
+    assert facts["training"]["lr"] == 0.005
+    assert facts["weights"]["example/stripes-linear"]["params"] == 130
+
+
+def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
+    train = ("train", "stripes-linear", "--threads", "1", "--run", tmp_path / "run", "--json")
+    done = run_zoo("--strict", *train, path=[installed])
+    assert done.returncode == 0, done.stderr
+    cards = [
+        json.loads(run_zoo("--strict", "inspect", weights, "--json", path=[installed]).stdout)
+        for weights in ("stripes-linear", tmp_path / "run")
+    ]
+    keys = ("architecture", "arguments", "dataset", "training", "seed")
+    assert [{key: card[key] for key in keys} for card in cards] == [{key: cards[0][key] for key in keys}] * 2
+
+
+@pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
+def test_its_published_weights_are_evaluated(name: str, installed: Path, run_zoo: RunZoo) -> None:
+    done = run_zoo("--strict", "eval", name, "--json", path=[installed])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["loss"] == pytest.approx(0.26345, rel=1e-3)
+
+
+def test_its_names_are_completed(installed: Path, run_zoo: RunZoo) -> None:
+    for line in ("zoo train stri", "zoo eval stri", "zoo inspect stri"):
+        words = {"COMP_WORDS": line, "COMP_CWORD": "2", "_ZOO_COMPLETE": "bash_complete"}
+        assert "plain,stripes-linear" in run_zoo(path=[installed], env=words).stdout, line
+
+
+def test_it_passes_the_kit(installed: Path, run_zoo: RunZoo) -> None:
+    done = run_zoo("check", "example", "--json", path=[installed])
+    result = json.loads(done.stdout)
+    failed = [check for check in result["checks"] if check["outcome"] in ("failed", "skipped")]
+    assert (done.returncode, failed) == (0, []), done.stderr
+    assert "example-weights_score_as_claimed" in {check["name"] for check in result["checks"]}
 
 
 def test_it_is_shown_with_its_distribution_and_its_size(installed: Path, run_zoo: RunZoo) -> None:

@@ -54,7 +54,7 @@ def describe(
     if row["kind"] == "recipe":
         return row | _of_recipe(registry, row["name"])
     if row["kind"] == "weights":
-        return row | asdict(registry.catalog.weights[row["name"]])
+        return row | asdict(registry.weights[row["name"]])
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
     spec = entry.spec
     facts = row | {name: getattr(spec, name) for name in spec.__dataclass_fields__} | {"name": row["name"]}
@@ -78,7 +78,9 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
     others = [row["name"] for row in named if row["plugin"] not in ours and "/" in row["name"]]
     if 0 < len(others) < len(named):  # nobody can take a name of ours
         named = [row for row in named if row["name"] not in others]
-        warn(f"{name!r} means {named[0]['name']}; write {' or '.join(others)} for the other")
+        first = named[0]["name"]
+        meant = first if "/" in first else f"the {named[0]['kind']} of registry.toml"
+        warn(f"{name!r} means {meant}; write {' or '.join(others)} for the other")
     if [row["kind"] for row in named] == ["recipe", "weights"] and named[0]["name"] == named[1]["name"]:
         return named[0]  # whose description includes the weights
     if len(named) > 1:
@@ -93,17 +95,17 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
-    recipe = registry.recipe(name)
-    published = {
-        key: asdict(entry) for key, entry in registry.catalog.weights.items() if entry.recipe == name
-    }
+    recipe = registry.recipes[name]
+    registry.tell_replaced([name])
+    published = {key: asdict(entry) for key, entry in registry.weights.items() if entry.recipe == name}
 
     def training() -> dict[str, Any]:
         config = registry.training_config(recipe)
         return {"training": config.to_dict(), "changed": config.changed()}
 
+    own = {key: value for key, value in asdict(recipe).items() if key != "summary"}
     parts = [("training", training)]
-    return asdict(recipe) | _as_far_as_possible(parts) | ({"weights": published} if published else {})
+    return own | _as_far_as_possible(parts) | ({"weights": published} if published else {})
 
 
 def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSpec) -> dict[str, Any]:

@@ -162,9 +162,9 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
 def _recipes(registry: Registry) -> list[dict[str, Any]]:
     tasks = _tasks(registry)
     listed: list[dict[str, Any]] = []
-    for name, recipe in registry.catalog.recipes.items():
+    for name, recipe in registry.recipes.items():
         architecture, dataset = recipe.architecture, recipe.dataset
-        plugin = architecture.partition("/")[0] if "/" in architecture else ""
+        plugin = _owner(name, architecture)
         summary = recipe.summary or f"{architecture} on {dataset}"
         task = tasks.get(architecture, "")
         more = {"architecture": architecture, "dataset": dataset}
@@ -175,17 +175,23 @@ def _recipes(registry: Registry) -> list[dict[str, Any]]:
 def _weights(registry: Registry) -> list[dict[str, Any]]:
     tasks = _tasks(registry)
     listed: list[dict[str, Any]] = []
-    for name, weights in registry.catalog.weights.items():
-        recipe = registry.catalog.recipes.get(weights.recipe)
+    for name, weights in registry.weights.items():
+        recipe = registry.recipes.get(weights.recipe)
         architecture = recipe.architecture if recipe else ""
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
         parts = [headline(metrics), f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))
         more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license} | metrics
-        plugin, task = architecture.partition("/")[0], tasks.get(architecture, "")
+        plugin, task = _owner(name, architecture), tasks.get(architecture, "")
         listed.append(_row("weights", name, plugin, task, summary, **more))
     return listed
+
+
+def _owner(name: str, architecture: str) -> str:
+    """Return the plugin that brings a recipe or weights; of those in registry.toml, their architecture."""
+    owner, slash, _ = (name if "/" in name else architecture).partition("/")
+    return owner if slash else ""
 
 
 def _tasks(registry: Registry) -> Mapping[str, str]:

@@ -37,12 +37,12 @@ def find_recipe(
 
     Raises:
         UnknownName, AmbiguousName: there is no such recipe, architecture or dataset.
-        OptionError: a training field is unknown or out of range.
+        OptionError: a training field is unknown, out of range or one of another task.
     """
     recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
     if isinstance(from_weights, Path):  # as text, a bare word would be an id
         from_weights = f"{'' if from_weights.is_absolute() else './'}{from_weights}"
-    return replace(
+    recipe = replace(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
@@ -51,10 +51,12 @@ def find_recipe(
         seed=recipe.seed if seed is None else seed,
         threads=recipe.threads if threads is None else threads,
     )
+    registry.training_config(recipe)
+    return recipe
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
-    recipes = registry.catalog.recipes
+    recipes = registry.recipes.names()
     if dataset is not None:
         if name in recipes and not registry.has("architecture", name):
             if os.path.isdir(dataset):  # noqa: PTH112 - which any text may be asked
@@ -82,7 +84,13 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
             f"{name} is an architecture and needs a dataset: {name} DATASET",
             hint="`zoo list datasets` shows them",
         )
-    return registry.recipe(name)
+    recipe = registry.recipe(name)
+    try:
+        registry.training_config(recipe)
+        registry.dataset(recipe.dataset)
+    except ZooError as error:
+        raise type(error)(f"recipe {name}: {error}", hint=error.hint) from None
+    return recipe
 
 
 def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: Registry) -> str:

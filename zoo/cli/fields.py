@@ -157,7 +157,8 @@ def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
     """Return the recipe or architecture on the command line, and the training fields that apply to it."""
     registry = (ctx.find_object(Session) or Session()).registry
     for word in ctx.meta.get(_WORDS, []):
-        recipe = registry.recipe(word) if word in registry.catalog.recipes else None
+        found = registry.recipes.matching(word)
+        recipe = registry.recipe(word) if len(found) == 1 else None
         if recipe is None and registry.has("architecture", word):
             recipe = Recipe(architecture=word, dataset="")
         with contextlib.suppress(ZooError):  # such as a recipe of a plugin that is not there

@@ -10,6 +10,7 @@ import click
 from zoo.api.listing import list_plugins
 from zoo.api.terminal import BLANKS, echo
 from zoo.cli.layout import print_paragraph, print_section, print_table
+from zoo.cli.names import PLURALS
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import UnknownName, did_you_mean
@@ -41,8 +42,8 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
         print_json(rows)
     else:
         _print(rows)
-        for entry in registry.failed_entries:
-            echo(f"zoo: {entry.kind} {entry.name} cannot be used: {registry.problem(entry)}", err=True)
+        for line in registry.unusable():
+            echo(f"zoo: {line}", err=True)
     if session.strict:
         registry.require_healthy()
 
@@ -71,7 +72,7 @@ def _counts(provides: Sequence[str]) -> str:
     """Return how many entries of each kind a plugin provides."""
     kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
+    return ", ".join(f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in counts.items())
 
 
 def _plugin(registry: Registry, name: str) -> Plugin:

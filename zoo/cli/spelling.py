@@ -122,8 +122,8 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
 def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
     """Return `--model` or `--data` for each option of the architecture and the dataset among the words."""
     named = [*words]
-    for recipe in filter(None, map(registry.catalog.recipes.get, words)):
-        named += [recipe.architecture, recipe.dataset]
+    for name in (name for word in words for name in registry.recipes.matching(word)[:1]):
+        named += [registry.recipes[name].architecture, registry.recipes[name].dataset]
     flags: dict[str, str] = {}
     entries = {"--data": registry.entries("dataset"), "--model": registry.entries("architecture")}
     for flag, kind in entries.items():

@@ -218,12 +218,18 @@ def validate(instance: Any, *, what: str = "") -> None:
     So an instance is right wherever it was made: in Python, where msgspec checks nothing, by a plugin or
     from a file. Defaults are taken as they are. Raises OptionError naming the field, after `what`.
     """
-    for field in dataclasses.fields(instance):
-        value = getattr(instance, field.name)
-        if value is not field.default:
-            type_ = resolved_hints(type(instance))[field.name]
-            converted = convert(value, type_, what=f"{what} {field.name}".strip())
-            object.__setattr__(instance, field.name, converted)
+    for name, type_, default in _fields(type(instance)):
+        value = getattr(instance, name)
+        if value is not default and not (type_ is str and type(value) is str):
+            converted = convert(value, type_, what=f"{what} {name}".strip())
+            object.__setattr__(instance, name, converted)
+
+
+@functools.cache
+def _fields(owner: type) -> tuple[tuple[str, Any, Any], ...]:
+    """Return name, type and default of each field of a dataclass; thousands of instances are made of some."""
+    hints = resolved_hints(owner)
+    return tuple((field.name, hints[field.name], field.default) for field in dataclasses.fields(owner))
 
 
 @functools.cache

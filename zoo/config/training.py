@@ -221,6 +221,7 @@ def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises OptionError naming the field and what it must be.
     """
     core = fields_of(TrainConfig)
-    ours = {name: value for name, value in given.items() if name in core}
-    checked = TrainConfig(**ours).to_dict()
-    return {name: checked[name] if name in ours else value for name, value in given.items()}
+    return {
+        name: options.convert(value, core[name].type, what=name) if name in core else value
+        for name, value in given.items()
+    }

@@ -5,26 +5,24 @@ code that it names runs only if the user has trusted it (`zoo.registry.trust`).
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.errors import CatalogError, OptionError
 from zoo.files.regular import read_regular
 from zoo.registry import trust
+from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = [
     "Catalog",
     "PluginSettings",
-    "WeightsEntry",
     "read_local",
     "read_recipe",
     "shipped_path",
@@ -32,9 +30,6 @@ __all__ = [
 ]
 
 SCHEMA = 1
-
-# An id of weights: a word without a separator or a suffix, which would make it a path
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 # The time to parse a key is quadratic in its parts
 _MOST_DOTS = 200
@@ -47,28 +42,6 @@ class PluginSettings:
 
     disabled: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsEntry:
-    """`[weights.NAME]`: a published weights file, its hash, and the metrics claimed for it.
-
-    Attributes:
-        file: where it is; in the file relative to it, here absolute.
-    """
-
-    recipe: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
-    bytes: int
-    params: int
-    metrics: dict[str, dict[str, float]]
-    file: str = ""
-    url: str = ""
-    seeds: tuple[int, ...] = ()
-    license: str = ""
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -89,14 +62,16 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         local: one-file plugins, and whether each may run.
         path: the user's file, if there is one.
+        own: recipes of the user's file.
         replaced: recipes of zoo that the user's file replaces.
     """
 
     recipes: Mapping[str, Recipe] = {}
-    weights: Mapping[str, WeightsEntry] = {}
+    weights: Mapping[str, WeightsSpec] = {}
     disabled: tuple[str, ...] = ()
     local: tuple[LocalFile, ...] = ()
     path: Path | None = None
+    own: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
 
     @classmethod
@@ -123,6 +98,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
             disabled=settings.disabled,
             local=trust.judged(path, data, local) if code else trust.barred(local),
             path=path,
+            own=frozenset(ours.recipes),
             replaced=frozenset(
                 name for name, recipe in ours.recipes.items() if shipped.recipes.get(name, recipe) != recipe
             ),
@@ -166,12 +142,12 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
         if "/" in name or "\0" in name or name in ("", ".", ".."):
             raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="its runs are folders")
         recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
-    weights: dict[str, WeightsEntry] = {}
+    weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
-        if not _ID.fullmatch(name):
+        if not WEIGHTS_ID.fullmatch(name):
             hint = "use letters, digits and - _ +: with a separator or a suffix, it would be a path"
             raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
-        entry = _entry(path, f"[weights.{name}]", WeightsEntry, table)
+        entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""
         weights[name] = replace(entry, file=file)
     return Catalog(recipes=recipes, weights=weights), settings, data

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from zoo.config.recipe import Recipe
+    from zoo.registry.published import WeightsSpec
 
 __all__ = [
     "hookimpl",
@@ -14,8 +19,10 @@ __all__ = [
     "zoo_analyzers",
     "zoo_architectures",
     "zoo_datasets",
+    "zoo_recipes",
     "zoo_tasks",
     "zoo_training_fields",
+    "zoo_weights",
 ]
 
 hookspec = pluggy.HookspecMarker("zoo")
@@ -45,3 +52,13 @@ def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
 @hookspec
 def zoo_training_fields() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
     """Return the groups of training fields this plugin provides, for its own tasks and others."""
+
+
+@hookspec
+def zoo_recipes() -> Mapping[str, Recipe]:  # pyright: ignore[reportReturnType]
+    """Return the recipes this plugin provides, by name."""
+
+
+@hookspec
+def zoo_weights() -> Mapping[str, WeightsSpec]:  # pyright: ignore[reportReturnType]
+    """Return the weights this plugin publishes, by id."""

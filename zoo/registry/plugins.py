@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -24,10 +24,12 @@ import pluggy
 from msgspec.structs import replace
 
 from zoo.config import options
+from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
 from zoo.errors import PluginError, cause
 from zoo.registry import hookspecs
 from zoo.registry.printing import printing_to
+from zoo.registry.published import WeightsSpec, published
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
@@ -71,6 +73,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
         name: its entry-point name; of a local file, its file name without the suffix.
         where: the module (`zoo_text.plugin`) or file it comes from.
         ours: whether zoo itself provides it.
+        recipes: those it publishes, by full name, such as `acme/tiny`.
+        weights: those it publishes, by full id.
         cause: why it failed or is not trusted, in one line.
         sha256: of the content of a local file.
         output: what it printed on stdout while it was loaded.
@@ -83,6 +87,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     dist: Distribution | None = None
     ours: bool = False
     specs: tuple[tuple[Kind, Spec], ...] = ()
+    recipes: Mapping[str, Recipe] = {}
+    weights: Mapping[str, WeightsSpec] = {}
     cause: str = ""
     trace: str = ""
     output: str = ""
@@ -100,8 +106,13 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def provides(self) -> tuple[str, ...]:
-        """Every entry, as `kind plugin/name`."""
-        return tuple(f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs)
+        """Every entry, recipe and weights, as `kind plugin/name`."""
+        entries = [f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs]
+        recipes, weights = (
+            [f"recipe {name}" for name in self.recipes],
+            [f"weights {id_}" for id_ in self.weights],
+        )
+        return (*entries, *recipes, *weights)
 
 
 def discover(
@@ -176,7 +187,11 @@ def load(
     plugin = Plugin(name=name, status="ok", where=where, dist=dist)
     try:
         with printing_to(output):
-            plugin = replace(plugin, specs=_specs(name, importer()))
+            hooks = _hooks(name, importer())
+            specs = _specs(hooks)
+            folder, entries = partial(_folder, where), {(kind, spec.name) for kind, spec in specs}
+            recipes, weights = published(name, partial(_answers, hooks), entries, folder)
+            plugin = replace(plugin, specs=specs, recipes=recipes, weights=weights)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
@@ -185,8 +200,8 @@ def load(
     return replace(plugin, output=output.getvalue(), import_ms=elapsed)
 
 
-def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
-    """Return what the hooks of a plugin return, by kind and name."""
+def _hooks(name: str, module: object) -> pluggy.PluginManager:
+    """Return a manager with the hooks of one plugin. Raises PluginError if they are none or unknown."""
     options.convert(name, cast("Any", Name), what="the plugin name")
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
@@ -201,10 +216,30 @@ def _specs(name: str, module: object) -> tuple[tuple[Kind, Spec], ...]:
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
         raise PluginError("it implements no hook; is each one decorated with @hookimpl?")
+    return manager
+
+
+def _answers(hooks: pluggy.PluginManager, hook: str) -> Iterator[object]:
+    """Yield what each implementation of a hook returns."""
+    for implementation in getattr(hooks.hook, hook).get_hookimpls():
+        yield implementation.function()
+
+
+def _folder(where: str) -> Path:
+    """Return the folder of the module, or of the one-file plugin, that has the hooks."""
+    if where.endswith(".py"):
+        return Path(where).parent
+    module = sys.modules[where.partition(":")[0].strip()]
+    assert module.__file__ is not None
+    return Path(module.__file__).absolute().parent
+
+
+def _specs(hooks: pluggy.PluginManager) -> tuple[tuple[Kind, Spec], ...]:
+    """Return what the hooks of a plugin return, by kind and name."""
     specs: dict[tuple[Kind, str], Spec] = {}
     for hook, kind, spec_type in HOOKS:
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            for spec in _returned(hook, implementation.function(), spec_type):
+        for answer in _answers(hooks, hook):
+            for spec in _returned(hook, answer, spec_type):
                 if (kind, spec.name) in specs:
                     raise PluginError(f"it provides the {kind} {spec.name!r} twice")
                 specs[kind, spec.name] = spec

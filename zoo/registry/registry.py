@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,6 +18,7 @@ from zoo.config.signatures import check_arguments
 from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
 from zoo.errors import (
     AmbiguousName,
+    CatalogError,
     OptionError,
     PluginError,
     SpecError,
@@ -27,6 +29,7 @@ from zoo.errors import (
 )
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
+from zoo.registry.layered import Layered
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, Spec, TaskSpec
 
@@ -83,7 +86,12 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
 
 class Registry:
-    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one."""
+    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one.
+
+    Attributes:
+        recipes: by the names under which they are listed: plain those of registry.toml, `plugin/name` others.
+        weights: likewise, by id.
+    """
 
     def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
         self.plugins = tuple(loaded)
@@ -92,8 +100,13 @@ class Registry:
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
-        self._entries = [entry for entry in entries if not self.problem(entry)]
         self.failed_entries = [entry for entry in entries if self.problem(entry)]
+        failed = {(entry.kind, entry.name) for entry in self.failed_entries}
+        self._entries = [entry for entry in entries if not failed or (entry.kind, entry.name) not in failed]
+        recipes = {name: recipe for plugin in loaded for name, recipe in plugin.recipes.items()}
+        weights = {name: spec for plugin in loaded for name, spec in plugin.weights.items()}
+        self.recipes = Layered("recipe", self.catalog.recipes, recipes)
+        self.weights = Layered("weights", self.catalog.weights, weights)
 
     @classmethod
     def discover(cls, catalog: Catalog | None = None) -> Registry:
@@ -108,7 +121,7 @@ class Registry:
             CatalogError: a registry.toml cannot be read.
             UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
         """
-        catalog = Catalog.load() if catalog is None else catalog
+        given, catalog = catalog, Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
         only = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
         loaded = plugins.discover(only=only, disabled=catalog.disabled, local=catalog.local)
@@ -116,7 +129,18 @@ class Registry:
         for name in only or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
-        return cls(loaded, catalog)
+        registry = cls(loaded, catalog)
+        if given is None and all(plugin.status == "ok" for plugin in loaded):
+            registry._check_own_recipes()
+        return registry
+
+    def _check_own_recipes(self) -> None:
+        """Raise CatalogError for a training field of the user's file that is unknown or out of range."""
+        for name in self.catalog.own:
+            try:
+                TrainConfig.with_groups(self.groups).replace(self.catalog.recipes[name].train)
+            except OptionError as error:
+                raise CatalogError(f"{self.catalog.path}: [recipes.{name}] {error}") from None
 
     @property
     def failures(self) -> list[Plugin]:
@@ -132,13 +156,30 @@ class Registry:
             count = f"{len(untrusted)} plugin{'s' * (len(untrusted) > 1)}"
             verb = "were" if len(untrusted) > 1 else "was"
             lines.append(f"{count} of {self.catalog.path} {verb} not loaded ({names}): {untrusted[0].cause}")
+        return lines + self.unusable()
+
+    def unusable(self) -> list[str]:
+        """Return a line for each problem with entries, and for the recipes of a plugin that lack an entry.
+
+        Those are recipes whose architecture or dataset no plugin provides that is there.
+        """
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
             failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)
+        lines: list[str] = []
         for (plugin, problem), entries in failed.items():
             first = f"{entries[0].kind} {entries[0].name}"
             what = first if len(entries) == 1 else f"{len(entries)} entries of {plugin}, such as {first},"
             lines.append(f"{what} cannot be used: {problem}")
+        for plugin in self.plugins:
+            lacking: dict[str, list[str]] = {}
+            for name, recipe in plugin.recipes.items():
+                for kind, entry in (("architecture", recipe.architecture), ("dataset", recipe.dataset)):
+                    if (kind, entry) not in self._known:
+                        lacking.setdefault(f"the {kind} {entry}", []).append(name)
+            if lacking:
+                names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
+                lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
@@ -181,7 +222,12 @@ class Registry:
 
     def has(self, kind: Kind, name: str) -> bool:
         """Return whether some entry of a kind has this full or short name."""
-        return any(name in (entry.name, entry.spec.name) for entry in self.entries(kind))
+        return (kind, name) in self._known
+
+    @cached_property
+    def _known(self) -> Collection[tuple[Kind, str]]:
+        """The kind of each entry, with its full and its short name."""
+        return {(entry.kind, name) for entry in self._entries for name in (entry.name, entry.spec.name)}
 
     @checked
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
@@ -208,13 +254,14 @@ class Registry:
 
     @checked
     def recipe(self, name: str) -> Recipe:
-        """Return a recipe. Raises UnknownName."""
-        recipes = self.catalog.recipes
-        if name not in recipes:
+        """Return a recipe. Raises UnknownName or AmbiguousName."""
+        found = self.recipes.find(name)
+        if found is None:
+            nearest = did_you_mean(name, self.recipes.names())
             hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
-            raise UnknownName(f"unknown recipe {name!r}{did_you_mean(name, recipes)}", hint=hint)
-        self.tell_replaced([name])
-        return recipes[name]
+            raise UnknownName(f"unknown recipe {name!r}{nearest}", hint=hint)
+        self.tell_replaced([found])
+        return self.recipes[found]
 
     def tell_replaced(self, names: Iterable[str]) -> None:
         """Warn of each of these recipes that the user's file has in place of zoo's own."""
@@ -299,19 +346,21 @@ class Registry:
         """
         from zoo.files import downloads
 
-        if isinstance(name, str) and name in self.catalog.weights:
-            entry = self.catalog.weights[name]
-            if entry.file:
-                return downloads.verified(Path(entry.file), entry.sha256)
-            place = f"weights/{name}.safetensors"
-            return downloads.data_file(place, url=entry.url, sha256=entry.sha256, max_bytes=entry.bytes)
+        if isinstance(name, str) and (found := self.weights.find(name)) is not None:
+            if "/" in name and os.path.lexists(name):
+                warn(f"{name} means the weights of that plugin; write ./{name} for the file")
+            spec = self.weights[found]
+            if spec.file:
+                return downloads.verified(Path(spec.file), spec.sha256)
+            place = f"weights/{found}-{spec.sha256[:12]}.safetensors"  # the next version has another
+            return downloads.data_file(place, url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes)
         if isinstance(name, str) and "/" not in name and "." not in name:
             raise self._unknown_weights(name)
         path = Path(name)
         if not path.exists():
             here = "./" if str(name).startswith("./") else ""
             known = [*(f"{here}{run.parent}" for run in path.parent.glob("*/model.safetensors"))]
-            known += self.catalog.weights
+            known += self.weights.names()
             nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
             hint = "`zoo list weights` shows the published ones"
             raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
@@ -331,7 +380,7 @@ class Registry:
             if name and Path(path).exists():
                 hint = "a word without a separator or a suffix is the id of published weights"
                 return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
-        if name in self.catalog.recipes:
+        if name in self.recipes.names():
             hint = f"`zoo train {shlex.quote(name)}` trains it"
             return WeightsError(f"{name} is a recipe without published weights", hint=hint)
         kinds = (kind for _, kind, _ in plugins.HOOKS if self.has(kind, name))
@@ -339,7 +388,7 @@ class Registry:
             article = "an" if kind[0] in "aeiou" else "a"
             hint = "`zoo list weights` shows the published ones; those of a run are runs/NAME"
             return WeightsError(f"{name} is {article} {kind}, not weights", hint=hint)
-        nearest = did_you_mean(name, self.catalog.weights)
+        nearest = did_you_mean(name, self.weights.names())
         hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
         return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
@@ -359,12 +408,20 @@ class Registry:
         for entry in self.failed_entries:
             if entry.kind == kind and name in (entry.name, entry.spec.name):
                 raise SpecError(f"{kind} {entry.name} cannot be used: {self.problem(entry)}")
-        known = [known_as for entry in self.entries(kind) for known_as in (entry.name, entry.spec.name)]
-        failed = ", ".join(plugin.name for plugin in self.failures)
-        hint = f"`zoo list {kind}` shows all" + (
-            f"; these plugins failed to load: {failed}" if failed else ""
-        )
-        raise UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
+        raise self._unknown(kind, name)
+
+    def _unknown(self, kind: Kind, name: str) -> UnknownName:
+        """Return the error for a name that no entry of a kind has, with what may have been meant."""
+        owner, slash, _ = name.partition("/")
+        known = [entry.name for entry in self.entries(kind)]
+        if slash and owner not in [plugin.name for plugin in self.plugins]:
+            hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
+        else:
+            known += [entry.spec.name for entry in self.entries(kind)]
+            failed = ", ".join(plugin.name for plugin in self.failures)
+            hint = f"`zoo list {kind}` shows all"
+            hint += f"; these plugins failed to load: {failed}" if failed else ""
+        return UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -7,7 +7,7 @@ except for what depends on other plugins: whether a task, or a training field of
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -45,10 +45,9 @@ class _Named:
         kind = type(self).__name__.removesuffix("Spec").lower().replace("fields", "group")
         what = f"{kind} {options.shown(self.name)}:"
         options.validate(self, what=what)
-        for item in fields(self):
-            text = getattr(self, item.name)
+        for name, text in vars(self).items():
             if isinstance(text, str) and not text.isprintable():
-                raise SpecError(f"{what} {item.name} must be one line of printable text (got {text!r:.80})")
+                raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
 
-CheckKind = Kind | Literal["plugin"]
+CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
 
 class Skip(Exception):

@@ -112,7 +112,7 @@ class Suite:
 
     def outcome(self, name: str) -> Outcome:
         """Run one check and return its outcome."""
-        case, _ = self.items[name]
+        case, check = self.items[name]
         outcome, reason = self._judge(name)
         return Outcome(
             name=name,
@@ -120,7 +120,7 @@ class Suite:
             reason=reason,
             plugin=self.plugin.name,
             entry=case.entry.name if case.entry else self.plugin.name,
-            kind=case.entry.kind if case.entry else "plugin",
+            kind=check.kind,
         )
 
     def _judge(self, name: str) -> tuple[Literal["passed", "skipped", "failed", "xfailed"], str]:
@@ -210,7 +210,8 @@ def _applies(check: Check, case: Case) -> bool:
         if case.plugin.status == "failed":
             return check.name == "loads"
         one_file = case.plugin.where.endswith(".py")
-        return check.kind == "plugin" and not (one_file and check.name in _FOR_PACKAGES)
+        published = {"plugin": True, "recipe": case.plugin.recipes, "weights": case.plugin.weights}
+        return bool(published.get(check.kind)) and not (one_file and check.name in _FOR_PACKAGES)
     return check.kind == case.entry.kind and (check.task is None or check.task in case.entry.tasks)
 
 

@@ -35,6 +35,21 @@ CHECKS: tuple[Check, ...] = (
         },
     ),
     *_checks(
+        "catalog_checks",
+        "recipe",
+        {"recipes_name_entries": (), "recipes_have_valid_options": ("recipes_name_entries",)},
+    ),
+    *_checks(
+        "catalog_checks",
+        "weights",
+        {
+            "weights_are_intact": (),
+            "weights_fit_their_recipe": (),
+            "weights_score_as_claimed": ("weights_fit_their_recipe",),
+        },
+        may_skip=True,
+    ),
+    *_checks(
         "building_checks",
         "architecture",
         {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked
-from zoo.errors import UnknownName, did_you_mean
+from zoo.errors import UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
@@ -35,7 +35,23 @@ def check(target: str, *, progress: bool = True, registry: Registry | None = Non
     """
     registry, names = resolve_target(target, registry)
     with Bar() if progress else quiet() as bar:
-        return [outcome for name in names for outcome in run_checks(registry, name, report=bar)]
+        outcomes = [outcome for name in names for outcome in run_checks(registry, name, report=bar)]
+    for name in dict.fromkeys(outcome.plugin for outcome in outcomes):
+        _warn_of_namesakes(registry, name)
+    return outcomes
+
+
+def _warn_of_namesakes(registry: Registry, plugin: str) -> None:
+    """Warn of the short names of a plugin that others have too, so that users must write the full ones."""
+    listed = [(entry.kind, entry.name) for entry in registry.entries()]
+    listed += [(layer.kind, name) for layer in (registry.recipes, registry.weights) for name in layer]
+    owners: dict[tuple[str, str], list[str]] = {}
+    for kind, name in listed:
+        owners.setdefault((kind, name.rpartition("/")[2]), []).append(name)
+    shared = [names for names in owners.values() if any(name.startswith(f"{plugin}/") for name in names)]
+    taken = [" and ".join(names) for names in shared if len(names) > 1]
+    if taken and not any(other.ours for other in registry.plugins if other.name == plugin):
+        warn(f"names that others have too, so that users must write them in full: {', '.join(taken)}")
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:

@@ -1,6 +1,6 @@
 """The entries of zoo-example."""
 
-from zoo import ArchitectureSpec, DatasetSpec, hookimpl
+from zoo import ArchitectureSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
 
 
 @hookimpl
@@ -26,3 +26,32 @@ def zoo_datasets() -> list[DatasetSpec]:
             summary="Vertical or horizontal stripes, one pixel wide",
         )
     ]
+
+
+@hookimpl
+def zoo_recipes() -> dict[str, Recipe]:
+    return {
+        "stripes-linear": Recipe(
+            summary="One matrix on stripes, two epochs",
+            architecture="linear",
+            dataset="stripes",
+            train={"epochs": 2, "batch_size": 32, "lr": 0.005, "precision": "fp32"},
+        )
+    }
+
+
+@hookimpl
+def zoo_weights() -> dict[str, WeightsSpec]:
+    """Return what `zoo train stripes-linear --threads 1` left in runs/stripes-linear/model.safetensors."""
+    return {
+        "stripes-linear": WeightsSpec(
+            recipe="stripes-linear",
+            file="weights/stripes-linear.safetensors",
+            sha256="d3405ab1d97353d9df5e3f73078b059a7df8e975baa334411793ff13e93cbed1",
+            bytes=2_008,
+            params=130,
+            metrics={"test": {"accuracy": 1.0, "loss": 0.26345}},
+            seeds=(0,),
+            license="MIT",
+        )
+    }

@@ -1,0 +1,281 @@
+"""Recipes and weights of plugins: what hooks may return, and by which names it is found."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zoo.api.listing import rows
+from zoo.api.recipes import find_recipe
+from zoo.config.recipe import Recipe
+from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, WeightsError, ZooWarning
+from zoo.files.downloads import sha256_of
+from zoo.registry import plugins
+from zoo.registry.catalog import Catalog
+from zoo.registry.hookspecs import hookimpl
+from zoo.registry.plugins import Plugin
+from zoo.registry.published import WeightsSpec
+from zoo.registry.registry import Registry
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+
+CONTENT = b"a file of weights"
+RECIPE = Recipe(architecture="net", dataset="images")
+WEIGHTS = WeightsSpec(
+    recipe="tiny",
+    file="weights/tiny.safetensors",
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    bytes=len(CONTENT),
+    params=3,
+    metrics={"test": {"accuracy": 0.5}},
+    license="MIT",
+)
+HERE = Path(__file__).parent
+
+
+def load(name: str = "acme", *, entries: bool = True, **answers: Any) -> Plugin:
+    """Load a plugin with a net, images, and hooks that return what is given."""
+    fields: dict[str, Any] = {"task": "classification", "summary": "s"}
+    if entries:
+        answers["zoo_architectures"] = [ArchitectureSpec(name="net", target="m:Net", **fields)]
+        answers["zoo_datasets"] = [DatasetSpec(name="images", target="m:Images", **fields)]
+    hooks = {}
+    for hook, answer in answers.items():
+
+        def function(answer: Any = answer) -> Any:
+            return answer
+
+        hooks[hook] = hookimpl(specname=hook)(_without_arguments(function))
+    return plugins.load(name, lambda: SimpleNamespace(**hooks), where=f"{__name__}:{name}")
+
+
+def _without_arguments(function: Callable[..., Any]) -> Callable[[], Any]:
+    return lambda: function()
+
+
+def loaded(name: str = "acme", **answers: Any) -> Plugin:
+    plugin = load(name, **answers)
+    assert plugin.status == "ok", plugin.cause
+    return plugin
+
+
+def test_short_names_of_a_plugin_mean_its_own() -> None:
+    finer = replace(RECIPE, architecture="lstm", dataset="text/stdlib", from_weights="tiny")
+    plugin = loaded(zoo_recipes={"tiny": RECIPE, "finer": finer}, zoo_weights={"tiny": WEIGHTS})
+    assert plugin.recipes == {
+        "acme/tiny": Recipe(architecture="acme/net", dataset="acme/images"),
+        "acme/finer": replace(finer, from_weights="acme/tiny"),
+    }
+    assert plugin.weights == {
+        "acme/tiny": replace(WEIGHTS, recipe="acme/tiny", file=str(HERE / WEIGHTS.file))
+    }
+    assert plugin.provides == (
+        "architecture acme/net",
+        "dataset acme/images",
+        "recipe acme/tiny",
+        "recipe acme/finer",
+        "weights acme/tiny",
+    )
+
+
+def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
+    return {"tiny": replace(WEIGHTS, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("answers", "cause"),
+    [
+        ({"zoo_recipes": [RECIPE]}, "zoo_recipes must return a dict of names to Recipe (it returned a list)"),
+        ({"zoo_recipes": 3}, "zoo_recipes must return a dict of names to Recipe (it returned a int)"),
+        ({"zoo_recipes": {"tiny": WEIGHTS}}, "must map names to Recipe (it maps 'tiny' to a WeightsSpec)"),
+        ({"zoo_weights": {1: WEIGHTS}}, "must map names to WeightsSpec (it maps 1 to a WeightsSpec)"),
+        ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lower-case letters, digits"),
+        ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the name of its architecture"),
+        ({"zoo_recipes": {"tiny": replace(RECIPE, summary="a\nb")}}, "recipe 'tiny': summary must be"),
+        ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id has letters, digits and"),
+        ({"zoo_weights": changed(license="")}, "weights 'tiny' must have a license"),
+        ({"zoo_weights": changed(metrics={"test": {}})}, "weights 'tiny' must have metrics"),
+        ({"zoo_weights": changed(file="")}, "weights 'tiny' must have a file or a url, and not both"),
+        ({"zoo_weights": changed(url="https://a.b/c")}, "must have a file or a url, and not both"),
+        ({"zoo_weights": changed(file="", url="http://a.b/c")}, "url must begin with https:// (got 'http://"),
+        ({"zoo_weights": changed(file="/etc/passwd")}, "file must be a path inside the package (got '/etc/"),
+        ({"zoo_weights": changed(file="a/../../b")}, "file must be a path inside the package (got 'a/../"),
+        ({"zoo_weights": changed(license="M\x1bT")}, "license must be one line of printable text"),
+        ({"zoo_weights": changed(metrics={"test": {"a\nb": 1.0}})}, "metrics must be one line"),
+        ({"zoo_weights": changed(recipe="a\nb")}, "weights 'tiny': recipe must be one line"),
+        ({"zoo_recipes": {"tiny": replace(RECIPE, dataset="a\nb")}}, "dataset must be one line"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_published_fails_the_plugin(answers: Mapping[str, Any], cause: str) -> None:
+    plugin = load(**answers)
+    assert plugin.status == "failed"
+    assert cause in plugin.cause
+    assert (plugin.recipes, plugin.weights) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"metrics": {"test": {"loss": float("nan")}}},
+            "metrics must be finite (got {'test': {'loss': nan}})",
+        ),
+        ({"bytes": 0}, "bytes must be at least 1 (got 0)"),
+        ({"params": -1}, "params must be at least 0 (got -1)"),
+        ({"sha256": "A" * 64}, "sha256 must be 64 hexadecimal digits"),
+    ],
+)
+def test_a_wrong_field_of_weights_is_refused(changes: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        changed(**changes)
+    assert message in str(caught.value)
+
+
+# Names
+
+MINE = Catalog(recipes={"mine": RECIPE}, weights={"mine": WEIGHTS})
+
+
+def registry(*names: str, catalog: Catalog = MINE) -> Registry:
+    """Return plugins that each publish `tiny`, `mine` and a recipe with the plugin's name."""
+    published = {name: {"tiny": RECIPE, "mine": RECIPE, name: RECIPE} for name in names}
+    return Registry(
+        [
+            loaded(name, zoo_recipes=recipes, zoo_weights=dict.fromkeys(recipes, WEIGHTS))
+            for name, recipes in published.items()
+        ],
+        catalog,
+    )
+
+
+@pytest.mark.parametrize("name", ["beta", "beta/beta"])
+def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
+    both = registry("acme", "beta")
+    assert both.recipe(name) is both.recipes["beta/beta"]
+    with pytest.raises(DataError, match=r"core/weights/tiny\.safetensors cannot be read"):
+        both.find_weights(name)
+
+
+@pytest.mark.parametrize("find", ["recipe", "find_weights"])
+def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(find: str) -> None:
+    with pytest.raises(AmbiguousName) as caught:
+        getattr(registry("acme", "beta"), find)("tiny")
+    assert str(caught.value) == "'tiny' is provided by acme and beta; write acme/tiny or beta/tiny"
+
+
+def test_nobody_can_take_a_name_of_registry_toml() -> None:
+    both = registry("acme")
+    meant = r"'mine' means the recipe of registry\.toml; write acme/mine for the other"
+    with pytest.warns(ZooWarning, match=meant):
+        assert both.recipe("mine") is RECIPE
+    with pytest.warns(ZooWarning, match=meant.replace("recipe", "weights")), pytest.raises(DataError):
+        both.find_weights("mine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert both.recipe("acme/mine").architecture == "acme/net"
+
+
+@pytest.mark.parametrize(("name", "near"), [("acme/tny", "acme/tiny"), ("tny", "tiny"), ("mime", "mine")])
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown recipe '{name}'; did you mean '{near}'"):
+        registry("acme").recipe(name)
+    with pytest.raises(WeightsError, match=f"did you mean '{near}'"):
+        registry("acme").find_weights(name)
+
+
+def test_they_are_listed_under_their_full_names() -> None:
+    listed = rows(registry("acme"), pattern="tiny")
+    assert [(row["kind"], row["name"], row["plugin"], row["task"]) for row in listed] == [
+        ("recipe", "acme/tiny", "acme", "classification"),
+        ("weights", "acme/tiny", "acme", "classification"),
+    ]
+
+
+def test_a_file_of_the_same_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "tiny").write_bytes(b"")
+    told = r"acme/tiny means the weights of that plugin; write \./acme/tiny for the file"
+    with pytest.warns(ZooWarning, match=told), pytest.raises(DataError):
+        registry("acme").find_weights("acme/tiny")
+    assert registry("acme").find_weights("./acme/tiny") == Path("acme/tiny")
+
+
+# Use
+
+
+def test_a_recipe_without_its_plugin_is_one_line_and_is_listed_all_the_same() -> None:
+    gone = {name: Recipe(architecture="gone/quux", dataset="gone/images") for name in ("one", "two")}
+    lacking = Registry([loaded(zoo_recipes={"tiny": RECIPE, **gone})])
+    line = (
+        "acme/one, acme/two cannot be trained: "
+        "no plugin here provides the architecture gone/quux or the dataset gone/images"
+    )
+    assert lacking.problems() == [line]
+    assert [row["name"] for row in rows(lacking, "recipe")] == ["acme/tiny", "acme/one", "acme/two"]
+    with pytest.raises(UnknownName) as caught:
+        find_recipe("one", None, lacking)
+    assert str(caught.value) == "recipe one: unknown architecture 'gone/quux'"
+    assert caught.value.hint == "no plugin called gone is installed; `zoo plugins` shows those that are"
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"lerning_rate": 0.1}, "has no option 'lerning_rate'"),
+        ({"epoch": 3}, "has no option 'epoch'; did you mean 'epochs'?"),
+        ({"lr": "fast"}, "lr must be a number (got 'fast')"),
+        ({"bptt": 8}, "bptt applies to text, but acme/net is for classification"),
+    ],
+)
+def test_training_fields_are_checked_when_a_recipe_is_used(train: dict[str, Any], message: str) -> None:
+    wrong = Registry([loaded(zoo_recipes={"tiny": RECIPE, "wrong": replace(RECIPE, train=train)})])
+    assert [row["name"] for row in rows(wrong, "recipe")] == ["acme/tiny", "acme/wrong"]
+    with pytest.raises(OptionError) as caught:
+        find_recipe("wrong", None, wrong)
+    assert str(caught.value).startswith("recipe wrong: ")
+    assert message in str(caught.value)
+
+
+def test_a_file_is_checked_each_time(tmp_path: Path) -> None:
+    plugin = load(zoo_weights={"tiny": WEIGHTS})
+    path = tmp_path / "tiny.safetensors"
+    path.write_bytes(CONTENT)
+    weights = {"acme/tiny": replace(plugin.weights["acme/tiny"], file=str(path))}
+    of_acme = Registry([Plugin(name="acme", status="ok", where="acme", weights=weights)])
+    assert of_acme.find_weights("tiny") == path
+    path.write_bytes(CONTENT[::-1])
+    with pytest.raises(DataError, match="has the wrong content"):
+        of_acme.find_weights("tiny")
+
+
+def test_new_weights_of_an_id_do_not_meet_the_old_ones_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    sent = {"https://a.b/1": b"version 1", "https://a.b/2": b"version 22"}
+    fetched: list[tuple[str, int]] = []
+
+    def fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
+        fetched.append((url, max_bytes))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sent[url])
+        return path
+
+    monkeypatch.setattr("zoo.files.downloads._fetch", fetch)
+    for url, content in sent.items():
+        spec = replace(
+            WEIGHTS, file="", url=url, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)
+        )
+        of_acme = Registry([loaded(zoo_weights={"tiny": spec})])
+        for _ in range(2):
+            assert sha256_of(of_acme.find_weights("acme/tiny")) == spec.sha256
+    assert fetched == [(url, len(content)) for url, content in sent.items()]

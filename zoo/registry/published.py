@@ -1,0 +1,162 @@
+"""Recipes and weights that plugins publish: what their hooks return, checked and under their full names.
+
+They are data. Nothing of them runs, and a weights file is read like any other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, cast
+
+from msgspec import Meta
+
+from zoo.config import options
+from zoo.config.recipe import Recipe
+from zoo.errors import OptionError, PluginError
+from zoo.registry.specs import Name
+
+__all__ = ["PUBLISHING", "WEIGHTS_ID", "WeightsSpec", "published"]
+
+# An id of weights: a word without a separator or a suffix, which would make it a path
+WEIGHTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsSpec:
+    """A published weights file, its hash, and the metrics claimed for it.
+
+    Attributes:
+        recipe: the recipe that trained it.
+        bytes: size of the file; no more is downloaded.
+        params: number of parameters.
+        metrics: by split, such as `{"test": {"loss": 1.47}}`.
+        file: where it is: relative to the package of the plugin, or to the registry.toml, that names it. In a
+            registry it is absolute.
+        url: where it is if not in a file, over https.
+        seeds: those that it was trained with.
+    """
+
+    recipe: str
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
+    bytes: Annotated[int, Meta(ge=1)]
+    params: Annotated[int, Meta(ge=0)]
+    metrics: dict[str, dict[str, float]]
+    file: str = ""
+    url: str = ""
+    seeds: tuple[int, ...] = ()
+    license: str = ""
+
+    def __post_init__(self) -> None:
+        options.validate(self)
+        if not all(math.isfinite(value) for metrics in self.metrics.values() for value in metrics.values()):
+            raise OptionError(f"metrics must be finite (got {options.shown(self.metrics)})")
+
+
+# The hooks that return a mapping of names, with the kind of thing that each brings
+PUBLISHING: Mapping[str, tuple[str, type]] = {
+    "zoo_recipes": ("recipe", Recipe),
+    "zoo_weights": ("weights", WeightsSpec),
+}
+
+
+def published(
+    plugin: str,
+    answers: Callable[[str], Iterable[object]],
+    entries: Collection[tuple[str, str]],
+    folder: Callable[[], Path],
+) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
+    """Return the recipes and the weights of a plugin by full name, the path of each file absolute.
+
+    What they call by a short name is the plugin's own, if it has something of that name.
+
+    Args:
+        plugin: its name.
+        answers: what its implementations of a hook return.
+        entries: kind and name of each of its entries.
+        folder: return the folder of the module with the hooks.
+
+    Raises PluginError or OptionError naming the recipe or the weights.
+    """
+    recipes, weights = _merged("zoo_recipes", answers), _merged("zoo_weights", answers)
+    own = {*entries, *(("recipe", name) for name in recipes), *(("weights", name) for name in weights)}
+
+    def full(kind: str, name: str) -> str:
+        return f"{plugin}/{name}" if (kind, name) in own else name
+
+    for name, recipe in recipes.items():
+        _check_recipe(name, recipe, own)
+        architecture, dataset = full("architecture", recipe.architecture), full("dataset", recipe.dataset)
+        start = full("weights", recipe.from_weights)
+        if (architecture, dataset, start) != (recipe.architecture, recipe.dataset, recipe.from_weights):
+            recipes[name] = replace(recipe, architecture=architecture, dataset=dataset, from_weights=start)
+    for name, spec in weights.items():
+        _check_weights(name, spec)
+        file = str(folder() / spec.file) if spec.file else ""
+        weights[name] = replace(spec, recipe=full("recipe", spec.recipe), file=file)
+    return (
+        {f"{plugin}/{name}": recipe for name, recipe in recipes.items()},
+        {f"{plugin}/{name}": spec for name, spec in weights.items()},
+    )
+
+
+def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -> None:
+    """Raise PluginError or OptionError unless a recipe can be listed under its name, and told from others."""
+    options.convert(name, cast("Any", Name), what="the name of a recipe")
+    for kind in ("architecture", "dataset", "analyzer"):
+        if (kind, name) in own:
+            raise PluginError(f"the recipe {name!r} has the name of its {kind}; choose another")
+    named = {
+        "architecture": recipe.architecture,
+        "dataset": recipe.dataset,
+        "from_weights": recipe.from_weights,
+    }
+    _require_printable(f"recipe {name!r}", summary=recipe.summary, **named)
+
+
+def _check_weights(name: str, spec: WeightsSpec) -> None:
+    """Raise PluginError unless weights have all that a stranger must know, and lie where a plugin's may."""
+    what = f"weights {name!r}"
+    if not WEIGHTS_ID.fullmatch(name):
+        raise PluginError(f"{what}: an id has letters, digits and - _ + only")
+    if not spec.license:
+        raise PluginError(f"{what} must have a license")
+    if not any(spec.metrics.values()):
+        raise PluginError(f"{what} must have metrics")
+    if bool(spec.file) == bool(spec.url):
+        raise PluginError(f"{what} must have a file or a url, and not both")
+    if spec.url and not spec.url.startswith("https://"):
+        raise PluginError(f"{what}: url must begin with https:// (got {options.shown(spec.url)})")
+    path = PurePosixPath(spec.file)
+    if path.is_absolute() or ".." in path.parts or "\0" in spec.file:
+        raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
+    names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
+    texts = {"recipe": spec.recipe, "file": spec.file, "url": spec.url, "license": spec.license}
+    _require_printable(what, **texts, metrics=names)
+
+
+def _merged(hook: str, answers: Callable[[str], Iterable[object]]) -> dict[str, Any]:
+    """Return all that implementations of a hook return, which must be mappings of names."""
+    kind, type_ = PUBLISHING[hook]
+    merged: dict[str, Any] = {}
+    for answer in answers(hook):
+        if not isinstance(answer, Mapping):
+            wanted, got = f"a dict of names to {type_.__name__}", type(answer).__name__
+            raise PluginError(f"{hook} must return {wanted} (it returned a {got})")
+        for name, item in cast("Mapping[Any, Any]", answer).items():
+            if type(item) is not type_ or not isinstance(name, str):  # a subclass might skip the checks
+                got = f"{options.shown(name)} to a {type(item).__name__}"
+                raise PluginError(f"{hook} must map names to {type_.__name__} (it maps {got})")
+            if name in merged:
+                raise PluginError(f"it provides the {kind} {name!r} twice")
+            merged[name] = item
+    return merged
+
+
+def _require_printable(what: str, **texts: str) -> None:
+    for field, text in texts.items():
+        if not text.isprintable():
+            raise PluginError(f"{what}: {field} must be one line of printable text (got {text!r:.80})")

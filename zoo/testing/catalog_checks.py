@@ -1,0 +1,197 @@
+"""Checks of the recipes and weights that a plugin publishes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.config.signatures import check_arguments, signature_options
+from zoo.errors import DataError, ZooError
+from zoo.files.downloads import offline
+from zoo.registry.published import WeightsSpec
+from zoo.registry.registry import Registry
+from zoo.testing._case import Case, Skip, message
+
+__all__ = [
+    "recipes_have_valid_options",
+    "recipes_name_entries",
+    "weights_are_intact",
+    "weights_fit_their_recipe",
+    "weights_score_as_claimed",
+]
+
+# How far a metric may be from the one claimed for it: another processor rounds differently
+_TOLERANCE = 1e-3
+
+
+def recipes_name_entries(case: Case) -> None:
+    """The architecture, the dataset and the weights that each recipe names exist, and are for one task."""
+    registry = _registry(case)
+    for name, recipe in case.plugin.recipes.items():
+        try:
+            registry.shared_task(registry.architecture(recipe.architecture), registry.dataset(recipe.dataset))
+            if recipe.from_weights and registry.weights.find(recipe.from_weights) is None:
+                raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
+        except ZooError as error:
+            raise AssertionError(
+                message(
+                    expected=f"entries for one task behind the recipe {name}",
+                    got=str(error),
+                    usually="a misspelled name, or a plugin that pyproject.toml should depend on",
+                )
+            ) from error
+
+
+def recipes_have_valid_options(case: Case) -> None:
+    """Every training field, model option and data option of a recipe exists, and has a valid value."""
+    from zoo.models.building import model_arguments
+
+    registry = _registry(case)
+    for name, recipe in case.plugin.recipes.items():
+        architecture, dataset = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
+        task = registry.task(architecture.spec.task)
+        try:
+            registry.training_config(recipe)
+            model_arguments(architecture, task, task.dims, recipe.model)
+            target, what = dataset.load(), f"dataset {dataset.name}"
+            filled = signature_options(target).keys()  # what the recipe leaves open, its user says
+            check_arguments(target, recipe.data, what=what, flag="--data", filled=filled)
+        except ZooError as error:
+            raise AssertionError(
+                message(
+                    expected=f"valid options in the recipe {name}",
+                    got=str(error),
+                    usually="a renamed option, or a training field in `model` or `data`",
+                )
+            ) from error
+
+
+def weights_are_intact(case: Case) -> None:
+    """Every published file is there, with the sha256 and the size that are stated."""
+    registry, absent = _registry(case), ""
+    for name, spec in case.plugin.weights.items():
+        try:
+            with offline():
+                size = registry.find_weights(name).stat().st_size
+        except DataError as error:
+            if spec.url:  # it may be intact where it is
+                absent = absent or str(error)
+                continue
+            raise AssertionError(
+                message(
+                    expected=f"the file of the weights {name} in the package",
+                    got=str(error),
+                    usually="a file that was trained again, or that the build leaves out of the package",
+                )
+            ) from error
+        assert size == spec.bytes, message(
+            expected=f"{spec.bytes:,} bytes as the weights {name} state",
+            got=f"{size:,}",
+            usually="the size of another file",
+        )
+    if absent:
+        raise Skip(f"checks download nothing: {absent}")
+
+
+def weights_fit_their_recipe(case: Case) -> None:
+    """Every file at hand loads, and holds the model, data and seed that its recipe and its spec say."""
+    from zoo.models import weights
+
+    registry = _registry(case)
+    for name, spec in case.plugin.weights.items():
+        found = registry.recipes.get(spec.recipe)
+        assert found is not None, message(
+            expected=f"the recipe of the weights {name}",
+            got=f"no recipe {spec.recipe!r}",
+            usually="a misspelled name, or the recipe of another plugin under its short name",
+        )
+    for name, spec, path in _at_hand(case):
+        try:
+            model, card = weights.load(path, registry)
+        except ZooError as error:
+            raise AssertionError(
+                message(
+                    expected=f"the weights {name} to load",
+                    got=str(error),
+                    usually="an architecture that was changed after it was trained",
+                )
+            ) from error
+        recipe = registry.recipes[spec.recipe]
+        said: dict[str, Any] = {
+            "architecture": registry.architecture(recipe.architecture).name,
+            "dataset": registry.dataset(recipe.dataset).name,
+            "parameters": spec.params,
+        }
+        holds: dict[str, Any] = {
+            "architecture": card.architecture,
+            "dataset": card.dataset.name,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        }
+        said |= {
+            key: list(value) if isinstance(value, tuple) else value for key, value in recipe.model.items()
+        }
+        holds |= card.arguments
+        for key, value in said.items():
+            assert holds[key] == value, message(
+                expected=f"weights {name} with {key} {value}, as {spec.recipe} and their spec say",
+                got=f"{holds[key]}",
+                usually="the file of another run, or a recipe that was changed after it was trained",
+            )
+        assert not spec.seeds or card.seed in spec.seeds, message(
+            expected=f"weights {name} of seed {' or '.join(map(str, spec.seeds))}",
+            got=f"seed {card.seed}",
+            usually="the file of another run",
+        )
+
+
+def weights_score_as_claimed(case: Case) -> None:
+    """Every claimed metric is measured where the data is at hand, and is right to a thousandth."""
+    absent = ""
+    for name, spec, path in _at_hand(case):
+        for split, claimed in spec.metrics.items():
+            try:
+                measured = _measured(path, _registry(case), split)
+            except DataError as error:
+                absent = absent or str(error)
+                continue
+            for metric, value in claimed.items():
+                got = measured.get(metric, math.nan)
+                assert math.isclose(got, value, rel_tol=_TOLERANCE, abs_tol=1e-9), message(
+                    expected=f"{split} {metric} {value:.6g} of the weights {name}, as claimed",
+                    got=f"{got:.6g}" if metric in measured else f"no such metric, but {', '.join(measured)}",
+                    usually="figures of another run or split; `zoo eval` measures them",
+                )
+    if absent:
+        raise Skip(f"checks download nothing: {absent}")
+
+
+def _measured(path: Path, registry: Registry, split: Any) -> dict[str, float]:
+    """Return the metrics of a file on its own data. Raises DataError if that is missing."""
+    from zoo.evaluation.evaluate import evaluate
+    from zoo.models import weights
+
+    model, card = weights.load(path, registry)
+    with offline():
+        return evaluate(model, card, registry, split=split)["metrics"]
+
+
+def _at_hand(case: Case) -> Iterator[tuple[str, WeightsSpec, Path]]:
+    """Yield the weights whose file is on this machine, and intact."""
+    for name, spec in case.plugin.weights.items():
+        try:
+            with offline():
+                path = _registry(case).find_weights(name)
+        except DataError:
+            continue
+        yield name, spec, path
+
+
+def _registry(case: Case) -> Registry:
+    """Return a registry with what other plugins provide too, since a recipe may name it."""
+    if "catalog" not in case.shared:
+        others = [] if len(case.registry.plugins) > 1 else Registry.discover().plugins
+        theirs = [plugin for plugin in others if plugin.name != case.plugin.name]
+        case.shared["catalog"] = Registry([*theirs, *case.registry.plugins], case.registry.catalog)
+    return case.shared["catalog"]
