@@ -312,6 +312,69 @@ class ForgetsState(Lstm):
         return super().forward(tokens)
 
 
+class Attention(nn.Module):
+    """Honest: causal attention whose state is the keys and values of all tokens so far, of (L, B, H) each."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 16) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, hidden_size)
+        self.queries = nn.Linear(hidden_size, hidden_size)
+        self.keys = nn.Linear(hidden_size, hidden_size)
+        self.values = nn.Linear(hidden_size, hidden_size)
+        self.out = nn.Linear(hidden_size, vocab_size)
+
+    def first(self, tokens, past):
+        """Return the position of the first token."""
+        return past
+
+    def kept(self, keys, values):
+        """Return the state after the tokens."""
+        return keys, values
+
+    def forward(self, tokens, state=None):
+        past = 0 if state is None else len(state[0])
+        places = torch.arange(len(tokens), device=tokens.device) + self.first(tokens, past)
+        x = self.embedding(tokens)
+        rates = 0.5 ** torch.arange(x.shape[2], dtype=x.dtype, device=x.device)
+        x = x + torch.sin(places[:, None] * rates)[:, None]  # (T, B, H)
+        keys, values = self.keys(x), self.values(x)
+        if state is not None:
+            keys, values = torch.cat([state[0], keys]), torch.cat([state[1], values])
+        scores = torch.einsum("tbh,lbh->btl", self.queries(x), keys) / x.shape[2] ** 0.5
+        unseen = torch.ones(len(tokens), len(keys), dtype=torch.bool, device=x.device).triu(past + 1)
+        weights = scores.masked_fill(unseen, float("-inf")).softmax(2)
+        x = x + torch.einsum("btl,lbh->tbh", weights, values)
+        return self.out(x), self.kept(keys, values)
+
+
+class ForgetsBetweenCalls(Attention):
+    """Its cache starts again at the end of a call, once it holds more than the kit's 12 tokens."""
+
+    def kept(self, keys, values):
+        return (keys, values) if len(keys) <= 12 else (keys[:0], values[:0])
+
+
+class MisplacesSingleTokens(Attention):
+    """A token that comes alone, as in sampling, is at position 0."""
+
+    def first(self, tokens, past):
+        return past if len(tokens) > 1 else 0
+
+
+class MisplacesSingleTokensOfOneLane(Attention):
+    """As above, but only for a single text."""
+
+    def first(self, tokens, past):
+        return past if tokens.numel() > 1 else 0
+
+
+class MisplacesTheNextPart(Attention):
+    """A second part of several tokens, as evaluation reads them, is placed as if it were the first."""
+
+    def first(self, tokens, past):
+        return past if len(tokens) == 1 else 0
+
+
 class ShortMask(Lstm):
     mask: torch.Tensor
 
