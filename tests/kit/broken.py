@@ -270,6 +270,14 @@ class ApproximatesInExport(Net):
         return logits.round(decimals=1) if torch.compiler.is_exporting() else logits
 
 
+class AssignsToFloat32(Net):
+    def forward(self, images):
+        x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
+        logits = images.new_zeros(len(x), self.head.out_features)
+        logits[torch.arange(len(x))] = self.head(x)
+        return logits
+
+
 class KeepsItsOutput(Net):
     def forward(self, images):
         self.last = super().forward(images)
@@ -405,10 +413,43 @@ class ShowsItsWork(Lstm):
         return (logits, state, logits.mean(), tokens) if self.training else (logits, state)
 
 
-class StateInDict(Lstm):
+class Memory:
+    """A state in a class of the model's own."""
+
+    def __init__(self, hidden, cell) -> None:
+        self.hidden, self.cell = hidden, cell
+
+
+class StateInAnObject(Lstm):
     def forward(self, tokens, state=None):
-        logits, (hidden, cell) = super().forward(tokens, state and (state["hidden"], state["cell"]))
-        return logits, {"hidden": hidden, "cell": cell}
+        logits, (hidden, cell) = super().forward(tokens, state and (state.hidden, state.cell))
+        return logits, Memory(hidden, cell)
+
+
+class StateWithAnObject(Lstm):
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state[0], state[1].hidden))
+        return logits, (hidden, Memory(cell.detach(), None))
+
+
+class StateOnTheModule(Lstm):
+    """Returns a number, under which the module keeps the state."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.kept = []
+
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and self.kept[int(state[0])])
+        self.kept.append((hidden.detach(), cell.detach()))
+        return logits, (torch.tensor(len(self.kept) - 1),)
+
+
+class CopiesIntoFloat32(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        whole = torch.zeros(logits.shape, dtype=self.out.weight.dtype, device=logits.device)
+        return whole.index_copy(0, torch.arange(len(tokens), device=logits.device), logits), state
 
 
 class PenalizesAlways(Lstm):

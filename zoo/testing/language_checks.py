@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import first_line
+from zoo.errors import cause, first_line
 from zoo.testing._case import Case, message
+from zoo.testing._data import empty_folder
+from zoo.testing._loop import begin, restored, train_one_step
 from zoo.testing._models import build, forward, random_inputs, step, train_batch
 from zoo.testing._tiny import tiny_dataset
+from zoo.training.state import TrainState
 
-__all__ = ["any_length_and_batch", "carries_state", "causal", "penalty_trains", "state_detaches"]
+__all__ = [
+    "any_length_and_batch",
+    "carries_state",
+    "causal",
+    "penalty_trains",
+    "state_can_be_saved",
+    "state_detaches",
+]
 
 
 def causal(case: Case) -> None:
@@ -128,6 +140,58 @@ def state_detaches(case: Case) -> None:
                 usually="a state other than a tensor or a tuple or list of them, or one kept on the module",
             )
         ) from error
+
+
+def state_can_be_saved(case: Case) -> None:
+    """Training goes on bit for bit from a checkpoint that holds the state after a step."""
+    state = begin(case)
+    train_one_step(case, state)
+    try:
+        with empty_folder() as folder:
+            twin = restored(case, state, folder)
+    except Exception as error:
+        raise AssertionError(
+            message(
+                expected="a state that a checkpoint can hold: tensors, numbers, and tuples, lists and dicts "
+                "of them",
+                got=_foreign_part(state.carried, "state") or cause(error),
+                usually="an object of the model's own class as the state; return its tensors",
+            )
+        ) from error
+    ours, theirs = _next_step(case, state), _next_step(case, twin)
+    if ours == theirs and not _equal(state.model, twin.model):
+        theirs += " and other weights"
+    assert ours == theirs, message(
+        expected=f"the next step from a state that was saved and loaded to give {ours}",
+        got=theirs,
+        usually="a part of the state kept on the module; return all of it",
+    )
+
+
+def _next_step(case: Case, state: TrainState) -> str:
+    """Return what one more training step gives, in words."""
+    try:
+        return f"a loss of {train_one_step(case, state):.9g}"
+    except Exception as error:
+        return cause(error)
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def _foreign_part(state: Any, name: str) -> str:
+    """Return the first part of a state that no checkpoint can hold, and where it is; empty if none."""
+    if state is None or isinstance(state, Tensor | bool | int | float | str):
+        return ""
+    if isinstance(state, Mapping):
+        parts = [(f"{name}[{key!r}]", part) for key, part in cast("Mapping[Any, Any]", state).items()]
+    elif isinstance(state, tuple | list):
+        parts = [(f"{name}[{index}]", part) for index, part in enumerate(cast("Sequence[Any]", state))]
+    else:
+        return f"a {type(state).__name__} at {name}"
+    return next(filter(None, (_foreign_part(part, place) for place, part in parts)), "")
 
 
 def penalty_trains(case: Case) -> None:

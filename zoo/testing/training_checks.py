@@ -10,11 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo.errors import DataError, SpecError, first_line
+from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, FitsInputs, LoadsPretrained
+from zoo.models.precision import Precision
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
+from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
 from zoo.testing._tiny import LargerImages, tiny_dataset
 
@@ -26,6 +28,7 @@ __all__ = [
     "overfits_one_batch",
     "same_shape_in_training",
     "training_is_reproducible",
+    "trains_in_bf16",
 ]
 
 
@@ -162,6 +165,33 @@ def training_is_reproducible(case: Case) -> None:
         got=f"different values in {', '.join(differing[:3])}",
         usually="noise from numpy, `random` or a private generator; use torch's default one",
     )
+
+
+def trains_in_bf16(case: Case) -> None:
+    """Two training steps in bf16 give a finite loss, unless the spec trains the model in another precision.
+
+    That is what `precision="auto"` chooses where the hardware is fast at it.
+    """
+    if case.spec.training.precision not in ("auto", "bf16"):
+        return
+    problem = _training_problem(case, "bf16")
+    assert problem is None or _training_problem(case, "fp32") is not None, message(
+        expected="two training steps under torch.autocast in bf16",
+        got=cause(problem),
+        usually="an assignment such as `y[mask] = layer(x)` to a float32 tensor; add `.to(y.dtype)`, or set "
+        "precision='fp32' in the spec's training",
+    )
+
+
+def _training_problem(case: Case, precision: Precision) -> Exception | None:
+    """Return what two training steps in a precision raise."""
+    state = begin(case, precision=precision)
+    try:
+        for _ in range(2):
+            train_one_step(case, state, precision=precision)
+    except Exception as error:
+        return error
+    return None
 
 
 def overfits_one_batch(case: Case) -> None:
