@@ -278,6 +278,23 @@ class AssignsToFloat32(Net):
         return logits
 
 
+class PatchesRelu(Net):
+    """Replaces a function of torch when it is built, by one that does the same."""
+
+    def finish(self) -> None:
+        relu = F.relu
+        F.relu = lambda *given, **named: relu(*given, **named)
+
+
+class PatchesTheOptimizer(Net):
+    """Replaces a method of torch when it is used."""
+
+    def forward(self, images):
+        step = torch.optim.AdamW.step
+        torch.optim.AdamW.step = lambda self, *given: step(self, *given)
+        return super().forward(images)
+
+
 class KeepsItsOutput(Net):
     def forward(self, images):
         self.last = super().forward(images)
@@ -445,11 +462,12 @@ class StateOnTheModule(Lstm):
         return logits, (torch.tensor(len(self.kept) - 1),)
 
 
-class CopiesIntoFloat32(Lstm):
+class AssignsTextToFloat32(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         whole = torch.zeros(logits.shape, dtype=self.out.weight.dtype, device=logits.device)
-        return whole.index_copy(0, torch.arange(len(tokens), device=logits.device), logits), state
+        whole[torch.arange(len(tokens))] = logits
+        return whole, state
 
 
 class PenalizesAlways(Lstm):

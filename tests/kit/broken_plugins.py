@@ -78,8 +78,10 @@ entries = Provider(
     images(ArchitectureSpec, "names_its_pretrained_weights", "ReturnsItsWeights"),
     images(ArchitectureSpec, "names_its_pretrained_weights.load", "ReturnsLoadedKeys"),
     images(ArchitectureSpec, "training_is_reproducible", "UnseededNoise"),
+    images(ArchitectureSpec, "use_patches_nothing", "PatchesRelu"),
+    images(ArchitectureSpec, "use_patches_nothing.optimizer", "PatchesTheOptimizer"),
     images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32"),
-    text(ArchitectureSpec, "trains_in_bf16.text", "CopiesIntoFloat32"),
+    text(ArchitectureSpec, "trains_in_bf16.text", "AssignsTextToFloat32"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),
     images(ArchitectureSpec, "eval_is_deterministic", "DropsOutInEval"),
@@ -196,6 +198,12 @@ class Invalid:
         return [images(DatasetSpec, self.name, "TinyImages", **self.fields)]
 
 
+def targets(module):
+    """Return a plugin with a dataset in a module of its own."""
+    fields = {"task": "classification", "summary": "For the kit's own tests"}
+    return Provider(DatasetSpec(name="images", target=f"{module}:TinyImages", **fields))
+
+
 plugins = {
     "loads": MisspelledHook(),
     "loads.argument": HookWithArgument(),
@@ -210,14 +218,11 @@ plugins = {
     ),
     "targets_resolve": Provider(images(DatasetSpec, "images", "Renamed")),
     "targets_resolve.kind": Provider(images(DatasetSpec, "images", "POEM")),
-    "import_changes_nothing.target": Provider(
-        DatasetSpec(
-            name="images",
-            target="seeds_torch:TinyImages",
-            task="classification",
-            summary="For the kit's own tests",
-        )
-    ),
+    "import_changes_nothing.target": targets("seeds_torch"),
+    "import_changes_nothing.relu": targets("patches_relu"),
+    "import_changes_nothing.step": targets("patches_the_optimizer"),
+    "import_changes_nothing.print": targets("patches_print"),
+    "imports_offline": targets("connects"),
 }
 """Plugins that fail a check of the plugin itself, by the name of the check."""
 

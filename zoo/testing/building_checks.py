@@ -13,6 +13,7 @@ from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
 from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch
 from zoo.testing._options import require_types
+from zoo.testing._process import functions, put_back
 from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
@@ -22,6 +23,10 @@ def builds(case: Case) -> None:
     """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
     assert case.entry is not None
     built_with = arguments(case)
+    if "functions" in case.shared:  # for use_patches_nothing, which must not blame one model for another
+        put_back(case.shared["functions"])
+    else:
+        case.shared["functions"] = functions()
     unnamed = built_with.keys() - signature_options(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",

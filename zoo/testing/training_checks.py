@@ -18,6 +18,7 @@ from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
 from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
+from zoo.testing._process import put_back, replaced
 from zoo.testing._tiny import LargerImages, tiny_dataset
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "same_shape_in_training",
     "training_is_reproducible",
     "trains_in_bf16",
+    "use_patches_nothing",
 ]
 
 
@@ -164,6 +166,19 @@ def training_is_reproducible(case: Case) -> None:
         expected="equal weights after equal steps, so that a stopped run can resume bit for bit",
         got=f"different values in {', '.join(differing[:3])}",
         usually="noise from numpy, `random` or a private generator; use torch's default one",
+    )
+
+
+def use_patches_nothing(case: Case) -> None:
+    """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo."""
+    as_it_was = case.shared["functions"]  # since before the model was first built
+    train_one_step(case, begin(case))
+    patched = replaced(as_it_was)
+    put_back(as_it_was)  # so that no other model is blamed for it
+    assert not patched, message(
+        expected="a model that is built and trained without a change of other code",
+        got=f"another {', '.join(patched[:5])}",
+        usually="a patch in the constructor or in forward(); call your own function instead",
     )
 
 
