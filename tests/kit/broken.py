@@ -57,6 +57,15 @@ class OnePlace(Net):
         return super().forward(images) + self.out((self.query(places).softmax(1) * places).sum(1))
 
 
+class NeedsLargerImages(Net):
+    """Honest: cannot read images below 64 pixels, and says so."""
+
+    def forward(self, images):
+        if images.shape[2] < 64:
+            raise RuntimeError(f"images must have at least 64 pixels (got {images.shape[2]})")
+        return super().forward(images)
+
+
 class OddWidth(Net):
     def finish(self) -> None:
         raise ValueError("the width must be even")
@@ -122,7 +131,51 @@ class AuxiliaryLogits(Net):
 
 class LoudLogits(Net):
     def forward(self, images):
-        return super().forward(images) * 50
+        return super().forward(images) * 100
+
+
+class StartsFarOff(Net):
+    """Honest: starts with a loss of several times ln(classes), as a head made for 1,000 classes does."""
+
+    def finish(self) -> None:
+        nn.init.uniform_(self.head.weight, -6, 6)
+
+
+class OneExpert(Net):
+    """Honest: sends each image to one of four layers, so that some may get none, and the graph differs."""
+
+    def finish(self) -> None:
+        size, classes = self.head.in_features, self.head.out_features
+        self.router = nn.Linear(size, 4)
+        self.experts = nn.ModuleList(nn.Linear(size, classes) for _ in range(4))
+
+    def forward(self, images):
+        x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
+        weight, chosen = self.router(x).softmax(1).max(1)  # (B,)
+        logits = self.head(self.dropout(x))
+        for number in chosen.unique().tolist():
+            rows = (chosen == number).nonzero().squeeze(1)
+            part = weight[rows, None] * self.experts[number](x[rows])
+            logits = logits.index_add(0, rows, part.to(logits.dtype))
+        return logits
+
+
+class OneExpertAndASpare(OneExpert):
+    """Has a layer that is not idle but unused."""
+
+    def finish(self) -> None:
+        super().finish()
+        self.spare = nn.Linear(4, 4)
+
+
+class NumbersOnTheProcessor(Net):
+    """Honest: reads values in its constructor, of tensors that it makes on the CPU wherever it is built."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        with torch.device("cpu"):
+            width = int(torch.linspace(8, 16, 3).round().tolist()[-1])
+        dims = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+        super().__init__(**dims, width=width)
 
 
 class UnusedLayer(Net):
@@ -301,6 +354,31 @@ class KeepsItsOutput(Net):
         return self.last
 
 
+class Versioned(nn.Module):
+    """A layer that refuses a state without the number of its version, as a well-known one does."""
+
+    _version = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def _load_from_state_dict(self, state, prefix, metadata, *others):
+        if metadata.get("version") != 2:
+            raise ValueError(f"version must be 2 (got {metadata.get('version')})")
+        super()._load_from_state_dict(state, prefix, metadata, *others)
+
+    def forward(self, x):
+        return x * self.scale
+
+
+class HasAVersion(Net):
+    """Honest."""
+
+    def make_norm(self, width: int) -> nn.Module:
+        return nn.Sequential(super().make_norm(width), Versioned())
+
+
 class Lstm(nn.Module):
     def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
         super().__init__()
@@ -370,6 +448,48 @@ class Attention(nn.Module):
         weights = scores.masked_fill(unseen, float("-inf")).softmax(2)
         x = x + torch.einsum("btl,lbh->tbh", weights, values)
         return self.out(x), self.kept(keys, values)
+
+
+class OneExpertPerToken(Attention):
+    """Honest: each token goes to one of three layers, each of which sees all of its tokens at once."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 16) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.router = nn.Linear(vocab_size, 3)
+        self.experts = nn.ModuleList(nn.Linear(vocab_size, vocab_size) for _ in range(3))
+
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        flat = logits.flatten(0, 1)
+        weight, chosen = self.router(flat).softmax(1).max(1)
+        added = torch.zeros_like(flat)
+        for number in chosen.unique().tolist():
+            rows = (chosen == number).nonzero().squeeze(1)
+            part = weight[rows, None] * self.experts[number](flat[rows])
+            added = added.index_add(0, rows, part.to(added.dtype))
+        return logits + added.view_as(logits), state
+
+
+class Window(Attention):
+    """Honest: reads at most so many tokens, and keeps no state."""
+
+    def __init__(self, *, vocab_size: int, block_size: int = 8) -> None:
+        super().__init__(vocab_size=vocab_size)
+        self.block_size = int(torch.zeros(block_size).shape[0])  # refuses what is no size
+
+    def forward(self, tokens, state=None):
+        if len(tokens) > self.block_size:
+            raise RuntimeError(f"at most {self.block_size} tokens (got {len(tokens)})")
+        return super().forward(tokens)[0], None
+
+
+class CacheInAWindow(Window):
+    """Honest: reads at most so many tokens from an empty state on."""
+
+    def forward(self, tokens, state=None):
+        if len(tokens) + (0 if state is None else len(state[0])) > self.block_size:
+            raise RuntimeError(f"at most {self.block_size} tokens")
+        return Attention.forward(self, tokens, state)
 
 
 class ForgetsBetweenCalls(Attention):

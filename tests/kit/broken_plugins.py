@@ -46,6 +46,13 @@ honest = Provider(
     text(ArchitectureSpec, "lstm", "Lstm"),
     text(ArchitectureSpec, "penalized", "Penalizes"),
     text(ArchitectureSpec, "attention", "Attention"),
+    text(ArchitectureSpec, "window", "Window", context_length="block_size"),
+    text(ArchitectureSpec, "cache", "CacheInAWindow", config={"block_size": 96}, context_length=96),
+    images(ArchitectureSpec, "large", "NeedsLargerImages", smallest_image=64),
+    text(ArchitectureSpec, "experts", "OneExpertPerToken", data_dependent="each token goes to one expert"),
+    images(ArchitectureSpec, "expert", "OneExpert", data_dependent="each image goes to one expert"),
+    images(ArchitectureSpec, "numbers", "NumbersOnTheProcessor"),
+    images(ArchitectureSpec, "versioned", "HasAVersion"),
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),
     text(DatasetSpec, "text", "TinyText"),
@@ -73,6 +80,12 @@ entries = Provider(
     images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAMessage"),
     images(ArchitectureSpec, "first_loss_near_uniform", "LoudLogits"),
     images(ArchitectureSpec, "every_parameter_gets_a_gradient", "UnusedLayer"),
+    images(
+        ArchitectureSpec,
+        "every_parameter_gets_a_gradient.spare",
+        "OneExpertAndASpare",
+        data_dependent="each image goes to one expert",
+    ),
     images(ArchitectureSpec, "fits_its_inputs", "CentersOnSome"),
     images(ArchitectureSpec, "fits_its_inputs.finite", "DividesByZeroVariance"),
     images(ArchitectureSpec, "names_its_pretrained_weights", "ReturnsItsWeights"),
@@ -171,6 +184,10 @@ entries = Provider(
 offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )
+
+undeclared = Provider(images(ArchitectureSpec, "expert", "OneExpert"))
+
+warned = Provider(images(ArchitectureSpec, "far-off", "StartsFarOff"))
 
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 

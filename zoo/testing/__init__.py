@@ -18,8 +18,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from zoo.errors import warn
 from zoo.registry.registry import Registry
-from zoo.testing._case import Skip
+from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite, run_checks
 from zoo.testing._table import CHECKS
@@ -70,6 +71,8 @@ def _as_function(suite: Suite, name: str) -> Callable[[], None]:
             suite.run(name)
         except Skip as skip:
             pytest.skip(str(skip))
+        except Warned as warned:
+            warn(f"{name}: {warned}")
 
     return check
 

@@ -10,13 +10,17 @@ from typing import Any, Literal
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.registry import Entry, Registry
 
-__all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
+__all__ = ["Case", "Check", "CheckKind", "Skip", "Warned", "message"]
 
 CheckKind = Kind | Literal["plugin"]
 
 
 class Skip(Exception):
     """A check cannot run here; the message says why."""
+
+
+class Warned(Exception):
+    """A check passed, but its author should know something; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)

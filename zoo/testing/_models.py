@@ -13,15 +13,17 @@ from zoo.errors import SpecError
 from zoo.interfaces import Batch, Dataset, State, Step, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, Skip
-from zoo.testing._tiny import tiny_dataset
+from zoo.testing._tiny import TinyImages, tiny_dataset
 
 __all__ = [
     "arguments",
     "build",
     "forward",
+    "longest",
     "mean_loss",
     "random_inputs",
     "step",
+    "tiny_data",
     "train_batch",
     "train_briefly",
 ]
@@ -38,7 +40,22 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
     except SpecError as error:
         raise Skip(str(error)) from None
     task = case.registry.task(case.spec.task)
-    return model_arguments(case.entry, task, (dataset or tiny_dataset(task.name)).dims, {})
+    return model_arguments(case.entry, task, (dataset or tiny_data(case)).dims, {})
+
+
+def tiny_data(case: Case) -> Dataset:
+    """Return the tiny dataset of the architecture's task, with images as large as the model needs."""
+    data = tiny_dataset(case.spec.task)
+    if isinstance(data, TinyImages):
+        data.size = max(data.size, case.spec.smallest_image)
+    return data
+
+
+def longest(case: Case, length: int) -> int:
+    """Return a number of tokens, or what the model reads at most if that is less."""
+    limit = case.spec.context_length
+    limit = arguments(case)[limit] if isinstance(limit, str) else limit
+    return min(length, limit or length)
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
@@ -49,19 +66,19 @@ def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Mo
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
     """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
-    config = TrainConfig(batch_size=size, text=TextFields(bptt=12))
+    config = TrainConfig(batch_size=size, text=TextFields(bptt=longest(case, 12)))
     task = make_task(case.registry, case.spec.task)
-    return next(task.train_batches(dataset or tiny_dataset(case.spec.task), config, seed=0, epoch=0))
+    return next(task.train_batches(dataset or tiny_data(case), config, seed=0, epoch=0))
 
 
 def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
     """Return random inputs: images (size, C, H, W), or tokens (12, size)."""
     generator = torch.Generator().manual_seed(seed)
-    dims = tiny_dataset(case.spec.task).dims
+    dims = tiny_data(case).dims
     if case.spec.task == "classification":
         side = dims["image_size"]
         return torch.randn(size, dims["in_channels"], side, side, generator=generator)
-    return torch.randint(dims["vocab_size"], (12, size), generator=generator)
+    return torch.randint(dims["vocab_size"], (longest(case, 12), size), generator=generator)
 
 
 def forward(

@@ -9,9 +9,11 @@ from typing import Literal, TypeVar
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
-__all__ = ["Outcome", "shortfall"]
+__all__ = ["Outcome", "Result", "shortfall"]
 
 T = TypeVar("T")
+# `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
+Result = Literal["passed", "warned", "skipped", "failed", "xfailed"]
 
 _MAY_SKIP = {check.name for check in CHECKS if check.may_skip}
 
@@ -22,12 +24,12 @@ class Outcome:
 
     Attributes:
         name: `<entry>-<check>`, such as `lstm-causal`.
-        reason: why it was skipped or failed; empty if it passed.
+        reason: why it was skipped, failed or warned; empty if it passed.
         entry: the entry's full name, or the plugin's name.
     """
 
     name: str
-    outcome: Literal["passed", "skipped", "failed", "xfailed"]
+    outcome: Result
     reason: str = ""
     plugin: str
     entry: str

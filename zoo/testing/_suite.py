@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean, first_line
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
-from zoo.testing._case import Case, Check, Skip
-from zoo.testing._outcomes import Outcome
+from zoo.testing._case import Case, Check, Skip, Warned
+from zoo.testing._outcomes import Outcome, Result
 from zoo.testing._table import CHECKS
 
 __all__ = ["Suite", "run_checks"]
@@ -83,11 +83,18 @@ class Suite:
                 )
 
     def run(self, name: str) -> None:
-        """Run one check. Raises Skip if it cannot run, and AssertionError or any other error if it fails."""
+        """Run one check.
+
+        Raises Skip if it cannot run, Warned if it passes with a warning, and AssertionError or any other
+        error if it fails.
+        """
         try:
             self._run(*self.items[name])
         except Skip as skip:
             self._verdicts[name] = _Verdict("skipped", str(skip))
+            raise
+        except Warned:
+            self._verdicts[name] = _Verdict("passed")
             raise
         except Exception:
             self._verdicts[name] = _Verdict("failed", f"{self.items[name].check.name} failed")
@@ -123,16 +130,18 @@ class Suite:
             kind=case.entry.kind if case.entry else "plugin",
         )
 
-    def _judge(self, name: str) -> tuple[Literal["passed", "skipped", "failed", "xfailed"], str]:
-        expected = self.expected.get(name)
+    def _judge(self, name: str) -> tuple[Result, str]:
+        expected, warning = self.expected.get(name), ""
         try:
             self.run(name)
+        except Warned as warned:
+            warning = str(warned)
         except Skip as skip:
             return "skipped", str(skip)
         except Exception as error:
             return ("failed", _reason(error)) if expected is None else ("xfailed", expected)
         if expected is None:
-            return "passed", ""
+            return ("warned", warning) if warning else ("passed", "")
         return "failed", f"it was expected to fail, but passed: {expected}"
 
 

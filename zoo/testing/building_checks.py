@@ -11,10 +11,17 @@ from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
-from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch
+from zoo.testing._models import (
+    arguments,
+    build,
+    forward,
+    random_inputs,
+    step,
+    tiny_data,
+    train_batch,
+)
 from zoo.testing._options import require_types
 from zoo.testing._process import functions, put_back
-from zoo.testing._tiny import tiny_dataset
 
 __all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
 
@@ -65,7 +72,7 @@ def refuses_bad_options(case: Case) -> None:
     Every number is set to -1 and every string to an unknown word. A model that then works passes too.
     """
     assert case.entry is not None
-    task, dims = case.registry.task(case.spec.task), tiny_dataset(case.spec.task).dims
+    task, dims = case.registry.task(case.spec.task), tiny_data(case).dims
     for name, value in arguments(case).items():
         wrong = _wrong(value)
         if name in dims or wrong is None:
@@ -131,7 +138,8 @@ def builds_on_meta(case: Case) -> None:
             message(
                 expected="a model on the meta device",
                 got=str(error),
-                usually="a constructor that reads values, with float(), item() or tolist()",
+                usually="a constructor that reads values, with float(), item() or tolist(); compute in "
+                "Python, or make those tensors under `with torch.device('cpu'):`",
             )
         ) from error
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]

@@ -11,8 +11,12 @@ from torch.nn import functional
 
 from zoo.errors import first_line
 from zoo.testing._case import Case, message
-from zoo.testing._models import build, forward, random_inputs
-from zoo.testing._tiny import tiny_dataset
+from zoo.testing._models import (
+    build,
+    forward,
+    random_inputs,
+    tiny_data,
+)
 
 __all__ = [
     "batch_mates_do_not_matter",
@@ -26,7 +30,7 @@ __all__ = [
 def output_shape(case: Case) -> None:
     """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V)."""
     model = build(case).eval()
-    dims = tiny_dataset(case.spec.task).dims
+    dims = tiny_data(case).dims
     for size in (1, 2, 5):
         inputs = random_inputs(case, size)
         try:
