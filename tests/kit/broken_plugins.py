@@ -185,6 +185,17 @@ offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )
 
+expected = Provider(
+    images(
+        ArchitectureSpec,
+        "net",
+        "SqueezesOneAway",
+        expected_failures={"output_shape": "issue 12", "builds": "issue 13"},
+    ),
+)
+
+misspelled = Provider(images(ArchitectureSpec, "net", "Net", expected_failures={"output_shap": "issue 12"}))
+
 undeclared = Provider(images(ArchitectureSpec, "expert", "OneExpert"))
 
 warned = Provider(images(ArchitectureSpec, "far-off", "StartsFarOff"))
@@ -228,6 +239,9 @@ plugins = {
     "loads.name": Invalid("My Images"),
     "loads.summary": Invalid(summary="One line.\nAnother."),
     "loads.kind": [],
+    "loads.task": Provider(
+        ArchitectureSpec(name="net", target="broken:Net", task="clasification", summary="For the kit's tests")
+    ),
     "summaries_are_one_line": Provider(images(DatasetSpec, "images", "TinyImages", summary=" Padded ")),
     "summaries_are_one_line.empty": Provider(images(DatasetSpec, "images", "TinyImages", summary="")),
     "summaries_are_one_line.long": Provider(

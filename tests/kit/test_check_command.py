@@ -62,8 +62,19 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "32 ran, 0 skipped, 0 failed"
+    assert lines[-1] == "33 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
+
+
+@pytest.mark.parametrize(("terminal", "options", "told"), [("1", [], 1), ("0", [], 0), ("1", ["--quiet"], 0)])
+def test_a_terminal_gets_a_line_for_each_entry_once_it_is_checked(
+    terminal, options, told, plugin, capsys, monkeypatch
+):
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    assert run(["check", plugin(TinyImages="classification"), *options]) == 0
+    err = capsys.readouterr().err
+    assert err.count("/d0: 14 ran, 0 skipped, 0 failed") == told
+    assert bool(err) == (not options)
 
 
 def test_a_failure_ends_with_1_and_has_one_line(plugin, capsys):
@@ -79,8 +90,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["target"] == target
     counts = Counter(check["outcome"] for check in report["checks"])
-    assert counts == {"passed": 17, "failed": 1, "skipped": 14}
-    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (18, 14, 1, 0)
+    assert counts == {"passed": 18, "failed": 1, "skipped": 14}
+    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (19, 14, 1, 0)
     reasons = {check["reason"] for check in report["checks"] if check["outcome"] == "skipped"}
     assert reasons == {MISSING}
 
@@ -105,7 +116,7 @@ def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
     path = Path(plugin(with_key="language-modelling"))
     path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
     assert run(["check", str(path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "18 ran, 0 skipped, 0 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == "19 ran, 0 skipped, 0 failed"
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):
@@ -143,6 +154,42 @@ def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert run(["check", "cam/eigen-*", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
+
+
+def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(
+        "from zoo import ArchitectureSpec, hookimpl\n"
+        "from torch import nn\n"
+        "class Net(nn.Flatten):\n"
+        "    def __init__(self, *, in_channels: int, image_size: int, num_classes: int): super().__init__()\n"
+        "@hookimpl\n"
+        "def zoo_architectures():\n"
+        "    yield ArchitectureSpec("
+        f"name='net', target='{path.stem}:Net', task='classification', summary='s')\n"
+    )
+    assert run(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("skipped") for line in lines) == 1
+    (line,) = [line for line in lines if line.startswith("skipped")]
+    assert line.endswith("/net: 16 skipped: output_shape failed")
+
+
+def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(
+        "from zoo import DatasetSpec, hookimpl\nfrom zoo.testing._tiny import TinyImages\n@hookimpl\n"
+        "def zoo_datasets():\n    yield DatasetSpec(name='shapes', "
+        f"target='{path.stem}:TinyImages', task='classification', summary='s')\n"
+    )
+    (tmp_path / "registry.toml").write_text(f'schema = 1\n[plugins]\nlocal = ["{path.name}"]\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.toml"))
+        patch.setenv("ZOO_TRUST", "1")
+        name = path.stem.replace("_", "-")
+        assert run(["check", name]) == 0
+    told = f"'shapes' means images/shapes, so users of the dataset {name}/shapes must write its full name"
+    assert told in capsys.readouterr().err
 
 
 def test_an_unknown_entry_is_an_error_with_a_suggestion(capsys):

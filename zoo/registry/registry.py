@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -98,13 +98,14 @@ class Registry:
         self.failed_entries = [entry for entry in entries if entry.problem]
 
     @classmethod
-    def discover(cls, catalog: Catalog | None = None) -> Registry:
+    def discover(cls, catalog: Catalog | None = None, *, only: Collection[str] | None = None) -> Registry:
         """Read registry.toml and load the plugins: those installed, and the one-file plugins it names.
 
         `$ZOO_PLUGINS` (comma-separated, may be empty) loads only those it names.
 
         Args:
             catalog: used in place of reading registry.toml.
+            only: names of plugins to load; by default all.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -112,10 +113,11 @@ class Registry:
         """
         catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
-        only = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
-        loaded = plugins.discover(only=only, disabled=catalog.disabled, local=catalog.local)
+        named = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        both = named if only is None else [name for name in only if named is None or name in named]
+        loaded = plugins.discover(only=both, disabled=catalog.disabled, local=catalog.local)
         known = [plugin.name for plugin in loaded]
-        for name in only or ():
+        for name in named or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
         return cls(loaded, catalog)

@@ -16,7 +16,15 @@ CheckKind = Kind | Literal["plugin"]
 
 
 class Skip(Exception):
-    """A check cannot run here; the message says why."""
+    """A check cannot run here; the message says why.
+
+    Args:
+        cause: the full name of the check that failed first, if that is why.
+    """
+
+    def __init__(self, reason: str, cause: str = "") -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class Warned(Exception):

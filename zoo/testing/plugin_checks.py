@@ -24,12 +24,18 @@ _BUDGET = 0.25
 
 
 def loads(case: Case) -> None:
-    """The entry point has known hooks, which return valid specs with unique names."""
+    """The entry point has known hooks, which return valid specs with unique names, for tasks that exist."""
     assert not case.plugin.cause, message(
         expected=f"{case.plugin.where} to load, and its hooks to return specs",
         got=case.plugin.cause,
         usually="a missing dependency, a misspelled hook or field, or a duplicate name; "
         f"`zoo plugins --traceback {case.plugin.name}` shows where",
+    )
+    failed = [entry for entry in case.registry.failed_entries if entry.plugin is case.plugin]
+    assert not failed, message(
+        expected="entries that can be used",
+        got=f"{failed[0].kind} {failed[0].spec.name} with an {failed[0].problem}",
+        usually="a misspelled task, or one of a plugin that is not installed",
     )
 
 
