@@ -10,6 +10,7 @@ import socket
 import uuid
 from pathlib import Path
 
+import numpy
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -348,6 +349,19 @@ class PatchesTheOptimizer(Net):
         return super().forward(images)
 
 
+class DrawsFromPython(Net):
+    def finish(self) -> None:
+        self.register_buffer("shift", torch.full((), random.random()))
+
+    def forward(self, images):
+        return super().forward(images) + self.shift
+
+
+class TableFromNumpy(Net):
+    def finish(self) -> None:
+        self.register_buffer("table", torch.from_numpy(numpy.zeros(3, dtype="float32")))
+
+
 class KeepsItsOutput(Net):
     def forward(self, images):
         self.last = super().forward(images)
@@ -408,6 +422,24 @@ class SeesTheFuture(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return logits - logits.mean(0), state
+
+
+class ComparesLanes(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return logits - logits.mean(1, keepdim=True) / 2, state
+
+
+class DropsOutTextInEval(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return F.dropout(logits, 0.5), state
+
+
+class ReadsBothWays(Lstm):
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.lstm = nn.LSTM(hidden_size, hidden_size // 2, bidirectional=True)
 
 
 class ForgetsState(Lstm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from zoo._version import __version__
 from zoo.cli import run
+from zoo.testing import Outcome
+from zoo.testing._report import write_report
 
 HEAD = """
 from pathlib import Path
@@ -154,6 +158,42 @@ def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert run(["check", "cam/eigen-*", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
+
+
+def test_a_report_says_what_was_checked_with_what_and_how_it_ended(plugin, capsys, tmp_path):
+    target, text = plugin(CountsFromOne="classification", absent="classification"), ""
+    for suffix in ("md", "html", "json"):
+        file = tmp_path / f"report.{suffix}"
+        assert run(["check", target, "--report", str(file)]) == 1
+        text = file.read_text(encoding="utf-8")
+        assert str(tmp_path) not in text
+        assert Path(target).name in text
+        assert f"{__version__}" in text
+        assert "expected train labels from 0 to 9; got 10." in text
+        assert "it is on the other disk" in text
+    assert json.loads(text).items() >= {"ran": 19, "skipped": 14, "failed": 1}.items()
+    written = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Failed: 19 ran, 14 skipped, 1 failed" in written
+    assert re.search(r"^\| [\w-]+/d0 \| 14 \| 0 \| 1 \| 0 \| 0 \|$", written, re.M)
+    assert "| labels_in_range | Every label of a sample is" in written
+    capsys.readouterr()
+
+
+def test_a_report_escapes_what_a_plugin_says(tmp_path):
+    found = Outcome(
+        name="d-finite", outcome="failed", reason="<b>|\n", plugin="p", entry="p/<i>|", kind="analyzer"
+    )
+    for suffix in ("md", "html"):
+        write_report(tmp_path / f"r.{suffix}", "p", [], [found])
+    html, written = ((tmp_path / f"r.{suffix}").read_text() for suffix in ("html", "md"))
+    assert "&lt;b&gt;" in html and "<b>" not in html  # noqa: PT018
+    assert "p/&lt;i&gt;" in html
+    assert "&lt;b>\\| |\n" in written
+
+
+def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, capsys):
+    assert run(["check", plugin(TinyImages="classification"), "--report", "report.pdf"]) == 2
+    assert "a report must end in .md, .html, .json (got 'report.pdf')" in capsys.readouterr().err
 
 
 def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,10 +25,16 @@ COLUMNS = ("ran", "skipped", "failed")
 
 @click.command()
 @click.argument("target", type=TargetType())
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a report to publish, as its suffix says: .md, .html or .json.",
+)
 @json_option
 @quiet_option
 @pass_session
-def command(session: Session, target: str, as_json: bool) -> int:
+def command(session: Session, target: str, report: Path | None, as_json: bool) -> int:
     """Run the contract kit on TARGET: a plugin, a distribution, or the path of a one-file plugin.
 
     PLUGIN/PATTERN checks some of a plugin's entries, such as acme/patchnet or 'acme/*-small'.
@@ -42,7 +49,7 @@ def command(session: Session, target: str, as_json: bool) -> int:
     from zoo.testing._outcomes import counts
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the output
-        outcomes = check(target, progress=session.progress, registry=registry)
+        outcomes = check(target, progress=session.progress, registry=registry, report=report)
     counted = counts(outcomes)
     if as_json:
         print_json({"target": target, **counted, "checks": [asdict(outcome) for outcome in outcomes]})

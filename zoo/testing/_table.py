@@ -92,7 +92,7 @@ CHECKS: tuple[Check, ...] = (
         {
             "causal": ("output_shape",),
             "any_length_and_batch": ("causal",),
-            "carries_state": ("any_length_and_batch",),
+            "carries_state": ("any_length_and_batch", "eval_is_deterministic"),
             "state_detaches": ("same_shape_in_training",),
             "state_can_be_saved": ("state_detaches", "training_is_reproducible"),
             "penalty_trains": ("same_shape_in_training",),

@@ -15,13 +15,16 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
 from zoo.testing._outcomes import Outcome, in_words
+from zoo.testing._report import require_format, write_report
 from zoo.testing._suite import run_checks
 
 __all__ = ["check", "loaded_for", "resolve_target"]
 
 
 @checked
-def check(target: str, *, progress: bool = True, registry: Registry | None = None) -> list[Outcome]:
+def check(
+    target: str, *, progress: bool = True, registry: Registry | None = None, report: Path | str | None = None
+) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
     Args:
@@ -29,6 +32,7 @@ def check(target: str, *, progress: bool = True, registry: Registry | None = Non
         progress: show progress on stderr, or in the notebook.
         registry: where the plugin is; by default it is found among installed plugins and registry.toml, and
             loaded with zoo's own plugins only, unless it needs what another provides.
+        report: file to write a report to that can be published, as its suffix .md, .html or .json says.
 
     Returns:
         The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
@@ -36,7 +40,11 @@ def check(target: str, *, progress: bool = True, registry: Registry | None = Non
     Raises:
         UnknownName: there is no such plugin, distribution, entry or file.
         PluginError: the plugin is disabled.
+        OptionError: the report has another suffix.
+        OSError: the report cannot be written.
     """
+    if report is not None:
+        require_format(Path(report))
     registry, names = resolve_target(target, registry)
     outcomes: list[Outcome] = []
     with Bar() if progress else quiet() as bar:
@@ -49,6 +57,9 @@ def check(target: str, *, progress: bool = True, registry: Registry | None = Non
             outcomes += run_checks(registry, name, report=bar, finished=finished)
     for notice in _shared_names(registry, {outcome.entry for outcome in outcomes}):
         warn(notice)
+    if report is not None:
+        checked = {outcome.plugin for outcome in outcomes}
+        write_report(Path(report), target, [p for p in registry.plugins if p.name in checked], outcomes)
     return outcomes
 
 
