@@ -207,7 +207,8 @@ def training_is_reproducible(case: Case) -> None:
 def use_patches_nothing(case: Case) -> None:
     """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo."""
     as_it_was = case.shared["functions"]  # since before the model was first built
-    train_one_step(case, begin(case))
+    with contextlib.suppress(Exception):  # that a step fails, other checks tell
+        train_one_step(case, begin(case))
     patched = replaced(as_it_was)
     put_back(as_it_was)  # so that no other model is blamed for it
     assert not patched, message(
