@@ -32,7 +32,7 @@ from zoo._version import __version__
 from zoo.config.training import ImageFields, TextFields, TrainConfig
 from zoo.errors import DataError, OptionError, ZooError, ZooWarning
 from zoo.registry.hookspecs import hookimpl
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained
 
 if TYPE_CHECKING:
     from zoo.api.listing import (
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "ImageFields", "Model", "OptionError",
-    "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning", "__version__",
-    "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models", "list_plugins",
-    "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for",
-    "tokenize", "train", "trust", "untrust",
+    "Pretrained", "Recipe", "Registry", "Run", "TextFields", "TrainConfig", "ZooError", "ZooWarning",
+    "__version__", "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models",
+    "list_plugins", "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset",
+    "resume", "seed_for", "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
 # What a plugin's hooks do not need, imported when it is first used so that listing stays instant

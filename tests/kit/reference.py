@@ -19,7 +19,7 @@ from zoo.registry import hookspecs, specs
 
 HOOKS = ("zoo_architectures", "zoo_datasets", "zoo_analyzers")
 RECORDS = (
-    (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec")),
+    (specs, ("ArchitectureSpec", "Pretrained", "DatasetSpec", "AnalyzerSpec")),
     (training, ("TrainConfig", "ImageFields", "TextFields")),
     (interfaces, ("Subject", "Batch", "Analysis")),
 )

@@ -16,13 +16,17 @@ from zoo.config.training import TrainConfig
 from zoo.errors import SpecError, cause
 from zoo.registry.printing import printing_to
 
-__all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Spec", "TaskSpec"]
+__all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Pretrained", "Spec", "TaskSpec"]
 
 # Such as `grad-cam++`
 Name = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9]+([._+-]+[a-z0-9]+)*\+*$", description="lower-case letters, digits and - . _ +"),
 ]
+
+Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
+PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
+OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
 
 # What a named submodule computes:
 #
@@ -70,6 +74,31 @@ class _Named:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """Weights published elsewhere that a training can start from.
+
+    Attributes:
+        mean: what was subtracted from the images that they were trained on, one value per channel, for pixels
+            from 0 to 1; empty for weights that do not read images, or that any mean suits.
+        std: what the images were divided by then, one value per channel.
+        source: where they are published, and under which license.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        options.validate(self, what="pretrained:")
+        if len(self.mean) != len(self.std):
+            sizes = f"{len(self.mean)} and {len(self.std)}"
+            raise SpecError(f"pretrained: mean and std must have a value per channel each (got {sizes})")
+        if not self.source.isprintable():
+            message = f"source must be one line of printable text (got {self.source!r:.80})"
+            raise SpecError(f"pretrained: {message}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Named):
     """A model that zoo can build: where its class is, its fixed arguments, its usual training.
 
@@ -77,6 +106,15 @@ class ArchitectureSpec(_Named):
         config: arguments that make this preset, such as `{"depth": 20}`.
         landmarks: paths of submodules that an analyzer may use, such as `{"features": "stages", "head":
             "out"}`.
+        context_length: most tokens that the model reads from an empty state on, or the name of the option
+            that says it, such as `"block_size"`; 0 if any number. See `zoo.interfaces`.
+        smallest_image: fewest pixels of height and width that the model can read; 0 if any number.
+        parameters: how many it has for the task's usual dims, for `zoo list`; 0 if that is not said.
+        pretrained: weights published elsewhere by name; the option `pretrained` chooses one. See
+            `zoo.interfaces.LoadsPretrained`.
+        data_dependent: why what the model computes with depends on the values of its inputs, if so, such as
+            `"each token is routed to one expert"`.
+        expected_failures: checks of the contract kit that the model fails, by name, and the reason of each.
         unexportable: why `torch.export` cannot export the model, if so.
         source: the paper or lesson this comes from.
     """
@@ -85,8 +123,21 @@ class ArchitectureSpec(_Named):
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     training: TrainConfig = field(default_factory=TrainConfig)
     landmarks: Mapping[Landmark, str] = field(default_factory=dict[Landmark, str])
+    context_length: Count | OptionName = 0
+    smallest_image: Count = 0
+    parameters: Count = 0
+    pretrained: Mapping[PretrainedName, Pretrained] = field(default_factory=dict[PretrainedName, Pretrained])
+    data_dependent: str = ""
+    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
     unexportable: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for check, why in self.expected_failures.items():
+            if not why.strip() or not f"{check}{why}".isprintable():
+                message = f"expected_failures must say in one line of printable text why {check!r} fails"
+                raise SpecError(f"architecture {self.name!r}: {message} (got {why!r:.80})")
 
 
 @dataclass(frozen=True, kw_only=True)
