@@ -10,6 +10,11 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
 
+A language model that reads any number of tokens carries what it knows in its state. One with a bound, such as
+a Transformer with learned positions, says so in `ArchitectureSpec.context_length`; it is then never given
+more tokens from `state=None` on, in one call or several. It may return None, and is given the last tokens
+again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
+
 What a model or a split may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`, `HasBoxes`,
 `HasFiles`.
 """
@@ -249,6 +254,10 @@ class Task(ABC):
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield an epoch's batches from number `start` on: a pure function of the arguments."""
+
+    def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
+        """Return the training fields to change so that no batch is longer than `context` tokens."""
+        return {}
 
     @abstractmethod
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:

@@ -139,6 +139,20 @@ class ArchitectureSpec(_Named):
                 message = f"expected_failures must say in one line of printable text why {check!r} fails"
                 raise SpecError(f"architecture {self.name!r}: {message} (got {why!r:.80})")
 
+    def context(self, arguments: Mapping[str, Any]) -> int:
+        """Return the most tokens that a model with these arguments reads from an empty state on; 0 is any.
+
+        Raises SpecError if the option that `context_length` names does not say it.
+        """
+        if isinstance(self.context_length, int):
+            return self.context_length
+        length = arguments.get(self.context_length, "no such option")
+        if length is not None and (type(length) is not int or length < 0):
+            message = f"context_length names the option {self.context_length!r}"
+            expected = "it must be an integer of at least 0, or None for any number of tokens"
+            raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
+        return length or 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(_Named):

@@ -19,7 +19,7 @@ from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo.seeds import seed_for
-from zoo.tasks.batching import batch_text, cut_lanes
+from zoo.tasks.batching import batch_text, cut_lanes, longest_batch
 
 __all__ = ["LanguageModelling", "detach"]
 
@@ -108,6 +108,12 @@ class LanguageModelling(Task):
             inputs, targets = _column(batch.inputs, device), _column(batch.targets, device)
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh)
+
+    def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
+        """Return `bptt`, and `bptt_jitter` switched off, if a batch could be longer than `context` tokens."""
+        longest = longest_batch(config)
+        steady = {"bptt_jitter": False} if config.text.bptt_jitter else {}
+        return {"bptt": min(context, config.text.bptt), **steady} if longest > context else {}
 
     def eval_batches(
         self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128

@@ -70,6 +70,7 @@ def fit(
     dataset: Dataset,
     config: TrainConfig,
     *,
+    context: int = 0,
     seed: int = 0,
     device: str = "cpu",
     store: Store = NoStore(),  # noqa: B008 - it has no state
@@ -82,6 +83,7 @@ def fit(
     Frozen parameters stay frozen afterwards.
 
     Args:
+        context: as in `measure`; unless it is 0, each batch starts from an empty state.
         store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
         report: called after each batch, each evaluated batch and each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
@@ -95,7 +97,7 @@ def fit(
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
-    state = TrainState.begin(model.to(device), config, precision=precision, device=device)
+    state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
     store.restore(state, device=device, check=partial(_require_possible, task, batches))
     _keep_if_best(state, task, store)  # the run may have stopped right after its save
@@ -116,9 +118,7 @@ def fit(
                     if state.batch < batch.total and store.due(state):
                         _save(state, config, store)
             row = _evaluate_epoch(state, task, dataset, config, clock, report, device=device, pause=pause)
-            state.end_epoch(row, config)
-            store.save(state)
-            _keep_if_best(state, task, store)
+            _end_epoch(state, row, task, config, store)
             report(clock.end(row, best_epoch(state.history, task)))
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, state.where, state.steps, store.path)
@@ -203,6 +203,13 @@ def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[
         raise interrupted(signal, state.where, state.steps, store.path)
 
 
+def _end_epoch(state: TrainState, row: dict[str, Any], task: Task, config: TrainConfig, store: Store) -> None:
+    """Record an epoch and save the run."""
+    state.end_epoch(row, config)
+    store.save(state)
+    _keep_if_best(state, task, store)
+
+
 def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
     """Keep the weights of an epoch that has just ended, if it is the best so far."""
     if state.batch == 0 and best_epoch(state.history, task) == state.epoch:
@@ -244,8 +251,9 @@ def _evaluate_epoch(
         pause()
         report(clock.evaluating(split, done, total))
 
+    on: Any = {"context": state.context, "device": device, "trusted": True}
     with out_of_memory_as_error(config, state.where):
-        measured = measure(state.best, task, dataset, split, device=device, report=evaluated, trusted=True)
+        measured = measure(state.best, task, dataset, split, report=evaluated, **on)
     row[split] = measured.metrics
     for name, value in row[split].items():
         if not math.isfinite(value):

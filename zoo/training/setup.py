@@ -39,6 +39,7 @@ class TrainingSetup:
     Attributes:
         recipe: the recipe with full names and every option written out.
         arguments: every argument that `model` was built with.
+        context: most tokens that `model` reads from an empty state on; 0 is any.
         model: with its initial weights: random, pretrained, or those of another model.
         base_model: the weights that training starts from, as on a card.
     """
@@ -50,6 +51,7 @@ class TrainingSetup:
     config: TrainConfig
     recipe: Recipe
     arguments: dict[str, Any]
+    context: int
     model: nn.Module
     base_model: dict[str, str]
 
@@ -57,6 +59,11 @@ class TrainingSetup:
     def title(self) -> str:
         """What is trained on what, for a figure."""
         return f"{self.architecture.name} on {self.data.name}"
+
+    @property
+    def parts(self) -> tuple[nn.Module, Task, Dataset, TrainConfig]:
+        """What `fit` trains, with what and how."""
+        return self.model, self.task, self.dataset, self.config
 
     @property
     def identity(self) -> RunIdentity:
@@ -105,9 +112,10 @@ def set_up(
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
-    config = _training_config(recipe, architecture, task, dataset, source)
-    config = config.replace({"precision": resolve(config.precision, device)})
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
+    context = architecture.spec.context(arguments)
+    config = _training_config(recipe, architecture, task, dataset, source, context)
+    config = config.replace({"precision": resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
@@ -121,6 +129,7 @@ def set_up(
         config=config,
         recipe=replace(recipe, model=own, **changes),
         arguments=arguments,
+        context=context,
         model=model,
         base_model=source.base_model if source else base_model,
     )
@@ -182,9 +191,11 @@ def _training_config(
     task: Task,
     dataset: Dataset,
     source: Source | None,
+    context: int,
 ) -> TrainConfig:
-    """Return the training configuration: what the recipe says, and for the rest what suits the data."""
+    """Return the training configuration: what the recipe says, and for the rest what suits data and model."""
     usual, said = architecture.spec.training, recipe.train
+    usual = _within(context, usual, said, task, architecture)
 
     def steps(config: TrainConfig) -> int:
         try:
@@ -195,7 +206,30 @@ def _training_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs, again = source.card.training, bool(source.card.base_model)
-    return fine_tuning(theirs, usual, said, steps, again=again)
+    config = fine_tuning(theirs, usual, said, steps, again=again)
+    return _within(context, config, said, task, architecture)
+
+
+def _within(
+    context: int,
+    config: TrainConfig,
+    said: Mapping[str, Any],
+    task: Task,
+    architecture: Entry[ArchitectureSpec],
+) -> TrainConfig:
+    """Return a configuration none of whose batches is longer than `context` tokens, if it is not 0.
+
+    Raises OptionError if the recipe says that they are.
+    """
+    changes = task.within(config.replace(said), context) if context else {}
+    for name, value in changes.items():
+        if name in said and said[name] != value:
+            option, flag = architecture.spec.context_length, name.replace("_", "-")
+            bound = f"{context:,} tokens that {architecture.name} reads at once"
+            bound += f" ({option}={context})" if isinstance(option, str) else ""
+            hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
+            raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
+    return config.replace(changes)
 
 
 def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:

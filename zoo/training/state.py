@@ -43,7 +43,8 @@ class TrainState:
         epoch: whole epochs done.
         batch: batches done in the current epoch.
         steps: optimizer steps done.
-        carried: the hidden state carried from batch to batch.
+        context: most tokens that the model reads from an empty state on; 0 is any.
+        carried: the hidden state carried from batch to batch; None if there is such a bound.
         count: items in `sums`, which are over the current epoch.
         history: one row per finished epoch.
         untried: whether a step has yet to show that what was restored of an epoch fits.
@@ -53,6 +54,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: nn.Module | None
+    context: int = 0
     averaged_from: int = 0
     epoch: int = 0
     batch: int = 0
@@ -64,13 +66,22 @@ class TrainState:
     untried: bool = False
 
     @classmethod
-    def begin(cls, model: nn.Module, config: TrainConfig, *, precision: Precision, device: str) -> TrainState:
+    def begin(
+        cls,
+        model: nn.Module,
+        config: TrainConfig,
+        *,
+        precision: Precision,
+        device: str,
+        context: int = 0,
+    ) -> TrainState:
         """Return the state before the first step."""
         return cls(
             model=model,
             optimizer=make_optimizer(model, config),
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
             average=_copy(model) if config.ema_decay else None,
+            context=context,
         )
 
     @property
@@ -88,7 +99,7 @@ class TrainState:
         for name, value in step.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
         self.count += step.count
-        self.carried = step.state
+        self.carried = None if self.context else step.state
         self.batch += 1
         self.untried = False
 
