@@ -55,7 +55,8 @@ __all__ = [
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-# A hidden state carried from batch to batch: None, a tensor, or a nested tuple or list of them
+# A hidden state carried from batch to batch: None, a tensor, an int, a float or a bool, or a tuple,
+# NamedTuple, list or dict of them, with strings or ints as keys, up to 8 levels deep
 State = Any
 # x0, y0, x1, y1 in pixels; x1 and y1 are exclusive
 Box = tuple[int, int, int, int]
@@ -187,7 +188,7 @@ class Step:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
         sums: sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the
             total count. Those that are not scalars are for `Task.details`.
-        state: hidden state for the next batch, detached.
+        state: hidden state for the next batch; the loop detaches it.
         penalty: the part of `loss` that is the model's own penalty, detached.
     """
 

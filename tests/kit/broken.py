@@ -348,6 +348,12 @@ class StateInDict(Lstm):
         return logits, {"hidden": hidden, "cell": cell}
 
 
+class StateWithText(Lstm):
+    def forward(self, tokens, state=None):
+        logits, pair = super().forward(tokens, state and state[0])
+        return logits, (pair, "carried")
+
+
 class PenalizesAlways(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)

@@ -32,6 +32,7 @@ from zoo.config import options
 from zoo.errors import DataError, Diverged
 from zoo.interfaces import Batch, Dataset, Split, Step
 from zoo.models.recurrent import Differentiable
+from zoo.models.states import detach
 from zoo.models.windows import windowed
 from zoo.tasks.language_modelling import LanguageModelling
 
@@ -147,7 +148,7 @@ def _segments(
     task, carried = LanguageModelling(), None
     for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=segment):
         step = task.step(model, batch, carried)
-        carried = step.state
+        carried = detach(step.state)
         yield batch, step
 
 

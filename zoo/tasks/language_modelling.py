@@ -21,7 +21,7 @@ from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo.seeds import seed_for
 from zoo.tasks.batching import batch_text, cut_lanes, longest_batch
 
-__all__ = ["LanguageModelling", "detach"]
+__all__ = ["LanguageModelling"]
 
 
 class _Feeding(TypedDict):
@@ -154,8 +154,8 @@ class LanguageModelling(Task):
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
         if not penalty:
-            return Step(loss, sums, count, detach(state))
-        return Step(loss + penalty[0], sums, count, detach(state), detach(penalty[0]))
+            return Step(loss, sums, count, state)
+        return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""
@@ -176,15 +176,6 @@ class LanguageModelling(Task):
 
 def _token_order(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
-
-
-def detach(state: State) -> State:
-    """Detach a hidden state from its graph, so that gradients stop there."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple | list):
-        return type(state)(detach(part) for part in state)  # pyright: ignore[reportUnknownVariableType]
-    return state
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:

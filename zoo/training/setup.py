@@ -22,6 +22,7 @@ from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, m
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
+from zoo.models.weights import require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.seeds import seed_for
@@ -117,6 +118,7 @@ def set_up(
     config = _training_config(recipe, architecture, task, dataset, source, context)
     config = config.replace({"precision": resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
+    require_storable(model, architecture)
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
     changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict(spec.groups)}
