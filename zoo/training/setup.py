@@ -15,11 +15,12 @@ from torch import nn
 
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
+from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.data.opening import decidable, open_dataset, options_to_fine_tune
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
-from zoo.models.building import build_model, model_arguments
+from zoo.models.building import build_model, model_arguments, require_size
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_storable
@@ -111,6 +112,7 @@ def set_up(
     if source is not None:
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
+    _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
@@ -148,6 +150,17 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
     root = checked.get("root")
     full = {"root": str(Path(root).expanduser().absolute())} if isinstance(root, str) else {}
     return {name: value for name, value in (checked | full).items() if name in given}
+
+
+def _require_size(
+    architecture: Entry[ArchitectureSpec], data: Entry[DatasetSpec], given: Mapping[str, Any]
+) -> None:
+    """Raise OptionError, before anything is downloaded, if a dataset's `size` is too small for a model."""
+    usual = signature_options(data.load()).get("size")
+    if usual is not None:
+        size = {"size": usual.default, **data.spec.config, **given}["size"]
+        hint = f"--data size={architecture.spec.smallest_image} is large enough"
+        require_size(architecture, size if type(size) is int else None, hint=hint)
 
 
 def _require_utf8(*names: Any) -> None:
