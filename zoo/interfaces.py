@@ -128,7 +128,12 @@ class HasFiles(Protocol):
 
 @runtime_checkable
 class LoadsPretrained(Protocol):
-    """A model whose training starts from weights published elsewhere."""
+    """A model whose training starts from weights published elsewhere.
+
+    Users choose them by the option `pretrained` of the architecture (`--model pretrained=NAME`), which is
+    `"none"` by default. Its spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
+    standard deviation that images are then normalized with, in training and by the card of the result.
+    """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
         """Fill in the weights. Called once, before a training that is given no other weights.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoo import ArchitectureSpec, ImageFields, TrainConfig, hookimpl
+from zoo import ArchitectureSpec, ImageFields, Pretrained, TrainConfig, hookimpl
 
 LESSON = "fast.ai deep learning course, lesson 7"
 RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
@@ -149,6 +149,13 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             training=USUAL.replace({"epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3}),
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             parameters=21_330_762,
+            pretrained={
+                "IMAGENET1K_V1": Pretrained(
+                    mean=(0.485, 0.456, 0.406),
+                    std=(0.229, 0.224, 0.225),
+                    source="torchvision's ResNet34_Weights, BSD-3-Clause",
+                )
+            },
             source=f"{LESSON} (CAM)",
         ),
     ]

@@ -18,6 +18,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.data.opening import decidable, open_dataset, options_to_fine_tune
+from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, model_arguments, require_size
@@ -116,6 +117,7 @@ def set_up(
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
+    dataset = _normalized(dataset, architecture, arguments)
     context = architecture.spec.context(arguments)
     config = _training_config(recipe, architecture, task, dataset, source, context)
     config = config.replace({"precision": resolve(config.precision, device)})
@@ -161,6 +163,17 @@ def _require_size(
         size = {"size": usual.default, **data.spec.config, **given}["size"]
         hint = f"--data size={architecture.spec.smallest_image} is large enough"
         require_size(architecture, size if type(size) is int else None, hint=hint)
+
+
+def _normalized(
+    dataset: Dataset, architecture: Entry[ArchitectureSpec], arguments: Mapping[str, Any]
+) -> Dataset:
+    """Return images normalized as those that the pretrained weights were trained on, if there are any."""
+    weights = architecture.spec.starts_from(arguments)
+    if weights is None or not weights.mean:
+        return dataset
+    what = f"{architecture.name} with pretrained={arguments['pretrained']}"
+    return normalized_as(dataset, weights.mean, weights.std, what=what)
 
 
 def _require_utf8(*names: Any) -> None:
