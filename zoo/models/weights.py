@@ -22,13 +22,14 @@ from torch.nn.modules.module import (
 )
 
 from zoo.config.signatures import signature_options
-from zoo.errors import OptionError, SpecError, UnknownName, WeightsError
+from zoo.errors import OptionError, SpecError, UnknownName, WeightsError, warn
 from zoo.files.cards import KEY, SCHEMA, Card, read_card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
 from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
 from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.ties import owners, untied, with_ties
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -176,7 +177,24 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         task.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
         raise WeightsError(f"{path}: its card is wrong: {error}") from None
+    _warn_of_another_version(path, card, entry.plugin)
     return entry
+
+
+def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
+    """Warn if a file was written with a version of its plugin that may have built another model."""
+    name, _, before = card.versions.get("plugin", "").rpartition(" ")
+    if plugin.ours or not plugin.version or name != plugin.distribution:
+        return
+    if _release(before) != _release(plugin.version):
+        then = f"{path} was written with {name} {before}, and {plugin.version} is installed"
+        warn(f"{then}, which may build {card.architecture} differently")
+
+
+def _release(version: str) -> str:
+    """Return the part of a version that changes when something may break: major or, below 1, minor."""
+    major, _, rest = version.partition(".")
+    return f"0.{rest.partition('.')[0]}" if major == "0" else major
 
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:

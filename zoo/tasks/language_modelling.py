@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ __all__ = ["LanguageModelling"]
 class _Feeding(TypedDict):
     """What the `preprocess` of a card must say, and what it may also say."""
 
-    tokens: str
+    tokens: Literal["char", "word"]
     lower: bool
     vocabulary: list[str]
     specials: int

@@ -117,6 +117,7 @@ def set_up(
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
+    _require_feeding(task, dataset, data, arguments)
     dataset = _normalized(dataset, architecture, arguments)
     context = architecture.spec.context(arguments)
     config = _training_config(recipe, architecture, task, dataset, source, context)
@@ -163,6 +164,16 @@ def _require_size(
         size = {"size": usual.default, **data.spec.config, **given}["size"]
         hint = f"--data size={architecture.spec.smallest_image} is large enough"
         require_size(architecture, size if type(size) is int else None, hint=hint)
+
+
+def _require_feeding(
+    task: Task, dataset: Dataset, data: Entry[DatasetSpec], arguments: Mapping[str, Any]
+) -> None:
+    """Raise DataError if no weights trained on this data could be loaded, since it is fed in no known way."""
+    try:
+        task.check_feeding(dataset.preprocess, arguments)
+    except OptionError as error:
+        raise DataError(f"{data.name} does not say how to feed a model: {error}") from None
 
 
 def _normalized(
