@@ -27,7 +27,7 @@ from zoo.data.opening import open_dataset
 from zoo.interfaces import Batch, Dataset, Split, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
-from zoo.tasks.language_modelling import detach
+from zoo.models.states import detach
 from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit

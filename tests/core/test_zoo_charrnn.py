@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 from zoo.models.building import build_model, model_arguments
+from zoo.models.states import detach
 from zoo.registry.registry import Registry
-from zoo.tasks.language_modelling import detach
 from zoo_charrnn.gru import CharGRU
 from zoo_charrnn.lstm import CharLSTM
 from zoo_charrnn.rnn import CharRNN

@@ -9,6 +9,7 @@ import random
 import socket
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -140,6 +141,30 @@ class StartsFarOff(Net):
 
     def finish(self) -> None:
         nn.init.uniform_(self.head.weight, -6, 6)
+
+
+class MasksByInfinity(Net):
+    """Honest: a buffer that is infinite by design."""
+
+    mask: torch.Tensor
+
+    def finish(self) -> None:
+        self.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+
+    def forward(self, images):
+        return super().forward(images) * self.mask.softmax(0)[0]
+
+
+class TurnsByComplexNumbers(Net):
+    """Honest: a complex buffer."""
+
+    turns: torch.Tensor
+
+    def finish(self) -> None:
+        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+
+    def forward(self, images):
+        return super().forward(images * self.turns.real.to(images)[:, None, None])
 
 
 class OneExpert(Net):
@@ -582,6 +607,34 @@ class ShowsItsWork(Lstm):
         return (logits, state, logits.mean(), tokens) if self.training else (logits, state)
 
 
+class StateInDict(Lstm):
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state["hidden"], state["cell"]))
+        return logits, {"hidden": hidden, "cell": cell}
+
+
+class Pair(NamedTuple):
+    hidden: torch.Tensor
+    cell: torch.Tensor
+
+
+class StateInANamedTuple(Lstm):
+    """Honest."""
+
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state.hidden, state.cell))
+        return logits, Pair(hidden, cell)
+
+
+class StateWithANumber(Lstm):
+    """Honest: counts the tokens that it has read."""
+
+    def forward(self, tokens, state=None):
+        pair, count = state or (None, 0)
+        logits, pair = super().forward(tokens, pair)
+        return logits, (pair, count + len(tokens))
+
+
 class Memory:
     """A state in a class of the model's own."""
 
@@ -620,6 +673,12 @@ class AssignsTextToFloat32(Lstm):
         whole = torch.zeros(logits.shape, dtype=self.out.weight.dtype, device=logits.device)
         whole[torch.arange(len(tokens))] = logits
         return whole, state
+
+
+class StateWithText(Lstm):
+    def forward(self, tokens, state=None):
+        logits, pair = super().forward(tokens, state and state[0])
+        return logits, (pair, "carried")
 
 
 class PenalizesAlways(Lstm):

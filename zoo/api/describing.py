@@ -58,6 +58,7 @@ def describe(
     facts = row | asdict(entry.spec) | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
     if isinstance(entry.spec, ArchitectureSpec):
+        del facts["params"]  # they are `parameters` here
         return facts | _of_architecture(registry, entry, entry.spec)
     if isinstance(entry.spec, DatasetSpec):
         return facts | _of_dataset(registry, entry, data or {}, TrainConfig().replace(fields))
@@ -105,7 +106,7 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
         from zoo.interfaces import make_task
         from zoo.models.cost import measure_cost
 
-        return {"measured_at": dict(task.dims)} | measure_cost(entry, task, make_task(registry, task.name))
+        return measure_cost(entry, task, make_task(registry, task.name))
 
     fitting = [
         other.name

@@ -32,6 +32,8 @@ from zoo.config import options
 from zoo.errors import DataError, Diverged
 from zoo.interfaces import Batch, Dataset, Split, Step
 from zoo.models.recurrent import Differentiable
+from zoo.models.states import detach
+from zoo.models.windows import windowed
 from zoo.tasks.language_modelling import LanguageModelling
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
@@ -65,6 +67,7 @@ def evaluate_dynamic(
     split: Split,
     dynamic: Dynamic,
     *,
+    context: int = 0,
     device: str = "cpu",
     report: Callable[[int, int, float], None] = lambda done, total, loss: None,
 ) -> tuple[dict[str, float], int]:
@@ -73,6 +76,7 @@ def evaluate_dynamic(
     In fp32, without dropout and without any random draw. A copy of `model` adapts; `model` does not change.
 
     Args:
+        context: most tokens that the model reads from an empty state on; 0 is any.
         report: called after each segment with the tokens done, their total, and the loss so far.
 
     Raises:
@@ -82,7 +86,7 @@ def evaluate_dynamic(
     for name in ("train", split):
         if len(dataset.split(name)) == 0:
             raise DataError(f"the {name} split is empty")
-    ours = copy.deepcopy(model).eval().requires_grad_()
+    ours = windowed(copy.deepcopy(model), context).eval().requires_grad_()
     total, count = 0.0, 0
     with Differentiable():
         adapt = _adapter(ours, model, dataset, dynamic, device) if dynamic.lr else None
@@ -144,7 +148,7 @@ def _segments(
     task, carried = LanguageModelling(), None
     for batch in task.eval_batches(dataset, split, device=device, lanes=1, steps=segment):
         step = task.step(model, batch, carried)
-        carried = step.state
+        carried = detach(step.state)
         yield batch, step
 
 

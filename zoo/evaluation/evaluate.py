@@ -18,6 +18,7 @@ from zoo.evaluation.measure import measure
 from zoo.evaluation.views import Views
 from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, Dataset, Split, make_task
+from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
@@ -42,7 +43,6 @@ def evaluate(
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
     `chance` has the metrics of guessing; a result that is no better is warned of.
-
     For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`. With
     `dynamic`, also `dynamic`: its `metrics`, those of the same lane without adaptation (`unadapted`), and its
     settings.
@@ -69,7 +69,8 @@ def evaluate(
     task = make_task(registry, card.task)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     split, unit, seen = split or default_split(fed), task.unit(fed.preprocess), _seen(model, tta=tta)
-    measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
+    on: Any = {"context": context_of(card, registry), "device": device}
+    measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
     result: dict[str, Any] = {
         "dataset": entry.name,
@@ -83,7 +84,7 @@ def evaluate(
         **measured.details,
     }
     if dynamic is not None:
-        result["dynamic"] = _dynamic(model, fed, split, dynamic, device=device, report=report, unit=unit)
+        result["dynamic"] = _dynamic(model, fed, split, dynamic, on, report=report, unit=unit)
     return result
 
 
@@ -92,12 +93,19 @@ def _seen(model: nn.Module, *, tta: bool) -> nn.Module:
 
 
 def _dynamic(
-    model: nn.Module, fed: Dataset, split: Split, dynamic: Dynamic, *, device: str, report: Report, unit: str
+    model: nn.Module,
+    fed: Dataset,
+    split: Split,
+    dynamic: Dynamic,
+    on: Mapping[str, Any],
+    *,
+    report: Report,
+    unit: str,
 ) -> dict[str, Any]:
     """Measure a language model in one lane, without adaptation and with it."""
     still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
-    lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), device=device, report=still)
-    adapted, _ = evaluate_dynamic(model, fed, split, dynamic, device=device, report=adapting)
+    lane, _ = evaluate_dynamic(model, fed, split, replace(dynamic, lr=0), **on, report=still)
+    adapted, _ = evaluate_dynamic(model, fed, split, dynamic, **on, report=adapting)
     _require_finite(lane, split)
     _require_finite(adapted, split)
     return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}

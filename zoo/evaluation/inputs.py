@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Tokens of a text that is still read in one lane. With several, each starts without its context.
 _SHORT = 20_000
+# Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
+_LANES, _STEPS = 16, 128
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
@@ -39,6 +41,8 @@ class Inputs:
         files: the file of each image, if they are files.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: the boxes of each image's objects, if the data has them.
+        context: most tokens that the model reads from an empty state on; 0 is any. A text is then cut into
+            windows of at most as many, each read from an empty state.
         report: called at the start and after each batch with the number of images or tokens done, and their
             total.
     """
@@ -50,22 +54,33 @@ class Inputs:
     device: str
     boxes: Sequence[Sequence[Box]] | None = None
     files: Sequence[Path] | None = None
+    context: int = 0
     report: Callable[[int, int], None] = lambda done, total: None
 
     def __iter__(self) -> Iterator[Batch]:
-        data = View(
-            dims=cast("dict[str, int]", self.card.arguments),
-            preprocess=self.card.preprocess,
-            split=lambda name: self.items if name == "test" else [],
-        )
-        short = isinstance(self.task, LanguageModelling) and len(self.items) < _SHORT
-        lanes = {"lanes": 1} if short else {}
+        text = isinstance(self.task, LanguageModelling)
+        lanes = {"lanes": 1} if text and len(self.items) < _SHORT else {}
         done = 0
         self.report(done, len(self.items))
-        for batch in self.task.eval_batches(data, "test", device=self.device, **lanes):
-            yield batch
-            done += batch.count
-            self.report(done, len(self.items))
+        for items in self._windows(lanes.get("lanes", _LANES)) if text and self.context else [self.items]:
+            for batch in self.task.eval_batches(self._data(items), "test", device=self.device, **lanes):
+                yield batch
+                done += batch.count
+                self.report(done, len(self.items))
+
+    def _data(self, items: Any) -> Dataset:
+        """Return some of the items as the test split of a dataset."""
+        return View(
+            dims=cast("dict[str, int]", self.card.arguments),
+            preprocess=self.card.preprocess,
+            split=lambda name: items if name == "test" else [],
+        )
+
+    def _windows(self, lanes: int) -> Iterator[Tensor]:
+        """Yield stretches of a text that make one batch each, the last token of one the first of the next."""
+        length = lanes * min(self.context, _STEPS)
+        for start in range(0, len(self.items) - 1, length):
+            yield self.items[start : start + length + 1]
 
     def label(self, number: int) -> int:
         """Return an image's label, -1 if it is unknown."""
@@ -93,7 +108,13 @@ class Inputs:
 
 
 def of_files(
-    card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
+    card: Card,
+    task: Task,
+    paths: Sequence[str],
+    *,
+    context: int = 0,
+    device: str,
+    report: Callable[[int, int], None],
 ) -> Inputs:
     """Return the pictures in some files and folders, or the text of some files, one after the other.
 
@@ -111,7 +132,8 @@ def of_files(
         warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
         items = [(read_picture(path, size=size, channels=channels)[0], -1) for path in pictures]
         names, files = [str(path) for path in pictures], pictures
-    return Inputs(card=card, task=task, names=names, items=items, files=files, device=device, report=report)
+    on: Any = {"context": context, "device": device, "report": report}
+    return Inputs(card=card, task=task, names=names, items=items, files=files, **on)
 
 
 def of_split(
@@ -121,6 +143,7 @@ def of_split(
     split: Split,
     indices: Sequence[int] | None,
     *,
+    context: int = 0,
     device: str,
     report: Callable[[int, int], None],
 ) -> Inputs:
@@ -138,7 +161,8 @@ def of_split(
     if card.task == "language-modelling":
         if indices is not None:
             raise OptionError("--indices selects images, but the model reads text")
-        return Inputs(card=card, task=task, names=[], items=items, device=device, report=report)
+        on: Any = {"context": context, "device": device, "report": report}
+        return Inputs(card=card, task=task, names=[], items=items, **on)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
         if not 0 <= index < len(items):

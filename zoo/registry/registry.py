@@ -255,6 +255,8 @@ class Registry:
             hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
             if (path / "checkpoint.safetensors").is_file():
                 hint += f": `zoo resume {shlex.quote(str(name))}` continues this one"
+            if (path / "best.safetensors").is_file():
+                hint += f"; {path / 'best.safetensors'} holds its best epoch so far"
             raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
         return path / "model.safetensors"
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import TrainConfig
-from zoo.errors import SpecError, cause
+from zoo.errors import OptionError, SpecError, cause, did_you_mean
 from zoo.registry.printing import printing_to
 
 __all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "Landmark", "Pretrained", "Spec", "TaskSpec"]
@@ -138,6 +138,34 @@ class ArchitectureSpec(_Named):
             if not why.strip() or not f"{check}{why}".isprintable():
                 message = f"expected_failures must say in one line of printable text why {check!r} fails"
                 raise SpecError(f"architecture {self.name!r}: {message} (got {why!r:.80})")
+
+    def starts_from(self, arguments: Mapping[str, Any]) -> Pretrained | None:
+        """Return the weights that the option `pretrained` chooses; None for `none`, or without the option.
+
+        Raises OptionError if there are no weights of that name.
+        """
+        name = arguments.get("pretrained")
+        if not self.pretrained or name in (None, False, "", "none"):
+            return None
+        if name not in self.pretrained:
+            message = f"{self.name} has no pretrained weights {name!r:.80}"
+            hint = f"pretrained must be one of {', '.join(self.pretrained)}, none"
+            raise OptionError(f"{message}{did_you_mean(str(name), self.pretrained)}", hint=hint)
+        return self.pretrained[name]
+
+    def context(self, arguments: Mapping[str, Any]) -> int:
+        """Return the most tokens that a model with these arguments reads from an empty state on; 0 is any.
+
+        Raises SpecError if the option that `context_length` names does not say it.
+        """
+        if isinstance(self.context_length, int):
+            return self.context_length
+        length = arguments.get(self.context_length, "no such option")
+        if length is not None and (type(length) is not int or length < 0):
+            message = f"context_length names the option {self.context_length!r}"
+            expected = "it must be an integer of at least 0, or None for any number of tokens"
+            raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
+        return length or 0
 
 
 @dataclass(frozen=True, kw_only=True)

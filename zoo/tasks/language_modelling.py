@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,15 @@ from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo.seeds import seed_for
-from zoo.tasks.batching import batch_text, cut_lanes
+from zoo.tasks.batching import batch_text, cut_lanes, longest_batch
 
-__all__ = ["LanguageModelling", "detach"]
+__all__ = ["LanguageModelling"]
 
 
 class _Feeding(TypedDict):
     """What the `preprocess` of a card must say, and what it may also say."""
 
-    tokens: str
+    tokens: Literal["char", "word"]
     lower: bool
     vocabulary: list[str]
     specials: int
@@ -109,6 +109,12 @@ class LanguageModelling(Task):
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh)
 
+    def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
+        """Return `bptt`, and `bptt_jitter` switched off, if a batch could be longer than `context` tokens."""
+        longest = longest_batch(config)
+        steady = {"bptt_jitter": False} if config.text.bptt_jitter else {}
+        return {"bptt": min(context, config.text.bptt), **steady} if longest > context else {}
+
     def eval_batches(
         self, dataset: Dataset, split: Split, *, device: str = "cpu", lanes: int = 16, steps: int = 128
     ) -> Iterator[Batch]:
@@ -148,8 +154,8 @@ class LanguageModelling(Task):
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
         if not penalty:
-            return Step(loss, sums, count, detach(state))
-        return Step(loss + penalty[0], sums, count, detach(state), detach(penalty[0]))
+            return Step(loss, sums, count, state)
+        return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""
@@ -170,15 +176,6 @@ class LanguageModelling(Task):
 
 def _token_order(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
-
-
-def detach(state: State) -> State:
-    """Detach a hidden state from its graph, so that gradients stop there."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple | list):
-        return type(state)(detach(part) for part in state)  # pyright: ignore[reportUnknownVariableType]
-    return state
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:

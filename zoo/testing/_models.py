@@ -53,9 +53,7 @@ def tiny_data(case: Case) -> Dataset:
 
 def longest(case: Case, length: int) -> int:
     """Return a number of tokens, or what the model reads at most if that is less."""
-    limit = case.spec.context_length
-    limit = arguments(case)[limit] if isinstance(limit, str) else limit
-    return min(length, limit or length)
+    return min(length, case.spec.context(arguments(case)) or length)
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:

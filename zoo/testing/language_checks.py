@@ -9,7 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import cause, first_line
+from zoo.errors import SpecError, cause, first_line
+from zoo.models.states import detach
 from zoo.testing._case import Case, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
@@ -138,19 +139,20 @@ def any_length_and_batch(case: Case) -> None:
 
 
 def state_detaches(case: Case) -> None:
-    """The state after a batch can be detached, so that the next batch trains without the graph before it."""
+    """The state after a batch is one that zoo can detach and keep, and the next batch trains from it."""
     model = build(case)
     batch = train_batch(case)
     first = step(case, model, dataclasses.replace(batch, fresh=True))
     first.loss.backward()
     try:
-        step(case, model, dataclasses.replace(batch, fresh=False), first.state).loss.backward()
-    except RuntimeError as error:
+        state = detach(first.state)
+        step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
+    except (RuntimeError, SpecError) as error:
         raise AssertionError(
             message(
                 expected="a second batch that trains from the first one's state",
-                got=first_line(error).split(".")[0],
-                usually="a state other than a tensor or a tuple or list of them, or one kept on the module",
+                got=first_line(error),
+                usually="an object of a class of its own as the state, or a state kept on the module",
             )
         ) from error
 

@@ -22,6 +22,7 @@ from zoo._version import __version__
 from zoo.errors import cause, first_line
 from zoo.files.cards import Card, DatasetCard
 from zoo.models import weights
+from zoo.models.finite import infinite_buffers
 from zoo.testing import _fresh
 from zoo.testing._case import Case, message
 from zoo.testing._models import (
@@ -111,7 +112,8 @@ def _save(case: Case, folder: Path, number: int) -> Tensor:
         metrics={},
         versions={"zoo": __version__},
     )
-    weights.save(folder / f"{number}.model.safetensors", model, card)
+    infinite = infinite_buffers(build(case))
+    weights.save(folder / f"{number}.model.safetensors", model, card, infinite=infinite)
     save_file({"inputs": inputs}, folder / f"{number}.inputs.safetensors")
     return forward(case, model, inputs)[0]
 

@@ -77,10 +77,8 @@ def train(
     )
     with run, listening() as stop, computing_with(threads):
         state = fit(
-            setup.model,
-            setup.task,
-            setup.dataset,
-            setup.config,
+            *setup.parts,
+            context=setup.context,
             seed=recipe.seed,
             device=device,
             store=run,
