@@ -239,8 +239,8 @@ class Invalid:
 
 def targets(module):
     """Return a plugin with a dataset in a module of its own."""
-    fields = {"task": "classification", "summary": "For the kit's own tests"}
-    return Provider(DatasetSpec(name="images", target=f"{module}:TinyImages", **fields))
+    target, summary = f"{module}:TinyImages", "For the kit's own tests"
+    return Provider(DatasetSpec(name="images", target=target, task="classification", summary=summary))
 
 
 plugins = {

@@ -5,5 +5,5 @@ from torch.optim import AdamW
 from zoo.testing._tiny import TinyImages
 
 step = AdamW.step
-AdamW.step = lambda self, *given: step(self, *given)
+AdamW.step = lambda self, closure=None: step(self, closure)
 __all__ = ["TinyImages"]
