@@ -27,11 +27,11 @@ from zoo.data.opening import open_dataset
 from zoo.interfaces import Batch, Dataset, Split, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
+from zoo.models.states import detach
 from zoo.training.checkpoint import RunIdentity
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
-from zoo_text.language_modelling import detach
 
 STEPS = {"rnn": 400, "gru": 400, "resnet-lite": 150}
 USUAL_STEPS = 250

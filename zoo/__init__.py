@@ -51,16 +51,23 @@ if TYPE_CHECKING:
     from zoo.registry.hookspecs import hookimpl
     from zoo.registry.published import WeightsSpec
     from zoo.registry.registry import Registry
-    from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
+    from zoo.registry.specs import (
+        AnalyzerSpec,
+        ArchitectureSpec,
+        DatasetSpec,
+        FieldsSpec,
+        Pretrained,
+        TaskSpec,
+    )
     from zoo.seeds import seed_for
     from zoo.testing import check
 
 __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "FieldsSpec", "Model", "OptionError",
-    "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec", "ZooError", "ZooWarning",
-    "__version__", "check", "create_model", "hookimpl", "list_analyzers", "list_datasets", "list_models",
-    "list_plugins", "list_recipes", "list_trusted", "list_weights", "load", "lr_find", "open_dataset",
-    "resume", "seed_for", "tokenize", "train", "trust", "untrust",
+    "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec", "ZooError",
+    "ZooWarning", "__version__", "check", "create_model", "hookimpl", "list_analyzers", "list_datasets",
+    "list_models", "list_plugins", "list_recipes", "list_trusted", "list_weights", "load", "lr_find",
+    "open_dataset", "resume", "seed_for", "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
 # Imported when it is first used, so that listing stays instant
@@ -78,7 +85,7 @@ _ON_USE = {
     "zoo.registry.hookspecs": "hookimpl",
     "zoo.registry.published": "WeightsSpec",
     "zoo.registry.registry": "Registry",
-    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec DatasetSpec FieldsSpec TaskSpec",
+    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec DatasetSpec FieldsSpec Pretrained TaskSpec",
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",
 }

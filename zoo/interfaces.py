@@ -10,6 +10,11 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
 
+A language model that reads any number of tokens carries what it knows in its state. One with a bound, such as
+a Transformer with learned positions, says so in `ArchitectureSpec.context_length`; it is then never given
+more tokens from `state=None` on, in one call or several. It may return None, and is given the last tokens
+again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
+
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
 `HasBoxes`, `HasFiles`; `CarriesState`, `ReadsFiles`, `HasViews`, and `zoo.data.vocabulary.WritesText`.
 """
@@ -55,7 +60,8 @@ __all__ = [
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-# A hidden state carried from batch to batch: None, a tensor, or a nested tuple or list of them
+# A hidden state carried from batch to batch: None, a tensor, an int, a float or a bool, or a tuple,
+# NamedTuple, list or dict of them, with strings or ints as keys, up to 8 levels deep
 State = Any
 # x0, y0, x1, y1 in pixels; x1 and y1 are exclusive
 Box = tuple[int, int, int, int]
@@ -124,7 +130,12 @@ class HasFiles(Protocol):
 
 @runtime_checkable
 class LoadsPretrained(Protocol):
-    """A model whose training starts from weights published elsewhere."""
+    """A model whose training starts from weights published elsewhere.
+
+    Users choose them by the option `pretrained` of the architecture (`--model pretrained=NAME`), which is
+    `"none"` by default. Its spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
+    standard deviation that images are then normalized with, in training and by the card of the result.
+    """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
         """Fill in the weights. Called once, before a training that is given no other weights.
@@ -184,7 +195,7 @@ class Step:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
         sums: sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the
             total count. Those that are not scalars are for `Task.details`.
-        state: hidden state for the next batch, detached.
+        state: hidden state for the next batch; the loop detaches it.
         penalty: the part of `loss` that is the model's own penalty, detached.
     """
 
@@ -258,6 +269,10 @@ class Task(ABC):
     def batched_by(self, config: TrainConfig) -> dict[str, Any]:
         """Return the training fields that the number of batches in an epoch depends on most."""
         return {"batch_size": config.batch_size}
+
+    def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
+        """Return the training fields to change so that no batch is longer than `context` tokens."""
+        return {}
 
     @abstractmethod
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:

@@ -25,6 +25,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="language-modelling",
             summary="Stateful RNN with tanh",
             training={**USUAL, "lr": 4e-3},
+            parameters=93_544,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn)",
         ),
         ArchitectureSpec(
@@ -33,6 +34,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="language-modelling",
             summary="The same RNN with the loop over time written out",
             training={**USUAL, "lr": 4e-3},
+            parameters=93_544,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2)",
         ),
         ArchitectureSpec(
@@ -41,6 +43,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="language-modelling",
             summary="Stateful GRU",
             training=USUAL,
+            parameters=247_144,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulGRU)",
         ),
         ArchitectureSpec(
@@ -49,6 +52,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="language-modelling",
             summary="Stateful multi-layer LSTM",
             training={**USUAL, "epochs": 3},
+            parameters=3_271_016,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM)",
         ),
         ArchitectureSpec(
@@ -57,6 +61,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             task="language-modelling",
             summary="LSTM with DropConnect on recurrent weights and variational dropout",
             training={**USUAL, "epochs": 30},
+            parameters=3_271_016,
             source="Merity et al. 2018, Regularizing and Optimizing LSTM Language Models, arXiv 1708.02182",
         ),
         ArchitectureSpec(
@@ -72,6 +77,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                 "lr": 3e-3,
                 "weight_decay": 0.01,
             },
+            parameters=2_661_944,
             source="Feng et al. 2024, Were RNNs All We Needed?, arXiv 2410.01201",
         ),
     ]

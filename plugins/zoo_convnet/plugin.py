@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from zoo import ArchitectureSpec, hookimpl
+from zoo import ArchitectureSpec, Pretrained, hookimpl
 
 LESSON = "fast.ai deep learning course, lesson 7"
 RESNET = "He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 4.2"
+# Parameters by depth
+RESNETS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018}
 USUAL = {
     "epochs": 6,
     "batch_size": 128,
@@ -19,7 +21,9 @@ USUAL = {
 }
 
 
-def _ladder(name: str, target: str, summary: str, *, lesson: str, **config: Any) -> ArchitectureSpec:
+def _ladder(
+    name: str, target: str, summary: str, *, lesson: str, parameters: int, **config: Any
+) -> ArchitectureSpec:
     return ArchitectureSpec(
         name=name,
         target=f"zoo_convnet.{target}",
@@ -28,11 +32,12 @@ def _ladder(name: str, target: str, summary: str, *, lesson: str, **config: Any)
         config=config,
         training=USUAL,
         landmarks={"features": "stages", "head": "out"},
+        parameters=parameters,
         source=f"{LESSON} ({lesson})",
     )
 
 
-def _resnet(depth: int) -> ArchitectureSpec:
+def _resnet(depth: int, parameters: int) -> ArchitectureSpec:
     return ArchitectureSpec(
         name=f"resnet{depth}",
         target="zoo_convnet.resnet:ResNet",
@@ -41,6 +46,7 @@ def _resnet(depth: int) -> ArchitectureSpec:
         config={"depth": depth},
         training={**USUAL, "epochs": 40, "augment": ["crop", "flip"]},
         landmarks={"features": "stages", "mean_head": "out", "head": "out"},
+        parameters=parameters,
         source=RESNET,
     )
 
@@ -56,6 +62,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             summary="Fully connected layers over all pixels",
             training=USUAL,
             landmarks={"head": "out"},
+            parameters=123_330,
             source=f"{LESSON} (SimpleNet)",
         ),
         _ladder(
@@ -63,6 +70,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             "convnet:ConvNet",
             "Convolutions of stride 2, without normalization",
             lesson="ConvNet",
+            parameters=37_490,
             stem="none",
             norm="none",
             widths=[20, 40, 80],
@@ -72,12 +80,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             "convnet:ConvNet",
             "convnet with a stem, BatchNorm and one more stage",
             lesson="ConvBnNet",
+            parameters=155_970,
         ),
         _ladder(
             "convnet-bn-deep",
             "convnet:ConvNet",
             "convnet-bn with two layers per stage",
             lesson="ConvBnNet2",
+            parameters=462_570,
             extra=1,
         ),
         _ladder(
@@ -85,17 +95,19 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             "resnet_lite:ResNetLite",
             "Residual layers of one convolution, max pooling",
             lesson="Resnet",
+            parameters=769_170,
         ),
         _ladder(
             "resnet-lite-wide",
             "resnet_lite:ResNetLite",
             "resnet-lite, wider, with a 7×7 stem and dropout",
             lesson="Resnet2",
+            parameters=1_966_234,
             stem="bn7",
             widths=[16, 32, 64, 128, 256],
             dropout=0.2,
         ),
-        *(_resnet(depth) for depth in (20, 32, 44, 56)),
+        *(_resnet(depth, parameters) for depth, parameters in RESNETS.items()),
         ArchitectureSpec(
             name="airbench",
             target="zoo_convnet.airbench:Airbench",
@@ -115,6 +127,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                 "ema_decay": 0.98,
             },
             landmarks={"features": "groups", "head": "out"},
+            parameters=1_972_792,
             source="Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498",
         ),
         ArchitectureSpec(
@@ -124,6 +137,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             summary="Residual network that averages one channel per class",
             training={**USUAL, "epochs": 10},
             landmarks={"features": "stages", "class_maps": "head", "head": "head"},
+            parameters=289_706,
             source="Zhou et al. 2016, Learning Deep Features for Discriminative Localization",
         ),
         ArchitectureSpec(
@@ -133,6 +147,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             summary="torchvision's ResNet-34 that averages one channel per class",
             training={**USUAL, "epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3},
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
+            parameters=21_330_762,
+            pretrained={
+                "IMAGENET1K_V1": Pretrained(
+                    mean=(0.485, 0.456, 0.406),
+                    std=(0.229, 0.224, 0.225),
+                    source="torchvision's ResNet34_Weights, BSD-3-Clause",
+                )
+            },
             source=f"{LESSON} (CAM)",
         ),
     ]

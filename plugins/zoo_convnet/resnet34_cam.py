@@ -21,7 +21,7 @@ class ResNet34CAM(nn.Module):
         in_channels: number of channels of the images; pretrained weights require 3.
         image_size: height and width in pixels; any size works, and the lesson uses 224.
         num_classes: number of classes.
-        weights: `none`, or torchvision's weights to start training from.
+        pretrained: `none`, or torchvision's weights to start training from.
 
     Source: He et al. 2016, arXiv 1512.03385; fast.ai deep learning course, lesson 7 (CAM).
     """
@@ -32,12 +32,12 @@ class ResNet34CAM(nn.Module):
         in_channels: int,
         image_size: int,
         num_classes: int,
-        weights: Literal["none", "IMAGENET1K_V1"] = "none",
+        pretrained: Literal["none", "IMAGENET1K_V1"] = "none",
     ) -> None:
         super().__init__()
-        if weights != "none" and in_channels != 3:
-            raise ValueError(f"weights={weights} requires images of 3 channels (got {in_channels})")
-        self.weights = weights
+        if pretrained != "none" and in_channels != 3:
+            raise ValueError(f"pretrained={pretrained} requires images of 3 channels (got {in_channels})")
+        self.pretrained = pretrained
         backbone = resnet34()
         if in_channels != 3:
             backbone.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
@@ -55,15 +55,15 @@ class ResNet34CAM(nn.Module):
 
         Raises DataError if the weights are missing or damaged.
         """
-        if self.weights == "none":
+        if self.pretrained == "none":
             return {}
-        weights = ResNet34_Weights[self.weights]
+        weights = ResNet34_Weights[self.pretrained]
         name = weights.url.rpartition("/")[2]
         caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
         cached = home / "hub" / "checkpoints" / name
         if is_offline() and not cached.exists():
-            raise DataError(f"{self.weights} is not at {cached}, and ZOO_OFFLINE forbids downloading it")
+            raise DataError(f"{self.pretrained} is not at {cached}, and ZOO_OFFLINE forbids downloading it")
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
             sha256 = sha256_of(cached)
@@ -73,10 +73,10 @@ class ResNet34CAM(nn.Module):
         except Exception as error:  # the network's, torch's, or tensors of the wrong shape
             first = str(error).split("\n")[0]
             raise DataError(
-                f"{self.weights} cannot be read from {cached}: {type(error).__name__}: {first}",
+                f"{self.pretrained} cannot be read from {cached}: {type(error).__name__}: {first}",
                 hint=f"remove the file, or put {weights.url} there",
             ) from error
-        return {"architecture": "torchvision/resnet34", "dataset": self.weights, "sha256": sha256}
+        return {"architecture": "torchvision/resnet34", "dataset": self.pretrained, "sha256": sha256}
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""

@@ -27,7 +27,10 @@ from torch import Tensor
 from zoo import DataError, TrainConfig, seed_for
 from zoo_text.fields import TextFields
 
-__all__ = ["TextBatch", "batch_text", "cut_lanes"]
+__all__ = ["TextBatch", "batch_text", "cut_lanes", "longest_batch"]
+
+# With jitter a batch is about `bptt` tokens long, with this standard deviation; torch draws none beyond six
+_DEVIATION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ def batch_text(
     return _shuffled(inputs, targets, order, config.batch_size, start)
 
 
+def longest_batch(text: TextFields) -> int:
+    """Return the most tokens in a lane of a batch."""
+    return text.bptt + 6 * _DEVIATION * text.bptt_jitter
+
+
 def cut_lanes(tokens: Tensor, count: int, length: int) -> tuple[Tensor, Tensor]:
     """Return inputs and targets as (count, length) views of the start of the text; nothing is copied."""
     used = count * length
@@ -114,7 +122,7 @@ def _borders(length: int, text: TextFields, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
     count = math.ceil(length / max(1, min(5, text.bptt)))
     middle = torch.where(torch.rand(count, generator=generator) < 0.95, 1.0, 0.5) * text.bptt
-    lengths = (middle + 5 * torch.randn(count, generator=generator)).long()
+    lengths = (middle + _DEVIATION * torch.randn(count, generator=generator)).long()
     lengths = lengths.clamp(min=min(5, text.bptt))
     ends = lengths.cumsum(0)
     return [0, *ends[ends < length].tolist(), length]

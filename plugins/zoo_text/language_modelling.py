@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +21,16 @@ from zoo.errors import warn
 from zoo.files.cards import Card
 from zoo.files.regular import open_regular
 from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
-from zoo_text.batching import batch_text, cut_lanes
+from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.fields import TextFields
 
-__all__ = ["LanguageModelling", "detach"]
+__all__ = ["LanguageModelling"]
 
 
 class _Feeding(TypedDict):
     """What the `preprocess` of a card must say, and what it may also say."""
 
-    tokens: str
+    tokens: Literal["char", "word"]
     lower: bool
     vocabulary: list[str]
     specials: int
@@ -111,6 +111,12 @@ class LanguageModelling(Task):
         """Return the number of lanes and the tokens per lane and step."""
         return {"batch_size": config.batch_size, "bptt": config.group("text", TextFields).bptt}
 
+    def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
+        """Return `bptt`, and `bptt_jitter` switched off, if a batch could be longer than `context` tokens."""
+        text = config.group("text", TextFields)
+        steady = {"bptt_jitter": False} if text.bptt_jitter else {}
+        return {"bptt": min(context, text.bptt), **steady} if longest_batch(text) > context else {}
+
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield a split in 16 lanes, whatever `batch_size` was: metrics do not depend on the training."""
         return self.lane_batches(dataset, split, lanes=16, steps=128, device=device)
@@ -153,8 +159,8 @@ class LanguageModelling(Task):
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
         if not penalty:
-            return Step(loss, sums, count, detach(state))
-        return Step(loss + penalty[0], sums, count, detach(state), detach(penalty[0]))
+            return Step(loss, sums, count, state)
+        return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
         """Return the tokens of a model."""
@@ -205,15 +211,6 @@ def _text(path: Path) -> str:
 
 def _token_order(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
-
-
-def detach(state: State) -> State:
-    """Detach a hidden state from its graph, so that gradients stop there."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple | list):
-        return type(state)(detach(part) for part in state)  # pyright: ignore[reportUnknownVariableType]
-    return state
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:

@@ -42,6 +42,33 @@ def test_list_filters_by_kind_pattern_and_condition():
     assert set(names("shape")) > {"images/shapes", "shapes-from-cifar10"}
 
 
+def test_list_shows_and_compares_parameters():
+    shown = zoo("list", "models", "resnet").stdout
+    assert re.search(r"^  convnet/resnet20 +Residual .* images, 269,722 parameters$", shown, re.M)
+    small = json.loads(zoo("list", "--where", "params<1e5", "--json").stdout)
+    assert {row["name"] for row in small} == {"charrnn/rnn", "charrnn/rnn-cell", "convnet/convnet"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (
+            ["models", "--where", "param<1"],
+            "of kind architecture has the key 'param'; did you mean 'params'?",
+            "task",
+        ),
+        (["datasets", "--where", "params<1"], "of kind dataset has the key 'params'", "download_bytes"),
+        (["--where", "task=classification and colour!=red"], "has the key 'colour'", "keys: "),
+    ],
+)
+def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
+    done = zoo("list", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("zoo: where: no entry ")
+    assert message in done.stderr
+    assert hint in done.stderr
+
+
 def test_list_rows_have_the_documented_keys():
     for row in json.loads(zoo("list", "--json").stdout):
         assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()

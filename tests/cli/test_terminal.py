@@ -112,6 +112,7 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
     cut = [line for line in out.splitlines() if line.endswith("…")]
     assert cut
     words = {word.strip(",;:") for row in rows for word in row["summary"].split()}
+    words |= {f"{row['params']:,}" for row in rows if row.get("params")}
     assert [line for line in cut if line.split()[-1].removesuffix("…") not in words] == []
 
 
@@ -119,7 +120,9 @@ def test_list_cuts_nothing_when_piped():
     rows = json.loads(zoo("list", "--json").stdout)
     out = zoo("list", env={"COLUMNS": "60"}).stdout
     for row in rows:
-        assert re.search(rf"^  {re.escape(row['name'])} +{re.escape(row['summary'])}$", out, re.M), row
+        assert re.search(
+            rf"^  {re.escape(row['name'])} +{re.escape(row['summary'])}(, [\d,]+ parameters)?$", out, re.M
+        ), row
     assert "\x1b" not in out
 
 

@@ -99,6 +99,10 @@ def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Pa
     done = zoo(*command, "./run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run is a folder without a model.safetensors" in done.stderr
+    for name in ("checkpoint", "best"):
+        (tmp_path / "run" / f"{name}.safetensors").write_bytes(b"")
+    hint = "`zoo resume ./run` continues this one; run/best.safetensors holds its best epoch so far"
+    assert hint in zoo(*command, "./run", cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize(

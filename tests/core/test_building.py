@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from typing import Any, Literal
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
+import zoo
+from zoo.config.recipe import Recipe
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, OptionError, SpecError
 from zoo.interfaces import make_task
@@ -18,6 +22,7 @@ from zoo.models.cost import measure_cost
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.training.setup import set_up
 from zoo_images.plugin import CLASSIFICATION
 
 
@@ -189,6 +194,41 @@ def test_parameters_and_flops_are_counted_without_building_the_model(
     assert cost["parameters"] == parameters
     assert cost["flops"] > parameters  # a weight counts twice: it multiplies and adds
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("entry", Registry.discover().entries("architecture"), ids=lambda entry: entry.name)
+def test_an_architecture_of_ours_has_as_many_parameters_as_it_says(entry: Any, registry: Registry) -> None:
+    cost = measure_cost(entry, registry.task(entry.spec.task), make_task(registry, entry.spec.task))
+    assert cost["parameters"] == entry.spec.parameters
+
+
+def test_images_that_are_too_small_are_refused_before_anything_is_opened_or_built(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resnet = registry.architecture("resnet20")
+    large = dataclasses.replace(resnet.spec, name="large", smallest_image=64)
+    plugin = replace(NET.plugin, specs=(("architecture", large),))
+    ours = Registry([*registry.plugins, plugin])
+    monkeypatch.setattr("zoo.training.setup.open_dataset", lambda *_: pytest.fail("opened"))  # pyright: ignore
+    message = r"^acme/large reads images of at least 64×64 pixels \(got 32×32\)$"
+    with pytest.raises(OptionError, match=message) as caught:
+        set_up(Recipe(architecture="large", dataset="shapes"), ours, device="cpu")
+    assert caught.value.hint == "--data size=64 is large enough"
+    with pytest.raises(OptionError, match=r"at least 64×64 pixels \(got 63×63\)$"):
+        set_up(Recipe(architecture="large", dataset="shapes", data={"size": 63}), ours, device="cpu")
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        set_up(Recipe(architecture="large", dataset="shapes", data={"size": 64}), ours, device="cpu")
+    with pytest.raises(OptionError, match=message) as caught:
+        zoo.create_model("large", registry=ours)
+    assert caught.value.hint == "choose images of 64 pixels or more"
+
+
+def test_an_architecture_is_measured_with_images_that_it_can_read(registry: Registry) -> None:
+    resnet = registry.architecture("resnet20")
+    large = replace(resnet, spec=dataclasses.replace(resnet.spec, smallest_image=64))
+    cost = measure_cost(large, registry.task("classification"), make_task(registry, "classification"))
+    assert cost["measured_at"] == {"in_channels": 3, "image_size": 64, "num_classes": 10}
+    assert cost["parameters"] == 269_722
 
 
 def test_4d_weights_are_channels_last_and_5d_weights_may_exist() -> None:

@@ -51,6 +51,17 @@ def zoo_datasets():
 """
 
 
+def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    registry = Registry.discover(Catalog(local=(LocalFile.read(folder / "plain.py"),)))
+    recipe = Recipe(architecture="lstm", dataset="plain/data", data={"kind": "bpe"})
+    message = r"^plain/data does not say how to feed a model: preprocess: tokens: invalid enum value 'bpe'$"
+    with pytest.raises(DataError, match=message):
+        train(recipe, registry, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.configs import configured
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
-from zoo_text.language_modelling import LanguageModelling, detach
+from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 
 TASK = LanguageModelling(LANGUAGE_MODELLING)
@@ -172,18 +172,6 @@ def test_the_state_is_carried_over_and_reset_at_a_fresh_start() -> None:
     assert TASK.step(Counting(), second, step.state).state == 6
     assert step.count == 8
     assert step.sums["loss"].item() == pytest.approx(0, abs=1e-5)
-
-
-def test_detaching_keeps_the_shape_of_a_state() -> None:
-    grown = torch.ones(2, requires_grad=True) * 2
-    state = (grown, [grown, None])
-    cut = detach(state)
-    assert isinstance(cut, tuple)
-    assert isinstance(cut[1], list)
-    assert cut[1][1] is None
-    assert not cut[0].requires_grad
-    assert not cut[1][0].requires_grad
-    assert torch.equal(cut[0], grown)
 
 
 class Penalized(nn.Module):

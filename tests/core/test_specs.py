@@ -14,7 +14,7 @@ from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, SpecError
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained
 from zoo_images.fields import ImageFields
 from zoo_text.fields import TextFields
 
@@ -144,6 +144,14 @@ def test_a_recipe_is_json_data() -> None:
         ({"landmarks": {"head": 3}}, "architecture 'net': landmarks must be a table"),
         ({"training": {"lr": -1}}, "lr must be above 0 (got -1)"),
         ({"config": [1]}, "architecture 'net': config must be a table (got [1])"),
+        ({"context_length": -1}, "architecture 'net': context_length must be an integer of at least 0 or "),
+        ({"context_length": "block size"}, "architecture 'net': context_length must be an integer of at l"),
+        ({"context_length": True}, "architecture 'net': context_length must be an integer of at least 0 or"),
+        ({"smallest_image": -1}, "architecture 'net': smallest_image must be an integer of at least 0 (got"),
+        ({"parameters": 1e6}, "architecture 'net': parameters must be an integer of at least 0 (got 1000000"),
+        ({"pretrained": {"a b": {}}}, "architecture 'net': pretrained must be a table, each key letters,"),
+        ({"pretrained": {"a": 3}}, "architecture 'net': pretrained must be a table, each key letters, "),
+        ({"expected_failures": ["exports"]}, "architecture 'net': expected_failures must be a table (got ["),
     ],
 )
 def test_a_wrong_field_of_a_spec_is_refused(change: dict[str, Any], message: str) -> None:
@@ -152,7 +160,7 @@ def test_a_wrong_field_of_a_spec_is_refused(change: dict[str, Any], message: str
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("field", ["summary", "target", "source", "unexportable", "task"])
+@pytest.mark.parametrize("field", ["summary", "target", "source", "unexportable", "data_dependent", "task"])
 @pytest.mark.parametrize("text", ["two\nlines", "red \x1b[31m", "gnp\u202e.exe", "a\tb", "a\u2028b", "\x00"])
 def test_a_text_that_a_terminal_would_obey_is_refused(field: str, text: str) -> None:
     with pytest.raises(SpecError) as caught:
@@ -160,6 +168,23 @@ def test_a_text_that_a_terminal_would_obey_is_refused(field: str, text: str) -> 
     message = f"architecture 'net': {field} must be one line of printable text (got {text!r})"
     assert str(caught.value) == message
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("why", ["", " ", "two\nlines", "\x1b[31m"])
+def test_an_expected_failure_has_a_reason_in_one_line(why: str) -> None:
+    with pytest.raises(SpecError, match="expected_failures must say in one line of printable text why 'exp"):
+        net(expected_failures={"exports": why})
+
+
+def test_pretrained_weights_have_a_mean_and_a_deviation_per_channel() -> None:
+    weights = Pretrained(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
+    assert net(pretrained={"IMAGENET1K_V1": weights}).pretrained["IMAGENET1K_V1"] is weights
+    with pytest.raises(SpecError, match=r"mean and std must have a value per channel each \(got 3 and 1\)"):
+        Pretrained(mean=(0.5, 0.4, 0.3), std=(0.2,))
+    with pytest.raises(OptionError, match="pretrained: std must be a list, each item a number"):
+        Pretrained(mean=(0.5,), std=(0,))
+    with pytest.raises(SpecError, match="pretrained: source must be one line of printable text"):
+        Pretrained(source="a\x1b")
 
 
 def test_the_other_specs_check_themselves_too() -> None:

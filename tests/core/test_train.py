@@ -9,12 +9,14 @@ import threading
 import tomllib
 import warnings
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName, ZooWarning
@@ -344,11 +346,19 @@ def test_a_text_is_read_with_the_model_s_vocabulary(registry: Registry, tmp_path
 PRETRAINED = """
 import torch
 from torch import nn
-from zoo import ArchitectureSpec, hookimpl
+from zoo import ArchitectureSpec, Pretrained, hookimpl
 
 
-class Pretrained(nn.Module):
-    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, loads: bool = False):
+class Net(nn.Module):
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        loads: bool = False,
+        pretrained: str = "none",
+    ):
         super().__init__()
         self.out = nn.Linear(in_channels * image_size**2, num_classes)
         self.loads = loads
@@ -367,7 +377,11 @@ class Pretrained(nn.Module):
 def zoo_architectures():
     return [
         ArchitectureSpec(
-            name="pretrained", target="pretrained:Pretrained", task="classification", summary="Pretrained"
+            name="pretrained",
+            target="pretrained:Net",
+            task="classification",
+            summary="Pretrained",
+            pretrained={"elsewhere": Pretrained(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])},
         )
     ]
 """
@@ -455,6 +469,52 @@ def test_initial_weights_that_a_model_draws_depend_on_the_seed_alone(tmp_path: P
         assert torch.equal(one[name], again[name])
         assert not torch.equal(one[name], other[name])
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_pretrained_weights_are_fed_as_they_were_trained(pretrained: Registry, tmp_path: Path) -> None:
+    def trained(run: str, name: str, **more: Any) -> Any:
+        recipe = Recipe(
+            architecture="pretrained",
+            dataset="shapes",
+            data=SHAPES,
+            model={"loads": True, "pretrained": name},
+            train={"epochs": 1, "lr": 1e-30, "precision": "fp32"},
+        )
+        with pytest.warns(ZooWarning):
+            return train(recipe, pretrained, directory=tmp_path / run, **more)
+
+    (plain, _), (tuned, card) = (
+        weights.load(trained(name, name).weights, pretrained) for name in ("none", "elsewhere")
+    )
+    assert torch.equal(plain.state_dict()["out.weight"], tuned.state_dict()["out.weight"])
+    assert card.preprocess["mean"] == [0.1, 0.2, 0.3]
+    assert card.preprocess["std"] == [0.4, 0.5, 0.6]
+    measured = evaluate(tuned, card, pretrained, split="val")["metrics"]
+    assert measured == card.metrics["val"], "evaluation feeds it as training did"
+    other = evaluate(plain, read_card(tmp_path / "none" / "model.safetensors"), pretrained, split="val")
+    assert measured != other["metrics"]
+    again = trained("elsewhere", "elsewhere", resume=True)
+    assert read_card(again.weights) == card
+
+
+def test_pretrained_weights_of_another_name_or_number_of_channels_are_refused(
+    pretrained: Registry, tmp_path: Path
+) -> None:
+    settings: Any = {"architecture": "pretrained", "dataset": "shapes", "data": SHAPES}
+    message = "pretrained has no pretrained weights 'elsewhere-2'; did you mean 'elsewhere'"
+    with pytest.raises(OptionError, match=message) as caught:
+        train(Recipe(**settings, model={"pretrained": "elsewhere-2"}), pretrained, directory=tmp_path / "run")
+    assert caught.value.hint == "pretrained must be one of elsewhere, none"
+    image = Image.new("L", (16, 16))
+    for number, place in product(range(4), ("a", "b")):
+        file = tmp_path / "pictures" / place / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.putpixel((0, 0), number + 10 * (place == "a"))
+        image.save(file)
+    grey = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "pictures"), "channels": 1}}
+    message = "pretrained/pretrained with pretrained=elsewhere reads images of 3 channels, but the data has 1"
+    with pytest.raises(DataError, match=message):
+        train(Recipe(**grey, model={"pretrained": "elsewhere"}), pretrained, directory=tmp_path / "run")
 
 
 def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(

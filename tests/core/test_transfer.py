@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, RunError, SpecError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.models import weights
+from zoo.models.transfer import Source
 from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
@@ -22,6 +25,7 @@ from zoo.training.run import train
 from zoo.training.setup import set_up
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
@@ -36,6 +40,7 @@ PLUGIN = """
 from zoo import DatasetSpec, hookimpl
 from zoo.interfaces import Dataset
 import torch
+from torch import nn
 
 
 class Stripes(Dataset):
@@ -69,6 +74,32 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 @pytest.fixture(scope="module")
 def source(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(train(SOURCE, registry, directory=tmp_path_factory.mktemp("source")).weights)
+
+
+class Revised(nn.Module):
+    """A layer that converts weights without a version as old ones, as in MNASNet of torchvision."""
+
+    _version = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: Any, local_metadata: Any, *rest: Any, **more: Any
+    ) -> None:
+        assert local_metadata.get("version") == 2
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest, **more)
+
+
+def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
+    theirs, ours = Revised(), Revised()
+    nn.init.ones_(theirs.weight)
+    task: Any = SimpleNamespace(spec=LANGUAGE_MODELLING)
+    entry: Any = None
+    source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
+    assert source.copy_into(ours, {}, card().preprocess) == (["weight"], [])
+    assert torch.equal(ours.weight, torch.ones(2))
 
 
 def messages(caught: Any) -> list[str]:

@@ -8,13 +8,16 @@ import json
 import pickle
 import resource
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from zoo.errors import DataError, SpecError, WeightsError
@@ -87,6 +90,37 @@ def saved(path: Path, registry: Registry, card: MakeCard) -> nn.Module:
     model = build_model(registry.architecture("charrnn/lstm"), card().arguments, seed=1)
     weights.save(path, model, card())
     return model
+
+
+@pytest.mark.parametrize(
+    ("written", "installed", "warned"),
+    [
+        ("acme-nets 0.1.0", "0.2.0", True),
+        ("acme-nets 0.1.0", "0.1.9", False),
+        ("acme-nets 1.2", "1.3", False),
+        ("acme-nets 1.2", "2.0", True),
+        ("other-nets 1.2", "2.0", False),
+        ("", "2.0", False),
+    ],
+)
+def test_a_file_of_another_version_of_its_plugin_is_told_of(
+    path: Path, card: MakeCard, written: str, installed: str, warned: bool
+) -> None:
+    model = Tied(vocab_size=8)
+    versions = {"zoo": "0.1.0", "torch": "2.13.0", "plugin": written}
+    arguments = {"vocab_size": 8}
+    weights.save(path, model, card(architecture="acme/tied", arguments=arguments, versions=versions))
+    dist: Any = SimpleNamespace(metadata={"Name": "acme-nets"}, version=installed)
+    *others, tied = TIED.plugins
+    registry = Registry([*others, replace(tied, dist=dist)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        weights.load(path, registry)
+    name, _, before = written.rpartition(" ")
+    message = (
+        f"{path} was written with {name} {before}, and {installed} is installed, which may build acme/tied"
+    )
+    assert [str(warning.message) for warning in caught] == [f"{message} differently"] * warned
 
 
 def rewrite(

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 from zoo.models.building import build_model, model_arguments
+from zoo.models.states import detach
 from zoo.registry.registry import Registry
 from zoo_charrnn.gru import CharGRU
 from zoo_charrnn.lstm import CharLSTM
 from zoo_charrnn.rnn import CharRNN
 from zoo_charrnn.rnn_cell import CharRNNCell
-from zoo_text.language_modelling import detach
 
 TASK = "language-modelling"
 NAMES = ["rnn", "rnn-cell", "gru", "lstm", "awd-lstm", "min-gru"]

@@ -246,7 +246,7 @@ def test_pretrained_weights_are_loaded_into_the_backbone_on_request(
     monkeypatch.setattr(ResNet34_Weights, "get_state_dict", lambda self, **options: published)
     monkeypatch.setattr("zoo_convnet.resnet34_cam.sha256_of", lambda path: "b627a593" + 56 * "0")
     cached.touch()
-    plain, pretrained = build("resnet34-cam"), build("resnet34-cam", weights="IMAGENET1K_V1")
+    plain, pretrained = build("resnet34-cam"), build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(plain, ResNet34CAM)
     assert isinstance(pretrained, ResNet34CAM)
     before = pretrained.head.weight.detach().clone()
@@ -272,7 +272,7 @@ def test_optional_abilities_are_protocols() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 and no more"])
 def test_pretrained_weights_that_are_missing_or_unreadable_are_named(content: bytes, cached: Path) -> None:
-    model = build("resnet34-cam", weights="IMAGENET1K_V1")
+    model = build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(model, LoadsPretrained)
     with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not at .*, and ZOO_OFFLINE forbids"):
         model.load_pretrained()
@@ -289,12 +289,12 @@ def test_pretrained_weights_that_were_changed_are_refused(
     published = {name: torch.zeros_like(value) for name, value in resnet34().state_dict().items()}
     monkeypatch.setattr(ResNet34_Weights, "get_state_dict", lambda self, **options: published)
     cached.write_bytes(b"other bytes")
-    model = build("resnet34-cam", weights="IMAGENET1K_V1")
+    model = build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(model, LoadsPretrained)
     with pytest.raises(DataError, match="ValueError: its sha256 is "):
         model.load_pretrained()
 
 
 def test_pretrained_weights_require_color() -> None:
-    with pytest.raises(SpecError, match=r"weights=IMAGENET1K_V1 requires images of 3 channels \(got 1\)"):
-        build("resnet34-cam", CIFAR | {"in_channels": 1}, weights="IMAGENET1K_V1")
+    with pytest.raises(SpecError, match=r"pretrained=IMAGENET1K_V1 requires images of 3 channels \(got 1\)"):
+        build("resnet34-cam", CIFAR | {"in_channels": 1}, pretrained="IMAGENET1K_V1")

@@ -9,7 +9,9 @@ import random
 import socket
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -18,6 +20,7 @@ from zoo import DataError, tokenize
 from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer
 from zoo.testing._data import TEXT
+from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages
 from zoo_text.tiny import TinyText
 
@@ -57,6 +60,15 @@ class OnePlace(Net):
     def forward(self, images):
         places = self.shrink(images).flatten(2).transpose(1, 2)  # (B, places, 8)
         return super().forward(images) + self.out((self.query(places).softmax(1) * places).sum(1))
+
+
+class NeedsLargerImages(Net):
+    """Honest: cannot read images below 64 pixels, and says so."""
+
+    def forward(self, images):
+        if images.shape[2] < 64:
+            raise RuntimeError(f"images must have at least 64 pixels (got {images.shape[2]})")
+        return super().forward(images)
 
 
 class OddWidth(Net):
@@ -124,7 +136,75 @@ class AuxiliaryLogits(Net):
 
 class LoudLogits(Net):
     def forward(self, images):
-        return super().forward(images) * 50
+        return super().forward(images) * 100
+
+
+class StartsFarOff(Net):
+    """Honest: starts with a loss of several times ln(classes), as a head made for 1,000 classes does."""
+
+    def finish(self) -> None:
+        nn.init.uniform_(self.head.weight, -6, 6)
+
+
+class MasksByInfinity(Net):
+    """Honest: a buffer that is infinite by design."""
+
+    mask: torch.Tensor
+
+    def finish(self) -> None:
+        self.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+
+    def forward(self, images):
+        return super().forward(images) * self.mask.softmax(0)[0]
+
+
+class TurnsByComplexNumbers(Net):
+    """Honest: a complex buffer."""
+
+    turns: torch.Tensor
+
+    def finish(self) -> None:
+        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+
+    def forward(self, images):
+        return super().forward(images * self.turns.real.to(images)[:, None, None])
+
+
+class OneExpert(Net):
+    """Honest: sends each image to one of four layers, so that some may get none, and the graph differs."""
+
+    def finish(self) -> None:
+        size, classes = self.head.in_features, self.head.out_features
+        self.router = nn.Linear(size, 4)
+        self.experts = nn.ModuleList(nn.Linear(size, classes) for _ in range(4))
+
+    def forward(self, images):
+        x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
+        weight, chosen = self.router(x).softmax(1).max(1)  # (B,)
+        logits = self.head(self.dropout(x))
+        for number in chosen.unique().tolist():
+            rows = (chosen == number).nonzero().squeeze(1)
+            part = weight[rows, None] * self.experts[number](x[rows])
+            logits = logits.index_add(0, rows, part.to(logits.dtype))
+        return logits
+
+
+class OneExpertAndASpare(OneExpert):
+    """Has a layer that is not idle but unused."""
+
+    def finish(self) -> None:
+        super().finish()
+        self.spare = nn.Linear(4, 4)
+
+
+class NumbersOnTheProcessor(Net):
+    """Honest: reads values in its constructor, of tensors that it makes on the CPU wherever it is built."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        with torch.device("cpu"):
+            width = int(torch.linspace(8, 16, 3).round().tolist()[-1])
+        dims = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+        super().__init__(**dims, width=width)
 
 
 class UnusedLayer(Net):
@@ -272,10 +352,73 @@ class ApproximatesInExport(Net):
         return logits.round(decimals=1) if torch.compiler.is_exporting() else logits
 
 
+class AssignsToFloat32(Net):
+    def forward(self, images):
+        x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
+        logits = images.new_zeros(len(x), self.head.out_features)
+        logits[torch.arange(len(x))] = self.head(x)
+        return logits
+
+
+class PatchesRelu(Net):
+    """Replaces a function of torch when it is built, by one that does the same."""
+
+    def finish(self) -> None:
+        relu = F.relu
+        F.relu = lambda *given, **named: relu(*given, **named)
+
+
+class PatchesTheOptimizer(Net):
+    """Replaces a method of torch when it is used."""
+
+    def forward(self, images):
+        step = torch.optim.AdamW.step
+        torch.optim.AdamW.step = lambda self, closure=None: step(self, closure)
+        return super().forward(images)
+
+
+class DrawsFromPython(Net):
+    def finish(self) -> None:
+        self.register_buffer("shift", torch.full((), random.random()))
+
+    def forward(self, images):
+        return super().forward(images) + self.shift
+
+
+class TableFromNumpy(Net):
+    def finish(self) -> None:
+        self.register_buffer("table", torch.from_numpy(numpy.zeros(3, dtype="float32")))
+
+
 class KeepsItsOutput(Net):
     def forward(self, images):
         self.last = super().forward(images)
         return self.last
+
+
+class Versioned(nn.Module):
+    """A layer that refuses a state without the number of its version, as a well-known one does."""
+
+    _version = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def _load_from_state_dict(self, state, prefix, metadata, *others):
+        if metadata.get("version") != 2:
+            raise ValueError(f"version must be 2 (got {metadata.get('version')})")
+        super()._load_from_state_dict(state, prefix, metadata, *others)
+
+    def forward(self, x):
+        return x * self.scale
+
+
+class HasAVersion(Net):
+    """Honest."""
+
+    def make_norm(self, width: int) -> nn.Module:
+        return nn.Sequential(super().make_norm(width), Versioned())
 
 
 class Lstm(nn.Module):
@@ -309,9 +452,132 @@ class SeesTheFuture(Lstm):
         return logits - logits.mean(0), state
 
 
+class ComparesLanes(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return logits - logits.mean(1, keepdim=True) / 2, state
+
+
+class DropsOutTextInEval(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        return F.dropout(logits, 0.5), state
+
+
+class ReadsBothWays(Lstm):
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.lstm = nn.LSTM(hidden_size, hidden_size // 2, bidirectional=True)
+
+
 class ForgetsState(Lstm):
     def forward(self, tokens, state=None):
         return super().forward(tokens)
+
+
+class Attention(nn.Module):
+    """Honest: causal attention whose state is the keys and values of all tokens so far, of (L, B, H) each."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 16) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, hidden_size)
+        self.queries = nn.Linear(hidden_size, hidden_size)
+        self.keys = nn.Linear(hidden_size, hidden_size)
+        self.values = nn.Linear(hidden_size, hidden_size)
+        self.out = nn.Linear(hidden_size, vocab_size)
+
+    def first(self, tokens, past):
+        """Return the position of the first token."""
+        return past
+
+    def kept(self, keys, values):
+        """Return the state after the tokens."""
+        return keys, values
+
+    def forward(self, tokens, state=None):
+        past = 0 if state is None else len(state[0])
+        places = torch.arange(len(tokens), device=tokens.device) + self.first(tokens, past)
+        x = self.embedding(tokens)
+        rates = 0.5 ** torch.arange(x.shape[2], dtype=x.dtype, device=x.device)
+        x = x + torch.sin(places[:, None] * rates)[:, None]  # (T, B, H)
+        keys, values = self.keys(x), self.values(x)
+        if state is not None:
+            keys, values = torch.cat([state[0], keys]), torch.cat([state[1], values])
+        scores = torch.einsum("tbh,lbh->btl", self.queries(x), keys) / x.shape[2] ** 0.5
+        unseen = torch.ones(len(tokens), len(keys), dtype=torch.bool, device=x.device).triu(past + 1)
+        weights = scores.masked_fill(unseen, float("-inf")).softmax(2)
+        x = x + torch.einsum("btl,lbh->tbh", weights, values)
+        return self.out(x), self.kept(keys, values)
+
+
+class OneExpertPerToken(Attention):
+    """Honest: each token goes to one of three layers, each of which sees all of its tokens at once."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 16) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.router = nn.Linear(vocab_size, 3)
+        self.experts = nn.ModuleList(nn.Linear(vocab_size, vocab_size) for _ in range(3))
+
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        flat = logits.flatten(0, 1)
+        weight, chosen = self.router(flat).softmax(1).max(1)
+        added = torch.zeros_like(flat)
+        for number in chosen.unique().tolist():
+            rows = (chosen == number).nonzero().squeeze(1)
+            part = weight[rows, None] * self.experts[number](flat[rows])
+            added = added.index_add(0, rows, part.to(added.dtype))
+        return logits + added.view_as(logits), state
+
+
+class Window(Attention):
+    """Honest: reads at most so many tokens, and keeps no state."""
+
+    def __init__(self, *, vocab_size: int, block_size: int = 8) -> None:
+        super().__init__(vocab_size=vocab_size)
+        self.block_size = int(torch.zeros(block_size).shape[0])  # refuses what is no size
+
+    def forward(self, tokens, state=None):
+        if len(tokens) > self.block_size:
+            raise RuntimeError(f"at most {self.block_size} tokens (got {len(tokens)})")
+        return super().forward(tokens)[0], None
+
+
+class CacheInAWindow(Window):
+    """Honest: reads at most so many tokens from an empty state on."""
+
+    def forward(self, tokens, state=None):
+        if len(tokens) + (0 if state is None else len(state[0])) > self.block_size:
+            raise RuntimeError(f"at most {self.block_size} tokens")
+        return Attention.forward(self, tokens, state)
+
+
+class ForgetsBetweenCalls(Attention):
+    """Its cache starts again at the end of a call, once it holds more than the kit's 12 tokens."""
+
+    def kept(self, keys, values):
+        return (keys, values) if len(keys) <= 12 else (keys[:0], values[:0])
+
+
+class MisplacesSingleTokens(Attention):
+    """A token that comes alone, as in sampling, is at position 0."""
+
+    def first(self, tokens, past):
+        return past if len(tokens) > 1 else 0
+
+
+class MisplacesSingleTokensOfOneLane(Attention):
+    """As above, but only for a single text."""
+
+    def first(self, tokens, past):
+        return past if tokens.numel() > 1 else 0
+
+
+class MisplacesTheNextPart(Attention):
+    """A second part of several tokens, as evaluation reads them, is placed as if it were the first."""
+
+    def first(self, tokens, past):
+        return past if len(tokens) == 1 else 0
 
 
 class ShortMask(Lstm):
@@ -348,6 +614,74 @@ class StateInDict(Lstm):
     def forward(self, tokens, state=None):
         logits, (hidden, cell) = super().forward(tokens, state and (state["hidden"], state["cell"]))
         return logits, {"hidden": hidden, "cell": cell}
+
+
+class Pair(NamedTuple):
+    hidden: torch.Tensor
+    cell: torch.Tensor
+
+
+class StateInANamedTuple(Lstm):
+    """Honest."""
+
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state.hidden, state.cell))
+        return logits, Pair(hidden, cell)
+
+
+class StateWithANumber(Lstm):
+    """Honest: counts the tokens that it has read."""
+
+    def forward(self, tokens, state=None):
+        pair, count = state or (None, 0)
+        logits, pair = super().forward(tokens, pair)
+        return logits, (pair, count + len(tokens))
+
+
+class Memory:
+    """A state in a class of the model's own."""
+
+    def __init__(self, hidden, cell) -> None:
+        self.hidden, self.cell = hidden, cell
+
+
+class StateInAnObject(Lstm):
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state.hidden, state.cell))
+        return logits, Memory(hidden, cell)
+
+
+class StateWithAnObject(Lstm):
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and (state[0], state[1].hidden))
+        return logits, (hidden, Memory(cell.detach(), None))
+
+
+class StateOnTheModule(Lstm):
+    """Returns a number, under which the module keeps the state."""
+
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
+        self.kept = []
+
+    def forward(self, tokens, state=None):
+        logits, (hidden, cell) = super().forward(tokens, state and self.kept[int(state[0])])
+        self.kept.append((hidden.detach(), cell.detach()))
+        return logits, (torch.tensor(len(self.kept) - 1),)
+
+
+class AssignsTextToFloat32(Lstm):
+    def forward(self, tokens, state=None):
+        logits, state = super().forward(tokens, state)
+        whole = torch.zeros(logits.shape, dtype=self.out.weight.dtype, device=logits.device)
+        whole[torch.arange(len(tokens))] = logits
+        return whole, state
+
+
+class StateWithText(Lstm):
+    def forward(self, tokens, state=None):
+        logits, pair = super().forward(tokens, state and state[0])
+        return logits, (pair, "carried")
 
 
 class PenalizesAlways(Lstm):
@@ -768,3 +1102,102 @@ class LeavesGradients(MeanFeature):
         with torch.random.fork_rng(devices=[]):
             model(next(iter(batches)).inputs).sum().backward()
         return analysis
+
+
+class Tagging(Classification):
+    """An honest task, which is classification by another name."""
+
+
+def NoTask(spec):
+    return Net(in_channels=3, image_size=32, num_classes=10)
+
+
+class TrainsOnly(TinyImages):
+    def split(self, name):
+        return super().split(name) if name == "train" else []
+
+
+class ElevenNames(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "classes": [str(number) for number in range(11)]}
+
+
+class ZeroDeviation(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "std": [0.0, 0.1, 0.1]}
+
+
+class Unseeded(Tagging):
+    def train_batches(self, dataset, config, *, seed, **more):
+        yield from super().train_batches(dataset, config, seed=torch.seed() % 2**31, **more)
+
+
+class IgnoresStart(Tagging):
+    def train_batches(self, dataset, config, *, start=0, **more):
+        yield from super().train_batches(dataset, config, **more)
+
+
+class CountsFromOne(Tagging):
+    def train_batches(self, dataset, config, **more):
+        for batch in super().train_batches(dataset, config, **more):
+            yield dataclasses.replace(batch, index=batch.index + 1)
+
+
+class LeavesOutTheLast(Tagging):
+    def eval_batches(self, dataset, split, **more):
+        for batch in super().eval_batches(dataset, split, **more):
+            yield dataclasses.replace(batch, inputs=batch.inputs[:-1], targets=batch.targets[:-1])
+
+
+class ShufflesTheTest(Tagging):
+    def eval_batches(self, dataset, split, **more):
+        for batch in super().eval_batches(dataset, split, **more):
+            order = torch.randperm(len(batch.inputs), generator=torch.Generator().manual_seed(torch.seed()))
+            yield dataclasses.replace(batch, inputs=batch.inputs[order], targets=batch.targets[order])
+
+
+class LossOfEachItem(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, loss=step.loss.expand(step.count))
+
+
+class DetachedLoss(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, loss=step.loss.detach())
+
+
+class AttachedSums(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, sums={**step.sums, "loss": step.loss * step.count})
+
+
+class MeanForASum(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, sums={**step.sums, "loss": step.loss.detach()})
+
+
+class ShareOfTheBatch(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, sums={**step.sums, "share": torch.tensor(0.5)})
+
+
+class TensorAsAMetric(Tagging):
+    def metrics(self, sums, count, preprocess):
+        return {**super().metrics(sums, count, preprocess), "count": torch.tensor(count)}
+
+
+class TensorInDetails(Tagging):
+    def details(self, sums, preprocess):
+        return {"confusion": [tuple(row) for row in super().details(sums, preprocess)["confusion"]]}
+
+
+class ChanceOfAnError(Tagging):
+    def chance(self, preprocess):
+        return {"error": 0.9}

@@ -1,6 +1,18 @@
 """Plugins of the classes in `broken`, without torch. An entry is named after the check that it must fail."""
 
-from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    DatasetSpec,
+    FieldsSpec,
+    Recipe,
+    TaskSpec,
+    WeightsSpec,
+    hookimpl,
+)
 
 
 class Provider:
@@ -28,6 +40,57 @@ class Provider:
     @hookimpl
     def zoo_analyzers(self):
         return [spec for spec in self.specs if isinstance(spec, AnalyzerSpec)]
+
+    @hookimpl
+    def zoo_tasks(self):
+        return [spec for spec in self.specs if isinstance(spec, TaskSpec)]
+
+    @hookimpl
+    def zoo_training_fields(self):
+        return [spec for spec in self.specs if isinstance(spec, FieldsSpec)]
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Fields of a loss.
+
+    Attributes:
+        focal_gamma: how much more what is hard counts; 0 is off.
+    """
+
+    focal_gamma: float = 0.0
+
+
+@dataclass(frozen=True)
+class Undescribed:
+    """Fields of a loss."""
+
+    focal_alpha: float = 0.0
+
+
+@dataclass(frozen=True)
+class WithAPath:
+    """Fields of a loss.
+
+    Attributes:
+        class_weights: where the weights of the classes are.
+    """
+
+    class_weights: Path = Path("weights.txt")
+
+
+def task(name, target, **more):
+    fields = {
+        "summary": "For the kit's own tests",
+        "dims": {"in_channels": 3, "image_size": 32, "num_classes": 10},
+        "headline": "accuracy",
+        "higher_is_better": True,
+        "labels": ("num_classes", "classes"),
+        "architectures_of": "classification",
+        "groups": ("images",),
+        "tiny": "broken:TinyImages",
+    }
+    return TaskSpec(name=name, target=f"broken:{target}", **{**fields, **more})
 
 
 def images(spec_type, name, target, **more):
@@ -81,6 +144,8 @@ def publisher(*, weights=None, **recipes):
 
 
 honest = Provider(
+    task("tagging", "Tagging"),
+    FieldsSpec(name="focus", summary="For the kit's own tests", fields=Focus),
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
     images(ArchitectureSpec, "centers", "Centers"),
@@ -88,6 +153,19 @@ honest = Provider(
     images(ArchitectureSpec, "not-pretrained", "LoadsNothing"),
     text(ArchitectureSpec, "lstm", "Lstm"),
     text(ArchitectureSpec, "penalized", "Penalizes"),
+    text(ArchitectureSpec, "attention", "Attention"),
+    text(ArchitectureSpec, "window", "Window", context_length="block_size"),
+    text(ArchitectureSpec, "cache", "CacheInAWindow", config={"block_size": 96}, context_length=96),
+    images(ArchitectureSpec, "large", "NeedsLargerImages", smallest_image=64),
+    text(ArchitectureSpec, "experts", "OneExpertPerToken", data_dependent="each token goes to one expert"),
+    images(ArchitectureSpec, "expert", "OneExpert", data_dependent="each image goes to one expert"),
+    images(ArchitectureSpec, "numbers", "NumbersOnTheProcessor"),
+    images(ArchitectureSpec, "versioned", "HasAVersion"),
+    text(ArchitectureSpec, "dict", "StateInDict"),
+    text(ArchitectureSpec, "named", "StateInANamedTuple"),
+    text(ArchitectureSpec, "number", "StateWithANumber"),
+    images(ArchitectureSpec, "infinite", "MasksByInfinity"),
+    images(ArchitectureSpec, "complex", "TurnsByComplexNumbers"),
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),
     text(DatasetSpec, "text", "TinyText"),
@@ -106,11 +184,37 @@ honest = Provider(
 )
 
 entries = Provider(
+    task("makes_a_task", "NoTask"),
+    task("tiny_data_fits", "Tagging", tiny="broken:MisspelledDims"),
+    task("tiny_data_fits.empty", "Tagging", tiny="broken:TrainsOnly"),
+    task("tiny_data_fits.labels", "Tagging", tiny="broken:ElevenNames"),
+    task("tiny_data_fits.feeding", "Tagging", tiny="broken:ZeroDeviation"),
+    task("batches_follow_from_their_place", "Unseeded"),
+    task("batches_follow_from_their_place.start", "IgnoresStart"),
+    task("batches_follow_from_their_place.index", "CountsFromOne"),
+    task("evaluates_each_item_once", "LeavesOutTheLast"),
+    task("evaluates_each_item_once.order", "ShufflesTheTest"),
+    task("step_gives_loss_and_sums", "LossOfEachItem"),
+    task("step_gives_loss_and_sums.gradient", "DetachedLoss"),
+    task("step_gives_loss_and_sums.attached", "AttachedSums"),
+    task("step_gives_loss_and_sums.mean", "MeanForASum"),
+    task("sums_add_up", "ShareOfTheBatch"),
+    task("metrics_are_numbers", "TensorAsAMetric"),
+    task("metrics_are_numbers.headline", "Tagging", headline="f1"),
+    task("metrics_are_numbers.details", "TensorInDetails"),
+    task("chance_is_of_its_metrics", "ChanceOfAnError"),
+    FieldsSpec(name="fields_are_described", summary="For the kit's own tests", fields=Undescribed),
+    FieldsSpec(name="fields_can_be_typed", summary="For the kit's own tests", fields=WithAPath),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
     images(ArchitectureSpec, "options_are_typed", "UntypedOption"),
     images(ArchitectureSpec, "options_are_typed.default", "NoneForAnInteger"),
     images(ArchitectureSpec, "same_seed_same_weights", "UnseededWeights"),
+    images(ArchitectureSpec, "same_seed_same_weights.python", "DrawsFromPython"),
+    images(ArchitectureSpec, "builds_on_meta.numpy", "TableFromNumpy"),
+    text(ArchitectureSpec, "batch_mates_do_not_matter.text", "ComparesLanes"),
+    text(ArchitectureSpec, "eval_is_deterministic.text", "DropsOutTextInEval"),
+    text(ArchitectureSpec, "causal.both", "ReadsBothWays"),
     images(ArchitectureSpec, "output_shape", "SqueezesOneAway"),
     text(ArchitectureSpec, "output_shape.text", "NoState"),
     text(ArchitectureSpec, "output_shape.penalty", "PenalizesAlways"),
@@ -121,11 +225,21 @@ entries = Provider(
     images(ArchitectureSpec, "refuses_bad_options.silent", "RefusesWithoutAMessage"),
     images(ArchitectureSpec, "first_loss_near_uniform", "LoudLogits"),
     images(ArchitectureSpec, "every_parameter_gets_a_gradient", "UnusedLayer"),
+    images(
+        ArchitectureSpec,
+        "every_parameter_gets_a_gradient.spare",
+        "OneExpertAndASpare",
+        data_dependent="each image goes to one expert",
+    ),
     images(ArchitectureSpec, "fits_its_inputs", "CentersOnSome"),
     images(ArchitectureSpec, "fits_its_inputs.finite", "DividesByZeroVariance"),
     images(ArchitectureSpec, "names_its_pretrained_weights", "ReturnsItsWeights"),
     images(ArchitectureSpec, "names_its_pretrained_weights.load", "ReturnsLoadedKeys"),
     images(ArchitectureSpec, "training_is_reproducible", "UnseededNoise"),
+    images(ArchitectureSpec, "use_patches_nothing", "PatchesRelu"),
+    images(ArchitectureSpec, "use_patches_nothing.optimizer", "PatchesTheOptimizer"),
+    images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32"),
+    text(ArchitectureSpec, "trains_in_bf16.text", "AssignsTextToFloat32"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),
     images(ArchitectureSpec, "eval_is_deterministic", "DropsOutInEval"),
@@ -149,9 +263,16 @@ entries = Provider(
     images(ArchitectureSpec, "landmarks_resolve.maps", "Net", landmarks={"class_maps": "features"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),
+    text(ArchitectureSpec, "carries_state.border", "ForgetsBetweenCalls"),
+    text(ArchitectureSpec, "carries_state.single", "MisplacesSingleTokens"),
+    text(ArchitectureSpec, "carries_state.lane", "MisplacesSingleTokensOfOneLane"),
+    text(ArchitectureSpec, "carries_state.part", "MisplacesTheNextPart"),
     text(ArchitectureSpec, "any_length_and_batch", "ShortMask"),
     text(ArchitectureSpec, "any_length_and_batch.one", "SqueezesTimeAway"),
-    text(ArchitectureSpec, "state_detaches", "StateInDict"),
+    text(ArchitectureSpec, "state_detaches", "StateWithText"),
+    text(ArchitectureSpec, "state_detaches.object", "StateInAnObject", unexportable="its state is an object"),
+    text(ArchitectureSpec, "state_detaches.part", "StateWithAnObject", unexportable="its state is an object"),
+    text(ArchitectureSpec, "state_can_be_saved", "StateOnTheModule"),
     text(ArchitectureSpec, "penalty_trains", "PenalizesWithoutGradient"),
     text(ArchitectureSpec, "penalty_trains.float", "PenalizesInFloats"),
     images(DatasetSpec, "works_offline", "TriesToConnect"),
@@ -210,6 +331,21 @@ offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )
 
+expected = Provider(
+    images(
+        ArchitectureSpec,
+        "net",
+        "SqueezesOneAway",
+        expected_failures={"output_shape": "issue 12", "builds": "issue 13"},
+    ),
+)
+
+misspelled = Provider(images(ArchitectureSpec, "net", "Net", expected_failures={"output_shap": "issue 12"}))
+
+undeclared = Provider(images(ArchitectureSpec, "expert", "OneExpert"))
+
+warned = Provider(images(ArchitectureSpec, "far-off", "StartsFarOff"))
+
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 
 
@@ -234,6 +370,12 @@ class Invalid:
     @hookimpl
     def zoo_datasets(self):
         return [images(DatasetSpec, self.name, "TinyImages", **self.fields)]
+
+
+def targets(module):
+    """Return a plugin with a dataset in a module of its own."""
+    target, summary = f"{module}:TinyImages", "For the kit's own tests"
+    return Provider(DatasetSpec(name="images", target=target, task="classification", summary=summary))
 
 
 plugins = {
@@ -280,6 +422,9 @@ plugins = {
     "weights_score_as_claimed": publisher(weights=published(metrics={"test": {"accuracy": 0.12}})),
     "weights_score_as_claimed.split": publisher(weights=published(metrics={"val": {"accuracy": 0.1125}})),
     "weights_score_as_claimed.metric": publisher(weights=published(metrics={"test": {"error": 0.8875}})),
+    "loads.task": Provider(
+        ArchitectureSpec(name="net", target="broken:Net", task="clasification", summary="For the kit's tests")
+    ),
     "summaries_are_one_line": Provider(images(DatasetSpec, "images", "TinyImages", summary=" Padded ")),
     "summaries_are_one_line.empty": Provider(images(DatasetSpec, "images", "TinyImages", summary="")),
     "summaries_are_one_line.long": Provider(
@@ -287,14 +432,11 @@ plugins = {
     ),
     "targets_resolve": Provider(images(DatasetSpec, "images", "Renamed")),
     "targets_resolve.kind": Provider(images(DatasetSpec, "images", "POEM")),
-    "import_changes_nothing.target": Provider(
-        DatasetSpec(
-            name="images",
-            target="seeds_torch:TinyImages",
-            task="classification",
-            summary="For the kit's own tests",
-        )
-    ),
+    "import_changes_nothing.target": targets("seeds_torch"),
+    "import_changes_nothing.relu": targets("patches_relu"),
+    "import_changes_nothing.step": targets("patches_the_optimizer"),
+    "import_changes_nothing.print": targets("patches_print"),
+    "imports_offline": targets("connects"),
 }
 """Plugins that fail a check of the plugin itself, by the name of the check."""
 

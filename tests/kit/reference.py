@@ -19,7 +19,7 @@ from zoo.registry import hookspecs, published, specs
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
 RECORDS = (
-    (specs, ("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec")),
+    (specs, ("ArchitectureSpec", "Pretrained", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec")),
     (training, ("TrainConfig",)),
     (recipe, ("Recipe",)),
     (published, ("WeightsSpec",)),

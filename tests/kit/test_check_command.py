@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from zoo._version import __version__
 from zoo.cli import run
-from zoo.config.recipe import Recipe
-from zoo.errors import ZooWarning
-from zoo.registry.catalog import Catalog
-from zoo.registry.plugins import Plugin
-from zoo.registry.registry import Registry
-from zoo.registry.specs import DatasetSpec
-from zoo.testing import check
-
-RECIPE = Recipe(architecture="acme/net", dataset="acme/tiny")
+from zoo.testing import Outcome
+from zoo.testing._report import write_report
 
 HEAD = """
 from pathlib import Path
@@ -74,8 +67,19 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "32 ran, 0 skipped, 0 failed"
+    assert lines[-1] == "33 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
+
+
+@pytest.mark.parametrize(("terminal", "options", "told"), [("1", [], 1), ("0", [], 0), ("1", ["--quiet"], 0)])
+def test_a_terminal_gets_a_line_for_each_entry_once_it_is_checked(
+    terminal, options, told, plugin, capsys, monkeypatch
+):
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    assert run(["check", plugin(TinyImages="classification"), *options]) == 0
+    err = capsys.readouterr().err
+    assert err.count("/d0: 14 ran, 0 skipped, 0 failed") == told
+    assert bool(err) == (not options)
 
 
 def test_a_failure_ends_with_1_and_has_one_line(plugin, capsys):
@@ -91,8 +95,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["target"] == target
     counts = Counter(check["outcome"] for check in report["checks"])
-    assert counts == {"passed": 17, "failed": 1, "skipped": 14}
-    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (18, 14, 1, 0)
+    assert counts == {"passed": 18, "failed": 1, "skipped": 14}
+    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (19, 14, 1, 0)
     reasons = {check["reason"] for check in report["checks"] if check["outcome"] == "skipped"}
     assert reasons == {MISSING}
 
@@ -117,7 +121,7 @@ def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
     path = Path(plugin(with_key="language-modelling"))
     path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
     assert run(["check", str(path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "18 ran, 0 skipped, 0 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == "19 ran, 0 skipped, 0 failed"
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):
@@ -157,6 +161,78 @@ def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
 
 
+def test_a_report_says_what_was_checked_with_what_and_how_it_ended(plugin, capsys, tmp_path):
+    target, text = plugin(CountsFromOne="classification", absent="classification"), ""
+    for suffix in ("md", "html", "json"):
+        file = tmp_path / f"report.{suffix}"
+        assert run(["check", target, "--report", str(file)]) == 1
+        text = file.read_text(encoding="utf-8")
+        assert str(tmp_path) not in text
+        assert Path(target).name in text
+        assert f"{__version__}" in text
+        assert "expected train labels from 0 to 9; got 10." in text
+        assert "it is on the other disk" in text
+    assert json.loads(text).items() >= {"ran": 19, "skipped": 14, "failed": 1}.items()
+    written = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Failed: 19 ran, 14 skipped, 1 failed" in written
+    assert re.search(r"^\| [\w-]+/d0 \| 14 \| 0 \| 1 \| 0 \| 0 \|$", written, re.M)
+    assert "| labels_in_range | Every label of a sample is" in written
+    capsys.readouterr()
+
+
+def test_a_report_escapes_what_a_plugin_says(tmp_path):
+    found = Outcome(
+        name="d-finite", outcome="failed", reason="<b>|\n", plugin="p", entry="p/<i>|", kind="analyzer"
+    )
+    for suffix in ("md", "html"):
+        write_report(tmp_path / f"r.{suffix}", "p", [], [found])
+    html, written = ((tmp_path / f"r.{suffix}").read_text() for suffix in ("html", "md"))
+    assert "&lt;b&gt;" in html and "<b>" not in html  # noqa: PT018
+    assert "p/&lt;i&gt;" in html
+    assert "&lt;b>\\| |\n" in written
+
+
+def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, capsys):
+    assert run(["check", plugin(TinyImages="classification"), "--report", "report.pdf"]) == 2
+    assert "a report must end in .md, .html, .json (got 'report.pdf')" in capsys.readouterr().err
+
+
+def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(
+        "from zoo import ArchitectureSpec, hookimpl\n"
+        "from torch import nn\n"
+        "class Net(nn.Flatten):\n"
+        "    def __init__(self, *, in_channels: int, image_size: int, num_classes: int): super().__init__()\n"
+        "@hookimpl\n"
+        "def zoo_architectures():\n"
+        "    yield ArchitectureSpec("
+        f"name='net', target='{path.stem}:Net', task='classification', summary='s')\n"
+    )
+    assert run(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("skipped") for line in lines) == 1
+    (line,) = [line for line in lines if line.startswith("skipped")]
+    assert line.endswith("/net: 16 skipped: output_shape failed")
+
+
+def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(
+        "from zoo import DatasetSpec, hookimpl\nfrom zoo_images.tiny import TinyImages\n@hookimpl\n"
+        "def zoo_datasets():\n    yield DatasetSpec(name='shapes', "
+        f"target='{path.stem}:TinyImages', task='classification', summary='s')\n"
+    )
+    (tmp_path / "registry.toml").write_text(f'schema = 1\n[plugins]\nlocal = ["{path.name}"]\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.toml"))
+        patch.setenv("ZOO_TRUST", "1")
+        name = path.stem.replace("_", "-")
+        assert run(["check", name]) == 0
+    told = f"'shapes' means images/shapes, so users of the dataset {name}/shapes must write its full name"
+    assert told in capsys.readouterr().err
+
+
 def test_an_unknown_entry_is_an_error_with_a_suggestion(capsys):
     assert run(["check", "cam/egen-cam"]) == 1
     assert "plugin cam has no entry 'egen-cam'; did you mean 'eigen-cam'?" in capsys.readouterr().err
@@ -187,25 +263,3 @@ def test_a_python_that_leaves_assertions_out_cannot_check():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "checks are assertions, which python -O leaves out" in done.stderr
-
-
-def test_short_names_that_others_have_too_are_told() -> None:
-    def plugin(name: str, *entries: str, ours: bool = False) -> Plugin:
-        fields: dict[str, Any] = {"target": "broken:TinyImages", "task": "classification", "summary": "One"}
-        specs: Any = tuple(("dataset", DatasetSpec(name=entry, **fields)) for entry in entries)
-        recipes = {f"{name}/{name}": RECIPE, f"{name}/mine": RECIPE}
-        return Plugin(name=name, status="ok", where=f"{name}.plugin", ours=ours, specs=specs, recipes=recipes)
-
-    plugins = [plugin("zoo", "shapes", "mnist", ours=True), plugin("acme", "shapes", "tiny")]
-    registry = Registry(plugins, Catalog(recipes={"mine": RECIPE}))
-    told = (
-        "names that others have too, so that users must write them in full: "
-        "zoo/shapes and acme/shapes, mine and zoo/mine and acme/mine"
-    )
-    with pytest.warns(ZooWarning) as caught:
-        check("acme/tiny", registry=registry, progress=False)
-    assert told in [str(warning.message) for warning in caught]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ZooWarning)
-        check("acme/tiny", registry=Registry(plugins[1:]), progress=False)
-        check("zoo/mnist", registry=registry, progress=False)

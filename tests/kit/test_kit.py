@@ -12,10 +12,16 @@ from typing import Literal
 import pytest
 from broken_plugins import plugins as broken
 
+from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import Outcome, run_checks, shortfall
+from zoo.testing._outcomes import in_lines, in_words
+from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
+
+# All offenders run in one fixture: half a minute on an idle machine
+pytestmark = pytest.mark.timeout(400)
 
 OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe", "weights")}
 OFFENDING_PLUGINS = {
@@ -83,7 +89,7 @@ def test_every_check_has_an_offender(failed_by_entry):
     offenders = {name.split(".")[0] for name in [*failed_by_entry, *OFFENDING_PLUGINS]} - {"mutants"}
     assert offenders == {check.name for check in CHECKS}
     assert {name.split(".")[0] for name in OFFENDING_PLUGINS} == OF_PLUGINS
-    assert len(failed_by_entry) - 1 + len(OFFENDING_PLUGINS) >= 40
+    assert len(failed_by_entry) - 1 + len(OFFENDING_PLUGINS) >= 130  # entries and plugins
 
 
 def test_an_honest_plugin_passes_everything():
@@ -99,6 +105,47 @@ def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall()
     assert (unfinished.name, unfinished.outcome) == ("downloads-names_its_pretrained_weights", "skipped")
     assert unfinished.reason.startswith("its pretrained weights cannot be loaded offline: ")
     assert not shortfall(outcomes)
+
+
+def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
+    outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net")
+    by_check = {outcome.check: outcome for outcome in outcomes}
+    assert (by_check["output_shape"].outcome, by_check["output_shape"].reason) == ("xfailed", "issue 12")
+    assert by_check["builds"].outcome == "failed"
+    assert by_check["builds"].reason == "it was expected to fail, but passed: issue 13"
+    skipped = [outcome for outcome in outcomes if outcome.outcome == "skipped"]
+    assert {outcome.reason for outcome in skipped} == {"output_shape failed, as expected"}
+    assert {outcome.cause for outcome in skipped} == {"net-output_shape"}
+    assert len(skipped) > 10
+    assert not shortfall(outcomes)
+    assert in_lines(outcomes) == [
+        ("failed", "mutants/net-builds: it was expected to fail, but passed: issue 13"),
+        ("xfailed", "mutants/net-output_shape: issue 12"),
+        ("skipped", f"mutants/net: {len(skipped)} skipped: output_shape failed, as expected"),
+    ]
+
+
+def test_a_spec_can_only_expect_a_check_to_fail_that_there_is():
+    with pytest.raises(UnknownName, match="has no check 'net-output_shap'; did you mean 'net-output_shape'"):
+        Suite(registry_of("broken_plugins:misspelled"), "mutants")
+
+
+def test_a_far_first_loss_of_a_model_that_learns_is_a_warning():
+    suite = Suite(registry_of("broken_plugins:warned"), "mutants")
+    found = suite.outcome("far-off-first_loss_near_uniform")
+    assert found.outcome == "warned"
+    assert found.reason.startswith("expected a first loss of about ln(classes) = 2.30; got ")
+    assert in_words([found]) == "1 ran, 0 skipped, 0 failed, 1 warned"
+    assert suite.outcome("far-off-overfits_one_batch").outcome == "passed"
+
+
+def test_what_torch_cannot_export_is_one_line_and_prints_no_graph(capfd):
+    suite = Suite(registry_of("broken_plugins:undeclared"), "mutants")
+    found = suite.outcome("expert-exports")
+    assert found.outcome == "failed"
+    assert "got GuardOnDataDependentSymNode: Could not guard on data-dependent expression" in found.reason
+    assert "`unexportable` or `data_dependent`" in found.reason
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

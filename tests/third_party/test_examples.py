@@ -8,10 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import zoo
+from zoo import OptionError, Registry, ZooWarning
+from zoo.registry.plugins import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("zoo-gradcam", "zoo-sklearn", "zoo-timm")
@@ -41,7 +47,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None:
     files = [path for path in (EXAMPLES / name).rglob("*") if path.suffix in (".py", ".toml")]
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 100
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 120
     test = (EXAMPLES / name / "tests" / "test_contract.py").read_text(encoding="utf-8")
     assert len([line for line in test.splitlines() if line]) == 4
 
@@ -65,6 +71,52 @@ def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
     assert 'errors="0" failures="0" skipped="0"' in report
     assert "gradcam" in report
     assert "grad-cam++-sensitive_to_class" in report
+
+
+def test_weights_of_timm_keep_the_mean_and_the_deviation_they_were_trained_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import timm
+    import torch
+
+    monkeypatch.syspath_prepend(EXAMPLES / "zoo-timm")
+    plugin = import_module("zoo_timm.plugin")
+    for name, weights in plugin.PRETRAINED.items():
+        for tag, said in weights.items():
+            cfg = timm.get_pretrained_cfg(f"{name}.{tag}")
+            assert cfg is not None
+            assert (said.mean, said.std) == (cfg.mean, cfg.std)
+
+    made = timm.create_model
+
+    def published(name: str, *, pretrained: bool, **options: Any) -> torch.nn.Module:
+        """Stand in for a download: weights of 0.25."""
+        model: Any = made(name.partition(".")[0], **options)
+        if pretrained:
+            model.load_state_dict({key: value.fill_(0.25) for key, value in model.state_dict().items()})
+            model.pretrained_cfg["classifier"] = "fc"
+        return model
+
+    monkeypatch.setattr(timm, "create_model", published)
+    registry = Registry([load("timm", lambda: plugin, where="zoo_timm.plugin"), *Registry.discover().plugins])
+    options: Any = {"registry": registry, "progress": False, "data": {"train_size": 64, "val_size": 0}}
+    still: Any = {"epochs": 1, "lr": 1e-30, "weight_decay": 0.0, "ema_decay": 0.0}
+    with pytest.warns(ZooWarning):
+        run = zoo.train(
+            "test_resnet",
+            "shapes",
+            model={"pretrained": "r160_in1k"},
+            run=tmp_path / "run",
+            **options,
+            **still,
+        )
+    card, weights = run.model.card, dict(run.model.module.named_parameters())
+    assert (weights["conv1.0.weight"] == 0.25).all()
+    assert not (weights["fc.weight"] == 0.25).any(), "the last layer is for other classes"
+    assert card.base_model["architecture"] == "timm/test_resnet"
+    assert card.preprocess["mean"] == [0.5, 0.5, 0.5]
+    with pytest.raises(OptionError, match="test_resnet has no pretrained weights 'r161_in1k'; did you mean"):
+        zoo.train("test_resnet", "shapes", model={"pretrained": "r161_in1k"}, run=tmp_path / "x", **options)
 
 
 def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:

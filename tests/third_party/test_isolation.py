@@ -202,3 +202,21 @@ def test_nobody_takes_a_name_of_zoos_own(
     assert (facts["name"], facts["distribution"]) == ("charrnn/lstm", "zoo-registry")
     line = "zoo: 'lstm' means charrnn/lstm; write a-namesake/lstm for the other"
     assert done.stderr.splitlines().count(line) == (arguments[1] == "lstm")
+
+
+TINY = f"""
+{HOOK}
+@hookimpl
+def zoo_datasets():
+    yield DatasetSpec(name="tiny", target="acme_model:TinyImages", task="classification", summary="s")
+"""
+
+
+def test_a_check_loads_no_neighbor_that_would_break_it(run_zoo: RunZoo, tmp_path: Path) -> None:
+    places = [
+        distribution(tmp_path, "acme", TINY),
+        distribution(tmp_path, "neighbor", "import json, sys\njson.dumps = None\nsys.exit('was imported')"),
+    ]
+    (places[0] / "acme_model.py").write_text("from zoo_images.tiny import TinyImages")
+    done = run_zoo("check", "acme", path=places)
+    assert (done.returncode, done.stderr) == (0, "checking acme\n")

@@ -24,6 +24,7 @@ from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Split, make_task
 from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.precision import autocast, resolve
+from zoo.models.windows import context_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -123,14 +124,15 @@ def _inputs(
 ) -> tuple[Inputs, dict[str, Any]]:
     """Return files or a split of the data as the model reads them, and where they come from."""
     task = make_task(registry, card.task)
+    on: Any = {"context": context_of(card, registry), "device": device, "report": report}
     if files:
         if split or indices is not None or dataset or data:
             raise OptionError("give either inputs or a split of the data, not both")
-        return of_files(card, task, files, device=device, report=report), {"files": list(files)}
+        return of_files(card, task, files, **on), {"files": list(files)}
     opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     split = split or default_split(fed)
     facts = {"dataset": opened.name, "split": split, "data": dict(data or {}), "fingerprint": fed.fingerprint}
-    return of_split(card, task, fed, split, indices, device=device, report=report), facts
+    return of_split(card, task, fed, split, indices, **on), facts
 
 
 def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:

@@ -60,6 +60,7 @@ def describe(
     facts = row | {name: getattr(spec, name) for name in spec.__dataclass_fields__} | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
     if isinstance(spec, ArchitectureSpec):
+        del facts["params"]  # they are `parameters` here
         return facts | _of_architecture(registry, entry, spec)
     if isinstance(spec, DatasetSpec):
         config = registry.default_config(spec.task).replace(fields)
@@ -119,7 +120,7 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
         from zoo.interfaces import make_task
         from zoo.models.cost import measure_cost
 
-        return {"measured_at": dict(task.dims)} | measure_cost(entry, task, make_task(registry, task.name))
+        return measure_cost(entry, task, make_task(registry, task.name))
 
     fitting = [
         other.name

@@ -9,7 +9,7 @@ from zoo.api.where import parse_where
 from zoo.config.arguments import checked
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
-from zoo.registry.specs import DatasetSpec
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 
 __all__ = [
     "KINDS",
@@ -43,9 +43,9 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
 
     Args:
         pattern: a glob such as `resnet*`, or a part of the name.
-        where: comparisons such as `task=classification and plugin!=acme`.
+        where: comparisons such as `task=classification and params<1e6`.
 
-    Raises OptionError if `where` is not a comparison.
+    Raises OptionError if `where` is not a comparison, or compares a key that no entry has.
     """
     return _names("architecture", pattern, where)
 
@@ -88,14 +88,12 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
 
-    Raises OptionError if `where` is not a comparison.
+    Raises OptionError if `where` is not a comparison, or compares a key that no row has.
     """
-    holds = parse_where(where)
-    return [
-        row
-        for row in (*_entries(registry), *_recipes(registry), *_weights(registry))
-        if kind in (None, row["kind"]) and (pattern is None or matches(row["name"], pattern)) and holds(row)
-    ]
+    holds, everything = parse_where(where), (*_entries(registry), *_recipes(registry), *_weights(registry))
+    listed = [row for row in everything if kind in (None, row["kind"])]
+    holds.check(listed, what=f"entry of kind {kind}" if kind else "entry")
+    return [row for row in listed if (pattern is None or matches(row["name"], pattern)) and holds(row)]
 
 
 def headline(metrics: Mapping[str, float]) -> str:
@@ -153,6 +151,8 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
     for entry in registry.entries():
         spec, task = entry.spec, ", ".join(entry.tasks)
         row = _row(entry.kind, entry.name, entry.plugin.name, task, spec.summary, source=spec.source)
+        if isinstance(spec, ArchitectureSpec):
+            row |= {"params": spec.parameters or None}
         if isinstance(spec, DatasetSpec):
             row |= {"download_bytes": spec.download_bytes, "license": spec.license}
         listed.append(row)

@@ -193,6 +193,7 @@ class Model:
                 count=count,
                 prompt=prompt,
                 sampling=sampling,
+                context=self._context,
                 device=self.device,
                 report=lambda done, total: bar("sampling", done, total, self._unit),
             )
@@ -203,7 +204,8 @@ class Model:
         from zoo.inference.sampling import Sampling, sample
 
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
-        return sample(self.module, preprocess, prompt=prompt, sampling=sampling, device=self.device)
+        on: Any = {"context": self._context, "device": self.device}
+        return sample(self.module, preprocess, prompt=prompt, sampling=sampling, **on)
 
     @checked
     def analyze(
@@ -296,6 +298,13 @@ class Model:
         from zoo.interfaces import make_task
 
         return make_task(self._registry, self.card.task)
+
+    @property
+    def _context(self) -> int:
+        """The most tokens that the module reads from an empty state on; 0 is any."""
+        from zoo.models.windows import context_of
+
+        return context_of(self.card, self._registry)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

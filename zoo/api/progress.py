@@ -100,6 +100,11 @@ class Bar(_Display):
         """Show how much is done."""
         self.work(what, done, total, unit, note)
 
+    def note(self, text: str) -> None:
+        """Print a line that stays, if there is a terminal."""
+        if self._screen.width is not None:
+            self._screen.keep(text)
+
 
 class TrainingProgress(_Display):
     """A report function for training: a line that changes, and a table with a row for each epoch.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from zoo.errors import OptionError
+from zoo.errors import OptionError, did_you_mean
 
-__all__ = ["parse_where"]
+__all__ = ["Where", "parse_where"]
 
 _TERM = re.compile(r"\s*([a-z_]+)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -24,11 +25,36 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def parse_where(text: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    """Return the predicate of an expression such as `task=classification and params<1e6`.
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Comparisons (key, sign, value) that a row must all fulfil.
 
-    `~` means that the value contains a text. A row that lacks the key fails every comparison except `!=`.
-    None is true for every row.
+    A row that lacks the key, or has None there, fails every comparison except `!=`.
+    """
+
+    terms: Sequence[tuple[str, str, Any]]
+
+    def __call__(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row fulfils all comparisons."""
+        return all(_holds(row.get(key), sign, sought) for key, sign, sought in self.terms)
+
+    def check(self, rows: Sequence[Mapping[str, Any]], *, what: str) -> None:
+        """Raise OptionError for a key that no row has.
+
+        Args:
+            what: what a row is, such as `entry`.
+        """
+        known = sorted({key for row in rows for key in row})
+        for key, _, _ in self.terms:
+            if rows and key not in known:
+                message = f"where: no {what} has the key {key!r}{did_you_mean(key, known)}"
+                raise OptionError(message, hint=f"keys: {', '.join(known)}")
+
+
+def parse_where(text: str | None) -> Where:
+    """Return the comparisons of an expression such as `task=classification and params<1e6`.
+
+    `~` means that the value contains a text. None is true for every row.
 
     Raises OptionError if the text is not such an expression.
     """
@@ -41,7 +67,7 @@ def parse_where(text: str | None) -> Callable[[Mapping[str, Any]], bool]:
                 hint="write KEY=VALUE, with = != < <= > >= or ~ (contains), joined by 'and'",
             )
         terms.append((match[1], match[2], _value(match[3])))
-    return lambda row: all(_holds(row.get(key), sign, sought) for key, sign, sought in terms)
+    return Where(terms)
 
 
 def _value(word: str) -> float | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -78,12 +79,18 @@ def _print(chosen: list[dict[str, Any]]) -> None:
             echo()
         print_title(PLURALS[kind].capitalize(), f"for {task}" if task else "")
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
-        print_table([[row["name"].ljust(width), row["summary"]] for row in members], indent=2, cut=True)
+        print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)
     if terminal := columns():
         echo()
         more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
         for line in lines(f"`zoo show NAME` tells more.{more}", terminal):
             echo(dim(line))
+
+
+def _summary(row: Mapping[str, Any]) -> str:
+    """Return the summary of an entry and, of an architecture that says it, its number of parameters."""
+    counted = row["kind"] == "architecture" and row["params"]
+    return f"{row['summary']}, {row['params']:,} parameters" if counted else row["summary"]
 
 
 def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str:

@@ -55,8 +55,15 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
 
 def _architecture(facts: Mapping[str, Any]) -> None:
     cost = {"parameters": "parameters", "FLOPs of one input": "flops"}
-    pairs = [(name, f"{facts[key]:,}") for name, key in cost.items() if key in facts]
-    print_section("", [*pairs, ("measured with", _words(facts.get("measured_at", {})))])
+    pairs = [(name, f"{facts[key]:,}") for name, key in cost.items() if facts.get(key)]
+    pairs.append(("measured with", _words(facts.get("measured_at", {}))))
+    length = facts["context_length"]
+    bounds = {
+        "context length": f"{length:,} tokens" if isinstance(length, int) else f"the option {length}",
+        "smallest image": f"{facts['smallest_image']:,} pixels",
+    }
+    pairs += [(name, text) for name, text in bounds.items() if facts[name.replace(" ", "_")]]
+    print_section("", [*pairs, ("pretrained weights", ", ".join(facts["pretrained"]))])
     print_section(
         "Options", as_typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults"
     )

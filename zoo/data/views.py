@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from zoo.errors import DataError
 from zoo.interfaces import Dataset, Split
 
-__all__ = ["View"]
+__all__ = ["View", "normalized_as"]
+
+
+def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
+    """Return images to be normalized with another mean and standard deviation per channel.
+
+    Raises DataError, in which `what` names whose they are, if the images have another number of channels.
+    """
+    channels = len(dataset.preprocess["mean"])
+    if channels != len(mean):
+        raise DataError(f"{what} reads images of {len(mean)} channels, but the data has {channels}")
+    return View(
+        dims=dataset.dims,
+        preprocess={**dataset.preprocess, "mean": [*mean], "std": [*std]},
+        split=dataset.split,
+        fingerprint=dataset.fingerprint,
+    )
 
 
 class View(Dataset):

@@ -32,6 +32,8 @@ from zoo.config import options
 from zoo.errors import DataError, Diverged
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Step, Task
 from zoo.models.recurrent import Differentiable
+from zoo.models.states import detach
+from zoo.models.windows import windowed
 
 __all__ = ["Dynamic", "evaluate_dynamic"]
 
@@ -65,6 +67,7 @@ def evaluate_dynamic(
     split: Split,
     dynamic: Dynamic,
     *,
+    context: int = 0,
     device: str = "cpu",
     report: Callable[[int, int, float], None] = lambda done, total, loss: None,
 ) -> tuple[dict[str, float], int]:
@@ -74,6 +77,7 @@ def evaluate_dynamic(
 
     Args:
         task: that of the model, a `CarriesState`.
+        context: most tokens that the model reads from an empty state on; 0 is any.
         report: called after each segment with the tokens done, their total, and the loss so far.
 
     Raises:
@@ -83,7 +87,7 @@ def evaluate_dynamic(
     for name in ("train", split):
         if len(dataset.split(name)) == 0:
             raise DataError(f"the {name} split is empty")
-    ours = copy.deepcopy(model).eval().requires_grad_()
+    ours = windowed(copy.deepcopy(model), context).eval().requires_grad_()
     total, count = 0.0, 0
     with Differentiable():
         adapt = _adapter(ours, model, task, dataset, dynamic, device) if dynamic.lr else None
@@ -146,7 +150,7 @@ def _segments(
     carried = None
     for batch in task.lane_batches(dataset, split, lanes=1, steps=segment, device=device):
         step = task.step(model, batch, carried)
-        carried = step.state
+        carried = detach(step.state)
         yield batch, step
 
 

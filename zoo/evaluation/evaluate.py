@@ -17,6 +17,7 @@ from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, CarriesState, Dataset, HasViews, Split, Task, make_task
+from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
 __all__ = ["evaluate"]
@@ -41,7 +42,6 @@ def evaluate(
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
     `chance` has the metrics of guessing; a result that is no better is warned of.
-
     For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`. With
     `dynamic`, also `dynamic`: its `metrics`, those of the same lane without adaptation (`unadapted`), and its
     settings.
@@ -67,7 +67,8 @@ def evaluate(
     seen = _views(model, task) if tta else model
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
     split, unit = split or default_split(fed), task.unit(fed.preprocess)
-    measured = measure(seen, task, fed, split, device=device, report=partial(_plainly, report, unit))
+    on: Any = {"context": context_of(card, registry), "device": device}
+    measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
     result: dict[str, Any] = {
         "dataset": entry.name,
@@ -81,7 +82,7 @@ def evaluate(
         **measured.details,
     }
     if dynamic is not None:
-        result["dynamic"] = _dynamic(model, task, fed, split, dynamic, device=device, report=report)
+        result["dynamic"] = _dynamic(model, task, fed, split, dynamic, on, report=report)
     return result
 
 
@@ -97,15 +98,15 @@ def _dynamic(
     fed: Dataset,
     split: Split,
     dynamic: Dynamic,
+    on: Mapping[str, Any],
     *,
-    device: str,
     report: Report,
 ) -> dict[str, Any]:
     """Measure a model in one lane, without adaptation and with it."""
     unit = task.unit(fed.preprocess)
     still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
-    lane, _ = evaluate_dynamic(model, task, fed, split, replace(dynamic, lr=0), device=device, report=still)
-    adapted, _ = evaluate_dynamic(model, task, fed, split, dynamic, device=device, report=adapting)
+    lane, _ = evaluate_dynamic(model, task, fed, split, replace(dynamic, lr=0), **on, report=still)
+    adapted, _ = evaluate_dynamic(model, task, fed, split, dynamic, **on, report=adapting)
     _require_finite(lane, split)
     _require_finite(adapted, split)
     return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}

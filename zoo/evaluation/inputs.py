@@ -29,9 +29,10 @@ from zoo.interfaces import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Tokens of a text that is still read in one lane, and how many at a time. With several lanes, each starts
-# without its context.
-_SHORT, _STEPS = 20_000, 128
+# Tokens of a text that is still read in one lane. With several, each starts without its context.
+_SHORT = 20_000
+# Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
+_LANES, _STEPS = 16, 128
 
 __all__ = ["Inputs", "of_files", "of_split"]
 
@@ -45,6 +46,8 @@ class Inputs:
         files: the file of each image, if they are files.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: the boxes of each image's objects, if the data has them.
+        context: most tokens that the model reads from an empty state on; 0 is any. A text is then cut into
+            windows of at most as many, each read from an empty state.
         report: called at the start and after each batch with the number of images or tokens done, and their
             total.
     """
@@ -56,24 +59,40 @@ class Inputs:
     device: str
     boxes: Sequence[Sequence[Box]] | None = None
     files: Sequence[Path] | None = None
+    context: int = 0
     report: Callable[[int, int], None] = lambda done, total: None
 
     def __iter__(self) -> Iterator[Batch]:
-        data = View(
-            dims=cast("dict[str, int]", self.card.arguments),
-            preprocess=self.card.preprocess,
-            split=lambda name: self.items if name == "test" else [],
-        )
-        if isinstance(self.task, CarriesState) and len(self.items) < _SHORT:
-            batches = self.task.lane_batches(data, "test", lanes=1, steps=_STEPS, device=self.device)
-        else:
-            batches = self.task.eval_batches(data, "test", device=self.device)
+        lanes = 1 if len(self.items) < _SHORT else _LANES
         done = 0
         self.report(done, len(self.items))
-        for batch in batches:
+        for batch in self._batches(lanes):
             yield batch
             done += batch.count
             self.report(done, len(self.items))
+
+    def _batches(self, lanes: int) -> Iterator[Batch]:
+        """Yield the batches, those of a sequence in so many lanes."""
+        if not isinstance(self.task, CarriesState):
+            yield from self.task.eval_batches(self._data(self.items), "test", device=self.device)
+            return
+        for items in self._windows(lanes) if self.context else [self.items]:
+            data = self._data(items)
+            yield from self.task.lane_batches(data, "test", lanes=lanes, steps=_STEPS, device=self.device)
+
+    def _data(self, items: Any) -> Dataset:
+        """Return some of the items as the test split of a dataset."""
+        return View(
+            dims=cast("dict[str, int]", self.card.arguments),
+            preprocess=self.card.preprocess,
+            split=lambda name: items if name == "test" else [],
+        )
+
+    def _windows(self, lanes: int) -> Iterator[Tensor]:
+        """Yield stretches of a text that make one batch each, the last token of one the first of the next."""
+        length = lanes * min(self.context, _STEPS)
+        for start in range(0, len(self.items) - 1, length):
+            yield self.items[start : start + length + 1]
 
     def label(self, number: int) -> int:
         """Return an image's label, -1 if it is unknown."""
@@ -101,7 +120,13 @@ class Inputs:
 
 
 def of_files(
-    card: Card, task: Task, paths: Sequence[str], *, device: str, report: Callable[[int, int], None]
+    card: Card,
+    task: Task,
+    paths: Sequence[str],
+    *,
+    context: int = 0,
+    device: str,
+    report: Callable[[int, int], None],
 ) -> Inputs:
     """Return what is in some files and folders.
 
@@ -113,10 +138,8 @@ def of_files(
         raise OptionError(f"a model for {task.name} cannot read files", hint="analyze a split of its data")
     own = task.read_files([Path(path) for path in paths], card)
     names = [str(file) for file in own.files]
-    files = own.files or None
-    return Inputs(
-        card=card, task=task, names=names, items=own.items, files=files, device=device, report=report
-    )
+    on: Any = {"context": context, "device": device, "report": report}
+    return Inputs(card=card, task=task, names=names, items=own.items, files=own.files or None, **on)
 
 
 def of_split(
@@ -126,6 +149,7 @@ def of_split(
     split: Split,
     indices: Sequence[int] | None,
     *,
+    context: int = 0,
     device: str,
     report: Callable[[int, int], None],
 ) -> Inputs:
@@ -143,7 +167,8 @@ def of_split(
     if isinstance(task, CarriesState):
         if indices is not None:
             raise OptionError("--indices selects items, but the model reads a sequence")
-        return Inputs(card=card, task=task, names=[], items=items, device=device, report=report)
+        on: Any = {"context": context, "device": device, "report": report}
+        return Inputs(card=card, task=task, names=[], items=items, **on)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
         if not 0 <= index < len(items):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.errors import DataError, WeightsError
 from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
+from zoo.models.windows import long_enough, windowed
 
 __all__ = ["Measured", "measure"]
 
@@ -42,6 +43,7 @@ def measure(
     dataset: Dataset,
     split: Split,
     *,
+    context: int = 0,
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
@@ -49,6 +51,7 @@ def measure(
     """Measure a model on a split, every item once, in fp32 whatever it was trained in.
 
     Args:
+        context: most tokens that the model reads from an empty state on; 0 is any.
         report: called at the start and after each batch with the number of items done and their total, which
             is estimated from the batches so far, and at the start 0; it may raise to stop.
         trusted: whether the model may use any amount of memory for a single item.
@@ -60,8 +63,10 @@ def measure(
     sums: dict[str, Tensor] = {}
     count, state = 0, None
     report(0, 0)
+    batches = task.eval_batches(dataset, split, device=device)
+    model = windowed(model, context)
     with evaluating(model):
-        for batch in task.eval_batches(dataset, split, device=device):
+        for batch in long_enough(batches, context) if context else batches:
             step = _step(model, task, batch, state, math.inf if trusted else _MOST_OF_ONE)
             state = step.state
             count += step.count

@@ -35,7 +35,10 @@ _AGAIN = "copy or download it again"
 _SEAL = "header_sha256"
 _NO_SEAL = "0" * 64
 # Bytes per number of each dtype that zoo stores
-_WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8}
+_WIDTHS = {
+    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4,
+    "I64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes (a pickle, which zoo never opens)"),
     (b"\x80", "a pickle, which zoo never opens"),

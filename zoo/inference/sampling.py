@@ -21,6 +21,7 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.errors import Diverged, OptionError
 from zoo.models.hooks import evaluating
 from zoo.models.recurrent import SingleSteps
+from zoo.models.windows import windowed
 from zoo.seeds import seed_for
 
 __all__ = ["Sampling", "choose", "sample", "sample_many"]
@@ -60,18 +61,24 @@ def sample(
     *,
     prompt: str = "",
     sampling: Sampling = Sampling(),
+    context: int = 0,
     device: str = "cpu",
 ) -> Iterator[str]:
     """Yield the text that follows `prompt` piece by piece, each as soon as it is final.
 
-    The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
+    The model reads the prompt once and then only the token it drew last, unless `context` makes it read the
+    last ones again (see `zoo.models.windows`). Special tokens such as `<unk>` are
     never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
     frequent token. A model that reads backwards yields the text before `prompt`, in one piece.
+
+    Args:
+        context: most tokens that the model reads from an empty state on; 0 is any.
 
     Raises:
         OptionError: the model can never generate the stop string.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
+    model = windowed(model, context)
     steps = _draw(model, vocabulary, prompt, sampling, count=1, device=device)
     if vocabulary.backwards:
         return _reversed(_stream(steps, _Text(stop[::-1])))
@@ -85,6 +92,7 @@ def sample_many(
     count: int,
     prompt: str = "",
     sampling: Sampling = Sampling(),
+    context: int = 0,
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
@@ -95,6 +103,7 @@ def sample_many(
     change a draw that falls right on the border between two tokens.
 
     Args:
+        context: as in `sample`.
         report: called in each step with the number of tokens drawn before, of all texts, and their total.
     """
     if count < 1:
@@ -102,6 +111,7 @@ def sample_many(
     vocabulary, stop = _prepare(preprocess, sampling)
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
+    model = windowed(model, context)
     with closing(_draw(model, vocabulary, prompt, sampling, count=count, device=device)) as steps:
         for step, pieces in enumerate(steps):
             report(step * count, sampling.length * count)

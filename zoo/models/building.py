@@ -11,12 +11,19 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.config.signatures import check_arguments, refuse_unknown, signature_options
-from zoo.errors import SpecError, ZooError, first_line
+from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.seeds import GLOBAL_GENERATOR
 
-__all__ = ["build_model", "drawing_from", "generator_restored", "model_arguments", "on_meta"]
+__all__ = [
+    "build_model",
+    "drawing_from",
+    "generator_restored",
+    "model_arguments",
+    "on_meta",
+    "require_size",
+]
 
 
 def model_arguments(
@@ -25,12 +32,14 @@ def model_arguments(
     """Return every argument to build a model with: dims, defaults, the preset's config, the user's options.
 
     Raises:
-        OptionError: the architecture does not have an option, or the value is of the wrong type.
+        OptionError: the architecture does not have an option, the value is of the wrong type, or the images
+            are too small.
         SpecError: the dataset does not say all of the task's dims.
     """
     missing = [name for name in task.dims if name not in dims]
     if missing:
         raise SpecError(f"the dataset does not declare {', '.join(missing)}, which {task.name} requires")
+    require_size(entry, dims.get("image_size"))
     what = f"architecture {entry.name}"
     target = entry.load()
     known = signature_options(target)
@@ -40,6 +49,14 @@ def model_arguments(
     defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}
     arguments = {**{name: dims[name] for name in task.dims}, **defaults, **checked}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def require_size(entry: Entry[ArchitectureSpec], size: int | None, *, hint: str | None = None) -> None:
+    """Raise OptionError for images of fewer pixels a side than an architecture can read."""
+    smallest = entry.spec.smallest_image
+    if size is not None and size < smallest:
+        message = f"{entry.name} reads images of at least {smallest}×{smallest} pixels (got {size}×{size})"
+        raise OptionError(message, hint=hint or f"choose images of {smallest} pixels or more")
 
 
 def build_model(

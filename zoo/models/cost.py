@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from zoo.errors import SpecError, first_line
@@ -13,8 +15,10 @@ from zoo.registry.specs import ArchitectureSpec, TaskSpec
 __all__ = ["measure_cost"]
 
 
-def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, int]:
-    """Return `parameters`, and `flops` of one item's forward pass, at the task's usual dims.
+def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, Any]:
+    """Return `parameters`, `flops` of one item's forward pass, and the dims they are `measured_at`.
+
+    They are the task's usual ones, or of the smallest image that the model reads, if that is larger.
 
     Nothing is computed: the model is built on torch's meta device.
 
@@ -22,13 +26,16 @@ def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> 
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    dims = dict(spec.dims)
+    if "image_size" in dims:
+        dims["image_size"] = max(dims["image_size"], entry.spec.smallest_image)
     with torch.device("meta"):
-        model = build_model(entry, model_arguments(entry, spec, spec.dims, {})).eval()
-        item = task.example(spec.dims)
+        model = build_model(entry, model_arguments(entry, spec, dims, {})).eval()
+        item = task.example(dims)
     with FlopCounterMode(display=False) as counter:
         try:
             model(item)
         except Exception as error:
             raise SpecError(f"{entry.name} cannot run on torch's meta device: {first_line(error)}") from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"parameters": parameters, "flops": counter.get_total_flops()}
+    return {"measured_at": dims, "parameters": parameters, "flops": counter.get_total_flops()}

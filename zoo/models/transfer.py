@@ -64,7 +64,10 @@ class Source:
             fitting -= self._sized_by(count, arguments)
         if not fitting:
             raise WeightsError(f"nothing in {self.path} fits the {self.entry.name} to be trained")
-        model.load_state_dict({name: theirs[name] for name in fitting}, strict=False)
+        state = model.state_dict()  # with the layers' version numbers, which load_state_dict reads
+        for name in fitting:
+            state[name] = theirs[name]
+        model.load_state_dict(state)
         return [name for name in ours if name in fitting], [name for name in ours if name not in fitting]
 
     def _sized_by(self, dim: str, arguments: Mapping[str, Any]) -> set[str]:

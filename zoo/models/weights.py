@@ -1,8 +1,8 @@
 """Save and load a model with its card: one safetensors file that needs no other.
 
-Loading trusts nothing. The hash of the tensor bytes, every name, shape and dtype, and the finiteness of all
-values are checked before the model is built, and nothing is ever unpickled. The size of a file bounds the
-memory and time that loading takes.
+Loading trusts nothing. The hash of the tensor bytes, every name, shape and dtype are checked before the model
+is built, and before it gets the values that they are finite. Nothing is ever unpickled. The size of a file
+bounds the memory and time that loading takes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,18 +22,21 @@ from torch.nn.modules.module import (
 )
 
 from zoo.config.signatures import signature_options
-from zoo.errors import OptionError, UnknownName, WeightsError
+from zoo.errors import OptionError, SpecError, UnknownName, WeightsError, warn
 from zoo.files.cards import KEY, SCHEMA, Card, read_card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
 from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
+from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.ties import owners, untied, with_ties
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["kept", "load", "pack", "save", "unpack"]
+__all__ = ["can_hold", "kept", "load", "pack", "require_storable", "save", "unpack"]
 
 _DTYPES = {
+    torch.complex64: "C64",
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -51,20 +54,45 @@ _TORCH_DTYPES = {name: dtype for dtype, name in _DTYPES.items()}
 _SPARE = 64_000_000
 
 
-def save(path: Path, model: nn.Module, card: Card, *, folder: int | None = None) -> Card:
+def can_hold(dtype: torch.dtype) -> bool:
+    """Return whether a file can hold tensors of a dtype."""
+    return dtype in _DTYPES
+
+
+def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
+    """Raise SpecError if no file could hold a parameter or a buffer of a model."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, tensor in model.state_dict().items():
+        if not can_hold(tensor.dtype):
+            kind = "parameter" if name in parameters else "buffer"
+            message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot hold"
+            hint = "the architecture must keep it as torch.view_as_real of it, or as another type"
+            if kind == "buffer":
+                hint = f"{hint}; or, if it can be computed again, register it with persistent=False"
+            raise SpecError(message, hint=hint)
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    card: Card,
+    *,
+    infinite: Collection[str] = (),
+    folder: int | None = None,
+) -> Card:
     """Write a model's weights and its card; return the card as written, with hash and ties.
 
     Equal weights and an equal card give equal bytes.
 
     Args:
+        infinite: buffers that need not be finite, since they were not when the model was built.
         folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
 
-    Raises WeightsError if a weight is not finite.
+    Raises WeightsError if another weight is not finite.
     """
     stored = untied(model)
-    for name, tensor in stored.items():
-        if not torch.isfinite(tensor).all():
-            raise WeightsError(f"{name} has values that are not finite; nothing was written to {path}")
+    if name := not_finite(stored, infinite):
+        raise WeightsError(f"{name} has values that are not finite; nothing was written to {path}")
     packed = pack(stored)
     card = _completed(card, model, packed)
     write_container(path, packed, {"format": "pt", KEY: card.to_json()}, folder=folder)
@@ -98,10 +126,9 @@ def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise WeightsError(f"{path}: {name} has values that are not finite")
     model = build_model(entry, card.arguments)
+    if name := not_finite(tensors, infinite_buffers(model)):
+        raise WeightsError(f"{path}: {name} has values that are not finite")
     model.load_state_dict(with_ties(tensors, model))
     return model.to(device).eval(), card
 
@@ -112,7 +139,7 @@ def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
             raise WeightsError(f"{name} has dtype {tensor.dtype}, which a weights file cannot hold")
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        flat = tensor.detach().cpu().resolve_conj().contiguous().reshape(-1).view(torch.uint8)
         data = memoryview(flat.numpy())  # pyright: ignore[reportArgumentType]
         packed.append(StoredTensor(name, _DTYPES[tensor.dtype], tuple(tensor.shape), data))
     return packed
@@ -150,7 +177,24 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         task.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
         raise WeightsError(f"{path}: its card is wrong: {error}") from None
+    _warn_of_another_version(path, card, entry.plugin)
     return entry
+
+
+def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
+    """Warn if a file was written with a version of its plugin that may have built another model."""
+    name, _, before = card.versions.get("plugin", "").rpartition(" ")
+    if plugin.ours or not plugin.version or name != plugin.distribution:
+        return
+    if _release(before) != _release(plugin.version):
+        then = f"{path} was written with {name} {before}, and {plugin.version} is installed"
+        warn(f"{then}, which may build {card.architecture} differently")
+
+
+def _release(version: str) -> str:
+    """Return the part of a version that changes when something may break: major or, below 1, minor."""
+    major, _, rest = version.partition(".")
+    return f"0.{rest.partition('.')[0]}" if major == "0" else major
 
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:

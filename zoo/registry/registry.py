@@ -109,13 +109,14 @@ class Registry:
         self.weights = Layered("weights", self.catalog.weights, weights)
 
     @classmethod
-    def discover(cls, catalog: Catalog | None = None) -> Registry:
+    def discover(cls, catalog: Catalog | None = None, *, only: Collection[str] | None = None) -> Registry:
         """Read registry.toml and load the plugins: those installed, and the one-file plugins it names.
 
         `$ZOO_PLUGINS` (comma-separated, may be empty) loads only those it names.
 
         Args:
             catalog: used in place of reading registry.toml.
+            only: names of plugins to load; by default all.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -123,10 +124,11 @@ class Registry:
         """
         given, catalog = catalog, Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
-        only = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
-        loaded = plugins.discover(only=only, disabled=catalog.disabled, local=catalog.local)
+        named = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        both = named if only is None else [name for name in only if named is None or name in named]
+        loaded = plugins.discover(only=both, disabled=catalog.disabled, local=catalog.local)
         known = [plugin.name for plugin in loaded]
-        for name in only or ():
+        for name in named or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
         registry = cls(loaded, catalog)
@@ -371,6 +373,8 @@ class Registry:
             hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
             if (path / "checkpoint.safetensors").is_file():
                 hint += f": `zoo resume {shlex.quote(str(name))}` continues this one"
+            if (path / "best.safetensors").is_file():
+                hint += f"; {path / 'best.safetensors'} holds its best epoch so far"
             raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
         return path / "model.safetensors"
 

@@ -14,16 +14,29 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import RESERVED, TrainConfig, checked_fields, fields_of
-from zoo.errors import SpecError, cause
+from zoo.errors import OptionError, SpecError, cause, did_you_mean
 from zoo.registry.printing import printing_to
 
-__all__ = ["AnalyzerSpec", "ArchitectureSpec", "DatasetSpec", "FieldsSpec", "Landmark", "Spec", "TaskSpec"]
+__all__ = [
+    "AnalyzerSpec",
+    "ArchitectureSpec",
+    "DatasetSpec",
+    "FieldsSpec",
+    "Landmark",
+    "Pretrained",
+    "Spec",
+    "TaskSpec",
+]
 
 # Such as `grad-cam++`
 Name = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9]+([._+-]+[a-z0-9]+)*\+*$", description="lower-case letters, digits and - . _ +"),
 ]
+
+Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
+PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
+OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
 
 # What a named submodule computes:
 #
@@ -62,6 +75,31 @@ class _Coded(_Named):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """Weights published elsewhere that a training can start from.
+
+    Attributes:
+        mean: what was subtracted from the images that they were trained on, one value per channel, for pixels
+            from 0 to 1; empty for weights that do not read images, or that any mean suits.
+        std: what the images were divided by then, one value per channel.
+        source: where they are published, and under which license.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        options.validate(self, what="pretrained:")
+        if len(self.mean) != len(self.std):
+            sizes = f"{len(self.mean)} and {len(self.std)}"
+            raise SpecError(f"pretrained: mean and std must have a value per channel each (got {sizes})")
+        if not self.source.isprintable():
+            message = f"source must be one line of printable text (got {self.source!r:.80})"
+            raise SpecError(f"pretrained: {message}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Coded):
     """A model that zoo can build: where its class is, its fixed arguments, its usual training.
 
@@ -71,6 +109,15 @@ class ArchitectureSpec(_Coded):
             `{"epochs": 30, "augment": ["crop", "flip"]}`; `zoo train --help` lists all.
         landmarks: paths of submodules that an analyzer may use, such as `{"features": "stages", "head":
             "out"}`.
+        context_length: most tokens that the model reads from an empty state on, or the name of the option
+            that says it, such as `"block_size"`; 0 if any number. See `zoo.interfaces`.
+        smallest_image: fewest pixels of height and width that the model can read; 0 if any number.
+        parameters: how many it has for the task's usual dims, for `zoo list`; 0 if that is not said.
+        pretrained: weights published elsewhere by name; the option `pretrained` chooses one. See
+            `zoo.interfaces.LoadsPretrained`.
+        data_dependent: why what the model computes with depends on the values of its inputs, if so, such as
+            `"each token is routed to one expert"`.
+        expected_failures: checks of the contract kit that the model fails, by name, and the reason of each.
         unexportable: why `torch.export` cannot export the model, if so.
         source: the paper or lesson this comes from.
     """
@@ -79,12 +126,50 @@ class ArchitectureSpec(_Coded):
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     landmarks: Mapping[Landmark, str] = field(default_factory=dict[Landmark, str])
+    context_length: Count | OptionName = 0
+    smallest_image: Count = 0
+    parameters: Count = 0
+    pretrained: Mapping[PretrainedName, Pretrained] = field(default_factory=dict[PretrainedName, Pretrained])
+    data_dependent: str = ""
+    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
     unexportable: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "training", checked_fields(self.training))
+        for check, why in self.expected_failures.items():
+            if not why.strip() or not f"{check}{why}".isprintable():
+                message = f"expected_failures must say in one line of printable text why {check!r} fails"
+                raise SpecError(f"architecture {self.name!r}: {message} (got {why!r:.80})")
+
+    def starts_from(self, arguments: Mapping[str, Any]) -> Pretrained | None:
+        """Return the weights that the option `pretrained` chooses; None for `none`, or without the option.
+
+        Raises OptionError if there are no weights of that name.
+        """
+        name = arguments.get("pretrained")
+        if not self.pretrained or name in (None, False, "", "none"):
+            return None
+        if name not in self.pretrained:
+            message = f"{self.name} has no pretrained weights {name!r:.80}"
+            hint = f"pretrained must be one of {', '.join(self.pretrained)}, none"
+            raise OptionError(f"{message}{did_you_mean(str(name), self.pretrained)}", hint=hint)
+        return self.pretrained[name]
+
+    def context(self, arguments: Mapping[str, Any]) -> int:
+        """Return the most tokens that a model with these arguments reads from an empty state on; 0 is any.
+
+        Raises SpecError if the option that `context_length` names does not say it.
+        """
+        if isinstance(self.context_length, int):
+            return self.context_length
+        length = arguments.get(self.context_length, "no such option")
+        if length is not None and (type(length) is not int or length < 0):
+            message = f"context_length names the option {self.context_length!r}"
+            expected = "it must be an integer of at least 0, or None for any number of tokens"
+            raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
+        return length or 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from zoo.errors import warn
 from zoo.registry.registry import Registry
-from zoo.testing._case import Skip
+from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite, run_checks
 from zoo.testing._table import CHECKS
-from zoo.testing.targets import check
+from zoo.testing.targets import check, loaded_for
 
 if "pytest" in sys.modules:
     import pytest
@@ -43,9 +44,9 @@ def contract(
 
     Args:
         target: the plugin's entry-point name, or `name/pattern` for some of its entries.
-        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`. Each
-            is a strict xfail: once the check passes, remove it.
-        registry: where the plugin is; by default, installed plugins and registry.toml.
+        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
+            addition to those that specs declare. Each is a strict xfail: once the check passes, remove it.
+        registry: where the plugin is; by default as in `check`.
 
     Raises:
         UnknownName: there is no such plugin or entry, or an expected failure names no check.
@@ -54,7 +55,7 @@ def contract(
     """
     import pytest
 
-    suite = Suite(registry or Registry.discover(), target, expected_failures or {})
+    suite = Suite(registry or loaded_for(target), target, expected_failures or {})
 
     parameters = [
         pytest.param(_as_function(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
@@ -70,6 +71,8 @@ def _as_function(suite: Suite, name: str) -> Callable[[], None]:
             suite.run(name)
         except Skip as skip:
             pytest.skip(str(skip))
+        except Warned as warned:
+            warn(f"{name}: {warned}")
 
     return check
 

@@ -7,19 +7,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.config.signatures import signature_options
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Task
 
-__all__ = ["Case", "Check", "CheckKind", "Skip", "message"]
+__all__ = ["Case", "Check", "CheckKind", "Skip", "Warned", "message"]
 
 CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
 
 class Skip(Exception):
-    """A check cannot run here; the message says why."""
+    """A check cannot run here; the message says why.
+
+    Args:
+        cause: the full name of the check that failed first, if that is why.
+    """
+
+    def __init__(self, reason: str, cause: str = "") -> None:
+        super().__init__(reason)
+        self.cause = cause
+
+
+class Warned(Exception):
+    """A check passed, but its author should know something; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +65,12 @@ class Case:
         return make_task(self.registry, (*self.entry.tasks, self.spec.name)[0])
 
     def tiny(self, **options: Any) -> Dataset:
-        """Return the tiny dataset of the entry's task, such as one with images of another `size`."""
-        return self.task.spec.load_tiny()(**options)
+        """Return the tiny dataset of the entry's task; images are at least as large as a model needs."""
+        target, least = self.task.spec.load_tiny(), getattr(self.spec, "smallest_image", 0)
+        usual = signature_options(target).get("size")
+        if usual is not None and least > usual.default:
+            options = {"size": least, **options}
+        return target(**options)
 
     @property
     def label(self) -> str:
@@ -85,4 +102,4 @@ class Check:
 
 def message(*, expected: str, got: str, usually: str) -> str:
     """Return the message of a failed check: what was expected, what came, and the most common cause."""
-    return f"expected {expected}; got {got}. Usually: {usually}"
+    return f"expected {expected}; got {got.rstrip('.')}. Usually: {usually}"

@@ -78,23 +78,25 @@ def _load(request: dict[str, Any]) -> Plugin:
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
-    """Load a plugin and its targets; return what that changed, and the foreign modules it imported."""
-    from zoo.testing._process import differences, snapshot
+    """Load a plugin and its targets; return what that changed, where it connected, and foreign imports."""
+    from zoo.testing._data import no_network
+    from zoo.testing._process import differences, functions, replaced, snapshot
 
     for name in request["imported"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    before, known = snapshot(), set(sys.modules)
-    plugin = _load(request)
+    before, as_it_was, known = snapshot(), functions(), set(sys.modules)
     own = {request["where"].partition(":")[0].partition(".")[0], Path(request["where"]).stem}
-    for _, spec in plugin.specs:
-        if isinstance(spec, FieldsSpec):
-            continue
-        own.add(spec.target.partition(":")[0].partition(".")[0])
-        with contextlib.suppress(SpecError):
-            spec.load()
+    with no_network() as connected:
+        for _, spec in _load(request).specs:
+            if isinstance(spec, FieldsSpec):
+                continue
+            own.add(spec.target.partition(":")[0].partition(".")[0])
+            with contextlib.suppress(SpecError):
+                spec.load()
     foreign = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
-    return {"changed": differences(before, snapshot()), "imported": foreign}
+    changed = differences(before, snapshot()) + replaced(as_it_was)
+    return {"changed": changed, "connected": connected, "imported": foreign}
 
 
 def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:

@@ -17,6 +17,7 @@ __all__ = [
     "arguments",
     "build",
     "forward",
+    "longest",
     "mean_loss",
     "random_inputs",
     "step",
@@ -39,6 +40,11 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
     return model_arguments(case.entry, task, (dataset or case.tiny()).dims, {})
 
 
+def longest(case: Case, length: int) -> int:
+    """Return a number of tokens, or what the model reads at most if that is less."""
+    return min(length, case.spec.context(arguments(case)) or length)
+
+
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
     """Build the model for the dims of a dataset, in training mode."""
     assert case.entry is not None
@@ -48,7 +54,8 @@ def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Mo
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
     """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
     task, config = case.task, case.registry.default_config(case.spec.task)
-    config = config.replace({"batch_size": size} | ({"bptt": 12} if "bptt" in config.fields() else {}))
+    short = {"bptt": longest(case, 12)} if "bptt" in config.fields() else {}
+    config = config.replace({"batch_size": size, **short})
     return next(task.train_batches(dataset or case.tiny(), config, seed=0, epoch=0))
 
 
@@ -56,7 +63,8 @@ def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
     """Return random inputs like those of the tiny dataset: `size` items, or `size` lanes of 12 tokens."""
     generator = torch.Generator().manual_seed(seed)
     usual = next(case.task.eval_batches(case.tiny(), "test")).inputs
-    shape = (12, size, *usual.shape[2:]) if isinstance(case.task, CarriesState) else (size, *usual.shape[1:])
+    sequence = isinstance(case.task, CarriesState)
+    shape = (longest(case, 12), size, *usual.shape[2:]) if sequence else (size, *usual.shape[1:])
     if usual.is_floating_point():
         return torch.randn(shape, generator=generator)
     return torch.randint(int(usual.max()) + 1, shape, generator=generator)

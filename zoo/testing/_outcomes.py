@@ -9,9 +9,11 @@ from typing import Literal, TypeVar
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
-__all__ = ["Outcome", "shortfall"]
+__all__ = ["Outcome", "Result", "counts", "in_lines", "in_words", "shortfall"]
 
 T = TypeVar("T")
+# `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
+Result = Literal["passed", "warned", "skipped", "failed", "xfailed"]
 
 _MAY_SKIP = {check.name for check in CHECKS if check.may_skip}
 
@@ -22,16 +24,18 @@ class Outcome:
 
     Attributes:
         name: `<entry>-<check>`, such as `lstm-causal`.
-        reason: why it was skipped or failed; empty if it passed.
+        reason: why it was skipped, failed or warned; empty if it passed.
         entry: the entry's full name, or the plugin's name.
+        cause: the full name of the check that failed first, if this one was skipped for that.
     """
 
     name: str
-    outcome: Literal["passed", "skipped", "failed", "xfailed"]
+    outcome: Result
     reason: str = ""
     plugin: str
     entry: str
     kind: CheckKind
+    cause: str = ""
 
     @property
     def check(self) -> str:
@@ -39,11 +43,48 @@ class Outcome:
         return self.name.rpartition("-")[2]
 
 
+def counts(outcomes: list[Outcome]) -> dict[str, int]:
+    """Return how many ran (whatever the outcome), were skipped, failed, failed as expected, and warned."""
+    results = [outcome.outcome for outcome in outcomes]
+    ran = {"ran": len(results) - results.count("skipped")}
+    return ran | {word: results.count(word) for word in ("skipped", "failed", "xfailed", "warned")}
+
+
+def in_words(outcomes: list[Outcome]) -> str:
+    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; those that are rare only if any."""
+    counted = counts(outcomes)
+    rare = ("xfailed", "warned")
+    return ", ".join(f"{count} {word}" for word, count in counted.items() if count or word not in rare)
+
+
+def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    """Return for each outcome of one entry that is not `passed` how it ended, and a line about it.
+
+    Checks that were skipped for one reason share a line.
+    """
+    plugin, entry = outcomes[0].plugin, outcomes[0].entry
+    lines: list[tuple[str, str]] = []
+    skipped: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.outcome == "skipped":
+            skipped.setdefault(outcome.reason, []).append(outcome)
+        elif outcome.outcome != "passed":
+            lines.append((outcome.outcome, f"{plugin}/{outcome.name}: {outcome.reason}"))
+    for reason, those in skipped.items():
+        if len(those) == len(outcomes):
+            lines.append(("skipped", f"{entry}: {reason}"))
+        elif len(those) == 1:
+            lines.append(("skipped", f"{plugin}/{those[0].name}: {reason}"))
+        else:
+            lines.append(("skipped", f"{entry}: {len(those)} skipped: {reason}"))
+    return lines
+
+
 def shortfall(outcomes: list[Outcome]) -> list[str]:
     """Say where fewer checks ran than a kind requires, so that skipping never looks like passing.
 
-    Every entry must run all the checks of its kind. An entry that cannot be opened here may run none, as long
-    as another of its kind in the plugin runs.
+    Every entry must run all the checks of its kind, except those that need one that fails as expected. An
+    entry that cannot be opened here may run none, as long as another of its kind in the plugin runs.
     """
     messages: list[str] = []
     for plugin in _unique(outcome.plugin for outcome in outcomes):
@@ -65,13 +106,14 @@ def _provides_something(outcomes: list[Outcome]) -> bool:
 
 def _unchecked(outcomes: list[Outcome]) -> list[str]:
     """Return a message for each entry of one kind that ran too few checks."""
+    expected = {outcome.name for outcome in outcomes if outcome.outcome == "xfailed"}
     any_ran = any(outcome.outcome != "skipped" for outcome in outcomes)
     messages: list[str] = []
     for entry in _unique(outcome.entry for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.entry == entry]
         skipped = [outcome for outcome in own if outcome.outcome == "skipped"]
         ran = len(own) - len(skipped)
-        missing = [outcome for outcome in skipped if outcome.check not in _MAY_SKIP]
+        missing = [o for o in skipped if o.check not in _MAY_SKIP and o.cause not in expected]
         if missing and (ran or not any_ran):
             messages.append(f"{entry}: {ran} of {len(own)} checks ran ({missing[0].reason})")
     return messages

@@ -1,22 +1,48 @@
-"""What an import can change for the whole process, to compare before and after."""
+"""What a plugin can change for the whole process, to compare before and after."""
 
 from __future__ import annotations
 
+import builtins
+import copy
 import hashlib
+import io
+import json
 import locale
 import logging
+import math
 import os
+import pathlib
 import random
 import signal
 import sys
 import threading
+import time
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any, NamedTuple
 
 import numpy
 import torch
+from torch import nn, optim
+from torch.optim import lr_scheduler
+from torch.utils import data
 
-__all__ = ["differences", "snapshot"]
+__all__ = ["Function", "differences", "functions", "put_back", "replaced", "snapshot"]
+
+_MODULES = (
+    *(builtins, copy, io, json, logging, math, os, os.path, pathlib, random, threading, time, warnings),
+    *(numpy, numpy.random, torch, torch.linalg, nn, nn.functional, nn.init, optim, lr_scheduler, data),
+)
+_TORCH = str(pathlib.Path(torch.__file__).parent)
+
+
+class Function(NamedTuple):
+    """A function or a class, and the module or the class that has it under a name."""
+
+    owner: Any
+    name: str
+    value: object
 
 
 def snapshot() -> dict[str, Any]:
@@ -49,6 +75,66 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
     environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
     return [environment if name == "the environment" else name for name in changed]
+
+
+def functions() -> dict[str, Function]:
+    """Return the public functions and methods of Python, numpy, torch and what is loaded of zoo, by name."""
+    ours = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "zoo"]
+    found: dict[str, Function] = {}
+    for module in (*_MODULES, *ours):
+        for name, value in _callables(vars(module)):
+            found[f"{module.__name__}.{name}"] = Function(module, name, value)
+            if isinstance(value, type) and value.__module__.split(".")[0] == module.__name__.split(".")[0]:
+                for inner, method in _callables(_members(value)):
+                    found[f"{module.__name__}.{name}.{inner}"] = Function(value, inner, method)
+    return found
+
+
+def replaced(before: Mapping[str, Function]) -> list[str]:
+    """Return the names of the functions that are no longer what they were, each under one name."""
+    names: dict[int, str] = {}
+    for name, was in before.items():
+        now = _now(was)
+        if now is not _unhooked(was.value) and (id(now) not in names or was.name in vars(was.owner)):
+            names[id(now)] = name
+    return list(names.values())
+
+
+def put_back(before: Mapping[str, Function]) -> None:
+    """Undo what `replaced` finds."""
+    for was in before.values():
+        if _now(was) is not _unhooked(was.value):
+            setattr(*was)
+
+
+def _now(function: Function) -> object:
+    """Return what its owner has under its name now."""
+    owner, name, _ = function
+    places = owner.__mro__ if isinstance(owner, type) else (owner,)
+    return _unhooked(next((vars(place)[name] for place in places if name in vars(place)), None))
+
+
+def _members(owner: Any) -> Mapping[str, object]:
+    """Return what a module or a class has by name, a class also by inheritance."""
+    bases = reversed(owner.__mro__[:-1]) if isinstance(owner, type) else [owner]  # without object
+    return {name: value for base in bases for name, value in vars(base).items()}
+
+
+def _callables(members: Mapping[str, object]) -> list[tuple[str, object]]:
+    return [
+        (name, value)
+        for name, value in members.items()
+        if callable(value) and (name[0] != "_" or name[:2] == "__" != name)
+    ]
+
+
+def _unhooked(value: object) -> object:
+    """Return a function without what torch itself wraps around it, as around an optimizer's step."""
+    while isinstance(value, FunctionType) and value.__code__.co_filename.startswith(_TORCH):
+        if "__wrapped__" not in vars(value):
+            break
+        value = vars(value)["__wrapped__"]
+    return value
 
 
 def _digest(state: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import itertools
 import sys
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -13,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean, first_line
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
-from zoo.testing._case import Case, Check, Skip
-from zoo.testing._outcomes import Outcome
+from zoo.registry.specs import ArchitectureSpec
+from zoo.testing._case import Case, Check, Skip, Warned
+from zoo.testing._outcomes import Outcome, Result
 from zoo.testing._table import CHECKS
 
 __all__ = ["Suite", "run_checks"]
@@ -34,10 +36,12 @@ class _Verdict:
 
     Attributes:
         reason: why a check that needs this one is skipped; empty if it passed.
+        cause: the full name of the check that failed first.
     """
 
     status: Literal["passed", "skipped", "failed"]
     reason: str = ""
+    cause: str = ""
 
 
 class Suite:
@@ -58,10 +62,15 @@ class Suite:
             raise ZooError("checks are assertions, which python -O leaves out", hint="run it without -O")
         name, _, pattern = target.partition("/")
         self.plugin = _enabled(registry, name)
-        self.expected = dict(expected_failures or {})
+        self.expected: dict[str, str] = {}
         self.items: dict[str, _Item] = {}
         self._verdicts: dict[str, _Verdict] = {}
         entries = _chosen(registry, self.plugin, pattern)
+        for entry in entries:
+            if isinstance(entry.spec, ArchitectureSpec):
+                declared = entry.spec.expected_failures
+                self.expected |= {f"{entry.spec.name}-{check}": why for check, why in declared.items()}
+        self.expected |= expected_failures or {}
         shared: dict[str, Any] = {"entries": entries}
         for entry in entries if pattern else [None, *entries]:
             case = Case(self.plugin, entry, registry, shared)
@@ -83,14 +92,23 @@ class Suite:
                 )
 
     def run(self, name: str) -> None:
-        """Run one check. Raises Skip if it cannot run, and AssertionError or any other error if it fails."""
+        """Run one check.
+
+        Raises Skip if it cannot run, Warned if it passes with a warning, and AssertionError or any other
+        error if it fails.
+        """
         try:
             self._run(*self.items[name])
         except Skip as skip:
-            self._verdicts[name] = _Verdict("skipped", str(skip))
+            self._verdicts[name] = _Verdict("skipped", str(skip), skip.cause)
+            raise
+        except Warned:
+            self._verdicts[name] = _Verdict("passed")
             raise
         except Exception:
-            self._verdicts[name] = _Verdict("failed", f"{self.items[name].check.name} failed")
+            expected = ", as expected" if name in self.expected else ""
+            reason = f"{self.items[name].check.name} failed{expected}"
+            self._verdicts[name] = _Verdict("failed", reason, name)
             raise
         self._verdicts[name] = _Verdict("passed")
 
@@ -98,7 +116,7 @@ class Suite:
         for need in check.needs:
             verdict = self._verdict(f"{case.label}-{need}")
             if verdict.status != "passed":
-                raise Skip(verdict.reason)
+                raise Skip(verdict.reason, verdict.cause)
         function = check.load()
         with _one_thread():
             function(case)
@@ -113,27 +131,31 @@ class Suite:
     def outcome(self, name: str) -> Outcome:
         """Run one check and return its outcome."""
         case, check = self.items[name]
-        outcome, reason = self._judge(name)
+        outcome, reason, cause = self._judge(name)
         return Outcome(
             name=name,
             outcome=outcome,
             reason=reason,
+            cause=cause,
             plugin=self.plugin.name,
             entry=case.entry.name if case.entry else self.plugin.name,
             kind=check.kind,
         )
 
-    def _judge(self, name: str) -> tuple[Literal["passed", "skipped", "failed", "xfailed"], str]:
-        expected = self.expected.get(name)
+    def _judge(self, name: str) -> tuple[Result, str, str]:
+        """Return how a check ended, why, and the check that failed first if it was skipped for that."""
+        expected, warning = self.expected.get(name), ""
         try:
             self.run(name)
+        except Warned as warned:
+            warning = str(warned)
         except Skip as skip:
-            return "skipped", str(skip)
+            return "skipped", str(skip), skip.cause
         except Exception as error:
-            return ("failed", _reason(error)) if expected is None else ("xfailed", expected)
-        if expected is None:
-            return "passed", ""
-        return "failed", f"it was expected to fail, but passed: {expected}"
+            return ("failed", _reason(error), "") if expected is None else ("xfailed", expected, "")
+        if expected is not None:
+            return "failed", f"it was expected to fail, but passed: {expected}", ""
+        return ("warned", warning, "") if warning else ("passed", "", "")
 
 
 def run_checks(
@@ -142,15 +164,18 @@ def run_checks(
     expected_failures: Mapping[str, str] | None = None,
     *,
     report: Callable[[str, int, int, str, str], None] | None = None,
+    finished: Callable[[list[Outcome]], None] | None = None,
 ) -> list[Outcome]:
     """Run every check of a plugin, or of some of its entries.
 
     Args:
         registry: where the plugin is.
         target: the plugin's name, or `plugin/pattern` for some of its entries.
-        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`.
+        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
+            addition to those that specs declare.
         report: called before each check with the work, the number of checks done, their total, `checks`, and
             the check's name.
+        finished: called after the last check of each entry with the outcomes of all.
 
     Raises:
         UnknownName: there is no such plugin or entry, or an expected failure names no check.
@@ -159,10 +184,14 @@ def run_checks(
     """
     suite = Suite(registry, target, expected_failures)
     outcomes: list[Outcome] = []
-    for name in suite.items:
-        if report is not None:
-            report(f"checking {suite.plugin.name}", len(outcomes), len(suite.items), "checks", name)
-        outcomes.append(suite.outcome(name))
+    for _, names in itertools.groupby(suite.items, key=lambda name: suite.items[name].case.label):
+        before = len(outcomes)
+        for name in names:
+            if report is not None:
+                report(f"checking {suite.plugin.name}", len(outcomes), len(suite.items), "checks", name)
+            outcomes.append(suite.outcome(name))
+        if finished is not None:
+            finished(outcomes[before:])
     return outcomes
 
 

@@ -11,8 +11,16 @@ from zoo.config.signatures import signature_options
 from zoo.errors import SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
-from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch
+from zoo.testing._models import (
+    arguments,
+    build,
+    forward,
+    random_inputs,
+    step,
+    train_batch,
+)
 from zoo.testing._options import require_types
+from zoo.testing._process import functions, put_back
 
 __all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
 
@@ -21,6 +29,10 @@ def builds(case: Case) -> None:
     """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
     assert case.entry is not None
     built_with = arguments(case)
+    if "functions" in case.shared:  # for use_patches_nothing, which must not blame one model for another
+        put_back(case.shared["functions"])
+    else:
+        case.shared["functions"] = functions()
     unnamed = built_with.keys() - signature_options(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",
@@ -125,7 +137,8 @@ def builds_on_meta(case: Case) -> None:
             message(
                 expected="a model on the meta device",
                 got=str(error),
-                usually="a constructor that reads values, with float(), item() or tolist()",
+                usually="a constructor that reads values, with float(), item() or tolist(); compute in "
+                "Python, or make those tensors under `with torch.device('cpu'):`",
             )
         ) from error
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]

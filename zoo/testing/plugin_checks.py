@@ -11,6 +11,7 @@ from zoo.testing._case import Case, message
 
 __all__ = [
     "import_changes_nothing",
+    "imports_offline",
     "imports_quickly",
     "imports_without_torch",
     "loads",
@@ -24,12 +25,18 @@ _BUDGET = 0.25
 
 
 def loads(case: Case) -> None:
-    """The entry point has known hooks, which return valid specs with unique names."""
+    """The entry point has known hooks, which return valid specs with unique names, for tasks that exist."""
     assert not case.plugin.cause, message(
         expected=f"{case.plugin.where} to load, and its hooks to return specs",
         got=case.plugin.cause,
         usually="a missing dependency, a misspelled hook or field, or a duplicate name; "
         f"`zoo plugins --traceback {case.plugin.name}` shows where",
+    )
+    failed = [entry for entry in case.registry.failed_entries if entry.plugin is case.plugin]
+    assert not failed, message(
+        expected="entries that can be used",
+        got=f"{failed[0].kind} {failed[0].spec.name}: {case.registry.problem(failed[0])}",
+        usually="a misspelled task, or one of a plugin that is not installed",
     )
 
 
@@ -54,19 +61,32 @@ def imports_quickly(case: Case) -> None:
 
 
 def import_changes_nothing(case: Case) -> None:
-    """Importing the plugin and its targets changes no state that the whole process shares.
+    """Importing the plugin and its targets changes nothing that the whole process shares.
 
-    That is: random states, torch's defaults, threads, logging, warnings (except filters for single modules),
-    signals, the working directory, the environment, sys.path and the locale. What other packages change when
-    they are imported does not count: a second process imports those first.
+    That is: functions and methods of Python, numpy, torch and zoo, random states, torch's defaults, threads,
+    logging, warnings (except filters for single modules), signals, the working directory, the environment,
+    sys.path and the locale. What other packages change when they are imported does not count: a second
+    process imports those first.
     """
-    changed, foreign = _watch(case, [])
-    if changed and foreign:
-        changed, _ = _watch(case, foreign)
+    watched = _watched(case)
+    changed = watched["changed"]
+    if changed and watched["imported"]:
+        changed = _watch(case, watched["imported"])["changed"]
     assert not changed, message(
         expected="an import without side effects",
-        got=f"a change of {', '.join(changed)}",
-        usually="a seed, a default or a setting at module level; set it in a function, and undo it",
+        got=f"a change of {', '.join(changed[:5])}",
+        usually="a seed, a default, a setting or a patch at module level; set it in a function, and undo it",
+    )
+
+
+def imports_offline(case: Case) -> None:
+    """Importing the plugin and its targets opens no connection."""
+    connected = _watched(case)["connected"]
+    assert not connected, message(
+        expected="an import that needs no network",
+        got=f"a connection to {connected[0]}",
+        usually="a download or a check for updates at module level; download when the data is opened, or in "
+        "load_pretrained()",
     )
 
 
@@ -115,11 +135,17 @@ def _import(case: Case) -> tuple[str, float]:
     return case.shared["import"]
 
 
-def _watch(case: Case, imported: list[str]) -> tuple[list[str], list[str]]:
-    """Return what an import changes once some modules are loaded, and the foreign modules it imports."""
+def _watched(case: Case) -> dict[str, list[str]]:
+    """Return what `_watch` finds in a process that has imported nothing before."""
+    if "watched" not in case.shared:
+        case.shared["watched"] = _watch(case, [])
+    return case.shared["watched"]
+
+
+def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
+    """Return what an import changes once some modules are loaded, where it connects, and what it imports."""
     answer = _fresh.run("watch", case.plugin, imported=imported)
     try:
-        watched = json.loads(answer)
+        return json.loads(answer)
     except ValueError:
-        return [f"the process itself ({answer})"], []
-    return watched["changed"], watched["imported"]
+        return {"changed": [f"the process itself ({answer})"], "connected": [], "imported": []}

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked
 from zoo.errors import UnknownName, did_you_mean, warn
 from zoo.registry import plugins
+from zoo.registry.catalog import Catalog
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
-from zoo.testing._outcomes import Outcome
+from zoo.testing._outcomes import Outcome, in_words
+from zoo.testing._report import require_format, write_report
 from zoo.testing._suite import run_checks
 
-__all__ = ["check", "resolve_target"]
+__all__ = ["check", "loaded_for", "resolve_target"]
 
 
 @checked
-def check(target: str, *, progress: bool = True, registry: Registry | None = None) -> list[Outcome]:
+def check(
+    target: str, *, progress: bool = True, registry: Registry | None = None, report: Path | str | None = None
+) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
         progress: show progress on stderr, or in the notebook.
-        registry: where the plugin is; by default, installed plugins and registry.toml.
+        registry: where the plugin is; by default it is found among installed plugins and registry.toml, and
+            loaded with zoo's own plugins only, unless it needs what another provides.
+        report: file to write a report to that can be published, as its suffix .md, .html or .json says.
 
     Returns:
         The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
@@ -32,44 +40,82 @@ def check(target: str, *, progress: bool = True, registry: Registry | None = Non
     Raises:
         UnknownName: there is no such plugin, distribution, entry or file.
         PluginError: the plugin is disabled.
+        OptionError: the report has another suffix.
+        OSError: the report cannot be written.
     """
+    if report is not None:
+        require_format(Path(report))
     registry, names = resolve_target(target, registry)
+    outcomes: list[Outcome] = []
     with Bar() if progress else quiet() as bar:
-        outcomes = [outcome for name in names for outcome in run_checks(registry, name, report=bar)]
-    for name in dict.fromkeys(outcome.plugin for outcome in outcomes):
-        _warn_of_namesakes(registry, name)
+
+        def finished(own: list[Outcome]) -> None:
+            if isinstance(bar, Bar):
+                bar.note(f"{own[0].entry}: {in_words(own)}")
+
+        for name in names:
+            outcomes += run_checks(registry, name, report=bar, finished=finished)
+    for notice in _shared_names(registry, {outcome.entry for outcome in outcomes}):
+        warn(notice)
+    if report is not None:
+        checked = {outcome.plugin for outcome in outcomes}
+        write_report(Path(report), target, [p for p in registry.plugins if p.name in checked], outcomes)
     return outcomes
-
-
-def _warn_of_namesakes(registry: Registry, plugin: str) -> None:
-    """Warn of the short names of a plugin that others have too, so that users must write the full ones."""
-    listed = [(entry.kind, entry.name) for entry in registry.entries()]
-    listed += [(layer.kind, name) for layer in (registry.recipes, registry.weights) for name in layer]
-    owners: dict[tuple[str, str], list[str]] = {}
-    for kind, name in listed:
-        owners.setdefault((kind, name.rpartition("/")[2]), []).append(name)
-    shared = [names for names in owners.values() if any(name.startswith(f"{plugin}/") for name in names)]
-    taken = [" and ".join(names) for names in shared if len(names) > 1]
-    if taken and not any(other.ours for other in registry.plugins if other.name == plugin):
-        warn(f"names that others have too, so that users must write them in full: {', '.join(taken)}")
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
     """Return the registry that has the plugins behind a target, and their names. Raises UnknownName."""
     if target.endswith(".py"):
         return _one_file(Path(target))
-    registry = Registry.discover() if registry is None else registry
-    names = [target for plugin in registry.plugins if plugin.name == target.partition("/")[0]]
+    if registry is None:
+        registry = loaded_for(target)
+    return registry, _targets(registry.plugins, target)
+
+
+def loaded_for(target: str) -> Registry:
+    """Return a registry that has loaded the plugins behind a target and zoo's own, and no others.
+
+    A neighbor that changes the process would otherwise fail an innocent plugin. All are loaded if an entry
+    of the target cannot be used without them, such as a model for another plugin's task.
+    """
+    catalog = Catalog.load()
+    known = plugins.discover(only=(), disabled=catalog.disabled, local=catalog.local)
+    names = [name.partition("/")[0] for name in _targets(known, target)]
+    wanted = [plugin.name for plugin in known if plugin.ours or plugin.name in names]
+    registry = Registry.discover(catalog, only=wanted)
+    if any(entry.plugin.name in names for entry in registry.failed_entries):
+        return Registry.discover(catalog)
+    return registry
+
+
+def _targets(known: Sequence[Plugin], target: str) -> list[str]:
+    """Return a target that is a plugin or some of its entries, or the plugins of a distribution.
+
+    Raises UnknownName.
+    """
+    names = [target for plugin in known if plugin.name == target.partition("/")[0]]
     if not names:
-        installed = [plugin for plugin in registry.plugins if plugin.dist]
+        installed = [plugin for plugin in known if plugin.dist]
         names = [plugin.name for plugin in installed if _normal(plugin.distribution) == _normal(target)]
     if not names:
-        known = [word for plugin in registry.plugins for word in (plugin.name, plugin.distribution)]
+        words = [word for plugin in known for word in (plugin.name, plugin.distribution)]
         raise UnknownName(
-            f"unknown plugin or distribution {target!r}{did_you_mean(target, known)}",
+            f"unknown plugin or distribution {target!r}{did_you_mean(target, words)}",
             hint="`zoo plugins` shows all; name a one-file plugin by its path, which ends in .py",
         )
-    return registry, list(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
+
+
+def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
+    """Return a line for each entry that was checked and whose short name means another one."""
+    ours = {(entry.kind, entry.spec.name): entry for entry in registry.entries() if entry.plugin.ours}
+    theirs = [entry for entry in registry.entries() if entry.name in checked and not entry.plugin.ours]
+    return [
+        f"{entry.spec.name!r} means {ours[entry.kind, entry.spec.name].name}, so users of the {entry.kind} "
+        f"{entry.name} must write its full name"
+        for entry in theirs
+        if (entry.kind, entry.spec.name) in ours
+    ]
 
 
 def _one_file(path: Path) -> tuple[Registry, list[str]]:

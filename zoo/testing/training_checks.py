@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor
 
 from zoo.config.signatures import signature_options
-from zoo.errors import DataError, SpecError, first_line
+from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
-from zoo.interfaces import CarriesState, Dataset, FitsInputs, LoadsPretrained
-from zoo.testing._case import Case, Skip, message
+from zoo.interfaces import Batch, CarriesState, Dataset, FitsInputs, LoadsPretrained
+from zoo.models.precision import Precision
+from zoo.testing._case import Case, Skip, Warned, message
 from zoo.testing._data import no_network
+from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
+from zoo.testing._process import put_back, replaced
 
 __all__ = [
     "every_parameter_gets_a_gradient",
@@ -25,7 +29,12 @@ __all__ = [
     "overfits_one_batch",
     "same_shape_in_training",
     "training_is_reproducible",
+    "trains_in_bf16",
+    "use_patches_nothing",
 ]
+
+# Learning rates, one of which suits most models on a tiny batch
+_RATES = (3e-3, 3e-4)
 
 
 def same_shape_in_training(case: Case) -> None:
@@ -52,31 +61,55 @@ def same_shape_in_training(case: Case) -> None:
 
 
 def first_loss_near_uniform(case: Case) -> None:
-    """The loss before training is that of guessing, ln(classes), give or take a half."""
-    guess = case.task.chance(case.tiny().preprocess)["loss"]
-    loss = mean_loss(step(case, build(case), train_batch(case, size=8)))
-    assert 0.5 * guess <= loss <= 1.5 * guess, message(
+    """The loss before training is that of guessing, ln(classes), give or take a half.
+
+    A model that starts at up to ten times that but learns in 60 steps to do better than guessing gets a
+    warning only.
+    """
+    guess = case.task.chance(case.tiny().preprocess).get("loss")
+    if guess is None:
+        raise Skip(f"{case.task.name} has no level of chance")
+    batch = train_batch(case, size=8)
+    loss = mean_loss(step(case, build(case), batch))
+    if 0.5 * guess <= loss <= 1.5 * guess:
+        return
+    text = message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
         got=f"{loss:.2f}",
         usually="too large initial weights, or an output other than logits",
     )
+    learns = loss < 10 * guess and any(
+        min(_losses(case, batch, lr, until=0.9 * guess)) < 0.9 * guess for lr in _RATES
+    )
+    assert learns, text
+    raise Warned(text)
 
 
 def every_parameter_gets_a_gradient(case: Case) -> None:
     """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
 
     The first may be zero, behind a layer that starts as zeros, as the last of a residual block may. What gets
-    none from 32×32 images is tried on 128×128 ones, since attention over a single position learns nothing.
+    none from small images is tried on 128×128 ones, since attention over a single position learns nothing.
+    If the spec says that the model is `data_dependent`, a numbered part such as an expert may be idle, as
+    long as one of its kind is not.
     """
     waiting = _without_gradient(case, case.tiny())
     if waiting and "size" in signature_options(case.task.spec.load_tiny()):
         with contextlib.suppress(SpecError, RuntimeError):  # the model may accept one size only
-            waiting &= _without_gradient(case, case.tiny(size=128))
+            waiting &= _without_gradient(case, case.tiny(size=max(128, case.spec.smallest_image)))
+    if waiting and case.spec.data_dependent:
+        busy = {_unnumbered(name) for name, _ in build(case).named_parameters() if name not in waiting}
+        waiting = {name for name in waiting if _unnumbered(name) not in busy}
     assert not waiting, message(
         expected="a gradient for every parameter",
         got=f"none for {', '.join(sorted(waiting)[:3])}",
         usually="a layer that forward() does not use, a detach(), or weights copied instead of shared",
     )
+
+
+def _unnumbered(name: str) -> str:
+    """Return the name of a parameter without numbers, such as `experts.*.weight`."""
+    return re.sub(r"\d+", "*", name)
 
 
 def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
@@ -162,23 +195,57 @@ def training_is_reproducible(case: Case) -> None:
     )
 
 
+def use_patches_nothing(case: Case) -> None:
+    """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo."""
+    as_it_was = case.shared["functions"]  # since before the model was first built
+    with contextlib.suppress(Exception):  # that a step fails, other checks tell
+        train_one_step(case, begin(case))
+    patched = replaced(as_it_was)
+    put_back(as_it_was)  # so that no other model is blamed for it
+    assert not patched, message(
+        expected="a model that is built and trained without a change of other code",
+        got=f"another {', '.join(patched[:5])}",
+        usually="a patch in the constructor or in forward(); call your own function instead",
+    )
+
+
+def trains_in_bf16(case: Case) -> None:
+    """Two training steps in bf16 give a finite loss, unless the spec trains the model in another precision.
+
+    That is what `precision="auto"` chooses where the hardware is fast at it.
+    """
+    assert case.entry is not None
+    if case.registry.usual_config(case.entry).precision not in ("auto", "bf16"):
+        return
+    problem = _training_problem(case, "bf16")
+    assert problem is None or _training_problem(case, "fp32") is not None, message(
+        expected="two training steps under torch.autocast in bf16",
+        got=cause(problem),
+        usually="an assignment such as `y[mask] = layer(x)` to a float32 tensor; add `.to(y.dtype)`, or set "
+        "precision='fp32' in the spec's training",
+    )
+
+
+def _training_problem(case: Case, precision: Precision) -> Exception | None:
+    """Return what two training steps in a precision raise."""
+    state = begin(case, precision=precision)
+    try:
+        for _ in range(2):
+            train_one_step(case, state, precision=precision)
+    except Exception as error:
+        return error
+    return None
+
+
 def overfits_one_batch(case: Case) -> None:
     """Trained on one small batch, the loss falls below half of its start, at one of two learning rates."""
     batch = train_batch(case)
-    lowest = first = 0.0
-    for lr in (3e-3, 3e-4):
-        model = build(case)
-        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
-        losses: list[float] = []
-        for number in range(60):
-            optimizer.zero_grad()
-            result = step(case, model, batch, seed=number)
-            losses.append(mean_loss(result))
-            if losses[-1] < 0.5 * losses[0]:
-                return
-            result.loss.backward()
-            optimizer.step()
-        first, lowest = losses[0], min(losses)
+    first = mean_loss(step(case, build(case), batch))
+    lowest = first
+    for lr in _RATES:
+        lowest = min(_losses(case, batch, lr, until=0.5 * first))
+        if lowest < 0.5 * first:
+            return
     raise AssertionError(
         message(
             expected=f"less than half of the first loss, {first:.2f}, within 60 steps of Adam on one batch",
@@ -186,3 +253,19 @@ def overfits_one_batch(case: Case) -> None:
             usually="a blocked or vanishing gradient, a softmax before the loss, or mixed-up inputs",
         )
     )
+
+
+def _losses(case: Case, batch: Batch, lr: float, *, until: float) -> list[float]:
+    """Return the losses of at most 60 steps of Adam on one batch, up to the first below `until`."""
+    model = build(case)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
+    losses: list[float] = []
+    for number in range(60):
+        optimizer.zero_grad()
+        result = step(case, model, batch, seed=number)
+        losses.append(mean_loss(result))
+        if losses[-1] < until:
+            break
+        result.loss.backward()
+        optimizer.step()
+    return losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,17 +37,22 @@ def average_decay(ema_decay: float, steps: int, *, since: int) -> float:
 
 
 @torch.no_grad()
-def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+def move_average(
+    average: nn.Module, model: nn.Module, decay: float, *, infinite: Collection[str] = ()
+) -> None:
     """Move the parameters and buffers of `average` towards the model's; integer buffers are copied.
 
     BatchNorm's statistics are averaged too, since the model's do not belong to the averaged weights.
+
+    Args:
+        infinite: buffers that are copied, since an average of values that are not finite is no number.
     """
-    for averaged, current in zip(_values(average), _values(model), strict=True):
-        if averaged.is_floating_point():
+    for (name, averaged), (_, current) in zip(_values(average), _values(model), strict=True):
+        if (averaged.is_floating_point() or averaged.is_complex()) and name not in infinite:
             averaged.lerp_(current, 1 - decay)
         else:
             averaged.copy_(current)
 
 
-def _values(module: nn.Module) -> Iterator[Tensor]:
-    return itertools.chain(module.parameters(), module.buffers())
+def _values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return itertools.chain(module.named_parameters(), module.named_buffers())

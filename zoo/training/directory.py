@@ -207,7 +207,7 @@ class RunDirectory:
             return kept
         size = sum(tensor.nbytes for tensor in state.best.state_dict().values())
         with self.writing(path, needs=size) as folder:
-            card = weights.save(path, state.best, card, folder=folder)
+            card = weights.save(path, state.best, card, infinite=state.infinite, folder=folder)
         self._owned.check_place(saved=state.steps)
         return card
 

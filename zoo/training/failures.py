@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
+from zoo.models.finite import not_finite
 
 __all__ = ["diverged", "interrupted", "misfit_as_error", "out_of_memory_as_error", "require_finite"]
 
@@ -23,11 +24,12 @@ def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
     return Diverged(f"training diverged in {where}: {what}", hint=hint)
 
 
-def require_finite(model: nn.Module, config: TrainConfig, where: str) -> None:
-    """Raise Diverged if a parameter or a buffer has a value that is not finite."""
-    for name, tensor in model.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise diverged(f"{name} has values that are not finite", config, where)
+def require_finite(
+    model: nn.Module, config: TrainConfig, where: str, *, infinite: Collection[str] = ()
+) -> None:
+    """Raise Diverged if a parameter has a value that is not finite, or a buffer other than `infinite`."""
+    if name := not_finite(model.state_dict(), infinite):
+        raise diverged(f"{name} has values that are not finite", config, where)
 
 
 def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> Interrupted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.models.building import generator_restored
+from zoo.models.hooks import evaluating
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
@@ -28,6 +30,7 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.hidden import holds_names, with_classes
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.state import Check, TrainState, nothing_more
@@ -70,6 +73,7 @@ def fit(
     dataset: Dataset,
     config: TrainConfig,
     *,
+    context: int = 0,
     seed: int = 0,
     device: str = "cpu",
     store: Store = NoStore(),  # noqa: B008 - it has no state
@@ -82,6 +86,7 @@ def fit(
     Frozen parameters stay frozen afterwards.
 
     Args:
+        context: as in `measure`; unless it is 0, each batch starts from an empty state.
         store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
         report: called after each batch, each evaluated batch and each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
@@ -95,10 +100,9 @@ def fit(
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
-    state = TrainState.begin(model.to(device), config, precision=precision, device=device)
+    state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
-    store.restore(state, device=device, check=partial(_require_possible, task, batches))
-    _keep_if_best(state, task, store)  # the run may have stopped right after its save
+    _restore(state, task, batches, store, device)
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with generator_restored():
         while not _is_done(state, task, config):
@@ -116,9 +120,7 @@ def fit(
                     if state.batch < batch.total and store.due(state):
                         _save(state, config, store)
             row = _evaluate_epoch(state, task, dataset, config, clock, report, device=device, pause=pause)
-            state.end_epoch(row, config)
-            store.save(state)
-            _keep_if_best(state, task, store)
+            _end_epoch(state, row, task, config, store)
             report(clock.end(row, best_epoch(state.history, task)))
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, state.where, state.steps, store.path)
@@ -172,6 +174,23 @@ def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved
         raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
 
 
+def _restore(
+    state: TrainState, task: Task, batches: Callable[..., Iterator[Batch]], store: Store, device: str
+) -> None:
+    """Restore the last save, if there is one, and save the best weights if it stopped right before that.
+
+    No file holds the classes of the NamedTuples of a hidden state: they are those of the state that the model
+    returns for the batch before. Raises RunError if it returns no such classes.
+    """
+    store.restore(state, device=device, check=partial(_require_possible, task, batches))
+    if holds_names(state.carried):
+        batch = replace(next(batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
+        with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
+            like = task.step(state.model, batch).state
+        state.carried = with_classes(state.carried, like)
+    _keep_if_best(state, task, store)
+
+
 def completes_step(batch: Batch, config: TrainConfig) -> bool:
     """Return whether a batch completes an optimizer step."""
     number = batch.index + 1
@@ -203,6 +222,13 @@ def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[
         raise interrupted(signal, state.where, state.steps, store.path)
 
 
+def _end_epoch(state: TrainState, row: dict[str, Any], task: Task, config: TrainConfig, store: Store) -> None:
+    """Record an epoch and save the run."""
+    state.end_epoch(row, config)
+    store.save(state)
+    _keep_if_best(state, task, store)
+
+
 def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
     """Keep the weights of an epoch that has just ended, if it is the best so far."""
     if state.batch == 0 and best_epoch(state.history, task) == state.epoch:
@@ -211,7 +237,7 @@ def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
 
 def _save(state: TrainState, config: TrainConfig, store: Store) -> None:
     """Save a run. Raises Diverged if its weights are not finite."""
-    require_finite(state.model, config, state.where)
+    require_finite(state.model, config, state.where, infinite=state.infinite)
     store.save(state)
 
 
@@ -227,7 +253,7 @@ def _evaluate_epoch(
     pause: Callable[[], None],
 ) -> dict[str, Any]:
     """Evaluate after the last batch of an epoch, and return its row."""
-    require_finite(state.model, config, state.where)
+    require_finite(state.model, config, state.where, infinite=state.infinite)
     sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
@@ -244,8 +270,9 @@ def _evaluate_epoch(
         pause()
         report(clock.evaluating(split, done, total))
 
+    on: Any = {"context": state.context, "device": device, "trusted": True}
     with out_of_memory_as_error(config, state.where):
-        measured = measure(state.best, task, dataset, split, device=device, report=evaluated, trusted=True)
+        measured = measure(state.best, task, dataset, split, report=evaluated, **on)
     row[split] = measured.metrics
     for name, value in row[split].items():
         if not math.isfinite(value):

@@ -150,8 +150,8 @@ def find_lr_for(
     recipe = replace(recipe, train={**recipe.train, "lr": test.start})  # nobody needs to choose one
     with computing_with(recipe.threads or default_threads()):
         setup = set_up(recipe, registry, device=device)
-        model, task, dataset, config = setup.model, setup.task, setup.dataset, setup.config
-        curve = find_lr(model, task, dataset, config, test, seed=recipe.seed, device=device, report=report)
+        on: Any = {"context": setup.context, "seed": recipe.seed, "device": device}
+        curve = find_lr(*setup.parts, test, **on, report=report)
     return replace(curve, title=setup.title)
 
 
@@ -162,11 +162,12 @@ def find_lr(
     config: TrainConfig,
     test: RangeTest = RangeTest(),
     *,
+    context: int = 0,
     seed: int = 0,
     device: str = "cpu",
     report: Report = lambda step, lr, loss: None,
 ) -> Curve:
-    """Run a range test on a copy of `model`; return its losses and the learning rates they suggest.
+    """Run a range test on a copy of `model`; return its losses and the rates they suggest. See also `fit`.
 
     Args:
         report: called after each step with the number of steps, the rate and the smoothed loss.
@@ -181,7 +182,7 @@ def find_lr(
     model = copy.deepcopy(model).to(device)
     freeze(model, config.freeze)
     train_mode(model, config.freeze)
-    state = TrainState.begin(model, config, precision=precision, device=device)
+    state = TrainState.begin(model, config, precision=precision, device=device, context=context)
     epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
     batches = chain.from_iterable(epochs)
     curve: list[tuple[float, float]] = []
@@ -208,8 +209,7 @@ def find_lr(
             curve.append((lr, smoothed))
             report(len(losses), lr, smoothed)
             lowest = min(lowest, smoothed)
-            if smoothed > _DIVERGED * lowest:
-                diverged = True
+            if diverged := smoothed > _DIVERGED * lowest:
                 break
     if len(curve) < _FEWEST_STEPS:
         raise _too_early(state.steps, test)

@@ -37,7 +37,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         nesterov = momentum > 0
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in model.parameters())
     return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
 
 

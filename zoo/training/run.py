@@ -71,10 +71,8 @@ def train(
     run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, interval=interval, **options)
     with run, listening() as stop, computing_with(threads):
         state = fit(
-            setup.model,
-            setup.task,
-            setup.dataset,
-            setup.config,
+            *setup.parts,
+            context=setup.context,
             seed=recipe.seed,
             device=device,
             store=run,

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from zoo.config.recipe import Recipe
 from zoo.interfaces import SPLITS
+from zoo.models.states import DEPTH
 
 __all__ = [
     "CheckpointInfo",
@@ -29,8 +30,8 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0)]
-# How deeply a hidden state may be nested
-_DEPTH = 8
+# What a hidden state may hold besides tensors
+Number = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
 
 
 class Pace(TypedDict):
@@ -100,10 +101,22 @@ class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Hidden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a hidden state is nested; its tensors are `carried`, `carried.0`, `carried.1.0` by their place."""
+    """How a hidden state is nested; its tensors are `carried`, `carried.0`, `carried.1.0` by their place.
 
-    kind: Literal["none", "tensor", "tuple", "list"] = "none"
+    Attributes:
+        name: that of a NamedTuple's class.
+        keys: those of a dict, or the fields of a NamedTuple.
+    """
+
+    kind: Literal["value", "tensor", "tuple", "list", "dict", "named"] = "value"
+    value: Number = None
+    name: str = ""
+    keys: list[str | int] = []
     parts: list[Hidden] = []
+
+    def __post_init__(self) -> None:
+        if len({*self.keys}) != (len(self.parts) if self.kind in ("dict", "named") else 0):
+            raise ValueError("a dict or a NamedTuple must have a key for each of its parts")
 
 
 class Scaler(TypedDict):
@@ -140,13 +153,13 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("steps must not decrease from one epoch to the next")
         if at.averaged_from > at.steps:
             raise ValueError(f"averaged_from={at.averaged_from:,} must not exceed steps={at.steps:,}")
-        if bool(at.batch) != bool(at.count) or (not at.batch and self.carried.kind != "none"):
+        if bool(at.batch) != bool(at.count) or (not at.batch and self.carried != Hidden()):
             raise ValueError("count and carried belong to the batches done in the epoch")
         level = [self.carried]
-        for _ in range(_DEPTH):
+        for _ in range(DEPTH):
             level = [part for hidden in level for part in hidden.parts]
         if level:
-            raise ValueError(f"carried must be nested at most {_DEPTH} levels deep")
+            raise ValueError(f"carried must be nested at most {DEPTH} levels deep")
 
     def restarted(self) -> SavedState:
         """Return the state before the epoch that is not finished."""

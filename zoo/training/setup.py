@@ -15,13 +15,16 @@ from torch import nn
 
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
+from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.data.opening import decidable, open_dataset, options_to_fine_tune
+from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
-from zoo.models.building import build_model, drawing_from, model_arguments
+from zoo.models.building import build_model, drawing_from, model_arguments, require_size
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
+from zoo.models.weights import require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.seeds import seed_for
@@ -39,6 +42,7 @@ class TrainingSetup:
     Attributes:
         recipe: the recipe with full names and every option written out.
         arguments: every argument that `model` was built with.
+        context: most tokens that `model` reads from an empty state on; 0 is any.
         model: with its initial weights: random, pretrained, or those of another model.
         base_model: the weights that training starts from, as on a card.
     """
@@ -50,6 +54,7 @@ class TrainingSetup:
     config: TrainConfig
     recipe: Recipe
     arguments: dict[str, Any]
+    context: int
     model: nn.Module
     base_model: dict[str, str]
 
@@ -57,6 +62,11 @@ class TrainingSetup:
     def title(self) -> str:
         """What is trained on what, for a figure."""
         return f"{self.architecture.name} on {self.data.name}"
+
+    @property
+    def parts(self) -> tuple[nn.Module, Task, Dataset, TrainConfig]:
+        """What `fit` trains, with what and how."""
+        return self.model, self.task, self.dataset, self.config
 
     @property
     def identity(self) -> RunIdentity:
@@ -103,12 +113,17 @@ def set_up(
     if source is not None:
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
+    _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
-    config = _training_config(recipe, registry, task, dataset, source)
-    config = config.replace({"precision": resolve(config.precision, device)})
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
+    _require_feeding(task, dataset, data, arguments)
+    dataset = _normalized(dataset, architecture, arguments)
+    context = architecture.spec.context(arguments)
+    config = _training_config(recipe, registry, task, dataset, source, context)
+    config = config.replace({"precision": resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
+    require_storable(model, architecture)
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
     changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
@@ -121,6 +136,7 @@ def set_up(
         config=config,
         recipe=replace(recipe, model=own, **changes),
         arguments=arguments,
+        context=context,
         model=model,
         base_model=source.base_model if source else base_model,
     )
@@ -137,6 +153,38 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
     root = checked.get("root")
     full = {"root": str(Path(root).expanduser().absolute())} if isinstance(root, str) else {}
     return {name: value for name, value in (checked | full).items() if name in given}
+
+
+def _require_size(
+    architecture: Entry[ArchitectureSpec], data: Entry[DatasetSpec], given: Mapping[str, Any]
+) -> None:
+    """Raise OptionError, before anything is downloaded, if a dataset's `size` is too small for a model."""
+    usual = signature_options(data.load()).get("size")
+    if usual is not None:
+        size = {"size": usual.default, **data.spec.config, **given}["size"]
+        hint = f"--data size={architecture.spec.smallest_image} is large enough"
+        require_size(architecture, size if type(size) is int else None, hint=hint)
+
+
+def _require_feeding(
+    task: Task, dataset: Dataset, data: Entry[DatasetSpec], arguments: Mapping[str, Any]
+) -> None:
+    """Raise DataError if no weights trained on this data could be loaded, since it is fed in no known way."""
+    try:
+        task.check_feeding(dataset.preprocess, arguments)
+    except OptionError as error:
+        raise DataError(f"{data.name} does not say how to feed a model: {error}") from None
+
+
+def _normalized(
+    dataset: Dataset, architecture: Entry[ArchitectureSpec], arguments: Mapping[str, Any]
+) -> Dataset:
+    """Return images normalized as those that the pretrained weights were trained on, if there are any."""
+    weights = architecture.spec.starts_from(arguments)
+    if weights is None or not weights.mean:
+        return dataset
+    what = f"{architecture.name} with pretrained={arguments['pretrained']}"
+    return normalized_as(dataset, weights.mean, weights.std, what=what)
 
 
 def _require_utf8(*names: Any) -> None:
@@ -182,9 +230,12 @@ def _training_config(
     task: Task,
     dataset: Dataset,
     source: Source | None,
+    context: int,
 ) -> TrainConfig:
-    """Return the training configuration: what the recipe says, and for the rest what suits the data."""
-    usual, said = registry.usual_config(registry.architecture(recipe.architecture), task.name), recipe.train
+    """Return the training configuration: what the recipe says, and for the rest what suits data and model."""
+    architecture, said = registry.architecture(recipe.architecture), recipe.train
+    usual = registry.usual_config(architecture, task.name)
+    usual = _within(context, usual, said, task, architecture)
 
     def steps(config: TrainConfig) -> int:
         try:
@@ -195,7 +246,30 @@ def _training_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs, again = source.card.training, bool(source.card.base_model)
-    return fine_tuning(theirs, usual, said, steps, again=again, cutting=registry.cutting_fields())
+    config = fine_tuning(theirs, usual, said, steps, again=again, cutting=registry.cutting_fields())
+    return _within(context, config, said, task, architecture)
+
+
+def _within(
+    context: int,
+    config: TrainConfig,
+    said: Mapping[str, Any],
+    task: Task,
+    architecture: Entry[ArchitectureSpec],
+) -> TrainConfig:
+    """Return a configuration none of whose batches is longer than `context` tokens, if it is not 0.
+
+    Raises OptionError if the recipe says that they are.
+    """
+    changes = task.within(config.replace(said), context) if context else {}
+    for name, value in changes.items():
+        if name in said and said[name] != value:
+            option, flag = architecture.spec.context_length, name.replace("_", "-")
+            bound = f"{context:,} tokens that {architecture.name} reads at once"
+            bound += f" ({option}={context})" if isinstance(option, str) else ""
+            hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
+            raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
+    return config.replace(changes)
 
 
 def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from zoo.config.training import TrainConfig
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
+from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.precision import Precision
+from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
+from zoo.training.hidden import flatten, tensor_names, unflatten
 from zoo.training.optimizers import SLOTS, make_optimizer
-from zoo.training.saved import Hidden, Position, SavedState
+from zoo.training.saved import Position, SavedState
 
 __all__ = ["Check", "TrainState", "nothing_more"]
 
@@ -43,7 +46,9 @@ class TrainState:
         epoch: whole epochs done.
         batch: batches done in the current epoch.
         steps: optimizer steps done.
-        carried: the hidden state carried from batch to batch.
+        infinite: buffers that are not finite when the model is built, and may stay so.
+        context: most tokens that the model reads from an empty state on; 0 is any.
+        carried: the hidden state carried from batch to batch; None if there is such a bound.
         count: items in `sums`, which are over the current epoch.
         history: one row per finished epoch.
         untried: whether a step has yet to show that what was restored of an epoch fits.
@@ -53,6 +58,8 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: nn.Module | None
+    infinite: frozenset[str] = frozenset()
+    context: int = 0
     averaged_from: int = 0
     epoch: int = 0
     batch: int = 0
@@ -64,13 +71,23 @@ class TrainState:
     untried: bool = False
 
     @classmethod
-    def begin(cls, model: nn.Module, config: TrainConfig, *, precision: Precision, device: str) -> TrainState:
+    def begin(
+        cls,
+        model: nn.Module,
+        config: TrainConfig,
+        *,
+        precision: Precision,
+        device: str,
+        context: int = 0,
+    ) -> TrainState:
         """Return the state before the first step."""
         return cls(
             model=model,
             optimizer=make_optimizer(model, config),
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
             average=_copy(model) if config.ema_decay else None,
+            infinite=infinite_buffers(model),
+            context=context,
         )
 
     @property
@@ -84,11 +101,14 @@ class TrainState:
         return f"epoch {self.epoch + 1}, batch {self.batch}"
 
     def account(self, step: Step) -> None:
-        """Add one batch to the epoch's sums, in double precision and on the device."""
+        """Add one batch to the epoch's sums, in double precision and on the device.
+
+        Raises SpecError if the hidden state has a part that cannot be carried.
+        """
         for name, value in step.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
         self.count += step.count
-        self.carried = step.state
+        self.carried = None if self.context else detach(step.state)
         self.batch += 1
         self.untried = False
 
@@ -119,7 +139,7 @@ class TrainState:
         self._require_finite(nn.utils.get_total_norm(parameters), "a weight", config, lr)
         if self.average is not None:
             decay = average_decay(config.ema_decay, self.steps, since=self.averaged_from)
-            move_average(self.average, self.model, decay)
+            move_average(self.average, self.model, decay, infinite=self.infinite)
 
     def _require_finite(self, norm: Tensor, what: str, config: TrainConfig, lr: float) -> None:
         if not math.isfinite(norm):
@@ -146,7 +166,7 @@ class TrainState:
                 f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
             }
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
-        carried = _flatten(self.carried, "carried", tensors)
+        carried = flatten(self.carried, "carried", tensors)
         position = Position(**{name: getattr(self, name) for name in Position.__struct_fields__})
         scaler: Any = self.scaler.state_dict() or None
         history: Any = [*self.history]
@@ -198,7 +218,7 @@ class TrainState:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(dict(saved.scaler or {}))
         self.sums = _under("sums/", tensors)
-        self.carried = _unflatten(saved.carried, "carried", tensors)
+        self.carried = unflatten(saved.carried, "carried", tensors)
         self.history = [dict(row) for row in saved.history]
         for name in Position.__struct_fields__:
             setattr(self, name, getattr(saved.position, name))
@@ -227,6 +247,9 @@ class TrainState:
             there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
             if there != here:
                 raise _misfit(f"{name} is {there[0]} {there[1]} in the file, but {here[0]} {here[1]} here")
+        infinite = {f"{copy}/{name}" for copy in ("model", "average") for name in self.infinite}
+        if name := not_finite(tensors, infinite | {*tensor_names(saved.carried, "carried")}):
+            raise _misfit(f"{name} has values that are not finite")
         for name, tensor in _under("optimizer/", tensors).items():
             if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
                 raise _misfit(
@@ -252,37 +275,13 @@ def _expected_of_epoch(tensors: Mapping[str, Tensor], saved: SavedState) -> dict
     """Return the sums and the hidden state in the middle of an epoch."""
     expected: dict[str, Tensor] = {}
     if saved.position.batch:
-        try:
-            _flatten(_unflatten(saved.carried, "carried", tensors), "carried", expected)
-        except KeyError as error:
-            raise _misfit(f"it lacks {error.args[0]}") from None
+        for name in tensor_names(saved.carried, "carried"):
+            if name not in tensors:
+                raise _misfit(f"it lacks {name}")
+            expected[name] = tensors[name]
         expected |= {f"sums/{name}": value for name, value in _under("sums/", tensors).items()}
     return expected
 
 
 def _misfit(why: str) -> WeightsError:
     return WeightsError(f"the checkpoint does not fit this model: {why}")
-
-
-def _flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Hidden:
-    """Add the tensors of a hidden state to `tensors` by name; return how it is nested."""
-    if state is None:
-        return Hidden()
-    if isinstance(state, Tensor):
-        tensors[name] = state
-        return Hidden(kind="tensor")
-    if isinstance(state, tuple | list):
-        parts = [_flatten(part, f"{name}.{index}", tensors) for index, part in enumerate(state)]
-        return Hidden(kind="tuple" if isinstance(state, tuple) else "list", parts=parts)
-    raise TypeError(
-        f"a hidden state must be None, a tensor, or tuples of them (got a {type(state).__name__})"
-    )
-
-
-def _unflatten(hidden: Hidden, name: str, tensors: Mapping[str, Tensor]) -> State:
-    if hidden.kind == "none":
-        return None
-    if hidden.kind == "tensor":
-        return tensors[name]
-    parts = [_unflatten(part, f"{name}.{index}", tensors) for index, part in enumerate(hidden.parts)]
-    return tuple(parts) if hidden.kind == "tuple" else parts

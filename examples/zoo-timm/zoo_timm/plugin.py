@@ -4,7 +4,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from zoo import ArchitectureSpec, hookimpl
+from zoo import ArchitectureSpec, Pretrained, hookimpl
 
 api = 1
 REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.M)
@@ -15,6 +15,16 @@ TRAINING = {
     "weight_decay": 0.05,
     "ema_decay": 0.999,
     "augment": ["crop", "flip"],
+}
+
+
+IMAGENET = Pretrained(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="timm, Apache-2.0")
+HALF = Pretrained(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="timm, Apache-2.0")
+# A few of timm's weights by model and tag; timm itself would have to be imported to list all
+PRETRAINED = {
+    "resnet18": {"a1_in1k": IMAGENET},
+    "test_resnet": {"r160_in1k": HALF},
+    "vit_tiny_patch16_224": {"augreg_in21k_ft_in1k": HALF},
 }
 
 
@@ -33,5 +43,6 @@ def zoo_architectures():
                 summary=f"timm's {name}, from the {file.stem} family",
                 config={"name": name},
                 training=TRAINING,
+                pretrained=PRETRAINED.get(name, {}),
                 source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
             )

@@ -1,0 +1,64 @@
+"""What once passed the kit although it was wrong, and what it once accused although it was right."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
+from zoo.testing._suite import Suite
+
+# By what was wrong: the broken entry or plugin, and the check that now notices it
+ESCAPES = {
+    "a state that is no tensor, found at the first save": ("state_detaches.part", "state_detaches"),
+    "a cache that starts again at the end of a call": ("carries_state.border", "carries_state"),
+    "a wrong position of a token that comes alone": ("carries_state.single", "carries_state"),
+    "an assignment that fails under autocast": ("trains_in_bf16", "trains_in_bf16"),
+    "a patched function of torch": ("import_changes_nothing.relu", "import_changes_nothing"),
+    "a patched method of an optimizer": ("import_changes_nothing.step", "import_changes_nothing"),
+    "a patch of json and print": ("import_changes_nothing.print", "import_changes_nothing"),
+    "a connection at import": ("imports_offline", "imports_offline"),
+}
+# By what was right: the honest entry, and the checks that once failed
+FALSE_ALARMS = {
+    "one expert for each token": ("experts", ("causal", "every_parameter_gets_a_gradient", "exports")),
+    "one expert for each image": ("expert", ("moves_dtype_and_device", "exports")),
+    "a layer with a version": ("versioned", ("saves_and_loads",)),
+    "numbers from tensors in the constructor": ("numbers", ("builds_on_meta",)),
+    "images that must be larger": ("large", ("output_shape", "saves_and_loads", "exports")),
+    "a state in a dict": ("dict", ("state_detaches", "state_can_be_saved")),
+    "a state in a NamedTuple": ("named", ("state_detaches", "state_can_be_saved")),
+    "a state with a number": ("number", ("state_detaches", "state_can_be_saved")),
+    "a buffer of -inf": ("infinite", ("use_patches_nothing", "saves_and_loads")),
+    "a complex buffer": ("complex", ("saves_and_loads", "moves_dtype_and_device")),
+    "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
+}
+
+
+def suite(where: str, target: str = "mutants") -> Suite:
+    plugin = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
+    return Suite(Registry(plugins.with_ours(plugin)), target)
+
+
+@pytest.mark.parametrize(("name", "check"), ESCAPES.values(), ids=ESCAPES)
+def test_what_escaped_is_caught(name, check):
+    if check.startswith("import"):
+        found = suite(f"broken_plugins:{name.replace('.', '_')}").outcome(f"mutants-{check}")
+    else:
+        found = suite("broken_plugins:entries", f"mutants/{name}").outcome(f"{name}-{check}")
+    assert (found.outcome, found.reason.split()[0]) == ("failed", "expected")
+
+
+@pytest.mark.parametrize(("entry", "checks"), FALSE_ALARMS.values(), ids=FALSE_ALARMS)
+def test_what_was_accused_passes(entry, checks):
+    honest = suite("broken_plugins:honest", f"mutants/{entry}")
+    for check in checks:
+        found = honest.outcome(f"{entry}-{check}")
+        assert (found.outcome, found.reason) == ("passed", "")
+
+
+def test_a_model_that_starts_far_off_but_learns_is_only_warned():
+    found = suite("broken_plugins:warned").outcome("far-off-first_loss_near_uniform")
+    assert found.outcome == "warned"

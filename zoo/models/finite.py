@@ -1,0 +1,24 @@
+"""Which values of a model must be finite: all parameters, and the buffers that are so when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["infinite_buffers", "not_finite"]
+
+
+def infinite_buffers(model: nn.Module) -> frozenset[str]:
+    """Return the names of the buffers of a model just built that are not finite, such as a mask of -inf."""
+    return frozenset(name for name, buffer in model.named_buffers(remove_duplicate=False) if _is_bad(buffer))
+
+
+def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) -> str | None:
+    """Return the name of the first tensor that is not finite, of those that should be."""
+    return next((name for name, value in tensors.items() if name not in infinite and _is_bad(value)), None)
+
+
+def _is_bad(tensor: Tensor) -> bool:
+    return not bool(torch.isfinite(tensor).all())

@@ -1,0 +1,58 @@
+"""Train the architecture under check as `zoo train` does: with zoo's own step, and with its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from zoo.config.recipe import Recipe
+from zoo.config.training import TrainConfig
+from zoo.interfaces import make_task
+from zoo.models.precision import Precision
+from zoo.models.weights import pack
+from zoo.testing._case import Case
+from zoo.testing._models import build, train_batch
+from zoo.training.checkpoint import Checkpoints
+from zoo.training.hidden import with_classes
+from zoo.training.loop import train_step
+from zoo.training.saved import RunIdentity
+from zoo.training.state import TrainState
+
+__all__ = ["begin", "restored", "train_one_step"]
+
+_CONFIG = TrainConfig()
+
+
+def begin(case: Case, *, precision: Precision = "fp32") -> TrainState:
+    """Return the state of a fresh model before its first step."""
+    return TrainState.begin(build(case), _CONFIG, precision=precision, device="cpu")
+
+
+def train_one_step(case: Case, state: TrainState, *, precision: Precision = "fp32") -> float:
+    """Train for one more step from the carried state, and return the loss."""
+    number = state.batch
+    batch = dataclasses.replace(
+        train_batch(case), index=number, total=number + 2, seed=number, fresh=number == 0
+    )
+    task = make_task(case.registry, case.spec.task)
+    with torch.random.fork_rng(devices=[]):
+        return train_step(state, task, batch, _CONFIG, _CONFIG.lr, precision=precision, device="cpu")
+
+
+def restored(case: Case, state: TrainState, folder: Path) -> TrainState:
+    """Write a state to a checkpoint in a folder, read it again, and return a fresh state made from it.
+
+    Raises ZooError, or whatever else keeps it from being saved.
+    """
+    assert case.entry is not None
+    tensors, saved = state.capture()
+    identity = RunIdentity(recipe=Recipe(architecture=case.entry.name, dataset="tiny", threads=1))
+    Checkpoints(folder).write(pack(tensors), saved, identity, ())
+    checkpoint = Checkpoints(folder).newest()
+    assert checkpoint is not None
+    fresh = begin(case)
+    fresh.restore(checkpoint.tensors, checkpoint.info.state, device="cpu")
+    fresh.carried = with_classes(fresh.carried, state.carried)
+    return fresh

@@ -1,0 +1,164 @@
+"""A report on the contract kit that an author can publish: as Markdown, as a page, or as JSON."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from zoo._version import __version__
+from zoo.errors import OptionError
+from zoo.files.atomic import atomic_write
+from zoo.files.canonical import readable_json
+from zoo.registry.plugins import Plugin
+from zoo.testing._outcomes import Outcome, counts, in_lines, in_words, shortfall
+from zoo.testing._table import CHECKS
+
+__all__ = ["require_format", "write_report"]
+
+_COUNTS = ("ran", "skipped", "failed", "xfailed", "warned")
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+.passed { color: var(--good) } .failed { color: var(--bad) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
+td.number, th.number { text-align: right }
+td:first-child { white-space: nowrap }
+td:last-child { overflow-wrap: anywhere }
+@media (max-width: 30rem) {
+  th, td { padding: .3rem .2rem; font-size: .8rem }
+  td:first-child { white-space: normal; overflow-wrap: anywhere }
+}
+@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #ff7b72 } }
+"""
+
+
+def require_format(path: Path) -> None:
+    """Raise OptionError unless a report can have this suffix."""
+    if path.suffix not in _FORMATS:
+        raise OptionError(f"a report must end in {', '.join(_FORMATS)} (got {path.name!r})")
+
+
+def write_report(path: Path, target: str, plugins: Sequence[Plugin], outcomes: list[Outcome]) -> None:
+    """Write what was checked, with which versions, and how it ended.
+
+    Args:
+        path: file to write, whose suffix `.md`, `.html` or `.json` says as what.
+        target: what was checked, as it was named.
+
+    Raises:
+        OptionError: the suffix is another.
+        OSError: the file cannot be written.
+    """
+    require_format(path)
+    checked = [
+        {"name": plugin.name, "distribution": Path(plugin.distribution).name, "version": plugin.version}
+        for plugin in plugins
+    ]
+    facts: dict[str, Any] = {
+        "target": Path(target).name if target.endswith(".py") else target,
+        "plugins": checked,
+        "versions": {"zoo": __version__, "torch": version("torch"), "python": platform.python_version()},
+        **counts(outcomes),
+        "shortfall": shortfall(outcomes),
+        "checks": [asdict(outcome) for outcome in outcomes],
+    }
+    with atomic_write(path) as file:
+        file.write(_FORMATS[path.suffix](facts, outcomes).encode())
+
+
+def _as_json(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:  # noqa: ARG001
+    return f"{readable_json(facts)}\n"
+
+
+def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
+    def table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
+        head, *others = [[_marked(cell) for cell in row] for row in rows]
+        rule = [":--", *(["--:"] if numbers else [":--"]) * (len(head) - 1)]
+        return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *others))
+
+    parts = [
+        f"# The contract kit on {facts['target']}\n",
+        f"{_verdict(facts, outcomes)}\n",
+        _about(facts) + "\n",
+    ]
+    for title, rows, numbers in _tables(outcomes):
+        parts.append(f"## {title}\n\n{table(rows, numbers)}")
+    return "\n".join(parts)
+
+
+def _marked(text: str) -> str:
+    """Return text for a cell of Markdown."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def _html(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
+    def table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
+        lines: list[str] = []
+        for place, row in enumerate(rows):
+            tag = "td" if place else "th"
+            kinds = ["", *([' class="number"'] if numbers else [""]) * (len(row) - 1)]
+            cells = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+        return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+
+    title = f"The contract kit on {escape(facts['target'])}"
+    result = "failed" if facts["failed"] or facts["shortfall"] else "passed"
+    body = [f"<h1>{title}</h1>", f'<p class="{result}">{escape(_verdict(facts, outcomes))}</p>']
+    body.append(f"<p>{escape(_about(facts))}</p>")
+    for heading, rows, numbers in _tables(outcomes):
+        body.append(f"<h2>{heading}</h2>\n{table(rows, numbers)}")
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title><style>{_STYLE}</style></head>\n'
+        f"<body>\n{chr(10).join(body)}\n</body></html>\n"
+    )
+
+
+def _verdict(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
+    result = "Failed" if facts["failed"] or facts["shortfall"] else "Passed"
+    return "; ".join([f"{result}: {in_words(outcomes)}", *facts["shortfall"]])
+
+
+def _about(facts: Mapping[str, Any]) -> str:
+    """Return a line on what was checked and with what."""
+    plugins = (
+        f"{plugin['name']} ({' '.join(filter(None, [plugin['distribution'], plugin['version']]))})"
+        for plugin in facts["plugins"]
+    )
+    versions = (f"{name} {number}" for name, number in facts["versions"].items())
+    return f"Checked: {', '.join(plugins)}, with {', '.join(versions)}."
+
+
+def _tables(outcomes: list[Outcome]) -> list[tuple[str, list[list[str]], bool]]:
+    """Return the title and the rows of each table, the first one the header, and whether they are numbers."""
+    entries = [["entry", *_COUNTS]]
+    noted = [["result", "check and reason"]]
+    for name in dict.fromkeys(outcome.entry for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.entry == name]
+        counted = counts(own)
+        entries.append([name, *(str(counted[word]) for word in _COUNTS)])
+        noted += [[result, line] for result, line in in_lines(own)]
+    done = {(outcome.kind, outcome.check) for outcome in outcomes}
+    asked = [
+        [check.name, (check.load().__doc__ or "").split("\n")[0]]
+        for check in CHECKS
+        if (check.kind, check.name) in done
+    ]
+    tables = [("Entries", entries, True), ("Failures, warnings and skipped checks", noted, False)]
+    tables.append(("What was asked", [["check", "promise"], *asked], False))
+    return [table for table in tables if len(table[1]) > 1]
+
+
+_FORMATS: Mapping[str, Callable[[Mapping[str, Any], list[Outcome]], str]] = {
+    ".md": _markdown,
+    ".html": _html,
+    ".json": _as_json,
+}

@@ -1,0 +1,36 @@
+"""Checks of a group of training fields."""
+
+from __future__ import annotations
+
+from zoo.config import options
+from zoo.config.training import fields_of
+from zoo.errors import OptionError
+from zoo.testing._case import Case, message
+
+__all__ = ["fields_are_described", "fields_can_be_typed"]
+
+
+def fields_are_described(case: Case) -> None:
+    """The docstring of the dataclass says what each field means, for `zoo train --help`."""
+    silent = [name for name, field in fields_of(case.spec.fields).items() if not field.meaning]
+    assert not silent, message(
+        expected="a line for each field under `Attributes:` in the docstring",
+        got=f"none for {', '.join(silent)}",
+        usually="a field that was added later",
+    )
+
+
+def fields_can_be_typed(case: Case) -> None:
+    """What zoo prints as the value of a field, zoo accepts as one: `--name VALUE`."""
+    for name, field in fields_of(case.spec.fields).items():
+        typed = options.Typed(options.text(field.default))
+        try:
+            read, wanted = (options.convert(value, field.type, what=name) for value in (typed, field.default))
+            problem = "" if read == wanted else f"{read!r} from {str(typed)!r}"
+        except OptionError as error:
+            problem = str(error)
+        assert not problem, message(
+            expected=f"{name} to be a number, a switch, a choice, a text, or a list of them",
+            got=problem,
+            usually="a type that cannot be written on a command line, or in TOML",
+        )

@@ -1,0 +1,242 @@
+"""Checks of a task: its tiny data, its batches, its step, its metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import OptionError
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
+from zoo.models.building import build_model, model_arguments
+from zoo.registry.specs import ArchitectureSpec
+from zoo.testing._case import Case, Skip, message
+
+__all__ = [
+    "batches_follow_from_their_place",
+    "chance_is_of_its_metrics",
+    "evaluates_each_item_once",
+    "makes_a_task",
+    "metrics_are_numbers",
+    "step_gives_loss_and_sums",
+    "sums_add_up",
+    "tiny_data_fits",
+]
+
+
+def makes_a_task(case: Case) -> None:
+    """The target, called with the spec, returns a `zoo.interfaces.Task`."""
+    made = case.spec.load()(case.spec)
+    assert isinstance(made, Task), message(
+        expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that does not subclass it"
+    )
+
+
+def tiny_data_fits(case: Case) -> None:
+    """The tiny dataset has the dims and the labels that the spec names, three splits, and can be fed."""
+    data, labels = case.tiny(), case.spec.labels
+    dims = dict(data.dims)
+    assert dims.keys() == case.spec.dims.keys(), message(
+        expected=f"a tiny dataset with the dims {', '.join(case.spec.dims)}",
+        got=", ".join(dims) or "none",
+        usually="a misspelled or forgotten dim, in the spec or in the dataset",
+    )
+    empty = [name for name in SPLITS if not len(data.split(name))]
+    assert not empty, message(
+        expected="something in every split of the tiny dataset",
+        got=f"nothing in {', '.join(empty)}",
+        usually="a dataset that is too small to be split",
+    )
+    if labels is not None:
+        count = len(data.preprocess[labels[1]])
+        assert count == dims[labels[0]], message(
+            expected=f"{dims[labels[0]]} {labels[1]}, as many as {labels[0]}",
+            got=str(count),
+            usually="names of another dataset",
+        )
+    try:
+        case.task.check_feeding(data.preprocess, dims)
+    except OptionError as error:
+        raise AssertionError(
+            message(
+                expected="check_feeding() to accept the tiny dataset",
+                got=str(error),
+                usually="a key of `preprocess` that the dataset lacks",
+            )
+        ) from error
+
+
+def batches_follow_from_their_place(case: Case) -> None:
+    """The same seed and epoch give the same batches, also from a later one on, as resuming needs."""
+    whole, again = (_training(case) for _ in range(2))
+    assert _same(whole, again), message(
+        expected="the same training batches twice",
+        got="different ones",
+        usually="draws without a generator that is seeded with zoo.seed_for(seed, ..., epoch, index)",
+    )
+    assert [batch.index for batch in whole] == [*range(len(whole))], message(
+        expected=f"index 0 to {len(whole) - 1}",
+        got=str([batch.index for batch in whole]),
+        usually="positions counted from 1, or from the start of a resumed epoch",
+    )
+    late = _training(case, start=1)
+    assert _same(whole[1:], late), message(
+        expected="start=1 to leave out the first batch and change nothing else",
+        got=f"{len(late)} batches, some of which differ",
+        usually="draws that depend on the batches before, or a `start` that is ignored",
+    )
+
+
+def evaluates_each_item_once(case: Case) -> None:
+    """Every item of a split is evaluated exactly once, always in the same order."""
+    for name in SPLITS:
+        first, again = ([*case.task.eval_batches(case.tiny(), name)] for _ in range(2))
+        assert _same(first, again), message(
+            expected=f"the same batches of the {name} split twice",
+            got="different ones",
+            usually="shuffling or augmentation in eval_batches()",
+        )
+        if not isinstance(case.task, CarriesState):
+            count, wanted = sum(len(batch.inputs) for batch in first), len(case.tiny().split(name))
+            assert count == wanted, message(
+                expected=f"{wanted} items of the {name} split",
+                got=str(count),
+                usually="a last batch left out",
+            )
+
+
+def step_gives_loss_and_sums(case: Case) -> None:
+    """A step returns a loss to go back from, and sums that are detached and divide to that loss."""
+    model, batch = _model(case).train(), _training(case)[0]
+    made = _step(case, model, batch)
+    assert made.loss.ndim == 0, message(
+        expected="a scalar loss", got=f"one of shape {tuple(made.loss.shape)}", usually="reduction='none'"
+    )
+    assert made.loss.requires_grad, message(
+        expected="a loss with a gradient", got="none", usually="a detach(), or a loss computed with numpy"
+    )
+    attached = [name for name, total in made.sums.items() if total.requires_grad]
+    assert not attached, message(
+        expected="detached sums",
+        got=f"a gradient in {', '.join(attached)}",
+        usually="a missing detach(), which keeps every batch of an epoch in memory",
+    )
+    loss, mean = float((made.loss - made.penalty).detach()), float(made.sums["loss"]) / made.count
+    assert math.isclose(loss, mean, rel_tol=1e-3, abs_tol=1e-6), message(
+        expected=f"sums['loss'] / count to be the loss, {loss:.4f}",
+        got=f"{mean:.4f}",
+        usually="a mean in place of a sum, or a count of something else",
+    )
+
+
+def sums_add_up(case: Case) -> None:
+    """The sums of two halves of a batch are those of the whole, so that metrics do not depend on batches."""
+    model, lane = _model(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
+    batch = next(case.task.eval_batches(case.tiny(), "val"))
+    middle = batch.inputs.shape[lane] // 2
+    parts = [
+        dataclasses.replace(batch, inputs=inputs, targets=targets)
+        for inputs, targets in zip(
+            _cut(batch.inputs, middle, lane), _cut(batch.targets, middle, lane), strict=True
+        )
+    ]
+    with torch.no_grad():
+        whole, *halves = (_step(case, model, part) for part in (batch, *parts))
+    for name, total in whole.sums.items():
+        added = sum(half.sums[name].double() for half in halves)
+        assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
+            expected=f"{name} of two halves to add up to that of the whole batch",
+            got="another value",
+            usually="a mean, a maximum or a share in place of a sum",
+        )
+
+
+def metrics_are_numbers(case: Case) -> None:
+    """Metrics are finite numbers, the headline and the loss among them; details are JSON data."""
+    metrics, details = _measured(case)
+    wrong = [name for name, value in metrics.items() if not (type(value) is float and math.isfinite(value))]
+    assert not wrong, message(
+        expected="a finite float for every metric",
+        got=", ".join(f"{name}={metrics[name]!r}" for name in wrong),
+        usually="a tensor, or a division by zero",
+    )
+    missing = [name for name in (case.spec.headline, "loss") if name not in metrics]
+    assert not missing, message(
+        expected=f"the metrics {case.spec.headline} and loss",
+        got=", ".join(metrics),
+        usually="a headline in the spec that metrics() calls otherwise",
+    )
+    assert parse_json(canonical_json(details)) == details, message(
+        expected="details as JSON data", got="something else", usually="tensors, tuples, or numbers as keys"
+    )
+
+
+def chance_is_of_its_metrics(case: Case) -> None:
+    """The level of chance is one of some of the metrics, or empty."""
+    metrics, _ = _measured(case)
+    level = case.task.chance(case.tiny().preprocess)
+    other = [name for name in level if name not in metrics]
+    assert not other, message(
+        expected=f"the level of chance of {', '.join(metrics)}",
+        got=f"one of {', '.join(other)}",
+        usually="a misspelled metric",
+    )
+
+
+def _training(case: Case, *, start: int = 0) -> list[Batch]:
+    """Return training batches of the tiny dataset, of four items or lanes each."""
+    config = case.registry.default_config(case.spec.name).replace({"batch_size": 4})
+    return [*case.task.train_batches(case.tiny(), config, seed=0, epoch=0, start=start)]
+
+
+def _same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) and a.seed == b.seed
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _cut(tensor: Tensor, middle: int, dim: int) -> tuple[Tensor, ...]:
+    return tensor.split([middle, tensor.shape[dim] - middle], dim)
+
+
+def _model(case: Case) -> nn.Module:
+    """Return a model for the task: of its own architectures, or of those that serve it too."""
+    tasks = {case.spec.name: 0, case.spec.architectures_of: 1}
+    fitting: list[tuple[int, Any]] = [
+        (tasks[entry.spec.task], entry)
+        for entry in case.registry.entries("architecture")
+        if isinstance(entry.spec, ArchitectureSpec) and entry.spec.task in tasks
+        if entry.plugin.ours or entry.spec.task == case.spec.name
+    ]
+    if not fitting:
+        raise Skip(f"no architecture here is for {case.spec.name}")
+    _, entry = min(fitting, key=lambda pair: pair[0])
+    return build_model(entry, model_arguments(entry, case.spec, case.tiny().dims, {}), seed=0)
+
+
+def _step(case: Case, model: nn.Module, batch: Batch) -> Step:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return case.task.step(model, batch, None)
+
+
+def _measured(case: Case) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+    """Return the metrics and the details of an untrained model on the val split."""
+    model, data = _model(case).eval(), case.tiny()
+    sums: dict[str, Tensor] = {}
+    count, state = 0, None
+    with torch.no_grad():
+        for batch in case.task.eval_batches(data, "val"):
+            step = case.task.step(model, batch, state)
+            state, count = step.state, count + step.count
+            for name, total in step.sums.items():
+                sums[name] = sums[name] + total if name in sums else total
+    totals = {name: float(total) for name, total in sums.items() if total.ndim == 0}
+    metrics = case.task.metrics(totals, count, data.preprocess)
+    return metrics, case.task.details(sums, data.preprocess)
