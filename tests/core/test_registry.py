@@ -367,11 +367,11 @@ def test_many_entries_with_one_problem_are_one_line() -> None:
 
 
 def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> None:
-    spec = dataclasses.replace(net("gru")[1], training={"agument": ["flip"]})
+    spec = dataclasses.replace(net("gru")[1], training={"augmen": ["flip"]})
     registry = Registry([*Registry.discover().plugins, plugin("acme", ("architecture", spec))])
     (failed,) = registry.failed_entries
     assert (
-        "its usual training: the training configuration has no option 'agument'; did you mean 'augment'?"
+        "its usual training: the training configuration has no option 'augmen'; did you mean 'augment'?"
         in (registry.problem(failed))
     )
 
