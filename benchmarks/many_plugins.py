@@ -22,7 +22,10 @@ from pathlib import Path
 ROUNDS = 31
 PLUGINS, ENTRIES, MOST = 50, 20, 20_000
 MODULE = """
-from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
+from dataclasses import dataclass
+
+from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, Recipe, TaskSpec, WeightsSpec
+from zoo import hookimpl
 
 api = 1
 TASK = "classification"
@@ -41,7 +44,31 @@ def zoo_architectures():
             training={{"epochs": 10, "lr": 3e-3, "batch_size": 128, "augment": ["crop", "flip"]}},
             landmarks={{"features": "stages", "head": "out"}},
         )
-        for number in range({each})
+        for number in range({most})
+    ]
+
+
+@dataclass(frozen=True)
+class Fields:
+    field_of_{name}: float = 0.0
+
+
+@hookimpl
+def zoo_training_fields():
+    return [FieldsSpec(name="group-of-{name}", summary=SUMMARY, fields=Fields)]
+
+
+@hookimpl
+def zoo_tasks():
+    return [
+        TaskSpec(
+            name="task-of-{name}",
+            target="{name}.tasks:Task",
+            summary=SUMMARY,
+            dims={{"size": 8}},
+            groups=("group-of-{name}",),
+            tiny="{name}.tiny:Tiny",
+        )
     ]
 
 
@@ -191,13 +218,15 @@ def _kit(zoo: str, home: Path) -> float:
 
 
 def _distribution(home: Path, name: str, entries: int) -> Path:
-    """Write an installed distribution with one plugin, a fifth of it each kind; return its folder."""
+    """Write an installed distribution with one plugin: a task, a group of fields, the rest of each kind."""
     place = home / f"site-{name}"
     info = place / f"zoo_{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_{name}\n")
-    (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=entries // 5))
+    (place / f"zoo_{name}.py").write_text(
+        MODULE.format(name=name, each=entries // 7, most=entries - entries // 7 * 6)
+    )
     return place
 
 

@@ -89,7 +89,7 @@ def _prose(text: str) -> str:
 
 def _options(command: click.Command, context: click.Context) -> str:
     """Return a table of the options that are not training fields, and name those fields."""
-    fields = Registry.discover().training_fields()
+    fields = Registry.discover().training_fields
     lines = ["| option | meaning |", "|---|---|"]
     flags: list[str] = []
     for param in command.get_params(context):

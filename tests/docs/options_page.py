@@ -78,7 +78,7 @@ def _parts() -> Iterator[str]:
     yield START
     yield FIELDS
     for group, title in GROUPS.items():
-        fields = [field for field in registry.training_fields().values() if field.group == group]
+        fields = [field for field in registry.training_fields.values() if field.group == group]
         rows = [Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields]
         yield f"### {title}\n\n{_table(rows)}"
     yield ARCHITECTURES

@@ -178,7 +178,7 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
 def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
     """Return the training fields that a task adds, and the entries that are for it."""
     fields = registry.default_config(spec.name).to_dict()
-    own = {name: item.default for name, item in registry.training_fields().items() if item.group}
+    own = {name: item.default for name, item in registry.training_fields.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
         if spec.name in entry.tasks:
@@ -190,7 +190,7 @@ def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
     """Return what each training field of a group means, and the tasks that it applies to."""
     described = [
         {"name": field.name, "default": field.default, "meaning": field.meaning}
-        for field in registry.training_fields().values()
+        for field in registry.training_fields.values()
         if field.group == spec.name
     ]
     tasks = [

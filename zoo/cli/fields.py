@@ -73,7 +73,7 @@ class FieldsCommand(click.Command):
         if _OPTIONS not in ctx.meta:
             fields: Iterable[TrainingField] = ()
             with contextlib.suppress(ZooError):  # the command says so, once its options are known
-                fields = (ctx.find_object(Session) or Session()).registry.training_fields().values()
+                fields = (ctx.find_object(Session) or Session()).registry.training_fields.values()
             ctx.meta[_OPTIONS] = [_option(field) for field in fields if field.group]
         *own, help_ = super().get_params(ctx)
         return [*own, *ctx.meta[_OPTIONS], help_]

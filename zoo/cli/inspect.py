@@ -61,7 +61,7 @@ def _print_card(card: Card, registry: Registry) -> None:
 
 def _changed(card: Card, registry: Registry) -> dict[str, object]:
     """Return the training fields of a card that differ from their defaults, those of other tasks left out."""
-    known = registry.training_fields()
+    known = registry.training_fields
     usual = registry.default_config(card.task).to_dict() if registry.has("task", card.task) else {}
     usual = {name: field.default for name, field in known.items() if not field.group} | usual
     fields = {name: value for name, value in card.training.items() if name in usual or name not in known}

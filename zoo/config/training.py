@@ -131,7 +131,8 @@ class TrainConfig:
         Raises OptionError naming the field and what it must be.
         """
         fields = self.fields()
-        check_known(changes, fields)
+        if changes.keys() - fields:
+            check_known(changes, fields)
         own = {name: value for name, value in changes.items() if not fields[name].group}
         groups = dict(self.groups)
         for group in groups:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
@@ -97,6 +98,7 @@ class Registry:
         self.plugins = tuple(loaded)
         self.catalog = catalog or Catalog()
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
+        self._defaults: dict[str, TrainConfig] = {}
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
@@ -198,7 +200,9 @@ class Registry:
         if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
                 self._require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
-                self.usual_config(cast("Entry[ArchitectureSpec]", entry))
+                for name, value in entry.spec.training.items():
+                    if self.training_fields[name].group:  # the others were checked with the spec
+                        options.convert(value, self.training_fields[name].type, what=name)
             except OptionError as error:
                 return f"its usual training: {error}"
         return ""
@@ -271,8 +275,9 @@ class Registry:
             if name in self.catalog.replaced:
                 warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
 
+    @cached_property
     def training_fields(self) -> Mapping[str, TrainingField]:
-        """Return all training fields by name: those that every task has, then those of the groups."""
+        """All training fields by name: those that every task has, then those of the groups."""
         return training_fields(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
@@ -282,7 +287,10 @@ class Registry:
 
     def default_config(self, task: str) -> TrainConfig:
         """Return zoo's defaults of the training fields that apply to a task. Raises UnknownName."""
-        return TrainConfig.with_groups({name: self.groups[name] for name in self.task(task).groups})
+        if task not in self._defaults:
+            groups = {name: self.groups[name] for name in self.task(task).groups}
+            self._defaults[task] = TrainConfig.with_groups(groups)
+        return self._defaults[task]
 
     def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
         """Return an architecture's usual training configuration, for its own task or another it serves."""
@@ -314,8 +322,9 @@ class Registry:
 
     def _require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
         """Raise OptionError for a training field that is unknown, or that does not apply to a task."""
-        known = self.training_fields()
-        check_known(given, known)
+        known = self.training_fields
+        if given.keys() - known:
+            check_known(given, known)
         for field in given:
             group = known[field].group
             if group and group not in task.groups:
