@@ -224,9 +224,8 @@ def _distribution(home: Path, name: str, entries: int) -> Path:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_{name}\n")
-    (place / f"zoo_{name}.py").write_text(
-        MODULE.format(name=name, each=entries // 7, most=entries - entries // 7 * 6)
-    )
+    each = (entries - 2) // 5
+    (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=each, most=entries - 2 - 4 * each))
     return place
 
 
