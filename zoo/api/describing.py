@@ -57,7 +57,7 @@ def describe(
         return row | asdict(registry.weights[row["name"]])
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
     spec = entry.spec
-    facts = row | {name: getattr(spec, name) for name in spec.__dataclass_fields__} | {"name": row["name"]}
+    facts = row | asdict(spec) | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
     if isinstance(spec, ArchitectureSpec):
         del facts["params"]  # they are `parameters` here
