@@ -3,118 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.config import options
-from zoo.data.augment import augment, mixup
-from zoo.data.pictures import read_pictures
-from zoo.data.views import View
-from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
-from zoo_images.fields import ImageFields, LabelFields
+from zoo import TrainConfig
+from zoo.interfaces import Batch, State, Step, Task
+from zoo_images.batches import ImageBatches
+from zoo_images.fields import LabelFields
 from zoo_images.views import Views
 
 __all__ = ["Classification"]
 
-# Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
-_EVAL_PIXELS = 500 * 64 * 64
-# The largest height and width of an image: pictures are resized to what a card says
-_LARGEST = 2_048
 
-
-class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say."""
-
-    size: Any
-    mean: list[float]
-    std: list[float]
-    classes: list[str]
-
-
-class Classification(Task):
+class Classification(ImageBatches, Task):
     """Each image belongs to one of K classes."""
-
-    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
-        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        side = arguments.get("image_size", 1)
-        if type(side) is not int or not 1 <= side <= _LARGEST:
-            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
-        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std finite and above 0")
-        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
-            given, expected = len(feeding[key]), arguments.get(dim)
-            if given != expected:
-                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
-
-    def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one image, (1, C, H, W)."""
-        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
-
-    def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return the images, to be normalized with the card's mean and standard deviation.
-
-        Raises DataError if their size or their classes are not those of the card.
-        """
-        for key in ("in_channels", "image_size", "num_classes"):
-            ours, theirs = card.arguments[key], dataset.dims[key]
-            if ours != theirs:
-                hint = f"it was trained on {card.dataset.name}"
-                raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
-        if dataset.preprocess["classes"] != card.preprocess["classes"]:
-            raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
-        dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint
-        return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=fingerprint)
-
-    def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the size of the images and their number of channels."""
-        return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
-
-    def train_batches(
-        self,
-        dataset: Dataset,
-        config: TrainConfig,
-        *,
-        seed: int,
-        epoch: int,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        device: str = "cpu",
-    ) -> Iterator[Batch]:
-        """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
-        images, fields = dataset.split("train"), config.group("images", ImageFields)
-        if len(images) < world:
-            raise DataError("the training split is empty")
-        order = torch.randperm(len(images), generator=_generator(seed, "order", epoch))[rank::world]
-        chunks = _chunks(order, config.batch_size)
-        for index in range(start, len(chunks)):
-            inputs, labels = _fetch(images, chunks[index].tolist())
-            draws = _generator(seed, "augment", epoch, index, rank)
-            inputs = augment(inputs.to(device, non_blocking=True), fields.augment, draws)
-            inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
-            if fields.mixup_alpha:
-                classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
-                mix_seed = seed_for(seed, "mixup", epoch, index, rank)
-                inputs, targets = mixup(inputs, targets, classes=classes, alpha=alpha, seed=mix_seed)
-            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
-
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every image of a split once, in order."""
-        images = dataset.split(split)
-        size = max(1, min(500, _EVAL_PIXELS // dataset.dims["image_size"] ** 2))
-        starts = range(0, len(images), size)
-        for index, first in enumerate(starts):
-            inputs, labels = _fetch(images, range(first, min(first + size, len(images))))
-            inputs = _normalize(inputs.to(device), dataset.preprocess)
-            yield Batch(inputs, labels.to(device), index, len(starts), 0)
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
@@ -144,16 +50,6 @@ class Classification(Task):
         """Return a classifier that averages the probabilities over six views of each image."""
         return Views(model)
 
-    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
-        """Return the pictures in some files and folders, each its central square, resized."""
-        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-        files, images = read_pictures(paths, size=size, channels=channels)
-        return OwnInputs(items=[(image, -1) for image in images], files=files)
-
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return `images`."""
-        return "images"
-
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an accuracy of 1 / K, and a loss of ln K; nothing for a single class."""
         classes = len(preprocess["classes"])
@@ -176,35 +72,3 @@ class Classification(Task):
         rows = zip(preprocess["classes"], counts.tolist(), shares.tolist(), strict=True)
         classes = [{"class": name, "count": n, "accuracy": share if n else None} for name, n, share in rows]
         return {"classes": classes, "confusion": confusion.tolist()}
-
-
-def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
-    chunks = list(order.split(size))
-    if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    return chunks
-
-
-def _generator(*position: int | str) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_for(*position))
-
-
-def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return images (B, C, H, W) and labels (B,), whether the split returns whole batches or single items."""
-    if hasattr(images, "__getitems__"):  # torch's protocol for a whole batch at once
-        items = images.__getitems__(list(indices))
-    else:
-        items = [images[index] for index in indices]
-    if isinstance(items, tuple):
-        return items  # pyright: ignore[reportUnknownVariableType]
-    return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
-
-
-def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-    """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel, channels last."""
-    mean, std = (torch.tensor(preprocess[name], device=images.device) for name in ("mean", "std"))
-    count, channels, height, width = images.shape
-    scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
-    rows = images.permute(0, 2, 3, 1).contiguous().view(count, height, width * channels)  # long, for speed
-    return (rows * scale).sub_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)

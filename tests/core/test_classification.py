@@ -52,7 +52,7 @@ def test_labels_stay_with_their_images(images: Any) -> None:
 
 
 def test_evaluation_has_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_images.classification._EVAL_PIXELS", 6 * 4 * 4 + 1)
+    monkeypatch.setattr("zoo_images.batches._EVAL_PIXELS", 6 * 4 * 4 + 1)
     data = numbered(images, 20)
     batches = list(TASK.eval_batches(data, "val"))
     assert [batch.count for batch in batches] == [6, 6, 6, 2]
