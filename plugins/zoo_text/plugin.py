@@ -8,7 +8,11 @@ LANGUAGE_MODELLING = TaskSpec(
     target="zoo_text.language_modelling:LanguageModelling",
     summary="Each token of a text from those before it",
     dims={"vocab_size": 56},  # Nietzsche
-    units={"loss": "nats", "bits_per_char": "bits", "bits_per_token": "bits"},
+    units={
+        "loss": "nats",
+        "bits_per_char": "bits per character",
+        "bits_per_token": "bits per token",
+    },
     labels=("vocab_size", "vocabulary"),
     groups=("text",),
     tiny="zoo_text.tiny:TinyText",

@@ -21,7 +21,16 @@ from zoo.files.work import report_work
 from zoo.training.clock import Progress
 
 STEP = Progress(
-    epoch=1, epochs=12, batch=3, batches=10, loss=1.25, lr=0.1, rate=41234.5, left=75.0, unit="characters"
+    epoch=1,
+    epochs=12,
+    batch=3,
+    batches=10,
+    loss=1.25,
+    lr=0.1,
+    rate=41234.5,
+    left=75.0,
+    unit="characters",
+    units={"accuracy": "%"},
 )
 TITLE = "training lstm on text in runs/x[/y]"
 

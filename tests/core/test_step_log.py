@@ -21,6 +21,7 @@ from zoo.training.directory import RunDirectory
 from zoo.training.saved import Row, RunIdentity
 from zoo.training.state import TrainState
 from zoo.training.step_log import StepLog, read_rows
+from zoo_text.plugin import LANGUAGE_MODELLING
 
 ROWS = [{"epoch": 1, "step": step, "loss": 1 / step, "lr": 0.1, "rate": 9.0} for step in range(1, 7)]
 
@@ -32,7 +33,7 @@ def batch(index: int, total: int) -> Batch:
 def logged(config: TrainConfig, *, batches: int, start: int = 0) -> list[dict[str, Any]]:
     """Return the rows of an epoch whose n-th batch has loss n and learning rate n / 100."""
     steps = start // config.grad_accum_steps
-    clock, rows = Clock(1, config, steps=steps), list[dict[str, Any]]()
+    clock, rows = Clock(1, config, LANGUAGE_MODELLING, steps=steps), list[dict[str, Any]]()
     for index in range(start, batches):
         clock.tick(batch(index, batches), index + 1.0, (index + 1) / 100)
         if (index + 1) % config.grad_accum_steps == 0 or index + 1 == batches:
@@ -65,7 +66,7 @@ def test_an_epoch_resumed_in_the_middle_logs_the_same_steps() -> None:
 
 
 def test_a_step_that_fp16_skips_is_not_logged() -> None:
-    clock = Clock(1, TrainConfig(epochs=1), steps=3)
+    clock = Clock(1, TrainConfig(epochs=1), LANGUAGE_MODELLING, steps=3)
     clock.tick(batch(0, 9), 1.0, 0.1)
     assert clock.step_row(3) is None
     clock.tick(batch(1, 9), 2.0, 0.1)

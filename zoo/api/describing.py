@@ -52,9 +52,10 @@ def describe(
             hint="`zoo list datasets` shows all",
         )
     if row["kind"] == "recipe":
-        return row | _of_recipe(registry, row["name"])
+        return row | _of_recipe(registry, row["name"]) | {"units": _units(registry, row["task"])}
     if row["kind"] == "weights":
-        return row | asdict(registry.weights[row["name"]])
+        published = asdict(registry.weights[row["name"]])
+        return row | published | {"units": _units(registry, row["task"])}
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
     spec = entry.spec
     facts = row | asdict(spec) | {"name": row["name"]}
@@ -93,6 +94,10 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
         hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run" if path else "`zoo list` shows all"
         raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint=hint)
     return named[0]
+
+
+def _units(registry: Registry, task: str) -> dict[str, str]:
+    return dict(registry.tasks[task].units) if task in registry.tasks else {}
 
 
 def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:

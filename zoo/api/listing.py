@@ -7,9 +7,10 @@ from typing import Any
 
 from zoo.api.where import parse_where
 from zoo.config.arguments import checked
+from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
-from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 
 __all__ = [
     "KINDS",
@@ -96,42 +97,45 @@ def rows(
     return [row for row in listed if (pattern is None or matches(row["name"], pattern)) and holds(row)]
 
 
-def headline(metrics: Mapping[str, float]) -> str:
-    """Return the metric that models are compared by, with its unit; empty if there is none.
-
-    >>> headline({"accuracy": 0.9129, "loss": 0.2677})
-    '91.3 % accuracy'
-    >>> headline({"loss": 1.2661, "bits_per_char": 1.8266, "perplexity": 3.547})
-    '1.27 nats per character'
-    """
-    if "accuracy" in metrics:
-        return f"{100 * metrics['accuracy']:.1f} % accuracy"
+def headline(metrics: Mapping[str, float], task: TaskSpec) -> str:
+    """Return the metric that models for a task are compared by, with its unit; empty if there is none."""
+    name, unit = task.headline, task.units.get(task.headline, "")
+    if name not in metrics:
+        return ""
     if "perplexity" in metrics:
-        return f"{metrics['loss']:.2f} nats per {'character' if 'bits_per_char' in metrics else 'token'}"
-    return f"loss {metrics['loss']:.4g}" if "loss" in metrics else ""
+        return f"{metrics[name]:.2f} {unit} per {'character' if 'bits_per_char' in metrics else 'token'}"
+    if unit == "%":
+        return f"{100 * metrics[name]:.1f} % {name}"
+    return f"{name} {metrics[name]:.4g} {unit}".strip()
 
 
-def figure(name: str, value: float) -> str:
+def figure(value: float, unit: str = "") -> str:
     """Return a metric with its unit.
 
-    >>> figure("accuracy", 0.9129)
+    >>> figure(0.9129, "%")
     '91.29 %'
     """
-    units = {"loss": " nats", "bits_per_char": " bits per character", "bits_per_token": " bits per token"}
-    if name == "accuracy":
+    if unit == "%":
         return f"{100 * value:.2f} %"
-    return f"{value:.4f}{units[name]}" if name in units and abs(value) < 1e4 else f"{value:.4g}"
+    return f"{value:.4f} {unit}" if unit and abs(value) < 1e4 else f"{value:.4g}"
 
 
-def figures(metrics: Mapping[str, float]) -> str:
-    """Return all metrics with their units, those that models are compared by first.
+def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """Return all metrics with their units, in the order of these; see `TaskSpec.units`.
 
-    >>> figures({"loss": 0.2677, "accuracy": 0.9129, "bits_per_char": 0.3862})
+    One that is named after its unit, such as `bits_per_char`, is not named twice.
+
+    >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
+    >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
     'accuracy 91.29 %, loss 0.2677 nats, 0.3862 bits per character'
     """
-    names = sorted(metrics, key=lambda name: (name != "accuracy", name != "loss"))
-    labels = {name: "" if name.startswith("bits_per_") else f"{name.replace('_', ' ')} " for name in names}
-    return ", ".join(f"{labels[name]}{figure(name, metrics[name])}" for name in names)
+    order = {name: place for place, name in enumerate(units)}
+    parts: list[str] = []
+    for name in sorted(metrics, key=lambda name: order.get(name, len(order))):
+        unit = units.get(name, "")
+        label = "" if unit and name.startswith(f"{unit.split()[0]}_") else f"{name.replace('_', ' ')} "
+        parts.append(f"{label}{figure(metrics[name], unit)}")
+    return ", ".join(parts)
 
 
 def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
@@ -166,7 +170,7 @@ def _recipes(registry: Registry) -> list[dict[str, Any]]:
         architecture, dataset = recipe.architecture, recipe.dataset
         plugin = _owner(name, architecture)
         summary = recipe.summary or f"{architecture} on {dataset}"
-        task = tasks.get(architecture, "")
+        task = _task_of(recipe, tasks)
         more = {"architecture": architecture, "dataset": dataset}
         listed.append(_row("recipe", name, plugin, task, summary, **more))
     return listed
@@ -179,11 +183,13 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
         recipe = registry.recipes.get(weights.recipe)
         architecture = recipe.architecture if recipe else ""
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
-        parts = [headline(metrics), f"{weights.params:,} parameters"]
+        task = _task_of(recipe, tasks) if recipe else ""
+        best = headline(metrics, registry.tasks[task]) if task in registry.tasks else ""
+        parts = [best, f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))
         more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license} | metrics
-        plugin, task = _owner(name, architecture), tasks.get(architecture, "")
+        plugin = _owner(name, architecture)
         listed.append(_row("weights", name, plugin, task, summary, **more))
     return listed
 
@@ -194,7 +200,13 @@ def _owner(name: str, architecture: str) -> str:
     return owner if slash else ""
 
 
-def _tasks(registry: Registry) -> Mapping[str, str]:
-    """Return the task of each architecture, by full and short name."""
-    entries = registry.entries("architecture")
-    return {name: entry.tasks[0] for entry in entries for name in (entry.spec.name, entry.name)}
+def _tasks(registry: Registry) -> Mapping[tuple[str, str], str]:
+    """Return the task of each architecture and dataset, by kind and full or short name."""
+    entries = [*registry.entries("architecture"), *registry.entries("dataset")]
+    return {(e.kind, name): e.tasks[0] for e in entries for name in (e.spec.name, e.name)}
+
+
+def _task_of(recipe: Recipe, tasks: Mapping[tuple[str, str], str]) -> str:
+    """Return the task of a recipe, as `Registry.task_of` does; empty if what it names does not exist."""
+    known = tasks.get(("architecture", recipe.architecture), "")
+    return tasks.get(("dataset", recipe.dataset), known)

@@ -140,7 +140,7 @@ class TrainingProgress(_Display):
         self._screen.clear()  # the last step is no news
         self._screen.keep(self._table.line(_cells(progress, row, splits, self._all_metrics)))
         for split in row.keys() & {*_SPLITS} - {*splits}:  # test, measured only after the last epoch
-            self._screen.keep(f"{split}: {metrics_text(row[split])}")
+            self._screen.keep(f"{split}: {metrics_text(row[split], progress.units)}")
 
 
 class _Table:
@@ -174,11 +174,11 @@ def _cells(
 ) -> dict[str, str]:
     """Return the columns of an epoch: losses, metrics of the last of its splits, rate and time."""
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
-    cells |= {f"{split} loss": _number("loss", row[split]["loss"]) for split in splits}
+    cells |= {f"{split} loss": _number(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
         if name != "loss" and (all_metrics or name == progress.headline):
             label = f"{splits[-1]} {name}" if name == progress.headline else name.replace("_", " ")
-            cells[label] = _number(name, value)
+            cells[label] = _number(value, progress.units.get(name, ""))
     cells[f"{short_unit(progress.unit)}/s"] = _figure(row["clock"]["rate"]).rjust(7)
     cells["time"] = duration(row["clock"]["seconds"]).rjust(5)
     if progress.best is not None:
@@ -186,15 +186,17 @@ def _cells(
     return cells
 
 
-def metrics_text(metrics: Mapping[str, float]) -> str:
-    """Return metrics on one line, accuracy in percent."""
-    return "  ".join(f"{name} {_number(name, value)}" for name, value in metrics.items())
+def metrics_text(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """Return metrics on one line, those whose unit is `%` in percent."""
+    return "  ".join(f"{name} {_number(value, units.get(name, ''))}" for name, value in metrics.items())
 
 
 def headlines(metrics: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
     """Return the task's headline metric on each split, such as `test accuracy 91.85%`."""
     name = task.spec.headline
-    return [f"{split} {metrics_text({name: values[name]})}" for split, values in metrics.items()]
+    return [
+        f"{split} {metrics_text({name: values[name]}, task.spec.units)}" for split, values in metrics.items()
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -217,8 +219,8 @@ def short_unit(unit: str) -> str:
     return _UNITS.get(unit, unit)
 
 
-def _number(metric: str, value: float) -> str:
-    if metric.endswith("accuracy"):
+def _number(value: float, unit: str = "") -> str:
+    if unit == "%":
         return f"{value:.2%}"
     return f"{value:{'.4f' if value < 1e4 else '.3g'}}"
 

@@ -1,5 +1,6 @@
 """`zoo analyze`: look inside a trained model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +87,12 @@ def command(
     if as_json:
         print_json(written)
     else:
-        _print(findings, written, folder, draw)
+        _print(findings, written, folder, draw, session.registry.task(model.card.task).units)
 
 
-def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: int) -> None:
+def _print(
+    findings: "Findings", written: dict[str, Any], folder: Path, draw: int, units: Mapping[str, str]
+) -> None:
     from zoo.analysis.faithfulness import READING
     from zoo.analysis.findings import MANIFEST
 
@@ -108,7 +111,10 @@ def _print(findings: "Findings", written: dict[str, Any], folder: Path, draw: in
             f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them"
         )
         echo()
-    scores = [(name, figure(name, value), READING.get(name, "")) for name, value in written["scores"].items()]
+    scores = [
+        (name, figure(value, units.get(name, "")), READING.get(name, ""))
+        for name, value in written["scores"].items()
+    ]
     print_table(scores)
     drawings = ["contact-sheet.png", "an overlay and an array for each map"] if drawn else []
     print_paragraph(f"wrote {folder}: {', '.join([*analysis.figures, *drawings, MANIFEST])}")

@@ -37,12 +37,13 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     if as_json:
         print_json(result)
         return
+    units = session.registry.task(model.card.task).units
     views = ", six views of each" if result["tta"] else ""
     about = f"{result['dataset']} {result['split']}, {result['count']:,} {result['unit']}{views}"
-    print_paragraph(f"{about}: {figures(result['metrics'])}")
+    print_paragraph(f"{about}: {figures(result['metrics'], units)}")
     if result["chance"]:
-        print_paragraph(f"guessing gives {figures(result['chance'])}")
+        print_paragraph(f"guessing gives {figures(result['chance'], units)}")
     if adapted := result.get("dynamic"):
-        print_paragraph(f"the same in one lane: {figures(adapted['unadapted'])}")
+        print_paragraph(f"the same in one lane: {figures(adapted['unadapted'], units)}")
         about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
-        print_paragraph(f"{about}: {figures(adapted['metrics'])}")
+        print_paragraph(f"{about}: {figures(adapted['metrics'], units)}")

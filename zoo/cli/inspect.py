@@ -48,7 +48,8 @@ def command(session: Session, weights: str, as_json: bool) -> None:
 
 
 def _print_card(card: Card, registry: Registry) -> None:
-    _print("Metrics", [(split, figures(metrics)) for split, metrics in card.metrics.items()])
+    units = registry.tasks[card.task].units if card.task in registry.tasks else {}
+    _print("Metrics", [(split, figures(metrics, units)) for split, metrics in card.metrics.items()])
     _print("Model", as_typed(card.arguments), about=card.architecture)
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])

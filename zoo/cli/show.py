@@ -106,7 +106,10 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():
-        print_section(f"Published weights {name}", [*_metrics(entry), ("size", f"{entry['bytes']:,} bytes")])
+        print_section(
+            f"Published weights {name}",
+            [*_metrics(entry, facts["units"]), ("size", f"{entry['bytes']:,} bytes")],
+        )
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("see the weights", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
@@ -114,7 +117,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
 
 def _weights(facts: Mapping[str, Any]) -> None:
     size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
-    print_section("Metrics", _metrics(facts))
+    print_section("Metrics", _metrics(facts, facts["units"]))
     seeds = ", ".join(map(str, facts["seeds"]))
     print_section("", [("recipe", facts["recipe"]), ("seeds", seeds), *size, ("license", facts["license"])])
     print_section("File", [(key, facts[key]) for key in ("file", "url", "sha256")], wrap=False)
@@ -162,8 +165,8 @@ def _words(table: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in as_typed(table))
 
 
-def _metrics(entry: Mapping[str, Any]) -> list[tuple[str, object]]:
-    return [(split, figures(metrics)) for split, metrics in entry["metrics"].items()]
+def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[str, object]]:
+    return [(split, figures(metrics, units)) for split, metrics in entry["metrics"].items()]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from zoo.config.training import TrainConfig
 from zoo.interfaces import Batch, Split
+from zoo.registry.specs import TaskSpec
 
 __all__ = ["Clock", "Progress"]
 
@@ -28,6 +30,7 @@ class Progress:
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
         headline: the metric that people look at first.
+        units: the units of metrics; see `TaskSpec.units`.
         best: the epoch with the best validation so far; None without validation.
     """
 
@@ -45,6 +48,7 @@ class Progress:
     total: int = 0
     unit: str = ""
     headline: str = "loss"
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
     best: int | None = None
 
     @property
@@ -60,18 +64,18 @@ class Clock:
         epoch: from 1.
         steps: optimizer steps done before.
         unit: the name of the items that are counted.
-        headline: the metric that people look at first.
+        task: what its metrics are.
     """
 
     def __init__(
-        self, epoch: int, config: TrainConfig, *, steps: int = 0, unit: str = "", headline: str = "loss"
+        self, epoch: int, config: TrainConfig, task: TaskSpec, *, steps: int = 0, unit: str = ""
     ) -> None:
         self._epochs, self._accumulated = config.epochs, config.grad_accum_steps
         self._start = self._now = time.perf_counter()
         self._items = self._batches = 0
         self._steps = steps
         self._losses: list[float] = []
-        self._last = Progress(epoch, config.epochs, unit=unit, headline=headline)
+        self._last = Progress(epoch, config.epochs, unit=unit, headline=task.headline, units=task.units)
 
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Record a finished batch."""

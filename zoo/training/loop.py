@@ -106,7 +106,7 @@ def fit(
     pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
     with generator_restored():
         while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config, steps=state.steps, unit=unit, headline=task.spec.headline)
+            clock = Clock(state.epoch + 1, config, task.spec, steps=state.steps, unit=unit)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)

@@ -55,7 +55,7 @@ def draw_learning_curve(
     subtitle = f"{subtitle}\n{_summary(history, task, best)}".strip()
     figure, panels, rates = _panels(len(names), title, subtitle)
     for panel, name in zip(panels, names, strict=True):
-        _draw_metric(panel, history, name, best)
+        _draw_metric(panel, history, name, task.spec.units.get(name, ""), best)
     style.legend(panels[0], right=best is not None and 2 * best < len(history))
     last = history[-1]
     if steps and last["steps"]:
@@ -75,7 +75,9 @@ def _draw_epoch(
     if not steps:
         names = dict.fromkeys([task.spec.headline, "loss"])
         after = [
-            f"{split} {', '.join(_text(n, row[split][n]) for n in names)}" for split in SPLITS if split in row
+            f"{split} {', '.join(_text(n, row[split][n], task) for n in names)}"
+            for split in SPLITS
+            if split in row
         ]
         text = "\n".join(["One epoch is not enough for a curve. After it:", *after])
         return style.message(text, title=title, subtitle=subtitle)
@@ -93,7 +95,7 @@ def _draw_epoch(
             losses.append(row[split]["loss"])
             label = f"{split} {losses[-1]:.4g}"
             panel.plot(row["steps"], losses[-1], "o", color=_COLORS[split], label=label, clip_on=False)
-    _scale(panel, "loss", losses)
+    _scale(panel, "loss", task.spec.units.get("loss", ""), losses)
     style.legend(panel)
     _draw_rates(rates, [(step["step"], step["lr"]) for step in steps], xlabel="step")
     return figure
@@ -115,20 +117,21 @@ def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None)
     """Return the headline metric of the best epoch, or of the last one if nothing was validated."""
     if best is None:
         split = "test" if "test" in history[-1] else "train"
-        value = _text(task.spec.headline, history[-1][split][task.spec.headline])
+        value = _text(task.spec.headline, history[-1][split][task.spec.headline], task)
         return f"{len(history)} epochs without validation, {split} {value}"
-    value = _text(task.spec.headline, history[best - 1]["val"][task.spec.headline])
+    value = _text(task.spec.headline, history[best - 1]["val"][task.spec.headline], task)
     return f"best of {len(history)} epochs: epoch {best}, val {value}"
 
 
-def _text(name: str, value: float) -> str:
+def _text(name: str, value: float, task: Task) -> str:
     """Return a metric with its unit."""
-    if name == "accuracy":
-        return f"accuracy {value:.1%}"
-    return f"{name} {value:.4g}{' nats' if name == 'loss' else ''}"
+    unit = task.spec.units.get(name, "")
+    return f"{name} {value:.1%}" if unit == "%" else f"{name} {value:.4g} {unit}".strip()
 
 
-def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, best: int | None) -> None:
+def _draw_metric(
+    axes: Axes, history: Sequence[Mapping[str, Any]], name: str, unit: str, best: int | None
+) -> None:
     """Draw a metric of every split by epoch, and mark the best epoch."""
     values: list[float] = []
     for split in SPLITS:
@@ -148,18 +151,19 @@ def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, be
         axes.axvline(best, color=_COLORS["val"], linewidth=1, linestyle=":")
         value = history[best - 1]["val"][name]
         axes.plot(best, value, "o", color=_COLORS["val"], markerfacecolor="none", markersize=9)
-    _scale(axes, name, values)
+    _scale(axes, name, unit, values)
 
 
-def _scale(axes: Axes, name: str, values: Sequence[float]) -> None:
-    """Label the vertical axis, in percent or in nats; a loss that spikes gets a logarithmic one."""
-    axes.set_ylabel("loss (nats)" if name == "loss" else name)
-    if name == "accuracy":
+def _scale(axes: Axes, name: str, unit: str, values: Sequence[float]) -> None:
+    """Label the vertical axis with its unit; a loss that spikes gets a logarithmic one."""
+    label = f"{name} ({unit})" if unit not in ("", "%") else name
+    axes.set_ylabel(label)
+    if unit == "%":
         axes.yaxis.set_major_formatter(_percent)
     positive = [value for value in values if 0 < value < math.inf]
     if name == "loss" and positive and max(positive) > _SPIKE * min(positive):
         axes.set_yscale("log", subs=[2, 5])
-        axes.set_ylabel("loss (nats), log scale")
+        axes.set_ylabel(f"{label}, log scale")
         decades = math.log10(max(positive) / min(positive))
         axes.yaxis.set_major_formatter(_power if decades > 4 else _plain)
         axes.yaxis.set_minor_formatter(_plain if decades < 3 else "")

@@ -1,0 +1,56 @@
+"""Metrics are shown in the units of their task, whatever they are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from zoo.api.listing import figures, headline
+from zoo.api.progress import headlines, metrics_text
+from zoo.config.training import TrainConfig
+from zoo.interfaces import Batch
+from zoo.training.clock import Clock
+from zoo.training.plots import draw_learning_curve
+from zoo_images.classification import Classification
+from zoo_images.plugin import CLASSIFICATION
+from zoo_text.plugin import LANGUAGE_MODELLING
+
+RANKING = replace(
+    CLASSIFICATION, name="ranking", headline="recall", units={"recall": "%", "loss": "points", "delay": "ms"}
+)
+METRICS = {"delay": 12.5, "gain": 0.25, "loss": 0.5, "recall": 0.9376}
+
+
+def test_figures_have_the_units_and_the_order_of_their_task() -> None:
+    shown = "recall 93.76 %, loss 0.5000 points, delay 12.5000 ms, gain 0.25"
+    assert figures(METRICS, RANKING.units) == shown
+    assert figures({"accuracy": 0.9}, {}) == "accuracy 0.9"
+
+
+def test_the_headline_is_that_of_the_task() -> None:
+    assert headline(METRICS, RANKING) == "93.8 % recall"
+    assert headline(METRICS, replace(RANKING, headline="loss")) == "loss 0.5 points"
+    assert headline({"loss": 0.5}, RANKING) == ""
+    text = {"loss": 1.2661, "bits_per_char": 1.8266, "perplexity": 3.547}
+    assert headline(text, LANGUAGE_MODELLING) == "1.27 nats per character"
+
+
+def test_progress_shows_shares_in_percent() -> None:
+    assert metrics_text(METRICS, RANKING.units) == "delay 12.5000  gain 0.2500  loss 0.5000  recall 93.76%"
+    assert headlines({"val": METRICS}, Classification(RANKING)) == ["val recall 93.76%"]
+
+
+def test_a_training_reports_the_units_of_its_task() -> None:
+    batch = Batch(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64), 0, 1, 0)
+    progress = Clock(1, TrainConfig(), RANKING).tick(batch, 1.0, 0.1)
+    assert (progress.headline, progress.units) == ("recall", RANKING.units)
+
+
+def test_a_curve_is_labelled_with_the_units_of_the_task() -> None:
+    history = [{"epoch": n, "steps": n, "train": METRICS, "val": METRICS} for n in (1, 2)]
+    figure = draw_learning_curve(history, Classification(RANKING), TrainConfig(epochs=2), title="run")
+    recall, loss, _ = figure.axes
+    assert (recall.get_ylabel(), loss.get_ylabel()) == ("recall", "loss (points)")
+    assert recall.yaxis.get_major_formatter()(0.5, 0) == "50%"
+    assert "val recall 93.8%" in figure.texts[-1].get_text()
