@@ -166,8 +166,8 @@ class Batch:
 
     Attributes:
         inputs: images (B, C, H, W), or tokens (T, B).
-        targets: labels (B,) or, blended, probabilities (B, K); or the tokens (T, B) to predict, (1, B) if
-            only the last position predicts.
+        targets: labels (B,); or probabilities (B, K), if labels are blended or an image may have several; or
+            the tokens (T, B) to predict, (1, B) if only the last position predicts.
         index: position in the epoch, from 0.
         total: batches in this epoch.
         seed: seed of this step's own randomness (dropout).
@@ -194,7 +194,7 @@ class Step:
     Attributes:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
         sums: sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the
-            total count. Those that are not scalars are for `Task.details`.
+            total count. They may be tensors of any shape, such as a count for each class.
         state: hidden state for the next batch; the loop detaches it.
         penalty: the part of `loss` that is the model's own penalty, detached.
     """
@@ -301,10 +301,12 @@ class Task(ABC):
         """Return the metrics of a guess that gives every class, or every token, the same probability."""
 
     @abstractmethod
-    def metrics(
-        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
-    ) -> dict[str, float]:
-        """Turn sums over a whole split into metrics."""
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Turn sums over a whole split into metrics.
+
+        Args:
+            sums: a number for each sum that is a scalar, and a float64 tensor for each other.
+        """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Turn sums over a whole split into results that are more than a number, as JSON data."""

@@ -55,9 +55,7 @@ class Classification(ImageBatches, Task):
         classes = len(preprocess["classes"])
         return {"accuracy": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
-    def metrics(
-        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`."""
         metrics = {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
         if "correct_of_5" in sums:

@@ -190,9 +190,7 @@ class LanguageModelling(Task):
         """Return a loss of ln V."""
         return {"loss": math.log(len(preprocess["vocabulary"]))}
 
-    def metrics(
-        self, sums: Mapping[str, float], count: int, preprocess: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity."""
         loss = sums["loss"] / count
         bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "measure", "numbers"]
 
 # The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
 # of a model from a file, since a small file could take all memory
@@ -77,9 +77,13 @@ def measure(
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
-    totals = {name: float(value) for name, value in sums.items() if value.ndim == 0}
-    metrics = task.metrics(totals, count, dataset.preprocess)
+    metrics = task.metrics(numbers(sums), count, dataset.preprocess)
     return Measured(metrics, task.details(sums, dataset.preprocess), count)
+
+
+def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return sums as `Task.metrics` takes them: scalars as numbers, others as they are."""
+    return {name: value if value.ndim else float(value) for name, value in sums.items()}
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:

@@ -14,7 +14,7 @@ from torch import nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
-from zoo.evaluation.measure import measure
+from zoo.evaluation.measure import measure, numbers
 from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.models.building import generator_restored
 from zoo.models.hooks import evaluating
@@ -254,11 +254,10 @@ def _evaluate_epoch(
 ) -> dict[str, Any]:
     """Evaluate after the last batch of an epoch, and return its row."""
     require_finite(state.model, config, state.where, infinite=state.infinite)
-    sums = {name: float(value) for name, value in state.sums.items() if value.ndim == 0}
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
-        "train": task.metrics(sums, state.count, dataset.preprocess),
+        "train": task.metrics(numbers(state.sums), state.count, dataset.preprocess),
         "clock": clock.read(),
     }
     last = state.epoch + 1 == config.epochs
