@@ -138,14 +138,18 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return images (B, C, H, W) and labels (B,), whether the split returns whole batches or single items."""
+    """Return images (B, C, H, W), and labels (B,) or float (B, K), of a split of items or of batches."""
     if hasattr(images, "__getitems__"):  # torch's protocol for a whole batch at once
         items = images.__getitems__(list(indices))
     else:
         items = [images[index] for index in indices]
     if isinstance(items, tuple):
-        return items  # pyright: ignore[reportUnknownVariableType]
-    return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
+        batch, labels = items
+    else:
+        batch = torch.stack([image for image, _ in items])
+        several = isinstance(items[0][1], Tensor) and items[0][1].ndim
+        labels = (torch.stack if several else torch.tensor)([label for _, label in items])
+    return batch, labels.float() if labels.ndim == 2 else labels
 
 
 def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:

@@ -17,11 +17,11 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ImageSplit:
-    """A map-style dataset of images, uint8 (N, C, H, W), and labels, int64 (N,).
+    """A map-style dataset of images, uint8 (N, C, H, W), and their labels.
 
     Args:
         images: the images.
-        labels: the labels.
+        labels: int64 (N,); or uint8 (N, K), 1 for each class that an image belongs to.
         files: the file of each image, if they are files. See `zoo.interfaces.HasFiles`.
     """
 
@@ -33,8 +33,9 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], int(self.labels[index])
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
+        label = self.labels[index]
+        return self.images[index], label if label.ndim else int(label)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = torch.as_tensor(indices)

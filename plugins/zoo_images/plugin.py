@@ -17,11 +17,27 @@ CLASSIFICATION = TaskSpec(
     templates="zoo_images/templates/classification",
 )
 
+MULTI_LABEL = TaskSpec(
+    name="multi-label",
+    target="zoo_images.multi_label:MultiLabel",
+    summary="Any number of K classes for each image",
+    dims=CLASSIFICATION.dims,
+    headline="mAP",
+    higher_is_better=True,
+    units={"mAP": "%", "loss": "nats", "f1": "%"},
+    labels=("num_classes", "classes"),
+    architectures_of="classification",
+    groups=("images",),
+    tiny="zoo_images.tiny:TinyTags",
+    templates="zoo_images/templates/multi-label",
+    source="mAP: Everingham et al. 2010, The Pascal Visual Object Classes Challenge, IJCV 88",
+)
+
 
 @hookimpl
 def zoo_tasks() -> list[TaskSpec]:
     """Return the tasks."""
-    return [CLASSIFICATION]
+    return [CLASSIFICATION, MULTI_LABEL]
 
 
 @hookimpl
@@ -78,6 +94,13 @@ def zoo_datasets() -> list[DatasetSpec]:
             download_bytes=11_594_722,
             license="CC BY-SA 3.0",
             source="https://yann.lecun.com/exdb/mnist/",
+        ),
+        DatasetSpec(
+            name="scenes",
+            target="zoo_images.scenes:scenes",
+            task="multi-label",
+            summary="Several kinds of drawn shapes in each image, with bounding boxes; no download",
+            license="MIT",
         ),
         DatasetSpec(
             name="shapes",

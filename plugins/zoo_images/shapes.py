@@ -7,7 +7,7 @@ that belong to no class. Image number i is a function of (seed, split, i) alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,7 +40,7 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The options of drawing an image."""
+    """The options of drawing an image; `objects` is the most that one has."""
 
     size: int
     objects: int
@@ -57,7 +57,7 @@ class Shapes(ImageSplit):
         super().__init__(images, labels)
         self.boxes: list[list[Box]] = []
         for number, label in enumerate(labels.tolist()):
-            image, boxes = _draw(label, seed_for(style.seed, split, number), style)
+            image, boxes = draw([label] * style.objects, seed_for(style.seed, split, number), style)
             images[number] = torch.from_numpy(image)
             self.boxes.append(boxes)
             report_work("drawing shapes", number + 1, count, "images")
@@ -88,19 +88,27 @@ def shapes(
     """
     style = Style(size, objects, clutter, seed)
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
-    total, most = sum(counts.values()), _MOST_BYTES // (3 * size**2)
+    return drawn(Shapes, counts, style)
+
+
+def drawn(
+    make: Callable[[int, Split, Style], ImageSplit], counts: Mapping[Split, int], style: Style
+) -> ImageSet:
+    """Return a set of drawn images. Raises OptionError if they would take more than 400 MB."""
+    total, most = sum(counts.values()), _MOST_BYTES // (3 * style.size**2)
     if total > most:
-        message = f"{most:,} images of {size}×{size} pixels are the most that can be drawn (got {total:,})"
+        size = f"{style.size}×{style.size}"
+        message = f"{most:,} images of {size} pixels are the most that can be drawn (got {total:,})"
         raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
-    splits: dict[Split, ImageSplit] = {name: Shapes(count, name, style) for name, count in counts.items()}
+    splits: dict[Split, ImageSplit] = {name: make(count, name, style) for name, count in counts.items()}
     digest = hashlib.sha256()
     for part in splits.values():
         digest.update(part.images.numpy().data)
     return ImageSet(splits, classes=list(SHAPES), fingerprint=digest.hexdigest())
 
 
-def _draw(label: int, seed: int, style: Style) -> tuple[Array, list[Box]]:
-    """Return an image, uint8 (3, size, size), and its boxes."""
+def draw(kinds: Sequence[int], seed: int, style: Style) -> tuple[Array, list[Box]]:
+    """Return an image, uint8 (3, size, size), of shapes by number, and the box of each."""
     random = np.random.Generator(np.random.Philox(seed))
     size = style.size
     ys, xs = np.mgrid[:size, :size] + 0.5
@@ -108,22 +116,22 @@ def _draw(label: int, seed: int, style: Style) -> tuple[Array, list[Box]]:
     image = ground[:, None, None] + random.normal(0, 12, (3, size, size))
     for _ in range(style.clutter):
         _paint(image, _scribble(xs, ys, random, size), ground, random)
-    inside = list(SHAPES.values())[label]
+    shapes = list(SHAPES.values())
     boxes: list[Box] = []
-    for middle_x, middle_y, half in _places(random, style):
-        mask = inside((xs - middle_x) / half, (ys - middle_y) / half)
+    for kind, (middle_x, middle_y, half) in zip(kinds, _places(random, style, len(kinds)), strict=True):
+        mask = shapes[kind]((xs - middle_x) / half, (ys - middle_y) / half)
         _paint(image, mask, ground, random)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         boxes.append((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
     return image.clip(0, 255).astype(np.uint8), boxes
 
 
-def _places(random: np.random.Generator, style: Style) -> list[tuple[float, float, float]]:
-    """Return (x, y, half size) of each object, in separate cells so that they do not overlap."""
+def _places(random: np.random.Generator, style: Style, count: int) -> list[tuple[float, float, float]]:
+    """Return (x, y, half size) of `count` objects, in separate cells so that they do not overlap."""
     grid = 1 if style.objects == 1 else 2
     cell = style.size / grid
     places: list[tuple[float, float, float]] = []
-    for number in random.permutation(grid * grid)[: style.objects]:
+    for number in random.permutation(grid * grid)[:count]:
         half = random.uniform(0.24, 0.42) * cell
         if grid == 1:
             half = random.uniform(0.17, 0.36) * cell

@@ -40,9 +40,48 @@ class TinyImages(Dataset):
     def fingerprint(self) -> str:
         return f"{self.size:064x}"
 
-    def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
+    def split(self, name: Split) -> list[tuple[Tensor, int]]:
         first, count = {"train": (0, 40), "val": (40, 10), "test": (50, 10)}[name]
         return [(_image(number, self.size), number % 10) for number in range(first, first + count)]
+
+
+class TinyTags(Dataset):
+    """Noise of two tints, one over the other: 3×32×32, 10 classes, sizes as of `TinyImages`.
+
+    Args:
+        size: height and width of the images.
+    """
+
+    def __init__(self, *, size: int = 32) -> None:
+        self._single = TinyImages(size=size)
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return self._single.dims
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return self._single.preprocess
+
+    @property
+    def fingerprint(self) -> str:
+        return self._single.fingerprint
+
+    def split(self, name: Split) -> Sequence[tuple[Tensor, Tensor]]:
+        items = self._single.split(name)
+        pairs = zip(items, items[3:] + items[:3], strict=True)
+        return [(_halves(one, other), _tags(a, b)) for (one, a), (other, b) in pairs]
+
+
+def _halves(upper: Tensor, lower: Tensor) -> Tensor:
+    middle = upper.shape[1] // 2
+    return torch.cat([upper[:, :middle], lower[:, middle:]], 1)
+
+
+def _tags(*labels: int) -> Tensor:
+    tags = torch.zeros(10, dtype=torch.uint8)
+    tags[[*labels]] = 1
+    return tags
 
 
 def _image(number: int, size: int) -> Tensor:

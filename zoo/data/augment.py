@@ -60,13 +60,13 @@ def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: i
 
     Args:
         images: (B, C, H, W), floating point.
-        labels: (B,)
+        labels: (B,), or (B, K) for several labels of an image.
 
     Returns:
         Images (B, C, H, W), and class probabilities (B, K).
     """
     weight = float(np.random.default_rng(seed).beta(alpha, alpha))
-    targets = F.one_hot(labels, classes).float()
+    targets = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).float()
     return images.lerp(images.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
 

@@ -1,0 +1,60 @@
+"""Average precision from sums: histograms of the scores of positives and negatives, added up over batches.
+
+A score is cut to a floating-point number of 13 bits: a sign, 4 bits of exponent, from 1/256 to 256, and 8 of
+mantissa. In order of size, these numbers are the bins, and scores in one bin are ties. The sums of 80
+classes take 10.5 MB in double precision.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["BINS", "average_precision", "histograms"]
+
+# float16 has 10 bits of mantissa; these are left out
+_DROPPED = 2
+# The smallest and largest magnitude that is told from others: 2**-8, and what comes before 2**8
+_LOWEST, _HIGHEST = (7 << 10) >> _DROPPED, ((23 << 10) >> _DROPPED) - 1
+_HALF = _HIGHEST - _LOWEST + 1
+# Bins of each class's histogram
+BINS = 2 * _HALF
+
+
+def histograms(scores: Tensor, labels: Tensor) -> Tensor:
+    """Count the scores of each class's negatives and positives in bins, from the lowest score to the highest.
+
+    Args:
+        scores: (N, K), floating point, such as logits.
+        labels: (N, K), whether an item belongs to a class.
+
+    Returns:
+        Counts (2, K, BINS), int64: negatives, then positives.
+    """
+    classes = scores.shape[1]
+    places = labels.long() * classes + torch.arange(classes, device=scores.device)  # (N, K)
+    counts = torch.bincount((places * BINS + _bins(scores)).flatten(), minlength=2 * classes * BINS)
+    return counts.view(2, classes, BINS)
+
+
+def _bins(scores: Tensor) -> Tensor:
+    """Return the bin of each score: the bits of a small floating-point number, in order of size."""
+    bits = (scores.float() + 0.0).half().view(torch.int16).long()  # adding 0 makes -0 a 0
+    size = ((bits & 0x7FFF) >> _DROPPED).clamp(_LOWEST, _HIGHEST) - _LOWEST
+    return torch.where(bits < 0, _HALF - 1 - size, _HALF + size)
+
+
+def average_precision(counts: Tensor) -> Tensor:
+    """Return each class's average precision, (K,) float64; NaN for a class without positives.
+
+    It is the sum over scores, from the highest down, of the precision times the recall gained, without
+    interpolation and with ties taken together, as scikit-learn computes it. Source: Everingham et al. 2010,
+    The Pascal VOC Challenge, IJCV 88, section 4.2, whose later editions use every score.
+
+    Args:
+        counts: the sum of what `histograms` returned for each batch, (2, K, BINS).
+    """
+    negatives, positives = counts.double().flip(2)
+    hits = positives.cumsum(1)
+    precision = hits / (hits + negatives.cumsum(1)).clamp(min=1)
+    return (precision * positives).sum(1) / positives.sum(1)

@@ -1,0 +1,80 @@
+"""Multi-label classification of images: binary cross-entropy, mean average precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import TrainConfig
+from zoo.interfaces import Batch, State, Step, Task
+from zoo_images.average_precision import average_precision, histograms
+from zoo_images.batches import ImageBatches
+from zoo_images.views import Views, mean_of_sigmoids
+
+__all__ = ["MultiLabel"]
+
+
+class MultiLabel(ImageBatches, Task):
+    """Each image belongs to any number of K classes, or to none."""
+
+    def step(
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
+    ) -> Step:
+        """Return the binary cross-entropy, a mean over images and classes.
+
+        As sums, the loss, the labels that are right at a probability of one half, missing, and wrong, and the
+        histograms (2, K, bins) that the average precision of each class is computed from. A blended target
+        counts as a label from one half on.
+        """
+        logits: Tensor = model(batch.inputs)  # (B, K)
+        logits = logits.float()
+        loss = F.binary_cross_entropy_with_logits(logits, batch.targets)
+        count = len(batch.targets)
+        logits, labels = logits.detach(), batch.targets >= 0.5
+        chosen = logits > 0
+        sums = {
+            "loss": loss.detach() * count,
+            "right": (chosen & labels).sum(),
+            "missing": (labels & ~chosen).sum(),
+            "wrong": (chosen & ~labels).sum(),
+            "histograms": histograms(logits, labels),
+        }
+        return Step(loss, sums, count)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class, independent of the others."""
+        return logits.sigmoid()
+
+    def views(self, model: nn.Module) -> nn.Module:
+        """Return a model that averages the probabilities over six views of each image."""
+        return Views(model, mean_of_sigmoids)
+
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return a loss of ln 2."""
+        return {"loss": math.log(2)}
+
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return `mAP`, the loss in nats per label, and `f1`, micro-averaged at a probability of one half.
+
+        mAP is the mean average precision of the classes that have an image. Without any it is 0, as is F1
+        without any label.
+        """
+        precisions = average_precision(sums["histograms"])
+        known = precisions[~precisions.isnan()]
+        mean = float(known.mean()) if len(known) else 0.0
+        errors = sums["missing"] + sums["wrong"]
+        f1 = 2 * sums["right"] / max(2 * sums["right"] + errors, 1)
+        return {"mAP": mean, "loss": sums["loss"] / count, "f1": f1}
+
+    def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
+        """Return each class's number of images and its average precision, None without images."""
+        counts = sums["histograms"][1].sum(1).long().tolist()
+        precisions = average_precision(sums["histograms"]).tolist()
+        rows = zip(preprocess["classes"], counts, precisions, strict=True)
+        return {
+            "classes": [{"class": k, "count": n, "average_precision": p if n else None} for k, n, p in rows]
+        }
