@@ -45,9 +45,9 @@ def scores(model: zoo.Model, analyzer: str) -> dict[str, float]:
     """Return the box scores over the test split."""
     findings = model.analyze(analyzer, split="test", classes=["true"])
     assert findings.analysis.maps is not None
-    assert findings.inputs.boxes is not None
+    boxes = [boxes for by_class in findings.inputs.boxes or () for boxes in by_class.values()]
     size = model.card.arguments["image_size"]
-    return box_scores(findings.analysis.maps[:, 0], findings.inputs.boxes, size=size)
+    return box_scores(findings.analysis.maps[:, 0], boxes, size=size)
 
 
 def untrained(model: zoo.Model, folder: Path) -> zoo.Model:

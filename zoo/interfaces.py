@@ -5,7 +5,7 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
     class ResNet(nn.Module):
         def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 20): ...
 
-- classification: `model(images (B, C, H, W)) -> logits (B, K)`
+- classification, multi-label: `model(images (B, C, H, W)) -> logits (B, K)`
 - language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
@@ -16,7 +16,8 @@ more tokens from `state=None` on, in one call or several. It may return None, an
 again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasFiles`; `CarriesState`, `ReadsFiles`, `HasViews`, and `zoo.data.vocabulary.WritesText`.
+`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `ReadsFiles`, `HasViews`, and
+`zoo.data.vocabulary.WritesText`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "Dataset",
     "FitsInputs",
     "HasBoxes",
+    "HasClassBoxes",
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
@@ -85,7 +87,7 @@ class Dataset(ABC):
     def preprocess(self) -> Mapping[str, Any]:
         """JSON data that suffices to feed new input.
 
-        - classification: `size`, `mean` and `std` (one per channel), `classes`.
+        - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
         - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`,
           `vocabulary` (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and
           unless False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is
@@ -104,6 +106,8 @@ class Dataset(ABC):
         - classification: a map-style dataset of (uint8 image (C, H, W), label). It may define
           `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)), and may
           be a `HasBoxes` or a `HasFiles`.
+        - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
+          a `HasClassBoxes` or a `HasFiles`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         """
 
@@ -115,6 +119,16 @@ class HasBoxes(Protocol):
     @property
     def boxes(self) -> Sequence[Sequence[Box]]:
         """The boxes of each image, all around objects of its class."""
+        ...
+
+
+@runtime_checkable
+class HasClassBoxes(Protocol):
+    """A split of images with objects of several classes, as `HasBoxes` is one of a single class each."""
+
+    @property
+    def class_boxes(self) -> Sequence[Mapping[int, Sequence[Box]]]:
+        """The boxes of each image by the number of their class."""
         ...
 
 
@@ -288,6 +302,10 @@ class Task(ABC):
             config: how to train; None to measure, without any refinement such as label smoothing.
         """
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of the classes from logits (B, K, ...): by default their softmax."""
+        return logits.softmax(1)
+
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return the name of the items that are counted, such as `images`."""
@@ -375,7 +393,7 @@ class Subject:
     Attributes:
         landmarks: paths of submodules by landmark; those that the analyzer's spec `needs` are present.
         preprocess: as `Dataset.preprocess`: the names of the classes, or the vocabulary.
-        classes: the classes to explain for every image: by number, the one the model predicts, or the label.
+        classes: the classes to explain for every image: by number, the most likely one, or the label.
         title: what is analyzed, for the titles of figures: the model and its inputs.
     """
 
@@ -390,9 +408,14 @@ class Subject:
 
         Args:
             logits: (B, classes)
-            labels: (B,), -1 if unknown; `true` is then the prediction.
+            labels: (B,), -1 if unknown; or (B, classes), above 0 for each label of an image. `true` is the
+                most likely of several labels, and the prediction if there is none.
         """
         predicted = logits.argmax(1)
+        if labels.ndim == 2:
+            held = labels.to(logits.device) > 0
+            likeliest = logits.masked_fill(~held, -torch.inf).argmax(1)
+            labels = likeliest.where(held.any(1), -1)
         labels = labels.to(predicted)
         named = {"predicted": predicted, "true": torch.where(labels >= 0, labels, predicted)}
         columns = [named[c] if isinstance(c, str) else torch.full_like(predicted, c) for c in self.classes]

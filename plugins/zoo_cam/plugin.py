@@ -12,7 +12,7 @@ def _map(
         name=name,
         target=f"zoo_cam.{target}",
         summary=summary,
-        tasks=("classification",),
+        tasks=("classification", "multi-label"),
         needs=(needs,),
         source=source,
         **more,

@@ -45,7 +45,7 @@ class Activations(Analyzer):
             with watching(modules, see):
                 state = None
                 for batch in batches:
-                    if subject.task == "classification":
+                    if batch.inputs.is_floating_point():  # no tokens: the model carries no state
                         inner(batch.inputs)
                     else:
                         _, state, *_ = inner(batch.inputs, None if batch.fresh else state)

@@ -11,7 +11,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="activations",
             target="zoo_diagnose.activations:Activations",
             summary="Mean, standard deviation and dead units of each layer's output",
-            tasks=("classification", "language-modelling"),
+            tasks=("classification", "multi-label", "language-modelling"),
             source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
         ),
         AnalyzerSpec(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from zoo.analysis import render, run
 from zoo.analysis.analyzers import make_analyzer
-from zoo.analysis.faithfulness import box_scores, pixel_scores
+from zoo.analysis.faithfulness import box_scores
+from zoo.analysis.faithfulness import pixel_scores as scores_of
 from zoo.analysis.findings import Findings
 from zoo.analysis.maps import enlarge, normalize
 from zoo.analysis.render import overlay
@@ -32,6 +34,7 @@ from zoo.registry.registry import Registry
 from zoo.training.run import train
 from zoo_cam.cam import CAM
 
+pixel_scores = partial(scores_of, probabilities=partial(torch.softmax, dim=1))
 SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size": 24}
 
 

@@ -42,7 +42,8 @@ def test_the_maps_of_the_published_network_point_at_its_objects(registry: Regist
     model, card = weights.load(registry.find_weights("shapes-resnet20"), registry)
     data = {"train_size": 8, "test_size": 150}
     found = analyze(analyzer, model, card, registry, split="test", data=data, classes=["true"])
-    scores = box_scores(found.analysis.maps[:, 0], found.inputs.boxes, size=64)  # type: ignore[index,arg-type]
+    boxes = [boxes for by_class in found.inputs.boxes or () for boxes in by_class.values()]
+    scores = box_scores(found.analysis.maps[:, 0], boxes, size=64)  # type: ignore[index]
     assert scores["pointing_game"] > 0.9
     assert scores["pointing_center"] < 0.1
     assert torch.isfinite(found.analysis.maps).all()  # type: ignore[arg-type]

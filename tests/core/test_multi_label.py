@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 import zoo
 from tests.configs import configured
 from tests.core.test_average_precision import plain
+from zoo.api.describing import describe
 from zoo.config.training import TrainConfig
+from zoo.errors import SpecError
 from zoo.evaluation.measure import measure, numbers
 from zoo.interfaces import Batch
 from zoo_images.multi_label import MultiLabel
@@ -216,3 +219,71 @@ def test_its_evaluation_has_each_class_and_views(run: zoo.Run) -> None:
     assert [row["class"] for row in result["classes"]] == list(SHAPES)
     assert sum(row["count"] for row in result["classes"]) == int(scenes(**FEW).split("test").labels.sum())
     assert run.model.evaluate("test", tta=True)["metrics"] != result["metrics"]
+
+
+def test_maps_are_of_any_of_the_labels(run: zoo.Run) -> None:
+    data = scenes(**FEW).split("test")
+    assert isinstance(data, Scenes)
+    found = run.model.analyze("grad-cam", split="test", classes=["predicted", "true", "ring"])
+    logits = found.analysis.logits
+    assert logits is not None
+    names = list(SHAPES)
+    for number, items in enumerate(zip(*[iter(found.items)] * 3, strict=True)):
+        labels = data.labels[number].nonzero()[:, 0].tolist()
+        likeliest = int(logits[number].argmax())
+        ranked = [k for k in logits[number].argsort(descending=True).tolist() if k in labels]
+        of_labels = ranked[0] if ranked else likeliest
+        assert [item["class"] for item in items] == [names[likeliest], names[of_labels], "ring"]
+        for item in items:
+            assert item["true"] == ", ".join(names[k] for k in labels)
+            assert item["predicted"] == names[likeliest]
+            assert item["probability"] == pytest.approx(
+                float(logits[number, item["class_index"]].sigmoid()), rel=1e-5
+            )
+
+
+def test_maps_are_scored_with_the_boxes_of_their_class(run: zoo.Run) -> None:
+    data = scenes(**FEW).split("test")
+    assert isinstance(data, Scenes)
+    found = run.model.analyze("grad-cam", split="test", classes=["ring", "plus"], score=True)
+    wanted = [list(SHAPES).index(name) for name in ("ring", "plus")]
+    assert found.scores["boxed_maps"] == sum(k in boxes for boxes in data.class_boxes for k in wanted)
+
+
+def test_scores_are_of_the_probability_of_the_class_alone(run: zoo.Run) -> None:
+    found = run.model.analyze("grad-cam", split="test", classes=["ring"], score=True)
+    (batch,) = found.inputs
+    maps = found.analysis.maps
+    assert maps is not None
+    size = batch.inputs.shape[2]
+    large = nn.functional.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
+    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
+    masked = batch.inputs * (large - low) / (high - low).clamp(min=1e-12)
+    with torch.no_grad():
+        before, after = (run.model(images).sigmoid()[:, 1] for images in (batch.inputs, masked))
+    expected = float(((before - after).relu() / before).mean())
+    assert found.scores["average_drop"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_files_have_no_labels(run: zoo.Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
+    with pytest.warns(zoo.ZooWarning, match="central square"):
+        found = run.model.analyze("eigen-cam", str(tmp_path / "red.png"))
+    assert [item["true"] for item in found.items] == [None]
+
+
+def test_activations_are_of_images_with_several_labels_too(run: zoo.Run) -> None:
+    found = run.model.analyze("activations", split="test")
+    assert {row["layer"] for row in found.analysis.tables["layers"]} >= {"stem", "out"}
+    with pytest.raises(SpecError, match=r"confusion is for classification, but .* is for multi-label"):
+        run.model.analyze("confusion")
+
+
+def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry: zoo.Registry) -> None:
+    shown = describe("multi-label", registry)["entries"]
+    assert "convnet/resnet20" in shown["architecture"]
+    assert shown["dataset"] == ["images/scenes"]
+    assert "cam/grad-cam" in shown["analyzer"]
+    assert "diagnose/confusion" not in shown["analyzer"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,7 +69,12 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
 
 @torch.no_grad()
 def pixel_scores(
-    model: nn.Module, batches: Iterable[Batch], maps: Tensor, classes: Tensor
+    model: nn.Module,
+    batches: Iterable[Batch],
+    maps: Tensor,
+    classes: Tensor,
+    *,
+    probabilities: Callable[[Tensor], Tensor],
 ) -> dict[str, float]:
     """Measure a class's probability while pixels are removed, or restored, in the order of its map.
 
@@ -83,21 +88,28 @@ def pixel_scores(
         batches: images as the model sees them, so that zero is the mean color.
         maps: (N, K, h, w)
         classes: the class of each map, (N, K).
+        probabilities: those of logits (B, classes), such as `Task.probabilities`.
     """
     sums: Counter[str] = Counter()
     start = 0
     with untouched(model) as inner:
+
+        def answer(images: Tensor, classes: Tensor) -> Tensor:
+            return probabilities(inner(images).float()).gather(1, classes[:, None])[:, 0]
+
         for batch in batches:
             images = batch.inputs
             here = slice(start, start + len(images))
             start += len(images)
             for k in range(maps.shape[1]):
                 large = normalize(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
-                sums.update(_sums(inner, images, large, classes[here, k].to(images.device)))
+                sums.update(_sums(answer, images, large, classes[here, k].to(images.device)))
     return {name: value / max(classes.numel(), 1) for name, value in sums.items()}
 
 
-def _sums(model: nn.Module, images: Tensor, maps: Tensor, classes: Tensor) -> Mapping[str, Any]:
+def _sums(
+    answer: Callable[[Tensor, Tensor], Tensor], images: Tensor, maps: Tensor, classes: Tensor
+) -> Mapping[str, Any]:
     """Return each score summed over a batch of images (B, C, H, W) with maps (B, 1, H, W)."""
     from torchvision.transforms.v2.functional import gaussian_blur  # seconds to import
 
@@ -108,20 +120,15 @@ def _sums(model: nn.Module, images: Tensor, maps: Tensor, classes: Tensor) -> Ma
     deleted, inserted = [], []
     for step in range(_STEPS + 1):
         first = ranks < size * size * step // _STEPS
-        deleted.append(_probability(model, images.masked_fill(first, 0), classes))
-        inserted.append(_probability(model, torch.where(first, images, blurred), classes))
-    whole, masked = deleted[0], _probability(model, images * maps, classes)
+        deleted.append(answer(images.masked_fill(first, 0), classes))
+        inserted.append(answer(torch.where(first, images, blurred), classes))
+    whole, masked = deleted[0], answer(images * maps, classes)
     return {
         "deletion": float(torch.trapezoid(torch.stack(deleted), dx=1 / _STEPS, dim=0).sum()),
         "insertion": float(torch.trapezoid(torch.stack(inserted), dx=1 / _STEPS, dim=0).sum()),
         "average_drop": float(((whole - masked).relu() / whole.clamp(min=1e-12)).sum()),
         "increase_in_confidence": float((masked > whole).sum()),
     }
-
-
-def _probability(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    probabilities: Tensor = model(images).float().softmax(1)
-    return probabilities.gather(1, classes[:, None])[:, 0]
 
 
 def _box_around(large: Tensor) -> Box | None:

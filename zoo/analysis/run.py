@@ -159,23 +159,23 @@ def _items(
         with untouched(model) as inner:
             logits = torch.cat([inner(batch.inputs).float() for batch in inputs])
     names = [str(name) for name in inputs.card.preprocess["classes"]]
+    probabilities = inputs.task.probabilities(logits.float())
     one_map = "any class" if "class" in entry.spec.ignores else None
     peaks = analysis.maps.amax((2, 3)).tolist()
     items: list[dict[str, Any]] = []
     for number, (name, classes) in enumerate(zip(inputs.names, analysis.classes.tolist(), strict=True)):
-        probabilities = logits[number].float().softmax(0)
-        predicted, label = int(probabilities.argmax()), inputs.label(number)
+        predicted, labels = int(logits[number].argmax()), inputs.labels(number)
         of_input = {
             "input": name,
             "predicted": names[predicted],
-            "predicted_probability": float(probabilities[predicted]),
-            "true": names[label] if label >= 0 else None,
+            "predicted_probability": float(probabilities[number, predicted]),
+            "true": None if labels is None else ", ".join(names[label] for label in labels),
         }
         for index, peak in zip(classes, peaks[number], strict=True):
             of_class = {
                 "class": names[index],
                 "class_index": index,
-                "probability": float(probabilities[index]),
+                "probability": float(probabilities[number, index]),
             }
             items.append({**of_input, **of_class, "map_of": one_map or names[index], "peak": peak})
     return items
@@ -194,14 +194,14 @@ def _score(analysis: Analysis, model: nn.Module, inputs: Inputs) -> dict[str, fl
     maps, classes = analysis.maps, analysis.classes
     assert maps is not None
     assert classes is not None
-    scores = pixel_scores(model, inputs, maps, classes)
-    boxes = inputs.boxes
-    labels = torch.tensor([inputs.label(number) for number in range(len(inputs.names))])
-    of_label = (classes.cpu() == labels[:, None]).nonzero().tolist()
-    if boxes is None or not of_label:
+    scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
+    boxed = [
+        (maps[number, k], boxes[label])
+        for number, boxes in enumerate(inputs.boxes or ())
+        for k, label in enumerate(classes[number].tolist())
+        if label in boxes
+    ]
+    if not boxed:
         return scores
-    return scores | box_scores(
-        torch.stack([maps[number, k] for number, k in of_label]),
-        [boxes[number] for number, _ in of_label],
-        size=int(inputs.card.arguments["image_size"]),
-    )
+    drawn, boxes = zip(*boxed, strict=True)
+    return scores | box_scores(torch.stack(drawn), boxes, size=int(inputs.card.arguments["image_size"]))

@@ -127,10 +127,11 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
 
         return measure_cost(entry, task, make_task(registry, task.name))
 
+    tasks = registry.tasks_of(spec)
     fitting = [
         other.name
         for other in registry.entries("analyzer")
-        if isinstance(other.spec, AnalyzerSpec) and other.spec.fits(spec)
+        if isinstance(other.spec, AnalyzerSpec) and any(other.spec.fits(spec, name) for name in tasks)
     ]
     facts = {"training": registry.usual_config(entry).changed(), "analyzers": fitting}
     return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
@@ -174,7 +175,8 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
     fitting = [
         other.name
         for other in registry.entries("architecture")
-        if isinstance(other.spec, ArchitectureSpec) and spec.fits(other.spec)
+        if isinstance(other.spec, ArchitectureSpec)
+        if any(spec.fits(other.spec, name) for name in registry.tasks_of(other.spec))
     ]
     parts = [("options", lambda: {"options": _options(entry)})]
     return {"architectures": fitting} | _as_far_as_possible(parts)
@@ -186,7 +188,8 @@ def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
     own = {name: item.default for name, item in registry.training_fields.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
-        if spec.name in entry.tasks:
+        served = registry.tasks_of(entry.spec) if isinstance(entry.spec, ArchitectureSpec) else entry.tasks
+        if spec.name in served:
             entries.setdefault(entry.kind, []).append(entry.name)
     return {"fields": {name: value for name, value in fields.items() if name in own}, "entries": entries}
 

@@ -88,9 +88,9 @@ def _print_next(run: "Run", registry: Registry) -> None:
     commands = [["eval", place]]
     if isinstance(run.task, WritesText):
         commands.append(["sample", place])
-    architecture = registry.architecture(run.recipe.architecture).spec
+    architecture, task = registry.architecture(run.recipe.architecture).spec, run.task.name
     for analyzer, more in _LOOKING_INSIDE.items():
-        if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture):
+        if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture, task):
             commands.append(["analyze", analyzer, place, *more])
     for number, words in enumerate(commands):
         echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words])}", err=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
@@ -20,6 +21,7 @@ from zoo.interfaces import (
     CarriesState,
     Dataset,
     HasBoxes,
+    HasClassBoxes,
     HasFiles,
     ReadsFiles,
     Split,
@@ -45,7 +47,7 @@ class Inputs:
         names: the name of each image, such as a file or `test-00005`; empty for a text.
         files: the file of each image, if they are files.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
-        boxes: the boxes of each image's objects, if the data has them.
+        boxes: the boxes of each image's objects by the number of their class, if the data has them.
         context: most tokens that the model reads from an empty state on; 0 is any. A text is then cut into
             windows of at most as many, each read from an empty state.
         report: called at the start and after each batch with the number of images or tokens done, and their
@@ -57,7 +59,7 @@ class Inputs:
     names: list[str]
     items: Any
     device: str
-    boxes: Sequence[Sequence[Box]] | None = None
+    boxes: Sequence[Mapping[int, Sequence[Box]]] | None = None
     files: Sequence[Path] | None = None
     context: int = 0
     report: Callable[[int, int], None] = lambda done, total: None
@@ -94,9 +96,9 @@ class Inputs:
         for start in range(0, len(self.items) - 1, length):
             yield self.items[start : start + length + 1]
 
-    def label(self, number: int) -> int:
-        """Return an image's label, -1 if it is unknown."""
-        return int(self.items[number][1])
+    def labels(self, number: int) -> list[int] | None:
+        """Return the labels of an image, which may have several or none; None if they are unknown."""
+        return _numbers(self.items[number][1])
 
     def image(self, number: int) -> Tensor:
         """Return an image as the model saw it, uint8 (C, H, W)."""
@@ -178,15 +180,35 @@ def of_split(
     names = [f"{split}-{index:05}" for index in chosen]
     if files is not None:
         names = [f"{file.parent.name}/{file.name}" for file in files]
-    boxes = [items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None
     some = Subset[Any](items, list(chosen))  # pyright: ignore[reportArgumentType] - any map-style dataset
     return Inputs(
         card=card,
         task=task,
         names=names,
         items=some,
-        boxes=boxes,
+        boxes=_boxes(items, chosen),
         files=files,
         device=device,
         report=report,
     )
+
+
+def _numbers(target: Any) -> list[int] | None:
+    """Return the classes that a target names: a number, -1 if it is unknown; or (K,), 1 for each class."""
+    target = torch.as_tensor(target)
+    if target.ndim:
+        return target.nonzero()[:, 0].tolist()
+    return [int(target)] if target >= 0 else None
+
+
+def _boxes(items: Any, chosen: Sequence[int]) -> list[Mapping[int, Sequence[Box]]] | None:
+    """Return the boxes of some images by class, if a split has them."""
+    if isinstance(items, HasClassBoxes):
+        return [items.class_boxes[index] for index in chosen]
+    if not isinstance(items, HasBoxes):
+        return None
+    targets = [item[1] for item in Subset[Any](items, list(chosen))]  # pyright: ignore[reportArgumentType]
+    return [
+        dict.fromkeys(_numbers(target) or (), items.boxes[index])
+        for index, target in zip(chosen, targets, strict=True)
+    ]

@@ -209,9 +209,9 @@ class AnalyzerSpec(_Coded):
         """Return the needs that some landmarks do not meet."""
         return [need for need in self.needs if not set(need.split("|")) & set(landmarks)]
 
-    def fits(self, architecture: ArchitectureSpec) -> bool:
-        """Return whether this analyzer works on models of an architecture."""
-        return architecture.task in self.tasks and not self.lacks(architecture.landmarks)
+    def fits(self, architecture: ArchitectureSpec, task: str = "") -> bool:
+        """Return whether this analyzer works on models of an architecture, for its own task or another."""
+        return (task or architecture.task) in self.tasks and not self.lacks(architecture.landmarks)
 
 
 @dataclass(frozen=True, kw_only=True)
