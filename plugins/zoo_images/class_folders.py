@@ -44,7 +44,7 @@ def find_pictures(
     Raises DataError if the folders do not follow LAYOUT, a class has no pictures or none left to train on, or
     the splits have different classes.
     """
-    home = _existing(root)
+    home = existing(root, LAYOUT)
     places = _split_folders(home) or {"train": home}
     folders = {split: _class_folders(place) for split, place in places.items()}
     classes = sorted(folders["train"])
@@ -67,16 +67,17 @@ def find_pictures(
     return classes, {split: pictures.get(split, []) for split in SPLITS}
 
 
-def _existing(root: str) -> Path:
+def existing(root: str, layout: str) -> Path:
+    """Return the folder that a user named. Raises DataError, with the layout as hint, if there is none."""
     if not root:
-        raise DataError("root must name a folder (got an empty string)", hint=LAYOUT)
+        raise DataError("root must name a folder (got an empty string)", hint=layout)
     try:
         home = Path(root).expanduser()
         exists = home.is_dir()
     except (OSError, RuntimeError) as error:  # too long, or an unknown home
         raise DataError(f"{root!r} cannot be the name of a folder: {error}") from None
     if not exists:
-        raise DataError(f"there is no folder {root!r}", hint=LAYOUT)
+        raise DataError(f"there is no folder {root!r}", hint=layout)
     return home
 
 

@@ -87,6 +87,12 @@ def zoo_datasets() -> list[DatasetSpec]:
             summary="Your own pictures, one folder per class: --data root=FOLDER",
         ),
         DatasetSpec(
+            name="labelled",
+            target="zoo_images.labelled:labelled",
+            task="multi-label",
+            summary="Your own pictures, and a CSV file of their labels: --data root=FOLDER",
+        ),
+        DatasetSpec(
             name="mnist",
             target="zoo_images.mnist:mnist",
             task="classification",

@@ -284,6 +284,6 @@ def test_activations_are_of_images_with_several_labels_too(run: zoo.Run) -> None
 def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry: zoo.Registry) -> None:
     shown = describe("multi-label", registry)["entries"]
     assert "convnet/resnet20" in shown["architecture"]
-    assert shown["dataset"] == ["images/scenes"]
+    assert shown["dataset"] == ["images/labelled", "images/scenes"]
     assert "cam/grad-cam" in shown["analyzer"]
     assert "diagnose/confusion" not in shown["analyzer"]

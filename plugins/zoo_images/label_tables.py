@@ -1,0 +1,175 @@
+"""Read the CSV files that say which labels pictures have, and find the pictures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+from zoo import DataError
+from zoo.data.pictures import SUFFIXES
+from zoo.files.regular import open_regular
+from zoo.interfaces import Split
+from zoo_images.class_folders import existing
+
+LAYOUT = (
+    "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line is `file,labels`, or "
+    "`file` and the name of each class"
+)
+# What the column of labels may be called; under any other name a column is a class
+_LISTS = ("label", "labels", "tag", "tags")
+# What may separate labels, before spaces
+_SEPARATORS = ("|", ";", ",")
+# What a column of a class may hold; a table may have gone through floating-point numbers
+_MARKS = {"0": False, "0.0": False, "1": True, "1.0": True}
+_TABLES: Mapping[Split, str] = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A picture and the names of its classes.
+
+    Attributes:
+        name: the path from the root, with `/` between folders.
+    """
+
+    path: Path
+    name: str
+    labels: tuple[str, ...]
+
+
+def find_labelled(root: str) -> tuple[list[str], dict[Split, list[Labelled]]]:
+    """Return the names of the classes, and the pictures by split: of `labels.csv`, all as train.
+
+    Classes listed as labels are sorted by name; those that are columns keep their order.
+
+    Raises DataError if a table or a picture is missing, or a table does not follow LAYOUT.
+    """
+    home = existing(root, LAYOUT)
+    tables: dict[Split, Path] = {}
+    for split, name in _TABLES.items():
+        if (home / name).exists():
+            tables[split] = home / name
+    if "train" not in tables:
+        if tables or not (home / "labels.csv").exists():
+            lacks = "train.csv" if tables else "labels.csv"
+            raise DataError(f"{home} contains no {lacks}", hint=LAYOUT)
+        tables = {"train": home / "labels.csv"}
+    pictures = _pictures(home)
+    classes, _ = _read_table(tables["train"])
+    splits: dict[Split, list[Labelled]] = {}
+    seen: dict[Path, Path] = {}
+    for split, table in tables.items():
+        theirs, rows = _read_table(table)
+        if strange := [name for name in theirs if name not in classes]:
+            raise DataError(f"{table} has {strange[0]!r}, which {tables['train']} does not have")
+        splits[split] = _located(rows, pictures, home, table)
+        for row in splits[split]:
+            if seen.setdefault(row.path, table) != table:
+                raise DataError(f"{seen[row.path]} and {table} both name {row.name}")
+    return classes, splits
+
+
+def _located(
+    rows: Mapping[str, tuple[str, ...]], pictures: Mapping[str, list[Path]], home: Path, table: Path
+) -> list[Labelled]:
+    """Return the pictures of a table. Raises DataError if one is missing, or its name stands for several."""
+    found: dict[Path, Labelled] = {}
+    for name, labels in rows.items():
+        places = pictures.get(name.replace("\\", "/").removeprefix("./"), [])
+        if not places:
+            hint = f"pictures end in {', '.join(SUFFIXES)}"
+            raise DataError(f"{table} names {name!r}, but there is no such picture in {home}", hint=hint)
+        if len(places) > 1:
+            raise DataError(f"{table} names {name!r}, which could be {places[0]} or {places[1]}")
+        (path,) = places
+        if path in found:
+            raise DataError(f"{table} names {path} twice")
+        found[path] = Labelled(path, path.relative_to(home).as_posix(), labels)
+    return sorted(found.values(), key=lambda row: row.name)
+
+
+def _pictures(home: Path) -> dict[str, list[Path]]:
+    """Return the visible pictures in a folder and its subfolders by all that a table may call them.
+
+    That is the path from the folder, or the name alone, each with and without the suffix.
+    """
+    known: dict[str, list[Path]] = {}
+    try:
+        inside = [path.relative_to(home) for path in home.rglob("*") if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        raise DataError(f"{home} cannot be read: {error.strerror}") from None
+    for path in sorted(inside):
+        if not any(part.startswith(".") for part in path.parts):
+            for name in {path.as_posix(), path.with_suffix("").as_posix(), path.name, path.stem}:
+                known.setdefault(name, []).append(home / path)
+    return known
+
+
+def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Return the classes of a table, and the labels of each picture by the name it has there."""
+    lines = list(_lines(path))
+    if len(lines) < 2:
+        raise DataError(f"{path} lists no pictures", hint=LAYOUT)
+    (_, header), *rows = lines
+    header = [name.strip() for name in header]
+    if len(header) < 2 or not all(header[1:]) or len({*header[1:]}) < len(header) - 1:
+        raise DataError(f"{path} must start with a line of distinct column names", hint=LAYOUT)
+    for number, row in rows:
+        if len(row) != len(header):
+            raise DataError(f"{path}, line {number} must have {len(header)} columns (got {len(row)})")
+    lists = [name for name in header[1:] if name.lower() in _LISTS]
+    if lists and len(header) > 2:
+        other = next(name for name in header[1:] if name not in lists[:1])
+        raise DataError(f"{path} has an unknown column {other!r} beside {lists[0]!r}", hint=LAYOUT)
+    named = [(number, row[0].strip(), row[1:]) for number, row in rows]
+    labels = _listed(named) if lists else _marked(named, header[1:], path)
+    table: dict[str, tuple[str, ...]] = {}
+    for (number, name, _), those in zip(named, labels, strict=True):
+        if not name or name in table:
+            raise DataError(
+                f"{path}, line {number} {f'names {name!r} again' if name else 'names no picture'}"
+            )
+        table[name] = those
+    classes = sorted({name for those in labels for name in those}) if lists else header[1:]
+    if not classes:
+        raise DataError(f"{path} gives no picture a label", hint=LAYOUT)
+    return classes, table
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file that are not empty, with their numbers."""
+    try:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if any(map(str.strip, row)):
+                    yield reader.line_num, row
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise DataError(f"{path} is not UTF-8 text", hint="save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV file: {error}") from None
+
+
+def _listed(rows: list[tuple[int, str, list[str]]]) -> list[tuple[str, ...]]:
+    """Return the labels of each line, which a single column lists."""
+    cells = [cell for _, _, (cell,) in rows]
+    separator = next((sign for sign in _SEPARATORS if any(sign in cell for cell in cells)), None)
+    return [tuple(dict.fromkeys(filter(None, map(str.strip, cell.split(separator))))) for cell in cells]
+
+
+def _marked(rows: list[tuple[int, str, list[str]]], classes: list[str], path: Path) -> list[tuple[str, ...]]:
+    """Return the labels of each line, which has 0 or 1 for each class."""
+    labels: list[tuple[str, ...]] = []
+    for number, _, marks in rows:
+        for name, mark in zip(classes, marks, strict=True):
+            if mark.strip() not in _MARKS:
+                message = f"{path}, line {number}: {name!r} must be 0 or 1 (got {mark.strip()!r:.40})"
+                raise DataError(message, hint="a column of labels is called `labels` or `tags`")
+        pairs = zip(classes, marks, strict=True)
+        labels.append(tuple(name for name, mark in pairs if _MARKS[mark.strip()]))
+    return labels

@@ -1,0 +1,75 @@
+"""The user's own pictures with several labels each, which a CSV file lists."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+
+from zoo import DataError, seed_for
+from zoo.interfaces import SPLITS, Split
+from zoo_images.decoding import decoded
+from zoo_images.folder import Share
+from zoo_images.image_set import ImageSet, ImageSplit, Seed
+from zoo_images.label_tables import Labelled, find_labelled
+
+
+def labelled(
+    *,
+    root: str,
+    size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
+    channels: Literal[1, 3] = 3,
+    val_share: Share = 0.1,
+    test_share: Share = 0.1,
+    split_seed: Seed = 0,
+) -> ImageSet:
+    """Read pictures and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
+
+    The first column names a picture, with or without its folder and its suffix. Either a second column,
+    `labels` or `tags`, holds the labels, separated by spaces, or by `|`, `;` or `,` if there is one anywhere;
+    or each further column is a class, 1 for the pictures that belong to it and 0 for others. A picture may
+    have no label. Pictures are read as those of `folder` are.
+
+    Args:
+        root: folder of the CSV files, with the pictures in it or in its subfolders.
+        size: height and width in pixels.
+        channels: 3 for color, 1 for gray.
+        val_share: share of the pictures to draw for val, where no file says.
+        test_share: share of the pictures to draw for test, likewise.
+        split_seed: random seed of the draw, which depends on the names of the pictures alone.
+
+    Raises:
+        DataError: a file is missing or cannot be read, or a table is not as described.
+    """
+    classes, splits = find_labelled(root)
+    if splits.keys() == {"train"}:
+        splits = _draw(splits["train"], {"val": val_share, "test": test_share}, split_seed)
+    rows = [row for split in SPLITS for row in splits.get(split, [])]
+    counts = [len(splits.get(split, [])) for split in SPLITS]
+    paths = [row.path for row in rows]
+    images, hashes = decoded(paths, size=size, channels=channels)  # (N, channels, size, size) uint8, N sha256
+    labels = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
+    for number, row in enumerate(rows):
+        labels[number, [classes.index(name) for name in row.labels]] = 1
+    parts = zip(SPLITS, images.split(counts), labels.split(counts), strict=True)
+    made: dict[Split, ImageSplit] = {}
+    for split, *part in parts:
+        made[split] = ImageSplit(*part, files=[row.path for row in splits.get(split, [])])
+    source = (size, channels, counts, classes, labels.tolist(), [row.name for row in rows], hashes)
+    return ImageSet(made, classes=classes, fingerprint=hashlib.sha256(repr(source).encode()).hexdigest())
+
+
+def _draw(rows: list[Labelled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labelled]]:
+    """Draw the shares of val and test in an order hashed from seed and name; the rest is train."""
+    left = sorted(rows, key=lambda row: seed_for(seed, "labelled", row.name))
+    drawn: dict[Split, list[Labelled]] = {}
+    for split, share in shares.items():
+        taken = int(share * len(rows) + 0.5)
+        drawn[split], left = left[:taken], left[taken:]
+    if not left:
+        given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
+        raise DataError(f"{given} leave none of the {len(rows)} pictures to train on")
+    drawn["train"] = left
+    return {split: sorted(part, key=lambda row: row.name) for split, part in drawn.items()}
