@@ -287,3 +287,33 @@ def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry:
     assert shown["dataset"] == ["images/labelled", "images/scenes"]
     assert "cam/grad-cam" in shown["analyzer"]
     assert "diagnose/confusion" not in shown["analyzer"]
+
+
+def test_a_classifier_lends_its_features_but_not_its_head(run: zoo.Run, tmp_path: Path) -> None:
+    small: dict[str, Any] = {"epochs": 1, "batch_size": 16, "progress": False}
+    single = zoo.train(
+        "resnet-lite", "shapes", data=FEW, model={"widths": [4, 8]}, run=tmp_path / "single", **small
+    )
+    assert single.model.classes == run.model.classes
+    with pytest.warns(zoo.ZooWarning) as caught:
+        tuned = zoo.train(
+            "resnet-lite", "scenes", data=FEW, from_weights=single.directory, run=tmp_path / "tuned", **small
+        )
+    messages = [str(warning.message) for warning in caught]
+    origin = "a convnet/resnet-lite trained on images/shapes"
+    assert f"starting from 20 tensors of {origin}; newly initialized: out.weight, out.bias" in messages
+    assert tuned.model.card.arguments["widths"] == [4, 8]
+    with pytest.warns(zoo.ZooWarning, match="starting from 22 tensors"):
+        zoo.train("resnet-lite", "scenes", data=FEW, from_weights=run.directory, run=tmp_path / "on", **small)
+
+
+def test_a_learning_rate_can_be_found() -> None:
+    found = zoo.lr_find("resnet-lite", "scenes", data=FEW, model={"widths": [4, 8]}, progress=False)
+    assert found.suggestions
+
+
+def test_data_of_another_task_is_refused(run: zoo.Run) -> None:
+    with pytest.raises(SpecError, match="the model is for multi-label, but images/shapes is for classificat"):
+        run.model.evaluate(dataset="shapes")
+    with pytest.raises(SpecError, match=r"charrnn/lstm is for language-modelling, but images/scenes is for"):
+        zoo.train("lstm", "scenes", progress=False)

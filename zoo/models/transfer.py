@@ -43,14 +43,15 @@ class Source:
         return {"architecture": card.architecture, "dataset": card.dataset.name, "sha256": card.sha256}
 
     def copy_into(
-        self, model: nn.Module, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
+        self, model: nn.Module, task: Task, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
     ) -> tuple[list[str], list[str]]:
         """Copy the tensors that fit; return the names of those copied and of those newly initialized.
 
-        A tensor whose shape depends on the number of classes (or tokens) is copied only if the classes are
-        the same, in the same order: ten classes of one dataset are not ten of another.
+        A tensor whose shape depends on the number of classes (or tokens) is copied only if the task is the
+        same, and the classes are, in the same order: ten classes of one dataset are not ten of another.
 
         Args:
+            task: what to train for.
             arguments: those that `model` was built with.
             preprocess: that of the data to train on.
 
@@ -60,7 +61,7 @@ class Source:
         ours, theirs = model.state_dict(), self.model.state_dict()
         fitting = {name for name in ours if name in theirs and ours[name].shape == theirs[name].shape}
         count, labels = self.task.spec.labels or ("", "")
-        if labels and self.card.preprocess[labels] != preprocess[labels]:
+        if labels and (self.task.name != task.name or self.card.preprocess[labels] != preprocess[labels]):
             fitting -= self._sized_by(count, arguments)
         if not fitting:
             raise WeightsError(f"nothing in {self.path} fits the {self.entry.name} to be trained")

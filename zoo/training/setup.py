@@ -282,7 +282,7 @@ def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
     """Return a new run's setup, its model with initial weights: those of `source`, or its own."""
     model, config = setup.model, setup.config
     if source is not None:
-        copied, fresh = source.copy_into(model, setup.arguments, setup.dataset.preprocess)
+        copied, fresh = source.copy_into(model, setup.task, setup.arguments, setup.dataset.preprocess)
         if frozen := frozen_among(fresh, config.freeze):
             patterns = ",".join(config.freeze)
             raise OptionError(f"freeze={patterns} matches newly initialized tensors: {', '.join(frozen)}")
