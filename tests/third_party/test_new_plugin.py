@@ -17,6 +17,7 @@ NAMES = {
     ("architecture", "classification"): "tiny-net",
     ("dataset", "classification"): "corners",
     ("analyzer", "classification"): "saliency",
+    ("dataset", "multi-label"): "lit-corners",
     ("architecture", "language-modelling"): "tiny-gru",
     ("dataset", "language-modelling"): "sums",
     ("analyzer", "language-modelling"): "guesses",
@@ -66,6 +67,35 @@ def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys
     analyze = ["analyze", "saliency", trained["weights"], "--indices", "0-3", "--json"]
     assert run([*analyze, "--out", str(tmp_path / "maps")]) == 0
     assert len(json.loads(capsys.readouterr().out)["items"]) == 4
+
+
+def test_a_new_dataset_of_several_labels_takes_new_architectures_and_analyzers(
+    installed: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    train = ["train", "tiny-net", "lit-corners", "--data", "size=8", "--epochs", "2", "--json"]
+    assert run([*train, "--run", str(tmp_path / "run")]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["metrics"]["val"]["mAP"] > 0.6
+    analyze = ["analyze", "saliency", trained["weights"], "--indices", "0-3", "--json"]
+    assert run([*analyze, "--out", str(tmp_path / "maps")]) == 0
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 4
+
+
+@pytest.mark.parametrize("kind", ["architecture", "analyzer"])
+def test_what_serves_several_tasks_is_written_once(kind: str, tmp_path: Path) -> None:
+    for task in ("multi-label", "classification"):
+        out = str(tmp_path / task)
+        assert run(["new-plugin", "mine", "--kind", kind, "--task", task, "--out", out]) == 0
+    one, other = (
+        {
+            path.relative_to(tmp_path / task): path.read_text()
+            for path in (tmp_path / task).rglob("*")
+            if path.is_file()
+        }
+        for task in ("multi-label", "classification")
+    )
+    assert one == other
 
 
 def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -34,7 +34,8 @@ def command(session: Session, name: str, kind: Kind, task: str | None, out: Path
     taken = [plugin.name for plugin in registry.plugins]
     taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours]
     spec = registry.task(task or next(iter(registry.tasks)))
-    files = new_plugin(name, kind, out, task=spec, taken=taken)
+    lender = registry.tasks.get(spec.architectures_of)
+    files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
         document = {"name": name, "kind": kind, "task": spec.name, "folder": str(folder)}

@@ -26,7 +26,13 @@ KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
 
 
 def new_plugin(
-    name: str, kind: Kind, parent: Path, *, task: TaskSpec, taken: Iterable[str] = ()
+    name: str,
+    kind: Kind,
+    parent: Path,
+    *,
+    task: TaskSpec,
+    lender: TaskSpec | None = None,
+    taken: Iterable[str] = (),
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
@@ -35,6 +41,8 @@ def new_plugin(
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
         task: task of the entry, whose plugin has the templates.
+        lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
+            has none of its own.
         taken: names that are not free, such as those of installed plugins.
 
     Raises:
@@ -42,7 +50,10 @@ def new_plugin(
             templates of that kind.
         OutputError: the folder already exists or cannot be written.
     """
-    own = _templates(task, kind)
+    own = _templates(task, kind) or (lender and _templates(lender, kind))
+    if not own:
+        article = "a" if kind == "dataset" else "an"
+        raise OptionError(f"there are no templates of {article} {kind} for {task.name}")
     words = _words(name, kind, taken)
     words["use"] = Template((own / "use.txt").read_text(encoding="utf-8").strip()).substitute(words)
     folder = parent / f"zoo-{words['name']}"
@@ -65,15 +76,12 @@ def new_plugin(
     return sorted(texts)
 
 
-def _templates(task: TaskSpec, kind: Kind) -> Path:
-    """Return the folder of a task's templates for a kind of entry. Raises OptionError if there is none."""
+def _templates(task: TaskSpec, kind: Kind) -> Path | None:
+    """Return the folder of a task's templates for a kind of entry, if there is one."""
     package, _, inside = task.templates.partition("/")
     found = find_spec(package) if package else None
     folder = Path(found.origin or "").parent / inside / kind if found else Path()
-    if not found or not (folder / "use.txt").is_file():
-        article = "a" if kind == "dataset" else "an"
-        raise OptionError(f"there are no templates of {article} {kind} for {task.name}")
-    return folder
+    return folder if found and (folder / "use.txt").is_file() else None
 
 
 def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
