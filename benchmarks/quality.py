@@ -1,6 +1,6 @@
-"""The results of recipes on real data over several seeds, as a table.
+"""The results of recipes over several seeds, as a table.
 
-    python benchmarks/quality.py [nietzsche-lstm cifar10-resnet-lite] [--seeds 3] [--keep FOLDER]
+    python benchmarks/quality.py [nietzsche-lstm scenes-convnet-bn] [--seeds 3] [--keep FOLDER]
 
 Recipes are those of registry.toml. The result is the headline metric after the last epoch, with its standard
 deviation over the seeds.
@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo import Recipe, Registry
-from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.training.result import Result
 from zoo.training.run import train
@@ -54,7 +53,7 @@ def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, 
 
 def row(name: str, recipe: Recipe, registry: Registry, runs: list[tuple[Result, int]]) -> str:
     """Return the mean and the standard deviation of the last epoch's metric as a row of the table."""
-    headline = make_task(registry, registry.architecture(recipe.architecture).spec.task).spec.headline
+    headline = registry.task_of(recipe).headline
     first, parameters = runs[0]
     (split,) = first.metrics
     figures = [result.metrics[split][headline] for result, _ in runs]

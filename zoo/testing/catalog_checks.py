@@ -51,7 +51,7 @@ def recipes_have_valid_options(case: Case) -> None:
     registry = _registry(case)
     for name, recipe in case.plugin.recipes.items():
         architecture, dataset = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
-        task = registry.task(architecture.spec.task)
+        task = registry.task_of(recipe)
         try:
             registry.training_config(recipe)
             model_arguments(architecture, task, task.dims, recipe.model)
