@@ -35,6 +35,10 @@ dataset that decodes images in threads. zoo starts no worker processes."""
 
 _TEXT = ("files", "--data", "paths=text.txt", "--batch-size", "8", "--bptt", "12")
 _PICTURES = ("folder", "--data", "root=pictures", "--data", "size=16", "--batch-size", "8")
+_SCENES = (
+    *("scenes", "--data", "size=16", "--data", "train_size=120", "--data", "val_size=24"),
+    *("--data", "test_size=0", "--batch-size", "8"),
+)
 _SMALL = ("--model", "hidden_size=16")
 
 COMBINATIONS = {
@@ -69,6 +73,12 @@ COMBINATIONS = {
         *("--cycle-length", "1", "--label-smoothing", "0.1", "--augment", "translate,flip"),
     ],
     "convnet, patience": ["convnet", *_PICTURES, "--patience", "1", "--schedule", "cosine"],
+    "convnet-bn, several labels, mixup": [
+        *("convnet-bn", *_SCENES, "--mixup-alpha", "0.4", "--augment", "crop,flip"),
+    ],
+    "camnet, several labels, accumulated": [
+        *("camnet", *_SCENES, "--model", "widths=[4, 8]", "--grad-accum-steps", "2", "--ema-decay", "0.9"),
+    ],
     "resnet-lite, accumulated, mixup, EMA": [
         *("resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--model", "dropout=0.3"),
         *("--grad-accum-steps", "2", "--mixup-alpha", "0.2", "--ema-decay", "0.9"),
