@@ -21,7 +21,7 @@ from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
-from zoo_images.tiny import TinyImages
+from zoo_images.tiny import TinyImages, TinyTags
 from zoo_text.tiny import TinyText
 
 POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
@@ -767,6 +767,16 @@ class ListOfTokens(TinyText):
 class LabelsFromOne(TinyImages):
     def split(self, name):
         return [(image, label + 1) for image, label in super().split(name)]
+
+
+class ListsOfTags(TinyTags):
+    def split(self, name):
+        return [(image, tags.nonzero()[:, 0]) for image, tags in super().split(name)]
+
+
+class CountsOfTags(TinyTags):
+    def split(self, name):
+        return [(image, 2 * tags) for image, tags in super().split(name)]
 
 
 class TestsOnTraining(TinyImages):

@@ -95,7 +95,7 @@ def task(name, target, **more):
 
 def images(spec_type, name, target, **more):
     more = {"summary": "For the kit's own tests", **more}
-    return spec_type(name=name, target=f"broken:{target}", task="classification", **more)
+    return spec_type(name=name, target=f"broken:{target}", **{"task": "classification", **more})
 
 
 def text(spec_type, name, target, **more):
@@ -287,6 +287,8 @@ entries = Provider(
     images(DatasetSpec, "items_fit_dims", "FloatImages"),
     text(DatasetSpec, "items_fit_dims.text", "LanesOfText"),
     images(DatasetSpec, "labels_in_range", "LabelsFromOne"),
+    images(DatasetSpec, "labels_in_range.several", "ListsOfTags", task="multi-label"),
+    images(DatasetSpec, "labels_in_range.counts", "CountsOfTags", task="multi-label"),
     images(DatasetSpec, "splits_differ", "TestsOnTraining"),
     text(DatasetSpec, "splits_differ.text", "ValidatesOnTest"),
     images(DatasetSpec, "same_fingerprint_twice", "FreshFingerprint"),

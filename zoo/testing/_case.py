@@ -85,6 +85,7 @@ class Check:
     Attributes:
         needs: checks that must pass for this one to mean anything; otherwise it is skipped.
         task: the only task it applies to; None for all.
+        dim: a dim that the task must have for it to apply; None for any.
         may_skip: whether an entry whose other checks ran may skip this one, since it may need the network.
     """
 
@@ -93,6 +94,7 @@ class Check:
     name: str
     needs: tuple[str, ...] = ()
     task: str | None = None
+    dim: str | None = None
     may_skip: bool = False
 
     def load(self) -> Callable[[Case], None]:

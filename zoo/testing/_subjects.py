@@ -88,10 +88,10 @@ class Specimen:
             images = torch.rand(3, 3, 32, 32, generator=draws)
             images = images if constant is None else torch.full_like(images, constant)
             second = images[2:, :2] if broken else images[2:]
-            return [
-                Batch(images[:2], torch.tensor([3, -1]), 0, 2, 0),
-                Batch(second, torch.tensor([5]), 1, 2, 0),
-            ]
+            labels = torch.tensor([3, -1, 5])  # of the second image there is none
+            if torch.as_tensor(self.data.split("test")[0][1]).ndim:
+                labels = (labels[:, None] == torch.arange(self.data.dims["num_classes"])).float()
+            return [Batch(images[:2], labels[:2], 0, 2, 0), Batch(second, labels[2:], 1, 2, 0)]
         vocab_size = self.data.dims["vocab_size"]
         tokens = torch.randint(1, vocab_size, (2, 13, 2), generator=draws)  # batches of (T + 1, B)
         tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
@@ -122,8 +122,9 @@ def specimens(case: Case) -> list[Specimen]:
     """Return the models that fit an analyzer's tasks and needs. Raises Skip if there are none."""
     fitting = [
         _specimen(case, name, landmarks, lambda dims, seed, make=make: _seeded(partial(make, dims), seed))
-        for name, make, landmarks in _OURS
-        if name in case.spec.tasks and not case.spec.lacks(landmarks)
+        for own, make, landmarks in _OURS
+        for name in case.spec.tasks
+        if own in (name, case.registry.task(name).architectures_of) and not case.spec.lacks(landmarks)
     ]
     if not fitting:
         fitting = [

@@ -241,7 +241,9 @@ def _applies(check: Check, case: Case) -> bool:
         one_file = case.plugin.where.endswith(".py")
         published = {"plugin": True, "recipe": case.plugin.recipes, "weights": case.plugin.weights}
         return bool(published.get(check.kind)) and not (one_file and check.name in _FOR_PACKAGES)
-    return check.kind == case.entry.kind and (check.task is None or check.task in case.entry.tasks)
+    if check.kind != case.entry.kind or check.task not in (None, *case.entry.tasks):
+        return False
+    return check.dim is None or any(check.dim in case.registry.task(name).dims for name in case.entry.tasks)
 
 
 def _reason(error: Exception) -> str:

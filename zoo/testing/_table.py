@@ -15,10 +15,13 @@ def _checks(
     needs_by_name: Mapping[str, tuple[str, ...]],
     *,
     task: str | None = None,
+    dim: str | None = None,
     may_skip: bool = False,
 ) -> tuple[Check, ...]:
     """Return the checks of one module, each with the checks that it needs."""
-    return tuple(Check(module, kind, name, needs, task, may_skip) for name, needs in needs_by_name.items())
+    return tuple(
+        Check(module, kind, name, needs, task, dim, may_skip) for name, needs in needs_by_name.items()
+    )
 
 
 CHECKS: tuple[Check, ...] = (
@@ -136,7 +139,7 @@ CHECKS: tuple[Check, ...] = (
         "dataset",
         {"refuses_missing_files": ("items_fit_dims",), "refuses_damaged_files": ("refuses_missing_files",)},
     ),
-    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, task="classification"),
+    *_checks("dataset_checks", "dataset", {"labels_in_range": ("items_fit_dims",)}, dim="num_classes"),
     *_checks(
         "dataset_checks",
         "dataset",

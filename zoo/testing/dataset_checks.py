@@ -79,7 +79,7 @@ def items_fit_dims(case: Case) -> None:
     dims = dataset.dims
     for name in SPLITS:
         split = dataset.split(name)
-        if case.spec.task == "classification":
+        if _of_images(dataset):
             wanted = (torch.uint8, (dims["in_channels"], dims["image_size"], dims["image_size"]))
             for image, _ in sample(split, 20):
                 got = (image.dtype, tuple(image.shape))
@@ -108,13 +108,22 @@ def items_fit_dims(case: Case) -> None:
 
 
 def labels_in_range(case: Case) -> None:
-    """Every label of a sample is an integer from 0 to num_classes - 1."""
+    """Every label of a sample is an integer from 0 to num_classes - 1; or 0 or 1 for each of the classes."""
     dataset = dataset_of(case)
+    classes = dataset.dims["num_classes"]
+    several = torch.as_tensor(case.tiny().split("test")[0][1]).ndim == 1
     for name in SPLITS:
         for _, label in sample(dataset.split(name), 1_000):
-            known = int(label) == float(label) and 0 <= int(label) < dataset.dims["num_classes"]
+            values = torch.as_tensor(label)
+            assert not several or tuple(values.shape) == (classes,), message(
+                expected=f"{name} labels ({classes},), 0 or 1 for each class",
+                got=f"the shape {tuple(values.shape)}",
+                usually="the numbers of an image's classes, as a list of its own length",
+            )
+            highest = 1 if several else classes - 1
+            known = bool((values == values.long()).all()) and 0 <= values.min() <= values.max() <= highest
             assert known, message(
-                expected=f"{name} labels from 0 to {dataset.dims['num_classes'] - 1}",
+                expected=f"{name} labels from 0 to {highest}",
                 got=str(label),
                 usually="labels that start at 1, or a class missing from `classes`",
             )
@@ -127,7 +136,7 @@ def splits_differ(case: Case) -> None:
     test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
-    alike = _alike_images if case.spec.task == "classification" else _alike_texts
+    alike = _alike_images if _of_images(dataset) else _alike_texts
     for one, other in itertools.combinations(SPLITS, 2):
         shared = alike(dataset.split(one), dataset.split(other))
         assert not shared, message(
@@ -231,7 +240,7 @@ def preprocess_is_json(case: Case) -> None:
 def preprocess_feeds_new_input(case: Case) -> None:
     """`preprocess` alone suffices to turn a new picture or text into a model's input."""
     dataset = dataset_of(case)
-    if case.spec.task == "classification":
+    if _of_images(dataset):
         _feeds_pictures(case, dataset)
     else:
         _feeds_text(dataset.preprocess)
@@ -307,6 +316,10 @@ def text_decodes(case: Case) -> None:
             usually="a vocabulary in another order or with a token twice, a wrong `lower`, or words without "
             "the space before them",
         )
+
+
+def _of_images(dataset: Dataset) -> bool:
+    return "image_size" in dataset.dims
 
 
 def _survives_json(value: object) -> bool:
