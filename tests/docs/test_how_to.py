@@ -34,6 +34,11 @@ GIVEN = {
     "completion": "mkdir -p ~/.config/fish/completions\n",
     "evaluate-and-sample": f"{DEMO}zoo train lstm nietzsche\n",
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=pictures --from cifar10-resnet20\n",
+    "multi-label": """
+        echo file,labels > labels
+        (cd pictures && for file in */*; do echo "$file,${file%/*} shape"; done) >> labels
+        mv labels pictures/labels.csv
+    """,
     "trust": "mkdir nets && cp registry.toml patches.py nets\n",
 }
 

@@ -27,7 +27,16 @@ RECORDS = (
 )
 CLASSES = (
     *("Dataset", "Task", "Analyzer"),
-    *("LoadsPretrained", "FitsInputs", "HasBoxes", "HasFiles", "CarriesState", "ReadsFiles", "HasViews"),
+    *(
+        "LoadsPretrained",
+        "FitsInputs",
+        "HasBoxes",
+        "HasClassBoxes",
+        "HasFiles",
+        "CarriesState",
+        "ReadsFiles",
+        "HasViews",
+    ),
 )
 FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
