@@ -42,7 +42,8 @@ class Findings:
 
     Attributes:
         items: one for each map: its `input`, its `class`, that class's `probability`, the map's maximum
-            (`peak`), the `predicted` class, its probability, and the `true` class if it is known.
+            (`peak`), the `predicted` class, its probability, and the `true` class if it is known: `none`, or
+            several separated by commas, if the task allows that.
         facts: how the analysis was made: analyzer, options, weights and their hash, data, precision.
     """
 

@@ -169,7 +169,7 @@ def _items(
             "input": name,
             "predicted": names[predicted],
             "predicted_probability": float(probabilities[number, predicted]),
-            "true": None if labels is None else ", ".join(names[label] for label in labels),
+            "true": None if labels is None else ", ".join(names[label] for label in labels) or "none",
         }
         for index, peak in zip(classes, peaks[number], strict=True):
             of_class = {
