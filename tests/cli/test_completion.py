@@ -41,7 +41,8 @@ def test_train_is_offered_recipes_then_architectures():
 
 def test_datasets_are_those_of_the_architectures_task():
     assert {*offered("zoo train lstm ")} == names("dataset", "language-modelling")
-    assert {*offered("zoo train convnet/resnet20 ")} == names("dataset", "classification")
+    of_images = names("dataset", "classification") | names("dataset", "multi-label")
+    assert {*offered("zoo train convnet/resnet20 ")} == of_images
     assert offered("zoo train nietzsche-gru ") == [], "a recipe names its dataset"
     assert {"nietzsche", "shapes"} <= {*offered("zoo eval runs/unknown --dataset ")}
 

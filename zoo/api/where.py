@@ -14,9 +14,9 @@ __all__ = ["Where", "parse_where"]
 
 _TERM = re.compile(r"\s*([a-z_]+)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
+    "=": lambda value, sought: _equal(value, sought),
+    "==": lambda value, sought: _equal(value, sought),
+    "!=": lambda value, sought: not _equal(value, sought),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -54,7 +54,8 @@ class Where:
 def parse_where(text: str | None) -> Where:
     """Return the comparisons of an expression such as `task=classification and params<1e6`.
 
-    `~` means that the value contains a text. None is true for every row.
+    `~` means that the value contains a text. Several tasks of an analyzer are equal to each of them. None is
+    true for every row.
 
     Raises OptionError if the text is not such an expression.
     """
@@ -68,6 +69,10 @@ def parse_where(text: str | None) -> Where:
             )
         terms.append((match[1], match[2], _value(match[3])))
     return Where(terms)
+
+
+def _equal(value: Any, sought: Any) -> bool:
+    return sought == value or (isinstance(value, str) and sought in value.split(", "))
 
 
 def _value(word: str) -> float | str:

@@ -57,12 +57,15 @@ class NameType(click.ParamType[str]):
         """Return the short and full names that start with the word so far."""
         from zoo.api.listing import rows
 
-        listed = rows((ctx.find_object(Session) or Session()).registry)
+        registry = (ctx.find_object(Session) or Session()).registry
+        listed = rows(registry)
         other = ctx.params.get(self.beside)
         fixed = [row for row in listed if other and other in _names(row)]
         if any(row["kind"] == "recipe" for row in fixed):
             return []
         tasks = {task for row in fixed for task in row["task"].split(", ")}
+        if any(row["kind"] == "architecture" for row in fixed):
+            tasks |= {name for name, task in registry.tasks.items() if task.architectures_of in tasks}
         items = [CompletionItem(incomplete, type="file")] if self.runs else []
         for kind in self.kinds:
             for row in listed:
