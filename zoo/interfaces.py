@@ -395,6 +395,7 @@ class Subject:
         preprocess: as `Dataset.preprocess`: the names of the classes, or the vocabulary.
         classes: the classes to explain for every image: by number, the most likely one, or the label.
         title: what is analyzed, for the titles of figures: the model and its inputs.
+        names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
     """
 
     task: str
@@ -402,6 +403,7 @@ class Subject:
     preprocess: Mapping[str, Any]
     classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
     title: str = ""
+    names: tuple[str, ...] = ()
 
     def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64.

@@ -295,6 +295,19 @@ def test_figures_are_titled_with_the_model_and_its_inputs(
     assert analyze("confusion", camnet, registry).analysis.text.startswith("convnet/camnet on images/shapes")
 
 
+def test_an_analyzer_is_told_the_name_of_each_input(
+    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(Analyzer):
+        def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+            return Analysis(text=" ".join(subject.names))
+
+    monkeypatch.setattr(run, "make_analyzer", lambda *_: Named())
+    assert analyze("confusion", camnet, registry, files=[picture]).analysis.text == picture
+    split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
+    assert split.analysis.text == "test-00003 test-00001"
+
+
 # Side effects
 
 
