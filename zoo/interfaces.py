@@ -179,9 +179,10 @@ class Batch:
     """One step's worth of data, on the device and ready for the model.
 
     Attributes:
-        inputs: images (B, C, H, W), or tokens (T, B).
+        inputs: images (B, C, H, W) or other numbers (B, ...); or tokens (T, B).
         targets: labels (B,); or probabilities (B, K), if labels are blended or an image may have several; or
-            the tokens (T, B) to predict, (1, B) if only the last position predicts.
+            whatever a task makes of each item, (B, ...); or the tokens (T, B) to predict, (1, B) if only the
+            last position predicts.
         index: position in the epoch, from 0.
         total: batches in this epoch.
         seed: seed of this step's own randomness (dropout).
@@ -197,8 +198,8 @@ class Batch:
 
     @property
     def count(self) -> int:
-        """Items to predict: images or tokens."""
-        return len(self.targets) if self.targets.is_floating_point() else self.targets.numel()
+        """Items to predict: images, whatever is predicted of each, or tokens."""
+        return len(self.targets) if self.inputs.is_floating_point() else self.targets.numel()
 
 
 @dataclass(frozen=True, slots=True)
