@@ -206,7 +206,7 @@ def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
 def read_through(dataset: Dataset) -> None:
     """Read every property of a dataset, and the first item of each split."""
     assert dataset.dims
-    assert dataset.preprocess
+    assert dataset.preprocess is not None
     assert dataset.fingerprint
     for name in SPLITS:
         split = dataset.split(name)
@@ -214,10 +214,10 @@ def read_through(dataset: Dataset) -> None:
             assert split[0] is not None
 
 
-def sample(images: Any, count: int) -> Iterator[tuple[Tensor, int]]:
+def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
     """Yield up to `count` random items, always the same ones."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    return (images[index] for index in order[:count].tolist())
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
+    return (items[index] for index in order[:count].tolist())
 
 
 def _options(case: Case) -> Mapping[str, Any]:

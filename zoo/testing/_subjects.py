@@ -1,7 +1,7 @@
 """The models that an analyzer under check looks into, and inputs for them.
 
-They are small models of the kit's own or, if none has the landmarks that an analyzer needs, the plugin's
-architectures.
+They are small models of the kit's own or, if none has the landmarks that an analyzer needs, the architectures
+of its plugin, or of the plugin that brings its task.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, State, Subject, Task, make_task
+from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._models import build
@@ -85,13 +86,14 @@ class Specimen:
         """Return two batches of noise or of one constant; a broken second one is refused by any model."""
         draws = torch.Generator().manual_seed(0)
         if not isinstance(self.task, CarriesState):
-            images = torch.rand(3, 3, 32, 32, generator=draws)
+            usual = next(iter(self.task.eval_batches(self.data, "test")))
+            images = torch.rand(3, *usual.inputs.shape[1:], generator=draws)
             images = images if constant is None else torch.full_like(images, constant)
-            second = images[2:, :2] if broken else images[2:]
-            labels = torch.tensor([3, -1, 5])  # of the second image there is none
-            if torch.as_tensor(self.data.split("test")[0][1]).ndim:
-                labels = (labels[:, None] == torch.arange(self.data.dims["num_classes"])).float()
-            return [Batch(images[:2], labels[:2], 0, 2, 0), Batch(second, labels[2:], 1, 2, 0)]
+            second = images[2:, :-1] if broken else images[2:]
+            targets = torch.tensor([3, -1, 5])  # of the second image there is none
+            if usual.targets.ndim > 1 or usual.targets.is_floating_point():
+                targets = usual.targets[:3]
+            return [Batch(images[:2], targets[:2], 0, 2, 0), Batch(second, targets[2:], 1, 2, 0)]
         vocab_size = self.data.dims["vocab_size"]
         tokens = torch.randint(1, vocab_size, (2, 13, 2), generator=draws)  # batches of (T + 1, B)
         tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
@@ -134,14 +136,28 @@ def specimens(case: Case) -> list[Specimen]:
                 {**entry.spec.landmarks},
                 lambda dims, seed, entry=entry: _built(dataclasses.replace(case, entry=entry), seed),
             )
-            for entry in case.registry.entries("architecture")
-            if entry.plugin is case.plugin and isinstance(entry.spec, ArchitectureSpec)
-            if entry.spec.task in case.spec.tasks and not case.spec.lacks(entry.spec.landmarks)
+            for entry in _architectures(case)
         ]
     if not fitting:
         needs = ", ".join(case.spec.needs) or "another task"
         raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's have")
     return fitting
+
+
+def _architectures(case: Case) -> list[Entry[ArchitectureSpec]]:
+    """Return the architectures of the plugin that fit its analyzer, or else of the plugin with the task."""
+    owners = [entry.plugin for entry in case.registry.entries("task") if entry.spec.name in case.spec.tasks]
+    for plugin in (case.plugin, *owners):
+        found = [
+            cast("Entry[ArchitectureSpec]", entry)
+            for entry in case.registry.entries("architecture")
+            if entry.plugin is plugin
+            and isinstance(entry.spec, ArchitectureSpec)
+            and case.spec.fits(entry.spec)
+        ]
+        if found:
+            return found
+    return []
 
 
 def _specimen(

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from zoo.config.signatures import option_types
 from zoo.data.views import View
-from zoo.data.vocabulary import Vocabulary
-from zoo.interfaces import Dataset, Split, make_task
+from zoo.data.vocabulary import Vocabulary, WritesText
+from zoo.interfaces import CarriesState, Dataset, Split, make_task
 from zoo.testing._case import Case, message
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
 from zoo.testing._options import require_types
@@ -76,67 +76,96 @@ def dims_are_declared(case: Case) -> None:
 def items_fit_dims(case: Case) -> None:
     """Items have the declared shape and type: uint8 images, or 1-D integer tokens in range."""
     dataset = dataset_of(case)
-    dims = dataset.dims
     for name in SPLITS:
         split = dataset.split(name)
-        if _of_images(dataset):
-            wanted = (torch.uint8, (dims["in_channels"], dims["image_size"], dims["image_size"]))
-            for image, _ in sample(split, 20):
-                got = (image.dtype, tuple(image.shape))
-                assert got == wanted, message(
-                    expected=f"{name} images of {wanted}",
-                    got=str(got),
-                    usually="images already scaled to floats, or with channels last",
-                )
-        elif len(split):
-            fits = isinstance(split, Tensor) and split.ndim == 1 and not split.is_floating_point()
-            kind = type(split).__name__
-            assert fits, message(
-                expected=f"{name} as a 1-D tensor of integers",
-                got=f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else kind,
-                usually="text that is already cut into lanes",
-            )
-            low, high = int(split.min()), int(split.max())
-            assert 0 <= low <= high < dims["vocab_size"], message(
-                expected=f"{name} tokens from 0 to {dims['vocab_size'] - 1}",
-                got=f"{low} to {high}",
-                usually="a vocabulary counted before the special tokens were added",
+        if isinstance(case.task, CarriesState):
+            _require_tokens(name, split, dataset.dims["vocab_size"])
+            continue
+        wanted = _wanted_item(case, dataset.dims)
+        for item, _ in sample(split, 20):
+            got = (item.dtype, tuple(item.shape))
+            assert got == wanted, message(
+                expected=f"{name} items of {wanted}",
+                got=str(got),
+                usually="images already scaled to floats, or with channels last",
             )
     assert len(dataset.split("train")), message(
         expected="something to train on", got="an empty train split", usually="a wrong split boundary"
     )
 
 
+def _wanted_item(case: Case, dims: Mapping[str, int]) -> tuple[torch.dtype, tuple[int, ...]]:
+    """Return the type of a tiny dataset's items, and the shape of a model's inputs for some dims."""
+    item, _ = case.tiny().split("train")[0]
+    return item.dtype, tuple(case.task.example(dims).shape[1:])
+
+
+def _require_tokens(name: str, split: Any, vocab_size: int) -> None:
+    """Raise AssertionError unless a split is empty, or a 1-D tensor of tokens in range."""
+    if not len(split):
+        return
+    fits = isinstance(split, Tensor) and split.ndim == 1 and not split.is_floating_point()
+    kind = type(split).__name__
+    assert fits, message(
+        expected=f"{name} as a 1-D tensor of integers",
+        got=f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else kind,
+        usually="text that is already cut into lanes",
+    )
+    low, high = int(split.min()), int(split.max())
+    assert 0 <= low <= high < vocab_size, message(
+        expected=f"{name} tokens from 0 to {vocab_size - 1}",
+        got=f"{low} to {high}",
+        usually="a vocabulary counted before the special tokens were added",
+    )
+
+
 def labels_in_range(case: Case) -> None:
-    """Every label of a sample is an integer from 0 to num_classes - 1; or 0 or 1 for each of the classes."""
+    """Every label is an integer from 0 to one below the number of classes; or 0 or 1 for each of the classes.
+
+    Labels of each pixel may also be -1 in a batch: unknown.
+    """
     dataset = dataset_of(case)
     classes = dataset.dims["num_classes"]
-    several = torch.as_tensor(case.tiny().split("test")[0][1]).ndim == 1
+    if torch.as_tensor(case.tiny().split("test")[0][1]).ndim == 1:
+        _require_zeros_and_ones(dataset, classes)
+        return
+    for name in SPLITS:
+        items = list(sample(dataset.split(name), 1_000))
+        view = View(dims=dataset.dims, preprocess=dataset.preprocess, split=lambda _, items=items: items)
+        for batch in case.task.eval_batches(view, name) if items else ():
+            targets, lowest = batch.targets, 0 if batch.targets.ndim == 1 else -1
+            wrong = (targets != targets.floor()) | (targets < lowest) | (targets >= classes)
+            assert not wrong.any(), message(
+                expected=f"{name} labels from {lowest} to {classes - 1}",
+                got=f"{targets[wrong][0].item():g}",
+                usually="labels that start at 1, or a class missing from `classes`",
+            )
+
+
+def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
     for name in SPLITS:
         for _, label in sample(dataset.split(name), 1_000):
             values = torch.as_tensor(label)
-            assert not several or tuple(values.shape) == (classes,), message(
+            assert tuple(values.shape) == (classes,), message(
                 expected=f"{name} labels ({classes},), 0 or 1 for each class",
                 got=f"the shape {tuple(values.shape)}",
                 usually="the numbers of an image's classes, as a list of its own length",
             )
-            highest = 1 if several else classes - 1
-            known = bool((values == values.long()).all()) and 0 <= values.min() <= values.max() <= highest
-            assert known, message(
-                expected=f"{name} labels from 0 to {highest}",
+            assert bool(((values == 0) | (values == 1)).all()), message(
+                expected=f"{name} labels from 0 to 1",
                 got=str(label),
-                usually="labels that start at 1, or a class missing from `classes`",
+                usually="counts or probabilities in place of whether a class is there",
             )
 
 
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    Images: at most 1 % of a sample, since real collections contain a few duplicates. Text: validation and
+    Images and the like: at most 1 % of a sample, since real collections contain a few duplicates. Text: validation and
     test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
-    alike = _alike_images if _of_images(dataset) else _alike_texts
+    alike = _alike_texts if isinstance(case.task, CarriesState) else _alike_items
     for one, other in itertools.combinations(SPLITS, 2):
         shared = alike(dataset.split(one), dataset.split(other))
         assert not shared, message(
@@ -180,7 +209,8 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
     if isinstance(split, Tensor):
         return len(split), _bytes(split[:1_000])
     first = [split[number] for number in range(min(5, len(split)))]
-    return len(split), b"".join(image.numpy().tobytes() + str(label).encode() for image, label in first)
+    parts = (torch.as_tensor(part).numpy().tobytes() for item in first for part in item)
+    return len(split), b"".join(parts)
 
 
 def order_is_reproducible(case: Case) -> None:
@@ -224,7 +254,7 @@ def preprocess_is_json(case: Case) -> None:
         got=str(len(preprocess.get(key, ()))),
         usually="special tokens or a background class missing from one of them",
     )
-    if case.spec.task == "language-modelling":
+    if isinstance(case.task, WritesText):
         assert preprocess["tokens"] in ("char", "word"), message(
             expected="tokens that are 'char' or 'word'",
             got=repr(preprocess["tokens"]),
@@ -240,10 +270,10 @@ def preprocess_is_json(case: Case) -> None:
 def preprocess_feeds_new_input(case: Case) -> None:
     """`preprocess` alone suffices to turn a new picture or text into a model's input."""
     dataset = dataset_of(case)
-    if _of_images(dataset):
-        _feeds_pictures(case, dataset)
-    else:
+    if isinstance(case.task, WritesText):
         _feeds_text(dataset.preprocess)
+    elif {"in_channels", "image_size"} <= dataset.dims.keys():
+        _feeds_pictures(case, dataset)
 
 
 def _feeds_pictures(case: Case, dataset: Dataset) -> None:
@@ -261,7 +291,7 @@ def _feeds_pictures(case: Case, dataset: Dataset) -> None:
             got=str(values),
             usually="values for pixels from 0 to 255, or another number of channels",
         )
-    names: list[Any] = preprocess["classes"]
+    names: list[Any] = preprocess.get((case.task.spec.labels or ("", ""))[1], [])
     distinct = all(isinstance(name, str) for name in names) and len({*names}) == len(names)
     assert distinct, message(
         expected="a distinct name for each class",
@@ -329,12 +359,12 @@ def _survives_json(value: object) -> bool:
         return False
 
 
-def _alike_images(one: Any, other: Any) -> str:
+def _alike_items(one: Any, other: Any) -> str:
     """Return what one split shares with another, in words; empty if nothing."""
-    known = {hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(one, 5_000)}
-    held_out = [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in sample(other, 500)]
+    known = {hashlib.sha256(item.numpy().tobytes()).digest() for item, _ in sample(one, 5_000)}
+    held_out = [hashlib.sha256(item.numpy().tobytes()).digest() for item, _ in sample(other, 500)]
     shared = sum(digest in known for digest in held_out)
-    return f"{shared} of {len(held_out)} sampled images" if shared > len(held_out) / 100 else ""
+    return f"{shared} of {len(held_out)} sampled items" if shared > len(held_out) / 100 else ""
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:

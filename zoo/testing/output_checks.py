@@ -24,9 +24,12 @@ __all__ = [
 
 
 def output_shape(case: Case) -> None:
-    """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V)."""
+    """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V).
+
+    Where a task predicts a class for each of several places, they are (B, K, ...), as torch's losses take
+    them; where it predicts numbers, they are of the shape of the targets.
+    """
     model = build(case).eval()
-    dims = case.tiny().dims
     for size in (1, 2, 5):
         inputs = random_inputs(case, size)
         try:
@@ -41,7 +44,7 @@ def output_shape(case: Case) -> None:
                     usually="a state kept on the module from the previous batch, or a hard-coded batch size",
                 )
             ) from error
-        wanted = (size, dims["num_classes"]) if inputs.ndim == 4 else (*inputs.shape, dims["vocab_size"])
+        wanted = _wanted_shape(case, inputs)
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         assert got == wanted, message(
             expected=f"logits {wanted} from inputs {tuple(inputs.shape)}",
@@ -56,6 +59,16 @@ def output_shape(case: Case) -> None:
             got="inf or nan",
             usually="a division by a standard deviation that can be 0, or a log of 0",
         )
+
+
+def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
+    """Return the shape of the logits for some inputs, which the targets of the tiny dataset tell."""
+    dataset, labels = case.tiny(), case.task.spec.labels
+    if isinstance(case.task, CarriesState):
+        return (*inputs.shape, dataset.dims[labels[0]] if labels else 1)
+    targets = next(iter(case.task.eval_batches(dataset, "test"))).targets
+    classes = () if targets.is_floating_point() or not labels else (dataset.dims[labels[0]],)
+    return (len(inputs), *classes, *targets.shape[1:])
 
 
 def _answer(case: Case, model: nn.Module, inputs: Tensor) -> Any:

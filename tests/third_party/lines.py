@@ -1,0 +1,161 @@
+"""A plugin in one file that brings a task of numbers: regression, without labels, classes or pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import ArchitectureSpec, DatasetSpec, OptionError, TaskSpec, TrainConfig, hookimpl, seed_for
+from zoo.data.views import View
+from zoo.files.cards import Card
+from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+
+
+class Regression(Task):
+    """Numbers (N, F) to numbers (N, 1), by the mean squared error."""
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        if type(arguments.get("num_features")) is not int:
+            raise OptionError("num_features must be an integer")
+
+    def example(self, dims: Mapping[str, int]) -> Tensor:
+        return torch.empty(1, dims["num_features"])
+
+    def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        return View(
+            dims=dataset.dims,
+            preprocess=card.preprocess,
+            split=dataset.split,
+            fingerprint=dataset.fingerprint,
+        )
+
+    def train_batches(
+        self,
+        dataset: Dataset,
+        config: TrainConfig,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        device: str = "cpu",
+    ) -> Iterator[Batch]:
+        rows = dataset.split("train")
+        draws = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
+        chunks = torch.randperm(len(rows), generator=draws)[rank::world].split(config.batch_size)
+        for index in range(start, len(chunks)):
+            inputs, targets = _fetch(rows, chunks[index].tolist(), device)
+            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
+
+    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
+        rows = dataset.split(split)
+        starts = range(0, len(rows), 100)
+        for index, first in enumerate(starts):
+            indices = list(range(first, min(first + 100, len(rows))))
+            yield Batch(*_fetch(rows, indices, device), index, len(starts), 0)
+
+    def step(
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
+    ) -> Step:
+        loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
+        return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        return "rows"
+
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        return {}
+
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        return {"loss": sums["loss"] / count, "rmse": (sums["loss"] / count) ** 0.5}
+
+
+def _fetch(rows: Any, indices: list[int], device: str) -> tuple[Tensor, Tensor]:
+    inputs, targets = zip(*(rows[index] for index in indices), strict=True)
+    return torch.stack(inputs).to(device), torch.stack(targets).to(device)
+
+
+class Lines(Dataset):
+    """Noisy values of a line in several dimensions."""
+
+    def __init__(
+        self,
+        *,
+        features: Annotated[int, Meta(ge=1, le=100)] = 4,
+        train_size: Annotated[int, Meta(ge=8, le=10_000)] = 64,
+        seed: Annotated[int, Meta(ge=0, le=2**32)] = 0,
+    ) -> None:
+        draws = torch.Generator().manual_seed(seed)
+        slopes = torch.randn(features, 1, generator=draws)
+        self._splits = {}
+        for name, count in (("train", train_size), ("val", 16), ("test", 32)):
+            inputs = torch.randn(count, features, generator=draws)
+            targets = inputs @ slopes + 0.1 * torch.randn(count, 1, generator=draws)
+            self._splits[name] = torch.utils.data.TensorDataset(inputs, targets)
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        return {"num_features": self._splits["train"].tensors[0].shape[1]}
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self._splits["train"].tensors[1].numpy().tobytes()).hexdigest()
+
+    def split(self, name: Split) -> Any:
+        return self._splits[name]
+
+
+class Bent(nn.Module):
+    """A line in pieces."""
+
+    def __init__(self, *, num_features: int, width: Annotated[int, Meta(ge=1, le=1_000)] = 64) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Linear(num_features, width), nn.ReLU())
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.head(self.features(rows))  # (B, F) to (B, 1)
+
+
+@hookimpl
+def zoo_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="regression",
+            target="lines:Regression",
+            summary="A number for each row of numbers",
+            dims={"num_features": 4},
+            headline="rmse",
+            tiny="lines:Lines",
+        )
+    ]
+
+
+@hookimpl
+def zoo_datasets() -> list[DatasetSpec]:
+    return [DatasetSpec(name="lines", target="lines:Lines", task="regression", summary="Values of a line")]
+
+
+@hookimpl
+def zoo_architectures() -> list[ArchitectureSpec]:
+    return [
+        ArchitectureSpec(
+            name="bent",
+            target="lines:Bent",
+            task="regression",
+            summary="A line in pieces",
+            training={"epochs": 20, "lr": 0.01, "batch_size": 16},
+            landmarks={"head": "head"},
+        )
+    ]
