@@ -105,7 +105,7 @@ class Model:
             split: split of the data to measure on; `test` by default, or `val` if there is no test split.
             dataset: other data than the model was trained on.
             data: option of the dataset, on top of those the model was trained with.
-            tta: average the answers to six views of each image (test-time augmentation).
+            tta: average the answers to several views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
             dynamic_lr: step size of dynamic evaluation; 0.0003 by default, and 0 is no adaptation.
             dynamic_decay: pull of dynamic evaluation back towards the trained weights; 0.001 by default.

@@ -38,7 +38,7 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
         print_json(result)
         return
     units = session.registry.task(model.card.task).units
-    views = ", six views of each" if result["tta"] else ""
+    views = ", several views of each" if result["tta"] else ""
     about = f"{result['dataset']} {result['split']}, {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units)}")
     if result["chance"]:
