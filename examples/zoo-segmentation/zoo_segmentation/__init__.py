@@ -1,0 +1,1 @@
+"""Semantic segmentation for zoo: the class of every pixel."""

@@ -1,0 +1,38 @@
+"""Augment pictures and their masks alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from zoo.data.augment import augment
+
+__all__ = ["UNKNOWN", "augmented"]
+
+# The number of a pixel whose class is unknown, in a mask
+UNKNOWN = 255
+# What changes the colors of a picture, and nothing's place
+_OF_COLORS = ("cutout",)
+
+
+def augmented(
+    images: Tensor, masks: Tensor, names: Sequence[str], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Apply augmentations in order, with the same draws to a picture and its mask.
+
+    A crop is filled up with zeros. A mask is one more channel of its picture meanwhile, counted down from
+    255, so that what a crop adds to it is unknown. `cutout` hides a part of the picture, not what is there.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        masks: uint8 (B, H, W).
+    """
+    layers = torch.cat([images, (UNKNOWN - masks)[:, None]], 1)
+    for name in names:
+        if name in _OF_COLORS:
+            layers = torch.cat([augment(layers[:, :-1], [name], generator), layers[:, -1:]], 1)
+        else:
+            layers = augment(layers, [name], generator)
+    return layers[:, :-1], UNKNOWN - layers[:, -1]

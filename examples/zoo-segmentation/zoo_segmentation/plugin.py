@@ -1,0 +1,83 @@
+"""The entries of zoo-segmentation."""
+
+from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, TaskSpec, hookimpl
+
+api = 1
+
+
+@hookimpl
+def zoo_tasks() -> list[TaskSpec]:
+    """Return the task."""
+    return [
+        TaskSpec(
+            name="segmentation",
+            target="zoo_segmentation.segmentation:Segmentation",
+            summary="The class of every pixel",
+            dims={"in_channels": 3, "image_size": 48, "num_classes": 5},  # shapes-masks
+            headline="iou",
+            higher_is_better=True,
+            units={"iou": "%", "pixel_accuracy": "%", "loss": "nats"},
+            labels=("num_classes", "classes"),
+            groups=("images",),
+            tiny="zoo_segmentation.tiny:TinyMasks",
+            templates="zoo_segmentation/templates",
+            source="Long et al. 2015, Fully Convolutional Networks, arXiv 1411.4038",
+        )
+    ]
+
+
+@hookimpl
+def zoo_architectures() -> list[ArchitectureSpec]:
+    """Return the architecture."""
+    return [
+        ArchitectureSpec(
+            name="unet",
+            target="zoo_segmentation.unet:UNet",
+            task="segmentation",
+            summary="U-Net: down to few large features, and up again beside what was seen on the way",
+            training={"epochs": 8, "batch_size": 32, "lr": 3e-3, "augment": ["flip"]},
+            landmarks={"features": "ups.0", "head": "head"},
+            source="Ronneberger et al. 2015, U-Net, arXiv 1505.04597",
+        )
+    ]
+
+
+@hookimpl
+def zoo_datasets() -> list[DatasetSpec]:
+    """Return the dataset."""
+    return [
+        DatasetSpec(
+            name="shapes-masks",
+            target="zoo_segmentation.shapes_masks:ShapesMasks",
+            task="segmentation",
+            summary="Drawn shapes in front of each other, with the kind of every pixel; no download",
+            license="MIT",
+        )
+    ]
+
+
+@hookimpl
+def zoo_analyzers() -> list[AnalyzerSpec]:
+    """Return the analyzer."""
+    return [
+        AnalyzerSpec(
+            name="masks",
+            target="zoo_segmentation.masks:Masks",
+            tasks=("segmentation",),
+            summary="The predicted masks over their pictures, and how well each class is found",
+        )
+    ]
+
+
+@hookimpl
+def zoo_recipes() -> dict[str, Recipe]:
+    """Return the recipe."""
+    return {
+        "shapes-masks-unet": Recipe(
+            summary="A U-Net half as wide on drawn shapes; two minutes on one thread",
+            architecture="unet",
+            dataset="shapes-masks",
+            model={"width": 8, "depth": 3},
+            train={"epochs": 12, "batch_size": 32, "lr": 3e-3, "augment": ["flip"], "precision": "fp32"},
+        )
+    }

@@ -1,0 +1,228 @@
+"""The task: how pictures and masks become batches, a loss and metrics.
+
+Each item of a split is a picture, uint8 (C, H, W), and its mask, uint8 (H, W): the number of each pixel's
+class, or 255 where it is unknown. A model maps pictures (B, C, H, W) to logits (B, K, H, W).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import DataError, OptionError, TrainConfig, seed_for
+from zoo.config import options
+from zoo.data.pictures import read_pictures
+from zoo.data.views import View
+from zoo.files.cards import Card
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo_segmentation.augmenting import UNKNOWN, augmented
+from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
+
+__all__ = ["Segmentation"]
+
+# Pixels evaluated at a time
+_EVAL_PIXELS = 64 * 64 * 64
+# The largest height and width of a picture: those of the user's own are resized to what a card says
+_LARGEST = 2_048
+
+
+class _Feeding(TypedDict):
+    """What the `preprocess` of a card must say."""
+
+    size: int
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+
+class Segmentation(Task):
+    """Each pixel belongs to one of K classes."""
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
+        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        side = arguments.get("image_size")
+        if type(side) is not int or not 1 <= side <= _LARGEST:
+            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
+        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
+            raise OptionError("mean must be finite, and std finite and above 0")
+        if len(feeding["classes"]) > UNKNOWN:
+            raise OptionError(f"a mask names at most {UNKNOWN} classes (got {len(feeding['classes'])})")
+        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
+            given, expected = len(feeding[key]), arguments.get(dim)
+            if given != expected:
+                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
+
+    def example(self, dims: Mapping[str, int]) -> Tensor:
+        """Return one picture, (1, C, H, W)."""
+        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
+
+    def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        """Return the pictures, to be normalized with the card's mean and standard deviation.
+
+        Raises DataError if their size or their classes are not those of the card.
+        """
+        hint = f"it was trained on {card.dataset.name}"
+        for key in ("in_channels", "image_size", "num_classes"):
+            ours, theirs = card.arguments[key], dataset.dims[key]
+            if ours != theirs:
+                raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
+        if dataset.preprocess["classes"] != card.preprocess["classes"]:
+            raise DataError("the data's classes are not those that the model knows", hint=hint)
+        return View(
+            dims=dataset.dims,
+            preprocess=card.preprocess,
+            split=dataset.split,
+            fingerprint=dataset.fingerprint,
+        )
+
+    def data_options(self, card: Card) -> dict[str, Any]:
+        """Return the size of the pictures and their number of channels."""
+        return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
+
+    def train_batches(
+        self,
+        dataset: Dataset,
+        config: TrainConfig,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        device: str = "cpu",
+    ) -> Iterator[Batch]:
+        """Yield every training picture once, reshuffled each epoch; the last batch may be smaller.
+
+        Raises:
+            DataError: there are no pictures.
+            OptionError: `mixup_alpha` is not 0.
+        """
+        pictures, fields = dataset.split("train"), config.to_dict()
+        if len(pictures) < world:
+            raise DataError("the training split is empty")
+        if fields.get("mixup_alpha"):
+            message = "mixup blends the labels of whole images, and a mask has a label for every pixel"
+            raise OptionError(f"{message}: mixup_alpha must be 0 (got {fields['mixup_alpha']:g})")
+        order = torch.randperm(len(pictures), generator=_generator(seed, "order", epoch))[rank::world]
+        chunks = _chunks(order, config.batch_size)
+        for index in range(start, len(chunks)):
+            images, masks = _fetch(pictures, chunks[index].tolist())
+            draws = _generator(seed, "augment", epoch, index, rank)
+            images, masks = augmented(images.to(device), masks.to(device), fields.get("augment", ()), draws)
+            inputs, targets = _normalized(images, dataset.preprocess), _targets(masks)
+            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
+
+    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
+        """Yield every picture of a split once, in order."""
+        pictures = dataset.split(split)
+        size = max(1, _EVAL_PIXELS // dataset.dims["image_size"] ** 2)
+        starts = range(0, len(pictures), size)
+        for index, first in enumerate(starts):
+            images, masks = _fetch(pictures, range(first, min(first + size, len(pictures))))
+            inputs, targets = _normalized(images.to(device), dataset.preprocess), _targets(masks.to(device))
+            yield Batch(inputs, targets, index, len(starts), 0)
+
+    def step(
+        self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
+    ) -> Step:
+        """Return the cross-entropy, and as sums the loss and the confusion matrix of pixels (K, K).
+
+        The loss of a picture is the mean over its pixels of known class, and that of a batch the mean over
+        its pictures, so no picture counts more because more of it is known.
+        """
+        logits: Tensor = model(batch.inputs).float()  # (B, K, H, W)
+        known = (batch.targets >= 0).sum((1, 2)).clamp(min=1)  # (B,)
+        losses = F.cross_entropy(logits, batch.targets, ignore_index=-1, reduction="none")  # (B, H, W)
+        loss = (losses.sum((1, 2)) / known).mean()
+        count = len(batch.targets)
+        confusion = confusion_of(batch.targets, logits.argmax(1), classes=logits.shape[1])
+        return Step(loss, {"loss": loss.detach() * count, "confusion": confusion}, count)
+
+    def views(self, model: nn.Module) -> nn.Module:
+        """Return a model that averages the probabilities for each picture and its mirror image."""
+        return Mirrored(model)
+
+    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
+        """Return the pictures in some files and folders, each its central square, resized."""
+        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
+        files, images = read_pictures(paths, size=size, channels=channels)
+        return OwnInputs(items=[(image, -1) for image in images], files=files)
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `images`."""
+        return "images"
+
+    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return an IoU of 1 / K, the most that one class everywhere can have, and a loss of ln K."""
+        classes = len(preprocess["classes"])
+        return {"iou": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
+
+    def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        """Return `iou` and `pixel_accuracy` in [0, 1], over all pixels of known class, and the loss in nats.
+
+        `iou` is the mean, over the classes that are present or predicted, of each one's intersection over
+        union, from the confusion matrix of all pixels together.
+        """
+        return {**overlaps(sums["confusion"]), "loss": sums["loss"] / count}
+
+    def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
+        """Return each class's pixels and IoU, and the numbers of pixels `confusion[class][predicted]`."""
+        confusion = sums["confusion"].long()
+        ious = iou_by_class(confusion).tolist()
+        rows = zip(preprocess["classes"], confusion.sum(1).tolist(), ious, strict=True)
+        classes = [{"class": name, "pixels": n, "iou": None if math.isnan(v) else v} for name, n, v in rows]
+        return {"classes": classes, "confusion": confusion.tolist()}
+
+
+class Mirrored(nn.Module):
+    """A model whose answer is the mean probability for a picture and for its mirror image, mirrored back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pictures (B, C, H, W) to log-probabilities (B, K, H, W)."""
+        here, mirrored = self.model(images), self.model(images.flip(3)).flip(3)
+        return torch.stack([here.log_softmax(1), mirrored.log_softmax(1)]).logsumexp(0) - math.log(2)
+
+
+def _chunks(order: Tensor, size: int) -> list[Tensor]:
+    """Split an order into batches; a last batch of one picture joins the previous: BatchNorm needs two."""
+    chunks = list(order.split(size))
+    if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    return chunks
+
+
+def _generator(*position: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(seed_for(*position))
+
+
+def _fetch(pictures: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return images, uint8 (B, C, H, W), and masks, uint8 (B, H, W); -1 stands for a mask of unknowns."""
+    images, masks = zip(*(pictures[index] for index in indices), strict=True)
+    size = images[0].shape[1:]
+    masks = [torch.as_tensor(mask).to(torch.uint8).expand(size) for mask in masks]  # -1 becomes 255
+    return torch.stack(images), torch.stack(masks)
+
+
+def _normalized(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+    """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel."""
+    mean, std = (
+        torch.tensor(preprocess[key], device=images.device).view(-1, 1, 1) for key in ("mean", "std")
+    )
+    return (images / 255 - mean) / std
+
+
+def _targets(masks: Tensor) -> Tensor:
+    """Return masks as int64, with -1 where the class is unknown, as everywhere in zoo."""
+    targets = masks.long()
+    return targets.masked_fill(masks == UNKNOWN, -1)
