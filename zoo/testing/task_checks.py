@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
+from zoo.evaluation.measure import with_floats
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
 from zoo.models.building import build_model, model_arguments
@@ -236,7 +237,6 @@ def _measured(case: Case) -> tuple[Mapping[str, float], Mapping[str, Any]]:
             step = case.task.step(model, batch, state)
             state, count = step.state, count + step.count
             for name, total in step.sums.items():
-                sums[name] = sums[name] + total if name in sums else total
-    totals = {name: float(total) for name, total in sums.items() if total.ndim == 0}
-    metrics = case.task.metrics(totals, count, data.preprocess)
+                sums[name] = sums.get(name, 0.0) + total.double()
+    metrics = case.task.metrics(with_floats(sums), count, data.preprocess)
     return metrics, case.task.details(sums, data.preprocess)

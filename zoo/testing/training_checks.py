@@ -64,11 +64,11 @@ def first_loss_near_uniform(case: Case) -> None:
     """The loss before training is that of guessing, ln(classes), give or take a half.
 
     A model that starts at up to ten times that but learns in 60 steps to do better than guessing gets a
-    warning only.
+    warning only. A task of numbers has no level of chance, and asks nothing.
     """
     guess = case.task.chance(case.tiny().preprocess).get("loss")
     if guess is None:
-        raise Skip(f"{case.task.name} has no level of chance")
+        return
     batch = train_batch(case, size=8)
     loss = mean_loss(step(case, build(case), batch))
     if 0.5 * guess <= loss <= 1.5 * guess:
