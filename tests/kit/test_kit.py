@@ -36,7 +36,7 @@ OFFENDING_PLUGINS = {
 
 def registry_of(where: str) -> Registry:
     loaded = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
-    return Registry(plugins.with_installed(loaded))
+    return Registry(plugins.with_ours(loaded))
 
 
 @pytest.fixture(scope="module")

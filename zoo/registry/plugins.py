@@ -41,7 +41,7 @@ from zoo.registry.specs import (
 )
 from zoo.registry.trust import LocalFile
 
-__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_installed"]
+__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_ours"]
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -149,9 +149,11 @@ def discover(
     return plugins
 
 
-def with_installed(plugin: Plugin) -> list[Plugin]:
-    """Return all installed plugins and another one, whose entries may be for their tasks."""
-    return [*(other for other in discover() if other.name != plugin.name), plugin]
+def with_ours(plugin: Plugin) -> list[Plugin]:
+    """Return zoo's own plugins and another one, whose entries may be for their tasks."""
+    names = [name for name, _ in _our_points()]
+    ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
+    return [*ours, plugin]
 
 
 def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:

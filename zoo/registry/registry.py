@@ -138,6 +138,17 @@ class Registry:
             registry._check_own_recipes()
         return registry
 
+    @classmethod
+    def beside(cls, plugin: Plugin) -> Registry:
+        """Return a registry of a plugin and zoo's own, or of all installed if one of its entries needs them.
+
+        One that needs them is, for instance, a model for the task of another plugin.
+        """
+        registry = cls(plugins.with_ours(plugin))
+        if not any(entry.plugin is plugin for entry in registry.failed_entries):
+            return registry
+        return cls([*(other for other in plugins.discover() if other.name != plugin.name), plugin])
+
     def _check_own_recipes(self) -> None:
         """Raise CatalogError for a training field of the user's file that is unknown or out of range."""
         for name in self.catalog.own:

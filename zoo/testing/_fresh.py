@@ -63,7 +63,7 @@ def main() -> None:
     elif command == "watch":
         print(json.dumps(_watch(request)), file=answer)
     else:
-        answers = _reload(request, Registry(plugins.with_installed(_load(request))))
+        answers = _reload(request, Registry.beside(_load(request)))
         print(json.dumps(answers), file=answer)
 
 

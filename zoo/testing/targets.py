@@ -123,7 +123,7 @@ def _one_file(path: Path) -> tuple[Registry, list[str]]:
         raise UnknownName(f"no such file: {path}")
     file = LocalFile.read(path.resolve())  # the user names the code, so it may run
     loaded = plugins.discover(only=[path.stem.replace("_", "-")], local=[file])
-    return Registry(plugins.with_installed(loaded[-1])), [loaded[-1].name]
+    return Registry.beside(loaded[-1]), [loaded[-1].name]
 
 
 def _normal(name: str) -> str:
