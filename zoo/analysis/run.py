@@ -75,8 +75,7 @@ def analyze(
     if files and "true" in subject.classes:
         raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
     inputs, source = _inputs(card, registry, files, split, indices, dataset, data, device, report)
-    title, names = _title(weights, card, source), tuple(inputs.names)
-    subject = dataclasses.replace(subject, title=title, names=names)
+    subject = dataclasses.replace(subject, title=_title(weights, card, source), names=tuple(inputs.names))
     resolved = resolve(precision, device)
     with autocast(resolved, device), _bounded(model):
         analysis = made.analyze(model, inputs, subject=subject)

@@ -161,8 +161,8 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    Images and the like: at most 1 % of a sample, since real collections contain a few duplicates. Text: validation and
-    test split differ, and neither is a part of the training split.
+    Images and the like: at most 1 % of a sample, since real collections contain a few duplicates. Text:
+    validation and test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
     alike = _alike_texts if isinstance(case.task, CarriesState) else _alike_items
