@@ -103,6 +103,7 @@ ZOO = dict(modules_of(ROOT / "zoo"))
 PLUGIN_FOLDERS = sorted(path.parent for path in (ROOT / "plugins").glob("*/plugin.py"))
 PLUGIN_MODULES = {name: path for folder in PLUGIN_FOLDERS for name, path in modules_of(folder)}
 OURS = ZOO | PLUGIN_MODULES
+EXAMPLES = sorted((ROOT / "examples").glob("*/*/*.py"))
 RANKS = {room: rank for rank, rooms in enumerate(LAW) for room in rooms}
 TORCH_FREE = sorted(
     {name for name in ZOO if name.split(".")[1:2] and name.split(".")[1] in TORCH_FREE_ROOMS}
@@ -319,6 +320,15 @@ def test_a_plugin_imports_itself_and_the_open_part_of_zoo(name: str) -> None:
         assert other.partition(".")[0] not in packages, f"{name} imports another plugin's {other}"
         if other.partition(".")[0] == "zoo":
             assert other in OPEN_TO_PLUGINS, f"{name} imports {other}, which is not open to plugins"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_an_example_imports_the_open_part_of_zoo_and_no_plugin(path: Path) -> None:
+    packages = {folder.name for folder in PLUGIN_FOLDERS}
+    for other in imports(path):
+        assert other.partition(".")[0] not in packages, f"{path} imports {other}, a plugin"
+        if other.partition(".")[0] == "zoo":
+            assert other in OPEN_TO_PLUGINS, f"{path} imports {other}, which is not open to plugins"
 
 
 def test_folders_packages_and_entry_points_agree() -> None:

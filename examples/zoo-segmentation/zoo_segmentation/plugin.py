@@ -1,6 +1,6 @@
 """The entries of zoo-segmentation."""
 
-from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, TaskSpec, hookimpl
+from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Recipe, TaskSpec, WeightsSpec, hookimpl
 
 api = 1
 
@@ -79,5 +79,22 @@ def zoo_recipes() -> dict[str, Recipe]:
             dataset="shapes-masks",
             model={"width": 8, "depth": 3},
             train={"epochs": 12, "batch_size": 32, "lr": 3e-3, "augment": ["flip"], "precision": "fp32"},
+        )
+    }
+
+
+@hookimpl
+def zoo_weights() -> dict[str, WeightsSpec]:
+    """Return the weights that the recipe gives."""
+    return {
+        "shapes-masks-unet": WeightsSpec(
+            recipe="shapes-masks-unet",
+            file="weights/shapes-masks-unet.safetensors",
+            sha256="d8e271be39e113489261908a45db2d208de68baa7cc8efe65982abd6221103b0",
+            bytes=501_300,
+            params=122_501,
+            metrics={"test": {"iou": 0.8835, "pixel_accuracy": 0.9754, "loss": 0.0914}},
+            seeds=(0,),
+            license="MIT",
         )
     }
