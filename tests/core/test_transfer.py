@@ -98,7 +98,7 @@ def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     task: Any = SimpleNamespace(spec=LANGUAGE_MODELLING)
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
-    assert source.copy_into(ours, {}, card().preprocess) == (["weight"], [])
+    assert source.copy_into(ours, task, {}, card().preprocess) == (["weight"], [])
     assert torch.equal(ours.weight, torch.ones(2))
 
 

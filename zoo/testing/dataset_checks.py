@@ -348,10 +348,6 @@ def text_decodes(case: Case) -> None:
         )
 
 
-def _of_images(dataset: Dataset) -> bool:
-    return "image_size" in dataset.dims
-
-
 def _survives_json(value: object) -> bool:
     try:
         return json.loads(json.dumps(value)) == value

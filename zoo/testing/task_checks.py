@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
-from zoo.evaluation.measure import with_floats
+from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
 from zoo.models.building import build_model, model_arguments
@@ -238,5 +238,5 @@ def _measured(case: Case) -> tuple[Mapping[str, float], Mapping[str, Any]]:
             state, count = step.state, count + step.count
             for name, total in step.sums.items():
                 sums[name] = sums.get(name, 0.0) + total.double()
-    metrics = case.task.metrics(with_floats(sums), count, data.preprocess)
+    metrics = case.task.metrics(numbers(sums), count, data.preprocess)
     return metrics, case.task.details(sums, data.preprocess)

@@ -39,8 +39,8 @@ class UNet(nn.Module):
         if image_size < 2**depth:
             raise ValueError(f"depth={depth} needs images of at least {2**depth} pixels (got {image_size})")
         widths = [width * 2**level for level in range(depth)]  # such as 16, 32, 64
-        befores = [in_channels, *widths[:-1]]
-        self.downs = nn.ModuleList(block(*pair) for pair in zip(befores, widths, strict=True))
+        inner = [in_channels, *widths[:-1]]
+        self.downs = nn.ModuleList(block(*pair) for pair in zip(inner, widths, strict=True))
         self.bottom = block(widths[-1], 2 * widths[-1])
         self.ups = nn.ModuleList(block(2 * wide + wide, wide) for wide in widths)  # ups[0] comes last
         self.head = nn.Conv2d(width, num_classes, 1)
