@@ -23,9 +23,10 @@ from zoo.cli.signature import options_of
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
 
-    For a classifier, --json adds the accuracy of each class and the confusion matrix. With --dynamic, a
-    language model is measured twice more, as a single lane: without adaptation, and while a copy of it keeps
-    learning from the text it has just read. The file does not change.
+    For a classifier, --json adds the accuracy of each class and the confusion matrix, or the average
+    precision of each class if an image may have several. With --dynamic, a language model is measured twice
+    more, as a single lane: without adaptation, and while a copy of it keeps learning from the text it has
+    just read. The file does not change.
     """
     session.begin(f"evaluating {weights}")
 

@@ -42,9 +42,9 @@ def evaluate(
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
     `chance` has the metrics of guessing; a result that is no better is warned of.
-    For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`. With
-    `dynamic`, also `dynamic`: its `metrics`, those of the same lane without adaptation (`unadapted`), and its
-    settings.
+    For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`; for
+    multi-label, `classes` with each one's count and average precision. With `dynamic`, also `dynamic`: its
+    `metrics`, those of the same lane without adaptation (`unadapted`), and its settings.
 
     Args:
         split: the split to measure on; by default `test`, or `val` if there is no test split.
