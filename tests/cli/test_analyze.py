@@ -103,7 +103,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
         (
             ["cam", "LSTM", "x.png"],
             1,
-            "cam/cam is for classification, but charrnn/lstm is for language-modelling",
+            "cam/cam is for classification and multi-label, but charrnn/lstm is for language-modelling",
             "surprise",
         ),
         (["camm", "NET"], 1, "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzer"),

@@ -72,7 +72,7 @@ def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
 def test_list_rows_have_the_documented_keys():
     for row in json.loads(zoo("list", "--json").stdout):
         assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()
-        known = {"classification", "language-modelling"}
+        known = {"classification", "language-modelling", "multi-label"}
         assert set(row["task"].split(", ")) <= known or row["kind"] in ("task", "group")
 
 
