@@ -92,6 +92,7 @@ class Dataset(ABC):
           `vocabulary` (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and
           unless False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is
           reversed).
+        - other tasks: what their documentation says.
         """
 
     @property
@@ -109,6 +110,7 @@ class Dataset(ABC):
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
           a `HasClassBoxes` or a `HasFiles`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
+        - other tasks: a map-style dataset of (input, target).
         """
 
 
@@ -431,6 +433,7 @@ class Analysis:
 
     Attributes:
         maps: where the evidence for each class is, (N, K, h, w) for N images and K classes; higher is more.
+            For models that give one answer for each image, (N, classes).
         classes: the class of each map, (N, K); required with `maps`.
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
         tables: rows of JSON data by the table's name.

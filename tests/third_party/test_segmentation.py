@@ -10,17 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import zoo
 from tests.reliability import toys
 from zoo import testing
 from zoo.cli import run
 from zoo.data.pictures import read_picture
+from zoo.errors import SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
 
@@ -280,8 +282,9 @@ _WRONG = '''
 import hashlib
 import torch
 from torch import nn
-from zoo import ArchitectureSpec, DatasetSpec, hookimpl
-from zoo.interfaces import Dataset
+from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, hookimpl
+from zoo.interfaces import Analysis, Analyzer, Dataset
+from zoo.models.hooks import untouched
 
 class FromOne(Dataset):
     """Two classes, which its masks count from 1."""
@@ -305,6 +308,18 @@ class OneForAll(nn.Module):
     def forward(self, images):
         return self.head(images.mean((2, 3)))
 
+class Mapped(Analyzer):
+    """Maps of the logits, although each pixel has its own."""
+    def analyze(self, model, batches, *, subject):
+        with untouched(model) as inner, torch.no_grad():
+            maps = torch.cat([inner(batch.inputs) for batch in batches])[:, :1]
+        return Analysis(maps=maps, classes=torch.zeros(len(maps), 1, dtype=torch.int64))
+
+@hookimpl
+def zoo_analyzers():
+    fields = {"tasks": ("segmentation",), "ignores": ("class",), "summary": "Maps"}
+    yield AnalyzerSpec(name="mapped", target="wrong:Mapped", **fields)
+
 @hookimpl
 def zoo_datasets():
     yield DatasetSpec(name="from-one", target="wrong:FromOne", task="segmentation", summary="Masks from 1")
@@ -315,12 +330,27 @@ def zoo_architectures():
 '''
 
 
-def test_the_kit_finds_wrong_masks_and_wrong_answers(tmp_path: Path) -> None:
+@pytest.fixture
+def wrong(tmp_path: Path) -> Iterator[Path]:
+    """Return a plugin in one file, for the task of the installed one, of which nothing is right."""
     (tmp_path / "wrong.py").write_text(_WRONG)
-    outcomes = {
-        o.name: o.reason for o in testing.check(str(tmp_path / "wrong.py"), progress=False) if o.reason
-    }
+    yield tmp_path / "wrong.py"
+    sys.modules.pop("wrong", None)
+
+
+def test_the_kit_finds_wrong_masks_and_wrong_answers(wrong: Path) -> None:
+    outcomes = {o.name: o.reason for o in testing.check(str(wrong), progress=False) if o.reason}
     assert "expected train labels from -1 to 1; got 2" in outcomes["from-one-labels_in_range"]
     assert "expected logits (1, 3, 32, 32)" in outcomes["all-output_shape"]
     failed = {name for name, reason in outcomes.items() if reason.startswith("expected")}
-    assert failed == {"from-one-labels_in_range", "all-output_shape"}
+    assert failed == {"from-one-labels_in_range", "all-output_shape", "mapped-answers_what_was_asked"}
+
+
+def test_maps_of_answers_that_have_a_place_are_refused_in_words(
+    trained: Path, wrong: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["wrong.py"]\n')
+    monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.toml"))
+    monkeypatch.setenv("ZOO_TRUST", "1")
+    with pytest.raises(SpecError, match=r"wrong/mapped draws maps.* one answer .*\(2, 5, 16, 16\)"):
+        zoo.load(trained).analyze("wrong/mapped", indices=[0, 1], progress=False)

@@ -18,7 +18,7 @@ from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.subject import make_subject
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import Diverged, OptionError, WeightsError, warn
+from zoo.errors import Diverged, OptionError, SpecError, WeightsError, warn
 from zoo.evaluation.inputs import Inputs, of_files, of_split
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Split, make_task
@@ -158,6 +158,10 @@ def _items(
     if logits is None:
         with untouched(model) as inner:
             logits = torch.cat([inner(batch.inputs).float() for batch in inputs])
+    if logits.ndim != 2:
+        answers = f"this model's answers are {tuple(logits.shape)}"
+        message = f"{entry.name} draws maps, which explain one answer for each input, but {answers}"
+        raise SpecError(message, hint="an analyzer for such models draws figures of its own")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())
     one_map = "any class" if "class" in entry.spec.ignores else None

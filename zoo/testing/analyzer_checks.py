@@ -99,6 +99,11 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     if analysis.maps is None:
         return
     logits = _logits(specimen)
+    assert logits.ndim == 2, message(
+        expected="figures, scores or tables, since the model gives an answer for every place of an input",
+        got="maps, which explain one answer for each input",
+        usually="an analyzer written for another task",
+    )
     predicted = logits.argmax(1)
     labels = torch.tensor([3, int(predicted[1]), 5])
     columns = {"predicted": predicted, "true": labels, 1: torch.full((3,), 1), 4: torch.full((3,), 4)}
