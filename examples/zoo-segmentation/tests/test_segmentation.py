@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -164,7 +165,7 @@ def test_a_unet_refuses_pictures_that_it_cannot_halve_so_often():
 
 
 def test_shapes_are_drawn_anew_by_seed_and_size_and_bounded():
-    small = {"size": 16, "train_size": 8, "val_size": 2, "test_size": 2}
+    small: Any = {"size": 16, "train_size": 8, "val_size": 2, "test_size": 2}
     one, same, other = ShapesMasks(**small), ShapesMasks(**small), ShapesMasks(**small, seed=1)
     assert one.fingerprint == same.fingerprint != other.fingerprint
     image, mask = one.split("train")[0]

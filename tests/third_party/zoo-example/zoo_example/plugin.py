@@ -47,8 +47,8 @@ def zoo_weights() -> dict[str, WeightsSpec]:
         "stripes-linear": WeightsSpec(
             recipe="stripes-linear",
             file="weights/stripes-linear.safetensors",
-            sha256="d3405ab1d97353d9df5e3f73078b059a7df8e975baa334411793ff13e93cbed1",
-            bytes=2_008,
+            sha256="3c8b631fb4e0a3de3b97e4011ab669fc01dd40c3b849f9c494497af57674e4f4",
+            bytes=1_952,
             params=130,
             metrics={"test": {"accuracy": 1.0, "loss": 0.26345}},
             seeds=(0,),
