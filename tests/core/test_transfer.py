@@ -95,7 +95,7 @@ class Revised(nn.Module):
 def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     theirs, ours = Revised(), Revised()
     nn.init.ones_(theirs.weight)
-    task: Any = SimpleNamespace(spec=LANGUAGE_MODELLING)
+    task: Any = SimpleNamespace(spec=LANGUAGE_MODELLING, name=LANGUAGE_MODELLING.name)
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
     assert source.copy_into(ours, task, {}, card().preprocess) == (["weight"], [])

@@ -91,7 +91,10 @@ class Specimen:
             images = images if constant is None else torch.full_like(images, constant)
             second = images[2:, :-1] if broken else images[2:]
             targets = torch.tensor([3, -1, 5])  # of the second image there is none
-            if usual.targets.ndim > 1 or usual.targets.is_floating_point():
+            if torch.as_tensor(self.data.split("test")[0][1]).ndim == 1:  # several labels, here one each
+                classes = torch.arange(self.data.dims["num_classes"])
+                targets = (targets[:, None] == classes).float()
+            elif usual.targets.ndim > 1 or usual.targets.is_floating_point():
                 targets = usual.targets[:3]
             return [Batch(images[:2], targets[:2], 0, 2, 0), Batch(second, targets[2:], 1, 2, 0)]
         vocab_size = self.data.dims["vocab_size"]
