@@ -147,7 +147,7 @@ assert "timm" not in sys.modules
 @pytest.mark.slow
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     """A network of timm learns scikit-learn's digits, and pytorch-grad-cam shows where it looks."""
-    plugins = {"ZOO_PLUGINS": "gradcam,sklearn,timm"}
+    plugins = {"ZOO_PLUGINS": "gradcam,images,sklearn,timm"}  # images brings the task
     run = ["train", "timm/test_resnet", "digits", "--epochs", "4", "--run"]
     done = run_zoo("--strict", *run, tmp_path / "run", "--json", path=[installed], env=plugins)
     assert done.returncode == 0, done.stderr
