@@ -14,7 +14,7 @@ __all__ = ["BINS", "average_precision", "histograms"]
 
 # float16 has 10 bits of mantissa; these are left out
 _DROPPED = 2
-# The smallest and largest magnitude that is told from others: 2**-8, and what comes before 2**8
+# Logits of a magnitude below 2**-8 share a bin, as do those of 2**8 and more
 _LOWEST, _HIGHEST = (7 << 10) >> _DROPPED, ((23 << 10) >> _DROPPED) - 1
 _HALF = _HIGHEST - _LOWEST + 1
 # Bins of each class's histogram
