@@ -1,37 +1,54 @@
 """MNIST and Fashion-MNIST: gray images of 28×28 pixels in four idx files each.
 
 Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998;
-Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747. The hashes are those of TensorFlow Datasets.
+Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747. The hashes of the `.gz` files are those of
+TensorFlow Datasets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 from torch.nn import functional as F
 
+from zoo.files.cache import data_home
 from zoo.files.downloads import data_file
-from zoo_images.idx import read_pair
+from zoo_images.idx import tensor, unpacked
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 
 ValSize = Annotated[int, Meta(ge=0, le=59_999)]
 Size = Annotated[int, Meta(ge=28, le=64)]
 Channels = Literal[1, 3]
 
-TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
-TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# Where Debian's packages of datasets put their files
+DEBIAN = Path("/usr/share/datasets")
+
+
+class Hashes(NamedTuple):
+    """sha256 of a file: as it is downloaded, gzipped, and of what it unpacks to."""
+
+    packed: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Four files, known by their sha256, and the names of the classes."""
+    """Four files, known by their sha256, and the names of the classes.
 
-    folder: str
+    Attributes:
+        folders: where the files may be, in the order of looking: zoo's own folder and that of torchvision.
+        url: the folder from which they are downloaded, with `.gz` at the end of their names.
+    """
+
+    folders: tuple[str, ...]
     url: str
-    hashes: Mapping[str, str]
+    hashes: Mapping[str, Hashes]
     classes: tuple[str, ...]
 
     def read(
@@ -39,8 +56,11 @@ class Release:
     ) -> ImageSet:
         """Read the training and the test images.
 
+        The four files may be gzipped or not, since their hashes are those of what is in them.
+
         Args:
-            root: folder that contains `mnist` or `fashion-mnist`, a folder of the four `.gz` files.
+            root: folder that contains `mnist` or `fashion-mnist`, a folder of the four files; `MNIST/raw` and
+                `FashionMNIST/raw`, torchvision's names, will do too.
             val_size: number of training images, the last ones, for the val split.
             size: height and width in pixels; black is padded around the image, such as to 32 for a CIFAR
                 network.
@@ -50,40 +70,77 @@ class Release:
             DataError: a file is missing, damaged or has the wrong sha256.
         """
         train, test = (self._split(names, root, size, channels) for names in (TRAIN, TEST))
-        source = (sorted(self.hashes.values()), val_size, size, channels)
+        source = (sorted(hashes.content for hashes in self.hashes.values()), val_size, size, channels)
         return split_off_val(train, test, val_size, classes=self.classes, source=source)
 
     def _split(self, names: tuple[str, str], root: str | None, size: int, channels: int) -> ImageSplit:
-        images, labels = (
-            data_file(f"{self.folder}/{name}", url=f"{self.url}/{name}", sha256=self.hashes[name], root=root)
-            for name in names
-        )
-        pixels, numbers = read_pair(images, labels, classes=len(self.classes))  # (N, 28, 28), (N,)
+        pixels, numbers = (
+            tensor(unpacked(self._find(name, root), sha256=self.hashes[name].content)) for name in names
+        )  # (N, 28, 28), (N,)
         left = (size - pixels.shape[-1]) // 2
         right = size - pixels.shape[-1] - left
         pixels = F.pad(pixels, (left, right, left, right))
-        return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers)
+        return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers.long())
+
+    def _find(self, name: str, root: str | None) -> Path:
+        """Return the path of a file, gzipped or not, downloading it if it is nowhere."""
+        for home in [*data_home(root), *([] if root else [DEBIAN])]:
+            for folder in self.folders:
+                for path in (home / folder / name, home / folder / f"{name}.gz"):
+                    if path.is_file():
+                        return path
+        packed = f"{name}.gz"
+        return data_file(
+            f"{self.folders[0]}/{packed}",
+            url=f"{self.url}/{packed}",
+            sha256=self.hashes[name].packed,
+            root=root,
+        )
 
 
 MNIST = Release(
-    folder="mnist",
+    folders=("mnist", "MNIST/raw"),
     url="https://ossci-datasets.s3.amazonaws.com/mnist",
     hashes={
-        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        "train-images-idx3-ubyte": Hashes(
+            packed="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            content="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        "train-labels-idx1-ubyte": Hashes(
+            packed="3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            content="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        "t10k-images-idx3-ubyte": Hashes(
+            packed="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            content="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        "t10k-labels-idx1-ubyte": Hashes(
+            packed="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            content="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
     },
     classes=tuple("0123456789"),
 )
 FASHION = Release(
-    folder="fashion-mnist",
+    folders=("fashion-mnist", "FashionMNIST/raw"),
     url="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
     hashes={
-        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        "train-images-idx3-ubyte": Hashes(
+            packed="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            content="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        "train-labels-idx1-ubyte": Hashes(
+            packed="a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            content="bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        ),
+        "t10k-images-idx3-ubyte": Hashes(
+            packed="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            content="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
+        "t10k-labels-idx1-ubyte": Hashes(
+            packed="67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            content="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
     },
     classes=(
         "T-shirt/top",
