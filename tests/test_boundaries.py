@@ -285,6 +285,16 @@ def test_a_command_that_needs_torch_says_so_in_one_sentence(weights: Path) -> No
     assert "Traceback" not in done.stderr
 
 
+def test_only_a_model_of_torchvision_imports_torchvision_at_once() -> None:
+    """It takes as long to import as torch, since it imports the compiler."""
+    importing = {name for name, path in OURS.items() if "torchvision" in _packages(path)}
+    assert importing == {"zoo_convnet.resnet34_cam"}
+
+
+def _packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path, at_import=True)}
+
+
 def test_zoo_imports_no_plugin() -> None:
     packages = {folder.name for folder in PLUGIN_FOLDERS}
     for name, path in ZOO.items():

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from zoo.errors import DataError, warn
 from zoo.files.folders import refuse_unreadable
@@ -116,7 +116,8 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
         ValueError: the pixels are floating-point numbers, or there is only one.
         Exception: whatever else Pillow raises for a damaged picture.
     """
-    return F.pil_to_tensor(_square(content, size, "RGB" if channels == 3 else "L"))
+    pixels = np.array(_square(content, size, "RGB" if channels == 3 else "L"))  # (size, size[, 3])
+    return torch.from_numpy(pixels).view(size, size, channels).permute(2, 0, 1)
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
