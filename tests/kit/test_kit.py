@@ -34,6 +34,10 @@ OFFENDING_PLUGINS = {
 }
 
 
+# Checks that start a process; broken_plugins is one module, whose import the honest plugin answers for
+OF_IMPORTS = {"imports_without_torch", "imports_quickly", "import_changes_nothing", "imports_offline"}
+
+
 def registry_of(where: str) -> Registry:
     loaded = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
     return Registry(plugins.with_ours(loaded))
@@ -65,9 +69,14 @@ def test_an_offender_fails_its_check_and_no_other(check, failed_by_entry):
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")
     monkeypatch.chdir(tmp_path)
+    check = name.split(".")[0]
     with warnings.catch_warnings():
-        outcomes = run_checks(registry_of(OFFENDING_PLUGINS[name]), "mutants")
-    assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{name.split('.')[0]}"]
+        suite = Suite(registry_of(OFFENDING_PLUGINS[name]), "mutants")
+        again = check in OF_IMPORTS or name not in broken
+        outcomes = [
+            suite.outcome(n) for n, item in suite.items.items() if again or item.check.name not in OF_IMPORTS
+        ]
+    assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{check}"]
 
 
 @pytest.mark.parametrize(
