@@ -33,7 +33,7 @@ WRONG = {
     "zoo sample x --prompt a --prompt-file b": "--prompt and --prompt-file exclude each other",
     "zoo analyze cam x --draw -1": "--draw must be at least 0 (got -1)",
     "zoo analyze cam x --indices one": "--indices must look like 0,5,9 or 0-99 (got 'one')",
-    "zoo new-plugin x": "missing --kind, one of architecture, dataset, analyzer",
+    "zoo new-plugin x": "missing --kind, one of architecture, dataset, analyzer, task",
     "zoo completion powershell": "must be one of 'bash', 'zsh', 'fish' (got 'powershell')",
     "zoo train lstm stdlib --model a=x": "charrnn/lstm has no option 'a'",
     "zoo train lstm stdlib --model hidden_size=x": "hidden_size must be an integer (got 'x')",

@@ -23,7 +23,7 @@ from zoo.registry.registry import Entry, Registry
 # Plugins, entries and recipes that a page writes or installs
 MADE = {
     *("acme", "acme-zoo", "acme/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
-    *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru"),
+    *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru", "tides", "tides-net"),
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}

@@ -16,8 +16,10 @@ from zoo.testing.scaffold import new_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
+TASK_PAGE = (DOCS / "how-to" / "a-task-of-your-own.md").read_text(encoding="utf-8")
 REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
+NAMED = re.compile(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", re.S | re.M)
+FILES = dict(NAMED.findall(PAGE) + NAMED.findall(TASK_PAGE))
 """Every file whose paragraph starts with its name."""
 
 
@@ -47,14 +49,15 @@ def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[
         ),
         ("dataset", "classification", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
+        ("task", "", "tides", ("zoo_tides/tides.py",)),
     ],
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):
     """tests/third_party/test_new_plugin.py installs these and runs the kit on them."""
-    new_plugin(name, kind, tmp_path, task=Registry.discover().task(task))
+    new_plugin(name, kind, tmp_path, task=Registry.discover().task(task) if task else None)
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
-        assert FILES[file] == written, f"docs/how-to/write-a-plugin.md: {file} differs from what zoo writes"
+        assert FILES[file] == written, f"docs/how-to: {file} differs from what zoo writes"
 
 
 @pytest.mark.parametrize("target", ["dna.py", "dna"])

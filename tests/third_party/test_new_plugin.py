@@ -21,6 +21,7 @@ NAMES = {
     ("architecture", "language-modelling"): "tiny-gru",
     ("dataset", "language-modelling"): "sums",
     ("analyzer", "language-modelling"): "guesses",
+    ("task", ""): "tides",
 }
 
 
@@ -29,7 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a new plugin of each kind and task."""
     folder = tmp_path_factory.mktemp("new")
     for (kind, task), name in NAMES.items():
-        assert run(["new-plugin", name, "--kind", kind, "--task", task, "--out", str(folder)]) == 0
+        of = ["--task", task] if task else []
+        assert run(["new-plugin", name, "--kind", kind, *of, "--out", str(folder)]) == 0
     return folder
 
 
@@ -55,7 +57,8 @@ def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monke
     assert run(["--strict", "check", name, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["skipped"], report["failed"]) == (0, 0)
-    assert {check["kind"] for check in report["checks"]} == {"plugin", kind}
+    kinds = {"task", "dataset", "architecture"} if kind == "task" else {kind}
+    assert {check["kind"] for check in report["checks"]} == {"plugin"} | kinds
 
 
 def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -112,18 +115,51 @@ def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeyp
     assert run([*analyze, str(tmp_path / "sums.txt")]) == 0
 
 
-def test_its_own_test_passes(folder: Path, installed: Path) -> None:
+def test_what_the_readme_of_a_new_task_says_works(folder: Path, installed: Path, tmp_path: Path) -> None:
+    """It trains, and its mean absolute error is below that of a constant, 0.28, and above the noise, 0.08."""
+    readme = (folder / "zoo-tides" / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^zoo (.*)$", readme, re.M)
+    assert [command.split()[0] for command in commands] == ["train", "eval"]
+    search = os.pathsep.join([str(installed), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo", "--strict", *command.split(), "--json"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": search},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["unit"] == "rows"
+    assert 0.08 < measured["metrics"]["mae"] < 0.2
+
+
+def test_a_new_task_belongs_to_no_other(tmp_path: Path, capsys) -> None:
+    new = ["new-plugin", "tides", "--kind", "task", "--out", str(tmp_path)]
+    assert run([*new, "--task", "classification"]) == 2
+    assert "--task names an existing one: leave it out" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+    assert run(["new-plugin", "multi-label", *new[2:]]) == 2
+    assert "the name 'multi-label' is already taken" in capsys.readouterr().err
+    assert run([*new, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"] == "tides"
+
+
+@pytest.mark.parametrize("name", ["corners", "tides"])
+def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(
         command,
-        cwd=folder / "zoo-corners",
+        cwd=folder / f"zoo-{name}",
         env=os.environ | {"PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\b2\d passed", done.stdout), done.stdout
+    assert re.search(r"\b[25]\d passed", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES.values())
@@ -132,6 +168,7 @@ def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     root = folder / f"zoo-{name}"
     files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     code = {f"{package}/{file}.py" for file in ("__init__", "plugin", package.removeprefix("zoo_"))}
+    code |= {f"{package}/{file}.py" for file in ("data", "net") if name == "tides"}
     rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
     assert {path.relative_to(root).as_posix() for path in files} == code | rest
     assert not [path for path in files if re.search(r"\$\w", path.read_text(encoding="utf-8"))]
@@ -151,7 +188,9 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys) -> None:
     assert {Path(file) for file in report["files"]} == {p for p in tmp_path.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("name", ["My-Net", "3d", "a--b", "../x", "class", "none", "dataset", "plugin", ""])
+@pytest.mark.parametrize(
+    "name", ["My-Net", "3d", "a--b", "../x", "class", "none", "dataset", "plugin", "net", ""]
+)
 def test_an_invalid_name_is_refused_and_nothing_written(name: str, tmp_path: Path, capsys) -> None:
     assert run(["new-plugin", name, "--kind", "dataset", "--out", str(tmp_path)]) == 2
     assert f"invalid plugin name {name!r}" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from zoo.api.terminal import echo
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
+from zoo.errors import OptionError
 from zoo.registry.plugins import Kind
 from zoo.testing.scaffold import KINDS, new_plugin
 
@@ -28,17 +29,23 @@ from zoo.testing.scaffold import KINDS, new_plugin
 @quiet_option
 @pass_session
 def command(session: Session, name: str, kind: Kind, task: str | None, out: Path, as_json: bool) -> None:
-    """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is."""
+    """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
+
+    A new task comes with a small dataset and an architecture. Recipes and weights are data, which any plugin
+    may return from `zoo_recipes` and `zoo_weights`, and a registry.toml may hold.
+    """
     name = name.removeprefix("zoo-")
     registry = session.registry
+    if kind == "task" and task:
+        raise OptionError("--kind task creates a new task, and --task names an existing one: leave it out")
     taken = [plugin.name for plugin in registry.plugins]
-    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours]
-    spec = registry.task(task or next(iter(registry.tasks)))
-    lender = registry.tasks.get(spec.architectures_of)
+    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind == "task"]
+    spec = None if kind == "task" else registry.task(task or next(iter(registry.tasks)))
+    lender = registry.tasks.get(spec.architectures_of) if spec else None
     files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
-        document = {"name": name, "kind": kind, "task": spec.name, "folder": str(folder)}
+        document = {"name": name, "kind": kind, "task": spec.name if spec else name, "folder": str(folder)}
         print_json(document | {"files": [str(file) for file in files]})
         return
     for file in files:

@@ -16,13 +16,17 @@ from zoo.registry.specs import TaskSpec
 
 __all__ = ["KINDS", "new_plugin"]
 
-# What every plugin has; the rest comes from the plugin of the task
+# What every plugin has, and what a new task has; the rest comes from the plugin of the task
 _PACKAGE = Path(__file__).parent / "templates" / "package"
+_NEW_TASK = Path(__file__).parent / "templates" / "task"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# Class names that the templates or Python use already
-_USED = ("Analysis", "Analyzer", "Dataset", "False", "None", "Plugin", "TensorDataset", "True")
+# Class names that the templates or Python use already, or whose modules they do
+_USED = {
+    *("Analysis", "Analyzer", "Batch", "Data", "Dataset", "Net", "Plugin", "Step", "Task", "TensorDataset"),
+    *("False", "None", "True"),
+}
 
-KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
+KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task")
 
 
 def new_plugin(
@@ -30,17 +34,18 @@ def new_plugin(
     kind: Kind,
     parent: Path,
     *,
-    task: TaskSpec,
+    task: TaskSpec | None = None,
     lender: TaskSpec | None = None,
     taken: Iterable[str] = (),
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
     Args:
-        name: name of the plugin and of its one entry.
+        name: name of the plugin and of its one entry. A task comes with a dataset and an architecture too,
+            `<name>-data` and `<name>-net`, so that it can be tried at once.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
-        task: task of the entry, whose plugin has the templates.
+        task: task of the entry, whose plugin has the templates; none for a new task.
         lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
             has none of its own.
         taken: names that are not free, such as those of installed plugins.
@@ -50,11 +55,12 @@ def new_plugin(
             templates of that kind.
         OutputError: the folder already exists or cannot be written.
     """
-    own = _templates(task, kind) or (lender and _templates(lender, kind))
-    if not own:
-        article = "a" if kind == "dataset" else "an"
-        raise OptionError(f"there are no templates of {article} {kind} for {task.name}")
     words = _words(name, kind, taken)
+    own = _templates(task, kind) if task else _NEW_TASK
+    own = own or (lender and _templates(lender, kind))
+    if not own:
+        assert task is not None
+        raise OptionError(f"there are no templates of {words['article']} {kind} for {task.name}")
     words["use"] = Template((own / "use.txt").read_text(encoding="utf-8").strip()).substitute(words)
     folder = parent / f"zoo-{words['name']}"
     package = folder / words["package"]
@@ -95,12 +101,14 @@ def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
         )
     if name in taken:
         raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")
+    article = "an" if kind[0] == "a" else "a"
+    entry = f"`{name}`, and data and a model to try it with" if kind == "task" else f"`{name}/{name}`"
     return {
         "name": name,
         "package": f"zoo_{module}",
         "module": module,
         "class_name": class_name,
         "version": __version__,
-        "kind": kind,
-        "article": "A" if kind == "dataset" else "An",
+        "article": article,
+        "what": f"{article.capitalize()} {kind} for zoo, {entry}",
     }
