@@ -8,7 +8,7 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 - classification, multi-label: `model(images (B, C, H, W)) -> logits (B, K)`
 - language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
-  training mode a model may return a third value, a scalar penalty in nats that is added to the loss.
+  training mode a model may return a third value, a scalar penalty that is added to the loss.
 
 A language model that reads any number of tokens carries what it knows in its state. One with a bound, such as
 a Transformer with learned positions, says so in `ArchitectureSpec.context_length`; it is then never given

@@ -115,8 +115,10 @@ def test_a_single_epoch_is_drawn_by_its_steps_if_they_are_known() -> None:
 def test_suggested_learning_rates_are_marked() -> None:
     points = [(10.0**-n, float(n)) for n in range(6, 0, -1)]
     suggestions = {"steep": 0.02, "valley": 0.01, "minimum": 0.1}
-    figure = draw_lr_curve(points, [loss for _, loss in points], suggestions, title="net on data")
+    losses = [loss for _, loss in points]
+    figure = draw_lr_curve(points, losses, suggestions, title="net on data", unit="m²")
     (axes,) = figure.axes
+    assert axes.get_ylabel() == "loss (m²)"
     assert {"valley 0.01", "steep 0.02", "minimum 0.1"} <= {line.get_label() for line in axes.lines}
     assert said(figure).startswith("net on data")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import zoo
 from tests.reliability import toys
 from tests.third_party import lines
 from zoo import testing
@@ -65,6 +66,13 @@ def test_it_learns_and_is_measured_without_a_level_of_chance(
     assert "chance" not in printed.err
     assert answer("inspect", tmp_path / "run")["task"] == "regression"
     assert (tmp_path / "run" / "curve.png").exists()
+
+
+@installed_as_others
+def test_a_loss_without_a_unit_is_drawn_without_one() -> None:
+    curve = zoo.lr_find("lines/bent", "lines/lines", batch_size=4, progress=False)
+    (axes,) = curve.plot().axes
+    assert axes.get_ylabel() == "loss"
 
 
 @installed_as_others

@@ -78,7 +78,7 @@ class Run:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`, the loss in nats."""
+        """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`."""
         return read_rows(self.directory / "steps.jsonl", StepRow)
 
     @cached_property

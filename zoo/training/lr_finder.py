@@ -101,8 +101,9 @@ class Curve:
 
     Attributes:
         points: (learning rate, smoothed loss) at each step; the loss is computed before the update.
-        losses: the unsmoothed loss at each step, in nats.
+        losses: the unsmoothed loss at each step.
         diverged: whether the test ended early.
+        unit: that of the loss, as the task says it.
     """
 
     suggestions: Suggestions
@@ -110,6 +111,7 @@ class Curve:
     losses: tuple[float, ...] = field(repr=False)
     diverged: bool
     title: str = ""
+    unit: str = ""
 
     @property
     def fall(self) -> float:
@@ -119,7 +121,8 @@ class Curve:
 
     def plot(self) -> Figure:
         """Return a figure of the loss by learning rate, with the suggestions marked."""
-        return draw_lr_curve(self.points, self.losses, asdict(self.suggestions), title=self.title)
+        suggestions = asdict(self.suggestions)
+        return draw_lr_curve(self.points, self.losses, suggestions, title=self.title, unit=self.unit)
 
     def save(self, path: Path) -> None:
         """Write the figure as a PNG file. Raises OSError."""
@@ -152,7 +155,7 @@ def find_lr_for(
         setup = set_up(recipe, registry, device=device)
         on: Any = {"context": setup.context, "seed": recipe.seed, "device": device}
         curve = find_lr(*setup.parts, test, **on, report=report)
-    return replace(curve, title=setup.title)
+    return replace(curve, title=setup.title, unit=setup.task.spec.units.get("loss", ""))
 
 
 def find_lr(

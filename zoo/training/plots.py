@@ -156,7 +156,7 @@ def _draw_metric(
 
 def _scale(axes: Axes, name: str, unit: str, values: Sequence[float]) -> None:
     """Label the vertical axis with its unit; a loss that spikes gets a logarithmic one."""
-    label = f"{name} ({unit})" if unit not in ("", "%") else name
+    label = _label(name, unit)
     axes.set_ylabel(label)
     if unit == "%":
         axes.yaxis.set_major_formatter(_percent)
@@ -167,6 +167,10 @@ def _scale(axes: Axes, name: str, unit: str, values: Sequence[float]) -> None:
         decades = math.log10(max(positive) / min(positive))
         axes.yaxis.set_major_formatter(_power if decades > 4 else _plain)
         axes.yaxis.set_minor_formatter(_plain if decades < 3 else "")
+
+
+def _label(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit not in ("", "%") else name
 
 
 def _draw_rates(axes: Axes, points: Sequence[tuple[float, float]], *, xlabel: str) -> None:
@@ -199,6 +203,7 @@ def draw_lr_curve(
     suggestions: Mapping[str, float],
     *,
     title: str,
+    unit: str = "",
 ) -> Figure:
     """Return a figure of the loss by learning rate, with the suggestions marked.
 
@@ -206,6 +211,7 @@ def draw_lr_curve(
         points: (learning rate, smoothed loss) at each step.
         losses: the unsmoothed loss at each step.
         suggestions: learning rates by name.
+        unit: that of the loss, if the task says one.
     """
     figure = style.figure(_WIDTH, 3.8, title=title, subtitle="learning-rate range test")
     axes = figure.subplots()
@@ -218,7 +224,7 @@ def draw_lr_curve(
         axes.axvline(lr, color=color, linestyle="--", label=f"{name} {lr:.2g}")
     lowest, highest = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])
     margin = 0.3 * (highest - lowest)  # a diverging loss leaves through the top
-    axes.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)")
+    axes.set(xscale="log", xlabel="learning rate", ylabel=_label("loss", unit))
     axes.set_ylim(min(losses) - margin, highest + margin)
     style.legend(axes)
     return figure

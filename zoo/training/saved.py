@@ -64,7 +64,7 @@ def check_rows(history: Sequence[Mapping[str, Any]], headline: str) -> None:
 
 
 class StepRow(TypedDict):
-    """One optimizer step: the epoch from 1, the steps done, the loss in nats, learning rate, items/s."""
+    """One optimizer step: the epoch from 1, the steps done, the loss, learning rate, items/s."""
 
     epoch: Count
     step: Count
