@@ -12,13 +12,21 @@ from tests.docs.pages import ROOT, Block
 
 __all__ = ["do", "type_in"]
 
-# A reader's `zoo` is that of this repository, pip works offline, and what it installs lies in `site`
+# A reader's `zoo` is that of this repository, pip works offline, and what it installs lies in `site`; that of
+# `-e` is linked there, so that it can be changed
 _SHELL = f"""set -euo pipefail
 zoo() {{ "{sys.executable}" -m zoo "$@"; }}
 python() {{ "{sys.executable}" "$@"; }}
 pip() {{
-    if [ "$2" = -e ]; then set -- "$1" "./$3"; fi
+    local source=""
+    if [ "$2" = -e ]; then source=$3; set -- "$1" "./$3"; fi
     "{sys.executable}" -m pip "$@" --quiet --no-deps --no-build-isolation --no-index --target site
+    if [ "$source" ]; then
+        for package in "$PWD/$source"/zoo_*; do
+            rm -r "site/$(basename "$package")"
+            ln -s "$package" site
+        done
+    fi
 }}
 """
 

@@ -24,6 +24,7 @@ from zoo.registry.registry import Entry, Registry
 MADE = {
     *("acme", "acme-zoo", "acme/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
     *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru", "tides", "tides-net"),
+    "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
