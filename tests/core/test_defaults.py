@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,15 @@ def test_a_result_that_is_not_a_number_is_no_better_than_chance() -> None:
         )
         == {}
     )
+
+
+def test_every_metric_is_compared_with_chance_in_its_own_direction() -> None:
+    class Tagging(Classification):
+        def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+            return {"accuracy": 0.5, "top5_accuracy": 0.9, "loss": 0.7}
+
+    task = Tagging(CLASSIFICATION)
+    better = {"accuracy": 0.6, "top5_accuracy": 0.95, "loss": 0.6}
+    assert no_better_than_chance(better, task, {}) == {}
+    worse = {"accuracy": 0.6, "top5_accuracy": 0.85, "loss": 0.6}
+    assert no_better_than_chance(worse, task, {}) == {"top5_accuracy": 0.9}

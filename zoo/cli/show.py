@@ -129,7 +129,7 @@ def _weights(facts: Mapping[str, Any]) -> None:
 
 
 def _task(facts: Mapping[str, Any]) -> None:
-    better = "higher is better" if facts["higher_is_better"] else "lower is better"
+    better = "higher is better" if facts["headline"] in facts["higher_is_better"] else "lower is better"
     pairs = [("headline metric", f"{facts['headline']}, {better}"), ("dimensions", _words(facts["dims"]))]
     print_section("", pairs)
     groups = ", ".join(facts["groups"])

@@ -15,11 +15,11 @@ def no_better_than_chance(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return the metrics for which guessing does as well or better, and what it achieves."""
-    grows = task.spec.headline if task.spec.higher_is_better else ""
+    more = task.spec.higher_is_better
     return {
         name: level
         for name, level in task.chance(preprocess).items()
-        if name in metrics and not (metrics[name] > level if name == grows else metrics[name] < level)  # NaN
+        if name in metrics and not (metrics[name] > level if name in more else metrics[name] < level)  # NaN
     }
 
 

@@ -222,7 +222,7 @@ class TaskSpec(_Coded):
         dims: the arguments that the data gives a model, with the values that `zoo show` counts parameters
             for.
         headline: the metric that people look at first, and by which the best epoch is chosen.
-        higher_is_better: whether a higher headline is better.
+        higher_is_better: the metrics of which more is better, such as accuracy; of all others, less is.
         units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; one in `%` is a fraction,
             shown as a percentage.
         labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it, such as
@@ -236,7 +236,7 @@ class TaskSpec(_Coded):
 
     dims: Mapping[str, int]
     headline: str = "loss"
-    higher_is_better: bool = False
+    higher_is_better: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: tuple[str, str] | None = None
     architectures_of: str = ""

@@ -172,6 +172,12 @@ def metrics_are_numbers(case: Case) -> None:
         got=", ".join(metrics),
         usually="a headline in the spec that metrics() calls otherwise",
     )
+    misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
+    assert not misspelled, message(
+        expected=f"higher_is_better to name some of {', '.join(metrics)}, or others that have a unit",
+        got=", ".join(sorted(misspelled)),
+        usually="a misspelled metric, of which less would count as better",
+    )
     assert parse_json(canonical_json(details)) == details, message(
         expected="details as JSON data", got="something else", usually="tensors, tuples, or numbers as keys"
     )

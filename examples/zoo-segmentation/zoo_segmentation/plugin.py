@@ -15,7 +15,7 @@ def zoo_tasks() -> list[TaskSpec]:
             summary="The class of every pixel",
             dims={"in_channels": 3, "image_size": 48, "num_classes": 5},  # shapes-masks
             headline="iou",
-            higher_is_better=True,
+            higher_is_better=("iou", "pixel_accuracy"),
             units={"iou": "%", "pixel_accuracy": "%", "loss": "nats"},
             labels=("num_classes", "classes"),
             groups=("images",),
