@@ -318,7 +318,9 @@ class Registry:
         """
         architecture = self.architecture(recipe.architecture)
         task = self.task_of(recipe)
-        self._require_fields(recipe.train, task, architecture.name)
+        by_data = task.name != architecture.spec.task
+        name = self.dataset(recipe.dataset).name if by_data else architecture.name
+        self._require_fields(recipe.train, task, name)
         return self.usual_config(architecture, task.name).replace(recipe.train)
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
