@@ -98,6 +98,27 @@ def test_a_pattern_is_a_part_of_the_name_or_a_glob(pattern: str, fits: bool) -> 
     assert matches("convnet/resnet20", pattern) is fits
 
 
+def test_what_is_missing_because_of_zoo_plugins_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_PLUGINS", "convnet, cam")
+    registry = Registry.discover(Catalog())
+    only = "$ZOO_PLUGINS loads only convnet, cam"
+    assert {registry.problem(entry) for entry in registry.failed_entries} == {
+        f"unknown task 'classification' ({only})"
+    }
+    with pytest.raises(UnknownName) as caught:
+        registry.task("classification")
+    assert (caught.value.hint or "").endswith(f"; {only}")
+    for find in (registry.dataset, registry.architecture):
+        for name in ("nothing", "text/nothing"):
+            with pytest.raises(UnknownName) as caught:
+                find(name)
+            assert (caught.value.hint or "").endswith(f"; {only}"), caught.value.hint
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    with pytest.raises(UnknownName) as caught:
+        Registry.discover(Catalog()).dataset("shapes")
+    assert (caught.value.hint or "").endswith("; $ZOO_PLUGINS loads no plugin")
+
+
 def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
     kind, spec = net("yolo")
     registry = registry_of(

@@ -94,8 +94,15 @@ class Registry:
         weights: likewise, by id.
     """
 
-    def __init__(self, loaded: Sequence[Plugin], catalog: Catalog | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Sequence[Plugin],
+        catalog: Catalog | None = None,
+        *,
+        chosen: Sequence[str] | None = None,
+    ) -> None:
         self.plugins = tuple(loaded)
+        self._chosen = chosen  # those that $ZOO_PLUGINS names; None without it
         self.catalog = catalog or Catalog()
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
         self._defaults: dict[str, TrainConfig] = {}
@@ -133,7 +140,7 @@ class Registry:
         for name in named or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
-        registry = cls(loaded, catalog)
+        registry = cls(loaded, catalog, chosen=named)
         if given is None and all(plugin.status == "ok" for plugin in loaded):
             registry._check_own_recipes()
         return registry
@@ -204,10 +211,12 @@ class Registry:
         """
         for group in entry.spec.groups if isinstance(entry.spec, TaskSpec) else ():
             if group not in self.groups:
-                return f"unknown group of training fields {group!r}{did_you_mean(group, self.groups)}"
+                nearest = did_you_mean(group, self.groups) or self._left_out(" ({})")
+                return f"unknown group of training fields {group!r}{nearest}"
         for task in entry.tasks:
             if task not in self.tasks:
-                return f"unknown task {task!r}{did_you_mean(task, self.tasks)}"
+                nearest = did_you_mean(task, self.tasks) or self._left_out(" ({})")
+                return f"unknown task {task!r}{nearest}"
         if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
                 self._require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
@@ -265,7 +274,9 @@ class Registry:
     def task(self, name: str) -> TaskSpec:
         """Return a task. Raises UnknownName."""
         if name not in self.tasks:
-            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it"
+            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it" + self._left_out(
+                "; {}"
+            )
             raise UnknownName(f"unknown task {name!r}{did_you_mean(name, self.tasks)}", hint=hint)
         return self.tasks[name]
 
@@ -452,7 +463,15 @@ class Registry:
             failed = ", ".join(plugin.name for plugin in self.failures)
             hint = f"`zoo list {kind}` shows all"
             hint += f"; these plugins failed to load: {failed}" if failed else ""
+        hint += self._left_out("; {}")
         return UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
+
+    def _left_out(self, form: str) -> str:
+        """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""
+        if self._chosen is None:
+            return ""
+        loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"
+        return form.format(f"$ZOO_PLUGINS loads {loaded}")
 
 
 def matches(name: str, pattern: str) -> bool:
