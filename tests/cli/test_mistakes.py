@@ -57,6 +57,7 @@ MISTAKES = [
         "--epochs makes no difference to `zoo lr-find`",
         "lr-find fox-lstm --steps 12",
     ),
+    ("list models --task x", "--where task=x", "list models --where task=multi-label"),
     # options of the architecture and the dataset
     (f"{RECIPE} --hidden-size 8", "--model hidden_size=8", f"{RECIPE} --model hidden_size=8"),
     (f"{RECIPE} --hidden_size=8", "--model hidden_size=8", f"{RECIPE} --model hidden_size=8"),

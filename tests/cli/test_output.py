@@ -127,7 +127,7 @@ def run_in_bash(tmp_path: Path, line: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("line", "code", "shown"),
     [
-        ("zoo list | head -n 1", 0, "Architectures for classification\n"),
+        ("zoo list | head -n 1", 0, "Architectures for classification, multi-label\n"),
         ("zoo --help | true", 0, ""),
         ("zoo list --json | head -n 1", 0, "[\n"),
         ("zoo list >&-", 0, ""),

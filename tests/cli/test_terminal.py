@@ -106,7 +106,9 @@ def test_outcomes_of_checks_fit_the_terminal(columns, monkeypatch):
 def test_list_is_grouped_and_cuts_summaries_but_no_names():
     rows = json.loads(zoo("list", "--json").stdout)
     out = plain(zoo("list", columns=60).stdout)
-    assert [line for line in out.splitlines() if line == "Architectures for classification"] != []
+    assert [
+        line for line in out.splitlines() if line == "Architectures for classification, multi-label"
+    ] != []
     names = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
     assert sorted(names) == sorted(row["name"] for row in rows)
     cut = [line for line in out.splitlines() if line.endswith("…")]

@@ -100,6 +100,8 @@ def test_names_are_short_and_filtered_by_pattern_and_condition() -> None:
     assert zoo.list_models("resnet*") == [name for name in models if name.startswith("resnet")]
     assert zoo.list_models("esnet") == [name for name in models if "esnet" in name]
     assert "lstm" not in zoo.list_models(where="task=classification")
+    of_several = zoo.list_models(where="task=multi-label")
+    assert of_several == zoo.list_models(where="task=classification"), "which serve both"
     of_several = zoo.list_analyzers(where="task=multi-label")
     assert "grad-cam" in of_several
     assert {*of_several}.isdisjoint(zoo.list_analyzers(where="task!=multi-label"))

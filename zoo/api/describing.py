@@ -127,7 +127,7 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
 
         return measure_cost(entry, task, make_task(registry, task.name))
 
-    tasks = registry.tasks_of(spec)
+    tasks = registry.served_from(spec.task)
     fitting = [
         other.name
         for other in registry.entries("analyzer")
@@ -176,7 +176,7 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
         other.name
         for other in registry.entries("architecture")
         if isinstance(other.spec, ArchitectureSpec)
-        if any(spec.fits(other.spec, name) for name in registry.tasks_of(other.spec))
+        if any(spec.fits(other.spec, name) for name in registry.served_from(other.spec.task))
     ]
     parts = [("options", lambda: {"options": _options(entry)})]
     return {"architectures": fitting} | _as_far_as_possible(parts)
@@ -188,7 +188,9 @@ def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
     own = {name: item.default for name, item in registry.training_fields.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
-        served = registry.tasks_of(entry.spec) if isinstance(entry.spec, ArchitectureSpec) else entry.tasks
+        served = (
+            registry.served_from(entry.spec.task) if isinstance(entry.spec, ArchitectureSpec) else entry.tasks
+        )
         if spec.name in served:
             entries.setdefault(entry.kind, []).append(entry.name)
     return {"fields": {name: value for name, value in fields.items() if name in own}, "entries": entries}

@@ -151,15 +151,17 @@ def _row(kind: str, name: str, plugin: str, task: str, summary: str, **more: Any
 
 
 def _entries(registry: Registry) -> list[dict[str, Any]]:
+    served = {task: registry.served_from(task) for task in registry.tasks}
     listed: list[dict[str, Any]] = []
     for entry in registry.entries():
-        spec, task = entry.spec, ", ".join(entry.tasks)
-        row = _row(entry.kind, entry.name, entry.plugin.name, task, spec.summary, source=spec.source)
+        spec, tasks = entry.spec, entry.tasks
+        more: dict[str, Any] = {"source": spec.source}
         if isinstance(spec, ArchitectureSpec):
-            row |= {"params": spec.parameters or None}
+            tasks = served[spec.task]
+            more |= {"params": spec.parameters or None}
         if isinstance(spec, DatasetSpec):
-            row |= {"download_bytes": spec.download_bytes, "license": spec.license}
-        listed.append(row)
+            more |= {"download_bytes": spec.download_bytes, "license": spec.license}
+        listed.append(_row(entry.kind, entry.name, entry.plugin.name, ", ".join(tasks), spec.summary, **more))
     return sorted(listed, key=lambda row: KINDS.index(row["kind"]))
 
 

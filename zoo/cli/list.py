@@ -77,7 +77,8 @@ def _print(chosen: list[dict[str, Any]]) -> None:
     for number, ((kind, task), members) in enumerate(groups.items()):
         if number:
             echo()
-        tasks = "several tasks" if task.count(",") > 1 else task
+        first, *others = task.split(", ")
+        tasks = f"{first} and {len(others)} other tasks" if len(others) > 1 else task
         print_title(PLURALS[kind].capitalize(), f"for {tasks}" if task else "")
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
         print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)

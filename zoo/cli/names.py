@@ -64,8 +64,6 @@ class NameType(click.ParamType[str]):
         if any(row["kind"] == "recipe" for row in fixed):
             return []
         tasks = {task for row in fixed for task in row["task"].split(", ")}
-        if any(row["kind"] == "architecture" for row in fixed):
-            tasks |= {name for name, task in registry.tasks.items() if task.architectures_of in tasks}
         items = [CompletionItem(incomplete, type="file")] if self.runs else []
         for kind in self.kinds:
             for row in listed:

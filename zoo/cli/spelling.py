@@ -44,6 +44,7 @@ _ELSEWHERE: Mapping[str, Sequence[str]] = {
     "--temperature": ("temp",),
     "--top-k": ("topk",),
     "--top-p": ("nucleus", "topp"),
+    "--where task=": ("task",),
 }
 
 

@@ -354,10 +354,9 @@ class Registry:
             if group and group not in task.groups:
                 raise OptionError(f"{field} applies to {group}, but {name} is for {task.name}")
 
-    def tasks_of(self, architecture: ArchitectureSpec) -> list[str]:
-        """Return the tasks that an architecture serves, its own first."""
-        own = architecture.task
-        return [own, *(name for name, task in self.tasks.items() if task.architectures_of == own != name)]
+    def served_from(self, task: str) -> list[str]:
+        """Return the tasks that the architectures of a task serve, that one first."""
+        return [task, *(name for name, other in self.tasks.items() if other.architectures_of == task != name)]
 
     def serves(self, architecture: Entry[ArchitectureSpec], task: str) -> bool:
         """Return whether an architecture is for a task, or for the one that lends it its architectures."""
