@@ -159,6 +159,7 @@ honest = Provider(
     images(ArchitectureSpec, "large", "NeedsLargerImages", smallest_image=64),
     text(ArchitectureSpec, "experts", "OneExpertPerToken", data_dependent="each token goes to one expert"),
     images(ArchitectureSpec, "expert", "OneExpert", data_dependent="each image goes to one expert"),
+    images(ArchitectureSpec, "dense", "DenseExperts", data_dependent="each image goes to one expert"),
     images(ArchitectureSpec, "numbers", "NumbersOnTheProcessor"),
     images(ArchitectureSpec, "versioned", "HasAVersion"),
     text(ArchitectureSpec, "dict", "StateInDict"),
@@ -347,7 +348,10 @@ misspelled = Provider(images(ArchitectureSpec, "net", "Net", expected_failures={
 
 undeclared = Provider(images(ArchitectureSpec, "expert", "OneExpert"))
 
-warned = Provider(images(ArchitectureSpec, "far-off", "StartsFarOff"))
+warned = Provider(
+    images(ArchitectureSpec, "far-off", "StartsFarOff"),
+    images(ArchitectureSpec, "not-routed", "Net", data_dependent="it was a mixture of experts once"),
+)
 
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 

@@ -25,7 +25,7 @@ from zoo.interfaces import CarriesState
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
 from zoo.testing import _fresh
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Warned, message
 from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch, train_briefly
 
 __all__ = ["deep_copies", "exports", "moves_dtype_and_device", "saves_and_loads"]
@@ -165,12 +165,7 @@ def moves_dtype_and_device(case: Case) -> None:
     )
     if case.spec.data_dependent:
         return
-    try:
-        logits = forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0]
-    except (RuntimeError, NotImplementedError) as error:
-        got = first_line(error)
-    else:
-        got = logits.device.type
+    got = _moved_to_meta(case, inputs)
     assert got == "meta", message(
         expected="a model that works on another device",
         got=got,
@@ -183,7 +178,7 @@ def exports(case: Case) -> None:
     """torch.export gives a program with the same logits to 1e-4, or the spec says why it cannot.
 
     The logits are compared on other inputs than the program was made with. A model that is `data_dependent`
-    may do either.
+    may do either, and gets a warning if nothing about it depends on the values of its inputs.
     """
     model = build(case).eval()
     inputs, others = random_inputs(case, 2), random_inputs(case, 2, seed=1)
@@ -215,6 +210,33 @@ def exports(case: Case) -> None:
         got=f"a difference of {distance:.2g}",
         usually="a value computed in Python, which the program keeps as a constant",
     )
+    if case.spec.data_dependent and _moved_to_meta(case, inputs) == "meta" and _all_take_part(case):
+        raise Warned(
+            message(
+                expected="something that depends on the values of the inputs, since the spec says: "
+                f"{case.spec.data_dependent}",
+                got="one that exports, works on tensors without values, and uses every weight for any input",
+                usually="an outdated reason; remove `data_dependent` from the spec, and more is checked",
+            )
+        )
+
+
+def _moved_to_meta(case: Case, inputs: Tensor) -> str:
+    """Return the device of the logits of a model on the meta device, or what kept it from working there."""
+    try:
+        return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
+    except (RuntimeError, NotImplementedError) as error:
+        return first_line(error)
+
+
+def _all_take_part(case: Case) -> bool:
+    """Return whether one image, or one token, gives every parameter a gradient: none waits for others."""
+    model, batch = build(case).eval(), train_batch(case, size=1)
+    if isinstance(case.task, CarriesState):
+        batch = dataclasses.replace(batch, inputs=batch.inputs[:1], targets=batch.targets[:1])
+    step(case, model, batch).loss.backward()
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    return all(weight.grad is not None and bool(weight.grad.any()) for weight in weights)
 
 
 @contextlib.contextmanager
