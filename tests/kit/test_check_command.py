@@ -188,7 +188,7 @@ def test_a_report_escapes_what_a_plugin_says(tmp_path):
         write_report(tmp_path / f"r.{suffix}", "p", [], [found])
     html, written = ((tmp_path / f"r.{suffix}").read_text() for suffix in ("html", "md"))
     assert "&lt;b&gt;" in html and "<b>" not in html  # noqa: PT018
-    assert "p/&lt;i&gt;" in html
+    assert "p/<wbr>&lt;i&gt;" in html
     assert "&lt;b>\\| |\n" in written
 
 

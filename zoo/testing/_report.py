@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
@@ -34,7 +35,8 @@ td:first-child { white-space: nowrap }
 td:last-child { overflow-wrap: anywhere }
 @media (max-width: 30rem) {
   th, td { padding: .3rem .2rem; font-size: .8rem }
-  td:first-child { white-space: normal; overflow-wrap: anywhere }
+  td:first-child { white-space: normal; overflow-wrap: break-word }
+  td:has(+ .number) { overflow-wrap: anywhere }
 }
 @media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #ff7b72 } }
 """
@@ -105,7 +107,8 @@ def _html(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
         for place, row in enumerate(rows):
             tag = "td" if place else "th"
             kinds = ["", *([' class="number"'] if numbers else [""]) * (len(row) - 1)]
-            cells = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+            texts = [_breakable(escape(row[0])), *map(escape, row[1:])]
+            cells = (f"<{tag}{kind}>{text}</{tag}>" for kind, text in zip(kinds, texts, strict=True))
             lines.append(f"<tr>{''.join(cells)}</tr>")
         return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
@@ -120,6 +123,11 @@ def _html(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
         f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title><style>{_STYLE}</style></head>\n'
         f"<body>\n{chr(10).join(body)}\n</body></html>\n"
     )
+
+
+def _breakable(name: str) -> str:
+    """Return a name that may be broken between its words, as on a telephone, and nowhere else."""
+    return re.sub(r"(?<=[/_.-])(?=.)", "<wbr>", name)
 
 
 def _verdict(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
