@@ -16,7 +16,7 @@ from zoo import seed_for
 from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
-from zoo_images.shapes import SHAPES, Style, draw, drawn
+from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSize, draw, drawn
 
 
 class Scenes(ImageSplit):
@@ -40,12 +40,12 @@ class Scenes(ImageSplit):
 
 def scenes(
     *,
-    size: Annotated[int, Meta(ge=16, le=512)] = 32,
+    size: Size = 32,
     objects: Annotated[int, Meta(ge=2, le=4)] = 4,
-    clutter: Annotated[int, Meta(ge=0, le=50)] = 4,
-    train_size: Annotated[int, Meta(ge=8, le=100_000)] = 5_000,
-    val_size: Annotated[int, Meta(ge=0, le=100_000)] = 500,
-    test_size: Annotated[int, Meta(ge=0, le=100_000)] = 1_000,
+    clutter: Clutter = 4,
+    train_size: TrainSize = 5_000,
+    val_size: HeldOutSize = 500,
+    test_size: HeldOutSize = 1_000,
     seed: Seed = 0,
 ) -> ImageSet:
     """Draw shapes of up to eight kinds, side by side, in random colors, sizes and places.

@@ -22,6 +22,12 @@ from zoo_images.image_set import ImageSet, ImageSplit, Seed
 
 Array = np.ndarray
 
+# Types of options that all drawn sets have
+Size = Annotated[int, Meta(ge=16, le=512)]
+Clutter = Annotated[int, Meta(ge=0, le=50)]
+TrainSize = Annotated[int, Meta(ge=8, le=100_000)]
+HeldOutSize = Annotated[int, Meta(ge=0, le=100_000)]
+
 # Of all images: a weights file may say how many are drawn, and must not take all memory
 _MOST_BYTES = 400_000_000
 
@@ -65,12 +71,12 @@ class Shapes(ImageSplit):
 
 def shapes(
     *,
-    size: Annotated[int, Meta(ge=16, le=512)] = 32,
+    size: Size = 32,
     objects: Annotated[int, Meta(ge=1, le=4)] = 1,
-    clutter: Annotated[int, Meta(ge=0, le=50)] = 4,
-    train_size: Annotated[int, Meta(ge=8, le=100_000)] = 5_000,
-    val_size: Annotated[int, Meta(ge=0, le=100_000)] = 500,
-    test_size: Annotated[int, Meta(ge=0, le=100_000)] = 1_000,
+    clutter: Clutter = 4,
+    train_size: TrainSize = 5_000,
+    val_size: HeldOutSize = 500,
+    test_size: HeldOutSize = 1_000,
     seed: Seed = 0,
 ) -> ImageSet:
     """Draw eight kinds of shapes in random colors, sizes and places.
