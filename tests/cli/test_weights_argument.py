@@ -14,6 +14,7 @@ from tests.cli.conftest import zoo
 from zoo.api.recipes import find_recipe
 from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 
 ENTRY = """
 schema = 1
@@ -141,10 +142,10 @@ def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: 
     (desk / "net" / "model.safetensors").write_bytes(lstm_file.read_bytes())
     monkeypatch.chdir(desk)
     registry = Registry.discover()
-    assert registry.find_weights(Path("net")) == Path("net/model.safetensors")
+    assert find_weights(registry, Path("net")) == Path("net/model.safetensors")
     assert find_recipe("fox", None, registry, from_weights=Path("net")).from_weights == "./net"
     with pytest.raises(WeightsError, match="no such file or run directory: gone"):
-        registry.find_weights(Path("gone"))
+        find_weights(registry, Path("gone"))
 
 
 def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from zoo.api.listing import default_registry
 from zoo.errors import CatalogError, DataError, UnknownName, ZooWarning
 from zoo.registry.catalog import Catalog, shipped_path, user_path
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 
 Write = Callable[[str], Path]
 
@@ -258,7 +259,7 @@ def test_weights_that_are_no_file_are_refused(kind: str, write: Write, tmp_path:
         place.symlink_to("/dev/zero")
     write(WEIGHTS if kind != "NUL" else WEIGHTS.replace("mine.safetensors", "mine\\u0000"))
     with pytest.raises(DataError, match="cannot be read"):
-        Registry([], Catalog.load()).find_weights("mine")
+        find_weights(Registry([], Catalog.load()), "mine")
 
 
 def test_one_file_plugins_are_paths(write: Write) -> None:
@@ -268,10 +269,10 @@ def test_one_file_plugins_are_paths(write: Write) -> None:
 
 
 def test_names_come_before_paths(nowhere: Path) -> None:
-    published = Registry([], Catalog.load()).find_weights("cifar10-resnet20")
+    published = find_weights(Registry([], Catalog.load()), "cifar10-resnet20")
     (nowhere / "cifar10-resnet20").write_bytes(b"not what was published")
-    assert Registry([], Catalog.load()).find_weights("cifar10-resnet20") == published
+    assert find_weights(Registry([], Catalog.load()), "cifar10-resnet20") == published
     (nowhere / "cifar10-resnet20").unlink()
     (nowhere / "cifar10-resnet20").mkdir()
     (nowhere / "cifar10-resnet20" / "model.safetensors").write_bytes(b"neither")
-    assert Registry([], Catalog.load()).find_weights("cifar10-resnet20") == published
+    assert find_weights(Registry([], Catalog.load()), "cifar10-resnet20") == published

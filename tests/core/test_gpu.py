@@ -21,6 +21,7 @@ from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 from zoo.training.clock import Progress
 from zoo.training.run import train
 
@@ -79,7 +80,7 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
 
 
 def look(analyzer: str, registry: Registry, device: str, **options: Any) -> Findings:
-    model, card = weights.load(registry.find_weights("shapes-resnet20"), registry, device=device)
+    model, card = weights.load(find_weights(registry, "shapes-resnet20"), registry, device=device)
     data = {"train_size": 8, "test_size": 16}
     return analyze(analyzer, model, card, registry, split="test", data=data, device=device, **options)
 

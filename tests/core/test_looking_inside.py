@@ -12,6 +12,7 @@ from zoo.analysis.faithfulness import box_scores
 from zoo.analysis.run import analyze
 from zoo.models import weights
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_every_file_that_the_page_names_exists() -> None:
 
 @pytest.mark.parametrize("analyzer", ["cam", "grad-cam"])
 def test_the_maps_of_the_published_network_point_at_its_objects(registry: Registry, analyzer: str) -> None:
-    model, card = weights.load(registry.find_weights("shapes-resnet20"), registry)
+    model, card = weights.load(find_weights(registry, "shapes-resnet20"), registry)
     data = {"train_size": 8, "test_size": 150}
     found = analyze(analyzer, model, card, registry, split="test", data=data, classes=["true"])
     boxes = [boxes for by_class in found.inputs.boxes or () for boxes in by_class.values()]

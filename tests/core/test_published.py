@@ -24,6 +24,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.registry.weights_files import find_weights
 from zoo_images.plugin import CLASSIFICATION
 
 CONTENT = b"a file of weights"
@@ -161,13 +162,13 @@ def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
     both = registry("acme", "beta")
     assert both.recipe(name) is both.recipes["beta/beta"]
     with pytest.raises(DataError, match=r"core/weights/tiny\.safetensors cannot be read"):
-        both.find_weights(name)
+        find_weights(both, name)
 
 
-@pytest.mark.parametrize("find", ["recipe", "find_weights"])
-def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(find: str) -> None:
+@pytest.mark.parametrize("find", [Registry.recipe, find_weights])
+def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(find: Callable[..., Any]) -> None:
     with pytest.raises(AmbiguousName) as caught:
-        getattr(registry("acme", "beta"), find)("tiny")
+        find(registry("acme", "beta"), "tiny")
     assert str(caught.value) == "'tiny' is provided by acme and beta; write acme/tiny or beta/tiny"
 
 
@@ -177,7 +178,7 @@ def test_nobody_can_take_a_name_of_registry_toml() -> None:
     with pytest.warns(ZooWarning, match=meant):
         assert both.recipe("mine") is RECIPE
     with pytest.warns(ZooWarning, match=meant.replace("recipe", "weights")), pytest.raises(DataError):
-        both.find_weights("mine")
+        find_weights(both, "mine")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert both.recipe("acme/mine").architecture == "acme/net"
@@ -188,7 +189,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
     with pytest.raises(UnknownName, match=f"unknown recipe '{name}'; did you mean '{near}'"):
         registry("acme").recipe(name)
     with pytest.raises(WeightsError, match=f"did you mean '{near}'"):
-        registry("acme").find_weights(name)
+        find_weights(registry("acme"), name)
 
 
 def test_they_are_listed_under_their_full_names() -> None:
@@ -205,8 +206,8 @@ def test_a_file_of_the_same_path_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "acme" / "tiny").write_bytes(b"")
     told = r"acme/tiny means the weights of that plugin; write \./acme/tiny for the file"
     with pytest.warns(ZooWarning, match=told), pytest.raises(DataError):
-        registry("acme").find_weights("acme/tiny")
-    assert registry("acme").find_weights("./acme/tiny") == Path("acme/tiny")
+        find_weights(registry("acme"), "acme/tiny")
+    assert find_weights(registry("acme"), "./acme/tiny") == Path("acme/tiny")
 
 
 # Use
@@ -251,10 +252,10 @@ def test_a_file_is_checked_each_time(tmp_path: Path) -> None:
     path.write_bytes(CONTENT)
     weights = {"acme/tiny": replace(plugin.weights["acme/tiny"], file=str(path))}
     of_acme = Registry([Plugin(name="acme", status="ok", where="acme", weights=weights)])
-    assert of_acme.find_weights("tiny") == path
+    assert find_weights(of_acme, "tiny") == path
     path.write_bytes(CONTENT[::-1])
     with pytest.raises(DataError, match="has the wrong content"):
-        of_acme.find_weights("tiny")
+        find_weights(of_acme, "tiny")
 
 
 def test_new_weights_of_an_id_do_not_meet_the_old_ones_in_the_cache(
@@ -279,5 +280,5 @@ def test_new_weights_of_an_id_do_not_meet_the_old_ones_in_the_cache(
         )
         of_acme = Registry([loaded(zoo_weights={"tiny": spec})])
         for _ in range(2):
-            assert sha256_of(of_acme.find_weights("acme/tiny")) == spec.sha256
+            assert sha256_of(find_weights(of_acme, "acme/tiny")) == spec.sha256
     assert fetched == [(url, len(content)) for url, content in sent.items()]

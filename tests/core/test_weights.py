@@ -30,6 +30,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
+from zoo.registry.weights_files import find_weights
 
 MakeCard = Callable[..., Card]
 
@@ -339,19 +340,19 @@ def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, sa
         return Registry([], Catalog(weights={"tiny-lstm": entry}))
 
     registry = publishing(good)
-    assert registry.find_weights(str(path)) == path
-    assert registry.find_weights("tiny-lstm") == path
+    assert find_weights(registry, str(path)) == path
+    assert find_weights(registry, "tiny-lstm") == path
     run = path.parent / "run"
     run.mkdir()
     with pytest.raises(WeightsError, match=r"run is a folder without a model\.safetensors"):
-        registry.find_weights(str(run))
+        find_weights(registry, str(run))
     result = path.rename(run / "model.safetensors")
-    assert registry.find_weights(str(run)) == result
+    assert find_weights(registry, str(run)) == result
     result.rename(path)
     with pytest.raises(DataError, match=f"has the wrong content: expected sha256 {'0' * 64}, got {good}"):
-        publishing("0" * 64).find_weights("tiny-lstm")
+        find_weights(publishing("0" * 64), "tiny-lstm")
     with pytest.raises(WeightsError, match="unknown weights 'tiny-lst'; did you mean 'tiny-lstm'"):
-        registry.find_weights("tiny-lst")
+        find_weights(registry, "tiny-lst")
 
 
 def test_loading_never_unpickles(

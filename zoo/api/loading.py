@@ -24,6 +24,7 @@ from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 from zoo.seeds import GLOBAL_GENERATOR
 
 __all__ = ["create_model", "load", "open_dataset"]
@@ -49,7 +50,7 @@ def load(
     registry = default_registry() if registry is None else registry
     device = pick_device(device)
     with Bar() if progress else quiet():
-        path = registry.find_weights(name)
+        path = find_weights(registry, name)
         module, card = weights.load(path, registry, device=device)
     own = _own_options(path.parent / "config.toml", card)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)

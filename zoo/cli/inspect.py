@@ -18,6 +18,7 @@ from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 
 # Most rows of a section; a card of 1 MB may say a hundred thousand
 _ROWS = 100
@@ -35,7 +36,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     zoo inspect cifar10-resnet20
     zoo inspect runs/lstm-nietzsche
     """
-    path = session.registry.find_weights(weights)
+    path = find_weights(session.registry, weights)
     card, container = read_weights(path)
     if as_json:
         print_json(card.to_dict())

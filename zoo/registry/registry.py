@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -24,7 +22,6 @@ from zoo.errors import (
     PluginError,
     SpecError,
     UnknownName,
-    WeightsError,
     did_you_mean,
     warn,
 )
@@ -371,67 +368,6 @@ class Registry:
                 hint=f"`zoo list datasets --where task={ours}` shows the datasets that fit",
             )
         return self.task(theirs)
-
-    @checked
-    def find_weights(self, name: str | Path) -> Path:
-        """Return the file behind a published id, a path or a run directory.
-
-        A run directory stands for its final weights. The sha256 of a published file is checked. A bare word
-        is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
-
-        Raises:
-            WeightsError: the name is none of these.
-            DataError: a published file is damaged or cannot be downloaded.
-        """
-        from zoo.files import downloads
-
-        if isinstance(name, str) and (found := self.weights.find(name)) is not None:
-            if "/" in name and os.path.lexists(name):
-                warn(f"{name} means the weights of that plugin; write ./{name} for the file")
-            spec = self.weights[found]
-            if spec.file:
-                return downloads.verified(Path(spec.file), spec.sha256)
-            place = f"weights/{found}-{spec.sha256[:12]}.safetensors"  # the next version has another
-            return downloads.data_file(place, url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes)
-        if isinstance(name, str) and "/" not in name and "." not in name:
-            raise self._unknown_weights(name)
-        path = Path(name)
-        if not path.exists():
-            here = "./" if str(name).startswith("./") else ""
-            known = [*(f"{here}{run.parent}" for run in path.parent.glob("*/model.safetensors"))]
-            known += self.weights.names()
-            nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
-            hint = "`zoo list weights` shows the published ones"
-            raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
-        if not path.is_dir():
-            return path
-        if not (path / "model.safetensors").is_file():
-            runs = ", ".join(sorted(str(inner.parent) for inner in path.glob("*/model.safetensors"))[:5])
-            hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
-            if (path / "checkpoint.safetensors").is_file():
-                hint += f": `zoo resume {shlex.quote(str(name))}` continues this one"
-            if (path / "best.safetensors").is_file():
-                hint += f"; {path / 'best.safetensors'} holds its best epoch so far"
-            raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
-        return path / "model.safetensors"
-
-    def _unknown_weights(self, name: str) -> WeightsError:
-        """Return the error for a word that is no published id, with what may have been meant."""
-        for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
-            if name and Path(path).exists():
-                hint = "a word without a separator or a suffix is the id of published weights"
-                return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
-        if name in self.recipes.names():
-            hint = f"`zoo train {shlex.quote(name)}` trains it"
-            return WeightsError(f"{name} is a recipe without published weights", hint=hint)
-        kinds = (kind for _, kind, _ in plugins.HOOKS if self.has(kind, name))
-        if (kind := next(kinds, None)) is not None:
-            article = "an" if kind[0] in "aeiou" else "a"
-            hint = "`zoo list weights` shows the published ones; those of a run are runs/NAME"
-            return WeightsError(f"{name} is {article} {kind}, not weights", hint=hint)
-        nearest = did_you_mean(name, self.weights.names())
-        hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
-        return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
     def _get(self, kind: Kind, name: str) -> Entry[Spec]:
         matching = [entry for entry in self.entries(kind) if name in (entry.name, entry.spec.name)]

@@ -12,6 +12,7 @@ from zoo.errors import DataError, ZooError
 from zoo.files.downloads import offline
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
 from zoo.testing._case import Case, Skip, message
 
 __all__ = [
@@ -74,7 +75,7 @@ def weights_are_intact(case: Case) -> None:
     for name, spec in case.plugin.weights.items():
         try:
             with offline():
-                size = registry.find_weights(name).stat().st_size
+                size = find_weights(registry, name).stat().st_size
         except DataError as error:
             if spec.url:  # it may be intact where it is
                 absent = absent or str(error)
@@ -182,7 +183,7 @@ def _at_hand(case: Case) -> Iterator[tuple[str, WeightsSpec, Path]]:
     for name, spec in case.plugin.weights.items():
         try:
             with offline():
-                path = _registry(case).find_weights(name)
+                path = find_weights(_registry(case), name)
         except DataError:
             continue
         yield name, spec, path

@@ -27,6 +27,7 @@ from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.registry.weights_files import find_weights
 from zoo.seeds import seed_for
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
@@ -209,7 +210,7 @@ def _source(
     if not recipe.from_weights:
         return None, recipe
     try:
-        return open_source(registry.find_weights(recipe.from_weights), architecture, registry), recipe
+        return open_source(find_weights(registry, recipe.from_weights), architecture, registry), recipe
     except (DataError, WeightsError):
         if resumed is None:
             raise
