@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from zoo.api.describing import describe
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
 from zoo.registry import plugins
@@ -366,6 +367,13 @@ def test_a_task_may_share_the_architectures_of_another() -> None:
         SpecError, match="charrnn/lstm is for language-modelling, but acme/tags is for tagging"
     ):
         registry.shared_task(registry.architecture("charrnn/lstm"), registry.dataset("tags"))
+
+
+def test_a_task_is_shown_with_the_group_of_fields_that_has_its_name() -> None:
+    task = dataclasses.replace(CLASSIFICATION, name="tagging", groups=("tagging",))
+    group = FieldsSpec(name="tagging", summary="A loss", fields=Focal)
+    shown = describe("acme/tagging", Registry([plugin("acme", ("task", task), ("group", group))]))
+    assert (shown["kind"], shown["fields"]) == ("task", {"gamma": 0.0})
 
 
 def test_a_task_of_an_unknown_group_fails_with_what_is_for_it() -> None:

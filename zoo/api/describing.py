@@ -73,6 +73,10 @@ def describe(
     return facts | _of_analyzer(registry, entry, spec)
 
 
+# Kinds of which one may have the name of the other; the first one's description includes the second
+_TOGETHER = (["recipe", "weights"], ["task", "group"])
+
+
 def _find(registry: Registry, name: str) -> dict[str, Any]:
     listed = rows(registry)
     named = [row for row in listed if name in (row["name"], row["name"].rpartition("/")[2])]
@@ -83,8 +87,8 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
         first = named[0]["name"]
         meant = first if "/" in first else f"the {named[0]['kind']} of registry.toml"
         warn(f"{name!r} means {meant}; write {' or '.join(others)} for the other")
-    if [row["kind"] for row in named] == ["recipe", "weights"] and named[0]["name"] == named[1]["name"]:
-        return named[0]  # whose description includes the weights
+    if [row["kind"] for row in named] in _TOGETHER and named[0]["name"] == named[1]["name"]:
+        return named[0]
     if len(named) > 1:
         choices = ", ".join(f"{row['kind']} {row['name']}" for row in named)
         raise AmbiguousName(f"{name!r} could be {choices}; write the full name")
