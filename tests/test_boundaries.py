@@ -413,6 +413,8 @@ def _is_list(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 @pytest.mark.parametrize("hook", [*(hook for hook, _, _ in HOOKS), *PUBLISHING])
 def test_every_hook_is_documented(hook: str) -> None:
     assert hook in (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "how-to").glob("*.md")]
+    assert any(f"def {hook}(" in page for page in pages), f"no how-to page shows {hook}"
 
 
 def test_every_hook_is_called() -> None:
