@@ -3,15 +3,24 @@ import hashlib
 import struct
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from zoo import hookimpl
 from zoo.registry.registry import Registry
 from zoo.testing import contract, run_checks
 from zoo.testing._table import CHECKS
-from zoo_images import cifar, folder, labelled, mnist, plugin
+from zoo_images import cifar, folder, labelled, mnist, plugin, scenes, shapes
 
 MISSING = ("cifar100", "fashion-mnist", "folder", "labelled", "mnist")
+
+
+@pytest.fixture(autouse=True)
+def few_drawings(monkeypatch):
+    """Draw fewer images by default: each of many checks opens the drawn sets again."""
+    for read in (shapes.shapes, scenes.scenes):
+        few = {"train_size": 600, "val_size": 200, "test_size": 200}
+        monkeypatch.setattr(read, "__kwdefaults__", read.__kwdefaults__ | few)
 
 
 @contract("images")

@@ -13,7 +13,7 @@ import pytest
 
 from zoo._version import __version__
 from zoo.cli import run
-from zoo.testing import Outcome
+from zoo.testing import Outcome, plugin_checks
 from zoo.testing._report import write_report
 
 HEAD = """
@@ -45,6 +45,12 @@ def with_key(*, key: str):
 
 
 MISSING = "its data is missing, and checks download nothing: it is on the other disk"
+
+
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch):
+    """Spare each test the process that watches an import, since these imports change nothing."""
+    monkeypatch.setattr(plugin_checks, "_watch", lambda *_: {"changed": [], "connected": [], "imported": []})
 
 
 @pytest.fixture
