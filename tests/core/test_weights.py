@@ -164,6 +164,36 @@ def test_integer_buffers_and_channels_last_survive(path: Path, registry: Registr
     assert torch.equal(loaded(images), model.eval()(images))
 
 
+def test_half_a_file_holds_rounded_matrices_and_whole_vectors(
+    path: Path, saved: nn.Module, registry: Registry, card: MakeCard
+) -> None:
+    whole = path.stat().st_size
+    written = weights.save(path, saved, card(), half=True)
+    matrices = sum(tensor.numel() for tensor in saved.parameters() if tensor.ndim > 1)
+    assert whole - path.stat().st_size > 1.9 * matrices
+    loaded, read = weights.load(path, registry)
+    assert read == written
+    for name, tensor in saved.state_dict().items():
+        rounded = tensor.bfloat16().float() if tensor.ndim > 1 else tensor
+        assert torch.equal(loaded.state_dict()[name], rounded), name
+        assert loaded.state_dict()[name].dtype == torch.float32
+
+
+def test_only_matrices_may_be_stored_as_bf16(path: Path, saved: nn.Module, registry: Registry) -> None:
+    rewrite(path, tensors=lambda t: t | {"out.bias": t["out.bias"].bfloat16()})
+    with pytest.raises(WeightsError, match=r"out.bias is BF16 \[8\] in the file, but F32 \[8\] in the model"):
+        weights.load(path, registry)
+
+
+def test_a_tied_matrix_is_stored_as_bf16_once(path: Path, card: MakeCard) -> None:
+    model = Tied(vocab_size=8)
+    weights.save(path, model, card(architecture="acme/tied", arguments={"vocab_size": 8}), half=True)
+    assert safetensors.torch.load_file(path)["embedding.weight"].dtype == torch.bfloat16
+    loaded: Any = weights.load(path, TIED)[0]
+    assert loaded.out.weight is loaded.embedding.weight
+    assert torch.equal(loaded.out.weight, model.out.weight.bfloat16().float())
+
+
 def test_two_saves_give_equal_bytes(path: Path, saved: nn.Module, card: MakeCard) -> None:
     other = path.with_name("other.safetensors")
     weights.save(other, saved, card())

@@ -77,6 +77,7 @@ def save(
     model: nn.Module,
     card: Card,
     *,
+    half: bool = False,
     infinite: Collection[str] = (),
     folder: int | None = None,
 ) -> Card:
@@ -85,6 +86,8 @@ def save(
     Equal weights and an equal card give equal bytes.
 
     Args:
+        half: store the fp32 parameters that are matrices as bf16, in half the bytes. What is loaded is fp32
+            again, rounded to 8 bits of precision; biases and the statistics of normalization are not rounded.
         infinite: buffers that need not be finite, since they were not when the model was built.
         folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
 
@@ -93,10 +96,18 @@ def save(
     stored = untied(model)
     if name := not_finite(stored, infinite):
         raise WeightsError(f"{name} has values that are not finite; nothing was written to {path}")
+    if half:
+        stored |= {name: stored[name].bfloat16() for name in _matrices(model) if name in stored}
     packed = pack(stored)
     card = _completed(card, model, packed)
     write_container(path, packed, {"format": "pt", KEY: card.to_json()}, folder=folder)
     return card
+
+
+def _matrices(model: nn.Module) -> list[str]:
+    """Return the names of the fp32 parameters of two or more dimensions."""
+    named = model.named_parameters(remove_duplicate=False)
+    return [name for name, tensor in named if tensor.dtype == torch.float32 and tensor.ndim >= 2]
 
 
 def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
@@ -203,6 +214,7 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
     with on_meta(), _no_larger_than(len(container.tensors) + len(card.tied), reason):
         planned = build_model(entry, card.arguments)
     expected = planned.state_dict()
+    matrices = set(_matrices(planned))
     have = container.tensors.keys() | card.tied.keys()
     missing = sorted(expected.keys() - have) or sorted(set(card.tied.values()) - container.tensors.keys())
     extra = sorted(have - expected.keys())
@@ -213,7 +225,8 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
     for name, tensor in expected.items():
         held = container.tensors[card.tied.get(name, name)]
         there, here = f"{held.dtype} {[*held.shape]}", f"{_DTYPES.get(tensor.dtype)} {[*tensor.shape]}"
-        if there != here:
+        halved = held.dtype == "BF16" and held.shape == tuple(tensor.shape) and name in matrices
+        if there != here and not halved:
             raise WeightsError(f"{reason}: {name} is {there} in the file, but {here} in the model")
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     if needed > 2 * container.size + _SPARE:
