@@ -6,7 +6,7 @@ STARTED := $(VENV)/.installing
 CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
-.PHONY: demo test test-all reliability lint install clean
+.PHONY: demo test test-all reliability weights lint install clean
 
 demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
 	rm -rf runs/demo
@@ -28,6 +28,9 @@ test-all: $(READY) ## The slow tests too.
 
 reliability: $(READY) ## Kills, failing disks and hostile files, in full: a quarter of an hour on an idle machine, an hour on a busy one. Writes docs/explanation/reliability.md.
 	nice $(BIN)/python -m tests.reliability.full --out docs/explanation/reliability.md
+
+weights: $(READY) ## Train published weights again: make weights NAMES="cifar10-resnet20". What was begun goes on.
+	$(BIN)/python benchmarks/weights.py $(NAMES)
 
 lint: $(READY)
 	$(BIN)/ruff check

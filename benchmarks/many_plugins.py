@@ -112,7 +112,6 @@ def zoo_weights():
             bytes=1_000_000,
             params=250_000,
             metrics={{"test": {{"accuracy": 0.9, "loss": 0.3}}}},
-            seeds=(0,),
             license="MIT",
         )
         for number in range({each})

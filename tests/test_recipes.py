@@ -22,6 +22,7 @@ BETTER_THAN = {
     "nietzsche-min-gru": ("loss", 1.8),
     "nietzsche-lstm": ("loss", 1.8),
     "nietzsche-awd-lstm": ("loss", 1.8),
+    "tinyshakespeare-words": ("loss", 5.8),
     "tinyshakespeare-awd-lstm": ("loss", 1.9),
     "cifar10-mlp": ("accuracy", 0.35),
     "cifar10-convnet": ("accuracy", 0.35),
@@ -30,10 +31,15 @@ BETTER_THAN = {
     "cifar10-resnet-lite": ("accuracy", 0.5),
     "cifar10-resnet-lite-wide": ("accuracy", 0.5),
     "cifar10-resnet20": ("accuracy", 0.5),
+    "cifar10-resnet32": ("accuracy", 0.5),
+    "cifar10-resnet56": ("accuracy", 0.45),
     "cifar10-airbench": ("accuracy", 0.5),
     "shapes-resnet20": ("accuracy", 0.5),
     "shapes-from-cifar10": ("accuracy", 0.2),
     "shapes-from-scratch": ("accuracy", 0.13),
+    "shapes-camnet": ("accuracy", 0.4),
+    "mnist-convnet-bn": ("accuracy", 0.95),
+    "fashion-mnist-convnet-bn": ("accuracy", 0.7),
     "scenes-convnet-bn": ("mAP", 0.35),
 }
 

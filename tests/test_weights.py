@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,17 @@ from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
 
+ROOT = Path(__file__).parents[1]
 REGISTRY = Registry.discover()
 PUBLISHED = REGISTRY.weights
 
 
-def test_weights_are_published() -> None:
-    assert PUBLISHED
+def test_every_file_is_published_and_small_enough_for_its_folder() -> None:
+    files = {path: path.stat().st_size for path in (ROOT / "weights").rglob("*.safetensors")}
+    assert files.keys() == {Path(entry.file) for entry in PUBLISHED.values()}
+    assert {size > 2_000_000 for path, size in files.items() if path.parent.name == "large"} <= {True}
+    assert all(size <= 2_000_000 for path, size in files.items() if path.parent.name == "small")
+    assert sum(files.values()) <= 60_000_000
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
@@ -29,7 +35,8 @@ def test_the_file_matches_its_entry(name: str) -> None:
     assert path.stat().st_size == entry.bytes
     assert sum(parameter.numel() for parameter in model.parameters()) == entry.params
     assert card.metrics == entry.metrics
-    assert entry.seeds == (card.seed,)
+    assert card.by_seed == entry.by_seed
+    assert not entry.by_seed or next(iter(entry.by_seed)) == str(card.seed) == "0"  # the first, not the best
     assert entry.license
 
 

@@ -122,15 +122,18 @@ def test_list_cuts_nothing_when_piped():
     rows = json.loads(zoo("list", "--json").stdout)
     out = zoo("list", env={"COLUMNS": "60"}).stdout
     for row in rows:
-        assert re.search(
-            rf"^  {re.escape(row['name'])} +{re.escape(row['summary'])}(, [\d,]+ parameters)?$", out, re.M
-        ), row
+        about = rf"{re.escape(row['summary'])}(, [\d,]+ parameters)?"
+        if row["kind"] == "weights":
+            about = rf".* {row['params']:,} +[\d.]+ MB\*?"
+        assert re.search(rf"^  {re.escape(row['name'])} +{about}$", out, re.M), row
     assert "\x1b" not in out
 
 
 def test_list_shows_the_headline_metric_and_the_size_of_weights():
-    out = zoo("list", "weights", columns=60).stdout
-    assert re.search(r"^  cifar10-resnet20 +91\.3 % accuracy, 269,722 parameters$", out, re.M)
+    line = r"^  cifar10-resnet20 +cifar10 +91\.31 % +1 +269,722 +0\.6 MB$"
+    assert re.search(line, plain(zoo("list", "weights", columns=80).stdout), re.M)
+    line = r"^  cifar10-resnet20 +91\.3 % accuracy, 269,722 parameters$"
+    assert re.search(line, plain(zoo("list", "weights", columns=60).stdout), re.M)
 
 
 PUBLISHED = """
@@ -153,7 +156,10 @@ metrics = { val = { loss = 1.2661, bits_per_char = 1.8266, perplexity = 3.547 } 
 def test_weights_of_a_language_model_are_listed_with_their_loss(tmp_path):
     (tmp_path / "registry.toml").write_text(PUBLISHED)
     out = zoo("list", "weights", cwd=tmp_path).stdout
-    assert "1.27 nats per character, 3,271,016 parameters, recipe fox" in out
+    assert re.search(r"^  reader +stdlib +1\.2661 nats +1 +3,271,016 +0\.0 MB\*$", out, re.M)
+    assert "* not on this machine; `zoo inspect NAME` says where it comes from" in out
+    out = plain(zoo("list", "weights", cwd=tmp_path, columns=60).stdout)
+    assert "1.27 nats per character, 3,271,016" in out
     out = zoo("show", "reader", cwd=tmp_path).stdout
     assert out.startswith("Weights reader for language-modelling\n")
     assert "val  loss 1.2661 nats, 1.8266 bits per character, perplexity 3.547" in out

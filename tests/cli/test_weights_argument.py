@@ -114,7 +114,7 @@ def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Pa
         ("done", "unknown weights 'done'; did you mean runs/done?"),
         ("loose", "unknown weights 'loose'; did you mean loose.safetensors?"),
         ("stdlib-lstm", "stdlib-lstm is a recipe without published weights"),
-        ("lstm", "lstm is an architecture, not weights"),
+        ("gru", "gru is an architecture, not weights"),
         ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
         ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
         ("./runs", "./runs is a folder without a model.safetensors"),

@@ -258,7 +258,7 @@ def test_weights_that_are_no_file_are_refused(kind: str, write: Write, tmp_path:
     elif kind == "device":
         place.symlink_to("/dev/zero")
     write(WEIGHTS if kind != "NUL" else WEIGHTS.replace("mine.safetensors", "mine\\u0000"))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not on this machine"):
         find_weights(Registry([], Catalog.load()), "mine")
 
 

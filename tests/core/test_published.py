@@ -141,28 +141,55 @@ def test_a_wrong_field_of_weights_is_refused(changes: Mapping[str, Any], message
 
 # Names
 
+IMAGES = Plugin(name="images", status="ok", where="m", specs=(("task", replace(CLASSIFICATION, groups=())),))
 MINE = Catalog(recipes={"mine": RECIPE}, weights={"mine": WEIGHTS})
 
 
 def registry(*names: str, catalog: Catalog = MINE) -> Registry:
     """Return plugins that each publish `tiny`, `mine` and a recipe with the plugin's name."""
     published = {name: {"tiny": RECIPE, "mine": RECIPE, name: RECIPE} for name in names}
-    task = Plugin(
-        name="images", status="ok", where="m", specs=(("task", replace(CLASSIFICATION, groups=())),)
-    )
     publishing = [
         loaded(name, zoo_recipes=recipes, zoo_weights=dict.fromkeys(recipes, WEIGHTS))
         for name, recipes in published.items()
     ]
-    return Registry([task, *publishing], catalog)
+    return Registry([IMAGES, *publishing], catalog)
 
 
 @pytest.mark.parametrize("name", ["beta", "beta/beta"])
 def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
     both = registry("acme", "beta")
     assert both.recipe(name) is both.recipes["beta/beta"]
-    with pytest.raises(DataError, match=r"core/weights/tiny\.safetensors cannot be read"):
+    with pytest.raises(
+        DataError, match=r"^the file of beta/beta, 0\.0 MB, is not on this machine$"
+    ) as caught:
         find_weights(both, name)
+    assert "copy beta.safetensors from the package of beta into a folder" in (caught.value.hint or "")
+
+
+def test_a_file_is_also_found_in_the_folder_for_weights_and_must_be_intact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
+    (tmp_path / "tiny.safetensors").write_bytes(CONTENT)
+    assert find_weights(registry("acme"), "tiny") == tmp_path / "tiny.safetensors"
+    (tmp_path / "tiny.safetensors").write_bytes(CONTENT[::-1])
+    with pytest.raises(DataError, match="has the wrong content"):
+        find_weights(registry("acme"), "tiny")
+
+
+def test_an_architecture_means_its_only_published_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
+    (tmp_path / "tiny.safetensors").write_bytes(CONTENT)
+    one = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": WEIGHTS})
+    with pytest.warns(ZooWarning, match=r"^net means acme/tiny, the only published weights of that arch"):
+        assert find_weights(Registry([IMAGES, one]), "net") == tmp_path / "tiny.safetensors"
+    two = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": WEIGHTS, "other": WEIGHTS})
+    with pytest.raises(WeightsError, match=r"^net has several published weights: acme/tiny, acme/other$"):
+        find_weights(Registry([IMAGES, two]), "net")
+    with pytest.raises(WeightsError, match=r"^net is an architecture, not weights$"):
+        find_weights(Registry([IMAGES, loaded(zoo_recipes={"tiny": RECIPE})]), "net")
 
 
 @pytest.mark.parametrize("find", [Registry.recipe, find_weights])

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.listing import rows
+from zoo.api.listing import over_seeds, rows
 from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.errors import AmbiguousName, OptionError, UnknownName, ZooError, cause, did_you_mean, warn
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
+from zoo.registry.weights_files import at_hand
 
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset
@@ -54,8 +55,7 @@ def describe(
     if row["kind"] == "recipe":
         return row | _of_recipe(registry, row["name"]) | {"units": _units(registry, row["task"])}
     if row["kind"] == "weights":
-        published = asdict(registry.weights[row["name"]])
-        return row | published | {"units": _units(registry, row["task"])}
+        return row | _published(registry, row) | {"units": _units(registry, row["task"])}
     entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
     spec = entry.spec
     facts = row | asdict(spec) | {"name": row["name"]}
@@ -104,10 +104,22 @@ def _units(registry: Registry, task: str) -> dict[str, str]:
     return dict(registry.tasks[task].units) if task in registry.tasks else {}
 
 
+def _published(registry: Registry, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row of published weights does not say of them."""
+    spec, task = registry.weights[row["name"]], registry.tasks.get(row["task"])
+    path = at_hand(row["name"], spec)
+    more = {"spread": over_seeds(spec.by_seed, task) if task else "", "path": str(path) if path else ""}
+    return asdict(spec) | more
+
+
 def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
     recipe = registry.recipes[name]
     registry.tell_replaced([name])
-    published = {key: asdict(entry) for key, entry in registry.weights.items() if entry.recipe == name}
+    published = {
+        row["name"]: _published(registry, row)
+        for row in rows(registry, "weights")
+        if registry.weights[row["name"]].recipe == name
+    }
 
     def training() -> dict[str, Any]:
         config = registry.training_config(recipe)

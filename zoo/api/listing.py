@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
+from zoo.registry.weights_files import at_hand
 
 __all__ = [
     "KINDS",
@@ -24,6 +26,7 @@ __all__ = [
     "list_plugins",
     "list_recipes",
     "list_weights",
+    "over_seeds",
     "rows",
 ]
 
@@ -109,6 +112,21 @@ def headline(metrics: Mapping[str, float], task: TaskSpec) -> str:
     return f"{name} {metrics[name]:.4g} {unit}".strip()
 
 
+def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
+    """Return mean and standard deviation of the headline metric over several seeds; empty if there is one.
+
+    It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
+    """
+    if len(by_seed) < 2:
+        return ""
+    mean = sum(by_seed.values()) / len(by_seed)
+    deviation = math.hypot(*(value - mean for value in by_seed.values())) / math.sqrt(len(by_seed) - 1)
+    unit, count = task.units.get(task.headline, ""), f"over {len(by_seed)} seeds"
+    if unit == "%":
+        return f"{100 * mean:.2f} ± {100 * deviation:.2f} % {task.headline} {count}"
+    return f"{task.headline} {mean:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
+
+
 def figure(value: float, unit: str = "") -> str:
     """Return a metric with its unit.
 
@@ -183,14 +201,22 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for name, weights in registry.weights.items():
         recipe = registry.recipes.get(weights.recipe)
-        architecture = recipe.architecture if recipe else ""
+        architecture, dataset = (recipe.architecture, recipe.dataset) if recipe else ("", "")
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
         task = _task_of(recipe, tasks) if recipe else ""
         best = headline(metrics, registry.tasks[task]) if task in registry.tasks else ""
         parts = [best, f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))
-        more = {"params": weights.params, "bytes": weights.bytes, "license": weights.license} | metrics
+        more = {
+            "architecture": architecture,
+            "dataset": dataset,
+            "seeds": max(1, len(weights.by_seed)),
+            "params": weights.params,
+            "bytes": weights.bytes,
+            "at_hand": at_hand(name, weights) is not None,
+            "license": weights.license,
+        } | metrics
         plugin = _owner(name, architecture)
         listed.append(_row("weights", name, plugin, task, summary, **more))
     return listed

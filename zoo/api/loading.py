@@ -37,14 +37,16 @@ def load(
     """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
 
     Args:
-        name: a published id, or the path of a weights file or of a run directory (its final weights).
+        name: a published id, an architecture that has one published file, or the path of a weights file or
+            of a run directory (its final weights).
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
 
     Raises:
-        WeightsError: there is no such file or id, it is damaged, or no plugin provides its architecture.
-        DataError: a published file is damaged or cannot be downloaded.
+        WeightsError: there is no such file or id, the architecture has several published files, the file is
+            damaged, or no plugin provides its architecture.
+        DataError: a published file is damaged, is not on this machine or cannot be downloaded.
         OptionError: the device does not exist.
     """
     registry = default_registry() if registry is None else registry

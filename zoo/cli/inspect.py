@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from zoo.api.listing import figures
+from zoo.api.listing import figures, over_seeds
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import NameType
 from zoo.cli.output import json_option, quiet_option
@@ -50,7 +50,9 @@ def command(session: Session, weights: str, as_json: bool) -> None:
 
 def _print_card(card: Card, registry: Registry) -> None:
     units = registry.tasks[card.task].units if card.task in registry.tasks else {}
-    _print("Metrics", [(split, figures(metrics, units)) for split, metrics in card.metrics.items()])
+    measured = [(split, figures(metrics, units)) for split, metrics in card.metrics.items()]
+    spread = over_seeds(card.by_seed, registry.tasks[card.task]) if units else ""
+    _print("Metrics", [*measured, *([("seeds", spread)] if spread else [])])
     _print("Model", as_typed(card.arguments), about=card.architecture)
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])

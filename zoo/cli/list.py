@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from zoo.api.listing import KINDS, rows
+from zoo.api.listing import KINDS, figure, rows
 from zoo.api.terminal import dim, echo
 from zoo.cli.layout import columns, lines, print_table, print_title
 from zoo.cli.names import PLURALS, KindType
@@ -15,6 +15,7 @@ from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.registry import Registry
+from zoo.registry.specs import TaskSpec
 
 # What other tools call a kind
 ELSEWHERE = {
@@ -23,6 +24,10 @@ ELSEWHERE = {
     "networks": "architectures",
     "data": "datasets",
 }
+
+
+# Columns of a terminal that the table of weights fits
+_WIDE = 80
 
 
 def kind_of(word: str) -> str | None:
@@ -65,12 +70,12 @@ def command(
     if as_json:
         print_json(chosen)
     elif chosen:
-        _print(chosen)
+        _print(chosen, session.registry)
     else:
         echo(f"zoo: {problem}", err=True)
 
 
-def _print(chosen: list[dict[str, Any]]) -> None:
+def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in sorted(chosen, key=lambda row: (KINDS.index(row["kind"]), row["task"])):
         groups.setdefault((row["kind"], row["task"]), []).append(row)
@@ -80,6 +85,9 @@ def _print(chosen: list[dict[str, Any]]) -> None:
         first, *others = task.split(", ")
         tasks = f"{first} and {len(others)} other tasks" if len(others) > 1 else task
         print_title(PLURALS[kind].capitalize(), f"for {tasks}" if task else "")
+        if kind == "weights" and task in registry.tasks and (columns() or _WIDE) >= _WIDE:
+            _print_weights(members, registry.tasks[task])
+            continue
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
         print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)
     if terminal := columns():
@@ -87,6 +95,26 @@ def _print(chosen: list[dict[str, Any]]) -> None:
         more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
         for line in lines(f"`zoo show NAME` tells more.{more}", terminal):
             echo(dim(line))
+
+
+def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
+    """Print weights with the metric that they are compared by, and a star if the file is elsewhere."""
+    header = ["NAME", "DATA", task.headline.upper(), "SEEDS", "PARAMETERS", "SIZE"]
+    unit = task.units.get(task.headline, "")
+    cells = [
+        [
+            row["name"],
+            row["dataset"].rpartition("/")[2],
+            figure(row[task.headline], unit) if task.headline in row else "",
+            str(row["seeds"]),
+            f"{row['params']:,}",
+            f"{row['bytes'] / 1e6:.1f} MB{' ' if row['at_hand'] else '*'}",
+        ]
+        for row in members
+    ]
+    print_table(cells, header, indent=2, numbers=(2, 3, 4, 5))
+    if not all(row["at_hand"] for row in members):
+        echo(dim("  * not on this machine; `zoo inspect NAME` says where it comes from"))
 
 
 def _summary(row: Mapping[str, Any]) -> str:

@@ -118,9 +118,9 @@ def _recipe(facts: Mapping[str, Any]) -> None:
 def _weights(facts: Mapping[str, Any]) -> None:
     size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
     print_section("Metrics", _metrics(facts, facts["units"]))
-    seeds = ", ".join(map(str, facts["seeds"]))
-    print_section("", [("recipe", facts["recipe"]), ("seeds", seeds), *size, ("license", facts["license"])])
-    print_section("File", [(key, facts[key]) for key in ("file", "url", "sha256")], wrap=False)
+    print_section("", [("recipe", facts["recipe"]), *size, ("license", facts["license"])])
+    where = facts["path"] or "not on this machine; `zoo inspect` says where it comes from"
+    print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
     commands = [
         ("see their card", f"zoo inspect {facts['name']}"),
         ("measure them", f"zoo eval {shlex.quote(facts['name'])}"),
@@ -166,7 +166,8 @@ def _words(table: Mapping[str, Any]) -> str:
 
 
 def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[str, object]]:
-    return [(split, figures(metrics, units)) for split, metrics in entry["metrics"].items()]
+    measured = [(split, figures(metrics, units)) for split, metrics in entry["metrics"].items()]
+    return [*measured, ("seeds", entry["spread"])]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

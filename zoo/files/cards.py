@@ -44,6 +44,8 @@ class Card:
         training: the training configuration.
         progress: `epochs` and `steps` trained.
         metrics: by split.
+        by_seed: the headline metric after equal trainings with several seeds, this one first; empty if there
+            was no other.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
         changes: what was changed during training, and when; `training` is the configuration at the end.
@@ -62,6 +64,7 @@ class Card:
     seed: int
     progress: dict[str, int]
     metrics: dict[str, dict[str, float]]
+    by_seed: dict[str, float] = field(default_factory=dict[str, float])
     base_model: dict[str, str] = field(default_factory=dict[str, str])
     changes: tuple[str, ...] = ()
     versions: dict[str, str]

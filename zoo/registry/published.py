@@ -5,6 +5,7 @@ They are data. Nothing of them runs, and a weights file is read like any other.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -37,7 +38,8 @@ class WeightsSpec:
         file: where it is: relative to the package of the plugin, or to the registry.toml, that names it. In a
             registry it is absolute.
         url: where it is if not in a file, over https.
-        seeds: those that it was trained with.
+        by_seed: the headline metric after trainings of the recipe with several seeds, that of the file first;
+            empty if there was one training.
     """
 
     recipe: str
@@ -47,12 +49,16 @@ class WeightsSpec:
     metrics: dict[str, dict[str, float]]
     file: str = ""
     url: str = ""
-    seeds: tuple[int, ...] = ()
+    by_seed: dict[str, float] = dataclasses.field(default_factory=dict[str, float])
     license: str = ""
 
     def __post_init__(self) -> None:
         options.validate(self)
-        if not all(math.isfinite(value) for metrics in self.metrics.values() for value in metrics.values()):
+        figures = [
+            *self.by_seed.values(),
+            *(v for metrics in self.metrics.values() for v in metrics.values()),
+        ]
+        if not all(map(math.isfinite, figures)):
             raise OptionError(f"metrics must be finite (got {options.shown(self.metrics)})")
 
 

@@ -1,4 +1,4 @@
-"""Which file does somebody mean: a published id, a path, or a run directory?"""
+"""Which file does somebody mean: a published id, an architecture, a path, or a run directory?"""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ import shlex
 from pathlib import Path
 
 from zoo.config.arguments import checked
-from zoo.errors import WeightsError, did_you_mean, warn
+from zoo.errors import DataError, WeightsError, did_you_mean, warn
+from zoo.files.cache import data_home
 from zoo.registry import plugins
+from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-__all__ = ["find_weights"]
+__all__ = ["at_hand", "find_weights"]
 
 
 @checked
 def find_weights(registry: Registry, name: str | Path) -> Path:
-    """Return the file behind a published id, a path or a run directory.
+    """Return the file behind a published id, an architecture, a path or a run directory.
 
-    A run directory stands for its final weights. The sha256 of a published file is checked. A bare word
-    is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
+    An architecture stands for its published weights, if there is one file of them, and a run directory for
+    its final weights. The sha256 of a published file is checked. A bare word is a name: a path has a
+    separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
 
     Raises:
-        WeightsError: the name is none of these.
-        DataError: a published file is damaged or cannot be downloaded.
+        WeightsError: the name is none of these, or an architecture with several published files.
+        DataError: a published file is damaged, is not on this machine, or cannot be downloaded.
     """
-    from zoo.files import downloads
-
     if isinstance(name, str) and (found := registry.weights.find(name)) is not None:
         if "/" in name and os.path.lexists(name):
             warn(f"{name} means the weights of that plugin; write ./{name} for the file")
-        spec = registry.weights[found]
-        if spec.file:
-            return downloads.verified(Path(spec.file), spec.sha256)
-        place = f"weights/{found}-{spec.sha256[:12]}.safetensors"  # the next version has another
-        return downloads.data_file(place, url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes)
+        return _published(registry, found)
+    if isinstance(name, str) and (found := _of_architecture(registry, name)) is not None:
+        return _published(registry, found)
     if isinstance(name, str) and "/" not in name and "." not in name:
         raise _unknown(registry, name)
     path = Path(name)
@@ -56,6 +55,71 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
             hint += f"; {path / 'best.safetensors'} holds its best epoch so far"
         raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
     return path / "model.safetensors"
+
+
+def at_hand(name: str, spec: WeightsSpec) -> Path | None:
+    """Return the file of published weights, if it is on this machine; nothing of it is read.
+
+    It is where the spec says, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
+    """
+    folder = os.environ.get("ZOO_WEIGHTS")
+    places = [Path(spec.file)] if spec.file else []
+    places += [Path(folder).expanduser() / f"{name.rpartition('/')[2]}.safetensors"] if folder else []
+    places += [home / _download(name, spec) for home in data_home(None)] if spec.url else []
+    return next((place for place in places if place.is_file()), None)
+
+
+def _download(name: str, spec: WeightsSpec) -> str:
+    return f"weights/{name}-{spec.sha256[:12]}.safetensors"  # the next version has another
+
+
+def _published(registry: Registry, name: str) -> Path:
+    """Return the verified file of published weights, which is downloaded if it can be.
+
+    Raises DataError.
+    """
+    from zoo.files import downloads
+
+    spec = registry.weights[name]
+    if (path := at_hand(name, spec)) is not None:
+        return downloads.verified(path, spec.sha256)
+    if spec.url:
+        return downloads.data_file(
+            _download(name, spec), url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes
+        )
+    plugin, slash, short = name.rpartition("/")
+    whence = f"the package of {plugin}" if slash else "zoo's repository"
+    raise DataError(
+        f"the file of {name}, {spec.bytes / 1e6:.1f} MB, is not on this machine",
+        hint=f"copy {short}.safetensors from {whence} into a folder that $ZOO_WEIGHTS names, or train it: "
+        f"`zoo train {shlex.quote(spec.recipe)}`",
+    )
+
+
+def _of_architecture(registry: Registry, name: str) -> str | None:
+    """Return the weights that an architecture stands for, or None if it has none or is none.
+
+    Raises WeightsError naming them if there are several.
+    """
+    if not registry.has("architecture", name):
+        return None
+    wanted = registry.architecture(name).name
+    found = [known for known, spec in registry.weights.items() if _architecture(registry, spec) == wanted]
+    if len(found) > 1:
+        listed = ", ".join(found)
+        hint = "`zoo list weights` tells them apart"
+        raise WeightsError(f"{name} has several published weights: {listed}", hint=hint)
+    for only in found:
+        warn(f"{name} means {only}, the only published weights of that architecture")
+    return found[0] if found else None
+
+
+def _architecture(registry: Registry, spec: WeightsSpec) -> str:
+    """Return the full name of the architecture of published weights, or nothing if it is not installed."""
+    recipe = registry.recipes.get(spec.recipe)
+    if recipe is None or not registry.has("architecture", recipe.architecture):
+        return ""
+    return registry.architecture(recipe.architecture).name
 
 
 def _unknown(registry: Registry, name: str) -> WeightsError:

@@ -140,9 +140,9 @@ def weights_fit_their_recipe(case: Case) -> None:
                 got=f"{holds[key]}",
                 usually="the file of another run, or a recipe that was changed after it was trained",
             )
-        assert not spec.seeds or card.seed in spec.seeds, message(
-            expected=f"weights {name} of seed {' or '.join(map(str, spec.seeds))}",
-            got=f"seed {card.seed}",
+        assert spec.by_seed == card.by_seed, message(
+            expected=f"weights {name} with the by_seed of their card",
+            got=f"{spec.by_seed} in the spec, but {card.by_seed} in the card",
             usually="the file of another run",
         )
 

@@ -107,7 +107,6 @@ def zoo_weights() -> dict[str, WeightsSpec]:
             bytes=501_300,
             params=122_501,
             metrics={"test": {"iou": 0.9452, "pixel_accuracy": 0.9885, "loss": 0.0422}},
-            seeds=(0,),
             license="MIT",
         )
     }

@@ -51,7 +51,6 @@ def zoo_weights() -> dict[str, WeightsSpec]:
             bytes=1_952,
             params=130,
             metrics={"test": {"accuracy": 1.0, "loss": 0.26345}},
-            seeds=(0,),
             license="MIT",
         )
     }

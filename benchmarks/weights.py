@@ -1,0 +1,126 @@
+"""Train published weights again, each by its recipe, and write the files and their entries in registry.toml.
+
+    python benchmarks/weights.py cifar10-resnet20 nietzsche-gru [--seeds 3] [--runs runs/weights]
+
+A name is an id of weights, or a recipe that has none yet. A training that was interrupted goes on, and one
+that is finished is not done again. Each is done on one thread, so the tensors are equal, bit for bit, on
+machines whose PyTorch computes alike.
+
+Published is seed 0, whatever the others reach. Its matrices are stored as bf16 if that changes its metrics by
+at most 0.0005 nats and 0.05 points of a percentage. What its card and registry.toml say is measured on the
+stored file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, cast
+
+import zoo
+from zoo.api.listing import default_registry
+from zoo.files.downloads import sha256_of
+from zoo.models import weights
+
+ROOT = Path(__file__).parents[1]
+# The most by which a metric may change to store bf16: nats, or a fraction of a percentage
+TOLERANCE = 0.0005
+# The most bytes of a file that is part of the wheel
+IN_THE_WHEEL = 2_000_000
+Metrics = dict[str, dict[str, float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train and store published weights.")
+    parser.add_argument("names", nargs="*", help="Ids of weights, or recipes; by default all ids.")
+    parser.add_argument("--seeds", type=int, help="Number of seeds; by default as published, or 1.")
+    parser.add_argument("--runs", type=Path, default=Path("runs/weights"), help="Folder of the runs.")
+    options = parser.parse_args()
+    known = default_registry().weights
+    for name in options.names or known:
+        published = known.get(name)
+        recipe = published.recipe if published else name
+        seeds = options.seeds or max(1, len(published.by_seed) if published else 1)
+        runs = [trained(recipe, seed, options.runs) for seed in range(seeds)]
+        entry = publish(name, recipe, runs)
+        write_entry(ROOT / "registry.toml", name, entry)
+        print(f"{name}: {entry}", flush=True)
+
+
+def trained(recipe: str, seed: int, folder: Path) -> Path:
+    """Return the weights of a recipe trained with a seed, after training what is left."""
+    run = folder / f"{recipe}-{seed}"
+    if not (run / "model.safetensors").exists():
+        zoo.train(recipe, seed=seed, threads=1, run=run, resume=True)
+    return run / "model.safetensors"
+
+
+def publish(name: str, recipe: str, runs: list[Path]) -> dict[str, object]:
+    """Store the first of several runs, and return its entry in registry.toml."""
+    registry = default_registry()
+    module, card = weights.load(runs[0], registry)
+    task = registry.task(card.task)
+    whole = measured(runs[0])
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "half.safetensors"
+        weights.save(stored, module, card, half=True)
+        rounded = measured(stored)
+    half = all(
+        abs(rounded[split][metric] - whole[split][metric]) <= TOLERANCE
+        for split, metric in itertools.product(whole, {"loss", task.headline})
+    )
+    metrics = rounded if half else whole
+    figures = [metrics, *map(measured, runs[1:])]
+    by_seed = {str(seed): [*figure.values()][-1][task.headline] for seed, figure in enumerate(figures)}
+    by_seed = by_seed if len(runs) > 1 else {}
+    path = ROOT / "weights" / "small" / f"{name}.safetensors"
+    weights.save(path, module, replace(card, metrics=metrics, by_seed=by_seed), half=half)
+    if path.stat().st_size > IN_THE_WHEEL:
+        path = path.rename(ROOT / "weights" / "large" / path.name)
+    return {
+        "recipe": recipe,
+        "file": str(path.relative_to(ROOT)),
+        "sha256": sha256_of(path),
+        "bytes": path.stat().st_size,
+        "params": sum(parameter.numel() for parameter in module.parameters()),
+        "metrics": metrics,
+        "by_seed": by_seed,
+        "license": "MIT",
+    }
+
+
+def measured(path: Path) -> Metrics:
+    """Return the metrics of a file on the val and the test split of its data, those that have items."""
+    model = zoo.load(path, device="cpu", progress=False)
+    data = zoo.open_dataset(model.card.dataset.name, progress=False, **model.card.dataset.options)
+    splits: list[Literal["val", "test"]] = [split for split in ("val", "test") if len(data.split(split))]
+    return {split: model.evaluate(split=split, progress=False)["metrics"] for split in splits}
+
+
+def write_entry(path: Path, name: str, entry: Mapping[str, object]) -> None:
+    """Write the table of some weights into a registry.toml, in its place if it has one, else at the end."""
+    text = path.read_text(encoding="utf-8")
+    head = f"[weights.{name}]\n"
+    table = head + "".join(f"{key} = {inline(value)}\n" for key, value in entry.items() if value != {})
+    before, found, after = text.partition(head)
+    rest = re.sub(r"\A(?:[^\[\n].*\n)*", "", after)
+    joined = before + table + rest if found else f"{text.rstrip()}\n\n{table}"
+    path.write_text(joined, encoding="utf-8")
+
+
+def inline(value: object) -> str:
+    """Return a value as TOML on one line."""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return "{ " + ", ".join(f"{key} = {inline(inner)}" for key, inner in items) + " }"
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    main()
