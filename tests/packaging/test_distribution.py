@@ -74,11 +74,14 @@ def test_the_registry_in_the_wheel_is_the_one_of_the_checkout(wheel: ZipFile) ->
     assert wheel.read("zoo/shipped/registry.toml") == (ROOT / "registry.toml").read_bytes()
 
 
-def test_published_weights_are_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
+def test_small_published_weights_are_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
     registry = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
-    files = {f"zoo/shipped/{entry['file']}" for entry in registry["weights"].values() if "file" in entry}
-    assert files
-    assert files <= set(wheel.namelist()), "add them to force-include, and to the sdist's include"
+    files = [entry["file"] for entry in registry["weights"].values()]
+    small = {f"zoo/shipped/{file}" for file in files if file.startswith("weights/small/")}
+    assert small
+    assert {name for name in wheel.namelist() if name.endswith(".safetensors")} == small
+    assert wheel.filename is not None
+    assert Path(wheel.filename).stat().st_size < 15_000_000
 
 
 def test_a_wheel_built_again_elsewhere_has_the_same_bytes(
