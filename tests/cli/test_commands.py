@@ -45,7 +45,7 @@ def test_list_filters_by_kind_pattern_and_condition():
 def test_list_shows_and_compares_parameters():
     shown = zoo("list", "models", "resnet").stdout
     assert re.search(r"^  convnet/resnet20 +Residual .* images, 269,722 parameters$", shown, re.M)
-    small = json.loads(zoo("list", "--where", "params<1e5", "--json").stdout)
+    small = json.loads(zoo("list", "models", "--where", "params<1e5", "--json").stdout)
     assert {row["name"] for row in small} == {"charrnn/rnn", "charrnn/rnn-cell", "convnet/convnet"}
 
 

@@ -54,12 +54,17 @@ def test_weights_are_ids_runs_and_files(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "runs" / "unfinished").mkdir()
     (tmp_path / "loose.safetensors").touch()
     monkeypatch.chdir(tmp_path)
-    ids = names("weights", "classification")
-    for command in ("eval", "sample", "inspect", "analyze confusion", "train resnet20 shapes --from"):
+    classifiers = names("weights", "classification")
+    ids = classifiers | names("weights", "language-modelling") | names("weights", "multi-label")
+    assert classifiers < ids
+    for command in ("eval", "sample", "inspect"):
         assert {*offered(f"zoo {command} ")} == {*ids, "runs/one", "runs/two", "loose.safetensors"}, command
+    for command in ("analyze confusion", "train resnet20 shapes --from"):
+        assert classifiers <= {*offered(f"zoo {command} ")}, command
+        assert "nietzsche-rnn" not in offered(f"zoo {command} "), command
     assert offered("zoo eval runs/t") == ["runs/two"]
     assert offered("zoo eval more/") == ["more/three"]
-    assert not ids & {*offered("zoo analyze surprise ")}, "they are not language models"
+    assert not classifiers & {*offered("zoo analyze surprise ")}, "they are not language models"
 
 
 def test_values_of_options_are_offered_after_names():

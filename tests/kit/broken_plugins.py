@@ -132,7 +132,6 @@ def published(**changes):
         "bytes": 14_320,
         "params": 3_116,
         "metrics": {"test": {"accuracy": 0.1125, "loss": 2.15038}},
-        "seeds": (3,),
         "license": "MIT",
     }
     return WeightsSpec(**{**fields, **changes})

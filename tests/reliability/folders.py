@@ -68,7 +68,9 @@ def hostile_folder(folder: Path, name: str = "evil") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "mark"
     (folder / f"{name}.py").write_text(_PLUGIN.format(mark=str(mark), name=name), encoding="utf-8")
-    card, container = read_weights(shipped_path().parent / "weights" / "shapes-resnet20.safetensors")
+    card, container = read_weights(
+        shipped_path().parent / "weights" / "small" / "shapes-resnet20.safetensors"
+    )
     weights = folder / "forged.safetensors"
     forged = card.to_dict() | {"architecture": f"{name}/evil"}
     write_forged(weights, forged, [*container.tensors.values()])

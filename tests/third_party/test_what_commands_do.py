@@ -22,7 +22,7 @@ ROWS = {
     for cells in (line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines())
     if len(cells) == 5 and cells[0].startswith("`")
 }
-WEIGHTS = str(shipped_path().parent / "weights" / "shapes-resnet20.safetensors")
+WEIGHTS = str(shipped_path().parent / "weights" / "small" / "shapes-resnet20.safetensors")
 LINES = {
     "list": ["list"],
     "show": ["show", "lstm"],
