@@ -71,6 +71,23 @@ class NeedsLargerImages(Net):
         return super().forward(images)
 
 
+class NeedsOtherImages(Net):
+    """Reads images of no size that the kit tries, and does not say why."""
+
+    def forward(self, images):
+        assert images.shape[2] == 33
+        return super().forward(images)
+
+
+class RefusesSmallImages(Net):
+    """Its constructor refuses images below 40 pixels, which its spec does not say."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        if image_size < 40:
+            raise ValueError(f"image_size must be at least 40 (got {image_size})")
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+
+
 class OddWidth(Net):
     def finish(self) -> None:
         raise ValueError("the width must be even")

@@ -83,6 +83,9 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     ("name", "cause"),
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
+        ("output_shape.small-output_shape", "it reads 64×64 ones; say the least that it reads in the spec's"),
+        ("output_shape.large-output_shape", "a fixed size of the inputs"),
+        ("builds.small-builds", "it reads 48×48 ones; say the least that it reads in the spec's"),
         ("items_fit_dims.list-items_fit_dims", "cut into lanes"),
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo.config.signatures import signature_options
 from zoo.errors import SpecError
 from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
@@ -17,6 +19,7 @@ __all__ = [
     "arguments",
     "build",
     "forward",
+    "larger_images",
     "longest",
     "mean_loss",
     "random_inputs",
@@ -80,6 +83,24 @@ def forward(
             return model(inputs), None
         outputs, state = model(inputs, state)
         return outputs, state
+
+
+def larger_images(case: Case) -> str:
+    """Return what to do if the model reads larger images than the tiny dataset's; empty if it does not."""
+    usual = signature_options(case.task.spec.load_tiny()).get("size")
+    if usual is None:
+        return ""
+    least = max(usual.default, case.spec.smallest_image)
+    for size in range(least - least % 16 + 16, 257, 16):
+        dataset = case.tiny(size=size)
+        images = next(iter(case.task.eval_batches(dataset, "test"))).inputs[:1]
+        with contextlib.suppress(Exception):
+            forward(case, build(case, dataset=dataset).eval(), images)
+            return (
+                f"images that are too small: it reads {size}×{size} ones; say the least that it reads in the "
+                "spec's `smallest_image`"
+            )
+    return ""
 
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:

@@ -15,6 +15,7 @@ from zoo.testing._models import (
     arguments,
     build,
     forward,
+    larger_images,
     random_inputs,
     step,
     train_batch,
@@ -55,7 +56,8 @@ def builds(case: Case) -> None:
             message(
                 expected="a model from the task's dims and the spec's config alone",
                 got=str(error),
-                usually="an option without a default that `config` does not set, or sets to an invalid value",
+                usually=larger_images(case)
+                or "an option without a default that `config` does not set, or sets to an invalid value",
             )
         ) from error
 

@@ -118,7 +118,8 @@ def any_length_and_batch(case: Case) -> None:
                     message(
                         expected=f"{length} tokens of {lanes} lanes to be read",
                         got=first_line(error),
-                        usually="positions or a mask of a fixed length, or a state made for one batch size",
+                        usually="positions or a mask of a fixed length, which the spec's `context_length` "
+                        "must say, or a state made for one batch size",
                     )
                 ) from error
             wanted = (length, lanes, vocab_size)
@@ -134,9 +135,9 @@ def state_detaches(case: Case) -> None:
     """The state after a batch is one that zoo can detach and keep, and the next batch trains from it."""
     model = build(case)
     batch = train_batch(case)
-    first = step(case, model, dataclasses.replace(batch, fresh=True))
-    first.loss.backward()
     try:
+        first = step(case, model, dataclasses.replace(batch, fresh=True))
+        first.loss.backward()
         state = detach(first.state)
         step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
     except (RuntimeError, SpecError) as error:
@@ -144,7 +145,8 @@ def state_detaches(case: Case) -> None:
             message(
                 expected="a second batch that trains from the first one's state",
                 got=first_line(error),
-                usually="an object of a class of its own as the state, or a state kept on the module",
+                usually="an object of a class of its own as the state, or a state that is kept on the module "
+                "or changed in place",
             )
         ) from error
 

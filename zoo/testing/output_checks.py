@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import first_line
+from zoo.errors import cause, first_line
 from zoo.interfaces import CarriesState
 from zoo.testing._case import Case, message
-from zoo.testing._models import build, forward, random_inputs
+from zoo.testing._models import build, forward, larger_images, random_inputs
 
 __all__ = [
     "batch_mates_do_not_matter",
@@ -33,17 +33,9 @@ def output_shape(case: Case) -> None:
     for size in (1, 2, 5):
         inputs = random_inputs(case, size)
         try:
-            answer = _answer(case, model, inputs)
-        except RuntimeError as error:
-            if size == 1:
-                raise
-            raise AssertionError(
-                message(
-                    expected=f"logits from inputs {tuple(inputs.shape)}, after a smaller batch",
-                    got=first_line(error),
-                    usually="a state kept on the module from the previous batch, or a hard-coded batch size",
-                )
-            ) from error
+            answer: Any = forward(case, model, inputs)[0]
+        except Exception as error:
+            raise AssertionError(_refusal(case, inputs, error, first=size == 1)) from error
         wanted = _wanted_shape(case, inputs)
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         assert got == wanted, message(
@@ -71,19 +63,25 @@ def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
     return (len(inputs), *classes, *targets.shape[1:])
 
 
-def _answer(case: Case, model: nn.Module, inputs: Tensor) -> Any:
-    try:
-        return forward(case, model, inputs)[0]
-    except (TypeError, ValueError) as error:
-        if not isinstance(case.task, CarriesState):
-            raise
-        raise AssertionError(
-            message(
-                expected="model(tokens, state) to return (logits, state)",
-                got=first_line(error),
-                usually="a forward() without `state=None`, logits alone, or a penalty in eval mode too",
-            )
-        ) from error
+def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> str:
+    """Return why a model that cannot read some inputs fails; the first inputs are a batch of one."""
+    if isinstance(error, TypeError | ValueError) and isinstance(case.task, CarriesState):
+        return message(
+            expected="model(tokens, state) to return (logits, state)",
+            got=first_line(error),
+            usually="a forward() without `state=None`, logits alone, or a penalty in eval mode too",
+        )
+    if not first:
+        return message(
+            expected=f"logits from inputs {tuple(inputs.shape)}, after a smaller batch",
+            got=cause(error),
+            usually="a state kept on the module from the previous batch, or a hard-coded batch size",
+        )
+    return message(
+        expected=f"logits from inputs {tuple(inputs.shape)}",
+        got=cause(error),
+        usually=larger_images(case) or "a fixed size of the inputs, or axes in another order",
+    )
 
 
 def batch_mates_do_not_matter(case: Case) -> None:
