@@ -1,0 +1,110 @@
+"""Language models in five styles: none is accused of anything, and what authors get wrong is found."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
+from zoo.testing import run_checks, shortfall
+from zoo.testing._suite import Suite
+
+NAMES = ("gpt", "mamba", "rwkv", "min-lstm", "tcn")
+TELLING = (
+    "every_parameter_gets_a_gradient",
+    "first_loss_near_uniform",
+    "overfits_one_batch",
+    "carries_state",
+    "state_can_be_saved",
+    "refuses_bad_options",
+)
+
+
+class Bug(NamedTuple):
+    """Part of a model's source text, what a hurried author writes instead, and the check that finds it."""
+
+    module: str
+    right: str
+    wrong: str
+    check: str
+
+
+BUGS = {
+    "positions start again with each call": Bug(
+        "gpt", "torch.arange(start, start + t,", "torch.arange(t,", "carries_state"
+    ),
+    "a mask that the cache moves": Bug("gpt", ".tril(diagonal=S - T)", ".tril()", "carries_state"),
+    "logits batch first": Bug("gpt", "logits.transpose(0, 1), state", "logits, state", "output_shape"),
+    "a convolution that forgets the tokens before": Bug(
+        "mamba", "cache.conv_state.to(x.dtype)", "torch.zeros_like(cache.conv_state)", "carries_state"
+    ),
+    "logits of a padded vocabulary": Bug("mamba", "[..., : self.args.vocab_size]", "", "output_shape"),
+    "torch's own initial weights under tied ones": Bug(
+        "mamba", "nn.init.normal_(self.embedding.weight, std=0.02)", "pass", "first_loss_near_uniform"
+    ),
+    "a shift that starts again": Bug(
+        "rwkv", "self.ln2(x), state[0]", "self.ln2(x), torch.zeros_like(state[0])", "carries_state"
+    ),
+    "a state changed in place": Bug(
+        "rwkv", "rows.append(row)", "state[5 * i : 5 * i + 5] = row; rows.append(row)", "state_detaches"
+    ),
+    "a state kept on the module": Bug(
+        "rwkv",
+        "if state is None:\n            state = self.init_state(x)",
+        "if not hasattr(self, 's'):\n            self.s = self.init_state(x)\n        state = self.s",
+        "output_shape",
+    ),
+    "another gate for single tokens": Bug(
+        "min_lstm", "g(hidden) * (i_gate / total)", "g(hidden) * i_gate", "carries_state"
+    ),
+    "the first state instead of the last": Bug("min_lstm", "out[:, -1:]", "out[:, :1]", "carries_state"),
+    "a convolution that looks ahead by one": Bug(
+        "tcn", ": -self.chomp_size]", "1 : x.shape[2] + 1 - self.chomp_size]", "causal"
+    ),
+    "a norm over time": Bug(
+        "tcn", "Chomp1d(padding), nn.ReLU()", "Chomp1d(padding), nn.GroupNorm(1, n_outputs)", "causal"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    where = "languages.plugin"
+    loaded = plugins.load("languages", EntryPoint("languages", where, plugins.GROUP).load, where=where)
+    return Registry(plugins.with_ours(loaded))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registry) -> None:
+    suite = Suite(registry, f"languages/{name}")
+    outcomes = [suite.outcome(f"{name}-{check}") for check in TELLING]
+    assert [(one.check, one.reason) for one in outcomes if one.outcome != "passed"] == []
+
+
+@pytest.mark.slow
+def test_the_whole_kit_passes(registry: Registry) -> None:
+    outcomes = run_checks(registry, "languages")
+    assert [(one.name, one.outcome, one.reason) for one in outcomes if one.outcome != "passed"] == []
+    assert not shortfall(outcomes)
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+def test_a_bug_is_found_by_the_check_of_what_it_breaks(bug: Bug, registry: Registry) -> None:
+    module = import_module(f"languages.{bug.module}")
+    assert module.__file__
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    assert source.count(bug.right) == 1
+    name = bug.module.replace("_", "-")
+    sound = dict(vars(module))
+    try:
+        exec(compile(source.replace(bug.right, bug.wrong), module.__file__, "exec"), vars(module))
+        found = Suite(registry, f"languages/{name}").outcome(f"{name}-{bug.check}")
+    finally:
+        vars(module).update(sound)
+    assert found.outcome == "failed", found.reason
+    assert found.reason.startswith("expected "), found.reason
