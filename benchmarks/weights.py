@@ -23,6 +23,7 @@ import json
 import random
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,10 +67,18 @@ def main() -> None:
 
 
 def trained(recipe: str, seed: int, folder: Path) -> Path:
-    """Return the weights of a recipe trained with a seed, after training what is left."""
+    """Return the weights of a recipe trained with a seed, after training what is left.
+
+    The processor time is added to the file RUN.seconds.
+    """
     run = folder / f"{recipe}-{seed}"
     if not (run / "model.safetensors").exists():
-        zoo.train(recipe, seed=seed, threads=1, run=run, resume=True)
+        start = time.process_time()
+        try:
+            zoo.train(recipe, seed=seed, threads=1, run=run, resume=True)
+        finally:
+            with run.with_suffix(".seconds").open("a") as file:
+                print(round(time.process_time() - start, 1), file=file)
     return run / "model.safetensors"
 
 
@@ -115,6 +124,7 @@ def publish(name: str, recipe: str, runs: list[Path]) -> dict[str, object]:
         "params": sum(parameter.numel() for parameter in module.parameters()),
         "metrics": metrics,
         "by_seed": by_seed,
+        "seconds": sum(map(float, runs[0].parent.with_suffix(".seconds").read_text().split())),
         "license": "MIT",
     }
 

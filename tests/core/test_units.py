@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from zoo.api.listing import figures, headline
+from zoo.api.listing import figures, headline, over_seeds
 from zoo.api.progress import headlines, metrics_text
 from zoo.config.training import TrainConfig
 from zoo.interfaces import Batch
@@ -34,6 +34,15 @@ def test_the_headline_is_that_of_the_task() -> None:
     assert headline({"loss": 0.5}, RANKING) == ""
     text = {"loss": 1.2661, "bits_per_char": 1.8266, "perplexity": 3.547}
     assert headline(text, LANGUAGE_MODELLING) == "1.27 nats per character"
+
+
+def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:
+    by_seed = {"0": 0.77, "1": 0.78, "2": 0.76}
+    assert over_seeds(by_seed, RANKING) == "77.00 ± 1.00 % recall over 3 seeds"
+    loss = replace(RANKING, headline="loss")
+    assert over_seeds(by_seed, loss) == "loss 0.7700 ± 0.0100 points over 3 seeds"
+    assert over_seeds({"0": 0.77}, RANKING) == over_seeds({}, RANKING) == ""
+    assert "inf" in over_seeds({"0": 1e308, "1": -1e308, "2": 1e308}, RANKING), "a card may say anything"
 
 
 def test_progress_shows_shares_in_percent() -> None:

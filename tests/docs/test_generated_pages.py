@@ -7,10 +7,15 @@ from types import ModuleType
 
 import pytest
 
-from tests.docs import commands_page, options_page, python_page
+from tests.docs import commands_page, options_page, python_page, weights_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-PAGES = {"options": options_page, "commands": commands_page, "python": python_page}
+PAGES = {
+    "options": options_page,
+    "commands": commands_page,
+    "python": python_page,
+    "weights": weights_page,
+}
 
 
 @pytest.mark.parametrize(("name", "module"), PAGES.items())

@@ -118,7 +118,9 @@ def _recipe(facts: Mapping[str, Any]) -> None:
 def _weights(facts: Mapping[str, Any]) -> None:
     size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
     print_section("Metrics", _metrics(facts, facts["units"]))
-    print_section("", [("recipe", facts["recipe"]), *size, ("license", facts["license"])])
+    taken = f"{facts['seconds']:.0f} s of processor time" if facts["seconds"] else ""
+    pairs = [("recipe", facts["recipe"]), ("trained in", taken), *size, ("license", facts["license"])]
+    print_section("", pairs)
     where = facts["path"] or "not on this machine; `zoo inspect` says where it comes from"
     print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
     commands = [

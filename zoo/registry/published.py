@@ -40,6 +40,7 @@ class WeightsSpec:
         url: where it is if not in a file, over https.
         by_seed: the headline metric after trainings of the recipe with several seeds, that of the file first;
             empty if there was one training.
+        seconds: processor time of the training; 0 if it is not known.
     """
 
     recipe: str
@@ -50,6 +51,7 @@ class WeightsSpec:
     file: str = ""
     url: str = ""
     by_seed: dict[str, float] = dataclasses.field(default_factory=dict[str, float])
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
     license: str = ""
 
     def __post_init__(self) -> None:

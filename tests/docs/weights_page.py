@@ -1,0 +1,133 @@
+"""docs/reference/weights.md, made from registry.toml and what benchmarks/uses.py has written.
+
+python -m tests.docs.weights_page > docs/reference/weights.md
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from zoo.api.listing import figure, over_seeds
+from zoo.config.recipe import Recipe
+from zoo.registry.published import WeightsSpec
+from zoo.registry.registry import Registry
+from zoo.registry.specs import TaskSpec
+
+__all__ = ["USES", "by_dataset", "page", "use"]
+
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+USES = PICTURES / "weights"
+START = """\
+# Weights
+
+Trained models that come with zoo. Each is a file with its own card, made by the recipe of its name in
+[registry.toml](../../registry.toml), which anyone can run again.
+
+```sh
+zoo list weights                        # what there is, and what is on this machine
+zoo eval cifar10-resnet20               # measure it again
+zoo train cifar10-resnet20              # train it again: on one thread, the same tensors bit for bit
+zoo train resnet20 folder --data root=pictures --from cifar10-resnet20      # start from it
+```
+
+In Python, `zoo.load("cifar10-resnet20")`. An architecture with one published file stands for it: `zoo
+sample gru`.
+
+A figure is what `zoo eval` measures on the stored file, on the test split or, if there is none, on the
+validation split. The file is always that of seed 0. Where a training takes less than ten minutes, mean and
+standard deviation of three seeds stand beside it. Files whose matrices can be rounded to bf16 without a
+change of the metrics by more than 0.0005 are stored so. Time is processor time on one thread of an AMD EPYC
+with bf16 instructions that was busy with other work too.
+
+Files of up to 2 MB are part of the wheel. The others lie in the folder `weights/large`
+of the repository; [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) names a folder where zoo looks for
+them.
+"""
+TITLES = {
+    "text/nietzsche": "Nietzsche, characters",
+    "text/tinyshakespeare": "Tiny Shakespeare",
+    "text/stdlib": "Python's standard library, characters",
+    "images/cifar10": "CIFAR-10",
+    "images/mnist": "MNIST",
+    "images/fashion-mnist": "Fashion-MNIST",
+    "images/shapes": "Shapes",
+    "images/scenes": "Scenes: several labels",
+}
+Published = dict[str, tuple[WeightsSpec, Recipe, TaskSpec]]
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [START]
+    for dataset, published in by_dataset(Registry.discover()).items():
+        parts += [f"## {TITLES[dataset]}\n", *_picture(dataset), _table(published), *_uses(published)]
+    return "\n".join(parts)
+
+
+def by_dataset(registry: Registry) -> dict[str, Published]:
+    """Return the published weights by the full name of their dataset, in the order of `TITLES`."""
+    found: dict[str, Published] = {dataset: {} for dataset in TITLES}
+    for name, spec in registry.catalog.weights.items():
+        recipe = registry.recipe(spec.recipe)
+        found[recipe.dataset][name] = (spec, recipe, registry.task_of(recipe))
+    return {dataset: published for dataset, published in found.items() if published}
+
+
+def _picture(dataset: str) -> Iterable[str]:
+    path = PICTURES / f"weights-{dataset.rpartition('/')[2]}.png"
+    if path.exists():
+        yield f"![The headline metric against the number of parameters](../pictures/{path.name})\n"
+
+
+def _table(published: Published) -> str:
+    _, _, task = next(iter(published.values()))
+    unit = task.units.get(task.headline, "")
+    lines = [f"| weights | {task.headline} | by seed | parameters | size | time |", f"|{'---|' * 6}"]
+    for name, (spec, _, _) in published.items():
+        metrics = [*spec.metrics.values()][-1]
+        spread = over_seeds(spec.by_seed, task) or "1 seed"
+        cells = (
+            f"`{name}`",
+            figure(metrics[task.headline], unit),
+            spread.replace(f" {task.headline}", "").replace(f"{task.headline} ", ""),
+            f"{spec.params:,}",
+            f"{spec.bytes / 1e6:.1f} MB",
+            _time(spec.seconds),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _time(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+
+def _uses(published: Published) -> Iterable[str]:
+    for name in published:
+        command, printed, picture = shlex.join(use(name)), USES / f"{name}.txt", USES / f"{name}.png"
+        if printed.exists():
+            yield f"```console\n$ {command}\n{printed.read_text(encoding='utf-8').rstrip()}\n```\n"
+        if picture.exists():
+            yield f"```sh\n{command}\n```\n\n![What it draws](../pictures/weights/{picture.name})\n"
+
+
+def use(name: str) -> list[str]:
+    """Return a command that uses some weights, whose output the page shows."""
+    corpus = name.partition("-")[0]
+    prompts = {"nietzsche": "the ", "stdlib": "def ", "tinyshakespeare": "romeo:"}
+    if corpus in prompts:
+        length = "60" if name.endswith("words") else "240"
+        options = ["--prompt", prompts[corpus], "--temperature", "0.7", "--seed", "0", "--length", length]
+        return ["zoo", "sample", name, *options]
+    if name.startswith(("shapes", "scenes")):
+        finer = ["--layer", "stages.1"] if name == "scenes-convnet-bn" else []
+        return ["zoo", "analyze", "grad-cam", name, "--indices", "4,6,7,9", *finer]
+    return ["zoo", "analyze", "confusion", name]
+
+
+if __name__ == "__main__":
+    print(page(), end="")
