@@ -150,10 +150,14 @@ def discover(
 
 
 def with_ours(plugin: Plugin) -> list[Plugin]:
-    """Return zoo's own plugins and another one, whose entries may be for their tasks."""
+    """Return zoo's own plugins and another one, whose entries may be for their tasks.
+
+    It comes last, and as failed if it provides a task, group or training field that is zoo's own.
+    """
     names = [name for name, _ in _our_points()]
     ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
-    return [*ours, plugin]
+    shared: dict[str, str] = {}
+    return [_owning(other, shared) for other in (*ours, plugin)]
 
 
 def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
@@ -172,7 +176,7 @@ def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
         for name in names:
             if name in shared or name in own:
                 cause = f"the {name} is already provided by {shared.get(name, plugin.name)}"
-                return replace(plugin, status="failed", cause=cause, specs=())
+                return replace(plugin, status="failed", cause=cause, specs=(), recipes={}, weights={})
             own[name] = plugin.name
     shared |= own
     return plugin

@@ -149,9 +149,10 @@ class Registry:
         One that needs them is, for instance, a model for the task of another plugin.
         """
         registry = cls(plugins.with_ours(plugin))
-        if not any(entry.plugin is plugin for entry in registry.failed_entries):
+        owning = registry.plugins[-1]
+        if not any(entry.plugin is owning for entry in registry.failed_entries):
             return registry
-        return cls([*(other for other in plugins.discover() if other.name != plugin.name), plugin])
+        return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning])
 
     def _check_own_recipes(self) -> None:
         """Raise CatalogError for a training field of the user's file that is unknown or out of range."""
