@@ -53,7 +53,7 @@ class OnePlace(Net):
     """Honest: attention over patches; a 32×32 image is a single one, from which its weights learn nothing."""
 
     def finish(self) -> None:
-        self.shrink = nn.Conv2d(3, 8, 32, stride=32)
+        self.shrink = nn.Conv2d(self.features[0].in_channels, 8, 32, stride=32)
         self.query = nn.Linear(8, 1)
         self.out = nn.Linear(8, self.head.out_features)
 
@@ -181,7 +181,7 @@ class TurnsByComplexNumbers(Net):
     turns: torch.Tensor
 
     def finish(self) -> None:
-        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+        self.register_buffer("turns", torch.ones(self.features[0].in_channels, dtype=torch.complex64))
 
     def forward(self, images):
         return super().forward(images * self.turns.real.to(images)[:, None, None])
@@ -246,7 +246,7 @@ class Centers(Net):
     mean: torch.Tensor
 
     def finish(self) -> None:
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("mean", torch.zeros(self.features[0].in_channels, 1, 1))
 
     def fit_inputs(self, inputs):
         self.mean.copy_(inputs.mean((0, 2, 3))[:, None, None])
@@ -317,6 +317,50 @@ class ComparesBatchMates(Net):
         return super().forward(images - images.mean(0))
 
 
+class ComparesWithTheFirst(Net):
+    def forward(self, images):
+        return super().forward(images - 0.3 * images[:1])
+
+
+class TenClasses(Net):
+    def finish(self) -> None:
+        self.head = nn.Linear(self.head.in_features, 10)
+
+
+class ColorsOnly(Net):
+    def finish(self) -> None:
+        self.features[0] = nn.Conv2d(3, 16, 4, stride=4)
+
+
+class SmallImagesOnly(Net):
+    def finish(self) -> None:
+        self.head = nn.Linear(16 * 8 * 8, self.head.out_features)
+
+    def forward(self, images):
+        return self.head(self.dropout(self.features(images).flatten(1))) / 2
+
+
+class RefusesOtherDims(Net):
+    """Honest: it can do one thing only, and says so."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        if (in_channels, image_size, num_classes) != (3, 32, 10):
+            raise ValueError("it knows ten classes of 32×32 color images only")
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+
+
+class SeedsItsWeights(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
+        torch.manual_seed(0)
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+
+
+class SeedsItsDropout(Net):
+    def forward(self, images):
+        torch.manual_seed(0)
+        return super().forward(images)
+
+
 class DropsOutInEval(Net):
     def forward(self, images):
         return F.dropout(super().forward(images), 0.5)
@@ -329,6 +373,11 @@ class CountsItsPasses(Net):
     def forward(self, images):
         self.passes += 1
         return super().forward(images)
+
+
+class ChangesItsInputs(Net):
+    def forward(self, images):
+        return super().forward(images.clamp_(-2, 2))
 
 
 class ReadsItsWeights(Net):
@@ -484,6 +533,11 @@ class ComparesLanes(Lstm):
     def forward(self, tokens, state=None):
         logits, state = super().forward(tokens, state)
         return logits - logits.mean(1, keepdim=True) / 2, state
+
+
+class NineteenTokens(Lstm):
+    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
+        super().__init__(vocab_size=19, hidden_size=hidden_size)
 
 
 class DropsOutTextInEval(Lstm):

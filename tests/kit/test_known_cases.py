@@ -19,6 +19,13 @@ ESCAPES = {
     "a patched function of torch": ("import_changes_nothing.relu", "import_changes_nothing"),
     "a patched method of an optimizer": ("import_changes_nothing.step", "import_changes_nothing"),
     "a patch of json and print": ("import_changes_nothing.print", "import_changes_nothing"),
+    "a number of classes written into the model": ("follows_its_dims", "follows_its_dims"),
+    "logits that depend on the first item of a batch": (
+        "batch_mates_do_not_matter.first",
+        "batch_mates_do_not_matter",
+    ),
+    "inputs changed in place": ("eval_changes_nothing.inputs", "eval_changes_nothing"),
+    "a seed set in the constructor": ("draws_from_the_seed", "draws_from_the_seed"),
     "a connection at import": ("imports_offline", "imports_offline"),
 }
 # By what was right: the honest entry, and the checks that once failed
@@ -33,6 +40,7 @@ FALSE_ALARMS = {
     "a state with a number": ("number", ("state_detaches", "state_can_be_saved")),
     "a buffer of -inf": ("infinite", ("use_patches_nothing", "saves_and_loads")),
     "a complex buffer": ("complex", ("saves_and_loads", "moves_dtype_and_device")),
+    "one size of images only": ("one-size", ("follows_its_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }
 

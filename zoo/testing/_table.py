@@ -68,6 +68,7 @@ CHECKS: tuple[Check, ...] = (
         "architecture",
         {
             "output_shape": ("builds",),
+            "follows_its_dims": ("output_shape",),
             "batch_mates_do_not_matter": ("output_shape",),
             "eval_is_deterministic": ("output_shape",),
             "eval_changes_nothing": ("output_shape",),
@@ -82,6 +83,7 @@ CHECKS: tuple[Check, ...] = (
             "first_loss_near_uniform": ("same_shape_in_training",),
             "fits_its_inputs": ("same_seed_same_weights",),
             "every_parameter_gets_a_gradient": ("same_shape_in_training",),
+            "draws_from_the_seed": ("same_shape_in_training",),
             "training_is_reproducible": ("same_shape_in_training", "same_seed_same_weights"),
             "use_patches_nothing": ("same_shape_in_training",),
             "trains_in_bf16": ("same_shape_in_training",),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import cause, first_line
+from zoo.errors import ZooError, cause, first_line
 from zoo.interfaces import CarriesState
+from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
 from zoo.testing._models import build, forward, larger_images, random_inputs
 
@@ -18,6 +19,7 @@ __all__ = [
     "batch_mates_do_not_matter",
     "eval_changes_nothing",
     "eval_is_deterministic",
+    "follows_its_dims",
     "landmarks_resolve",
     "output_shape",
 ]
@@ -84,19 +86,56 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> st
     )
 
 
+def follows_its_dims(case: Case) -> None:
+    """Built for one more class, or for other inputs, the model returns and reads those; or it is not built.
+
+    Each dim of the task is changed by itself: one more of what the logits count, twice as much of another.
+    """
+    assert case.entry is not None
+    task = case.registry.task(case.spec.task)
+    counted = (case.task.spec.labels or ("",))[0]
+    for name, value in {dim: case.tiny().dims[dim] for dim in task.dims}.items():
+        changed = {**case.tiny().dims, name: value + 1 if name == counted else 2 * value}
+        try:
+            model = build_model(case.entry, model_arguments(case.entry, task, changed, {}), seed=0).eval()
+        except ZooError:  # it says what it cannot be built for
+            continue
+        inputs = random_inputs(case, 1) if name == counted else _example(case, changed)
+        classes = (changed[counted],) if counted else ()
+        wanted = inputs.shape[: 1 + isinstance(case.task, CarriesState)] + classes
+        try:
+            got = str(tuple(forward(case, model, inputs)[0].shape[: len(wanted)]))
+        except Exception as error:
+            got = cause(error)
+        assert got == str(tuple(wanted)), message(
+            expected=f"a model built for {name}={changed[name]} to return logits that begin with "
+            f"{tuple(wanted)} for inputs {tuple(inputs.shape)}",
+            got=got,
+            usually=f"a number in place of the argument {name}; if only some can be, refuse others in the "
+            "constructor",
+        )
+
+
+def _example(case: Case, dims: Mapping[str, int]) -> Tensor:
+    """Return a random input for some dims."""
+    example = case.task.example(dims)
+    return torch.randn(example.shape, generator=torch.Generator().manual_seed(0)).to(example.dtype)
+
+
 def batch_mates_do_not_matter(case: Case) -> None:
-    """In eval mode the logits of an item do not depend on the rest of the batch."""
+    """In eval mode the logits of an item, the first or the last, do not depend on the rest of the batch."""
     model = build(case).eval()
     lane = 1 if isinstance(case.task, CarriesState) else 0
-    ours, others = random_inputs(case, 3), random_inputs(case, 3, seed=1)
-    others.select(lane, 0).copy_(ours.select(lane, 0))
-    one, other = (forward(case, model, inputs)[0].select(lane, 0) for inputs in (ours, others))
-    distance = (one - other).abs().max().item()
-    assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
-        expected="the same logits in other company",
-        got=f"a difference of {distance:.2g}",
-        usually="statistics of the batch used in eval mode, or a mean over the wrong axis",
-    )
+    for place in (0, 2):
+        ours, others = random_inputs(case, 3), random_inputs(case, 3, seed=1)
+        others.select(lane, place).copy_(ours.select(lane, place))
+        one, other = (forward(case, model, inputs)[0].select(lane, place) for inputs in (ours, others))
+        distance = (one - other).abs().max().item()
+        assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
+            expected="the same logits in other company",
+            got=f"a difference of {distance:.2g}",
+            usually="statistics of the batch used in eval mode, or a mean over the wrong axis",
+        )
 
 
 def eval_is_deterministic(case: Case) -> None:
@@ -112,10 +151,15 @@ def eval_is_deterministic(case: Case) -> None:
 
 
 def eval_changes_nothing(case: Case) -> None:
-    """In eval mode a forward pass leaves every parameter and buffer unchanged."""
-    model = build(case).eval()
+    """In eval mode a forward pass leaves every parameter and buffer unchanged, and its inputs too."""
+    model, inputs = build(case).eval(), random_inputs(case, 3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    forward(case, model, random_inputs(case, 3))
+    forward(case, model, inputs)
+    assert torch.equal(inputs, random_inputs(case, 3)), message(
+        expected="unchanged inputs after a forward pass",
+        got="different values in them",
+        usually="an operation in place, such as `x.sub_(mean)` or nn.ReLU(inplace=True), as the first",
+    )
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)]
     assert not changed, message(
         expected="unchanged weights and buffers after a forward pass in eval mode",

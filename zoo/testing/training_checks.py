@@ -18,10 +18,20 @@ from zoo.models.precision import Precision
 from zoo.testing._case import Case, Skip, Warned, message
 from zoo.testing._data import no_network
 from zoo.testing._loop import begin, train_one_step
-from zoo.testing._models import build, forward, mean_loss, random_inputs, step, train_batch, train_briefly
+from zoo.testing._models import (
+    arguments,
+    build,
+    forward,
+    mean_loss,
+    random_inputs,
+    step,
+    train_batch,
+    train_briefly,
+)
 from zoo.testing._process import put_back, replaced
 
 __all__ = [
+    "draws_from_the_seed",
     "every_parameter_gets_a_gradient",
     "first_loss_near_uniform",
     "fits_its_inputs",
@@ -193,6 +203,32 @@ def training_is_reproducible(case: Case) -> None:
         got=f"different values in {', '.join(differing[:3])}",
         usually="noise from numpy, `random` or a private generator; use torch's default one",
     )
+
+
+def draws_from_the_seed(case: Case) -> None:
+    """Built and run from two seeds, the model leaves torch's generator in two states.
+
+    Otherwise it seeds the generator itself, and what is drawn there depends neither on the run's seed nor on
+    the step.
+    """
+    assert case.entry is not None
+    target, given, inputs = case.entry.load(), arguments(case), random_inputs(case, 2)
+    states: list[tuple[Tensor, Tensor]] = []
+    for seed in (0, 1):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = target(**given)
+            built = torch.get_rng_state()
+            torch.manual_seed(seed)
+            model(inputs)
+            states.append((built, torch.get_rng_state()))
+    for place, one, other in zip(("the constructor", "forward()"), *states, strict=True):
+        assert not torch.equal(one, other), message(
+            expected=f"torch's generator to be as the seed of the run has left it, after {place}",
+            got="the same state from two seeds",
+            usually=f"torch.manual_seed() in {place}, which makes --seed meaningless and each dropout alike; "
+            "draw from a torch.Generator of your own, or seed nothing",
+        )
 
 
 def use_patches_nothing(case: Case) -> None:
