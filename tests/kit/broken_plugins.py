@@ -346,6 +346,8 @@ offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )
 
+elsewhere = publisher(weights=published(file="", url="https://example.org/shapes.safetensors"))
+
 expected = Provider(
     images(
         ArchitectureSpec,
@@ -430,6 +432,13 @@ plugins = {
     ),
     "weights_fit_their_recipe.params": publisher(weights=published(params=3_117)),
     "weights_fit_their_recipe.seed": publisher(weights=published(by_seed={"0": 0.1125, "1": 0.1})),
+    "weights_fit_their_recipe.other_seed": publisher(wrong=recipe(seed=4), weights=published(recipe="wrong")),
+    "weights_fit_their_recipe.data": publisher(
+        wrong=recipe(data={"size": 16, "train_size": 300}), weights=published(recipe="wrong")
+    ),
+    "weights_fit_their_recipe.training": publisher(
+        wrong=recipe(train={"epochs": 3}), weights=published(recipe="wrong")
+    ),
     "weights_fit_their_recipe.load": publisher(
         weights=published(
             file="data/note.txt",

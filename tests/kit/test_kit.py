@@ -119,6 +119,20 @@ def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall()
     assert not shortfall(outcomes)
 
 
+def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
+    suite = Suite(registry_of("broken_plugins:elsewhere"), "mutants")
+    outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "weights"]
+    assert {outcome.outcome for outcome in outcomes} == {"skipped"}
+    assert outcomes[-1].reason.startswith("checks download nothing: ")
+    assert not shortfall(outcomes)
+
+
+def test_checks_of_recipes_that_were_skipped_are_told_from_those_of_the_plugin():
+    suite = Suite(registry_of("broken_plugins:recipes_name_entries"), "mutants")
+    outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "recipe"]
+    assert shortfall(outcomes) == ["mutants: 1 of 2 checks of recipes ran (recipes_name_entries failed)"]
+
+
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
     outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net")
     by_check = {outcome.check: outcome for outcome in outcomes}

@@ -115,7 +115,8 @@ def _unchecked(outcomes: list[Outcome]) -> list[str]:
         ran = len(own) - len(skipped)
         missing = [o for o in skipped if o.check not in _MAY_SKIP and o.cause not in expected]
         if missing and (ran or not any_ran):
-            messages.append(f"{entry}: {ran} of {len(own)} checks ran ({missing[0].reason})")
+            which = f" of {own[0].kind.rstrip('s')}s" if own[0].kind in ("recipe", "weights") else ""
+            messages.append(f"{entry}: {ran} of {len(own)} checks{which} ran ({missing[0].reason})")
     return messages
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments, signature_options
 from zoo.errors import DataError, ZooError
+from zoo.files.cards import Card
 from zoo.files.downloads import offline
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
@@ -71,14 +73,14 @@ def recipes_have_valid_options(case: Case) -> None:
 
 def weights_are_intact(case: Case) -> None:
     """Every published file is there, with the sha256 and the size that are stated."""
-    registry, absent = _registry(case), ""
+    registry, absent = _registry(case), list[str]()
     for name, spec in case.plugin.weights.items():
         try:
             with offline():
                 size = find_weights(registry, name).stat().st_size
         except DataError as error:
             if spec.url:  # it may be intact where it is
-                absent = absent or str(error)
+                absent.append(str(error))
                 continue
             raise AssertionError(
                 message(
@@ -92,12 +94,11 @@ def weights_are_intact(case: Case) -> None:
             got=f"{size:,}",
             usually="the size of another file",
         )
-    if absent:
-        raise Skip(f"checks download nothing: {absent}")
+    _skip_if(absent)
 
 
 def weights_fit_their_recipe(case: Case) -> None:
-    """Every file at hand loads, and holds the model, data and seed that its recipe and its spec say."""
+    """Every file at hand loads, and holds what its recipe and its spec say."""
     from zoo.models import weights
 
     registry = _registry(case)
@@ -108,36 +109,24 @@ def weights_fit_their_recipe(case: Case) -> None:
             got=f"no recipe {spec.recipe!r}",
             usually="a misspelled name, or the recipe of another plugin under its short name",
         )
-    for name, spec, path in _at_hand(case):
+    absent: list[str] = []
+    for name, spec, path in _at_hand(case, absent):
         try:
             model, card = weights.load(path, registry)
+            compared = list(_compared(registry, registry.recipes[spec.recipe], card))
         except ZooError as error:
             raise AssertionError(
                 message(
-                    expected=f"the weights {name} to load",
+                    expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
                     got=str(error),
-                    usually="an architecture that was changed after it was trained",
+                    usually="an architecture or a recipe that was changed after it was trained",
                 )
             ) from error
-        recipe = registry.recipes[spec.recipe]
-        said: dict[str, Any] = {
-            "architecture": registry.architecture(recipe.architecture).name,
-            "dataset": registry.dataset(recipe.dataset).name,
-            "parameters": spec.params,
-        }
-        holds: dict[str, Any] = {
-            "architecture": card.architecture,
-            "dataset": card.dataset.name,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
-        said |= {
-            key: list(value) if isinstance(value, tuple) else value for key, value in recipe.model.items()
-        }
-        holds |= card.arguments
-        for key, value in said.items():
-            assert holds[key] == value, message(
-                expected=f"weights {name} with {key} {value}, as {spec.recipe} and their spec say",
-                got=f"{holds[key]}",
+        count = sum(parameter.numel() for parameter in model.parameters())
+        for what, said, held in [("parameters", spec.params, count), *compared]:
+            assert held == _plain(said), message(
+                expected=f"weights {name} with {what} {said}, as {spec.recipe} and their spec say",
+                got=f"{held}",
                 usually="the file of another run, or a recipe that was changed after it was trained",
             )
         assert spec.by_seed == card.by_seed, message(
@@ -145,17 +134,40 @@ def weights_fit_their_recipe(case: Case) -> None:
             got=f"{spec.by_seed} in the spec, but {card.by_seed} in the card",
             usually="the file of another run",
         )
+    _skip_if(absent)
+
+
+def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name of all that a recipe says, what it says, and what a card says; None for nothing."""
+    yield "architecture", registry.architecture(recipe.architecture).name, card.architecture
+    yield "dataset", registry.dataset(recipe.dataset).name, card.dataset.name
+    if not card.by_seed:
+        yield "seed", recipe.seed, card.seed
+    for name, value in recipe.model.items():
+        yield name, value, card.arguments.get(name)
+    for name, value in recipe.data.items():
+        if name in card.dataset.options:  # it holds no paths
+            yield name, value, card.dataset.options[name]
+    config = registry.training_config(recipe).to_dict()
+    for name in recipe.train:
+        if config[name] != "auto":  # which the machine decides
+            yield name, config[name], card.training.get(name)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a card has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def weights_score_as_claimed(case: Case) -> None:
     """Every claimed metric is measured where the data is at hand, and is right to a thousandth."""
-    absent = ""
-    for name, spec, path in _at_hand(case):
+    absent: list[str] = []
+    for name, spec, path in _at_hand(case, absent):
         for split, claimed in spec.metrics.items():
             try:
                 measured = _measured(path, _registry(case), split)
             except DataError as error:
-                absent = absent or str(error)
+                absent.append(str(error))
                 continue
             for metric, value in claimed.items():
                 got = measured.get(metric, math.nan)
@@ -164,8 +176,7 @@ def weights_score_as_claimed(case: Case) -> None:
                     got=f"{got:.6g}" if metric in measured else f"no such metric, but {', '.join(measured)}",
                     usually="figures of another run or split; `zoo eval` measures them",
                 )
-    if absent:
-        raise Skip(f"checks download nothing: {absent}")
+    _skip_if(absent)
 
 
 def _measured(path: Path, registry: Registry, split: Any) -> dict[str, float]:
@@ -178,15 +189,22 @@ def _measured(path: Path, registry: Registry, split: Any) -> dict[str, float]:
         return evaluate(model, card, registry, split=split)["metrics"]
 
 
-def _at_hand(case: Case) -> Iterator[tuple[str, WeightsSpec, Path]]:
-    """Yield the weights whose file is on this machine, and intact."""
+def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, Path]]:
+    """Yield the weights whose file is on this machine, and intact; add to `absent` why others are not."""
     for name, spec in case.plugin.weights.items():
         try:
             with offline():
                 path = find_weights(_registry(case), name)
-        except DataError:
+        except DataError as error:
+            absent.append(str(error))
             continue
         yield name, spec, path
+
+
+def _skip_if(absent: list[str]) -> None:
+    """Raise Skip if some weights or their data are not at hand."""
+    if absent:
+        raise Skip(f"checks download nothing: {absent[0]}")
 
 
 def _registry(case: Case) -> Registry:
