@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import DataError, tokenize
+from zoo import DataError, seed_for, tokenize
 from zoo.files.downloads import verified
-from zoo.interfaces import Analysis, Analyzer
+from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
@@ -1202,6 +1202,65 @@ class Tagging(Classification):
 
 def NoTask(spec):
     return Net(in_channels=3, image_size=32, num_classes=10)
+
+
+class Counting(Task):
+    """An honest task without labels: how much light there is in a picture."""
+
+    def check_feeding(self, preprocess, arguments):
+        pass
+
+    def example(self, dims):
+        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
+
+    def feed(self, dataset, card):
+        return dataset
+
+    def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world=1, device="cpu"):
+        order = torch.Generator().manual_seed(seed_for(seed, epoch))
+        items = dataset.split("train")
+        chunks = torch.randperm(len(items), generator=order)[rank::world].split(config.batch_size)
+        for index in range(start, len(chunks)):
+            yield self.batch([items[n] for n in chunks[index]], index, len(chunks))
+
+    def eval_batches(self, dataset, split, *, device="cpu"):
+        yield self.batch(list(dataset.split(split)), 0, 1)
+
+    def batch(self, items, index, total):
+        images, targets = zip(*items, strict=True)
+        return Batch(torch.stack(images) / 255, torch.stack(targets), index, total, index)
+
+    def step(self, model, batch, state=None, *, config=None):
+        loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
+        return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
+
+    def unit(self, preprocess):
+        return "images"
+
+    def chance(self, preprocess):
+        return {}
+
+    def metrics(self, sums, count, preprocess):
+        return {"loss": sums["loss"] / count}
+
+
+class Lights(TinyImages):
+    @property
+    def dims(self):
+        return {"in_channels": 3, "image_size": self.size}
+
+    @property
+    def preprocess(self):
+        return {"size": self.size, "mean": [0.0] * 3, "std": [1.0] * 3}
+
+    def split(self, name):
+        return [(image, image.float().mean()[None] / 255) for image, _ in super().split(name)]
+
+
+class RawLights(Lights):
+    @property
+    def preprocess(self):
+        return {}
 
 
 class TrainsOnly(TinyImages):

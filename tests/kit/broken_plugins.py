@@ -342,6 +342,14 @@ entries = Provider(
     analyzer("leaves_model_untouched.gradients", "LeavesGradients"),
 )
 
+NUMBERS = {"dims": {"in_channels": 3, "image_size": 32}, "headline": "loss", "higher_is_better": ()}
+numbers = Provider(
+    task("counting", "Counting", **NUMBERS, labels=None, tiny="broken:Lights"),
+    task("raw", "Counting", **NUMBERS, labels=None, tiny="broken:RawLights"),
+    images(DatasetSpec, "lights", "Lights", task="counting"),
+    images(DatasetSpec, "raw-lights", "RawLights", task="raw"),
+)
+
 offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )

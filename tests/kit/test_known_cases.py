@@ -79,3 +79,9 @@ def test_what_is_said_to_depend_on_the_data_and_does_not_is_only_warned():
 def test_a_model_that_starts_far_off_but_learns_is_only_warned():
     found = suite("broken_plugins:warned").outcome("far-off-first_loss_near_uniform")
     assert found.outcome == "warned"
+
+
+@pytest.mark.parametrize("entry", ["lights", "raw-lights"])
+def test_pictures_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
+    found = suite("broken_plugins:numbers", f"mutants/{entry}").outcome(f"{entry}-preprocess_feeds_new_input")
+    assert (found.outcome, found.reason) == ("passed", "")

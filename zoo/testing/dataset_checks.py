@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.config.signatures import option_types
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
-from zoo.interfaces import CarriesState, Dataset, Split, make_task
+from zoo.interfaces import CarriesState, Dataset, ReadsFiles, Split, make_task
 from zoo.testing._case import Case, message
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
 from zoo.testing._options import require_types
@@ -34,6 +34,9 @@ __all__ = [
     "splits_differ",
     "text_decodes",
 ]
+
+# What `preprocess` says of pictures that are normalized as zoo's own are
+_PICTURES = {"size", "mean", "std"}
 
 
 def reads_by_typed_options(case: Case) -> None:
@@ -272,7 +275,7 @@ def preprocess_feeds_new_input(case: Case) -> None:
     dataset = dataset_of(case)
     if isinstance(case.task, WritesText):
         _feeds_text(dataset.preprocess)
-    elif {"in_channels", "image_size"} <= dataset.dims.keys():
+    elif {"in_channels", "image_size"} <= dataset.dims.keys() and dataset.preprocess.keys() >= _PICTURES:
         _feeds_pictures(case, dataset)
 
 
@@ -299,7 +302,8 @@ def _feeds_pictures(case: Case, dataset: Dataset) -> None:
         usually="numbers as names, or a placeholder as every name",
     )
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
-    items = [(picture.to(torch.uint8), -1)]
+    target = -1 if isinstance(case.task, ReadsFiles) else dataset.split("train")[0][1]
+    items = [(picture.to(torch.uint8), target)]
     view = View(dims=dataset.dims, preprocess=preprocess, split=lambda _: items)
     (batch,) = case.task.eval_batches(view, "test")
     assert batch.inputs.isfinite().all(), message(
