@@ -134,3 +134,20 @@ def test_the_kit_finds_nothing_wrong_with_it() -> None:
     assert [(outcome.name, outcome.reason) for outcome in outcomes if outcome.outcome != "passed"] == []
     assert testing.shortfall(outcomes) == []
     assert {outcome.kind for outcome in outcomes} >= {"plugin", "architecture", "dataset"}
+
+
+@installed_as_others
+def test_an_error_of_its_model_suggests_checking_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "lines/bent", "lines/lines", "--epochs", "1", "--run", str(tmp_path / "run")]) == 0
+    monkeypatch.setattr(sys.modules["lines"].Bent, "forward", lambda self, rows: (rows, 0))
+    capsys.readouterr()
+    for command in (
+        ["train", "bent", "lines/lines", "--run", str(tmp_path / "wrong")],
+        ["eval", str(tmp_path / "run")],
+    ):
+        assert run(command) == 1
+        assert "     `zoo check lines` may explain it; `zoo --debug ...` shows" in capsys.readouterr().err
+    assert run(["train", "mlp", "shapes", "--model", "widths=0", "--run", str(tmp_path / "ours")]) != 0
+    assert "zoo check" not in capsys.readouterr().err

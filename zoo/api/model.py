@@ -13,6 +13,7 @@ from zoo.config.signatures import required_options
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
+from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Model:
         given = {name: value for name, value in settings.items() if value is not None}
         if given and not dynamic:
             raise OptionError(f"dynamic_{next(iter(given))} requires dynamic evaluation")
-        with Bar() if progress else quiet() as bar:
+        advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
+        with Bar() if progress else quiet() as bar, advice:
             result = evaluate(
                 self.module,
                 self.card,
@@ -246,7 +248,8 @@ class Model:
         """
         from zoo.analysis.run import analyze
 
-        with Bar() if progress else quiet() as bar:
+        advice = advising(self._registry, analyzer, self.card.architecture)
+        with Bar() if progress else quiet() as bar, advice:
             return analyze(
                 analyzer,
                 self.module,

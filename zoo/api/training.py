@@ -12,6 +12,7 @@ from zoo.api.recipes import find_recipe
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
+from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def lr_find(
     recipe = find_recipe(name, dataset, registry, **training)
 
     title = f"trying learning rates from {start:g} to {stop:g}: {recipe.architecture} on {recipe.dataset}"
-    with Bar(title) if progress else quiet() as bar:
+    advice = advising(registry, recipe.architecture, recipe.dataset)
+    with Bar(title) if progress else quiet() as bar, advice:
         from zoo.models.precision import pick_device
         from zoo.training.lr_finder import RangeTest, find_lr_for
 
@@ -187,7 +189,8 @@ def _train(
     from zoo.training.run import train
 
     device = pick_device(device)
-    train(recipe, registry, directory=directory, device=device, report=report, **saving)
+    with advising(registry, recipe.architecture, recipe.dataset):
+        train(recipe, registry, directory=directory, device=device, report=report, **saving)
     return Run(directory, device=device, registry=registry)
 
 

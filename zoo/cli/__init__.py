@@ -227,7 +227,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> ZooError:
         with warnings_as_lines():  # to find the right spelling, plugins may be loaded
             error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
             return usage_error(error, next((word for word in arguments if word in COMMANDS), ""))
-    hint = "`zoo --debug ...` shows where this comes from"
+    hint = "; ".join([*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"])
     if isinstance(error, OSError) and error.strerror:
         return ZooError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", hint=hint)
     if isinstance(error, ModuleNotFoundError) and error.name:
