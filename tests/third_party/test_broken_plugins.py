@@ -43,7 +43,10 @@ BROKEN = {
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
         "OSError: half-way",
     ),
-    "a misspelled hook": (f"{HOOK}@hookimpl\ndef zoo_datsets(): return []", "unknown hook 'zoo_datsets'"),
+    "a misspelled hook": (
+        f"{HOOK}@hookimpl\ndef zoo_datsets(): return []",
+        "; did you mean 'zoo_datasets'?",
+    ),
     "a hook with an argument": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(color): return []",
         "Argument(s) {'color'}",

@@ -43,7 +43,10 @@ BROKEN = {
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
         "OSError: half-way",
     ),
-    "misspelled": (f"{HOOK}@hookimpl\ndef zoo_datsets(): return []", "unknown hook 'zoo_datsets'"),
+    "misspelled": (
+        f"{HOOK}@hookimpl\ndef zoo_datsets(): return []",
+        "; did you mean 'zoo_datasets'?",
+    ),
     "signature": (f"{HOOK}@hookimpl\ndef zoo_datasets(color): return []", "Argument(s) {'color'}"),
     "twice": (
         f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC}, {SPEC}]",

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
-from zoo.errors import PluginError, cause
+from zoo.errors import PluginError, cause, did_you_mean
 from zoo.registry import hookspecs
 from zoo.registry.printing import printing_to
 from zoo.registry.published import WeightsSpec, published
@@ -217,6 +217,10 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
         manager.register(module, name=name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
+        callers = manager.get_hookcallers(module) or []
+        for name in (caller.name for caller in callers if not hasattr(hookspecs, caller.name)):
+            known = [hook for hook in vars(hookspecs) if hook.startswith("zoo_")]
+            raise PluginError(f"unknown hook {name!r}{did_you_mean(name, known)}") from error
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
         raise PluginError("it implements no hook; is each one decorated with @hookimpl?")

@@ -8,7 +8,7 @@ except for what depends on other plugins: whether a task, or a training field of
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
@@ -204,6 +204,16 @@ class AnalyzerSpec(_Coded):
     needs: tuple[str, ...] = ()
     ignores: tuple[Literal["class", "weights"], ...] = ()
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = get_args(Landmark)
+        for name in (name for need in self.needs for name in need.split("|")):
+            if name not in known:
+                nearest = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+                raise SpecError(
+                    f"analyzer {self.name!r}: needs names an unknown landmark {name!r:.80}{nearest}"
+                )
 
     def lacks(self, landmarks: Collection[str]) -> list[str]:
         """Return the needs that some landmarks do not meet."""
