@@ -51,7 +51,7 @@ MISTAKES = [
     (f"{RECIPE} --precision float32", "'fp32'", f"{RECIPE} --precision fp32"),
     (f"{RECIPE} --epochs two", "--epochs must be an integer (got 'two')", f"{RECIPE} --epochs 2"),
     (f"{RECIPE} --lr 1e-3x", "--lr must be a number (got '1e-3x')", f"{RECIPE} --lr 1e-3"),
-    (f"{RECIPE} --augment flip", "augment applies to images", RECIPE),
+    (f"{RECIPE} --augment flip", "augment does not apply to language-modelling", RECIPE),
     (
         "lr-find fox-lstm --epochs 2",
         "--epochs makes no difference to `zoo lr-find`",

@@ -64,11 +64,11 @@ def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path:
     [
         (
             ["lstm", "stdlib", "--augment", "flip"],
-            "augment applies to images, but charrnn/lstm is for language-",
+            "augment does not apply to language-modelling, the task of charrnn",
         ),
         (
             ["resnet20", "shapes", "--bptt", "64"],
-            "bptt applies to text, but convnet/resnet20 is for classificat",
+            "bptt does not apply to classification, the task of convnet/resnet",
         ),
         (["resnet20", "shapes", "--lr", "fast"], "--lr must be a number (got 'fast')"),
         (["resnet20", "shapes", "--epochs", "1.5"], "--epochs must be an integer (got 1.5)"),

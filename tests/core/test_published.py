@@ -260,7 +260,7 @@ def test_a_recipe_without_its_plugin_is_one_line_and_is_listed_all_the_same() ->
     [
         ({"lerning_rate": 0.1}, "has no option 'lerning_rate'"),
         ({"epoch": 3}, "has no option 'epoch'; did you mean 'epochs'?"),
-        ({"bptt": 8}, "bptt applies to text, but acme/net is for classification"),
+        ({"bptt": 8}, "bptt does not apply to classification, the task of acme/net"),
     ],
 )
 def test_training_fields_are_checked_when_a_recipe_is_used(train: dict[str, Any], message: str) -> None:

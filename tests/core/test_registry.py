@@ -359,7 +359,7 @@ def test_a_task_may_share_the_architectures_of_another() -> None:
     config = registry.training_config(Recipe(architecture="smooth", dataset="tags"))
     assert config.lr == 0.5
     assert "label_smoothing" not in config.to_dict(), "which tagging does not have"
-    with pytest.raises(OptionError, match="label_smoothing applies to labels, but acme/tags is for tagging"):
+    with pytest.raises(OptionError, match="label_smoothing does not apply to tagging, the task of acme/tags"):
         registry.training_config(
             Recipe(architecture="smooth", dataset="tags", train={"label_smoothing": 0.1})
         )

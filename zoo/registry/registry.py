@@ -350,7 +350,8 @@ class Registry:
         for field in given:
             group = known[field].group
             if group and group not in task.groups:
-                raise OptionError(f"{field} applies to {group}, but {name} is for {task.name}")
+                owner = f"it is a training field of {group}"
+                raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
 
     def served_from(self, task: str) -> list[str]:
         """Return the tasks that the architectures of a task serve, that one first."""
