@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from zoo.evaluation.inputs import of_files
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Entry, Registry
 from zoo.training.run import train
 from zoo_cam.cam import CAM
 
@@ -271,6 +272,17 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
         analyze("cam", maxed, registry, files=[picture], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
     assert analyze("grad-cam", maxed, registry, files=[picture]).items
+
+
+def test_a_landmark_that_the_model_lacks_is_named(
+    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.architecture("camnet")
+    spec = dataclasses.replace(entry.spec, landmarks={"features": "stage"})
+    monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
+    wrong = "the features of convnet/camnet is 'stage', but it has no such layer; did you mean 'stages'?"
+    with pytest.raises(SpecError, match=re.escape(wrong)):
+        analyze("grad-cam", camnet, registry, files=[picture])
 
 
 class Titled(Analyzer):

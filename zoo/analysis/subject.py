@@ -48,10 +48,24 @@ def make_subject(
     if lacking:
         has = ", ".join(landmarks) or "no landmarks"
         raise SpecError(f"{entry.name} needs {lacking}, but {architecture.name} has {has}", hint=hint)
+    used = {name for need in spec.needs for name in need.split("|")} & landmarks.keys()
+    _require_modules({name: landmarks[name] for name in used}, model, architecture.name)
     if classes and "class" in spec.ignores:
         raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
     asked = tuple(_class(name, card) for name in classes) or ("predicted",)
     return Subject(task=card.task, landmarks=landmarks, preprocess=card.preprocess, classes=asked)
+
+
+def _require_modules(landmarks: Mapping[str, str], model: nn.Module, name: str) -> None:
+    """Raise SpecError for a landmark of an architecture that its model does not have."""
+    known = [path for path, _ in model.named_modules()]
+    for landmark, path in landmarks.items():
+        if path not in known:
+            nearest = did_you_mean(path, known)
+            hint = "the landmarks are in the spec of the architecture, which `zoo check` checks"
+            raise SpecError(
+                f"the {landmark} of {name} is {path!r}, but it has no such layer{nearest}", hint=hint
+            )
 
 
 def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
