@@ -93,6 +93,11 @@ class OddWidth(Net):
         raise ValueError("the width must be even")
 
 
+class MisspelledDim(Net):
+    def __init__(self, *, in_channels: int, img_size: int, num_classes: int) -> None:
+        super().__init__(in_channels=in_channels, image_size=img_size, num_classes=num_classes)
+
+
 class BagOfOptions(Net):
     def __init__(self, **options) -> None:
         super().__init__(**options)

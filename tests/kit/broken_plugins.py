@@ -209,6 +209,7 @@ entries = Provider(
     FieldsSpec(name="fields_can_be_typed", summary="For the kit's own tests", fields=WithAPath),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
+    images(ArchitectureSpec, "builds.dim", "MisspelledDim"),
     images(ArchitectureSpec, "builds.small", "RefusesSmallImages"),
     images(ArchitectureSpec, "options_are_typed", "UntypedOption"),
     images(ArchitectureSpec, "options_are_typed.default", "NoneForAnInteger"),

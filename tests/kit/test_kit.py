@@ -16,6 +16,7 @@ from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import Outcome, run_checks, shortfall
+from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
@@ -83,6 +84,7 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     ("name", "cause"),
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
+        ("builds.dim-builds", "a misspelled dim"),
         ("output_shape.small-output_shape", "it reads 64×64 ones; say the least that it reads in the spec's"),
         ("output_shape.large-output_shape", "a fixed size of the inputs"),
         ("builds.small-builds", "it reads 48×48 ones; say the least that it reads in the spec's"),
@@ -95,6 +97,12 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
 def test_a_failure_names_its_most_common_cause(name, cause, outcomes_of_offenders):
     (reason,) = [outcome.reason for outcome in outcomes_of_offenders if outcome.name == name]
     assert cause in reason.partition("Usually: ")[2]
+
+
+def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
+    asked = message(expected="a task", got="unknown task 'x'; did you mean 'y'?", usually="a misspelled name")
+    assert asked.endswith("; did you mean 'y'? Usually: a misspelled name")
+    assert message(expected="1", got="2.", usually="3") == "expected 1; got 2. Usually: 3"
 
 
 def test_every_check_has_an_offender(failed_by_entry):

@@ -104,4 +104,5 @@ class Check:
 
 def message(*, expected: str, got: str, usually: str) -> str:
     """Return the message of a failed check: what was expected, what came, and the most common cause."""
-    return f"expected {expected}; got {got.rstrip('.')}. Usually: {usually}"
+    end = "" if got.endswith("?") else "."
+    return f"expected {expected}; got {got.rstrip('.')}{end} Usually: {usually}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from zoo.config.signatures import signature_options
-from zoo.errors import SpecError, ZooError, first_line
+from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
 from zoo.testing._models import (
@@ -29,7 +29,17 @@ __all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options
 def builds(case: Case) -> None:
     """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
     assert case.entry is not None
-    built_with = arguments(case)
+    try:
+        built_with = arguments(case)
+    except OptionError as error:
+        dims = ", ".join(case.registry.task(case.spec.task).dims)
+        raise AssertionError(
+            message(
+                expected=f"a constructor that takes {dims}, and has a default for every other argument",
+                got=str(error),
+                usually="a misspelled dim, or an option without a default; `config` may set it",
+            )
+        ) from error
     if "functions" in case.shared:  # for use_patches_nothing, which must not blame one model for another
         put_back(case.shared["functions"])
     else:
