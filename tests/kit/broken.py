@@ -31,6 +31,7 @@ TITLE = "9d8871feaa02a6cc33f66a156db72bbcba484d320b426bd8c7f8f2d7d6c84b03"
 class Net(nn.Module):
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int, width: int = 16) -> None:
         super().__init__()
+        self.channels = in_channels
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, width, 4, stride=4), self.make_norm(width), nn.ReLU()
         )
@@ -53,7 +54,7 @@ class OnePlace(Net):
     """Honest: attention over patches; a 32×32 image is a single one, from which its weights learn nothing."""
 
     def finish(self) -> None:
-        self.shrink = nn.Conv2d(self.features[0].in_channels, 8, 32, stride=32)
+        self.shrink = nn.Conv2d(self.channels, 8, 32, stride=32)
         self.query = nn.Linear(8, 1)
         self.out = nn.Linear(8, self.head.out_features)
 
@@ -186,7 +187,7 @@ class TurnsByComplexNumbers(Net):
     turns: torch.Tensor
 
     def finish(self) -> None:
-        self.register_buffer("turns", torch.ones(self.features[0].in_channels, dtype=torch.complex64))
+        self.register_buffer("turns", torch.ones(self.channels, dtype=torch.complex64))
 
     def forward(self, images):
         return super().forward(images * self.turns.real.to(images)[:, None, None])
@@ -251,7 +252,7 @@ class Centers(Net):
     mean: torch.Tensor
 
     def finish(self) -> None:
-        self.register_buffer("mean", torch.zeros(self.features[0].in_channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(self.channels, 1, 1))
 
     def fit_inputs(self, inputs):
         self.mean.copy_(inputs.mean((0, 2, 3))[:, None, None])
