@@ -18,12 +18,14 @@ LAYOUT = (
     "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line is `file,labels`, or "
     "`file` and the name of each class"
 )
+# What some spreadsheets put between columns
+_NO_COMMAS = {";": "semicolons", "\t": "tabs"}
 # What the column of labels may be called; under any other name a column is a class
 _LISTS = ("label", "labels", "tag", "tags")
 # What may separate labels, before spaces
 _SEPARATORS = ("|", ";", ",")
-# What a column of a class may hold; a table may have gone through floating-point numbers
-_MARKS = {"0": False, "0.0": False, "1": True, "1.0": True}
+# What a column of a class may hold; a table may have gone through floating-point numbers, or be of booleans
+_MARKS = {"0": False, "0.0": False, "False": False, "1": True, "1.0": True, "True": True}
 _TABLES: Mapping[Split, str] = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
 
 
@@ -108,12 +110,20 @@ def _pictures(home: Path) -> dict[str, list[Path]]:
     return known
 
 
+def _require_commas(header: list[str], path: Path) -> None:
+    for sign, name in _NO_COMMAS.items():
+        if len(header) < 2 and sign in header[0]:
+            hint = "spreadsheets can save CSV with commas; labels themselves may be separated by ; or |"
+            raise DataError(f"the columns of {path} are separated by {name}, not by commas", hint=hint)
+
+
 def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Return the classes of a table, and the labels of each picture by the name it has there."""
     lines = list(_lines(path))
     if len(lines) < 2:
         raise DataError(f"{path} lists no pictures", hint=LAYOUT)
     (_, header), *rows = lines
+    _require_commas(header, path)
     header = [name.strip() for name in header]
     if len(header) < 2 or not all(header[1:]) or len({*header[1:]}) < len(header) - 1:
         raise DataError(f"{path} must start with a line of distinct column names", hint=LAYOUT)

@@ -71,10 +71,10 @@ def test_labels_between_commas_are_quoted(home: Path) -> None:
     assert opened(home, 'file,label\n0.png,"a, b"\n1.png,b\n').preprocess["classes"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("ones", ["1", "1.0"])
-def test_each_class_may_have_a_column(home: Path, ones: str) -> None:
+@pytest.mark.parametrize(("ones", "zeros"), [("1", "0"), ("1.0", "0.0"), ("True", "False")])
+def test_each_class_may_have_a_column(home: Path, ones: str, zeros: str) -> None:
     def marks(name: str) -> str:
-        return ",".join(ones if k in EXPECTED[name] else "0" for k in ("dog", "cat", "emu"))
+        return ",".join(ones if k in EXPECTED[name] else zeros for k in ("dog", "cat", "emu"))
 
     data = opened(home, "\ufeffid,dog,cat,emu\n" + "".join(f"{name},{marks(name)}\n" for name in NAMES))
     assert data.preprocess["classes"] == ["dog", "cat", "emu"], "in the order of the columns"
@@ -121,6 +121,11 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ("", r"labels\.csv lists no pictures"),
         ("file,labels\n", r"labels\.csv lists no pictures"),
         ("file\n0.png\n", r"labels\.csv must start with a line of distinct column names"),
+        (
+            "file;labels\n0.png;a b\n",
+            r"the columns of .*labels\.csv are separated by semicolons, not by commas",
+        ),
+        ("file\ta\n0.png\t1\n", r"are separated by tabs, not by commas"),
         ("file,a,a\n0.png,1,0\n", r"must start with a line of distinct column names"),
         ("file,labels\n0.png,\n1.png,\n", r"labels\.csv gives no picture a label"),
         ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv names '9\.png', but there is no such picture in"),
