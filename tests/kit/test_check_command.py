@@ -239,6 +239,18 @@ def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_a_recipe_may_start_from_weights_of_zoo_and_is_told_that_its_name_is_taken(tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(
+        "from zoo import Recipe, hookimpl\n@hookimpl\ndef zoo_recipes():\n    return {'shapes-resnet20': "
+        "Recipe(architecture='convnet/resnet20', dataset='images/shapes', from_weights='shapes-resnet20')}\n"
+    )
+    assert run(["check", str(path)]) == 0
+    name = f"{path.stem.replace('_', '-')}/shapes-resnet20"
+    told = f"'shapes-resnet20' means the recipe of registry.toml, so users of the recipe {name} must "
+    assert told in capsys.readouterr().err
+
+
 def test_an_unknown_entry_is_an_error_with_a_suggestion(capsys):
     assert run(["check", "cam/egen-cam"]) == 1
     assert "plugin cam has no entry 'egen-cam'; did you mean 'eigen-cam'?" in capsys.readouterr().err

@@ -75,6 +75,11 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     replaced: frozenset[str] = frozenset()
 
     @classmethod
+    def shipped(cls) -> "Catalog":
+        """Read zoo's own file alone."""
+        return _read(shipped_path())[0]
+
+    @classmethod
     def load(cls, *, code: bool = True) -> Self:
         """Read zoo's file, then the user's on top of it.
 
@@ -83,7 +88,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises CatalogError naming the file and the key, also for weights with the id of published ones.
         """
-        shipped, path = _read(shipped_path())[0], user_path()
+        shipped, path = cls.shipped(), user_path()
         if path is None:
             return cls(recipes=shipped.recipes, weights=shipped.weights)
         ours, settings, data = _read(path)

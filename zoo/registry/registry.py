@@ -146,13 +146,15 @@ class Registry:
     def beside(cls, plugin: Plugin) -> Registry:
         """Return a registry of a plugin and zoo's own, or of all installed if one of its entries needs them.
 
-        One that needs them is, for instance, a model for the task of another plugin.
+        Recipes and weights are zoo's own and the plugin's. One that needs the others is, for instance, a
+        model for the task of another plugin.
         """
-        registry = cls(plugins.with_ours(plugin))
+        catalog = Catalog.shipped()
+        registry = cls(plugins.with_ours(plugin), catalog)
         owning = registry.plugins[-1]
         if not any(entry.plugin is owning for entry in registry.failed_entries):
             return registry
-        return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning])
+        return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning], catalog)
 
     def _check_own_recipes(self) -> None:
         """Raise CatalogError for a training field of the user's file that is unknown or out of range."""

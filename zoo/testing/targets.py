@@ -107,14 +107,22 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
 
 
 def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
-    """Return a line for each entry that was checked and whose short name means another one."""
+    """Return a line for each entry, recipe and weights checked whose short name means another one."""
     ours = {(entry.kind, entry.spec.name): entry for entry in registry.entries() if entry.plugin.ours}
     theirs = [entry for entry in registry.entries() if entry.name in checked and not entry.plugin.ours]
-    return [
-        f"{entry.spec.name!r} means {ours[entry.kind, entry.spec.name].name}, so users of the {entry.kind} "
-        f"{entry.name} must write its full name"
+    named = [
+        (entry.kind, entry.name, ours[entry.kind, entry.spec.name].name)
         for entry in theirs
         if (entry.kind, entry.spec.name) in ours
+    ]
+    for kind, all_ in (("recipe", registry.recipes), ("weights", registry.weights)):
+        for name in all_:
+            owner, _, short = name.partition("/")
+            if owner in checked and short in all_:
+                named.append((kind, name, f"the {kind} of registry.toml"))
+    return [
+        f"{name.partition('/')[2]!r} means {other}, so users of the {kind} {name} must write its full name"
+        for kind, name, other in named
     ]
 
 
