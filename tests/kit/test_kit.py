@@ -22,7 +22,7 @@ from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
 
 # All offenders run in one fixture: half a minute on an idle machine
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe", "weights")}
 OFFENDING_PLUGINS = {
