@@ -20,7 +20,7 @@ def few_drawings(monkeypatch):
     """Draw fewer images by default: each of many checks opens the drawn sets again."""
     for read in (shapes.shapes, scenes.scenes):
         few = {"train_size": 600, "val_size": 200, "test_size": 200}
-        monkeypatch.setattr(read, "__kwdefaults__", read.__kwdefaults__ | few)
+        monkeypatch.setattr(read, "__kwdefaults__", {**(read.__kwdefaults__ or {}), **few})
 
 
 @contract("images")

@@ -196,9 +196,9 @@ def test_the_other_specs_check_themselves_too() -> None:
     clas: Any = ("clas",)
     with pytest.raises(OptionError, match="analyzer 'cam': ignores must be a list, each item one of 'class'"):
         AnalyzerSpec(**CAM, ignores=clas)
-    unknown = "analyzer 'cam': needs names an unknown landmark 'featurs'; did you mean 'features'?"
+    unknown = "analyzer 'cam': needs names an unknown landmark 'feature'; did you mean 'features'?"
     with pytest.raises(SpecError, match=re.escape(unknown)):
-        AnalyzerSpec(**CAM, needs=("class_maps|featurs",))
+        AnalyzerSpec(**CAM, needs=("class_maps|feature",))
 
 
 def test_an_analyzer_may_need_either_of_two_landmarks() -> None:
