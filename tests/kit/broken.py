@@ -852,6 +852,39 @@ class ListOfTokens(TinyText):
         return super().split(name).tolist()
 
 
+class FloatLabels(TinyImages):
+    def split(self, name):
+        return [(image, float(label)) for image, label in super().split(name)]
+
+
+class LabelsOfOneNumber(TinyImages):
+    def split(self, name):
+        return [(image, torch.tensor([label])) for image, label in super().split(name)]
+
+
+class Batched(list):
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+class Sorted(list):
+    def __getitems__(self, indices):
+        images, labels = zip(*(self[index] for index in sorted(indices)), strict=True)
+        return torch.stack(images), torch.tensor(labels)
+
+
+class FetchesBatches(TinyImages):
+    """Honest: it returns a batch as torch's own subsets do."""
+
+    def split(self, name):
+        return Batched(super().split(name))
+
+
+class FetchesSorted(TinyImages):
+    def split(self, name):
+        return Sorted(super().split(name))
+
+
 class LabelsFromOne(TinyImages):
     def split(self, name):
         return [(image, label + 1) for image, label in super().split(name)]
@@ -1130,6 +1163,13 @@ class AlwaysPredicted(MeanFeature):
             batches,
             subject=dataclasses.replace(subject, classes=("predicted",) * len(subject.classes)),
         )
+
+
+class ReversesABatch(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        parts = [super(ReversesABatch, self).analyze(model, [batch], subject=subject) for batch in batches]
+        whole = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(whole, maps=torch.cat([maps_of(part).flip(0) for part in parts]))
 
 
 class LastBatchOnly(MeanFeature):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.config.signatures import signature_options
-from zoo.errors import SpecError
+from zoo.errors import SpecError, ZooError
 from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
+from zoo.registry.registry import Registry
+from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.testing._case import Case, Skip
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "larger_images",
     "longest",
     "mean_loss",
+    "model_for",
     "random_inputs",
     "step",
     "train_batch",
@@ -108,6 +112,27 @@ def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, see
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return case.task.step(model, batch, state)
+
+
+def model_for(registry: Registry, task: TaskSpec, dims: Mapping[str, int]) -> nn.Module:
+    """Return a model of one of a task's own architectures, or of zoo's for the task that lends them.
+
+    Raises Skip if there is none, or none for such data.
+    """
+    places = {task.name: 0, task.architectures_of: 1}
+    fitting: list[tuple[int, Any]] = [
+        (places[entry.spec.task], entry)
+        for entry in registry.entries("architecture")
+        if isinstance(entry.spec, ArchitectureSpec) and entry.spec.task in places
+        if entry.plugin.ours or entry.spec.task == task.name
+    ]
+    if not fitting:
+        raise Skip(f"no architecture here is for {task.name}")
+    _, entry = min(fitting, key=lambda pair: pair[0])
+    try:
+        return build_model(entry, model_arguments(entry, task, dims, {}), seed=0)
+    except ZooError as error:
+        raise Skip(str(error)) from None
 
 
 def mean_loss(result: Step) -> float:

@@ -129,6 +129,7 @@ CHECKS: tuple[Check, ...] = (
             "dims_are_declared": ("works_offline",),
             "items_fit_dims": ("dims_are_declared",),
             "splits_differ": ("items_fit_dims",),
+            "fetches_its_items": ("items_fit_dims",),
             "same_fingerprint_twice": ("dims_are_declared",),
             "fingerprint_follows_the_data": ("same_fingerprint_twice", "items_fit_dims"),
             "preprocess_is_json": ("dims_are_declared",),
@@ -145,6 +146,12 @@ CHECKS: tuple[Check, ...] = (
     *_checks(
         "dataset_checks",
         "dataset",
+        {"trains_a_model": ("order_is_reproducible", "labels_in_range")},
+        may_skip=True,
+    ),
+    *_checks(
+        "dataset_checks",
+        "dataset",
         {"text_decodes": ("items_fit_dims", "preprocess_feeds_new_input")},
         task="language-modelling",
     ),
@@ -157,6 +164,7 @@ CHECKS: tuple[Check, ...] = (
             "can_be_written": ("finite",),
             "answers_what_was_asked": ("finite",),
             "deterministic": ("finite",),
+            "maps_are_of_their_images": ("answers_what_was_asked", "deterministic"),
             "figures_draw": ("finite",),
             "finite_on_constant_input": ("finite",),
             "sensitive_to_class": ("answers_what_was_asked", "deterministic"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import first_line
-from zoo.interfaces import Analysis
+from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, message
 from zoo.testing._options import require_types
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
@@ -26,6 +27,7 @@ __all__ = [
     "finite_on_constant_input",
     "leaves_model_untouched",
     "looks_by_typed_options",
+    "maps_are_of_their_images",
     "refuses_what_it_lacks",
     "sensitive_to_class",
     "sensitive_to_weights",
@@ -128,6 +130,38 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
             got=f"other values, {tuple(analysis.logits.shape)}",
             usually="probabilities, or the logits of a changed image",
         )
+
+
+def maps_are_of_their_images(case: Case) -> None:
+    """A map looks like that of its image by itself, and not like that of another image of the batch.
+
+    It need not be the same, since noise may be drawn for a whole batch; and each map is compared as a
+    fraction of its own maximum.
+    """
+    for specimen in specimens(case):
+        batches = specimen.batches()
+        together = analyze(case, specimen, batches=batches).maps
+        if together is None:
+            continue
+        apart = analyze(case, specimen, batches=[one for batch in batches for one in _items(batch)]).maps
+        ours, theirs = (
+            maps / maps.abs().amax((1, 2, 3), True).clamp(min=1e-12) for maps in (together, apart)
+        )
+        distances = torch.cdist(ours.flatten(1), theirs.flatten(1))  # (N, N)
+        own = distances.diag()
+        nearest = (distances + torch.diag(torch.full_like(own, torch.inf))).amin(1)
+        wrong = (own > 2 * nearest + 1e-6).nonzero().flatten().tolist()
+        assert not wrong, message(
+            expected="the map of each image to look like the one that is drawn for this image alone",
+            got=f"that of another image for image {wrong[0]} of {len(own)}",
+            usually="maps sorted or reversed within a batch, or a reshape() that mixes images and classes",
+        )
+
+
+def _items(batch: Batch) -> list[Batch]:
+    """Return a batch of each item."""
+    pairs = zip(batch.inputs.split(1), batch.targets.split(1), strict=True)
+    return [dataclasses.replace(batch, inputs=inputs, targets=targets) for inputs, targets in pairs]
 
 
 def deterministic(case: Case) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +16,17 @@ from torch import Tensor
 from zoo.config.signatures import option_types
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
+from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsFiles, Split, make_task
 from zoo.testing._case import Case, message
 from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
+from zoo.testing._models import model_for, step
 from zoo.testing._options import require_types
 
 __all__ = [
     "cards_name_no_files",
     "dims_are_declared",
+    "fetches_its_items",
     "fingerprint_follows_the_data",
     "items_fit_dims",
     "labels_in_range",
@@ -33,6 +37,7 @@ __all__ = [
     "same_fingerprint_twice",
     "splits_differ",
     "text_decodes",
+    "trains_a_model",
 ]
 
 # What `preprocess` says of pictures that are normalized as zoo's own are
@@ -232,6 +237,46 @@ def order_is_reproducible(case: Case) -> None:
             got="different batches",
             usually="a dataset that shuffles or augments by itself; the task does both",
         )
+
+
+def fetches_its_items(case: Case) -> None:
+    """`__getitems__`, if a split has it, returns what `__getitem__` does, in the order asked for."""
+    for name in SPLITS:
+        split = dataset_of(case).split(name)
+        if isinstance(split, Tensor) or not hasattr(split, "__getitems__") or len(split) < 3:
+            continue
+        indices = [2, 0, 1]
+        fetched = split.__getitems__(indices)
+        rows = zip(*fetched, strict=True) if isinstance(fetched, tuple) else fetched
+        same = all(
+            torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+            for row, index in zip(rows, indices, strict=True)
+            for one, other in zip(row, split[index], strict=True)
+        )
+        assert same, message(
+            expected=f"__getitems__({indices}) of {name} to return the items {indices}",
+            got="others",
+            usually="sorted indices, or images and labels in two orders",
+        )
+
+
+def trains_a_model(case: Case) -> None:
+    """A model of the task, built for these dims, can be trained on the first batch."""
+    dataset, spec = dataset_of(case), case.registry.task(case.spec.task)
+    config = case.registry.default_config(spec.name).replace({"batch_size": 4})
+    model = model_for(case.registry, spec, dataset.dims)
+    try:
+        batch = next(case.task.train_batches(dataset, config, seed=0, epoch=0))
+        loss = step(case, model, batch).loss
+        loss.backward()
+        got = f"a loss of {float(loss.detach())}"
+    except Exception as error:
+        loss, got = torch.tensor(math.nan), cause(error)
+    assert loss.isfinite(), message(
+        expected="a step of training on the first batch, with a finite loss",
+        got=got,
+        usually="labels of another type or shape than those of the task, such as floats or (1,)",
+    )
 
 
 def preprocess_is_json(case: Case) -> None:

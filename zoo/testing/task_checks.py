@@ -14,9 +14,8 @@ from zoo.errors import OptionError
 from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
-from zoo.models.building import build_model, model_arguments
-from zoo.registry.specs import ArchitectureSpec
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, message
+from zoo.testing._models import model_for
 
 __all__ = [
     "batches_follow_from_their_place",
@@ -213,18 +212,7 @@ def _cut(tensor: Tensor, middle: int, dim: int) -> tuple[Tensor, ...]:
 
 
 def _model(case: Case) -> nn.Module:
-    """Return a model for the task: of its own architectures, or of those that serve it too."""
-    tasks = {case.spec.name: 0, case.spec.architectures_of: 1}
-    fitting: list[tuple[int, Any]] = [
-        (tasks[entry.spec.task], entry)
-        for entry in case.registry.entries("architecture")
-        if isinstance(entry.spec, ArchitectureSpec) and entry.spec.task in tasks
-        if entry.plugin.ours or entry.spec.task == case.spec.name
-    ]
-    if not fitting:
-        raise Skip(f"no architecture here is for {case.spec.name}")
-    _, entry = min(fitting, key=lambda pair: pair[0])
-    return build_model(entry, model_arguments(entry, case.spec, case.tiny().dims, {}), seed=0)
+    return model_for(case.registry, case.spec, case.tiny().dims)
 
 
 def _step(case: Case, model: nn.Module, batch: Batch) -> Step:
