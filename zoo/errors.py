@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import traceback
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -138,6 +137,8 @@ class ZooWarning(UserWarning):
 
 def warn(message: str) -> None:
     """Issue a ZooWarning that points at the line outside zoo that called into it."""
+    import traceback  # slow to import, and only for a warning
+
     home = f"{Path(__file__).parent}{os.sep}"
     frames = traceback.walk_stack(sys._getframe())  # pyright: ignore[reportPrivateUsage]
     depths = [depth for depth, (frame, _) in enumerate(frames) if frame.f_code.co_filename.startswith(home)]
