@@ -24,6 +24,7 @@ from zoo.registry import hookspecs
 from zoo.registry.plugins import HOOKS
 from zoo.registry.published import PUBLISHING
 from zoo.registry.registry import Registry
+from zoo.registry.specs import OWN_COMMANDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +61,8 @@ TORCH_FREE_MODULES = {
     "zoo.testing.scaffold",
     "zoo.testing.targets",
     "zoo.cli",
+    "zoo.cli.foreign",
+    "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }
 """What imports without torch besides those rooms; what they need torch for, they import when they run."""
@@ -67,6 +70,7 @@ TORCH_FREE_MODULES = {
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "matplotlib", "rich", "requests", "PIL")
 OPEN_TO_PLUGINS = {
     "zoo",
+    "zoo.cli.kit",
     "zoo.config.options",
     "zoo.config.training",
     "zoo.data.augment",
@@ -320,6 +324,10 @@ def test_no_training_field_can_be_called_like_an_option_of_a_command_that_takes_
         if not isinstance(parameter, FieldOption)
     }
     assert own <= RESERVED
+
+
+def test_no_plugin_can_have_a_command_of_zoos_own() -> None:
+    assert COMMANDS.keys() <= OWN_COMMANDS
 
 
 @pytest.mark.parametrize("name", sorted(PLUGIN_MODULES))

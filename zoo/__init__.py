@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from zoo.registry.specs import (
         AnalyzerSpec,
         ArchitectureSpec,
+        CommandSpec,
         DatasetSpec,
         FieldsSpec,
         Pretrained,
@@ -63,11 +64,11 @@ if TYPE_CHECKING:
     from zoo.testing import check
 
 __all__ = [
-    "AnalyzerSpec", "ArchitectureSpec", "DataError", "DatasetSpec", "FieldsSpec", "Model", "OptionError",
-    "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec", "ZooError",
-    "ZooWarning", "__version__", "check", "create_model", "hookimpl", "list_analyzers", "list_datasets",
-    "list_models", "list_plugins", "list_recipes", "list_trusted", "list_weights", "load", "lr_find",
-    "open_dataset", "resume", "seed_for", "tokenize", "train", "trust", "untrust",
+    "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "FieldsSpec", "Model",
+    "OptionError", "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec",
+    "ZooError", "ZooWarning", "__version__", "check", "create_model", "hookimpl", "list_analyzers",
+    "list_datasets", "list_models", "list_plugins", "list_recipes", "list_trusted", "list_weights", "load",
+    "lr_find", "open_dataset", "resume", "seed_for", "tokenize", "train", "trust", "untrust",
 ]  # fmt: skip
 
 # Imported when it is first used, so that listing stays instant
@@ -85,7 +86,8 @@ _ON_USE = {
     "zoo.registry.hookspecs": "hookimpl",
     "zoo.registry.published": "WeightsSpec",
     "zoo.registry.registry": "Registry",
-    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec DatasetSpec FieldsSpec Pretrained TaskSpec",
+    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec CommandSpec DatasetSpec FieldsSpec "
+    "Pretrained TaskSpec",
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",
 }

@@ -14,7 +14,14 @@ from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
 from zoo.errors import AmbiguousName, OptionError, UnknownName, ZooError, cause, did_you_mean, warn
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
+from zoo.registry.specs import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    CommandSpec,
+    DatasetSpec,
+    FieldsSpec,
+    TaskSpec,
+)
 from zoo.registry.weights_files import at_hand
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ def describe(
     data: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """Return what is known about an architecture, dataset, analyzer, recipe or weights.
+    """Return what is known about an architecture, dataset, analyzer, recipe, weights, task, group or command.
 
     Facts that cannot be established, because torch or the data is missing, are named under `unknown` with the
     reason. Nothing is downloaded.
@@ -70,6 +77,8 @@ def describe(
         return facts | _of_task(registry, spec)
     if isinstance(spec, FieldsSpec):
         return facts | _of_group(registry, spec)
+    if isinstance(spec, CommandSpec):
+        return facts
     return facts | _of_analyzer(registry, entry, spec)
 
 

@@ -11,8 +11,7 @@ from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
-from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
-from zoo.registry.weights_files import at_hand
+from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, TaskSpec
 
 __all__ = [
     "KINDS",
@@ -30,7 +29,7 @@ __all__ = [
     "rows",
 ]
 
-KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group")
+KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command")
 
 
 def default_registry() -> Registry:
@@ -173,7 +172,7 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for entry in registry.entries():
         spec, tasks = entry.spec, entry.tasks
-        more: dict[str, Any] = {"source": spec.source}
+        more: dict[str, Any] = {} if isinstance(spec, CommandSpec) else {"source": spec.source}
         if isinstance(spec, ArchitectureSpec):
             tasks = served[spec.task]
             more |= {"params": spec.parameters or None}
@@ -197,6 +196,8 @@ def _recipes(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _weights(registry: Registry) -> list[dict[str, Any]]:
+    from zoo.registry.weights_files import at_hand  # not needed for the help of a command
+
     tasks = _tasks(registry)
     listed: list[dict[str, Any]] = []
     for name, weights in registry.weights.items():

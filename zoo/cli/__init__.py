@@ -13,9 +13,9 @@ import itertools
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -24,7 +24,10 @@ from zoo._version import __version__
 from zoo.api.terminal import BLANKS, Unread, echo, echo_json, is_terminal
 from zoo.cli.output import quiet_option, warnings_as_lines
 from zoo.cli.session import COMPLETE, Session, pass_session
-from zoo.errors import Interrupted, OutputError, ZooError, first_line
+from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["cli", "main", "run"]
 
@@ -52,29 +55,53 @@ _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `zoo.cli.<name>` as `command`."""
+    """A group whose commands live in `zoo.cli.<name>` as `command`, or come from plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS]
+        return [*COMMANDS, *_session(ctx).commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
+        if cmd_name in COMMANDS:
+            return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
+        from zoo.cli.foreign import load_command
+
+        return load_command(_session(ctx), cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            from zoo.cli.usage import unknown_command
+            try:
+                _session(ctx).registry.command(name)
+            except UnknownName:
+                from zoo.cli.usage import unknown_command
 
-            raise unknown_command(ctx, args, [*COMMANDS])
+                raise unknown_command(ctx, args, self.list_commands(ctx)) from None
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that start with the word so far, and options. No command is imported."""
+        from click.shell_completion import CompletionItem
+
+        commands = {**COMMANDS, **_session(ctx).commands()}
+        fitting = [(name, about) for name, about in commands.items() if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=about) for name, about in fitting), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items()])
+        of_plugins = _session(ctx).commands()
+        for title, commands in (("Commands", COMMANDS), ("Commands of plugins", of_plugins)):
+            if commands:
+                with formatter.section(title):
+                    formatter.write_dl([*commands.items()])
+
+
+def _session(ctx: click.Context) -> Session:
+    """Return what the commands share; --strict has been read, but the group has not run yet."""
+    session = ctx.ensure_object(Session)
+    session.strict = bool(ctx.params.get("strict"))
+    return session
 
 
 @click.group(
@@ -190,8 +217,10 @@ def _carry_out(arguments: Sequence[str]) -> _Outcome:
         return _Outcome(code=error.exit_code)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if "--debug" in arguments[:2]:
+            import traceback  # slow to import
+
             echo(traceback.format_exc(), err=True, keep=BLANKS)
-        return _Outcome(error=_as_ours(error, arguments), as_json=_asks_for_json(arguments))
+        return _Outcome(error=_as_ours(error, arguments, session), as_json=_asks_for_json(arguments))
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:
@@ -214,11 +243,11 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
     return any(word.partition("=")[0] == "--json" for word in options)
 
 
-def _as_ours(error: BaseException, arguments: Sequence[str]) -> ZooError:
+def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -> ZooError:
     """Return what to say of an error."""
     if isinstance(error, ZooError):
         return error
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | click.Abort):
         return _interrupted(error)
     if isinstance(error, click.UsageError):
         from zoo.cli.spelling import respell
@@ -226,18 +255,30 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> ZooError:
 
         with warnings_as_lines():  # to find the right spelling, plugins may be loaded
             error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
-            return usage_error(error, next((word for word in arguments if word in COMMANDS), ""))
+            return usage_error(error, _command_among(arguments, session))
     hint = "; ".join([*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"])
     if isinstance(error, OSError) and error.strerror:
         return ZooError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", hint=hint)
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
         install = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
+        if session.running is not None:
+            from zoo.cli.foreign import how_to_install
+
+            install = how_to_install(session.running)
         return ZooError(f"this requires {name}, which is not installed", hint=install)
+    if isinstance(error, click.ClickException):
+        return ZooError(error.format_message())
     return ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint)
 
 
-def _interrupted(error: KeyboardInterrupt) -> Interrupted:
+def _command_among(arguments: Sequence[str], session: Session) -> str:
+    """Return the command that was typed; empty if there is none."""
+    known = {*COMMANDS} | ({session.running.spec.name} if session.running else {*()})
+    return next((word for word in arguments if word in known), "")
+
+
+def _interrupted(error: BaseException) -> Interrupted:
     if is_terminal(sys.stderr):
         echo(err=True)  # below the ^C
     return Interrupted("interrupted", signal=15 if isinstance(error, _Terminated) else 2)

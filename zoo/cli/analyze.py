@@ -76,12 +76,10 @@ def command(
     session.begin(f"analyzing {weights} with {entry.spec.name}")
 
     from zoo.analysis.findings import require_folder
-    from zoo.api.loading import load
 
-    session.limit_threads()
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
-    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    model = session.load(weights, device=device)
     findings = model.analyze(entry.name, *files, progress=session.progress, **settings)
     written = findings.write(folder, draw=draw)
     if as_json:

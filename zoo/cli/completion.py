@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import click
@@ -10,7 +11,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 from zoo.api.terminal import echo
 from zoo.cli.output import quiet_option
 from zoo.cli.session import COMPLETE
-from zoo.errors import printable
+from zoo.errors import ZooError, printable
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -27,7 +28,11 @@ def complete(group: click.Group, instruction: str) -> int:
     if shell not in SHELLS or what not in ("source", "complete"):
         return 1
     completer = _completer(group, shell)
-    echo(completer.source() if what == "source" else completer.complete(), keep="\n\t")
+    if what == "source":
+        echo(completer.source(), keep="\n\t")
+        return 0
+    with contextlib.suppress(ZooError, click.UsageError):  # a command that does not load completes nothing
+        echo(completer.complete(), keep="\n\t")
     return 0
 
 

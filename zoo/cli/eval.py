@@ -6,15 +6,21 @@ import click
 
 from zoo.api.listing import figures
 from zoo.api.model import Model
-from zoo.cli.layout import print_paragraph
-from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
+from zoo.cli.kit import (
+    Session,
+    device_option,
+    json_option,
+    options_of,
+    pass_session,
+    print_json,
+    print_paragraph,
+    quiet_option,
+    weights_argument,
+)
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", runs=True))
+@weights_argument
 @options_of(Model.evaluate)
 @device_option
 @json_option
@@ -29,11 +35,7 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     just read. The file does not change.
     """
     session.begin(f"evaluating {weights}")
-
-    from zoo.api.loading import load
-
-    session.limit_threads()
-    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    model = session.load(weights, device=device)
     result = model.evaluate(progress=session.progress, **settings)
     if as_json:
         print_json(result)

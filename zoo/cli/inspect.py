@@ -9,10 +9,18 @@ from typing import cast
 import click
 
 from zoo.api.listing import figures, over_seeds
-from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
-from zoo.cli.names import NameType
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.kit import (
+    Session,
+    json_option,
+    pass_session,
+    print_json,
+    print_paragraph,
+    print_section,
+    print_title,
+    quiet_option,
+    weights_argument,
+)
+from zoo.cli.layout import as_typed, enumerated
 from zoo.config import options
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
@@ -25,7 +33,7 @@ _ROWS = 100
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", runs=True))
+@weights_argument
 @json_option
 @quiet_option
 @pass_session

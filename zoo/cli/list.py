@@ -51,7 +51,8 @@ def command(
 ) -> None:
     """List entries: all, one KIND, or those whose name matches PATTERN (a part of it, or a glob).
 
-    KIND is architectures (or models), datasets, analyzers, recipes or weights.
+    KIND is architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of training
+    fields) or commands (of plugins).
 
     \b
     zoo list models 'resnet*'
@@ -138,4 +139,6 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
         return f"nothing matches; {hint}"
     if kind == "weights":
         return "no weights are published yet"
+    if kind == "command":
+        return "no plugin brings a command; `zoo --help` shows zoo's own"
     return f"there are no {plural}; `zoo plugins` shows what each plugin provides"

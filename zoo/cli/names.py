@@ -21,6 +21,7 @@ PLURALS = {
     "weights": "weights",
     "task": "tasks",
     "group": "groups",
+    "command": "commands",
 }
 
 

@@ -8,15 +8,21 @@ import click
 
 from zoo.api.model import Model
 from zoo.api.terminal import BLANKS, echo
-from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
+from zoo.cli.kit import (
+    Session,
+    device_option,
+    json_option,
+    options_of,
+    pass_session,
+    print_json,
+    quiet_option,
+    weights_argument,
+)
 from zoo.errors import DataError
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", runs=True))
+@weights_argument
 @click.option("--prompt", help="Text to continue.")
 @click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
 @options_of(Model.sample, skip=["prompt"])
@@ -44,11 +50,7 @@ def command(
         raise click.UsageError("--prompt and --prompt-file exclude each other")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
     session.begin(f"sampling from {weights}")
-
-    from zoo.api.loading import load
-
-    session.limit_threads()
-    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    model = session.load(weights, device=device)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")
     if samples == 1 and not as_json and not backwards:

@@ -1,9 +1,12 @@
-"""What every command shares: the registry, loaded once and only if needed, and what `--json` prints."""
+"""What every command shares: the registry, loaded once and only if needed, progress, a model, `--json`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +15,11 @@ from zoo.api.terminal import echo
 from zoo.cli.output import QUIET
 from zoo.errors import ZooError, warn
 from zoo.registry.catalog import Catalog
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import CommandSpec
+
+if TYPE_CHECKING:
+    from zoo.api.model import Model
 
 __all__ = ["COMPLETE", "Session", "pass_session", "print_json"]
 
@@ -26,11 +33,13 @@ class Session:
     Attributes:
         strict: whether a plugin that failed to load is an error.
         document: what `--json` prints in the end, unless there is an error; None if there is nothing.
+        running: the command of a plugin that runs, if one does.
     """
 
     def __init__(self) -> None:
         self.strict = False
         self.document: object = None
+        self.running: Entry[CommandSpec] | None = None
 
     @property
     def progress(self) -> bool:
@@ -41,6 +50,25 @@ class Session:
         """Say on stderr what the command is about to do, before it imports what takes seconds."""
         if self.progress:
             echo(line, err=True)
+
+    def working(self) -> AbstractContextManager[Callable[..., None]]:
+        """Return a function that shows progress, `report(what, done, total, unit)`, as a context manager.
+
+        It writes on stderr, and nothing with --quiet. Downloads meanwhile are shown, too.
+        """
+        from zoo.api.progress import Bar, quiet  # not needed for help
+
+        return Bar() if self.progress else quiet()
+
+    def load(self, weights: str, *, device: str | None = None) -> Model:
+        """Return the model of WEIGHTS, to compute with on some threads: one core is left to other work.
+
+        Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
+        """
+        from zoo.api.loading import load
+
+        self.limit_threads()
+        return load(weights, device=device, progress=self.progress, registry=self.registry)
 
     @cached_property
     def registry(self) -> Registry:
@@ -57,6 +85,18 @@ class Session:
                 warn(line)
             return registry
         return default_registry()
+
+    def commands(self) -> dict[str, str]:
+        """Return the commands of plugins with what each does; none, and a warning, if plugins cannot be read.
+
+        A folder's registry.toml must not keep `zoo --help` from helping.
+        """
+        try:
+            return {entry.spec.name: entry.spec.summary for entry in self.registry.entries("command")}
+        except ZooError as error:
+            if COMPLETE not in os.environ:
+                warn(str(error))
+            return {}
 
     @staticmethod
     def limit_threads() -> None:
@@ -75,7 +115,7 @@ def _catalog_for_completion() -> Catalog:
         return Catalog()
 
 
-pass_session = click.make_pass_decorator(Session)
+pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own where no `zoo` runs
 
 
 def print_json(document: object) -> None:

@@ -10,7 +10,6 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS, figures
-from zoo.api.progress import Bar, quiet
 from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.cli.names import PLURALS, NameType
@@ -27,7 +26,7 @@ from zoo.cli.signature import flag_of, options_of
 @quiet_option
 @pass_session
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
-    """Show NAME: an architecture, dataset, analyzer, recipe, weights, task or group of training fields.
+    """Show NAME: an entry of any kind that `zoo list` shows.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
     torch is installed, a dataset with the size of its splits if the data is on this machine. Nothing is
@@ -39,7 +38,7 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
     zoo show files --data paths=my.txt
     """
     fields = pop_fields(settings)
-    with Bar() if session.progress else quiet():  # a large dataset takes a while to open
+    with session.working():  # a large dataset takes a while to open
         facts = describe(name, session.registry, **settings, **fields)
     if as_json:
         print_json(facts)
@@ -147,6 +146,12 @@ def _group(facts: Mapping[str, Any]) -> None:
     print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
 
 
+def _command(facts: Mapping[str, Any]) -> None:
+    needs = f"{facts['distribution']}[{facts['extra']}]" if facts["extra"] else ""
+    name = facts["name"].rpartition("/")[2]
+    print_section("", [("how to use it", f"zoo {name} --help"), ("needs", needs), *_origin(facts)])
+
+
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "architecture": _architecture,
     "dataset": _dataset,
@@ -155,12 +160,13 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "weights": _weights,
     "task": _task,
     "group": _group,
+    "command": _command,
 }
 
 
 def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
     plugin = f"{facts['plugin']}, of {facts['distribution']} {facts['version']}".rstrip()
-    return [("source", facts["source"]), ("plugin", plugin)]
+    return [("source", facts.get("source")), ("plugin", plugin)]
 
 
 def _words(table: Mapping[str, Any]) -> str:

@@ -106,15 +106,16 @@ def _value_message(name: str, message: str) -> str:
 def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
     """Return the error for words that begin with no command, and what may have been meant."""
     word = words[0]
-    meant = _ELSEWHERE.get(word.lower().replace("_", "-")) or _meant(words)
+    meant = _ELSEWHERE.get(word.lower().replace("_", "-")) or _meant(ctx.ensure_object(Session), words)
     nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
-    return click.UsageError(f"unknown command {word!r}{nearest}", ctx)
+    chosen = ctx.ensure_object(Session).registry.left_out(" ({})")
+    return click.UsageError(f"unknown command {word!r}{chosen}{nearest}", ctx)
 
 
-def _meant(words: Sequence[str]) -> str:
+def _meant(session: Session, words: Sequence[str]) -> str:
     """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
     word = words[0]
-    named = [row for row in rows(Session().registry) if word in (row["name"], row["name"].rpartition("/")[2])]
+    named = [row for row in rows(session.registry) if word in (row["name"], row["name"].rpartition("/")[2])]
     kind = named[0]["kind"] if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
     trains = kind == "recipe" or (kind == "architecture" and len(words) > 1)
     command = "train" if trains else {"weights": "inspect"}.get(kind, "show")

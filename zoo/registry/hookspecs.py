@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, TaskSpec
+from zoo.registry.specs import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    CommandSpec,
+    DatasetSpec,
+    FieldsSpec,
+    TaskSpec,
+)
 
 if TYPE_CHECKING:
     from zoo.config.recipe import Recipe
@@ -18,6 +25,7 @@ __all__ = [
     "hookspec",
     "zoo_analyzers",
     "zoo_architectures",
+    "zoo_commands",
     "zoo_datasets",
     "zoo_recipes",
     "zoo_tasks",
@@ -52,6 +60,11 @@ def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
 @hookspec
 def zoo_training_fields() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
     """Return the groups of training fields this plugin provides, for its own tasks and others."""
+
+
+@hookspec
+def zoo_commands() -> Iterable[CommandSpec]:  # pyright: ignore[reportReturnType]
+    """Return the commands of `zoo` that this plugin provides."""
 
 
 @hookspec

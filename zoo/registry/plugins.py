@@ -10,7 +10,6 @@ import importlib.util
 import io
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -33,6 +32,7 @@ from zoo.registry.published import WeightsSpec, published
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
+    CommandSpec,
     DatasetSpec,
     FieldsSpec,
     Name,
@@ -55,7 +55,7 @@ API = 1
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
 
-Kind = Literal["architecture", "dataset", "analyzer", "task", "group"]
+Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command"]
 
 HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_architectures", "architecture", ArchitectureSpec),
@@ -63,6 +63,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
     ("zoo_tasks", "task", TaskSpec),
     ("zoo_training_fields", "group", FieldsSpec),
+    ("zoo_commands", "command", CommandSpec),
 )
 
 
@@ -127,8 +128,7 @@ def discover(
     """
     ours = _our_points()
     sources: list[tuple[Plugin, Callable[[], object]]] = [
-        (Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist), point.load)
-        for point in _points(ours)
+        (_of_point(point, ours), point.load) for point in _points(ours)
     ]
     sources += [(_of_file(file), partial(_import_file, file)) for file in local]
     owners: dict[str, Plugin] = {}
@@ -142,9 +142,9 @@ def discover(
         elif name in disabled or (only is not None and name not in only):
             plugin = replace(plugin, status="disabled", cause="")
         elif plugin.status != "untrusted":
-            plugin = replace(load(name, importer, where=where, dist=plugin.dist), sha256=plugin.sha256)
-            plugin = _owning(plugin, shared)
-        plugins.append(replace(plugin, ours=(name, where) in ours))
+            loaded = load(name, importer, where=where, dist=plugin.dist)
+            plugin = _owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
+        plugins.append(plugin)
         owners.setdefault(name, plugin)
     return plugins
 
@@ -164,13 +164,14 @@ def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
     """Return a plugin, as failed if it provides a task, group or training field that another one does.
 
     Plugins name each other's tasks and groups by their short names, and users all training fields by theirs.
+    Nor can a plugin have a command of one of zoo's own; of two others with one command, neither is first.
 
     Args:
         shared: the owner of each so far; those of this plugin are added.
     """
     own: dict[str, str] = {}
     for kind, spec in plugin.specs:
-        names = [f"{kind} {spec.name}"] if kind in ("task", "group") else []
+        names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
         if isinstance(spec, FieldsSpec):
             names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
         for name in names:
@@ -178,7 +179,7 @@ def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
                 cause = f"the {name} is already provided by {shared.get(name, plugin.name)}"
                 return replace(plugin, status="failed", cause=cause, specs=(), recipes={}, weights={})
             own[name] = plugin.name
-    shared |= own
+    shared |= {name: owner for name, owner in own.items() if plugin.ours or not name.startswith("command ")}
     return plugin
 
 
@@ -199,6 +200,8 @@ def load(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
+        import traceback  # slow to import
+
         plugin = replace(plugin, status="failed", cause=cause(error), trace=traceback.format_exc())
     elapsed = round((time.perf_counter() - start) * 1000, 1)
     return replace(plugin, output=output.getvalue(), import_ms=elapsed)
@@ -286,6 +289,12 @@ def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
         return ((point.name, point.value) not in ours, point.name, owner, point.value)
 
     return sorted(points, key=place)
+
+
+def _of_point(point: EntryPoint, ours: Collection[tuple[str, str]]) -> Plugin:
+    """Return an installed plugin before it is loaded."""
+    own = (point.name, point.value) in ours
+    return Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
 
 
 def _of_file(file: LocalFile) -> Plugin:

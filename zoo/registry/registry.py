@@ -29,7 +29,15 @@ from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.layered import Layered
 from zoo.registry.plugins import Kind, Plugin
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, Spec, TaskSpec
+from zoo.registry.specs import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    CommandSpec,
+    DatasetSpec,
+    FieldsSpec,
+    Spec,
+    TaskSpec,
+)
 
 __all__ = ["Entry", "Registry", "matches"]
 
@@ -51,7 +59,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is for; none for a task itself and for a group of training fields."""
+        """The tasks it is for; none for a task itself, a group of training fields and a command."""
         if isinstance(self.spec, AnalyzerSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
@@ -106,6 +114,10 @@ class Registry:
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
+        self._commands: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry.kind == "command":
+                self._commands.setdefault(entry.spec.name, []).append(entry.plugin.name)
         self.failed_entries = [entry for entry in entries if self.problem(entry)]
         failed = {(entry.kind, entry.name) for entry in self.failed_entries}
         self._entries = [entry for entry in entries if not failed or (entry.kind, entry.name) not in failed]
@@ -207,15 +219,20 @@ class Registry:
     def problem(self, entry: Entry[Spec]) -> str:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
 
-        What it names of other plugins may not exist, such as its task, or training fields of that.
+        What it names of other plugins may not exist, such as its task, or training fields of that; and a
+        command may be another plugin's, too.
         """
+        if entry.kind == "command":
+            others = [name for name in self._commands[entry.spec.name] if name != entry.plugin.name]
+            same = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} a command of that name too"
+            return f"{same}; disable all but one of the plugins" if others else ""
         for group in entry.spec.groups if isinstance(entry.spec, TaskSpec) else ():
             if group not in self.groups:
-                nearest = did_you_mean(group, self.groups) or self._left_out(" ({})")
+                nearest = did_you_mean(group, self.groups) or self.left_out(" ({})")
                 return f"unknown group of training fields {group!r}{nearest}"
         for task in entry.tasks:
             if task not in self.tasks:
-                nearest = did_you_mean(task, self.tasks) or self._left_out(" ({})")
+                nearest = did_you_mean(task, self.tasks) or self.left_out(" ({})")
                 return f"unknown task {task!r}{nearest}"
         if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
@@ -271,10 +288,15 @@ class Registry:
         return cast("Entry[AnalyzerSpec]", self._get("analyzer", name))
 
     @checked
+    def command(self, name: str) -> Entry[CommandSpec]:
+        """Return a command of a plugin. Raises UnknownName, or SpecError if two plugins have it."""
+        return cast("Entry[CommandSpec]", self._get("command", name))
+
+    @checked
     def task(self, name: str) -> TaskSpec:
         """Return a task. Raises UnknownName."""
         if name not in self.tasks:
-            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it" + self._left_out(
+            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it" + self.left_out(
                 "; {}"
             )
             raise UnknownName(f"unknown task {name!r}{did_you_mean(name, self.tasks)}", hint=hint)
@@ -402,10 +424,10 @@ class Registry:
             failed = ", ".join(plugin.name for plugin in self.failures)
             hint = f"`zoo list {kind}` shows all"
             hint += f"; these plugins failed to load: {failed}" if failed else ""
-        hint += self._left_out("; {}")
+        hint += self.left_out("; {}")
         return UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
 
-    def _left_out(self, form: str) -> str:
+    def left_out(self, form: str) -> str:
         """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""
         if self._chosen is None:
             return ""

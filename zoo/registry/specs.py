@@ -8,7 +8,7 @@ except for what depends on other plugins: whether a task, or a training field of
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
@@ -17,9 +17,14 @@ from zoo.config.training import RESERVED, TrainConfig, checked_fields, fields_of
 from zoo.errors import OptionError, SpecError, cause, did_you_mean
 from zoo.registry.printing import printing_to
 
+if TYPE_CHECKING:
+    import click
+
 __all__ = [
+    "OWN_COMMANDS",
     "AnalyzerSpec",
     "ArchitectureSpec",
+    "CommandSpec",
     "DatasetSpec",
     "FieldsSpec",
     "Landmark",
@@ -36,7 +41,15 @@ Name = Annotated[
 
 Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
 PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
+ExtraName = Annotated[str, Meta(pattern=r"^(\w+([.-]\w+)*)?$", description="the name of an extra")]
 OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
+
+# The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
+OWN_COMMANDS = {
+    *("analyze", "cache", "check", "compare", "completion", "embed", "eval", "help", "inspect", "list"),
+    *("lr-find", "new-plugin", "plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
+    *("sweep", "train", "trust", "verify"),
+}
 
 # What a named submodule computes:
 #
@@ -282,7 +295,34 @@ class FieldsSpec(_Named):
                 raise SpecError(f"group {self.name}: no training field can be called {name!r}: it is {whose}")
 
 
-Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(_Coded):
+    """A command of `zoo`: `zoo NAME`. Its target is a click command, imported when it runs or shows its help.
+
+    Attributes:
+        extra: the extra of the plugin's distribution that installs what only this command needs, such as
+            `serve`; zoo names it to a user who lacks that.
+    """
+
+    extra: ExtraName = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in OWN_COMMANDS:
+            raise SpecError(f"no command of a plugin can be called {self.name!r}: that name is zoo's own")
+
+    def load(self) -> "click.Command":
+        """Import and return the click command. Raises SpecError if there is none."""
+        import click  # not needed to list
+
+        command = super().load()
+        if not isinstance(command, click.Command):
+            got = f"{type(command).__module__}.{type(command).__qualname__}"
+            raise SpecError(f"target {self.target!r} must be a click command (got a {got})")
+        return command
+
+
+Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | CommandSpec
 
 
 def _resolved(target: str) -> Callable[..., Any]:
@@ -294,7 +334,8 @@ def _resolved(target: str) -> Callable[..., Any]:
             resolved = resolve_name(target)
     except (Exception, SystemExit) as error:
         missing = (getattr(error, "name", None) or "").partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and missing != target.partition(".")[0]:
+        own = target.partition(":")[0].partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and missing != own:
             raise SpecError(f"target {target!r} requires {missing}, which is not installed") from error
         hint = "a target is 'package.module:Name', and what that module imports must be installed"
         raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error

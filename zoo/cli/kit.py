@@ -1,0 +1,64 @@
+"""What a command needs to feel like one of zoo's own. A plugin's command may import this, and zoo's own do.
+
+A whole command, in the module that the spec's target names::
+
+    import click
+
+    from zoo.cli.kit import Session, json_option, pass_session, print_json, print_table, quiet_option
+    from zoo.cli.kit import weights_argument
+
+    @click.command()
+    @weights_argument
+    @json_option
+    @quiet_option
+    @pass_session
+    def command(session: Session, weights: str, as_json: bool) -> None:
+        "Count the numbers in each tensor of WEIGHTS (an id, a file or a run directory)."
+        session.begin(f"counting {weights}")
+        model = session.load(weights)
+        counts = {name: tensor.numel() for name, tensor in model.module.state_dict().items()}
+        if as_json:
+            print_json(counts)
+        else:
+            print_table([[name, f"{count:,}"] for name, count in counts.items()], ["TENSOR", "NUMBERS"])
+
+A failure is raised: a `zoo.ZooError` is printed as one sentence with its hint, or as JSON, and its class
+decides the exit code; Ctrl-C and SIGTERM end with 130 and 143. A number that a command returns is its exit
+code. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import click
+
+from zoo.api.terminal import bold, dim, echo
+from zoo.cli import run
+from zoo.cli.layout import columns, print_paragraph, print_section, print_table, print_title
+from zoo.cli.names import NameType
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.signature import options_of
+
+__all__ = [
+    "NameType",
+    "Session",
+    "bold",
+    "columns",
+    "device_option",
+    "dim",
+    "echo",
+    "json_option",
+    "options_of",
+    "pass_session",
+    "print_json",
+    "print_paragraph",
+    "print_section",
+    "print_table",
+    "print_title",
+    "quiet_option",
+    "run",
+    "weights_argument",
+]
+
+# WEIGHTS: the id of published weights, a file or a run directory, which the shell completes
+weights_argument = click.argument("weights", type=NameType("weights", runs=True))
