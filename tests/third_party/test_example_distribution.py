@@ -57,11 +57,12 @@ def test_what_it_publishes_is_among_what_it_provides(installed: Path, run_zoo: R
     assert rows["example"]["provides"] == [
         "architecture example/linear",
         "dataset example/stripes",
+        "command example/histogram",
         "recipe example/stripes-linear",
         "weights example/stripes-linear",
     ]
     shown = run_zoo("plugins", path=[installed]).stdout
-    assert "1 architecture, 1 dataset, 1 recipe, 1 weights" in shown
+    assert "1 architecture, 1 dataset, 1 command, 1 recipe, 1 weights" in shown
 
 
 @pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
@@ -121,6 +122,71 @@ def test_its_weights_are_evaluated(installed: Path, run_zoo: RunZoo, trained: di
     result = json.loads(run_zoo("eval", trained["weights"], "--json", path=[installed]).stdout)
     assert (result["dataset"], result["count"]) == ("example/stripes", 64)
     assert result["metrics"]["accuracy"] > 0.9
+
+
+def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
+    assert "Commands of plugins:\n  histogram  Show how the values" in run_zoo("-h", path=[installed]).stdout
+    shown = run_zoo("histogram", "-h", path=[installed]).stdout
+    assert shown.startswith("Usage: zoo histogram [OPTIONS] WEIGHTS\n")
+    assert "-q, --quiet" in shown
+    assert "example/histogram  Show how" in run_zoo("list", "commands", path=[installed]).stdout
+    facts = run_zoo("show", "histogram", path=[installed]).stdout
+    assert facts.startswith("Command example/histogram\n")
+    assert "how to use it  zoo histogram --help" in facts
+
+
+def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -> None:
+    done = run_zoo("--strict", "histogram", "stripes-linear", "--bins", "4", "--json", path=[installed])
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert sum(document["counts"]) == 130
+    assert document["low"] < 0 < document["high"]
+    assert done.stderr == "reading stripes-linear\n"
+    done = run_zoo("histogram", "stripes-linear", "--quiet", path=[installed])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Weights stripes-linear 130 values in 2 tensors\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind", "message"),
+    [
+        (["stripes-linea"], 1, "weights", "unknown weights 'stripes-linea'; did you mean"),
+        (["stripes-linear", "--layer", "x"], 2, "option", "no tensor starts with 'x'"),
+        (["stripes-linear", "--bin", "3"], 2, "usage", "no such option: --bin; did you mean `--bins 3`?"),
+        ([], 2, "usage", "missing WEIGHTS"),
+    ],
+)
+def test_errors_of_its_command_are_zoos(
+    arguments: list[str], code: int, kind: str, message: str, installed: Path, run_zoo: RunZoo
+) -> None:
+    done = run_zoo("--quiet", "histogram", *arguments, path=[installed])
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"zoo: {message}")
+    done = run_zoo("--quiet", "histogram", *arguments, "--json", path=[installed])
+    assert (done.returncode, done.stderr) == (code, "")
+    document = json.loads(done.stdout)
+    assert document.keys() == {"error", "kind", "hint"}
+    assert document["kind"] == kind
+
+
+def test_its_command_is_completed(installed: Path, run_zoo: RunZoo) -> None:
+    offered = {"zoo hist": "plain,histogram", "zoo histogram stri": "plain,stripes-linear"}
+    offered |= {"zoo histogram --b": "plain,--bins"}
+    for line, word in offered.items():
+        words = {
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+            "_ZOO_COMPLETE": "bash_complete",
+        }
+        assert word in run_zoo(path=[installed], env=words).stdout, line
+
+
+def test_without_it_its_command_is_unknown(run_zoo: RunZoo, installed: Path) -> None:
+    for env in ({"ZOO_PLUGINS": "text"}, {"ZOO_PLUGINS": ""}):
+        done = run_zoo("histogram", "stripes-linear", path=[installed], env=env)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "unknown command 'histogram'" in done.stderr
+        assert "$ZOO_PLUGINS loads" in done.stderr
 
 
 def test_without_it_its_weights_are_refused_by_name(run_zoo: RunZoo, trained: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The entries of zoo-example."""
 
-from zoo import ArchitectureSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
+from zoo import ArchitectureSpec, CommandSpec, DatasetSpec, Recipe, WeightsSpec, hookimpl
 
 
 @hookimpl
@@ -24,6 +24,17 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_example.stripes:Stripes",
             task="classification",
             summary="Vertical or horizontal stripes, one pixel wide",
+        )
+    ]
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="histogram",
+            target="zoo_example.histogram:command",
+            summary="Show how the values of weights are distributed.",
         )
     ]
 
