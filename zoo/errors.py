@@ -19,6 +19,7 @@ __all__ = [
     "DataError",
     "Diverged",
     "Interrupted",
+    "MissingModule",
     "OptionError",
     "OutputError",
     "PluginError",
@@ -69,6 +70,14 @@ class SpecError(ZooError):
     """A spec, or what its target builds, is not what it says."""
 
     kind = "spec"
+
+
+class MissingModule(SpecError):
+    """A target imports a package that is not installed, `module`."""
+
+    def __init__(self, message: str, *, module: str) -> None:
+        super().__init__(message)
+        self.module = module
 
 
 class PluginError(ZooError):

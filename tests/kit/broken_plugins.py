@@ -6,6 +6,7 @@ from pathlib import Path
 from zoo import (
     AnalyzerSpec,
     ArchitectureSpec,
+    CommandSpec,
     DatasetSpec,
     FieldsSpec,
     Recipe,
@@ -48,6 +49,10 @@ class Provider:
     @hookimpl
     def zoo_training_fields(self):
         return [spec for spec in self.specs if isinstance(spec, FieldsSpec)]
+
+    @hookimpl
+    def zoo_commands(self):
+        return [spec for spec in self.specs if isinstance(spec, CommandSpec)]
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,11 @@ def text(spec_type, name, target, **more):
 def analyzer(name, target, **more):
     fields = {"summary": "For the kit's own tests", "tasks": ("classification",), "needs": ("features",)}
     return AnalyzerSpec(name=name, target=f"broken:{target}", **{**fields, **more})
+
+
+def command(name, function="count", module="broken_commands", **more):
+    fields = {"target": f"{module}:{function}", "summary": "For the kit's own tests", **more}
+    return CommandSpec(name=name, **fields)
 
 
 def recipe(**changes):
@@ -174,6 +184,8 @@ honest = Provider(
     text(DatasetSpec, "styled", "Styled", card_options=("style",)),
     text(DatasetSpec, "words", "WordsBackwards"),
     text(DatasetSpec, "poem", "Poem"),
+    command("count"),
+    command("several", "several"),
     analyzer("mean", "MeanFeature"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
     analyzer("edges", "EdgesOfTheInput", ignores=("class", "weights")),
@@ -208,6 +220,13 @@ entries = Provider(
     task("chance_is_of_its_metrics", "ChanceOfAnError"),
     FieldsSpec(name="fields_are_described", summary="For the kit's own tests", fields=Undescribed),
     FieldsSpec(name="fields_can_be_typed", summary="For the kit's own tests", fields=WithAPath),
+    command("shows_its_help", "silent"),
+    command("shows_its_help.usage", "helpless"),
+    command("shows_its_help.torch", "command", "torch_command"),
+    command("takes_json_and_quiet", "loud"),
+    command("refuses_missing_weights", "opens"),
+    command("refuses_missing_weights.printed", "prints"),
+    command("refuses_missing_weights.exit", "leaves"),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
     images(ArchitectureSpec, "builds.dim", "MisspelledDim"),
@@ -380,6 +399,8 @@ warned = Provider(
     images(ArchitectureSpec, "not-routed", "Net", data_dependent="it was a mixture of experts once"),
 )
 
+extra = Provider(command("absent", "command", "extra_command", extra="more"))
+
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 
 
@@ -404,6 +425,17 @@ class Invalid:
     @hookimpl
     def zoo_datasets(self):
         return [images(DatasetSpec, self.name, "TinyImages", **self.fields)]
+
+
+class InvalidCommand:
+    """A plugin with a command that cannot have its name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    @hookimpl
+    def zoo_commands(self):
+        return [command(self.name)]
 
 
 def targets(module):
@@ -471,6 +503,11 @@ plugins = {
     "summaries_are_one_line.long": Provider(
         images(DatasetSpec, "images", "TinyImages", summary="long " * 30)
     ),
+    "summaries_are_one_line.command": Provider(command("count", summary="")),
+    "loads.command": InvalidCommand("Count"),
+    "loads.shadow": InvalidCommand("train"),
+    "targets_resolve.command": Provider(command("count", "function")),
+    "targets_resolve.module": Provider(command("count", "command", "extra_command")),
     "targets_resolve": Provider(images(DatasetSpec, "images", "Renamed")),
     "targets_resolve.kind": Provider(images(DatasetSpec, "images", "POEM")),
     "import_changes_nothing.target": targets("seeds_torch"),

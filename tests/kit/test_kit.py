@@ -141,6 +141,15 @@ def test_checks_of_recipes_that_were_skipped_are_told_from_those_of_the_plugin()
     assert shortfall(outcomes) == ["mutants: 1 of 2 checks of recipes ran (recipes_name_entries failed)"]
 
 
+def test_a_command_of_an_extra_that_is_not_installed_is_skipped_and_told():
+    outcomes = run_checks(registry_of("broken_plugins:extra"), "mutants")
+    assert {o.outcome for o in outcomes if o.kind == "plugin"} == {"passed"}
+    reasons = {o.reason for o in outcomes if o.kind == "command"}
+    assert len(reasons) == 1
+    assert "requires no_such_package, which is not installed; the extra more installs it" in reasons.pop()
+    assert shortfall(outcomes)
+
+
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
     outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net")
     by_check = {outcome.check: outcome for outcome in outcomes}

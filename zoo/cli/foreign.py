@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli.session import Session
-from zoo.errors import SpecError
+from zoo.errors import MissingModule, SpecError
 from zoo.registry.registry import Entry
 from zoo.registry.specs import CommandSpec
 
@@ -21,24 +21,15 @@ def load_command(session: Session, name: str) -> click.Command:
     entry = session.running = session.registry.command(name)
     try:
         return entry.spec.load()
+    except MissingModule as error:
+        message = f"`zoo {entry.spec.name}` requires {error.module}, which is not installed"
+        raise SpecError(message, hint=how_to_install(entry)) from error
     except SpecError as error:
-        own, missing = entry.spec.target.partition(":")[0].partition(".")[0], _missing(error.__cause__)
-        message, hint = f"`zoo {entry.spec.name}` cannot run: {error}", error.hint
-        if missing and missing != own:
-            message = f"`zoo {entry.spec.name}` requires {missing}, which is not installed"
-            hint = how_to_install(entry)
-        raise SpecError(message, hint=hint) from error.__cause__
-
-
-def _missing(error: BaseException | None) -> str:
-    """Return the package that an import did not find; empty if that is not what is wrong."""
-    name = error.name if isinstance(error, ModuleNotFoundError) else None
-    return (name or "").partition(".")[0]
+        raise SpecError(f"`zoo {entry.spec.name}` cannot run: {error}", hint=error.hint) from error
 
 
 def how_to_install(entry: Entry[CommandSpec]) -> str:
     """Return what to type where a module is missing that a command needs."""
-    if entry.plugin.dist is None:
-        return f"install what {entry.plugin.where} needs"
-    extra = f"[{entry.spec.extra}]" if entry.spec.extra else ""
-    return f'`pip install "{entry.plugin.distribution}{extra}"` installs it'
+    if entry.plugin.dist is None or not entry.spec.extra:
+        return f"it is {entry.plugin.distribution} that needs it"
+    return f'`pip install "{entry.plugin.distribution}[{entry.spec.extra}]"` installs it'

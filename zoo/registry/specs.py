@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import RESERVED, TrainConfig, checked_fields, fields_of
-from zoo.errors import OptionError, SpecError, cause, did_you_mean
+from zoo.errors import MissingModule, OptionError, SpecError, cause, did_you_mean
 from zoo.registry.printing import printing_to
 
 if TYPE_CHECKING:
@@ -336,7 +336,8 @@ def _resolved(target: str) -> Callable[..., Any]:
         missing = (getattr(error, "name", None) or "").partition(".")[0]
         own = target.partition(":")[0].partition(".")[0]
         if isinstance(error, ModuleNotFoundError) and missing != own:
-            raise SpecError(f"target {target!r} requires {missing}, which is not installed") from error
+            message = f"target {target!r} requires {missing}, which is not installed"
+            raise MissingModule(message, module=missing) from error
         hint = "a target is 'package.module:Name', and what that module imports must be installed"
         raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error
     if not callable(resolved):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
-from zoo.registry.specs import FieldsSpec
+from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = ["run"]
@@ -60,6 +61,8 @@ def main() -> None:
         start = time.process_time()
         cause = _load(request).cause
         print(json.dumps([cause, time.process_time() - start]), file=answer)
+    elif command == "help":
+        print(json.dumps(_help(request)), file=answer)
     elif command == "watch":
         print(json.dumps(_watch(request)), file=answer)
     else:
@@ -75,6 +78,23 @@ def _load(request: dict[str, Any]) -> Plugin:
             raise SystemExit(f"{where} has changed while it was checked")
         return plugins.discover(only=[name], local=[file])[-1]
     return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
+
+
+def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return for each command of a plugin why its help fails without torch, and what it prints."""
+    if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
+        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    answers: dict[str, tuple[str, str]] = {}
+    for _, spec in _load(request).specs:
+        if isinstance(spec, CommandSpec):
+            shown, problem = io.StringIO(), ""
+            try:
+                with contextlib.redirect_stdout(shown):
+                    spec.load().main(["--help"], prog_name=f"zoo {spec.name}", standalone_mode=False)
+            except (Exception, SystemExit) as error:
+                problem = f"{type(error).__name__}: {first_line(error)}"
+            answers[spec.name] = problem, shown.getvalue()
+    return answers
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:

@@ -190,4 +190,9 @@ CHECKS: tuple[Check, ...] = (
         },
     ),
     *_checks("group_checks", "group", {"fields_are_described": (), "fields_can_be_typed": ()}),
+    *_checks(
+        "command_checks",
+        "command",
+        {"shows_its_help": (), "takes_json_and_quiet": (), "refuses_missing_weights": ()},
+    ),
 )

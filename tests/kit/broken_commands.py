@@ -1,0 +1,86 @@
+"""Commands for the kit's own tests: an honest one, and those that fail a check. None imports torch."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from zoo import ZooError
+from zoo.cli.kit import echo, json_option, pass_session, print_json, quiet_option, weights_argument
+
+
+@click.command()
+@weights_argument
+@click.option("--by", type=click.Choice(["layer", "size"]), required=True)
+@json_option
+@quiet_option
+@pass_session
+def count(session, weights, by, as_json):
+    """Count the numbers in WEIGHTS."""
+    total = sum(tensor.numel() for tensor in session.load(weights).module.parameters())
+    print_json(total) if as_json else echo(f"{total:,} {by}")
+
+
+@click.group()
+def several():
+    """Do one of several things."""
+
+
+several.add_command(count)
+
+
+@click.command()
+@json_option
+@quiet_option
+def silent(as_json):
+    pass
+
+
+@click.command(add_help_option=False)
+@click.option("--help", is_flag=True, expose_value=False)
+@json_option
+@quiet_option
+def helpless(as_json):
+    """Help nobody."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def loud(as_json):
+    """Say everything."""
+
+
+@click.command()
+@weights_argument
+@json_option
+@quiet_option
+def opens(weights, as_json):
+    """Open WEIGHTS."""
+    echo(Path(weights).read_text())
+
+
+@click.command()
+@weights_argument
+@json_option
+@quiet_option
+@pass_session
+def prints(session, weights, as_json):
+    """Print what is wrong with WEIGHTS."""
+    try:
+        session.load(weights)
+    except ZooError as error:
+        echo(f"oh no: {error}")
+
+
+@click.command()
+@weights_argument
+@json_option
+@quiet_option
+@pass_session
+def leaves(session, weights, as_json):
+    """Leave at once."""
+    sys.exit(1)
+
+
+def function():
+    """Do something, without click."""

@@ -1,0 +1,133 @@
+"""Checks of a command. They know click alone; what is zoo's of it came with `zoo.cli.kit`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+import click
+
+from zoo.errors import MissingModule, SpecError, ZooError, first_line
+from zoo.registry.specs import CommandSpec
+from zoo.testing import _fresh
+from zoo.testing._case import Case, Skip, message
+from zoo.testing._data import no_network
+
+__all__ = ["refuses_missing_weights", "shows_its_help", "takes_json_and_quiet"]
+
+_MISSING = "./no-such-weights.safetensors"
+
+
+def shows_its_help(case: Case) -> None:
+    """`zoo NAME --help` says what the command does, and works without torch installed."""
+    for name, leaf in _commands(case):
+        assert (leaf.help or "").strip(), message(
+            expected=f"a text for `{name} --help`",
+            got="none",
+            usually="a function without a docstring",
+        )
+    error, text = _help(case)
+    assert not error, message(
+        expected=f"`zoo {case.spec.name} --help` to work without torch",
+        got=error,
+        usually="`import torch` at the top of the command's module; import it where the command runs",
+    )
+    assert text.startswith(f"Usage: zoo {case.spec.name}"), message(
+        expected=f"`zoo {case.spec.name} --help` to print the usage",
+        got=repr(text[:80]),
+        usually="an option that takes the place of --help",
+    )
+
+
+def takes_json_and_quiet(case: Case) -> None:
+    """The command has --json and --quiet, as all commands of zoo do."""
+    for name, leaf in _commands(case):
+        spelled = {opt for param in leaf.params for opt in param.opts}
+        lacking = [option for option in ("--json", "--quiet") if option not in spelled]
+        assert not lacking, message(
+            expected=f"`{name}` to take --json and --quiet",
+            got=f"no {' and no '.join(lacking)}",
+            usually="a command without `json_option` and `quiet_option` of zoo.cli.kit",
+        )
+
+
+def refuses_missing_weights(case: Case) -> None:
+    """A command that takes WEIGHTS raises a ZooError if there are none, and leaves it to zoo to print."""
+    for name, leaf in _commands(case):
+        if not any(param.name == "weights" for param in leaf.params):
+            continue
+        ended = _ended(name, leaf)
+        assert not ended, message(
+            expected=f"a ZooError from `{name} {_MISSING}`, as there is no such file",
+            got=ended,
+            usually="a file opened without `session.load`, or an error that the command prints itself",
+        )
+
+
+def _commands(case: Case) -> list[tuple[str, click.Command]]:
+    """Return the command, or those of a group. Raises Skip if its target cannot be had."""
+    spec = case.spec
+    assert isinstance(spec, CommandSpec)
+    try:
+        command = spec.load()
+    except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
+        why = (
+            f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
+        )
+        raise Skip(f"{error}{why}") from None
+    return [*_leaves(f"zoo {spec.name}", command)]
+
+
+def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for word, part in command.commands.items():
+        yield from _leaves(f"{name} {word}", part)
+
+
+def _help(case: Case) -> tuple[str, str]:
+    """Return why a new process could not print the help of the command, and what it printed."""
+    if "help" not in case.shared:
+        answer = _fresh.run("help", case.plugin)
+        try:
+            case.shared["help"] = json.loads(answer)
+        except ValueError:
+            case.shared["help"] = {}
+            return answer, ""
+    return case.shared["help"].get(case.spec.name, ("the process ended", ""))
+
+
+def _ended(name: str, command: click.Command) -> str:
+    """Return how a command ended that was given missing weights; empty if it raised a ZooError."""
+    words = [word for param in command.params if param.required for word in _typed(param)]
+    shown = io.StringIO()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+            stack.enter_context(no_network())
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            stack.enter_context(contextlib.redirect_stdout(shown))
+            stack.enter_context(contextlib.redirect_stderr(shown))
+            command.main(words, prog_name=name, standalone_mode=False)
+    except (ZooError, click.UsageError):
+        return ""
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    return f"no error, and the output {shown.getvalue()[-80:]!r}"
+
+
+def _typed(param: click.Parameter) -> list[str]:
+    """Return words that give a required parameter a value."""
+    if param.name == "weights":
+        value = _MISSING
+    elif isinstance(param.type, click.Choice):
+        value = str(param.type.choices[0])
+    else:
+        value = "1"
+    return [value] if isinstance(param, click.Argument) else [param.opts[0], value]
