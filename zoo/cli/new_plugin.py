@@ -13,7 +13,11 @@ from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import OptionError
 from zoo.registry.plugins import Kind
+from zoo.registry.specs import OWN_COMMANDS
 from zoo.testing.scaffold import KINDS, new_plugin
+
+# Kinds of no task, whose names no two plugins can share
+_ALONE = ("task", "command")
 
 
 @click.command()
@@ -31,21 +35,25 @@ from zoo.testing.scaffold import KINDS, new_plugin
 def command(session: Session, name: str, kind: Kind, task: str | None, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
 
-    A new task comes with a small dataset and an architecture. Recipes and weights are data, which any plugin
-    may return from `zoo_recipes` and `zoo_weights`, and a registry.toml may hold.
+    A new task comes with a small dataset and an architecture; a command is `zoo NAME`. Recipes and weights
+    are data, which any plugin may return from `zoo_recipes` and `zoo_weights`, and a registry.toml may hold.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
     if kind == "task" and task:
         raise OptionError("--kind task creates a new task, and --task names an existing one: leave it out")
+    if kind == "command" and task:
+        raise OptionError("a command is for no task: leave --task out")
     taken = [plugin.name for plugin in registry.plugins]
-    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind == "task"]
-    spec = None if kind == "task" else registry.task(task or next(iter(registry.tasks)))
+    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
+    taken += OWN_COMMANDS if kind == "command" else []
+    spec = None if kind in _ALONE else registry.task(task or next(iter(registry.tasks)))
     lender = registry.tasks.get(spec.architectures_of) if spec else None
     files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
-        document = {"name": name, "kind": kind, "task": spec.name if spec else name, "folder": str(folder)}
+        of = spec.name if spec else name if kind == "task" else ""
+        document = {"name": name, "kind": kind, "task": of, "folder": str(folder)}
         print_json(document | {"files": [str(file) for file in files]})
         return
     for file in files:

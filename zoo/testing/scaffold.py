@@ -16,9 +16,9 @@ from zoo.registry.specs import TaskSpec
 
 __all__ = ["KINDS", "new_plugin"]
 
-# What every plugin has, and what a new task has; the rest comes from the plugin of the task
-_PACKAGE = Path(__file__).parent / "templates" / "package"
-_NEW_TASK = Path(__file__).parent / "templates" / "task"
+# What every plugin has, and a folder for each kind that is of no task; the rest comes from the task's plugin
+_TEMPLATES = Path(__file__).parent / "templates"
+_PACKAGE = _TEMPLATES / "package"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Class names that the templates or Python use already, or whose modules they do
 _USED = {
@@ -26,7 +26,7 @@ _USED = {
     *("False", "None", "True"),
 }
 
-KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task")
+KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task", "command")
 
 
 def new_plugin(
@@ -45,7 +45,7 @@ def new_plugin(
             `<name>-data` and `<name>-net`, so that it can be tried at once.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
-        task: task of the entry, whose plugin has the templates; none for a new task.
+        task: task of the entry, whose plugin has the templates; none for a new task and for a command.
         lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
             has none of its own.
         taken: names that are not free, such as those of installed plugins.
@@ -56,7 +56,7 @@ def new_plugin(
         OutputError: the folder already exists or cannot be written.
     """
     words = _words(name, kind, taken)
-    own = _templates(task, kind) if task else _NEW_TASK
+    own = _templates(task, kind) if task else _TEMPLATES / kind
     own = own or (lender and _templates(lender, kind))
     if not own:
         assert task is not None
@@ -102,7 +102,7 @@ def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
     if name in taken:
         raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")
     article = "an" if kind[0] == "a" else "a"
-    entry = f"`{name}`, and data and a model to try it with" if kind == "task" else f"`{name}/{name}`"
+    entry = {"task": f"`{name}`, and data and a model to try it with", "command": f"`zoo {name}`"}
     return {
         "name": name,
         "package": f"zoo_{module}",
@@ -110,5 +110,5 @@ def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
         "class_name": class_name,
         "version": __version__,
         "article": article,
-        "what": f"{article.capitalize()} {kind} for zoo, {entry}",
+        "what": f"{article.capitalize()} {kind} for zoo, {entry.get(kind, f'`{name}/{name}`')}",
     }
