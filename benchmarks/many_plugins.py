@@ -24,8 +24,8 @@ PLUGINS, ENTRIES, MOST = 50, 20, 20_000
 MODULE = """
 from dataclasses import dataclass
 
-from zoo import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, Recipe, TaskSpec, WeightsSpec
-from zoo import hookimpl
+from zoo import AnalyzerSpec, ArchitectureSpec, CommandSpec, DatasetSpec, FieldsSpec, Recipe, TaskSpec
+from zoo import WeightsSpec, hookimpl
 
 api = 1
 TASK = "classification"
@@ -70,6 +70,11 @@ def zoo_tasks():
             tiny="{name}.tiny:Tiny",
         )
     ]
+
+
+@hookimpl
+def zoo_commands():
+    return [CommandSpec(name="do-{name}", target="{name}.do:command", summary=SUMMARY)]
 
 
 @hookimpl
@@ -149,6 +154,7 @@ def main() -> None:
             {
                 "zoo list": ([zoo, "list"], dict(os.environ)),
                 f"with {PLUGINS} more plugins": ([zoo, "list"], many),
+                "zoo --help with them": ([zoo, "--help"], many),
                 "completion of a name": ([zoo], os.environ | completing),
             }
         )
@@ -217,14 +223,14 @@ def _kit(zoo: str, home: Path) -> float:
 
 
 def _distribution(home: Path, name: str, entries: int) -> Path:
-    """Write an installed distribution with one plugin: a task, a group of fields, the rest of each kind."""
+    """Write an installed distribution with one plugin: a task, a group, a command, the rest of each kind."""
     place = home / f"site-{name}"
     info = place / f"zoo_{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_{name}\n")
-    each = (entries - 2) // 5
-    (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=each, most=entries - 2 - 4 * each))
+    each = (entries - 3) // 5
+    (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=each, most=entries - 3 - 4 * each))
     return place
 
 
