@@ -11,6 +11,7 @@ from types import ModuleType
 
 import zoo
 from zoo import interfaces, testing
+from zoo.cli import kit
 from zoo.config import recipe, training
 from zoo.data import augment, pictures
 from zoo.files import archives, cache, downloads, folders, regular, style, work
@@ -19,7 +20,18 @@ from zoo.registry import hookspecs, published, specs
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
 RECORDS = (
-    (specs, ("ArchitectureSpec", "Pretrained", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec")),
+    (
+        specs,
+        (
+            "ArchitectureSpec",
+            "Pretrained",
+            "DatasetSpec",
+            "AnalyzerSpec",
+            "TaskSpec",
+            "FieldsSpec",
+            "CommandSpec",
+        ),
+    ),
     (training, ("TrainConfig",)),
     (recipe, ("Recipe",)),
     (published, ("WeightsSpec",)),
@@ -38,7 +50,7 @@ CLASSES = (
         "HasViews",
     ),
 )
-FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
+FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (hooks, ("evaluating", "stored", "untouched", "watching")),
     (training, ("fields_of", "training_fields")),
@@ -51,6 +63,15 @@ FUNCTIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (work, ("report_work",)),
     (archives, ("tar_members",)),
     (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),
+    (
+        kit,
+        (
+            *("bold", "columns", "device_option", "dim", "echo", "json_option", "options_of", "print_json"),
+            *("print_paragraph", "print_section", "print_table", "print_title", "quiet_option", "run"),
+            *("weights_argument",),
+        ),
+    ),
+    (kit.Session, ("begin", "load", "working")),
     (testing, ("check", "contract", "run_checks", "shortfall")),
 )
 

@@ -18,8 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
 TASK_PAGE = (DOCS / "how-to" / "a-task-of-your-own.md").read_text(encoding="utf-8")
 REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
+COMMAND_PAGE = (DOCS / "how-to" / "a-command-of-your-own.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", re.S | re.M)
-FILES = dict(NAMED.findall(PAGE) + NAMED.findall(TASK_PAGE))
+FILES = dict(NAMED.findall(PAGE) + NAMED.findall(TASK_PAGE) + NAMED.findall(COMMAND_PAGE))
 """Every file whose paragraph starts with its name."""
 
 
@@ -50,6 +51,7 @@ def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[
         ("dataset", "classification", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
         ("task", "", "tides", ("zoo_tides/tides.py",)),
+        ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
     ],
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):
