@@ -13,10 +13,10 @@ from torch import Tensor
 from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.config import options
 from zoo.data.augment import augment, mixup
-from zoo.data.pictures import read_pictures
+from zoo.data.pictures import picture_reader, read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split
+from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Split
 from zoo_images.fields import ImageFields
 
 __all__ = ["ImageBatches"]
@@ -119,6 +119,10 @@ class ImageBatches:
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         files, images = read_pictures(paths, size=size, channels=channels)
         return OwnInputs(items=[(image, -1) for image in images], files=files)
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return how a picture is read: its central square, resized."""
+        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""

@@ -20,7 +20,7 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.errors import warn
 from zoo.files.cards import Card
 from zoo.files.regular import open_regular
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Split, State, Step, Task
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.fields import TextFields
 
@@ -168,13 +168,21 @@ class LanguageModelling(Task):
 
     def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
         """Return the tokens of some files, one after the other, as one text. Warns of unknown tokens."""
-        vocabulary = Vocabulary(card.preprocess)
-        numbers, unknown = vocabulary.encode("".join(map(_text, paths)))
-        if len(numbers) < 2:
-            raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
+        tokens, unknown = _tokens("".join(map(_text, paths)), Vocabulary(card.preprocess))
         if unknown:
             warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
-        return OwnInputs(items=torch.tensor(numbers[::-1] if vocabulary.backwards else numbers))
+        return OwnInputs(items=tokens)
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return how a text is read: a string, or the path of a file."""
+        vocabulary = Vocabulary(card.preprocess)
+
+        def read(source: Any) -> Tensor:
+            if not isinstance(source, str | Path):
+                raise OptionError(f"expected a text or the Path of one (got a {type(source).__name__})")
+            return _tokens(source if isinstance(source, str) else _text(source), vocabulary)[0]
+
+        return InputReader(read=read, what="texts", strings=True)
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""
@@ -195,6 +203,17 @@ class LanguageModelling(Task):
         loss = sums["loss"] / count
         bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"
         return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
+
+
+def _tokens(text: str, vocabulary: Vocabulary) -> tuple[Tensor, list[str]]:
+    """Return a text as the model reads it, (N,), and the tokens that it does not know.
+
+    Raises DataError if there is nothing to predict.
+    """
+    numbers, unknown = vocabulary.encode(text)
+    if len(numbers) < 2:
+        raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
+    return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers), unknown
 
 
 def _text(path: Path) -> str:

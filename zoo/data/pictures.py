@@ -6,17 +6,27 @@ import io
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from zoo.errors import DataError, warn
+from zoo.errors import DataError, OptionError, warn
 from zoo.files.folders import refuse_unreadable
+from zoo.interfaces import InputReader
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "decode", "read_picture", "read_pictures", "read_square"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "as_picture",
+    "decode",
+    "picture_reader",
+    "read_picture",
+    "read_pictures",
+    "read_square",
+]
 
 T = TypeVar("T")
 
@@ -53,8 +63,68 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int) -> tuple[l
     Raises DataError naming the first one that is missing or cannot be read.
     """
     files = [picture for path in paths for picture in _found(path)]
-    warn(f"the model sees the central square of each picture, resized to {size}×{size} pixels")
+    warn(_notice(size))
     return files, [read_picture(path, size=size, channels=channels)[0] for path in files]
+
+
+def _notice(size: int) -> str:
+    return f"the model sees the central square of each picture, resized to {size}×{size} pixels"
+
+
+def picture_reader(*, size: int, channels: int) -> InputReader:
+    """Return how a model reads pictures: `as_picture` of each, with -1 in place of a label."""
+
+    def read(source: Any) -> tuple[Tensor, int]:
+        return as_picture(source, size=size, channels=channels), -1
+
+    return InputReader(read=read, what="pictures", suffixes=SUFFIXES, notice=_notice(size))
+
+
+def as_picture(source: Any, *, size: int, channels: int) -> Tensor:
+    """Return a picture as `decode` does, uint8 (channels, size, size).
+
+    Args:
+        source: the path of a file; an image of Pillow; or uint8 numbers: an array of numpy, (H, W) or
+            (H, W, 1, 3 or 4), or a tensor of torch, (H, W) or (1, 3 or 4, H, W).
+
+    Raises:
+        DataError: a file cannot be read, or an image has no pixels or unknown ones.
+        OptionError: it is something else.
+    """
+    if isinstance(source, str | Path):
+        return read_picture(Path(source), size=size, channels=channels)[0]
+    image = source if isinstance(source, Image.Image) else _image(source)
+    try:
+        if not min(image.size):
+            raise ValueError("it has no pixels")
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.array(_central_square(upright, size, "RGB" if channels == 3 else "L"))
+    except (ValueError, OSError, SyntaxError) as error:  # Pillow decodes a file that it opened only now
+        raise DataError(f"the picture cannot be read: {str(error).partition(chr(10))[0]}") from None
+    return torch.from_numpy(pixels).view(size, size, channels).permute(2, 0, 1)
+
+
+def _image(source: Any) -> Image.Image:
+    """Return numbers as an image. Raises OptionError for others than `as_picture` says."""
+    if not isinstance(source, Tensor | np.ndarray):
+        kinds = "the path of a picture, an image of Pillow, or a uint8 array or tensor"
+        raise OptionError(f"expected {kinds} (got a {type(source).__name__})")
+    if source.dtype not in (torch.uint8, np.uint8):
+        hint = "multiply numbers from 0 to 1 by 255, round them, and convert them to uint8"
+        raise OptionError(f"the numbers of a picture must be uint8 (got {source.dtype})", hint=hint)
+    if isinstance(source, Tensor):
+        pixels = source.detach().cpu().numpy()
+        pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
+        wanted = "(H, W) or (1, 3 or 4, H, W)"
+    else:
+        pixels, wanted = source, "(H, W) or (H, W, 1, 3 or 4)"
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
+        hint = "give several pictures as a list"
+        raise OptionError(f"a picture must be {wanted} (got {tuple(source.shape)})", hint=hint)
+    pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    if not pixels.size:
+        raise DataError("the picture cannot be read: it has no pixels")
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _found(path: Path) -> list[Path]:

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError, WeightsError
-from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "measure", "numbers"]
+__all__ = ["Measured", "measure", "numbers", "outputs_of"]
 
 # The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
 # of a model from a file, since a small file could take all memory
 _MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
+# Tokens of a single lane in a batch
+_STEPS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def measure(
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
+    one_lane: bool = False,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 whatever it was trained in.
 
@@ -55,6 +58,7 @@ def measure(
         report: called at the start and after each batch with the number of items done and their total, which
             is estimated from the batches so far, and at the start 0; it may raise to stop.
         trusted: whether the model may use any amount of memory for a single item.
+        one_lane: read a sequence from end to end; the task must be a `CarriesState`.
 
     Raises:
         DataError: the split is empty.
@@ -63,7 +67,11 @@ def measure(
     sums: dict[str, Tensor] = {}
     count, state = 0, None
     report(0, 0)
-    batches = task.eval_batches(dataset, split, device=device)
+    if one_lane:
+        assert isinstance(task, CarriesState)
+        batches = task.lane_batches(dataset, split, lanes=1, steps=_STEPS, device=device)
+    else:
+        batches = task.eval_batches(dataset, split, device=device)
     model = windowed(model, context)
     with evaluating(model):
         for batch in long_enough(batches, context) if context else batches:
@@ -84,6 +92,21 @@ def measure(
 def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return sums as `Task.metrics` takes them: scalars as numbers, others as they are."""
     return {name: value if value.ndim else float(value) for name, value in sums.items()}
+
+
+def outputs_of(model: nn.Module, inputs: Tensor) -> Any:
+    """Return what a model returns for a batch of inputs, (B, ...), in halves if they are too large.
+
+    Raises WeightsError if the model needs too much memory for a single input.
+    """
+    half = len(inputs) // 2
+    try:
+        with no_larger_outputs(model, _MOST_BYTES if half else _MOST_OF_ONE):
+            return model(inputs)
+    except TooLarge as error:
+        if not half:
+            raise WeightsError(f"the model cannot be used: one layer needs {error} at a time") from None
+    return torch.cat([outputs_of(model, inputs[:half]), outputs_of(model, inputs[half:])])
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:
