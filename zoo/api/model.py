@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from zoo.api.progress import Bar, headlines, quiet
 from zoo.config.arguments import checked
 from zoo.config.signatures import required_options
 from zoo.data.vocabulary import Vocabulary, WritesText
-from zoo.errors import OptionError, WeightsError, printable, warn
+from zoo.errors import DataError, OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
+    from zoo.inference.tables import Table
     from zoo.interfaces import Split, Task
 
 __all__ = ["Model"]
@@ -144,6 +145,113 @@ class Model:
                 report=bar,
             )
         return {"weights": str(self.path), **result}
+
+    @checked
+    def predict(
+        self,
+        inputs: object,
+        *,
+        top: int | None = None,
+        unsure: float | None = None,
+        batch_size: int = 64,
+        threads: int | None = None,
+        progress: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Return what the model says of inputs of your own: a row for each, also if there is only one.
+
+        Args:
+            inputs: pictures, or a list or any iterable of them: paths, folders, patterns such as `*.png`,
+                images of Pillow, uint8 arrays of numpy (H, W[, C]), uint8 tensors of torch ([C,] H, W). For a
+                language model, a string is a text itself, and a `Path` a file of text.
+            top: answers for each input, the most likely first; by default 1, and for a model of several
+                labels those from a probability of 0.5 on.
+            unsure: answer `unsure` if no class is at least this probable, from 0 to 1.
+            batch_size: inputs that the model reads at a time.
+            threads: threads that read and decode files; by default one for each core, at most 8.
+            progress: show progress on stderr, or in the notebook.
+
+        Returns:
+            Rows `{"input", "answers", "error"}`. A classifier's answers are `{"class", "probability"}`; a
+            language model's only answer has its metrics, such as `loss` in nats per token, and `tokens`. The
+            error of an input that cannot be read says why, and there are no answers.
+
+        Raises:
+            OptionError: an option is out of range or does not fit the model, or an input can be none.
+            WeightsError: models for this task cannot predict.
+            Diverged: an answer is not finite.
+        """
+        how: Any = {"top": top, "unsure": unsure, "batch_size": batch_size, "threads": threads}
+        return [*self.predict_each(inputs, progress=progress, **how)]
+
+    @checked
+    def predict_each(
+        self, inputs: object, *, progress: bool = True, **settings: Any
+    ) -> Generator[dict[str, Any]]:
+        """Yield the rows of `predict`, whose settings it takes, one after the other; memory does not grow."""
+        return self._rows(inputs, None, settings, progress=progress)
+
+    @checked
+    def predict_to(
+        self, out: str | Path, inputs: object, *, progress: bool = True, **settings: Any
+    ) -> dict[str, Any]:
+        """Write the rows of `predict`, whose settings it takes, to a file as they are done.
+
+        A `.csv` or `.jsonl` that was not finished is continued by the same call; until then there is an
+        `.unfinished` beside it. A CSV separates several answers by `|`. A `.npy` has the probabilities of all
+        classes, (N, classes), not a number for an unreadable input; a `.txt` beside it names the inputs, and
+        both appear once all is done. A folder gets a `predictions.jsonl`. Pictures such as masks go to that
+        folder, or for `x.csv` to `x-pictures`.
+
+        Returns:
+            `{out, weights, rows, before, errors, unsure}`: rows in the file, how many of them an earlier call
+            wrote, and how many of the others are unreadable or unsure.
+
+        Raises OutputError if the file is there and finished, was begun with another model, other options or
+        other inputs, or cannot be written; and what `predict` raises.
+        """
+        from zoo.inference.predicting import UNSURE
+        from zoo.inference.tables import opened
+
+        asked = {"top": settings.get("top"), "unsure": settings.get("unsure")}
+        errors = unsure = 0
+        with opened(Path(out), {"weights_sha256": self.card.sha256, **asked}) as table:
+            for row in self._rows(inputs, (Path(out), table), settings, progress=progress):
+                errors += row["error"] is not None
+                unsure += bool(row["answers"]) and row["answers"][0].get("class") == UNSURE
+        about = {"out": str(out), "weights": str(self.path), "rows": table.count, "before": table.before}
+        return about | {"errors": errors, "unsure": unsure}
+
+    def _rows(
+        self,
+        inputs: object,
+        to: tuple[Path, Table] | None,
+        settings: Mapping[str, Any],
+        *,
+        progress: bool,
+    ) -> Generator[dict[str, Any]]:
+        """Return the rows of `predict`, each once it is written, if it is to be."""
+        from zoo.inference.predicting import Predicting, predict, require_reading
+        from zoo.inference.sources import find
+        from zoo.inference.tables import being_written
+
+        how, reader = Predicting(**settings), require_reading(self._task).input_reader(self.card)
+        sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
+        if reader.notice:
+            warn(reader.notice)
+        sources = to[1].rest(sources) if to else sources
+        on: Any = {"context": self._context, "device": self.device}
+        answered = predict(self.module, self.card, self._task, sources, how=how, **on)
+
+        def each() -> Generator[dict[str, Any]]:
+            done = 0
+            with Bar() if progress else quiet() as bar:
+                for done, one in enumerate(answered, 1):
+                    yield to[1].write(one) if to else one.row
+                    bar("predicting", done, 0, self._unit)
+            if not (done or (to and to[1].count)):
+                raise DataError(f"no {reader.what} were given")
+
+        return each()
 
     @checked
     def sample(

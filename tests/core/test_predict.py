@@ -1,0 +1,586 @@
+"""What a model says of inputs of the user's own: equal to evaluation, whatever the batches and the source."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+import zoo
+from zoo.data.pictures import as_picture
+from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
+from zoo.evaluation.measure import measure
+from zoo.inference import predicting
+from zoo.interfaces import Task, make_task
+from zoo.registry.registry import Registry
+
+SIZE = 16
+QUIET: dict[str, Any] = {"progress": False}
+DATA = {"size": SIZE, "train_size": 64, "val_size": 8, "test_size": 40}
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
+    """Return a small classifier of shapes."""
+    run = tmp_path_factory.mktemp("runs") / "net"
+    small: Any = {"model": {"widths": [8]}, "epochs": 3, "batch_size": 16, "lr": 0.01}
+    return zoo.train("mlp", "shapes", data=DATA, run=run, **small, **QUIET).model
+
+
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
+    """Return a small model of scenes with several shapes."""
+    run = tmp_path_factory.mktemp("runs") / "tagger"
+    data = {"size": SIZE, "train_size": 64, "val_size": 8, "test_size": 24}
+    small: Any = {"model": {"widths": [8]}, "epochs": 2, "batch_size": 16, "lr": 0.01}
+    return zoo.train("mlp", "scenes", data=data, run=run, **small, **QUIET).model
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
+    """Return a small language model of characters."""
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "fox.txt").write_text("the quick brown fox jumps over the lazy dog.\n" * 40)
+    small: Any = {"model": {"hidden_size": 8, "num_layers": 1}, "epochs": 1, "batch_size": 8}
+    run, data = folder / "run", {"paths": str(folder / "fox.txt")}
+    return zoo.train("lstm", "files", data=data, run=run, **small, **QUIET).model
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the test images of the classifier, as PNG files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, (image, _) in enumerate(zoo.open_dataset("shapes", **DATA, **QUIET).split("test")):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03}.png")
+    return folder
+
+
+def answers(rows: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    return [(row["answers"][0]["class"], row["answers"][0]["probability"]) for row in rows]
+
+
+def test_answers_are_those_of_evaluation_item_by_item(net: zoo.Model, pictures: Path) -> None:
+    registry = Registry.discover()
+    data, task = zoo.open_dataset("shapes", **DATA, **QUIET), make_task(registry, net.card.task)
+    expected: list[tuple[str, float]] = []
+    right: list[bool] = []
+    with torch.no_grad():
+        for batch in task.eval_batches(data, "test"):
+            best, numbers = net.module(batch.inputs).softmax(1).max(1)
+            expected += zip([net.classes[number] for number in numbers], best.tolist(), strict=True)
+            right += (numbers == batch.targets).tolist()
+    rows = net.predict(pictures, **QUIET)
+    assert [row["input"] for row in rows] == [str(path) for path in sorted(pictures.iterdir())]
+    assert [name for name, _ in answers(rows)] == [name for name, _ in expected]
+    assert [p for _, p in answers(rows)] == pytest.approx([p for _, p in expected], rel=1e-5)
+    assert len({name for name, _ in expected}) > 1
+    assert net.evaluate("test", **QUIET)["metrics"]["accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (7, 3), (500, 2)])
+def test_batches_and_threads_do_not_matter(
+    net: zoo.Model, pictures: Path, batch_size: int, threads: int
+) -> None:
+    usual = net.predict(pictures, **QUIET)
+    rows = net.predict(pictures, batch_size=batch_size, threads=threads, **QUIET)
+    assert [row["input"] for row in rows] == [row["input"] for row in usual]
+    assert [name for name, _ in answers(rows)] == [name for name, _ in answers(usual)]
+    assert [p for _, p in answers(rows)] == pytest.approx([p for _, p in answers(usual)], rel=1e-5)
+
+
+def test_batches_have_the_size_asked_for(net: zoo.Model, pictures: Path) -> None:
+    sizes: list[int] = []
+    hook = net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    net.predict(pictures, batch_size=16, **QUIET)
+    hook.remove()
+    assert sizes == [16, 16, 8]
+
+
+def test_a_file_an_image_an_array_and_a_tensor_get_the_same_answer(net: zoo.Model, pictures: Path) -> None:
+    path = pictures / "007.png"
+    with Image.open(path) as image:
+        array = np.array(image)
+        given = [path, str(path), image, array, torch.from_numpy(array).permute(2, 0, 1)]
+        rows = net.predict(given, **QUIET)
+    assert len({row["answers"][0]["class"] for row in rows}) == 1
+    assert [p for _, p in answers(rows)] == pytest.approx([answers(rows)[0][1]] * 5)
+    assert [row["input"] for row in rows] == [str(path), str(path), "input 2", "input 3", "input 4"]
+    assert net.predict(array, **QUIET) == [{**rows[3], "input": "input 0"}]
+
+
+def test_a_picture_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (30, 50, 4), dtype=np.uint8)
+    for pixels in (colors, colors[..., :3], colors[..., 0]):
+        Image.fromarray(pixels).save(tmp_path / "x.png")
+        tensor = torch.from_numpy(pixels.copy())
+        tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor
+        for channels in (1, 3):
+            expected = as_picture(tmp_path / "x.png", size=8, channels=channels)
+            assert expected.shape == (channels, 8, 8)
+            assert torch.equal(as_picture(pixels, size=8, channels=channels), expected)
+            assert torch.equal(as_picture(tensor, size=8, channels=channels), expected)
+    one = as_picture(colors[..., :1], size=8, channels=1)
+    assert torch.equal(one, as_picture(colors[..., 0], size=8, channels=1))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "expected pictures or a list of them (got a NoneType)"),
+        ({"a": 1}, "expected pictures or a list of them (got a dict)"),
+        (3, "expected pictures or a list of them (got a int)"),
+        ([5], "expected the path of a picture, an image of Pillow, or a uint8 array or tensor (got a int)"),
+        (np.zeros((8, 8, 3)), "the numbers of a picture must be uint8 (got float64)"),
+        (torch.zeros(3, 8, 8), "the numbers of a picture must be uint8 (got torch.float32)"),
+        (
+            np.zeros((2, 8, 8, 3), np.uint8),
+            "a picture must be (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",
+        ),
+        (
+            torch.zeros(8, 8, 3, dtype=torch.uint8),
+            "a picture must be (H, W) or (1, 3 or 4, H, W) (got (8, 8, 3))",
+        ),
+    ],
+)
+def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        net.predict(given, **QUIET)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, "top must be between 1 and 100,000 (got 0)"),
+        ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
+        ({"threads": -1}, "threads must be between 1 and 100,000 (got -1)"),
+        ({"unsure": 1.5}, "unsure must be a probability from 0 to 1 (got 1.5)"),
+        ({"unsure": math.nan}, "unsure must be a probability from 0 to 1 (got nan)"),
+    ],
+)
+def test_values_out_of_range_are_refused(
+    net: zoo.Model, pictures: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        net.predict(pictures, **options, **QUIET)
+    assert str(caught.value) == message
+
+
+def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
+    net: zoo.Model, pictures: Path, tmp_path: Path
+) -> None:
+    good = (pictures / "001.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(good[:60])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    names = [
+        "cut.png",
+        "empty.png",
+        "text.png",
+        "folder.png",
+        "gone.png",
+        "pipe.png",
+        "nope.png",
+        "*.jpg",
+        "a**b",
+    ]
+    paths = [tmp_path / name for name in names]
+    black = np.zeros((0, 4), np.uint8)
+    rows = net.predict([pictures / "001.png", *paths, "a\0b.png", black, pictures / "002.png"], **QUIET)
+    assert [row["error"] for row in rows[:1] + rows[-1:]] == [None, None]
+    assert all(row["answers"] == [] for row in rows[1:-1])
+    reasons = {Path(row["input"]).name: row["error"] for row in rows[1:-1]}
+    assert reasons["cut.png"].startswith("cannot be read as a picture: ")
+    assert reasons["empty.png"] == "cannot be read as a picture: it is empty"
+    assert reasons["text.png"] == "cannot be read as a picture: its format is unknown or not supported"
+    assert reasons["folder.png"] == "contains no pictures"
+    assert "No such file" in reasons["gone.png"]
+    assert "a pipe or a device" in reasons["pipe.png"]
+    assert reasons["nope.png"] == "no such file or folder"
+    assert reasons["*.jpg"] == "matches nothing"
+    assert reasons["a**b"].startswith("is no pattern: ")
+    assert reasons["a\0b.png"] == "its name is not valid"
+    assert reasons["input 11"] == "the picture cannot be read: it has no pixels"
+    usual = net.predict([pictures / "001.png", pictures / "002.png"], **QUIET)
+    assert [row["answers"][0]["class"] for row in (rows[0], rows[-1])] == [name for name, _ in answers(usual)]
+
+
+def test_folders_are_read_in_order_with_their_subfolders(
+    net: zoo.Model, pictures: Path, tmp_path: Path
+) -> None:
+    png = (pictures / "001.png").read_bytes()
+    for name in ("b/2.png", "b/1.PNG", "a.png", "c.png", ".hidden.png", ".git/x.png", "b.d/z.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(png)
+    (tmp_path / "in" / "notes.txt").touch()
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    found = [Path(row["input"]).relative_to(tmp_path) for row in net.predict(tmp_path / "in", **QUIET)]
+    assert list(map(str, found)) == ["in/a.png", "in/b/1.PNG", "in/b/2.png", "in/b.d/z.png", "in/c.png"]
+    rows = net.predict([tmp_path / "in" / "**" / "[zc].png", str(tmp_path / "in/?.png")], **QUIET)
+    assert [Path(row["input"]).name for row in rows] == ["z.png", "c.png", "a.png", "c.png"]
+    (tmp_path / "in" / "c[1].png").write_bytes(png)
+    assert len(net.predict(tmp_path / "in" / "c[1].png", **QUIET)) == 1
+
+
+def test_a_name_that_is_not_utf_8_is_written_in_words(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    Path(name).write_bytes((pictures / "001.png").read_bytes())
+    (row,) = net.predict(tmp_path, **QUIET)
+    assert row["input"] == f"{tmp_path}/\\udcff.png"
+    assert row["error"] is None
+    assert net.predict_to(tmp_path / "x.csv", tmp_path, **QUIET)["rows"] == 1
+
+
+def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, pictures: Path) -> None:
+    asked = 0
+
+    def endless() -> Any:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield pictures / "001.png"
+
+    rows = net.predict_each(endless(), batch_size=4, threads=2, **QUIET)
+    for _ in range(10):
+        next(rows)
+    rows.close()
+    assert asked < 30
+
+
+def test_paths_come_from_stdin(net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{pictures / '001.png'}\r\n\n{pictures / '002.png'}\n{pictures / 'nope.png'}".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    rows = net.predict("-", **QUIET)
+    assert [Path(row["input"]).name for row in rows] == ["001.png", "002.png", "nope.png"]
+    with pytest.raises(DataError, match="no pictures were given"):
+        net.predict([], **QUIET)
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(net: zoo.Model, tmp_path: Path) -> None:
+    Image.new("RGB", (96, 96)).save(tmp_path / "x.png")
+    run = tmp_path / "run"
+    data = {"size": 96, "train_size": 16, "val_size": 4, "test_size": 4}
+    zoo.train("mlp", "shapes", data=data, model={"widths": [2]}, epochs=1, run=run, **QUIET)
+    code = f"""
+import resource, zoo
+model = zoo.load({str(run)!r}, progress=False)
+def peak(count):
+    inputs = ({str(tmp_path / "x.png")!r} for _ in range(count))
+    rows = sum(1 for _ in model.predict_each(inputs, threads=2, progress=False))
+    assert rows == count
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+few = peak(200)
+print(peak(2000) - few)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 15_000, "kilobytes; 2,000 decoded pictures have 55,000"
+
+
+def test_top_gives_the_most_likely_classes_in_order(net: zoo.Model, pictures: Path) -> None:
+    (row,) = net.predict(pictures / "001.png", top=3, **QUIET)
+    every = net.predict(pictures / "001.png", top=99, **QUIET)[0]["answers"]
+    assert row["answers"] == every[:3]
+    assert sorted(answer["class"] for answer in every) == sorted(net.classes)
+    assert sum(answer["probability"] for answer in every) == pytest.approx(1)
+    shares = [answer["probability"] for answer in every]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_an_answer_below_a_probability_is_unsure(net: zoo.Model, pictures: Path) -> None:
+    usual = answers(net.predict(pictures, **QUIET))
+    middle = sorted(p for _, p in usual)[20] - 1e-6
+    rows = net.predict(pictures, unsure=middle, top=2, **QUIET)
+    found = answers(rows)
+    assert found == [("unsure", p) if p < middle else (name, p) for name, p in usual]
+    assert {len(row["answers"]) for row in rows if row["answers"][0]["class"] == "unsure"} == {1}
+    assert [name for name, _ in found].count("unsure") == 20
+
+
+def test_unsure_cannot_be_told_from_a_class_of_that_name(
+    net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(net.card.preprocess, "classes", ["unsure", *net.classes[1:]])
+    with pytest.raises(OptionError, match="the model has a class of that name, 'unsure'"):
+        net.predict(pictures, unsure=0.5, **QUIET)
+
+
+def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
+    scenes = zoo.open_dataset("scenes", size=SIZE, train_size=8, val_size=0, test_size=24, **QUIET)
+    images = [image for image, _ in scenes.split("test")]
+    rows, all_of = tagger.predict(images, **QUIET), tagger.predict(images, top=99, **QUIET)
+    counts: set[int] = set()
+    for row, every in zip(rows, all_of, strict=True):
+        kept = [answer for answer in every["answers"] if answer["probability"] >= 0.5]
+        assert row["answers"] == kept
+        assert len(every["answers"]) == len(tagger.classes)
+        counts.add(len(kept))
+    assert len(counts) > 1
+    with pytest.raises(OptionError, match="unsure is for models that choose one class"):
+        tagger.predict(images, unsure=0.5, **QUIET)
+
+
+def test_a_text_is_scored_from_zeros_token_by_token(reader: zoo.Model) -> None:
+    texts = ["the lazy dog jumps. " * 20, "quick brown", "xyz!?"]
+    rows = reader.predict(texts, **QUIET)
+    assert rows == [
+        row | {"input": f"input {n}"} for n, text in enumerate(texts) for row in reader.predict(text, **QUIET)
+    ]
+    for text, row in zip(texts, rows, strict=True):
+        tokens = torch.tensor(reader.vocabulary.encode(text)[0])[:, None]
+        with torch.no_grad():
+            logits, _ = reader.module(tokens[:-1], None)
+        loss = float(F.cross_entropy(logits[:, 0], tokens[1:, 0]))
+        (answer,) = row["answers"]
+        assert answer["loss"] == pytest.approx(loss, rel=1e-5)
+        assert answer["bits_per_char"] == pytest.approx(loss / math.log(2), rel=1e-5)
+        assert answer["perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
+        assert answer["tokens"] == len(text)
+        assert answer["unknown"] == sum(sign in "!?" for sign in text)
+
+
+def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the lazy dog", encoding="utf-8-sig")
+    (tmp_path / "b.txt").write_text("q")
+    (tmp_path / "c.bin").write_bytes(b"\xff\xfe\xfd")
+    rows = reader.predict([tmp_path, "the lazy dog"], **QUIET)
+    assert [row["error"] for row in rows] == [
+        None,
+        "the text must have at least 2 tokens (got 1)",
+        "is not UTF-8 text",
+        None,
+    ]
+    assert rows[0]["answers"] == rows[3]["answers"]
+    with pytest.raises(OptionError, match="top is for models that choose among classes"):
+        reader.predict("the lazy dog", top=2, **QUIET)
+    with pytest.raises(OptionError, match="expected a text or the Path of one"):
+        reader.predict([5], **QUIET)
+
+
+def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
+    registry = Registry.discover()
+    task = make_task(registry, reader.card.task)
+    data = zoo.open_dataset("files", **dict(reader.own), **QUIET)
+    measured = measure(reader.module, task, data, "val", one_lane=True)
+    (row,) = reader.predict(reader.vocabulary.decode(data.split("val").tolist()), **QUIET)
+    assert row["answers"][0]["loss"] == pytest.approx(measured.metrics["loss"], rel=1e-6)
+
+
+def test_a_task_that_does_not_say_how_to_predict_is_refused(
+    net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mute(Task):
+        pass
+
+    Mute.__abstractmethods__ = frozenset()
+    monkeypatch.setitem(net.__dict__, "_task", Mute(Registry.discover().task("classification")))  # pyright: ignore
+    with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
+        net.predict(pictures, **QUIET)
+    assert caught.value.hint == "its author can make it a zoo.interfaces.Predicts"
+
+
+def test_answers_that_are_not_finite_are_an_error(net: zoo.Model, pictures: Path) -> None:
+    broken = zoo.load(net.path, **QUIET)
+    with torch.no_grad():
+        next(broken.module.parameters()).fill_(3e38)
+    with pytest.raises(Diverged, match="the answers are not finite"):
+        broken.predict(pictures, **QUIET)
+
+
+def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> None:
+    modes: list[tuple[bool, bool]] = []
+
+    def see(module: nn.Module, *_: object) -> None:
+        modes.append((module.training, torch.is_grad_enabled()))
+
+    net.module.train()
+    hook = net.module.register_forward_hook(see)
+    rows = net.predict_each(pictures, batch_size=8, **QUIET)
+    next(rows)
+    assert net.module.training
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+    rows.close()
+    hook.remove()
+    net.module.eval()
+    assert modes[0] == (False, False)
+
+
+def test_how_many_threads_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert predicting.Predicting().workers() == 8
+    assert predicting.Predicting(threads=20).workers() == 20
+
+
+# Files of answers
+
+
+def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "a,b\n.png").write_bytes(b"no picture")
+    out, inputs = tmp_path / "x.csv", [tmp_path / "a,b\n.png", pictures]
+    result = net.predict_to(out, inputs, **QUIET)
+    about = {"out": str(out), "weights": str(net.path), "rows": 41, "before": 0, "errors": 1, "unsure": 0}
+    assert result == about
+    rows = [*csv.DictReader(out.read_text().splitlines())]
+    assert len(rows) == 41
+    assert [*rows[0]] == ["input", "class", "probability", "error"]
+    assert rows[0]["input"] == f"{tmp_path}/a,b\\n.png"
+    assert rows[0]["error"].endswith("its format is unknown or not supported")
+    expected = net.predict(pictures, **QUIET)
+    assert [(row["input"], row["class"]) for row in rows[1:]] == [
+        (row["input"], row["answers"][0]["class"]) for row in expected
+    ]
+    assert not (tmp_path / "x.csv.unfinished").exists()
+    net.predict_to(tmp_path / "y.csv", pictures / "001.png", top=3, **QUIET)
+    (row,) = csv.DictReader((tmp_path / "y.csv").read_text().splitlines())
+    three = net.predict(pictures / "001.png", top=3, **QUIET)[0]["answers"]
+    assert row["class"].split("|") == [answer["class"] for answer in three]
+    shares = [float(share) for share in row["probability"].split("|")]
+    assert shares == pytest.approx([answer["probability"] for answer in three], rel=1e-5)
+
+
+def test_a_jsonl_has_the_rows_as_they_are(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    net.predict_to(tmp_path / "x.jsonl", [pictures, tmp_path / "nope"], top=2, **QUIET)
+    lines = (tmp_path / "x.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == net.predict([pictures, tmp_path / "nope"], top=2, **QUIET)
+
+
+def test_an_array_has_every_probability_and_the_names_beside_it(
+    net: zoo.Model, pictures: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "nope"
+    net.predict_to(tmp_path / "x.npy", [missing, pictures, missing], **QUIET)
+    array = np.load(tmp_path / "x.npy")
+    assert (array.dtype, array.shape) == (np.dtype("<f4"), (42, len(net.classes)))
+    assert np.isnan(array[[0, 41]]).all()
+    assert array[1:41].sum(1) == pytest.approx(1, abs=1e-5)
+    names = (tmp_path / "x.txt").read_text().splitlines()
+    assert names == [str(missing), *map(str, sorted(pictures.iterdir())), str(missing)]
+    rows = net.predict(pictures, **QUIET)
+    assert [net.classes[number] for number in array[1:41].argmax(1)] == [name for name, _ in answers(rows)]
+    with pytest.raises(OutputError, match="already exists"):
+        net.predict_to(tmp_path / "x.npy", pictures, **QUIET)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "x.txt"}
+
+
+def test_a_folder_gets_a_table(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    net.predict_to(tmp_path / "x", pictures, **QUIET)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["predictions.jsonl"]
+    with pytest.raises(OptionError, match=r"must be a \.csv, a \.jsonl, a \.npy or a folder \(got x\.txt\)"):
+        net.predict_to("x.txt", pictures, **QUIET)
+
+
+def test_what_is_written_is_not_read(net: zoo.Model, reader: zoo.Model, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the lazy dog")
+    out = tmp_path / "z.csv"
+    assert reader.predict_to(out, tmp_path, **QUIET)["rows"] == 1
+    rows = [row["input"] for row in reader.predict(tmp_path, **QUIET)]
+    assert rows == [str(tmp_path / "a.txt"), str(out)], "unless one asks for it"
+
+
+def cut(out: Path, content: bytes, at: int, asked: dict[str, Any]) -> None:
+    """Leave a file as a kill leaves it: some of its bytes, and what it was begun with beside it."""
+    out.write_bytes(content[:at])
+    out.with_name(f"{out.name}.unfinished").write_text(json.dumps(asked))
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_a_file_that_was_cut_anywhere_is_continued(
+    net: zoo.Model, pictures: Path, tmp_path: Path, name: str
+) -> None:
+    inputs, out = [tmp_path / "nope", pictures], tmp_path / name
+    net.predict_to(out, inputs, batch_size=1, **QUIET)
+    whole = out.read_bytes()
+    asked = {"weights_sha256": net.card.sha256, "top": None, "unsure": None}
+    for at in (0, 3, 25, whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1, len(whole)):
+        cut(out, whole, at, asked)
+        seen: list[int] = []
+        hook = net.module.register_forward_pre_hook(lambda _, x, to=seen: to.append(len(x[0])))  # pyright: ignore
+        result = net.predict_to(out, inputs, batch_size=1, **QUIET)
+        hook.remove()
+        assert out.read_bytes() == whole
+        header = name == "x.csv"
+        assert result["before"] == max(whole[:at].count(b"\n") - header, 0)
+        assert sum(seen) == 41 - max(result["before"], 1), "nothing is answered twice"
+        assert not (tmp_path / f"{name}.unfinished").exists()
+
+
+def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
+    net: zoo.Model, tagger: zoo.Model, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.csv"
+    net.predict_to(out, pictures, top=2, **QUIET)
+    whole = out.read_bytes()
+    asked = {"weights_sha256": net.card.sha256, "top": 2, "unsure": None}
+
+    def refused(model: zoo.Model, inputs: Any, **options: Any) -> str:
+        cut(out, whole, len(whole) // 2, asked)
+        with pytest.raises(OutputError) as caught:
+            model.predict_to(out, inputs, **options, **QUIET)
+        assert out.read_bytes() == whole[: len(whole) // 2]
+        return f"{caught.value}; {caught.value.hint}"
+
+    assert "was begun with top=2, not 3; type the command that it was" in refused(net, pictures, top=3)
+    assert "unsure=None, not 0.5" in refused(net, pictures, top=2, unsure=0.5)
+    assert f"weights_sha256={net.card.sha256}, not" in refused(tagger, pictures, top=2)
+    others = sorted(pictures.iterdir())
+    others[3] = others[2]
+    assert f"number 4 was {pictures}/003.png and is {pictures}/002.png" in refused(net, others, top=2)
+    assert f"number 3 was {pictures}/002.png and is missing" in refused(net, others[:2], top=2)
+    cut(out, whole, len(whole) // 2, asked)
+    (tmp_path / "x.csv.unfinished").write_text("{}")
+    with pytest.raises(OutputError, match="is not as zoo wrote it"):
+        net.predict_to(out, pictures, top=2, **QUIET)
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    for name in ("x.csv", "x.jsonl", "x.npy", "x.txt"):
+        (tmp_path / name).write_text("mine")
+    for name in ("x.csv", "x.jsonl", "x.npy"):
+        with pytest.raises(OutputError, match=r"x\.\w+ already exists"):
+            net.predict_to(tmp_path / name, pictures, **QUIET)
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+    assert len([*tmp_path.iterdir()]) == 4
+    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
+        net.predict_to(tmp_path / "nowhere" / "x.csv", pictures, **QUIET)
+
+
+def test_two_cannot_write_the_same_file(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+
+    def while_writing() -> Any:
+        yield pictures / "001.png"
+        with pytest.raises(OutputError, match="is being written by another process"):
+            net.predict_to(out, pictures, **QUIET)
+        yield pictures / "002.png"
+
+    assert net.predict_to(out, while_writing(), **QUIET)["rows"] == 2
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_a_mistake_leaves_nothing_behind(
+    net: zoo.Model, tagger: zoo.Model, pictures: Path, tmp_path: Path
+) -> None:
+    for name in ("x.csv", "x.npy"):
+        with pytest.raises(OptionError, match="unsure is for models that choose one class"):
+            tagger.predict_to(tmp_path / name, pictures, unsure=0.5, **QUIET)
+        with pytest.raises(OptionError):
+            net.predict_to(tmp_path / name, [None], **QUIET)
+    with pytest.raises(DataError, match="no pictures were given"):
+        net.predict_to(tmp_path / "x.csv", [], **QUIET)
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,149 @@
+"""Inputs of the user's own, found one after the other: files, folders, patterns, and objects in memory.
+
+Nothing is kept but the names in one folder at a time, so a hundred thousand pictures need no memory.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from zoo.errors import OptionError
+from zoo.interfaces import InputReader
+
+__all__ = ["Source", "find"]
+
+
+class Source(NamedTuple):
+    """One input, or what is in the place of one.
+
+    Attributes:
+        name: its path, `-` for stdin, or `input 0` for the first one if it has none.
+        value: what `InputReader.read` takes.
+        error: why there is nothing to read; empty if there is.
+    """
+
+    name: str
+    value: Any = None
+    error: str = ""
+
+
+def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
+    """Yield each input in order; those of a folder and its subfolders, or of a pattern, sorted by name.
+
+    Hidden files and folders of a folder are skipped, and folders that a link leads to. A path that does not
+    exist and has a `*`, `?` or `[` is a pattern, in which `**` stands for any folders. The path `-` is stdin:
+    a list of paths, one a line; or a text, if strings are inputs.
+
+    Args:
+        inputs: an input, or any iterable of inputs, which is read no faster than they are asked for.
+        leave: files and folders not to look at, such as those being written.
+
+    Raises OptionError if it is something else, such as a dict.
+    """
+    alone = isinstance(inputs, str | Path) or hasattr(inputs, "shape")
+    if isinstance(inputs, Mapping | bytes | int | float | None):
+        raise OptionError(f"expected {reader.what} or a list of them (got a {type(inputs).__name__})")
+    several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
+    left = {os.path.realpath(path) for path in leave}
+    return _each(several, reader, left)
+
+
+def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) -> Iterator[Source]:
+    for number, given in enumerate(inputs):
+        if isinstance(given, Path) or (isinstance(given, str) and not reader.strings):
+            path = os.fspath(given)
+            yield from _of_stdin(reader, left) if path == "-" else _of_path(path, reader, left)
+        else:
+            yield Source(f"input {number}", given)
+
+
+def _of_stdin(reader: InputReader, left: Collection[str]) -> Iterator[Source]:
+    lines = getattr(sys.stdin, "buffer", None) or (line.encode() for line in sys.stdin)
+    if reader.strings:
+        try:
+            yield Source("-", b"".join(lines).decode("utf-8-sig"))
+        except UnicodeError:
+            yield Source("-", error="is not UTF-8 text")
+        return
+    for line in lines:
+        if path := os.fsdecode(line.rstrip(b"\r\n")):
+            yield from _of_path(path, reader, left)
+
+
+def _of_path(path: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
+    if "\0" in path:
+        yield Source(_readable(path), error="its name is not valid")
+        return
+    if os.path.lexists(path) or not glob.has_magic(path):
+        yield from _of_one(path, reader, left)
+        return
+    try:
+        matches = _matches(Path(path))
+    except ValueError as error:  # `**` beside other characters
+        yield Source(_readable(path), error=f"is no pattern: {error}")
+        return
+    for match in matches:
+        yield from _of_one(match, reader, left)
+    if not matches:
+        yield Source(_readable(path), error="matches nothing")
+
+
+def _matches(pattern: Path) -> list[str]:
+    """Return the paths that fit a pattern, sorted; hidden ones only where the pattern names them."""
+    root, parts = Path(pattern.anchor), pattern.parts[bool(pattern.anchor) :]
+    named = {part for part in parts if part.startswith(".")}
+    skipped = len(root.parts)
+    return [
+        str(match)
+        for match in sorted(root.glob(os.path.join(*parts)))  # noqa: PTH118
+        if all(part in named or not part.startswith(".") for part in match.parts[skipped:])
+    ]
+
+
+def _of_one(path: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
+    if os.path.isdir(path):  # noqa: PTH112 - strings take a quarter of the memory of paths
+        found = False
+        for source in _inside(path, reader, left):
+            found = True
+            yield source
+        if not found:
+            yield Source(_readable(path), error=f"contains no {reader.what}")
+    elif os.path.lexists(path):
+        yield Source(_readable(path), Path(path))
+    else:
+        yield Source(_readable(path), error="no such file or folder")
+
+
+def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
+    """Yield the inputs in a folder and its subfolders."""
+    suffixes, inner = tuple(reader.suffixes), os.path.realpath(folder)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if not entry.name.startswith(".")
+                if entry.is_dir(follow_symlinks=False)
+                or (entry.name.lower().endswith(suffixes or "") and not entry.is_dir())
+            )
+    except OSError as error:
+        yield Source(_readable(folder), error=f"cannot be read: {error.strerror}")
+        return
+    for name, is_folder in names:
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if left and os.path.join(inner, name) in left:  # noqa: PTH118
+            continue
+        if is_folder:
+            yield from _inside(path, reader, left)
+        else:
+            yield Source(_readable(path), Path(path))
+
+
+def _readable(path: str) -> str:
+    """Return a path as text that is valid everywhere: a byte that is no UTF-8 is written in words."""
+    return path if path.isascii() else path.encode(errors="backslashreplace").decode()

@@ -1,0 +1,317 @@
+"""Answers in a file, a row for each input: CSV and JSONL, which a later call continues, and numpy's arrays.
+
+While a CSV or JSONL file is being written, a file beside it says with what: `x.csv.unfinished`. Whatever
+stops the writing, the file holds whole rows and perhaps half of one, and goes on from there if the inputs
+begin as they did and the model and the options are the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import itertools
+import json
+import os
+import re
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from zoo.errors import OptionError, OutputError, printable
+from zoo.files.atomic import atomic_write, sweep
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.inference.predicting import Answered
+from zoo.inference.sources import Source
+
+__all__ = ["Table", "being_written", "opened"]
+
+# The table in a folder
+_IN_FOLDER = "predictions.jsonl"
+# Bytes of the header of an array: enough for any number of rows
+_HEADER = 128
+
+
+class Table(Protocol):
+    """Where answers are written.
+
+    Attributes:
+        count: rows that are there.
+        before: how many of them an earlier call wrote.
+    """
+
+    count: int
+    before: int
+
+    def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
+        """Return the sources without a row. Raises OutputError if those with one are others."""
+        ...
+
+    def write(self, answered: Answered) -> dict[str, Any]:
+        """Add a row, and return it. Raises OutputError if it cannot be written."""
+        ...
+
+
+def being_written(out: Path) -> list[Path]:
+    """Return the files and folders that writing answers to `out` makes."""
+    beside = out.with_suffix(".txt") if out.suffix == ".npy" else _pictures(out)
+    return [out, _marker(out), beside]
+
+
+@contextmanager
+def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
+    """Open a file for answers: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
+
+    Args:
+        made_with: JSON data on the model and the options, which must be equal to continue.
+
+    Raises:
+        OptionError: the name says none of these.
+        OutputError: there is such a file that is finished, or was begun with something else, or is being
+            written; or it cannot be written.
+    """
+    if out.suffix not in ("", ".csv", ".jsonl", ".npy"):
+        raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder (got {out})")
+    path = out if out.suffix else out / _IN_FOLDER
+    try:
+        if not out.suffix:
+            out.mkdir(exist_ok=True)
+        with _array(path) if out.suffix == ".npy" else _lines(path, made_with) as table:
+            yield table
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.unfinished")
+
+
+def _pictures(table: Path) -> Path:
+    """Return the folder of the pictures that a table names."""
+    return table.parent if table.name == _IN_FOLDER else table.with_name(f"{table.stem}-pictures")
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{path} already exists", hint="remove it, or choose another output")
+
+
+@contextmanager
+def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
+    """Open a CSV or JSONL file; once the block succeeds, it is finished."""
+    marker = _marker(path)
+    if os.path.lexists(marker):
+        _require_same(path, marker, made_with)
+    elif os.path.lexists(path):
+        raise _exists(path)
+    else:
+        with atomic_write(marker) as file:
+            file.write(canonical_json(made_with).encode())
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "r+b", buffering=0) as file:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{path} is being written by another process") from None
+        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line)
+        try:
+            yield table
+            table.finish()
+        except BaseException:
+            if not file.seek(0, os.SEEK_END):  # nothing to go on with
+                path.unlink(missing_ok=True)
+                marker.unlink(missing_ok=True)
+            raise
+        marker.unlink(missing_ok=True)
+
+
+def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
+    """Raise OutputError unless a file was begun with the same model and options."""
+    try:
+        begun = parse_json(marker.read_text(encoding="utf-8"))
+        differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
+    except (ValueError, KeyError, TypeError):
+        raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
+    if differ:
+        changes = ", ".join(f"{key}={begun[key]}, not {made_with[key]}" for key in differ)
+        hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
+        raise OutputError(f"{path} is unfinished and was begun with {changes}", hint=hint)
+
+
+class _Lines:
+    """A file of lines, one for each input; a CSV begins with one that names the columns."""
+
+    def __init__(self, path: Path, file: IO[bytes], line: Any) -> None:
+        self.count = self.before = 0
+        self._path, self._file, self._line = path, file, line
+        self._columns: list[str] = []
+        self._waiting: list[Answered] = []  # unread inputs, until an answer says which columns there are
+
+    def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
+        """Return the sources without a row, and cut off half a row at the end."""
+        whole = 0
+        with io.open(os.dup(self._file.fileno()), "rb") as reading:  # noqa: UP020 - of a descriptor
+            reading.seek(0)
+            for number, line in enumerate(reading):
+                if not line.endswith(b"\n"):
+                    break
+                if self._path.suffix == ".csv" and number == 0:
+                    self._columns = next(csv.reader([line.decode()]))
+                else:
+                    self._require_next(line, sources)
+                whole += len(line)
+        self._file.truncate(whole)
+        self._file.seek(whole)
+        self.before = self.count
+        return sources
+
+    def _require_next(self, line: bytes, sources: Iterator[Source]) -> None:
+        hint = f"remove {self._path.name}, or choose another output"
+        self.count += 1
+        try:
+            text = line.decode()
+            wrote = next(csv.reader([text]))[0] if self._columns else parse_json(text)["input"]
+        except (ValueError, KeyError, TypeError, IndexError, csv.Error):
+            raise OutputError(
+                f"row {self.count:,} of {self._path} is not as zoo wrote it", hint=hint
+            ) from None
+        source = next(sources, None)
+        name = source and (_cell(source.name) if self._columns else source.name)
+        if name != wrote:
+            now = f"{name}" if source else "missing"
+            message = f"{self._path} has other inputs: number {self.count:,} was {wrote} and is {now}"
+            raise OutputError(message, hint=hint)
+
+    def write(self, answered: Answered) -> dict[str, Any]:
+        """Add a row, the pictures of the input first, and return it."""
+        row, prediction = answered
+        for name, draw in (prediction.pictures if prediction else {}).items():
+            row[name] = self._draw(row["input"], name, draw())
+        self.count += 1
+        self._waiting.append(answered)
+        if prediction is not None or self._columns or self._path.suffix != ".csv":
+            self._flush()
+        return row
+
+    def _draw(self, name: str, what: str, png: bytes) -> str:
+        """Write a picture; return its path from the folder of the table."""
+        folder = _pictures(self._path)
+        folder.mkdir(exist_ok=True)
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip(".-")[:80]
+        path = folder / f"{self.count:06}-{stem}-{what}.png"
+        path.write_bytes(png)
+        return str(path.relative_to(self._path.parent))
+
+    def _flush(self) -> None:
+        """Write the rows that wait, and the columns before the first."""
+        rows = [row for row, _ in self._waiting]
+        text = ""
+        if self._path.suffix == ".csv" and not self._columns:
+            self._columns = _columns(self._waiting[-1])
+            text = _csv_line(self._columns)
+        text += "".join(self._line(_cells(row, self._columns) if self._columns else row) for row in rows)
+        data = memoryview(text.encode())
+        while data:
+            data = data[self._file.write(data) :]
+        self._waiting.clear()
+
+    def finish(self) -> None:
+        """Write what is left, and wait until it is on the disk."""
+        if self._waiting:
+            self._flush()
+        os.fsync(self._file.fileno())
+
+
+def _columns(answered: Answered) -> list[str]:
+    """Return the columns of a CSV: those of an answer, between the input and the rest of the row."""
+    row, prediction = answered
+    keys = row["answers"][0] if row["answers"] else {"class": "", "probability": 0.0} if prediction else {}
+    return ["input", *keys, *(key for key in row if key not in ("input", "answers", "error")), "error"]
+
+
+def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
+    """Return a row's text in each column; several answers are separated by `|`."""
+    cells: list[str] = []
+    for column in columns:
+        values = [row[column]] if column in row else [answer.get(column) for answer in row["answers"]]
+        cells.append("|".join(map(_cell, values)))
+    return cells
+
+
+def _cell(value: object) -> str:
+    """Return a value on one line."""
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
+def _csv_line(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@contextmanager
+def _array(path: Path) -> Generator[_Array]:
+    """Open `x.npy`, and `x.txt` for the names of the inputs; both appear once the block succeeds."""
+    names = path.with_suffix(".txt")
+    for file in (path, names):
+        if os.path.lexists(file):
+            raise _exists(file)
+    sweep(path.parent)
+    with ExitStack() as stack:
+        table = _Array(path, *(stack.enter_context(atomic_write(file)) for file in (path, names)))
+        yield table
+        table.finish()
+
+
+class _Array:
+    """Rows of numbers, (N, K) float32; those of an unreadable input are not a number."""
+
+    def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:
+        self.count = self.before = 0
+        self._path, self._file, self._names = path, file, names
+        self._width: int | None = None
+        self._skipped = 0
+        self._file.write(b" " * _HEADER)
+
+    def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
+        """Return all sources: an array is not continued."""
+        return sources
+
+    def write(self, answered: Answered) -> dict[str, Any]:
+        """Add a row."""
+        row, prediction = answered
+        self.count += 1
+        self._names.write(f"{printable(row['input'])}\n".encode())
+        if prediction is None:
+            self._skipped += 1
+        elif prediction.values is None or prediction.values.ndim != 1:
+            message = f"{self._path} is for rows of numbers, which are not what this model answers"
+            raise OptionError(message, hint="choose a .csv, a .jsonl or a folder")
+        else:
+            values = prediction.values.detach().cpu().numpy().astype("<f4")
+            self._width = len(values)
+            self._skip()
+            self._file.write(values.tobytes())
+        return row
+
+    def _skip(self) -> None:
+        """Write the rows of unreadable inputs, whose width is known by now."""
+        for _ in itertools.repeat(None, self._skipped):
+            self._file.write(np.full(self._width or 0, np.nan, "<f4").tobytes())
+        self._skipped = 0
+
+    def finish(self) -> None:
+        """Write the rest, and the header: how many rows there are."""
+        self._skip()
+        header = io.BytesIO()
+        shape = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self._width or 0)}
+        np.lib.format.write_array_header_1_0(header, shape)
+        assert len(header.getvalue()) == _HEADER
+        self._file.seek(0)
+        self._file.write(header.getvalue())
