@@ -14,7 +14,7 @@ WRONG = {
     "zoo ls": "unknown command 'ls'; did you mean `zoo list`?",
     "zoo models": "unknown command 'models'; did you mean `zoo list models`?",
     "zoo evaluate runs/x": "unknown command 'evaluate'; did you mean 'eval'?",
-    "zoo predict runs/x cat.jpg": "did you mean `zoo analyze grad-cam WEIGHTS PICTURE`?",
+    "zoo classify runs/x cat.jpg": "did you mean `zoo predict`?",
     "zoo help": "unknown command 'help'; did you mean `zoo --help`?",
     "zoo nietzsche-gru": "unknown command 'nietzsche-gru'; did you mean `zoo train nietzsche-gru`?",
     "zoo lstm nietzsche": "unknown command 'lstm'; did you mean `zoo train lstm nietzsche`?",

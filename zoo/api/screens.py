@@ -109,7 +109,8 @@ class _Terminal:
             from rich.live import Live
 
             console = Console(stderr=True, highlight=False, force_terminal=True, force_jupyter=False)
-            self._live = Live(console=console, auto_refresh=False, transient=True)
+            above = is_terminal(sys.stdout)  # what is printed meanwhile; a file or a pipe gets its own
+            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=above)
             self._live.start()
         return self._live
 

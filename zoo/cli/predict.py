@@ -1,0 +1,211 @@
+"""`zoo predict`: what a trained model says of pictures or texts."""
+
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.api.listing import figure
+from zoo.api.model import Model
+from zoo.api.terminal import dim, echo
+from zoo.cli.layout import columns, lines, print_paragraph
+from zoo.cli.names import NameType
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.signature import options_of, typed
+from zoo.errors import Interrupted, printable
+
+# Rows are printed once so many are there, or after so many seconds
+_ROWS, _SECONDS = 64, 0.5
+# What is from 0 to 1 in an answer
+_SHARES = {"probability": "%", "share": "%"}
+
+
+@click.command()
+@click.argument("weights", type=NameType("weights", runs=True))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options_of(Model.predict)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write, .csv, .jsonl or .npy, or a folder, rather than to print.",
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 if an input cannot be read.")
+@device_option
+@json_option
+@quiet_option
+@pass_session
+def command(
+    session: Session,
+    weights: str,
+    inputs: tuple[Path, ...],
+    out: Path | None,
+    strict: bool,
+    device: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Say what WEIGHTS (an id, a file or a run directory) make of each INPUT.
+
+    INPUT is pictures, folders of them, or patterns such as 'holiday/**/*.jpg'; - reads paths from stdin, one
+    a line. For a language model, INPUT is text files, and - a text. An input that cannot be read is a row
+    with the reason. A .csv or .jsonl that was not finished is continued by the same command.
+
+    \b
+    zoo predict cifar10-resnet20 cat.jpg holiday --top 3
+    zoo predict runs/x pictures --out answers.csv
+    find . -name '*.png' | zoo predict runs/x - --json
+    """
+    session.begin(f"predicting with {weights}")
+
+    from zoo.api.loading import load
+
+    session.limit_threads()
+    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    if out is not None:
+        result = _write(model, out, inputs, session.progress, settings)
+        if as_json:
+            print_json(result)
+        else:
+            _print_result(result)
+        return int(strict and result["errors"] > 0)
+    rows = model.predict_each(inputs, progress=session.progress, **settings)
+    if as_json:
+        document = [*rows]
+        print_json(document)
+        return int(strict and any(row["error"] for row in document))
+    return int(_print(rows, session.registry.task(model.card.task).units) and strict)
+
+
+def _write(
+    model: Model, out: Path, inputs: Sequence[Path], progress: bool, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the answers to a file. Raises Interrupted, with the command to go on, for Ctrl-C."""
+    try:
+        return model.predict_to(out, inputs, progress=progress, **settings)
+    except KeyboardInterrupt as error:
+        words = ["zoo", "predict", model.name, *map(str, inputs)]
+        for name in ("top", "unsure"):
+            words += typed(name, settings[name]) if settings[name] is not None else []
+        signal = 2 if type(error) is KeyboardInterrupt else 15
+        if out.suffix == ".npy":
+            raise Interrupted(f"stopped: {out} was not written", signal=signal) from None
+        hint = f"go on: {shlex.join([*words, '--out', str(out)])}"
+        raise Interrupted(f"stopped: {out} has the answers so far", signal=signal, hint=hint) from None
+
+
+def _print_result(result: Mapping[str, Any]) -> None:
+    """Print what was written where."""
+    parts = [f"{result['rows']:,} rows"]
+    parts += [f"{result['before']:,} of them written before"] if result["before"] else []
+    parts += [f"{result['errors']:,} cannot be read"] if result["errors"] else []
+    parts += [f"{result['unsure']:,} unsure"] if result["unsure"] else []
+    print_paragraph(f"wrote {result['out']}: {', '.join(parts)}")
+
+
+def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
+    """Print rows as they come, and return whether one could not be read.
+
+    On a terminal a line has an answer; elsewhere it has an input, and columns are separated by tabs.
+    """
+    errors = False
+    listing = _Listing(units)
+    for several in _portions(rows):
+        errors = errors or any(row["error"] for row in several)
+        if columns() is None:
+            for row in several:
+                echo(_plain(row), keep="\t")
+        else:
+            listing.print(several)
+    return errors
+
+
+def _portions(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield a few rows at a time, soon after they are there."""
+    portion: list[Mapping[str, Any]] = []
+    since = time.monotonic()
+    for row in rows:
+        portion.append(row)
+        if len(portion) == _ROWS or time.monotonic() - since > _SECONDS:
+            yield portion
+            portion, since = [], time.monotonic()
+    yield portion
+
+
+def _plain(row: Mapping[str, Any]) -> str:
+    """Return a row as one line of cells, in full precision."""
+    cells = [value for answer in row["answers"] for value in answer.values()]
+    if row["error"]:
+        cells = ["", row["error"]]
+    return "\t".join(printable(str(cell)) for cell in [row["input"], *cells])
+
+
+class _Listing:
+    """A table whose rows come in portions; its columns only widen.
+
+    Args:
+        units: of the numbers in answers.
+    """
+
+    def __init__(self, units: Mapping[str, str]) -> None:
+        self._units = {**units, **_SHARES}
+        self._widths: list[int] = []
+        self._header: list[str] = []
+        self._texts = {0}  # columns of text, which is aligned to the left
+
+    def print(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print some rows, and before the first answer what its columns are."""
+        first = next((answer for row in rows for answer in row["answers"]), None)
+        new = not self._header and first is not None
+        if new:
+            self._header = ["INPUT", *map(self._heading, first or ())]
+            self._texts |= {n for n, v in enumerate((first or {}).values(), 1) if isinstance(v, str)}
+        answered = [(row, self._cells(row)) for row in rows]
+        table = [self._header, *(line for _, cells in answered for line in cells)]
+        most = (columns() or 80) // 2
+        for line in table:
+            self._widths += [0] * (len(line) - len(self._widths))
+            for column, cell in enumerate(line):
+                self._widths[column] = min(max(self._widths[column], len(cell)), most)
+        if new:
+            echo(dim(self._line(self._header)))
+        for row, cells in answered:
+            for line in cells:
+                echo(self._line(line))
+            if row["error"]:
+                self._print_error(row)
+
+    def _cells(self, row: Mapping[str, Any]) -> list[list[str]]:
+        """Return a line for each answer, the first with the name of the input."""
+        name = printable(row["input"])
+        answers = [
+            [self._text(key, value) for key, value in answer.items()] for answer in row["answers"]
+        ] or ([] if row["error"] else [["none"]])
+        return [[name if number == 0 else "", *cells] for number, cells in enumerate(answers)]
+
+    def _heading(self, key: str) -> str:
+        """Return the name of a column, with its unit if neither the name nor each figure has it."""
+        unit, name = self._units.get(key, ""), key.replace("_", " ").upper()
+        return name if unit in ("", "%") or key.startswith(unit.split()[0]) else f"{name} ({unit})"
+
+    def _text(self, key: str, value: object) -> str:
+        if isinstance(value, float):
+            return figure(value, "%") if self._units.get(key) == "%" else f"{value:.4f}"
+        return f"{value:,}" if isinstance(value, int) else printable(str(value))
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if column in self._texts else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, self._widths, strict=False))
+        ]
+        return "  ".join(padded).rstrip()
+
+    def _print_error(self, row: Mapping[str, Any]) -> None:
+        """Print an input and, wrapped beside it, why it could not be read."""
+        name = printable(row["input"]).ljust(self._widths[0] if self._widths else 0)
+        room = (columns() or 80) - len(name) - 2
+        for number, line in enumerate(lines(printable(row["error"]), max(room, 30))):
+            echo(f"{name if number == 0 else ' ' * len(name)}  {line}")
