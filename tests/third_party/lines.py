@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -11,10 +12,19 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import ArchitectureSpec, DatasetSpec, OptionError, TaskSpec, TrainConfig, hookimpl, seed_for
+from zoo import (
+    ArchitectureSpec,
+    DataError,
+    DatasetSpec,
+    OptionError,
+    TaskSpec,
+    TrainConfig,
+    hookimpl,
+    seed_for,
+)
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, InputReader, Prediction, Split, State, Step, Task
 
 
 class Regression(Task):
@@ -66,6 +76,26 @@ class Regression(Task):
     ) -> Step:
         loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
         return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
+
+    def input_reader(self, card: Card) -> InputReader:
+        features = card.arguments["num_features"]
+
+        def read(source: Any) -> tuple[Tensor, Tensor]:
+            try:
+                numbers = source.read_text().split() if isinstance(source, Path) else source
+                row = torch.tensor([float(number) for number in numbers])
+            except ValueError as error:
+                raise DataError(f"{source} is not a row of numbers: {error}") from None
+            if len(row) != features:
+                raise DataError(f"{source} has {len(row)} numbers, but the model reads {features}")
+            return row, torch.zeros(1)
+
+        return InputReader(read=read, what="rows", suffixes=(".txt",))
+
+    def answers(
+        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        return [Prediction(answers=[{"value": float(row)}], values=row) for row in outputs]
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         return "rows"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,12 +18,13 @@ from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.config import options
-from zoo.data.pictures import read_pictures
+from zoo.data.pictures import picture_reader, read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Prediction, Split, State, Step, Task
 from zoo_segmentation.augmenting import UNKNOWN, augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
+from zoo_segmentation.drawing import mask_png
 
 __all__ = ["Segmentation"]
 
@@ -154,6 +156,23 @@ class Segmentation(Task):
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         files, images = read_pictures(paths, size=size, channels=channels)
         return OwnInputs(items=[(image, -1) for image in images], files=files)
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return how a picture of the user's own is read: its central square, resized."""
+        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
+
+    def answers(
+        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        """Return each picture's mask, and the share of its pixels that each class found in it has."""
+        predicted, classes = outputs.argmax(1), preprocess["classes"]  # (B, H, W)
+        found: list[Prediction] = []
+        for mask in predicted:
+            shares = torch.bincount(mask.flatten(), minlength=len(classes)).double() / mask.numel()
+            ranked = sorted(zip(shares.tolist(), classes, strict=True), key=lambda pair: -pair[0])
+            answers = [{"class": name, "share": share} for share, name in ranked[:top] if share]
+            found.append(Prediction(answers=answers, pictures={"mask": partial(mask_png, mask)}))
+        return found
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""

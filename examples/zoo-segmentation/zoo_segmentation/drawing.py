@@ -1,0 +1,24 @@
+"""A mask as a picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+__all__ = ["mask_png"]
+
+# Colors of the first classes, told apart with any kind of color vision (Okabe & Ito 2008); then they repeat
+_COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
+
+
+def mask_png(mask: Tensor) -> bytes:
+    """Return a mask (H, W) as a PNG whose bytes are numbers of classes, and whose palette has colors."""
+    picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8))
+    colors = b"".join(bytes.fromhex(_COLORS[number % len(_COLORS)][1:]) for number in range(256))
+    picture.putpalette(colors)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
