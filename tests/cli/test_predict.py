@@ -162,10 +162,10 @@ def test_no_input_is_a_mistake(net_file, monkeypatch):
     assert "zoo: no pictures were given" in done(net_file, "-", code=1).stderr
 
 
-def started(*arguments, cwd, **options) -> subprocess.Popen[bytes]:
+def started(*arguments, cwd) -> subprocess.Popen[bytes]:
     """Start a command line in a process of its own."""
     command = [sys.executable, "-m", "zoo", "predict", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def rows_of(path: Path) -> list[str]:

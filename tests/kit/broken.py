@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zoo import DataError, seed_for, tokenize
 from zoo.files.downloads import verified
-from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
+from zoo.interfaces import Analysis, Analyzer, Batch, Prediction, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
@@ -1398,3 +1398,23 @@ class TensorInDetails(Tagging):
 class ChanceOfAnError(Tagging):
     def chance(self, preprocess):
         return {"error": 0.9}
+
+
+class TensorsInAnswers(Tagging):
+    def answers(self, outputs, preprocess, *, top=None):
+        return [Prediction(answers=[{"class": number}]) for number in outputs.argmax(1)]
+
+
+class AnswersTheFirst(Tagging):
+    def answers(self, outputs, preprocess, *, top=None):
+        return super().answers(outputs[:1], preprocess, top=top)
+
+
+class SoftmaxOverTheBatch(Tagging):
+    def probabilities(self, logits):
+        return logits.softmax(0)
+
+
+class IgnoresTop(Tagging):
+    def answers(self, outputs, preprocess, *, top=None):
+        return super().answers(outputs, preprocess, top=3)

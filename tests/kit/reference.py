@@ -35,7 +35,7 @@ RECORDS = (
     (training, ("TrainConfig",)),
     (recipe, ("Recipe",)),
     (published, ("WeightsSpec",)),
-    (interfaces, ("Subject", "Batch", "Step", "Analysis", "OwnInputs")),
+    (interfaces, ("Subject", "Batch", "Step", "Analysis", "OwnInputs", "InputReader", "Prediction")),
 )
 CLASSES = (
     *("Dataset", "Task", "Analyzer"),
@@ -47,6 +47,8 @@ CLASSES = (
         "HasFiles",
         "CarriesState",
         "ReadsFiles",
+        "ReadsInputs",
+        "Predicts",
         "HasViews",
     ),
 )
@@ -54,7 +56,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (hooks, ("evaluating", "stored", "untouched", "watching")),
     (training, ("fields_of", "training_fields")),
-    (pictures, ("read_picture", "read_pictures")),
+    (pictures, ("as_picture", "picture_reader", "read_picture", "read_pictures")),
     (augment, ("augment", "mixup")),
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import zoo
 from tests.reliability import toys
@@ -108,10 +110,28 @@ def test_weights_start_another_training(tmp_path: Path, answer: Callable[..., An
     assert answer("train", "lines/bent", "lines/lines", *other)["metrics"]["val"]["rmse"] < 2
 
 
+@installed_as_others
+def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> None:
+    answer("train", "lines/bent", "lines/lines", "--epochs", "1", "--run", tmp_path / "run")
+    (tmp_path / "a.txt").write_text("1 2 3 4")
+    (tmp_path / "b.txt").write_text("1 2")
+    rows = answer("predict", tmp_path / "run", tmp_path)
+    model = zoo.load(tmp_path / "run", progress=False)
+    with torch.no_grad():
+        expected = float(model.module(torch.tensor([[1.0, 2.0, 3.0, 4.0]])))
+    assert rows[0]["answers"] == [{"value": pytest.approx(expected, rel=1e-5)}]
+    assert rows[1]["error"] == "has 2 numbers, but the model reads 4"
+    (row,) = model.predict([[1.0, 2.0, 3.0, 4.0]], progress=False)
+    assert row["answers"] == rows[0]["answers"]
+    model.predict_to(tmp_path / "x.npy", [tmp_path / "a.txt"], progress=False)
+    assert np.load(tmp_path / "x.npy") == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sample", "RUN"], "is not a language model: it is for regression"),
+        (["predict", "RUN", "x.txt", "--top", "2"], "top is for models that choose among classes"),
         (["eval", "RUN", "--tta"], "there is no test-time augmentation for regression"),
         (
             ["analyze", "confusion", "RUN"],

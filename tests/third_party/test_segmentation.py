@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from tests.reliability import toys
 from zoo import testing
 from zoo.cli import run
 from zoo.data.pictures import read_picture
-from zoo.errors import SpecError
+from zoo.errors import OptionError, SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
 
@@ -170,6 +172,39 @@ def test_its_analyzer_draws_a_split_and_pictures_of_the_users_own(
     own = answer("analyze", "masks", trained, tmp_path / "split" / "masks.png", "--out", tmp_path / "own")
     assert own["scores"] == {}
     assert sum(row["predicted"] for row in own["tables"]["classes"]) == pytest.approx(1)
+
+
+def test_its_answers_are_masks_and_what_is_in_them(
+    tmp_path: Path, trained: Path, answer: Callable[..., Any]
+) -> None:
+    for number in range(3):
+        pixels = torch.randint(0, 256, (20, 30, 3), generator=torch.Generator().manual_seed(number))
+        Image.fromarray(pixels.byte().numpy()).save(tmp_path / f"{number}.png")
+    result = answer("predict", trained, tmp_path, tmp_path / "nope.png", "--out", tmp_path / "out")
+    assert (result["rows"], result["errors"]) == (4, 1)
+    table = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    model = zoo.load(trained, progress=False)
+    for number, row in enumerate(map(json.loads, table[:3])):
+        with Image.open(tmp_path / "out" / row["mask"]) as picture:
+            mask = torch.from_numpy(np.array(picture))
+        image, _ = read_picture(tmp_path / f"{number}.png", size=16, channels=3)
+        mean, std = (torch.tensor(model.card.preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
+        with torch.no_grad():
+            expected = model.module(((image / 255 - mean) / std)[None]).argmax(1)[0]
+        assert torch.equal(mask, expected.byte())
+        for one in row["answers"]:
+            share = float((expected == model.classes.index(one["class"])).double().mean())
+            assert one["share"] == pytest.approx(share, rel=1e-5)
+        assert sum(one["share"] for one in row["answers"]) == pytest.approx(1, rel=1e-4)
+    assert "mask" not in json.loads(table[3])
+    answer("predict", trained, tmp_path, "--out", tmp_path / "x.csv", "--top", "1")
+    header, *rows = (tmp_path / "x.csv").read_text().splitlines()
+    assert header == "input,class,share,mask,error"
+    assert [len(row.split("|")) for row in rows] == [1] * len(rows)
+    assert len([*(tmp_path / "x-pictures").iterdir()]) == len(rows)
+    with pytest.raises(OptionError, match="is for rows of numbers"):
+        model.predict_to(tmp_path / "x.npy", tmp_path / "1.png", progress=False)
+    assert not (tmp_path / "x.npy").exists()
 
 
 def test_weights_start_a_training_on_other_sizes_and_other_classes(

@@ -187,6 +187,7 @@ CHECKS: tuple[Check, ...] = (
             "sums_add_up": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "metrics_are_numbers": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "chance_is_of_its_metrics": ("metrics_are_numbers",),
+            "answers_each_input": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
         },
     ),
     *_checks("group_checks", "group", {"fields_are_described": (), "fields_can_be_typed": ()}),

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from zoo.errors import OptionError
 from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Prediction, Predicts, Step, Task
 from zoo.testing._case import Case, message
 from zoo.testing._models import model_for
 
 __all__ = [
+    "answers_each_input",
     "batches_follow_from_their_place",
     "chance_is_of_its_metrics",
     "evaluates_each_item_once",
@@ -191,6 +192,52 @@ def chance_is_of_its_metrics(case: Case) -> None:
         expected=f"the level of chance of {', '.join(metrics)}",
         got=f"one of {', '.join(other)}",
         usually="a misspelled metric",
+    )
+
+
+def answers_each_input(case: Case) -> None:
+    """A task that predicts answers each input of a batch in JSON, as if it were alone."""
+    task, data = case.task, case.tiny()
+    if not isinstance(task, Predicts):
+        return
+    batch = next(case.task.eval_batches(data, "val"))
+    with torch.no_grad():
+        outputs = _model(case).eval()(batch.inputs)
+    found = task.answers(outputs, data.preprocess)
+    right = [one for one in found if isinstance(one, Prediction)]
+    assert len(right) == len(found) == len(batch.inputs), message(
+        expected=f"a zoo.interfaces.Prediction for each of {len(batch.inputs)} inputs",
+        got=f"{len(right)} of them",
+        usually="answers to the batch as a whole",
+    )
+    answers = [list(map(dict, one.answers)) for one in found]
+    try:
+        readable = parse_json(canonical_json(answers)) == answers
+    except (TypeError, ValueError):
+        readable = False
+    assert readable, message(
+        expected="answers as JSON data",
+        got="something else",
+        usually="tensors; tolist() makes numbers of them",
+    )
+    (alone,) = task.answers(outputs[:1], data.preprocess)
+    assert _alike(list(map(dict, alone.answers)), answers[0]), message(
+        expected="the same answer to an input alone and in a batch",
+        got="another one",
+        usually="a softmax or a maximum over the batch in place of the classes",
+    )
+    if case.spec.labels:
+        most = max(len(one.answers) for one in task.answers(outputs, data.preprocess, top=1))
+        assert most <= 1, message(
+            expected="at most one answer with top=1", got=f"{most}", usually="a `top` that is ignored"
+        )
+
+
+def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+    """Return whether answers are equal but for rounding."""
+    pairs = [(a[key], b.get(key)) for a, b in zip(one, other, strict=False) for key in a]
+    return len(one) == len(other) and all(
+        math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6) if isinstance(a, float) else a == b for a, b in pairs
     )
 
 
