@@ -203,7 +203,7 @@ def answers_each_input(case: Case) -> None:
     batch = next(case.task.eval_batches(data, "val"))
     with torch.no_grad():
         outputs = _model(case).eval()(batch.inputs)
-    found = task.answers(outputs, data.preprocess)
+    found = list[Any](task.answers(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]
     assert len(right) == len(found) == len(batch.inputs), message(
         expected=f"a zoo.interfaces.Prediction for each of {len(batch.inputs)} inputs",
@@ -235,7 +235,7 @@ def answers_each_input(case: Case) -> None:
 
 def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     """Return whether answers are equal but for rounding."""
-    pairs = [(a[key], b.get(key)) for a, b in zip(one, other, strict=False) for key in a]
+    pairs = [(a[key], b.get(key, math.nan)) for a, b in zip(one, other, strict=False) for key in a]
     return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6) if isinstance(a, float) else a == b for a, b in pairs
     )
