@@ -222,13 +222,16 @@ def test_the_nearest_command_is_offered_whoever_brings_it(install: Install) -> N
 
 def test_strict_is_heard_before_it_runs(install: Install, tmp_path: Path, monkeypatch) -> None:
     install()
-    monkeypatch.syspath_prepend(str(distribution(tmp_path / "site", "broken", "1 / 0")))
+    monkeypatch.syspath_prepend(str(distribution(tmp_path / "site", "faulty", "1 / 0")))
     monkeypatch.syspath_prepend(str(distribution(tmp_path / "site", "fine", model("fine"))))
     done = zoo("say", "hello")
-    assert (done.returncode, done.stderr.count("plugin broken (broken) failed: ZeroDivisionError")) == (0, 1)
+    assert (done.returncode, done.stderr.count("plugin faulty (faulty) failed: ZeroDivisionError")) == (
+        0,
+        1,
+    )
     done = zoo("--strict", "say", "hello")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "plugin broken (broken) failed" in done.stderr
+    assert "plugin faulty (faulty) failed" in done.stderr
 
 
 def test_help_helps_where_plugins_cannot_be_read(tmp_path: Path) -> None:
