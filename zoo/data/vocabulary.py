@@ -79,7 +79,7 @@ class Vocabulary:
 
 @runtime_checkable
 class WritesText(Protocol):
-    """A task whose models generate text, token by token; it is a `zoo.interfaces.CarriesState` too."""
+    """A task whose models generate text token by token. It must also be a `zoo.interfaces.CarriesState`."""
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
         """Return the tokens of a model, from the `preprocess` of its card."""
