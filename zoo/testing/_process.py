@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -93,31 +93,36 @@ def functions() -> dict[str, Function]:
 def replaced(before: Mapping[str, Function]) -> list[str]:
     """Return the names of the functions that are no longer what they were, each under one name."""
     names: dict[int, str] = {}
-    for name, was in before.items():
-        now = _now(was)
-        if now is not _unhooked(was.value) and (id(now) not in names or was.name in vars(was.owner)):
+    for name, was, now in _changed(before):
+        if id(now) not in names or was.name in vars(was.owner):
             names[id(now)] = name
     return list(names.values())
 
 
 def put_back(before: Mapping[str, Function]) -> None:
     """Undo what `replaced` finds."""
-    for was in before.values():
-        if _now(was) is not _unhooked(was.value):
-            setattr(*was)
+    for _, was, _ in list(_changed(before)):
+        setattr(*was)
 
 
-def _now(function: Function) -> object:
-    """Return what its owner has under its name now."""
-    owner, name, _ = function
-    places = owner.__mro__ if isinstance(owner, type) else (owner,)
-    return _unhooked(next((vars(place)[name] for place in places if name in vars(place)), None))
+def _changed(before: Mapping[str, Function]) -> Iterator[tuple[str, Function, object]]:
+    """Yield the name of each function that is no longer what it was, what it was, and what it is."""
+    members: dict[int, Mapping[str, object]] = {}
+    for name, was in before.items():
+        if id(was.owner) not in members:
+            members[id(was.owner)] = _members(was.owner)
+        now = members[id(was.owner)].get(was.name)
+        if now is not was.value and (now := _unhooked(now)) is not _unhooked(was.value):
+            yield name, was, now
 
 
 def _members(owner: Any) -> Mapping[str, object]:
     """Return what a module or a class has by name, a class also by inheritance."""
     bases = reversed(owner.__mro__[:-1]) if isinstance(owner, type) else [owner]  # without object
-    return {name: value for base in bases for name, value in vars(base).items()}
+    members: dict[str, object] = {}
+    for base in bases:
+        members.update(vars(base))
+    return members
 
 
 def _callables(members: Mapping[str, object]) -> list[tuple[str, object]]:
