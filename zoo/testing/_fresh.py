@@ -1,6 +1,6 @@
-"""What the kit does in a new process: `python -m zoo.testing._fresh COMMAND`, a JSON request on stdin.
+"""What the kit does in new processes, `python -m zoo.testing._fresh`: a line of JSON in, a line of JSON out.
 
-The caller uses `run`; the new process runs `main`.
+The caller uses `Fresh`; the new process runs `main`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
@@ -25,49 +27,72 @@ from zoo.registry.registry import Registry
 from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.registry.trust import LocalFile
 
-__all__ = ["run"]
+__all__ = ["Fresh"]
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
 
 
-def run(command: str, plugin: Plugin, **request: Any) -> str:
-    """Return the answer of a new process about a plugin, or its last line of stderr if it fails.
+class Fresh:
+    """A new process, in an empty folder, with an environment that the loaded plugin has not changed.
 
-    The process starts in an empty folder, with an environment that the loaded plugin has not changed.
+    It ends when this object is no longer used.
     """
-    path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
-    asked = {"name": plugin.name, "where": plugin.where, "sha256": plugin.sha256}
-    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
-    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
-        process = subprocess.run(
-            [sys.executable, "-m", "zoo.testing._fresh", command],
-            input=json.dumps(asked | request),
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._about = {"name": plugin.name, "where": plugin.where, "sha256": plugin.sha256}
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        folder = tempfile.TemporaryDirectory(prefix="zoo-check-")
+        path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "zoo.testing._fresh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
             env=kept | {"PYTHONPATH": path},
-            cwd=folder,
-            capture_output=True,
+            cwd=folder.name,
             text=True,
-            check=False,
         )
-    if process.returncode:
-        return process.stderr.strip().split("\n")[-1] or f"exit code {process.returncode}"
-    return process.stdout.strip()
+        weakref.finalize(self, _end, self._process, self._errors, folder)
+
+    def ask(self, command: str, **request: Any) -> str:
+        """Return the answer to one question, as JSON, or the last line of stderr if the process fails."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(
+                json.dumps({"command": command, **self._about, **request}),
+                file=self._process.stdin,
+                flush=True,
+            )
+        if answer := self._process.stdout.readline():
+            return answer.strip()
+        code = self._process.wait()
+        self._errors.seek(0)
+        return self._errors.read().strip().split("\n")[-1] or f"exit code {code}"
+
+
+def _end(process: subprocess.Popen[str], errors: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
+    process.kill()
+    process.communicate()
+    errors.close()
+    folder.cleanup()
 
 
 def main() -> None:
-    command, request = sys.argv[1], json.load(sys.stdin)
-    answer, sys.stdout = sys.stdout, sys.stderr
-    if command == "import":
-        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
-        start = time.process_time()
-        cause = _load(request).cause
-        print(json.dumps([cause, time.process_time() - start]), file=answer)
-    elif command == "help":
-        print(json.dumps(_help(request)), file=answer)
-    elif command == "watch":
-        print(json.dumps(_watch(request)), file=answer)
-    else:
-        answers = _reload(request, Registry.beside(_load(request)))
-        print(json.dumps(answers), file=answer)
+    asked, answer = sys.stdin, sys.stdout
+    sys.stdin, sys.stdout = io.StringIO(), sys.stderr  # neither is a plugin's
+    for line in asked:
+        request = json.loads(line)
+        print(json.dumps(_COMMANDS[request["command"]](request)), file=answer, flush=True)
+
+
+def _import(request: dict[str, Any]) -> tuple[str, float]:
+    """Load a plugin without torch; return why that fails, empty if it does not, and the seconds it takes."""
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    start = time.process_time()
+    cause = _load(request).cause
+    return cause, time.process_time() - start
 
 
 def _load(request: dict[str, Any]) -> Plugin:
@@ -119,7 +144,7 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     return {"changed": changed, "connected": connected, "imported": foreign}
 
 
-def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
+def _reload(request: dict[str, Any]) -> dict[str, str]:
     """Write the logits of each saved model beside it; return its error, empty if there is none."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -127,6 +152,7 @@ def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
     from zoo.interfaces import CarriesState, make_task
     from zoo.models import weights
 
+    registry = Registry.beside(_load(request))
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])
     answers: dict[str, str] = {}
@@ -145,6 +171,13 @@ def _reload(request: dict[str, Any], registry: Registry) -> dict[str, str]:
             answers[number] = f"{type(error).__name__}: {first_line(error)}"
     return answers
 
+
+_COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "import": _import,
+    "help": _help,
+    "watch": _watch,
+    "reload": _reload,
+}
 
 if __name__ == "__main__":
     main()

@@ -13,9 +13,9 @@ import click
 
 from zoo.errors import MissingModule, SpecError, ZooError, first_line
 from zoo.registry.specs import CommandSpec
-from zoo.testing import _fresh
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
+from zoo.testing._fresh import Fresh
 
 __all__ = ["refuses_missing_weights", "shows_its_help", "takes_json_and_quiet"]
 
@@ -93,7 +93,7 @@ def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Comm
 def _help(case: Case) -> tuple[str, str]:
     """Return why a new process could not print the help of the command, and what it printed."""
     if "help" not in case.shared:
-        answer = _fresh.run("help", case.plugin)
+        answer = Fresh(case.plugin).ask("help")
         try:
             case.shared["help"] = json.loads(answer)
         except ValueError:

@@ -24,8 +24,8 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.interfaces import CarriesState
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
-from zoo.testing import _fresh
 from zoo.testing._case import Case, Warned, message
+from zoo.testing._fresh import Fresh
 from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch, train_briefly
 
 __all__ = ["deep_copies", "exports", "moves_dtype_and_device", "saves_and_loads"]
@@ -70,7 +70,8 @@ def _reload_all(case: Case) -> dict[str, tuple[Tensor, Tensor | str]]:
                 results[saved.entry.name] = logits, ""
                 models[str(number)] = saved.spec.task
         request = {"folder": str(folder), "models": models, "threads": torch.get_num_threads()}
-        answer = _fresh.run("reload", case.plugin, **request)
+        process = case.shared.pop("process", None) or Fresh(case.plugin)
+        answer = process.ask("reload", **request)
         try:
             errors = json.loads(answer)
         except ValueError:

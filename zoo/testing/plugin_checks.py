@@ -6,8 +6,8 @@ import json
 
 from zoo.errors import MissingModule, SpecError
 from zoo.registry.specs import CommandSpec, FieldsSpec, TaskSpec
-from zoo.testing import _fresh
 from zoo.testing._case import Case, message
+from zoo.testing._fresh import Fresh
 
 __all__ = [
     "import_changes_nothing",
@@ -129,7 +129,7 @@ def targets_resolve(case: Case) -> None:
 def _import(case: Case) -> tuple[str, float]:
     """Return why the plugin failed to load without torch, empty if it loaded, and the seconds it took."""
     if "import" not in case.shared:
-        answer = _fresh.run("import", case.plugin)
+        answer = Fresh(case.plugin).ask("import")
         try:
             case.shared["import"] = json.loads(answer)
         except ValueError:
@@ -146,8 +146,11 @@ def _watched(case: Case) -> dict[str, list[str]]:
 
 def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
     """Return what an import changes once some modules are loaded, where it connects, and what it imports."""
-    answer = _fresh.run("watch", case.plugin, imported=imported)
+    process = Fresh(case.plugin)
+    answer = process.ask("watch", imported=imported)
     try:
-        return json.loads(answer)
+        watched = json.loads(answer)
+        case.shared["process"] = process  # for saves_and_loads: importing torch takes longest
+        return watched
     except ValueError:
         return {"changed": [f"the process itself ({answer})"], "connected": [], "imported": []}
