@@ -4,6 +4,8 @@ The user's file is data like any other that lies in a folder: its size is bounde
 code that it names runs only if the user has trusted it (`zoo.registry.trust`).
 """
 
+import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
@@ -76,8 +78,12 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def shipped(cls) -> "Catalog":
-        """Read zoo's own file alone."""
-        return _read(shipped_path())[0]
+        """Read zoo's own file alone; once, as long as it stays the same."""
+        path = shipped_path()
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            return _unchanged(path, status.st_mtime_ns, status.st_size)
+        return _read(path)[0]
 
     @classmethod
     def load(cls, *, code: bool = True) -> Self:
@@ -130,6 +136,12 @@ def read_recipe(path: Path) -> Recipe:
 def _paths(path: Path, settings: PluginSettings) -> list[Path]:
     """Return the files of one-file plugins, each once: what is hashed twice might differ."""
     return [*dict.fromkeys(Path(os.path.realpath(path.parent / name)) for name in settings.local)]
+
+
+@functools.lru_cache(maxsize=1)
+def _unchanged(path: Path, *_: int) -> Catalog:
+    """Return the recipes and weights of a file, once for each time and size that it has."""
+    return _read(path)[0]
 
 
 def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
