@@ -29,6 +29,27 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _plain_curves() -> Iterator[None]:
+    """Draw nothing in the curve.png of a training in this process: it would take longer than most of them.
+
+    Processes of their own, such as `run_zoo` starts, draw it.
+    """
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.training.run.draw_learning_curve", lambda *_, **__: Figure(figsize=(1, 1)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let what is written in this process be written later: a test is over before the power can fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> Iterator[None]:
     """Let SIGINT stop the processes that tests start, even in the background, where shells ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

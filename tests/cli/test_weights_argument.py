@@ -83,7 +83,7 @@ def test_analyze(desk: Path, lstm_file: Path, weights: str, tmp_path: Path) -> N
 
 
 def test_from(desk: Path, text_file: Path, weights: str, tmp_path: Path) -> None:
-    options = ("--data", f"paths={text_file}", "--batch-size", "8", "--from", weights)
+    options = ("--data", f"paths={text_file}", "--batch-size", "8", "--epochs", "1", "--from", weights)
     done = zoo("train", "lstm", "files", *options, "--run", tmp_path / "run", cwd=desk)
     assert done.returncode == 0, done.stderr
     assert "starting from " in done.stderr

@@ -171,6 +171,7 @@ def test_a_new_task_belongs_to_no_other(tmp_path: Path, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["task"] == "tides"
 
 
+@pytest.mark.slow  # the same checks, by pytest: a process each
 @pytest.mark.parametrize("name", ["corners", "tides", "numbers"])
 def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]

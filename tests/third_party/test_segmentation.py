@@ -252,6 +252,7 @@ def test_what_makes_no_sense_is_refused_in_words(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, name in (("architecture", "dilated"), ("dataset", "one-square"), ("analyzer", "sureness")):
         new = ["new-plugin", name, "--kind", kind, "--task", "segmentation", "--out", str(tmp_path)]
