@@ -345,6 +345,31 @@ def test_resume_says_if_there_is_no_run(tmp_path):
     assert f"{tmp_path} does not hold a run: it has no config.toml" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest", "runs"),
+    [
+        ("demo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
+        ("runs/dmo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
+        ("elsewhere/alnoe", "; did you mean 'elsewhere/alone'?", "elsewhere/alone, runs/demo, runs/other"),
+        ("nope", "", "runs/demo, runs/other"),
+    ],
+)
+def test_resume_names_the_runs_that_there_are(name, nearest, runs, tmp_path):
+    for run in ("runs/demo", "runs/other", "elsewhere/alone"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "config.toml").touch()
+    done = zoo("resume", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"zoo: no such run directory: {name}{nearest}\n     runs here: {runs}\n"
+    folder = zoo("resume", "elsewhere", cwd=tmp_path).stderr
+    assert "runs here: elsewhere/alone, runs/demo" in folder
+
+
+def test_resume_says_how_to_start_a_run_where_there_is_none(tmp_path):
+    done = zoo("resume", "nope", cwd=tmp_path)
+    assert done.stderr.splitlines() == ["zoo: no such run directory: nope", "     `zoo train` starts a run"]
+
+
 def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):
     train = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path / "run"]
     assert zoo(*train, "--threads", "2").returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from zoo.api.listing import default_registry
 from zoo.api.loading import load
 from zoo.api.model import Model
 from zoo.api.progress import headlines
+from zoo.api.run_directories import require_run
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import CatalogError, RunError, printable
@@ -40,14 +40,7 @@ class Run:
         self.directory = Path(directory)
         self._device = device
         self._registry = default_registry() if registry is None else registry
-        if not (self.directory / "config.toml").is_file():
-            inside = self.directory.parent if (self.directory.parent / "config.toml").is_file() else None
-            hint = (
-                f"name the directory that it lies in: `zoo resume {shlex.quote(str(inside))}`"
-                if inside
-                else None
-            )
-            raise RunError(f"{self.directory} does not hold a run: it has no config.toml", hint=hint)
+        require_run(self.directory)
 
     def __repr__(self) -> str:
         history = self.history

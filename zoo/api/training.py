@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import default_registry
 from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.recipes import find_recipe
+from zoo.api.run_directories import require_run
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
@@ -109,6 +110,7 @@ def resume(
         RunError: the directory does not hold a run, or its data has changed.
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
+    require_run(Path(run))
     display = TrainingProgress(f"resuming {run}", all_metrics=all_metrics)
     with display if progress else quiet() as report:
         from zoo.api.run import Run

@@ -1,0 +1,47 @@
+"""Whether a directory holds a run, and which one may have been meant. Torch-free."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.errors import RunError
+
+__all__ = ["require_run"]
+
+# A run has one from its first second on
+_CONFIG = "config.toml"
+# The most runs that an error lists
+_MOST = 5
+
+
+def require_run(directory: Path) -> None:
+    """Raise RunError, with the runs that there are, unless a directory holds a run."""
+    if (directory / _CONFIG).is_file():
+        return
+    if (directory.parent / _CONFIG).is_file():
+        inside = shlex.quote(str(directory.parent))
+        hint = f"name the directory that it lies in: `zoo resume {inside}`"
+        raise RunError(f"{directory} does not hold a run: it has no {_CONFIG}", hint=hint)
+    runs = _runs_near(directory)
+    listed = ", ".join(runs[:_MOST]) + f" and {len(runs) - _MOST} more" * (len(runs) > _MOST)
+    hint = f"runs here: {listed}" if runs else "`zoo train` starts a run"
+    if directory.exists():
+        raise RunError(f"{directory} does not hold a run: it has no {_CONFIG}", hint=hint)
+    raise RunError(f"no such run directory: {directory}{_nearest(directory, runs)}", hint=hint)
+
+
+def _nearest(directory: Path, runs: Sequence[str]) -> str:
+    """Return which run may have been meant, by its name alone; empty if none."""
+    import difflib  # only for a wrong name
+
+    by_name = {Path(run).name: run for run in reversed(runs)}
+    close = difflib.get_close_matches(directory.name, by_name, n=1)
+    return f"; did you mean {by_name[close[0]]!r}?" if close else ""
+
+
+def _runs_near(directory: Path) -> list[str]:
+    """Return the runs in a directory, beside it, and in runs/."""
+    places = dict.fromkeys((directory, directory.parent, Path("runs")))
+    return [str(config.parent) for place in places for config in sorted(place.glob(f"*/{_CONFIG}"))]
