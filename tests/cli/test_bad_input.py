@@ -222,6 +222,18 @@ def test_missing_model_options_are_named_as_flags(desk, tmp_path):
     ]
 
 
+def test_an_entry_that_cannot_be_used_is_told_once(tmp_path):
+    source = NEEDY.replace("language-modelling", "segmentation").replace("needy", "useless")
+    (tmp_path / "useless.py").write_text(source)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["useless.py"]\n')
+    words, trusted = ("train", "useless", "shapes"), {"ZOO_TRUST": "1"}
+    problem = "architecture useless/useless cannot be used: unknown task 'segmentation'"
+    for quiet in ([], ["--quiet"]):  # with it there is no warning of the plugin, which the error would repeat
+        done = zoo(*words, *quiet, cwd=tmp_path, env=trusted)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"zoo: {problem}\n")
+    assert json.loads(zoo(*words, "--json", cwd=tmp_path, env=trusted).stdout)["error"] == problem
+
+
 def test_an_error_is_a_document_with_json(desk):
     done = zoo("train", "lstn", "stdlib", "--json", cwd=desk)
     assert done.returncode == 1

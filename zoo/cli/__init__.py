@@ -13,7 +13,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -174,12 +174,17 @@ def _ignore_matplotlibrc() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """How a command ended: a document to print, or an error."""
+    """How a command ended: a document to print, or an error.
+
+    Attributes:
+        told: the warnings that were printed; an error that says the same is not printed again.
+    """
 
     code: int = 0
     document: object = None
     error: ZooError | None = None
     as_json: bool = False
+    told: Collection[str] = ()
 
     def print(self) -> int:
         """Print the document or the error, and return the exit code."""
@@ -188,7 +193,7 @@ class _Outcome:
                 error = self.error
                 echo_json({"error": str(error), "kind": error.kind, "hint": error.hint})
             elif self.error is not None:
-                _echo_error(self.error)
+                _echo_error(self.error, told=str(self.error) in self.told)
             elif self.document is not None:
                 echo_json(self.document)
         except Unread:
@@ -199,17 +204,18 @@ class _Outcome:
         return self.code if self.error is None else self.error.exit_code
 
 
-def _echo_error(error: ZooError) -> None:
-    echo(f"zoo: {error}", err=True)
+def _echo_error(error: ZooError, *, told: bool = False) -> None:
+    if not told:
+        echo(f"zoo: {error}", err=True)
     if error.hint:
         echo(f"     {error.hint}", err=True)
 
 
 def _carry_out(arguments: Sequence[str]) -> _Outcome:
     """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
-    session = Session()
+    session, told = Session(), set[str]()
     try:
-        with warnings_as_lines():
+        with warnings_as_lines() as told:
             return _Outcome(code=_invoke(session, arguments), document=session.document)
     except (BrokenPipeError, Unread):  # as in `zoo list | head`
         return _Outcome()
@@ -221,7 +227,8 @@ def _carry_out(arguments: Sequence[str]) -> _Outcome:
             import traceback  # slow to import
 
             echo(traceback.format_exc(), err=True, keep=BLANKS)
-        return _Outcome(error=_as_ours(error, arguments, session), as_json=_asks_for_json(arguments))
+        ours, as_json = _as_ours(error, arguments, session), _asks_for_json(arguments)
+        return _Outcome(error=ours, as_json=as_json, told=told)
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:

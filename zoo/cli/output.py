@@ -58,8 +58,9 @@ device_option = click.option(
 
 
 @contextmanager
-def warnings_as_lines() -> Generator[None]:
-    """Print each ZooWarning as one line on stderr; other warnings as Python does."""
+def warnings_as_lines() -> Generator[set[str]]:
+    """Print each ZooWarning as one line on stderr; other warnings as Python does. Yields what was printed."""
+    told: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
@@ -68,9 +69,10 @@ def warnings_as_lines() -> Generator[None]:
         def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
             if issubclass(category, ZooWarning):
                 echo(f"zoo: {message}", err=True)  # above a live line
+                told.add(str(message))
             else:
                 text = warnings.formatwarning(message, category, *where[:2])
                 echo(text.rstrip(), err=True, keep=BLANKS)
 
         warnings.showwarning = print_line
-        yield
+        yield told
