@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -119,6 +120,27 @@ def test_what_cannot_be_published_fails_the_plugin(answers: Mapping[str, Any], c
     assert plugin.status == "failed"
     assert cause in plugin.cause
     assert (plugin.recipes, plugin.weights) == ({}, {})
+
+
+def made_in_a_hook(hook: str, make: Callable[[], object]) -> str:
+    """Return why a plugin fails whose hook makes what it returns."""
+    module = SimpleNamespace(hook=hookimpl(specname=hook)(lambda: {"tiny": make()}))
+    return plugins.load("acme", lambda: module, where="acme").cause
+
+
+def test_a_bad_value_is_named_with_its_recipe_and_the_line_that_makes_it() -> None:
+    cause = made_in_a_hook("zoo_recipes", lambda: replace(RECIPE, seed="one"))
+    message = "OptionError: seed must be an integer (got 'one'), in the recipe of 'net' on 'images'"
+    assert re.fullmatch(rf"{re.escape(message)} \(test_published\.py:\d+\)", cause)
+    cause = made_in_a_hook("zoo_recipes", lambda: replace(RECIPE, train={"lr": "fast"}))
+    assert "lr must be a number (got 'fast'), in the recipe of 'net' on 'images'" in cause
+
+
+def test_a_bad_value_is_named_with_its_weights() -> None:
+    wrong = {"test": {"accuracy": "high"}}
+    cause = made_in_a_hook("zoo_weights", lambda: replace(WEIGHTS, metrics=wrong))
+    assert "OptionError: metrics must be a table, each value a table" in cause
+    assert ", in the weights of the recipe 'tiny' (test_published.py:" in cause
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.training import checked_fields
+from zoo.errors import OptionError
 
 __all__ = ["Recipe"]
 
@@ -23,8 +24,8 @@ class Recipe:
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
         threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type. Training fields that a task adds are checked when the
-    recipe is used.
+    Raises OptionError for a field of the wrong type, with a note of which recipe it is in. Training fields
+    that a task adds are checked when the recipe is used.
     """
 
     architecture: str
@@ -38,8 +39,13 @@ class Recipe:
     threads: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
     def __post_init__(self) -> None:
-        options.validate(self)
-        checked_fields(self.train)
+        try:
+            options.validate(self)
+            checked_fields(self.train)
+        except OptionError as error:
+            architecture, dataset = options.shown(self.architecture), options.shown(self.dataset)
+            error.add_note(f"in the recipe of {architecture} on {dataset}")
+            raise
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON data."""

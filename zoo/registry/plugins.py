@@ -6,8 +6,10 @@ a plugin that fails half-way leaves nothing behind.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
+import os
 import sys
 import time
 from collections import Counter
@@ -25,7 +27,7 @@ from msgspec.structs import replace
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
-from zoo.errors import PluginError, cause, did_you_mean
+from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
 from zoo.registry import hookspecs
 from zoo.registry.printing import printing_to
 from zoo.registry.published import WeightsSpec, published
@@ -51,6 +53,9 @@ OURS = "zoo-registry"
 
 # Version of hooks, specs and interfaces; a plugin module may declare the one it was written for as `api`
 API = 1
+
+# The folder of zoo itself, as a traceback has it
+_ZOO = f"{Path(__file__).parents[1]}{os.sep}"
 
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
@@ -202,9 +207,22 @@ def load(
     except BaseException as error:  # SystemExit too: a plugin must not end the program
         import traceback  # slow to import
 
-        plugin = replace(plugin, status="failed", cause=cause(error), trace=traceback.format_exc())
+        plugin = replace(plugin, status="failed", cause=_why(error), trace=traceback.format_exc())
     elapsed = round((time.perf_counter() - start) * 1000, 1)
     return replace(plugin, output=output.getvalue(), import_ms=elapsed)
+
+
+def _why(error: BaseException) -> str:
+    """Return the cause of an error; of one in a recipe or weights, also which, and where they are made."""
+    import traceback  # slow to import
+
+    notes: Sequence[str] = getattr(error, "__notes__", ())
+    if not isinstance(error, OptionError) or not notes:
+        return cause(error)
+    skipped = (_ZOO, dataclasses.__file__, "<")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f" ({Path(f.filename).name}:{f.lineno})" for f in frames if not f.filename.startswith(skipped)]
+    return printable(f"{cause(error)}, {', '.join(notes)}{''.join(lines[-1:])}")
 
 
 def _hooks(name: str, module: object) -> pluggy.PluginManager:

@@ -41,6 +41,8 @@ class WeightsSpec:
         by_seed: the headline metric after trainings of the recipe with several seeds, that of the file first;
             empty if there was one training.
         seconds: processor time of the training; 0 if it is not known.
+
+    Raises OptionError for a field of the wrong type, with a note of which weights it is in.
     """
 
     recipe: str
@@ -55,6 +57,13 @@ class WeightsSpec:
     license: str = ""
 
     def __post_init__(self) -> None:
+        try:
+            self._validate()
+        except OptionError as error:
+            error.add_note(f"in the weights of the recipe {options.shown(self.recipe)}")
+            raise
+
+    def _validate(self) -> None:
         options.validate(self)
         figures = [
             *self.by_seed.values(),
