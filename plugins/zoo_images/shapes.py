@@ -125,7 +125,10 @@ def draw(kinds: Sequence[int], seed: int, style: Style) -> tuple[Array, list[Box
     shapes = list(SHAPES.values())
     boxes: list[Box] = []
     for kind, (middle_x, middle_y, half) in zip(kinds, _places(random, style, len(kinds)), strict=True):
-        mask = shapes[kind]((xs - middle_x) / half, (ys - middle_y) / half)
+        mask = np.zeros((size, size), bool)
+        while not mask.any():  # in a small image, the sides of a frame may lie between the pixels
+            mask = shapes[kind]((xs - middle_x) / half, (ys - middle_y) / half)
+            half *= 1.05
         _paint(image, mask, ground, random)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         boxes.append((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))

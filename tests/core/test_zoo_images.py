@@ -19,7 +19,7 @@ from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, Release, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit
-from zoo_images.shapes import SHAPES, Shapes, Style, shapes
+from zoo_images.shapes import SHAPES, Shapes, Style, draw, shapes
 
 SMALL = {"train_size": 32, "val_size": 16, "test_size": 8}
 
@@ -68,6 +68,14 @@ def test_shapes_have_boxes_and_other_images_have_none() -> None:
     data = shapes(**SMALL)
     assert isinstance(data.split("train"), HasBoxes)
     assert not isinstance(ImageSplit(torch.zeros(1, 3, 8, 8), torch.zeros(1)), HasBoxes)
+
+
+def test_a_shape_that_is_thinner_than_a_pixel_is_drawn_a_little_larger() -> None:
+    frame, style = list(SHAPES).index("frame"), Style(size=16, objects=4, clutter=0, seed=0)
+    for seed in (53, 138):  # between which pixels the sides of a frame lie
+        image, boxes = draw([frame] * 4, seed, style)
+        assert image.shape == (3, 16, 16)
+        assert all(0 < x1 - x0 <= 8 and 0 < y1 - y0 <= 8 for x0, y0, x1, y1 in boxes)
 
 
 def test_classes_come_in_turn() -> None:
