@@ -1122,6 +1122,13 @@ class UntypedAnalyzer(MeanFeature):
         super().__init__()
 
 
+class NeedsAConcept(MeanFeature):
+    """Honest: what it looks for, only its user can say."""
+
+    def __init__(self, *, concept: str) -> None:
+        super().__init__()
+
+
 class TensorAsScore(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)

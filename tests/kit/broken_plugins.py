@@ -405,6 +405,8 @@ warned = Provider(
 
 extra = Provider(command("absent", "command", "extra_command", extra="more"))
 
+asking = Provider(analyzer("concept", "NeedsAConcept"))
+
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
 
 

@@ -150,6 +150,13 @@ def test_a_command_of_an_extra_that_is_not_installed_is_skipped_and_told():
     assert shortfall(outcomes)
 
 
+def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told():
+    outcomes = run_checks(registry_of("broken_plugins:asking"), "mutants/concept")
+    reason = "it needs a value for concept, which the kit cannot make up"
+    assert {(o.outcome, o.reason) for o in outcomes} == {("skipped", reason)}
+    assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
+
+
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
     outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net")
     by_check = {outcome.check: outcome for outcome in outcomes}

@@ -26,6 +26,7 @@ from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
 from zoo.testing._case import Case, Skip
+from zoo.testing._options import without_values
 
 __all__ = [
     "SPLITS",
@@ -230,7 +231,7 @@ def _options(case: Case) -> Mapping[str, Any]:
         if option.default is option.empty and name not in config
     ]
     if required not in ([], ["paths"]):
-        raise Skip(f"it needs a value for {', '.join(required)}, which the kit cannot make up")
+        raise without_values(required)
     return {**config, "paths": [_text_file(case)]} if required else config
 
 

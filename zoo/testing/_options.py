@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from zoo.config.options import convert
 from zoo.config.signatures import option_types, signature_options
 from zoo.errors import OptionError, SpecError, first_line
 from zoo.testing._case import Case, Skip, message
 
-__all__ = ["require_types"]
+__all__ = ["require_types", "without_values"]
+
+
+def without_values(names: Iterable[str]) -> Skip:
+    """Return why nothing can be checked of what has options without a default."""
+    return Skip(f"it needs a value for {', '.join(names)}, which the kit cannot make up")
 
 
 def require_types(case: Case, *, ignored: Container[str] = ()) -> None:

@@ -15,12 +15,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from zoo.config.signatures import required_options
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, State, Subject, Task, make_task
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._models import build
+from zoo.testing._options import without_values
 
 __all__ = ["Classes", "Specimen", "analyze", "specimens"]
 
@@ -180,12 +182,18 @@ def analyze(
     landmarks: Mapping[str, str] | None = None,
     classes: Classes = ("predicted",),
 ) -> Any:
-    """Return what the analyzer under check finds in a model, by default a fresh one."""
+    """Return what the analyzer under check finds in a model, by default a fresh one.
+
+    Raises Skip if the target cannot be imported, or if an option has no default.
+    """
     assert case.entry is not None
     try:
-        analyzer = case.entry.load()()
+        target = case.entry.load()
     except SpecError as error:
         raise Skip(str(error)) from None
+    if required := required_options(target):
+        raise without_values(required)
+    analyzer = target()
     assert isinstance(analyzer, Analyzer), message(
         expected="a zoo.interfaces.Analyzer",
         got=type(analyzer).__name__,
