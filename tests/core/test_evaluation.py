@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from torch import nn
 
+from zoo.api.describing import describe
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import tokenize
-from zoo.errors import DataError, OptionError, ZooWarning
+from zoo.errors import DataError, OptionError, SpecError, ZooWarning
 from zoo.evaluation.dynamic import Dynamic
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import Card
@@ -45,9 +46,18 @@ class Plain(Dataset):
         return torch.tensor([1, 2] * 40)
 
 
+class WithoutTest(Plain):
+    def split(self, name):
+        return {"train": super().split(name), "val": super().split(name)}[name]
+
+
 @hookimpl
 def zoo_datasets():
-    return [DatasetSpec(name="data", target="plain:Plain", task="language-modelling", summary="Plain")]
+    fields = {"task": "language-modelling", "summary": "Plain"}
+    return [
+        DatasetSpec(name="data", target="plain:Plain", **fields),
+        DatasetSpec(name="untested", target="plain:WithoutTest", **fields),
+    ]
 """
 
 
@@ -119,6 +129,23 @@ def test_other_data_is_read_as_the_model_was_trained_to(
     assert result == evaluate(*model, registry, data=file)
     length = len(tokenize(TEXT, "word"))
     assert result["count"] == length - length * 90 // 100 - 1
+
+
+def test_a_dataset_without_a_split_is_refused_in_words(
+    model: tuple[nn.Module, Card], plain: Registry, tmp_path: Path
+) -> None:
+    message = r"^dataset plain/untested has no test split: split\('test'\) raised KeyError: 'test'$"
+    recipe = Recipe(architecture="lstm", dataset="plain/untested")
+    for use in (
+        lambda: evaluate(*model, plain, dataset="plain/untested"),
+        lambda: evaluate(*model, plain, dataset="plain/untested", split="test"),
+        lambda: train(recipe, plain, directory=tmp_path / "run", device="cpu"),
+    ):
+        with pytest.raises(SpecError, match=message) as caught:
+            use()
+        assert caught.value.hint == "a split without data must be empty, such as []"
+    unknown = describe("plain/untested", registry=plain)["unknown"]
+    assert unknown.startswith("splits, batches per epoch: dataset plain/untested has no test split: ")
 
 
 def test_the_card_records_how_the_model_reads(model: tuple[nn.Module, Card]) -> None:

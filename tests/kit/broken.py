@@ -837,6 +837,11 @@ class MisspelledDims(TinyImages):
         return {"in_channels": 3, "image_size": 32, "classes": 10}
 
 
+class WithoutTest(TinyImages):
+    def split(self, name):
+        return {kept: super(WithoutTest, self).split(kept) for kept in ("train", "val")}[name]
+
+
 class FloatImages(TinyImages):
     def split(self, name):
         return [(image / 255, label) for image, label in super().split(name)]

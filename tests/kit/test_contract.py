@@ -58,7 +58,7 @@ def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run
     assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in output
     assert "[XPASS(strict)] issue 13" in output
     assert "it is on the other disk" in output
-    assert "1 failed, 18 passed, 17 skipped, 1 xfailed" in output
+    assert "1 failed, 19 passed, 18 skipped, 1 xfailed" in output
 
 
 def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(run_contract):

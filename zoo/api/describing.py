@@ -174,9 +174,11 @@ def _of_dataset(
             return open_dataset(entry, data)
 
     def splits() -> dict[str, Any]:
+        from zoo.data.opening import require_splits
         from zoo.interfaces import SPLITS, make_task
 
         task = make_task(registry, entry.spec.task)
+        require_splits(entry, dataset())
         classes = {"classes": names} if (names := dataset().preprocess.get("classes")) else {}
         counts = {split: task.counts(dataset(), split) for split in SPLITS}
         return {"dims": dict(dataset().dims), **classes, "splits": counts}

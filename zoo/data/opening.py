@@ -7,13 +7,20 @@ from typing import Any
 
 from zoo.config.options import text
 from zoo.config.signatures import bounded_options, signature_options
-from zoo.errors import OptionError, SpecError, warn
+from zoo.errors import OptionError, SpecError, ZooError, cause, warn
 from zoo.files.cards import Card
-from zoo.interfaces import Dataset, Split, Task
+from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import DatasetSpec
 
-__all__ = ["decidable", "default_split", "open_dataset", "open_fed", "options_to_fine_tune"]
+__all__ = [
+    "decidable",
+    "default_split",
+    "open_dataset",
+    "open_fed",
+    "options_to_fine_tune",
+    "require_splits",
+]
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
@@ -25,6 +32,21 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
         SpecError: the spec's target cannot be imported or returns something else.
     """
     return entry.make({**entry.spec.config, **options}, Dataset, flag="--data")
+
+
+def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
+    """Raise SpecError unless a dataset has a val and a test split, which may be empty.
+
+    What else is wrong with one, such as a missing file, is told when it is used.
+    """
+    for name in SPLITS[1:]:
+        try:
+            dataset.split(name)
+        except ZooError:
+            continue
+        except Exception as error:
+            message = f"dataset {entry.name} has no {name} split: split({name!r}) raised {cause(error)}"
+            raise SpecError(message, hint="a split without data must be empty, such as []") from error
 
 
 def default_split(dataset: Dataset) -> Split:
@@ -83,6 +105,7 @@ def open_fed(
     if entry.name == card.dataset.name:
         options = _options_of(card, entry, given)
     opened = open_dataset(entry, options)
+    require_splits(entry, opened)
     reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
     overruled = ", ".join(name for name in reading if name in given)
     if overruled:

@@ -21,11 +21,11 @@ from torch import Tensor
 from zoo.config.options import convert
 from zoo.config.signatures import signature_options
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError, SpecError, ZooError
+from zoo.errors import DataError, SpecError, ZooError, cause
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
-from zoo.testing._case import Case, Skip
+from zoo.testing._case import Case, Skip, message
 from zoo.testing._options import without_values
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "other_openings",
     "read_through",
     "reads_what_it_is_given",
+    "require_splits",
     "sample",
 ]
 
@@ -213,6 +214,23 @@ def read_through(dataset: Dataset) -> None:
         split = dataset.split(name)
         if len(split):
             assert split[0] is not None
+
+
+def require_splits(dataset: Dataset) -> None:
+    """Raise AssertionError unless a dataset has three splits, of which some may be empty."""
+    for name in SPLITS:
+        try:
+            dataset.split(name)
+        except DataError as error:
+            raise Skip(f"its {name} split is missing, and checks download nothing: {error}") from None
+        except Exception as error:
+            raise AssertionError(
+                message(
+                    expected=f"a {name} split, which may be empty",
+                    got=cause(error),
+                    usually="a split that the data does not have; return an empty one, such as []",
+                )
+            ) from error
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:

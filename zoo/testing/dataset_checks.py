@@ -19,7 +19,15 @@ from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsFiles, Split, make_task
 from zoo.testing._case import Case, message
-from zoo.testing._data import SPLITS, dataset_of, opened, other_openings, reads_what_it_is_given, sample
+from zoo.testing._data import (
+    SPLITS,
+    dataset_of,
+    opened,
+    other_openings,
+    reads_what_it_is_given,
+    require_splits,
+    sample,
+)
 from zoo.testing._models import model_for, step
 from zoo.testing._options import require_types
 
@@ -28,6 +36,7 @@ __all__ = [
     "dims_are_declared",
     "fetches_its_items",
     "fingerprint_follows_the_data",
+    "has_three_splits",
     "items_fit_dims",
     "labels_in_range",
     "order_is_reproducible",
@@ -79,6 +88,11 @@ def dims_are_declared(case: Case) -> None:
         assert value >= 1, message(
             expected=f"a positive {name}", got=str(value), usually="a count taken before the data is read"
         )
+
+
+def has_three_splits(case: Case) -> None:
+    """There are train, val and test splits; those that the data does not have are empty."""
+    require_splits(dataset_of(case))
 
 
 def items_fit_dims(case: Case) -> None:

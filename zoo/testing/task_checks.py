@@ -15,6 +15,7 @@ from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, Batch, CarriesState, Prediction, Predicts, Step, Task
 from zoo.testing._case import Case, message
+from zoo.testing._data import require_splits
 from zoo.testing._models import model_for
 
 __all__ = [
@@ -47,6 +48,7 @@ def tiny_data_fits(case: Case) -> None:
         got=", ".join(dims) or "none",
         usually="a misspelled or forgotten dim, in the spec or in the dataset",
     )
+    require_splits(data)
     empty = [name for name in SPLITS if not len(data.split(name))]
     assert not empty, message(
         expected="something in every split of the tiny dataset",
