@@ -139,13 +139,28 @@ def test_what_was_written_is_told(net_file, pictures, tmp_path):
     }  # fmt: skip
 
 
+OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
         (["--top", "0"], "top must be between 1 and 100,000 (got 0)", 2),
         (["--top", "many"], "--top must be an integer (got 'many')", 2),
         (["--unsure", "2"], "unsure must be a probability from 0 to 1 (got 2.0)", 2),
-        (["--out", "x.txt"], "the output must be a .csv, a .jsonl, a .npy or a folder (got x.txt)", 2),
+        (["--unsure", "nan"], "unsure must be finite (got nan)", 2),
+        (["--unsure", "half"], "--unsure must be a number (got 'half')", 2),
+        (["--batch-size", "x"], "--batch-size must be an integer (got 'x')", 2),
+        (["--batch-size", "0"], "batch_size must be between 1 and 100,000 (got 0)", 2),
+        (["--threads", "0"], "threads must be between 1 and 100,000 (got 0)", 2),
+        (["--device", "tpu"], "there is no device 'tpu'", 2),
+        (
+            ["--out", "x.txt"],
+            f"{OUTPUT} (got x.txt)",
+            2,
+        ),
+        (["--out", "."], f"{OUTPUT} (got .)", 2),
+        (["--out", ""], f"{OUTPUT} (got .)", 2),
         (["--out", "no/x.csv"], "no/x.csv cannot be written: No such file or directory", 1),
     ],
 )
@@ -154,6 +169,16 @@ def test_mistakes_are_told_in_words(net_file, pictures, tmp_path, arguments, mes
     assert f"zoo: {message}" in result.stderr
     assert result.stdout == ""
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [("empty", "contains no pictures"), ("nope.png", "no such file or folder"), ("*.xyz", "matches nothing")],
+)
+def test_what_holds_no_picture_is_a_row_that_says_so(net_file, tmp_path, given, reason):
+    (tmp_path / "empty").mkdir()
+    result = done(net_file, given, "--strict", code=1, cwd=tmp_path)
+    assert result.stdout == f"{given}\t\t{reason}\n"
 
 
 def test_no_input_is_a_mistake(net_file, monkeypatch):

@@ -81,6 +81,36 @@ def test_nonsense_is_refused_in_words(name: str, tmp_path: Path, monkeypatch: py
     assert [line for line in wrong if not line.endswith(": ")] == []
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
+    small: Any = {"model": {"widths": [4]}, "epochs": 1, "batch_size": 8}
+    data = {"size": 16, "train_size": 8, "val_size": 0, "test_size": 0}
+    run = tmp_path_factory.mktemp("runs")
+    return zoo.train("mlp", "shapes", data=data, run=run, **small, progress=False).model
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_each", "predict_to"])
+def test_nonsense_to_predict_with_is_refused_in_words(
+    method: str, model: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"top": 1, "unsure": 0.5, "batch_size": 4, "threads": 1, **QUIET}
+    arguments = [*["answers.csv"] * (method == "predict_to"), torch.zeros(16, 16, dtype=torch.uint8)]
+
+    def call(*given: Any, **named: Any) -> list[Any]:
+        return [*getattr(model, method)(*given, **named)]
+
+    wrong: list[str] = []
+    for value in NONSENSE:
+        for number in range(len(arguments)):
+            given = [*arguments[:number], value, *arguments[number + 1 :]]
+            wrong.append(f"{number}: {refused(lambda given=given: call(*given, **settings))}")
+        for key in settings:
+            named = settings | {key: value}
+            wrong.append(f"{key}: {refused(lambda named=named: call(*arguments, **named))}")
+    assert [line for line in wrong if not line.endswith(": ")] == []
+
+
 SEVENS: tuple[Any, ...] = (7, np.int64(7))
 
 
@@ -92,9 +122,11 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert len({seed_for(seven, "a") for seven in SEVENS}) == 1
 
 
-def test_the_words_name_the_argument(tmp_path: Path) -> None:
+def test_the_words_name_the_argument(model: zoo.Model, tmp_path: Path) -> None:
     with pytest.raises(zoo.OptionError, match=r"seed must be an integer of at most 64 bits \(got 1\.5\)"):
         zoo.train("lstm", "files", seed=1.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(zoo.OptionError, match=r"batch_size must be an integer \(got 1\.5\)"):
+        model.predict_each([], batch_size=1.5, **QUIET)
     with pytest.raises(zoo.OptionError, match="there is no device 'tpu'"):
         zoo.load("cifar10-resnet20", device="tpu")
     with pytest.raises(zoo.OptionError, match=r"name must be a string or a path \(got \[\]\)"):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from zoo.config import options
 from zoo.data.views import View
 from zoo.errors import DataError, Diverged, OptionError, WeightsError
 from zoo.evaluation.measure import measure, outputs_of
@@ -44,7 +45,7 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicting:
-    """How to predict. Raises OptionError for a value that is out of range.
+    """How to predict. Raises OptionError for a value of another type or out of range.
 
     Attributes:
         top: the most answers for each input; None for what is usual in the task.
@@ -59,6 +60,7 @@ class Predicting:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        options.validate(self)
         for name in ("top", "batch_size", "threads"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= 100_000:

@@ -73,8 +73,8 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
         OutputError: there is such a file that is finished, or was begun with something else, or is being
             written; or it cannot be written.
     """
-    if out.suffix not in ("", ".csv", ".jsonl", ".npy"):
-        raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder (got {out})")
+    if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", ".."):
+        raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
     path = out if out.suffix else out / _IN_FOLDER
     try:
         if not out.suffix:
