@@ -460,6 +460,44 @@ class PatchesTheOptimizer(Net):
         return super().forward(images)
 
 
+class FreezesItsNorm(Net):
+    """Sets its norm to eval mode where it is used, so that training mode is over after one step."""
+
+    def forward(self, images):
+        self.features[1].eval()
+        return super().forward(images)
+
+
+class FrozenNorm(Net):
+    """Honest: its norm stays in eval mode."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.features[1].eval()
+        return self
+
+
+class SetsThreads(Net):
+    def forward(self, images):
+        torch.set_num_threads(2)
+        return super().forward(images)
+
+
+class SetsTheDefaultDtype(Net):
+    """Makes what it computes with in float64 the default of the whole process."""
+
+    def forward(self, images):
+        torch.set_default_dtype(torch.float64)
+        table = torch.tensor([0.1, 0.2]).sum()
+        return super().forward(images + table.to(images))
+
+
+class SwitchesGradientsOn(Net):
+    def forward(self, images):
+        torch.set_grad_enabled(True)
+        return super().forward(images)
+
+
 class DrawsFromPython(Net):
     def finish(self) -> None:
         self.register_buffer("shift", torch.full((), random.random()))
@@ -1243,6 +1281,12 @@ class LeavesEval(MeanFeature):
 class LeavesAHook(MeanFeature):
     def analyze(self, model, batches, *, subject):
         model.get_submodule(subject.landmarks["features"]).register_forward_hook(lambda *given: None)
+        return super().analyze(model, batches, subject=subject)
+
+
+class LeavesGradientsOff(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        torch.set_grad_enabled(False)
         return super().analyze(model, batches, subject=subject)
 
 

@@ -157,6 +157,7 @@ honest = Provider(
     FieldsSpec(name="focus", summary="For the kit's own tests", fields=Focus),
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
+    images(ArchitectureSpec, "frozen-norm", "FrozenNorm"),
     images(ArchitectureSpec, "centers", "Centers"),
     images(ArchitectureSpec, "pretrained", "LoadsPretrained"),
     images(ArchitectureSpec, "not-pretrained", "LoadsNothing"),
@@ -275,6 +276,10 @@ entries = Provider(
     text(ArchitectureSpec, "follows_its_dims.text", "NineteenTokens"),
     images(ArchitectureSpec, "use_patches_nothing", "PatchesRelu"),
     images(ArchitectureSpec, "use_patches_nothing.optimizer", "PatchesTheOptimizer"),
+    images(ArchitectureSpec, "leaves_modes_and_settings", "FreezesItsNorm"),
+    images(ArchitectureSpec, "leaves_modes_and_settings.threads", "SetsThreads"),
+    images(ArchitectureSpec, "leaves_modes_and_settings.dtype", "SetsTheDefaultDtype"),
+    images(ArchitectureSpec, "leaves_modes_and_settings.gradients", "SwitchesGradientsOn"),
     images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32"),
     text(ArchitectureSpec, "trains_in_bf16.text", "AssignsTextToFloat32"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
@@ -371,6 +376,7 @@ entries = Provider(
     analyzer("leaves_model_untouched", "LeavesEval"),
     analyzer("leaves_model_untouched.hook", "LeavesAHook"),
     analyzer("leaves_model_untouched.gradients", "LeavesGradients"),
+    analyzer("leaves_model_untouched.settings", "LeavesGradientsOff"),
 )
 
 NUMBERS = {"dims": {"in_channels": 3, "image_size": 32}, "headline": "loss", "higher_is_better": ()}

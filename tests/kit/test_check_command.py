@@ -219,7 +219,7 @@ def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("skipped") for line in lines) == 1
     (line,) = [line for line in lines if line.startswith("skipped")]
-    assert line.endswith("/net: 18 skipped: output_shape failed")
+    assert line.endswith("/net: 19 skipped: output_shape failed")
 
 
 def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):

@@ -151,6 +151,7 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
 
     from zoo.interfaces import CarriesState, make_task
     from zoo.models import weights
+    from zoo.testing._process import settings_kept
 
     registry = Registry.beside(_load(request))
     torch.set_num_threads(request["threads"])
@@ -162,7 +163,7 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
             model, _ = weights.load(folder / f"{number}.model.safetensors", registry)
             # of its own memory: the bits of a result may depend on how its inputs are aligned
             inputs = load_file(folder / f"{number}.inputs.safetensors")["inputs"].clone()
-            with torch.no_grad():
+            with torch.no_grad(), settings_kept():
                 torch.manual_seed(0)
                 logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
             save_file({"logits": logits.contiguous()}, folder / f"{number}.logits.safetensors")

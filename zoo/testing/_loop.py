@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import torch
-
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.interfaces import make_task
 from zoo.models.precision import Precision
 from zoo.models.weights import pack
 from zoo.testing._case import Case
-from zoo.testing._models import build, train_batch
+from zoo.testing._models import build, drawing_from, train_batch
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.hidden import with_classes
 from zoo.training.loop import train_step
@@ -37,7 +35,7 @@ def train_one_step(case: Case, state: TrainState, *, precision: Precision = "fp3
         train_batch(case), index=number, total=number + 2, seed=number, fresh=number == 0
     )
     task = make_task(case.registry, case.spec.task)
-    with torch.random.fork_rng(devices=[]):
+    with drawing_from(0):
         return train_step(state, task, batch, _CONFIG, _CONFIG.lr, precision=precision, device="cpu")
 
 

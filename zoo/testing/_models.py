@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
@@ -17,10 +17,12 @@ from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.testing._case import Case, Skip
+from zoo.testing._process import settings_kept
 
 __all__ = [
     "arguments",
     "build",
+    "drawing_from",
     "forward",
     "larger_images",
     "longest",
@@ -77,12 +79,19 @@ def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
     return torch.randint(int(usual.max()) + 1, shape, generator=generator)
 
 
+@contextlib.contextmanager
+def drawing_from(seed: int) -> Generator[None]:
+    """Seed torch's generator, and undo that and what changes torch's settings afterwards."""
+    with torch.random.fork_rng(devices=[]), settings_kept():
+        torch.manual_seed(seed)
+        yield
+
+
 def forward(
     case: Case, model: nn.Module, inputs: Tensor, state: State = None, *, seed: int = 0
 ) -> tuple[Tensor, State]:
     """Return the logits and state, without gradients; random draws come from `seed`."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), drawing_from(seed):
         if not isinstance(case.task, CarriesState):
             return model(inputs), None
         outputs, state = model(inputs, state)
@@ -109,8 +118,7 @@ def larger_images(case: Case) -> str:
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
     """Return the loss and state of one batch, with gradients; random draws come from `seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing_from(seed):
         return case.task.step(model, batch, state)
 
 

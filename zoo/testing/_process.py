@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import hashlib
 import io
@@ -18,17 +19,27 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy
 import torch
 from torch import nn, optim
+from torch.backends import cudnn
 from torch.optim import lr_scheduler
 from torch.utils import data
 
-__all__ = ["Function", "differences", "functions", "put_back", "replaced", "snapshot"]
+__all__ = [
+    "Function",
+    "differences",
+    "functions",
+    "put_back",
+    "replaced",
+    "settings",
+    "settings_kept",
+    "snapshot",
+]
 
 _MODULES = (
     *(builtins, copy, io, json, logging, math, os, os.path, pathlib, random, threading, time, warnings),
@@ -45,17 +56,60 @@ class Function(NamedTuple):
     value: object
 
 
+def _set_deterministic(mode: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+
+
+def _set_cudnn(mode: tuple[bool, bool]) -> None:
+    cudnn.benchmark, cudnn.deterministic = mode
+
+
+# By name, how to read a setting of torch, and how to set it
+_SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch's deterministic algorithms": (
+        lambda: (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        _set_deterministic,
+    ),
+    "torch's choice of cuDNN's algorithms": (lambda: (cudnn.benchmark, cudnn.deterministic), _set_cudnn),
+    "torch's float32 matmul precision": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+}
+
+
+def settings() -> dict[str, Any]:
+    """Return the settings of torch, by name."""
+    return {name: read() for name, (read, _) in _SETTINGS.items()}
+
+
+@contextlib.contextmanager
+def settings_kept() -> Generator[None]:
+    """Undo what changes the settings of torch."""
+    before = settings()
+    try:
+        yield
+    finally:
+        for name, (read, write) in _SETTINGS.items():
+            if read() != before[name]:
+                write(before[name])
+
+
 def snapshot() -> dict[str, Any]:
     """Return the state of the process, by name."""
     return {
         "the state of `random`": random.getstate(),
         "the state of numpy.random": _digest(str(numpy.random.get_state())),
         "torch's random state": _digest(torch.get_rng_state().tolist()),
-        "torch's default dtype": torch.get_default_dtype(),
-        "torch's number of threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
-        "torch's gradient mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "torch's float32 matmul precision": torch.get_float32_matmul_precision(),
+        **settings(),
+        "torch's number of interop threads": torch.get_num_interop_threads(),
+        "torch's inference mode": torch.is_inference_mode_enabled(),
         "the working directory": os.getcwd(),  # noqa: PTH109
         "the environment": dict(os.environ),
         "the root logger": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),

@@ -120,7 +120,7 @@ class Suite:
             if verdict.status != "passed":
                 raise Skip(verdict.reason, verdict.cause)
         function = check.load()
-        with _one_thread():
+        with _torch_kept():
             function(case)
 
     def _verdict(self, name: str) -> _Verdict:
@@ -198,18 +198,20 @@ def run_checks(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Generator[None]:
-    """Make torch use one thread: on tiny tensors threads only wait for each other."""
+def _torch_kept() -> Generator[None]:
+    """Undo what a check changes of torch's settings, and meanwhile use one thread.
+
+    On tiny tensors threads only wait for each other.
+    """
     torch: Any = sys.modules.get("torch")
     if torch is None:
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    from zoo.testing._process import settings_kept
+
+    with settings_kept():
+        torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _enabled(registry: Registry, name: str) -> Plugin:

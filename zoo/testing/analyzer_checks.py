@@ -15,6 +15,7 @@ from zoo.errors import first_line
 from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, message
 from zoo.testing._options import require_types
+from zoo.testing._process import settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
 
 __all__ = [
@@ -266,11 +267,11 @@ def figures_draw(case: Case) -> None:
 
 
 def leaves_model_untouched(case: Case) -> None:
-    """Weights, buffers, gradients, modes, requires_grad, hooks and the random state stay the same."""
+    """Weights, buffers, gradients, modes, requires_grad, hooks, torch's settings and random state stay."""
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=False)
         assert not changed, message(
-            expected="an unchanged model and random state",
+            expected="an unchanged model, settings and random state",
             got=f"a change in {', '.join(changed[:3])}",
             usually="eval() or hooks not undone, or backward() instead of autograd.grad(); "
             "use `zoo.models.hooks.untouched`",
@@ -282,7 +283,7 @@ def untouched_after_an_error(case: Case) -> None:
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=True)
         assert not changed, message(
-            expected="an unchanged model and random state after an error",
+            expected="an unchanged model, settings and random state after an error",
             got=f"a change in {', '.join(changed[:3])}",
             usually="eval() or hooks undone outside a `finally`; use `zoo.models.hooks.untouched`",
         )
@@ -337,7 +338,8 @@ def _differing(one: Analysis, other: Analysis) -> list[str]:
 
 def _everything(model: nn.Module) -> dict[str, Any]:
     """Return all that an analyzer must leave unchanged, by name."""
-    state: dict[str, Any] = {f"weight {name}": tensor.clone() for name, tensor in model.state_dict().items()}
+    state: dict[str, Any] = settings()
+    state |= {f"weight {name}": tensor.clone() for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         state[f"requires_grad of {name}"] = parameter.requires_grad
         state[f"gradient of {name}"] = None if parameter.grad is None else parameter.grad.clone()

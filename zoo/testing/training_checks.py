@@ -21,6 +21,7 @@ from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import (
     arguments,
     build,
+    drawing_from,
     forward,
     mean_loss,
     random_inputs,
@@ -28,13 +29,14 @@ from zoo.testing._models import (
     train_batch,
     train_briefly,
 )
-from zoo.testing._process import put_back, replaced
+from zoo.testing._process import put_back, replaced, settings, settings_kept
 
 __all__ = [
     "draws_from_the_seed",
     "every_parameter_gets_a_gradient",
     "first_loss_near_uniform",
     "fits_its_inputs",
+    "leaves_modes_and_settings",
     "names_its_pretrained_weights",
     "overfits_one_batch",
     "same_shape_in_training",
@@ -50,8 +52,7 @@ _RATES = (3e-3, 3e-4)
 def same_shape_in_training(case: Case) -> None:
     """In training mode the model returns the same as in eval mode; a language model may add a penalty."""
     inputs = random_inputs(case, 3)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with torch.no_grad(), drawing_from(0):
         answer = build(case)(inputs)
     if isinstance(case.task, CarriesState):
         parts = len(answer) if isinstance(answer, tuple) else 1
@@ -153,8 +154,7 @@ def fits_its_inputs(case: Case) -> None:
         model = build(case)
         if not isinstance(model, FitsInputs):
             return
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.no_grad(), drawing_from(seed):
             model.fit_inputs(inputs.clone())
         fitted.append(model.state_dict())
     one, other = fitted
@@ -215,8 +215,7 @@ def draws_from_the_seed(case: Case) -> None:
     target, given, inputs = case.entry.load(), arguments(case), random_inputs(case, 2)
     states: list[tuple[Tensor, Tensor]] = []
     for seed in (0, 1):
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.no_grad(), drawing_from(seed):
             model = target(**given)
             built = torch.get_rng_state()
             torch.manual_seed(seed)
@@ -234,7 +233,7 @@ def draws_from_the_seed(case: Case) -> None:
 def use_patches_nothing(case: Case) -> None:
     """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo."""
     as_it_was = case.shared["functions"]  # since before the model was first built
-    with contextlib.suppress(Exception):  # that a step fails, other checks tell
+    with contextlib.suppress(Exception), settings_kept():  # that a step fails, other checks tell
         train_one_step(case, begin(case))
     patched = replaced(as_it_was)
     put_back(as_it_was)  # so that no other model is blamed for it
@@ -243,6 +242,35 @@ def use_patches_nothing(case: Case) -> None:
         got=f"another {', '.join(patched[:5])}",
         usually="a patch in the constructor or in forward(); call your own function instead",
     )
+
+
+def leaves_modes_and_settings(case: Case) -> None:
+    """The constructor and forward() change neither the mode of a module nor a setting of torch.
+
+    Modes are those of training and evaluation. Settings belong to the whole process: the number of threads,
+    the default dtype, whether gradients are computed, whether algorithms are deterministic.
+    """
+    inputs = random_inputs(case, 2)
+    for training, mode in ((True, "training"), (False, "eval")):
+        with drawing_from(0), torch.set_grad_enabled(training):
+            before = settings()
+            model = build(case).train(training)
+            modes = {name: module.training for name, module in model.named_modules()}
+            model(inputs)
+            after = settings()
+        modules = dict(model.named_modules())
+        changed = [
+            f"the mode of {name or 'the model'}"
+            for name, was in modes.items()
+            if name in modules and modules[name].training != was
+        ]
+        changed += [name for name, value in after.items() if value != before[name]]
+        assert not changed, message(
+            expected=f"modes and settings as they were, after forward() in {mode} mode",
+            got=f"a change of {', '.join(changed[:3])}",
+            usually="norm.eval() in forward() rather than in an override of train(), or a setting of torch "
+            "that nothing undoes",
+        )
 
 
 def trains_in_bf16(case: Case) -> None:
