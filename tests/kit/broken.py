@@ -1222,6 +1222,50 @@ class ReversesABatch(MeanFeature):
         return dataclasses.replace(whole, maps=torch.cat([maps_of(part).flip(0) for part in parts]))
 
 
+class FractionsOfTheLargest(MeanFeature):
+    """Divides by the maximum of all maps, so that a map depends on the images beside it."""
+
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        maps = maps_of(analysis)
+        return dataclasses.replace(analysis, maps=maps / maps.abs().max().clamp(min=1e-9))
+
+
+class FractionsOfTheBatch(MeanFeature):
+    """As above, batch by batch."""
+
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        sizes = [len(batch.inputs) for batch in batches]
+        parts = [part / part.abs().max().clamp(min=1e-9) for part in maps_of(analysis).split(sizes)]
+        return dataclasses.replace(analysis, maps=torch.cat(parts))
+
+
+class SmoothedByNoise(MeanFeature):
+    """Honest: the mean over noisy copies of a batch, whose noise is drawn for the whole batch."""
+
+    def analyze(self, model, batches, *, subject):
+        batches = list(batches)
+        noise = torch.Generator().manual_seed(0)
+        several = [
+            super(SmoothedByNoise, self).analyze(
+                model,
+                [
+                    dataclasses.replace(
+                        batch, inputs=batch.inputs + 0.1 * torch.randn(batch.inputs.shape, generator=noise)
+                    )
+                    for batch in batches
+                ],
+                subject=subject,
+            )
+            for _ in range(4)
+        ]
+        plain = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(
+            plain, maps=torch.stack([maps_of(one) for one in several]).mean(0), scores={}
+        )
+
+
 class LastBatchOnly(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
@@ -1240,7 +1284,8 @@ class Standardizes(MeanFeature):
         analysis = super().analyze(model, batches, subject=subject)
         maps = maps_of(analysis)
         rows = maps.flatten(2)
-        return dataclasses.replace(analysis, maps=((rows - rows.mean()) / rows.std()).view_as(maps))
+        deviations = rows - rows.mean(2, keepdim=True)
+        return dataclasses.replace(analysis, maps=(deviations / rows.std(2, keepdim=True)).view_as(maps))
 
 
 class OneMapForAll(MeanFeature):

@@ -188,6 +188,7 @@ honest = Provider(
     command("count"),
     command("several", "several"),
     analyzer("mean", "MeanFeature"),
+    analyzer("noisy", "SmoothedByNoise"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
     analyzer("edges", "EdgesOfTheInput", ignores=("class", "weights")),
     recipes={
@@ -362,6 +363,8 @@ entries = Provider(
     analyzer("deterministic", "OwnNoise"),
     analyzer("answers_what_was_asked", "AlwaysPredicted"),
     analyzer("maps_are_of_their_images", "ReversesABatch"),
+    analyzer("maps_are_of_their_images.all", "FractionsOfTheLargest"),
+    analyzer("maps_are_of_their_images.batch", "FractionsOfTheBatch"),
     analyzer("answers_what_was_asked.images", "LastBatchOnly"),
     analyzer("answers_what_was_asked.logits", "Probabilities"),
     analyzer("figures_draw", "DrawsNothing"),

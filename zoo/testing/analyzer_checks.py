@@ -134,10 +134,10 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
 
 
 def maps_are_of_their_images(case: Case) -> None:
-    """A map looks like that of its image by itself, and not like that of another image of the batch.
+    """A map looks like that of its image by itself, and other images around it do not change it.
 
-    It need not be the same, since noise may be drawn for a whole batch; and each map is compared as a
-    fraction of its own maximum.
+    Alone in a batch it need not be the same, since noise may be drawn for a whole batch: it must look more
+    like itself than like the map of another image, each as a fraction of its own maximum.
     """
     for specimen in specimens(case):
         batches = specimen.batches()
@@ -157,6 +157,26 @@ def maps_are_of_their_images(case: Case) -> None:
             got=f"that of another image for image {wrong[0]} of {len(own)}",
             usually="maps sorted or reversed within a batch, or a reshape() that mixes images and classes",
         )
+        for kept in (0, len(together) - 1):  # of several, one may have the maximum anyway
+            beside_others = analyze(case, specimen, batches=_in_other_company(batches, kept)).maps
+            distance, largest = (beside_others - together)[kept].abs().max(), together[kept].abs().max()
+            assert distance <= 1e-3 * largest + 1e-9, message(
+                expected="the same map of an image, whatever other images are analyzed with it",
+                got=f"a difference of {float(distance / largest):.1%} of its maximum",
+                usually="a division by the maximum of a batch or of all maps; take that of each image",
+            )
+
+
+def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
+    """Return batches of noise, in which one item, counted over all batches, is as it was."""
+    draws, changed, first = torch.Generator().manual_seed(1), list[Batch](), 0
+    for batch in batches:
+        inputs = 2 * torch.rand(batch.inputs.shape, generator=draws)
+        if 0 <= kept - first < len(inputs):
+            inputs[kept - first] = batch.inputs[kept - first]
+        first += len(inputs)
+        changed.append(dataclasses.replace(batch, inputs=inputs))
+    return changed
 
 
 def _items(batch: Batch) -> list[Batch]:
