@@ -31,9 +31,10 @@ from zoo.testing._options import without_values
 __all__ = [
     "SPLITS",
     "TEXT",
+    "copied_folder",
     "dataset_of",
     "empty_folder",
-    "files_read",
+    "files_of",
     "no_network",
     "only_data_in",
     "opened",
@@ -133,12 +134,30 @@ def no_network() -> Generator[list[str]]:
         yield tried
 
 
-def files_read(case: Case) -> dict[Path, Path]:
+def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
     Each candidate folder is copied as symbolic links until the dataset opens the copy. The files are those
-    that it then reads through Python's `open`; there are none if it always looks in one fixed place.
+    that it then opens through Python or `os`; there are none if it always looks in one fixed place. Only
+    those of the latest dataset are kept.
     """
+    if case.shared.get("files", ("", None))[0] != case.spec.name:
+        case.shared["files"] = (case.spec.name, _files_read(case))
+    return case.shared["files"][1]
+
+
+@contextlib.contextmanager
+def copied_folder(files: Mapping[Path, Path], *, without: Path | None = None) -> Generator[Path]:
+    """Make a folder with links to the files of a dataset, one of them left out, and remove it afterwards."""
+    with empty_folder() as home:
+        for name, path in files.items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            if name != without:
+                (home / name).symlink_to(path.absolute())
+        yield home
+
+
+def _files_read(case: Case) -> dict[Path, Path]:
     assert case.entry is not None
     for home in _homes(case):
         with empty_folder() as elsewhere, only_data_in(elsewhere):
@@ -167,7 +186,11 @@ def _homes(case: Case) -> list[Path]:
 def _recorded_reads() -> Generator[list[Path]]:
     read: list[Path] = []
     recording = _recording(io.open, read)
-    with mock.patch.object(io, "open", recording), mock.patch.object(builtins, "open", recording):
+    with (
+        mock.patch.object(io, "open", recording),
+        mock.patch.object(builtins, "open", recording),
+        mock.patch.object(os, "open", _recording(os.open, read)),
+    ):
         yield read
 
 
@@ -193,7 +216,6 @@ def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
             with (
                 contextlib.suppress(Exception),  # refused, or it fails later: only what it opens counts
                 offline(),
-                mock.patch.object(os, "open", _recording(os.open, named)),
                 mock.patch.object(os, "scandir", _recording(os.scandir, named)),
                 mock.patch.object(os, "listdir", _recording(os.listdir, named)),
                 _recorded_reads() as opened,

@@ -18,6 +18,7 @@ from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsFiles, Split, make_task
+from zoo.testing._altered import versions
 from zoo.testing._case import Case, message
 from zoo.testing._data import (
     SPLITS,
@@ -211,9 +212,10 @@ def same_fingerprint_twice(case: Case) -> None:
 
 
 def fingerprint_follows_the_data(case: Case) -> None:
-    """Another value of an option that changes the data gives another fingerprint.
+    """Other data has another fingerprint, whatever differs: an item, a label, their order.
 
-    The first three integer options are tried, each one higher or lower than its default.
+    The first three integer options are tried, each one higher or lower than its default; and of a dataset
+    that reads files, what opens after something in them was exchanged.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):
@@ -222,6 +224,14 @@ def fingerprint_follows_the_data(case: Case) -> None:
             expected=f"another fingerprint, since another {name} gives other data",
             got=f"{dataset.fingerprint} for both",
             usually="a constant, or a hash of the file alone; hash the contents of the splits",
+        )
+    found = [*versions(case)]
+    for original, version in itertools.product(found[:1], found[1:]):
+        same = version.content == original.content
+        assert same or version.fingerprint != original.fingerprint, message(
+            expected=f"another fingerprint, since the data is another once {version.altered}",
+            got=f"{original.fingerprint} for both",
+            usually="a hash of the items without their labels, or without their order",
         )
 
 

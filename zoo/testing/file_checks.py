@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from pathlib import Path
 
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, first_line
 from zoo.testing._case import Case, message
 from zoo.testing._data import (
+    copied_folder,
     dataset_of,
     empty_folder,
-    files_read,
+    files_of,
     no_network,
     only_data_in,
     options_for,
@@ -48,7 +48,7 @@ def refuses_missing_files(case: Case) -> None:
     For up to eight of the files it reads, the dataset is opened on a copy of its folder without that file.
     """
     for name in _files_to_try(case):
-        with _copy(case, name) as home:
+        with copied_folder(files_of(case), without=name) as home:
             _require_refusal(
                 case,
                 home,
@@ -61,8 +61,8 @@ def refuses_missing_files(case: Case) -> None:
 def refuses_damaged_files(case: Case) -> None:
     """If one of its files is damaged at its beginning, the dataset raises a DataError that names it."""
     for name in _files_to_try(case):
-        with _copy(case, name) as home:
-            whole = case.shared["files"][name].read_bytes()
+        with copied_folder(files_of(case), without=name) as home:
+            whole = files_of(case)[name].read_bytes()
             (home / name).write_bytes(_DAMAGE + whole[len(_DAMAGE) :])
             _require_refusal(
                 case,
@@ -75,23 +75,10 @@ def refuses_damaged_files(case: Case) -> None:
 
 def _files_to_try(case: Case) -> list[Path]:
     """Return the files to try: those that the dataset reads or, if many, eight spread evenly over them."""
-    if case.shared.get("files of") != case.spec.name:
-        case.shared["files"] = files_read(case)
-        case.shared["files of"] = case.spec.name
-    names = list(case.shared["files"])
+    names = list(files_of(case))
     if len(names) <= _MOST:
         return names
     return [names[number * (len(names) - 1) // (_MOST - 1)] for number in range(_MOST)]
-
-
-@contextlib.contextmanager
-def _copy(case: Case, without: Path) -> Generator[Path]:
-    with empty_folder() as home:
-        for name, path in case.shared["files"].items():
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            if name != without:
-                (home / name).symlink_to(path.absolute())
-        yield home
 
 
 def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:

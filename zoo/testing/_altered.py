@@ -1,0 +1,125 @@
+"""The folder of a dataset with something exchanged in it that may leave it valid, such as two labels.
+
+What the files of somebody else's dataset hold, the kit does not know. It need not: a dataset that still opens
+and has other items or labels is other data, whatever was altered.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.data.opening import open_dataset
+from zoo.files.downloads import offline
+from zoo.interfaces import SPLITS, Dataset
+from zoo.testing._case import Case
+from zoo.testing._data import copied_folder, files_of, only_data_in, options_for, sample
+
+__all__ = ["Version", "versions"]
+
+# The most kinds of files, by their suffixes, in which something is altered, and the most bytes of a file
+_MOST_KINDS, _MOST_BYTES = 3, 1 << 22
+# The most items and tokens of a split that are compared
+_ITEMS, _TOKENS = 200, 20_000
+# What separates the words of a line
+_BETWEEN = re.compile(rb"([,;\t ]+)")
+
+
+class Version(NamedTuple):
+    """A dataset's fingerprint, a hash of what it holds, and what was altered; nothing in the original."""
+
+    altered: str
+    fingerprint: str
+    content: str
+
+
+def versions(case: Case) -> Iterator[Version]:
+    """Yield a dataset as it is, and then with something altered in its files, all in one folder.
+
+    Left out is what the dataset refuses, as one that pins the hash of a file refuses any other; and there is
+    nothing at all of a dataset that reads no files.
+    """
+    files = files_of(case)
+    if not files:
+        return
+    with copied_folder(files) as home, only_data_in(home), offline():
+        original = _version(case, home, "")
+        if original is None:
+            return
+        yield original
+        for altered, contents in _alterations(files):
+            for name, content in contents.items():
+                (home / name).unlink()
+                (home / name).write_bytes(content)
+            if (version := _version(case, home, altered)) is not None:
+                yield version
+            for name in contents:
+                (home / name).unlink()
+                (home / name).symlink_to(files[name].absolute())
+
+
+def _version(case: Case, home: Path, altered: str) -> Version | None:
+    """Return what a dataset is with the files in a folder; None if it refuses them, or fails."""
+    assert case.entry is not None
+    try:
+        dataset = open_dataset(case.entry, options_for(case, home))
+        return Version(altered, dataset.fingerprint, _content(dataset))
+    except Exception:  # that it should have refused them, other checks tell
+        return None
+
+
+def _content(dataset: Dataset) -> str:
+    """Return a hash of some items of each split with their labels, or of tokens."""
+    digest = sha256()
+    for name in SPLITS:
+        split = dataset.split(name)
+        if isinstance(split, Tensor):
+            parts = [split[:_TOKENS], split[-_TOKENS:]]
+        else:
+            ends = [split[number] for number in (0, len(split) - 1)] if len(split) else []
+            parts = (part for item in [*sample(split, _ITEMS), *ends] for part in item)
+        for part in parts:
+            digest.update(torch.as_tensor(part).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, bytes]]]:
+    """Yield what may be altered, and the contents of the files for it.
+
+    Two files of a kind exchange their contents, since a folder may be a label. In the smallest of a kind,
+    which may be that of the labels, two lines exchange a word or, failing that, the last byte is another.
+    """
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    for kind in sorted({name.suffix for name in files})[:_MOST_KINDS]:
+        names = sorted(name for name in files if name.suffix == kind and 0 < sizes[name] <= _MOST_BYTES)
+        if len(names) > 1:
+            first, last = names[0], names[-1]
+            exchanged = {first: files[last].read_bytes(), last: files[first].read_bytes()}
+            yield f"{first} and {last} exchange their contents", exchanged
+        for name in sorted(names, key=sizes.__getitem__)[:1]:
+            content = files[name].read_bytes()
+            texts = [*_with_words_exchanged(content)] if b"\0" not in content else []
+            for text in texts:
+                yield f"two lines of {name} exchange a word", {name: text}
+            if not texts:
+                yield f"the last byte of {name} is another", {name: content[:-1] + bytes([content[-1] ^ 1])}
+
+
+def _with_words_exchanged(content: bytes) -> Iterator[bytes]:
+    """Yield a text in which two lines have exchanged the last word, or the last but one."""
+    lines = [_BETWEEN.split(line) for line in content.splitlines()]  # words, and what is between them
+    for column in (-1, -3):
+        fitting = [line for line in lines if len(line) >= -column and line[column]]
+        for one, other in itertools.pairwise(reversed(fitting)):
+            if len(one) == len(other) and one[column] != other[column]:
+                one[column], other[column] = other[column], one[column]
+                yield b"".join(b"".join(line) + b"\n" for line in lines)
+                one[column], other[column] = other[column], one[column]
+                break
