@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import numpy
 import torch
+from broken_plugins import Focus
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import DataError, seed_for, tokenize
+from zoo import DataError, OptionError, seed_for, tokenize
 from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer, Batch, Prediction, Step, Task
 from zoo.testing._data import TEXT
@@ -1417,6 +1418,42 @@ class Tagging(Classification):
 
 def NoTask(spec):
     return Net(in_channels=3, image_size=32, num_classes=10)
+
+
+class IgnoresSmoothing(Tagging):
+    """Takes `label_smoothing` and never reads it."""
+
+    def step(self, model, batch, state=None, *, config=None):
+        return super().step(model, batch, state)
+
+
+class IgnoresAugmentation(Tagging):
+    """Reads all fields, and makes no use of one."""
+
+    def train_batches(self, dataset, config, **more):
+        fields = config.to_dict()
+        yield from super().train_batches(dataset, config.replace({**fields, "augment": ()}), **more)
+
+
+class Focusing(Tagging):
+    """Honest: a field that only matters beside another, one of a late epoch, and one that it refuses."""
+
+    def train_batches(self, dataset, config, *, epoch, **more):
+        fields = config.group("focus", Focus)
+        if fields.focal_classes:
+            raise OptionError("focal_classes must be empty: these classes are all alike")
+        from_now_on = epoch > fields.focal_epochs
+        for batch in super().train_batches(dataset, config, epoch=epoch, **more):
+            yield dataclasses.replace(batch, seed=batch.seed + from_now_on)
+
+    def step(self, model, batch, state=None, *, config=None):
+        made = super().step(model, batch, state, config=config)
+        fields = config.group("focus", Focus) if config else Focus()
+        if not fields.focal_gamma:
+            return made
+        return dataclasses.replace(
+            made, loss=made.loss + fields.focal_gamma * fields.focal_share * made.loss.detach() * made.loss
+        )
 
 
 class Counting(Task):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from zoo import (
     AnalyzerSpec,
@@ -61,9 +64,15 @@ class Focus:
 
     Attributes:
         focal_gamma: how much more what is hard counts; 0 is off.
+        focal_share: share of it, which makes no difference while it is off.
+        focal_epochs: epochs before it begins.
+        focal_classes: classes that are never hard.
     """
 
-    focal_gamma: float = 0.0
+    focal_gamma: Annotated[float, Meta(ge=0, le=4)] = 0.0
+    focal_share: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    focal_epochs: Annotated[int, Meta(ge=0)] = 3
+    focal_classes: tuple[Literal["dark", "light"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,8 @@ def publisher(*, weights=None, **recipes):
 
 
 honest = Provider(
-    task("tagging", "Tagging"),
+    task("tagging", "Tagging", groups=("images", "labels")),
+    task("focusing", "Focusing", groups=("focus",)),
     FieldsSpec(name="focus", summary="For the kit's own tests", fields=Focus),
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
@@ -222,6 +232,8 @@ entries = Provider(
     task("metrics_are_numbers.details", "TensorInDetails"),
     task("metrics_are_numbers.more", "Tagging", higher_is_better=("accuracies",)),
     task("chance_is_of_its_metrics", "ChanceOfAnError"),
+    task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
+    task("uses_its_fields.augment", "IgnoresAugmentation"),
     task("answers_each_input", "TensorsInAnswers"),
     task("answers_each_input.count", "AnswersTheFirst"),
     task("answers_each_input.alone", "SoftmaxOverTheBatch"),
@@ -386,7 +398,12 @@ entries = Provider(
     analyzer("leaves_model_untouched.settings", "LeavesGradientsOff"),
 )
 
-NUMBERS = {"dims": {"in_channels": 3, "image_size": 32}, "headline": "loss", "higher_is_better": ()}
+NUMBERS = {
+    "dims": {"in_channels": 3, "image_size": 32},
+    "headline": "loss",
+    "higher_is_better": (),
+    "groups": (),
+}
 numbers = Provider(
     task("counting", "Counting", **NUMBERS, labels=None, tiny="broken:Lights"),
     task("raw", "Counting", **NUMBERS, labels=None, tiny="broken:RawLights"),

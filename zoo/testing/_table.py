@@ -192,6 +192,7 @@ CHECKS: tuple[Check, ...] = (
             "answers_each_input": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
         },
     ),
+    *_checks("field_checks", "task", {"uses_its_fields": ("step_gives_loss_and_sums",)}),
     *_checks("group_checks", "group", {"fields_are_described": (), "fields_can_be_typed": ()}),
     *_checks(
         "command_checks",

@@ -1,0 +1,133 @@
+"""A check that a task makes use of the training fields that it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from torch import Tensor
+
+from zoo.config import options
+from zoo.config.training import TrainConfig, TrainingField, fields_of
+from zoo.errors import OptionError, cause
+from zoo.testing._case import Case, message
+from zoo.testing._models import drawing_from, model_for
+
+__all__ = ["uses_its_fields"]
+
+# Batches to train on by epoch: where most fields show, and where one may that acts late or seldom
+_SOON: Mapping[int, int] = {0: 2}
+_LATE: Mapping[int, int] = {0: 8, 1: 2, 2: 2, 50: 2}
+_EPOCHS = 64
+# What may be a value of a field, besides twice and half its default and what a choice offers
+_VALUES = (True, False, 1, 2, 0.5, 0.1, 0, 10)
+# What begins the account of a training that fails
+_REFUSED = "refused: "
+
+
+def uses_its_fields(case: Case) -> None:
+    """Each training field of the task's groups changes the batches, the loss or its gradient, or is refused.
+
+    Several values are tried; in early and late epochs; and beside usual values of the other fields and other
+    ones, since a field may matter only then. A text, or what else cannot be made up, is not tried.
+    """
+    usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
+    fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]
+    values = {field.name: _other_values(usual, field) for field in fields}
+    account = _trained(case, usual, _SOON)
+    assert not account.startswith(_REFUSED), message(
+        expected="batches and steps with the usual values of the training fields",
+        got=account.removeprefix(_REFUSED),
+        usually="a step() that was only tried without its `config`",
+    )
+    other: TrainConfig | None = None
+    for field in fields:
+        several = values[field.name]
+        if not several or _matters(case, field, several, usual, _SOON):
+            continue
+        other = other or _with_other_values(case, usual, values)
+        matters = any(_matters(case, field, several, base, _LATE) for base in (usual, other))
+        assert matters, message(
+            expected=f"another {field.name} to change batches, a loss or its gradient, or to be refused",
+            got=f"the same with {options.text(several[0])} as with {options.text(field.default)}",
+            usually="a step() that makes nothing of its `config`, or a field of another plugin's group that "
+            "means nothing here; refuse it with zoo.OptionError",
+        )
+
+
+def _other_values(config: TrainConfig, field: TrainingField) -> list[Any]:
+    """Return valid values of a field other than its default; none if none can be made up."""
+    pool: list[Any] = [*_choices(field.type), *_VALUES]
+    if isinstance(field.default, int | float):
+        pool = [2 * field.default, field.default / 2, field.default // 2, *pool]
+    pool += [(value,) for value in pool]
+    found: list[Any] = []
+    for value in pool:
+        with contextlib.suppress(OptionError):
+            valid = options.convert(value, field.type, what=field.name)
+            config.replace({field.name: valid})
+            made_up = isinstance(valid, str) and not isinstance(value, str)
+            if valid != field.default and valid not in found and not made_up:
+                found.append(valid)
+    return found
+
+
+def _choices(type_: Any) -> Iterator[Any]:
+    """Yield the values of all choices that a type offers, those of the items of a list included."""
+    inner = get_args(type_)
+    yield from inner if get_origin(type_) is Literal else itertools.chain.from_iterable(map(_choices, inner))
+
+
+def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Sequence[Any]]) -> TrainConfig:
+    """Return a configuration in which as many fields as possible have another value and none is refused."""
+    for name, several in values.items():
+        for value in several:
+            with contextlib.suppress(OptionError):
+                changed = config.replace({name: value})
+                if not _trained(case, changed, _SOON).startswith(_REFUSED):
+                    config = changed
+                    break
+    return config
+
+
+def _matters(
+    case: Case, field: TrainingField, values: Sequence[Any], base: TrainConfig, batches: Mapping[int, int]
+) -> bool:
+    """Return whether some value of a field makes a training differ from that with the default."""
+    trainings: list[str] = []
+    for value in (field.default, *values):
+        with contextlib.suppress(OptionError):  # it does not go with the other fields
+            trainings.append(_trained(case, base.replace({field.name: value}), batches))
+            if trainings[-1] != trainings[0]:
+                return True
+    return False
+
+
+def _trained(case: Case, config: TrainConfig, batches: Mapping[int, int]) -> str:
+    """Return a hash of some batches of the tiny dataset and their losses and gradients, or why they fail."""
+    task, data, digest = case.task, case.tiny(), sha256()
+    model = model_for(case.registry, case.spec, data.dims).train()
+    try:
+        digest.update(str((task.batched_by(config), task.within(config, 8))).encode())
+        for epoch, count in batches.items():
+            made = task.train_batches(data, config, seed=0, epoch=epoch)
+            for batch in itertools.islice(made, count):
+                digest.update(str((batch.total, batch.seed, batch.fresh)).encode())
+                with drawing_from(0):
+                    step = task.step(model, batch, config=config)
+                model.zero_grad()
+                step.loss.backward()
+                gradients = [p.grad for p in model.parameters() if p.grad is not None]
+                for part in (batch.inputs, batch.targets, step.loss, *step.sums.values(), *gradients):
+                    digest.update(_bytes(part))
+    except Exception as error:
+        return f"{_REFUSED}{cause(error)}"
+    return digest.hexdigest()
+
+
+def _bytes(part: Tensor) -> bytes:
+    return part.detach().to_dense().flatten().contiguous().view(torch.uint8).numpy().tobytes()
