@@ -184,9 +184,10 @@ def _loading(env: dict[str, str]) -> str:
 
 def _environment(home: Path, entries: int) -> dict[str, str]:
     """Return an environment in which 50 plugins are installed."""
-    places = [_distribution(home, f"many{number:02}", entries) for number in range(PLUGINS)]
+    for number in range(PLUGINS):
+        _install(home, f"many{number:02}", entries)
     compileall.compile_dir(home, quiet=1)  # as pip does
-    return os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, places), os.environ.get("PYTHONPATH", "")])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
 
 
 def _ratios(commands: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, str]:
@@ -222,16 +223,14 @@ def _kit(zoo: str, home: Path) -> float:
     return time.perf_counter() - start
 
 
-def _distribution(home: Path, name: str, entries: int) -> Path:
-    """Write an installed distribution with one plugin: a task, a group, a command, the rest of each kind."""
-    place = home / f"site-{name}"
+def _install(place: Path, name: str, entries: int) -> None:
+    """Install a distribution of one plugin in a folder: a task, a group, a command, the rest of each kind."""
     info = place / f"zoo_{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_{name}\n")
     each = (entries - 3) // 5
     (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=each, most=entries - 3 - 4 * each))
-    return place
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import io
 import os
 import sys
@@ -225,6 +226,15 @@ def _why(error: BaseException) -> str:
     return printable(f"{cause(error)}, {', '.join(notes)}{''.join(lines[-1:])}")
 
 
+class _Manager(pluggy.PluginManager):
+    """A manager that looks for hooks among the functions of a module, not in all else that it imports."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        if isinstance(plugin, ModuleType) and not inspect.isroutine(vars(plugin).get(name)):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 def _hooks(name: str, module: object) -> pluggy.PluginManager:
     """Return a manager with the hooks of one plugin. Raises PluginError if they are none or unknown."""
     options.convert(name, cast("Any", Name), what="the plugin name")
@@ -232,7 +242,7 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
     if wanted != API:
         update = f"update {'the plugin' if wanted < API else 'zoo'}"
         raise PluginError(f"it was written for api {wanted} of zoo, but this zoo has api {API}: {update}")
-    manager = pluggy.PluginManager("zoo")
+    manager = _Manager("zoo")
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(module, name=name)
