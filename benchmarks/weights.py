@@ -1,6 +1,7 @@
 """Train published weights again, each by its recipe, and write the files and their entries in registry.toml.
 
-    python benchmarks/weights.py cifar10-resnet20 nietzsche-gru [--seeds 3] [--runs runs/weights]
+    python benchmarks/weights.py cifar10-resnet20 nietzsche-gru [--runs runs/weights]
+    python benchmarks/weights.py --seeds 3 nietzsche-gru
     python benchmarks/weights.py --again [nietzsche-gru]
 
 A name is an id of weights, or a recipe that has none yet. A training that was interrupted goes on, and one
@@ -11,6 +12,9 @@ Published is seed 0, whatever the others reach. Its matrices are stored as bf16 
 at most 0.0005 nats and 0.05 points of a percentage. What its card and registry.toml say is measured on the
 stored file.
 
+With `--seeds`, weights that are published stay as they are, and what further seeds reach is added to their
+card and entry; seeds that are there already are not trained again.
+
 With `--again`, weights, drawn at random if none are named, are trained once more in a folder of their own,
 and their tensors compared with the published ones; nothing is written.
 """
@@ -18,22 +22,26 @@ and their tensors compared with the published ones; nothing is written.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import random
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
+from torch import nn
+
 import zoo
 from zoo.api.listing import default_registry
-from zoo.files.cards import read_weights
+from zoo.files.cards import Card, read_weights
 from zoo.files.downloads import sha256_of
 from zoo.models import weights
+from zoo.registry.published import WeightsSpec
 from zoo.registry.weights_files import find_weights
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +55,7 @@ Metrics = dict[str, dict[str, float]]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train and store published weights.")
     parser.add_argument("names", nargs="*", help="Ids of weights, or recipes; by default all ids.")
-    parser.add_argument("--seeds", type=int, help="Number of seeds; by default as published, or 1.")
+    parser.add_argument("--seeds", type=int, help="Number of seeds to measure.")
     parser.add_argument("--runs", type=Path, default=Path("runs/weights"), help="Folder of the runs.")
     parser.add_argument("--again", action="store_true", help="Compare only.")
     options = parser.parse_args()
@@ -57,13 +65,11 @@ def main() -> None:
             print(f"{name}: tensors {'equal, bit for bit' if equal_again(name) else 'DIFFER'}", flush=True)
         return
     for name in options.names or known:
-        published = known.get(name)
-        recipe = published.recipe if published else name
-        seeds = options.seeds or max(1, len(published.by_seed) if published else 1)
-        runs = [trained(recipe, seed, options.runs) for seed in range(seeds)]
-        entry = publish(name, recipe, runs)
-        write_entry(ROOT / "registry.toml", name, entry)
-        print(f"{name}: {entry}", flush=True)
+        if not options.seeds or name not in known:
+            recipe = known[name].recipe if name in known else name
+            write_entry(name, publish(name, recipe, trained(recipe, 0, options.runs)))
+        if options.seeds:
+            write_entry(name, with_seeds(name, range(options.seeds), options.runs))
 
 
 def trained(recipe: str, seed: int, folder: Path) -> Path:
@@ -94,39 +100,56 @@ def equal_again(name: str) -> bool:
     return written.sha256 == card.sha256
 
 
-def publish(name: str, recipe: str, runs: list[Path]) -> dict[str, object]:
-    """Store the first of several runs, and return its entry in registry.toml."""
+def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
+    """Store the weights of a training, and return their entry in registry.toml."""
     registry = default_registry()
-    module, card = weights.load(runs[0], registry)
-    task = registry.task(card.task)
-    whole = measured(runs[0])
+    module, card = weights.load(run, registry)
+    headline = registry.task(card.task).headline
+    whole = measured(run)
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "half.safetensors"
         weights.save(stored, module, card, half=True)
         rounded = measured(stored)
     half = all(
         abs(rounded[split][metric] - whole[split][metric]) <= TOLERANCE
-        for split, metric in itertools.product(whole, {"loss", task.headline})
+        for split, metric in itertools.product(whole, {"loss", headline})
     )
     metrics = rounded if half else whole
-    figures = [metrics, *map(measured, runs[1:])]
-    by_seed = {str(seed): [*figure.values()][-1][task.headline] for seed, figure in enumerate(figures)}
-    by_seed = by_seed if len(runs) > 1 else {}
+    path = store(name, module, replace(card, metrics=metrics, by_seed={}), half=half)
+    return WeightsSpec(
+        recipe=recipe,
+        file=str(path.relative_to(ROOT)),
+        sha256=sha256_of(path),
+        bytes=path.stat().st_size,
+        params=sum(parameter.numel() for parameter in module.parameters()),
+        metrics=metrics,
+        seconds=sum(map(float, run.parent.with_suffix(".seconds").read_text().split())),
+        license="MIT",
+    )
+
+
+def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
+    """Measure what further seeds reach, store that in the card, and return the entry in registry.toml."""
+    registry = default_registry()
+    spec, file = registry.weights[name], find_weights(registry, name)
+    module, card = weights.load(file, registry)
+    by_seed = dict(spec.by_seed)
+    for seed in seeds:
+        if str(seed) not in by_seed:
+            reached = measured(trained(spec.recipe, seed, folder)) if seed else card.metrics
+            by_seed[str(seed)] = [*reached.values()][-1][registry.task(card.task).headline]
+    half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
+    path = store(name, module, replace(card, by_seed=by_seed), half=half)
+    written = str(path.relative_to(ROOT))
+    return replace(spec, file=written, sha256=sha256_of(path), bytes=path.stat().st_size, by_seed=by_seed)
+
+
+def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:
+    """Write published weights, and return their file: small enough for the wheel, or with the large ones."""
     path = ROOT / "weights" / "small" / f"{name}.safetensors"
-    weights.save(path, module, replace(card, metrics=metrics, by_seed=by_seed), half=half)
-    if path.stat().st_size > IN_THE_WHEEL:
-        path = path.rename(ROOT / "weights" / "large" / path.name)
-    return {
-        "recipe": recipe,
-        "file": str(path.relative_to(ROOT)),
-        "sha256": sha256_of(path),
-        "bytes": path.stat().st_size,
-        "params": sum(parameter.numel() for parameter in module.parameters()),
-        "metrics": metrics,
-        "by_seed": by_seed,
-        "seconds": sum(map(float, runs[0].parent.with_suffix(".seconds").read_text().split())),
-        "license": "MIT",
-    }
+    weights.save(path, module, card, half=half)
+    large = ROOT / "weights" / "large" / path.name
+    return path.rename(large) if path.stat().st_size > IN_THE_WHEEL else path
 
 
 def measured(path: Path) -> Metrics:
@@ -137,15 +160,18 @@ def measured(path: Path) -> Metrics:
     return {split: model.evaluate(split=split, progress=False)["metrics"] for split in splits}
 
 
-def write_entry(path: Path, name: str, entry: Mapping[str, object]) -> None:
-    """Write the table of some weights into a registry.toml, in its place if it has one, else at the end."""
+def write_entry(name: str, spec: WeightsSpec) -> None:
+    """Write the table of some weights into registry.toml, in its place if it has one, else at the end."""
+    path = ROOT / "registry.toml"
     text = path.read_text(encoding="utf-8")
     head = f"[weights.{name}]\n"
-    table = head + "".join(f"{key} = {inline(value)}\n" for key, value in entry.items() if value != {})
+    said = {"recipe": spec.recipe, "file": spec.file, **dataclasses.asdict(spec)}
+    table = head + "".join(f"{key} = {inline(value)}\n" for key, value in said.items() if value)
     before, found, after = text.partition(head)
     rest = re.sub(r"\A(?:[^\[\n].*\n)*", "", after)
     joined = before + table + rest if found else f"{text.rstrip()}\n\n{table}"
     path.write_text(joined, encoding="utf-8")
+    print(table, flush=True)
 
 
 def inline(value: object) -> str:
