@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import Registry
+from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample, sample_many
 from zoo.models.building import build_model
 
@@ -107,10 +108,12 @@ def compare() -> None:
 
     def one(**options: Any) -> None:
         sampling = Sampling(length=LENGTH, **options)
-        assert len("".join(sample(model, preprocess, sampling=sampling))) == LENGTH
+        assert len("".join(sample(ModuleReader(model), preprocess, sampling=sampling))) == LENGTH
 
     def many() -> None:
-        texts = sample_many(model, preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5))
+        texts = sample_many(
+            ModuleReader(model), preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5)
+        )
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 
     loops: dict[str, tuple[int, Callable[[], None]]] = {

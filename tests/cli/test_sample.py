@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import zoo
+from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample_many
 from zoo.models import weights
 from zoo.registry.registry import Registry
@@ -63,7 +64,9 @@ def test_every_option_is_passed_on(lstm_file):
     options = {"length": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
-    drawn = sample_many(model, card.preprocess, count=4, prompt="fox", sampling=Sampling(**options))
+    drawn = sample_many(
+        ModuleReader(model), card.preprocess, count=4, prompt="fox", sampling=Sampling(**options)
+    )
     assert json.loads(done)["texts"] == drawn
     assert any(drawn)
 

@@ -17,6 +17,7 @@ from zoo.analysis.run import analyze
 from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
+from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
 from zoo.models.recurrent import Differentiable
@@ -75,7 +76,7 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
         metrics[device] = evaluate(model, card, registry, split="val", device=device)["metrics"]
     assert metrics["cpu"] == pytest.approx(metrics["cuda"], rel=1e-2)
     if card.task == "language-modelling":
-        pieces = sample(model, card.preprocess, sampling=Sampling(length=20), device="cuda")
+        pieces = sample(ModuleReader(model, device="cuda"), card.preprocess, sampling=Sampling(length=20))
         assert len("".join(pieces)) == 20
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
+    from zoo.inference.readers import Reader
     from zoo.inference.tables import Table
     from zoo.interfaces import Split, Task
 
@@ -298,13 +299,11 @@ class Model:
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
         with Bar() if progress else quiet() as bar:
             return sample_many(
-                self.module,
+                self._reader(),
                 preprocess,
                 count=count,
                 prompt=prompt,
                 sampling=sampling,
-                context=self._context,
-                device=self.device,
                 report=lambda done, total: bar("sampling", done, total, self._unit),
             )
 
@@ -314,8 +313,7 @@ class Model:
         from zoo.inference.sampling import Sampling, sample
 
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
-        on: Any = {"context": self._context, "device": self.device}
-        return sample(self.module, preprocess, prompt=prompt, sampling=sampling, **on)
+        return sample(self._reader(), preprocess, prompt=prompt, sampling=sampling)
 
     @checked
     def analyze(
@@ -416,6 +414,12 @@ class Model:
         from zoo.models.windows import context_of
 
         return context_of(self.card, self._registry)
+
+    def _reader(self) -> Reader:
+        """Return what reads tokens."""
+        from zoo.inference.modules import ModuleReader
+
+        return ModuleReader(self.module, context=self._context, device=self.device)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

@@ -2,26 +2,27 @@
 
 A model that reads backwards also writes backwards: its prompt is how the text ends, and the text grows to the
 left of it. It can only be returned once it is whole.
+
+Tokens are drawn by numpy from uniform numbers of its own, so that a model and its exported file generate the
+same text. Torch-free.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import torch
+import numpy as np
 from msgspec import Meta
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import Diverged, OptionError
-from zoo.models.hooks import evaluating
-from zoo.models.recurrent import SingleSteps
-from zoo.models.windows import windowed
+from zoo.inference.readers import Numbers, Reader, Tokens
 from zoo.seeds import seed_for
 
 __all__ = ["Sampling", "choose", "sample", "sample_many"]
@@ -56,44 +57,31 @@ class Sampling:
 
 
 def sample(
-    model: nn.Module,
-    preprocess: Mapping[str, Any],
-    *,
-    prompt: str = "",
-    sampling: Sampling = Sampling(),
-    context: int = 0,
-    device: str = "cpu",
+    reader: Reader, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
 ) -> Iterator[str]:
     """Yield the text that follows `prompt` piece by piece, each as soon as it is final.
 
-    The model reads the prompt once and then only the token it drew last, unless `context` makes it read the
-    last ones again (see `zoo.models.windows`). Special tokens such as `<unk>` are
+    The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
     never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
     frequent token. A model that reads backwards yields the text before `prompt`, in one piece.
-
-    Args:
-        context: most tokens that the model reads from an empty state on; 0 is any.
 
     Raises:
         OptionError: the model can never generate the stop string.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
-    model = windowed(model, context)
-    steps = _draw(model, vocabulary, prompt, sampling, count=1, device=device)
+    steps = _draw(reader, vocabulary, prompt, sampling, count=1)
     if vocabulary.backwards:
         return _reversed(_stream(steps, _Text(stop[::-1])))
     return _stream(steps, _Text(stop))
 
 
 def sample_many(
-    model: nn.Module,
+    reader: Reader,
     preprocess: Mapping[str, Any],
     *,
     count: int,
     prompt: str = "",
     sampling: Sampling = Sampling(),
-    context: int = 0,
-    device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """Return `count` texts drawn side by side in one batch; otherwise as `sample`.
@@ -103,7 +91,6 @@ def sample_many(
     change a draw that falls right on the border between two tokens.
 
     Args:
-        context: as in `sample`.
         report: called in each step with the number of tokens drawn before, of all texts, and their total.
     """
     if count < 1:
@@ -111,8 +98,7 @@ def sample_many(
     vocabulary, stop = _prepare(preprocess, sampling)
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
-    model = windowed(model, context)
-    with closing(_draw(model, vocabulary, prompt, sampling, count=count, device=device)) as steps:
+    with closing(_draw(reader, vocabulary, prompt, sampling, count=count)) as steps:
         for step, pieces in enumerate(steps):
             report(step * count, sampling.length * count)
             for text, piece in zip(texts, pieces, strict=True):
@@ -122,64 +108,74 @@ def sample_many(
     return [(text.final + text.held)[::direction] for text in texts]
 
 
-def choose(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
+def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
     """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
 
     A token is where its row's cumulative probability, in double precision, first exceeds the row's number.
-    Top-k keeps exactly k tokens, also among ties; top-p (Holtzman et al. 2020) then narrows the rest.
+    Top-k keeps exactly k tokens, the first of those that tie; top-p (Holtzman et al. 2020) then narrows the
+    rest.
     """
     if sampling.temperature == 0:
         return logits.argmax(1)
-    logits = logits.double()
-    logits = (logits - logits.amax(1, keepdim=True)) / sampling.temperature  # the highest is always 0
+    logits = logits.astype(np.float64)
+    with np.errstate(over="ignore"):  # far below the highest, which is always 0
+        logits = (logits - logits.max(1, keepdims=True)) / sampling.temperature
     if 0 < sampling.top_k < logits.shape[1]:
-        values, kept = logits.topk(sampling.top_k)
-        logits = torch.full_like(logits, -math.inf).scatter(1, kept, values)
-    probabilities = logits.softmax(1)
+        logits = np.where(_highest(logits, sampling.top_k), logits, -math.inf)
+    probabilities = np.exp(logits)
     if sampling.top_p < 1:
-        ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
-        beyond = ordered.cumsum(1) - ordered >= sampling.top_p  # the most likely one always stays
-        probabilities = probabilities.masked_fill(beyond.scatter(1, order, beyond), 0)
+        probabilities /= probabilities.sum(1, keepdims=True)
+        order = np.argsort(-probabilities, 1, kind="stable")
+        ordered = np.take_along_axis(probabilities, order, 1)
+        ordered[ordered.cumsum(1) - ordered >= sampling.top_p] = 0  # the most likely one always stays
+        np.put_along_axis(probabilities, order, ordered, 1)
     cumulative = probabilities.cumsum(1)
     drawn = uniforms[:, None] * cumulative[:, -1:]  # below the last, so that no token of probability 0 is hit
-    return torch.searchsorted(cumulative, drawn, right=True)[:, 0]
+    return (cumulative <= drawn).sum(1)
 
 
-@torch.inference_mode()  # around each step, not around what the caller does between two of them
+def _highest(logits: Numbers, count: int) -> NDArray[np.bool_]:
+    """Return which `count` logits of each row (B, V) are its highest."""
+    least = np.partition(logits, -count, 1)[:, -count, None]
+    above, equal = logits > least, logits == least
+    return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdims=True)))
+
+
 def _draw(
-    model: nn.Module, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int, device: str
+    reader: Reader, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int
 ) -> Generator[list[str]]:
     """Yield what each step adds to each of `count` samples; mirrored if the model reads backwards."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
     numbers, _ = vocabulary.encode(prompt)
     if not numbers:
         numbers = [texts.index("\n") if "\n" in texts else vocabulary.drawable[0]]
-    tokens = torch.tensor(numbers[::-1] if vocabulary.backwards else numbers, device=device)
-    tokens = tokens[:, None].repeat(1, count)  # (T, B)
-    forbidden = torch.ones(len(vocabulary), dtype=torch.bool)
+    column = np.array(numbers[::-1] if vocabulary.backwards else numbers, np.int64)[:, None]
+    forbidden = np.ones(len(vocabulary), np.bool_)
     forbidden[vocabulary.drawable] = False
-    seeds = [seed_for(sampling.seed, "sample", index) for index in range(count)]
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    uniforms = torch.empty(0)
-    lstm_steps = SingleSteps()
-    with evaluating(model):
+    # the streams of a bit generator never change with the version of numpy
+    streams = [np.random.PCG64(seed_for(sampling.seed, "sample", index)) for index in range(count)]
+    uniforms = np.empty((0, count))
+    with reader.reading() as read:
         state = None
-        *before, tokens = tokens.split(max(1, _READ // count))
-        for part in before:
-            _, state = model(part, state)
+        size = max(1, _READ // count)
+        *before, tokens = [column[at : at + size].repeat(count, 1) for at in range(0, len(column), size)]
+        for part in before:  # (T, B)
+            _, state = read(part, state)
         for step in range(sampling.length):
-            with lstm_steps if step == 0 or lstm_steps.found else nullcontext():
-                logits, state = model(tokens, state)
+            logits, state = read(tokens, state)
             if step % _BLOCK == 0:
-                columns = [torch.rand(_BLOCK, generator=one, dtype=torch.float64) for one in generators]
-                uniforms = torch.stack(columns, 1)  # (block, B)
-            last = logits[-1].cpu().double().masked_fill(forbidden, -math.inf)  # (B, V)
-            if not last.amax().isfinite():
+                uniforms = np.stack([_uniforms(stream) for stream in streams], 1)  # (block, B)
+            last = np.where(forbidden, -math.inf, logits)  # (B, V)
+            if not np.isfinite(last.max()):
                 hint = "its weights are finite, but too large to compute with"
                 raise Diverged("the model's logits are not finite", hint=hint)
-            tokens = choose(last, uniforms[step % _BLOCK], sampling)
-            yield [texts[number] for number in tokens.tolist()]
-            tokens = tokens.to(device)[None]
+            tokens = choose(last, uniforms[step % _BLOCK], sampling)[None]
+            yield [texts[number] for number in tokens[0].tolist()]
+
+
+def _uniforms(stream: np.random.PCG64) -> Numbers:
+    """Return the next numbers in [0, 1), of 53 bits each, as numpy makes them."""
+    return (stream.random_raw(_BLOCK) >> np.uint64(11)) * 2.0**-53
 
 
 def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
