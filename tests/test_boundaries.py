@@ -62,6 +62,9 @@ TORCH_FREE_MODULES = {
     "zoo.testing.targets",
     "zoo.cli",
     "zoo.cli.foreign",
+    "zoo_export.command",
+    "zoo_export.onnx_file",
+    "zoo_export.onnx_reader",
     "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }
@@ -79,6 +82,7 @@ OPEN_TO_PLUGINS = {
     "zoo.data.vocabulary",
     "zoo.errors",
     "zoo.files.cards",
+    "zoo.files.exported",
     "zoo.interfaces",
     "zoo.testing",
     "zoo.files.archives",
@@ -88,6 +92,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.regular",
     "zoo.files.style",
     "zoo.files.work",
+    "zoo.inference.tracing",
     "zoo.models.hooks",
 }
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

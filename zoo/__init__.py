@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         ArchitectureSpec,
         CommandSpec,
         DatasetSpec,
+        ExporterSpec,
         FieldsSpec,
         Pretrained,
         TaskSpec,
@@ -64,7 +65,8 @@ if TYPE_CHECKING:
     from zoo.testing import check
 
 __all__ = [
-    "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "FieldsSpec", "Model",
+    "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "ExporterSpec",
+    "FieldsSpec", "Model",
     "OptionError", "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec",
     "ZooError", "ZooWarning", "__version__", "check", "create_model", "hookimpl", "list_analyzers",
     "list_datasets", "list_models", "list_plugins", "list_recipes", "list_trusted", "list_weights", "load",
@@ -86,8 +88,8 @@ _ON_USE = {
     "zoo.registry.hookspecs": "hookimpl",
     "zoo.registry.published": "WeightsSpec",
     "zoo.registry.registry": "Registry",
-    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec CommandSpec DatasetSpec FieldsSpec "
-    "Pretrained TaskSpec",
+    "zoo.registry.specs": "AnalyzerSpec ArchitectureSpec CommandSpec DatasetSpec ExporterSpec "
+    "FieldsSpec Pretrained TaskSpec",
     "zoo.seeds": "seed_for",
     "zoo.testing": "check",
 }

@@ -16,8 +16,8 @@ more tokens from `state=None` on, in one call or several. It may return None, an
 again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `ReadsFiles`, `ReadsInputs`, `Predicts`, `HasViews`,
-and `zoo.data.vocabulary.WritesText`.
+`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `PreparesInputs`, `ReadsFiles`, `ReadsInputs`,
+`Predicts`, `HasViews`, and `zoo.data.vocabulary.WritesText`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.files.cards import Card
+from zoo.files.exported import Program, Signature
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 
@@ -44,6 +45,8 @@ __all__ = [
     "Box",
     "CarriesState",
     "Dataset",
+    "Exportable",
+    "Exporter",
     "FitsInputs",
     "HasBoxes",
     "HasClassBoxes",
@@ -54,6 +57,7 @@ __all__ = [
     "OwnInputs",
     "Prediction",
     "Predicts",
+    "PreparesInputs",
     "ReadsFiles",
     "ReadsInputs",
     "Split",
@@ -230,7 +234,8 @@ class Step:
 class Task(ABC):
     """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
 
-    What it can do besides is a Protocol: `CarriesState`, `ReadsFiles`, `ReadsInputs`, `Predicts`, `HasViews`.
+    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `ReadsFiles`, `ReadsInputs`,
+    `Predicts`, `HasViews`.
 
     Args:
         spec: what its plugin registers.
@@ -353,6 +358,22 @@ class CarriesState(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparesInputs(Protocol):
+    """A task that says how an item becomes what the model reads, so that an exported model does it itself.
+
+    A task that is a `CarriesState` needs none of it: its models read tokens.
+    """
+
+    def item(self, dims: Mapping[str, int]) -> Tensor:
+        """Return the input of one made-up item of a split, such as an image, uint8 (C, H, W)."""
+        ...
+
+    def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+        """Return items (B, ...) as the model reads them: normalized, as by `Task.eval_batches`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnInputs:
     """Inputs of the user's own, read from files.
@@ -462,6 +483,42 @@ def make_task(registry: Registry, name: str) -> Task:
     """Return the task of this name. Raises UnknownName."""
     spec = registry.task(name)
     return spec.load()(spec)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exportable:
+    """A model in the form in which it is written to a file: tensors in, tensors out.
+
+    Attributes:
+        module: called with the tensors of `inputs` one by one, in order, it returns a tuple of the outputs of
+            `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
+        inputs: an example of each input of `signature` by name, with a batch of 2.
+        signature: the inputs and outputs; the axis of the batch must be of any size in the file.
+        metadata: texts by key to keep in the file.
+    """
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    signature: Signature
+    metadata: Mapping[str, str]
+
+
+class Exporter(ABC):
+    """Writes models in one format. The callable behind an ExporterSpec's target returns one."""
+
+    @abstractmethod
+    def write(self, model: Exportable) -> bytes:
+        """Return the content of a file. Equal models give equal bytes, with no path or trace of this machine.
+
+        An exception means that the model cannot be exported; the first line of its message says why.
+        """
+
+    @abstractmethod
+    def start(self, content: bytes, signature: Signature, threads: int) -> Program:
+        """Return the program of a content that `write` has just returned, to run on a number of threads.
+
+        It maps arrays by name to arrays by name, as the signature has them.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ MULTI_LABEL = TaskSpec(
     higher_is_better=("mAP", "f1"),
     units={"mAP": "%", "loss": "nats", "f1": "%"},
     labels=("num_classes", "classes"),
+    exclusive=False,
     architectures_of="classification",
     groups=("images",),
     tiny="zoo_images.tiny:TinyTags",

@@ -14,7 +14,8 @@ from zoo import interfaces, testing
 from zoo.cli import kit
 from zoo.config import recipe, training
 from zoo.data import augment, pictures
-from zoo.files import archives, cache, downloads, folders, regular, style, work
+from zoo.files import archives, cache, downloads, exported, folders, regular, style, work
+from zoo.inference import tracing
 from zoo.models import hooks
 from zoo.registry import hookspecs, published, specs
 
@@ -30,15 +31,20 @@ RECORDS = (
             "TaskSpec",
             "FieldsSpec",
             "CommandSpec",
+            "ExporterSpec",
         ),
     ),
     (training, ("TrainConfig",)),
     (recipe, ("Recipe",)),
     (published, ("WeightsSpec",)),
-    (interfaces, ("Subject", "Batch", "Step", "Analysis", "OwnInputs", "InputReader", "Prediction")),
+    (
+        interfaces,
+        ("Subject", "Batch", "Step", "Analysis", "OwnInputs", "InputReader", "Prediction", "Exportable"),
+    ),
+    (exported, ("Port", "Signature", "Exported")),
 )
 CLASSES = (
-    *("Dataset", "Task", "Analyzer"),
+    *("Dataset", "Task", "Analyzer", "Exporter"),
     *(
         "LoadsPretrained",
         "FitsInputs",
@@ -46,6 +52,7 @@ CLASSES = (
         "HasClassBoxes",
         "HasFiles",
         "CarriesState",
+        "PreparesInputs",
         "ReadsFiles",
         "ReadsInputs",
         "Predicts",
@@ -64,6 +71,8 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (regular, ("open_regular", "read_regular")),
     (work, ("report_work",)),
     (archives, ("tar_members",)),
+    (exported, ("metadata_of", "parse_metadata")),
+    (tracing, ("silently", "traced")),
     (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),
     (
         kit,

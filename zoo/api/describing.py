@@ -19,6 +19,7 @@ from zoo.registry.specs import (
     ArchitectureSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     FieldsSpec,
     TaskSpec,
 )
@@ -40,7 +41,7 @@ def describe(
     data: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """Return what is known about an architecture, dataset, analyzer, recipe, weights, task, group or command.
+    """Return what is known about one name of the catalogue, of any kind.
 
     Facts that cannot be established, because torch or the data is missing, are named under `unknown` with the
     reason. Nothing is downloaded.
@@ -77,7 +78,7 @@ def describe(
         return facts | _of_task(registry, spec)
     if isinstance(spec, FieldsSpec):
         return facts | _of_group(registry, spec)
-    if isinstance(spec, CommandSpec):
+    if isinstance(spec, CommandSpec | ExporterSpec):
         return facts
     return facts | _of_analyzer(registry, entry, spec)
 

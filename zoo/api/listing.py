@@ -11,7 +11,7 @@ from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.registry import Registry, matches
-from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, TaskSpec
+from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, TaskSpec
 
 __all__ = [
     "KINDS",
@@ -29,7 +29,9 @@ __all__ = [
     "rows",
 ]
 
-KINDS = ("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command")
+KINDS = (
+    *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command", "exporter"),
+)
 
 
 def default_registry() -> Registry:
@@ -172,7 +174,7 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for entry in registry.entries():
         spec, tasks = entry.spec, entry.tasks
-        more: dict[str, Any] = {} if isinstance(spec, CommandSpec) else {"source": spec.source}
+        more: dict[str, Any] = {} if isinstance(spec, CommandSpec | ExporterSpec) else {"source": spec.source}
         if isinstance(spec, ArchitectureSpec):
             tasks = served[spec.task]
             more |= {"params": spec.parameters or None}

@@ -18,11 +18,16 @@ from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.data import opening
 from zoo.errors import OptionError
 from zoo.files.cards import Card
+from zoo.files.exported import Exported
 from zoo.files.own import recalled
+from zoo.inference.programs import Runner
+from zoo.inference.signatures import require_fitting
 from zoo.interfaces import Dataset
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import pick_device
+from zoo.models.threads import default_threads
+from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
 from zoo.seeds import GLOBAL_GENERATOR
@@ -37,9 +42,10 @@ def load(
     """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
 
     Args:
-        name: a published id, an architecture that has one published file, or the path of a weights file or
-            of a run directory (its final weights).
-        device: such as `cpu` or `cuda`; by default a GPU, if there is one.
+        name: a published id, an architecture that has one published file, or the path of a weights file, of
+            a run directory (its final weights), or of an exported file such as `x.onnx`, which can predict
+            and sample.
+        device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
 
@@ -50,12 +56,23 @@ def load(
         OptionError: the device does not exist.
     """
     registry = default_registry() if registry is None else registry
-    device = pick_device(device)
     with Bar() if progress else quiet():
         path = find_weights(registry, name)
+        if (exported := read_exported(registry, path)) is not None:
+            return _exported(exported, path, registry, str(name), device)
+        device = pick_device(device)
         module, card = weights.load(path, registry, device=device)
     own = _own_options(path.parent / "config.toml", card)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)
+
+
+def _exported(exported: Exported, path: Path, registry: Registry, name: str, device: str | None) -> Model:
+    """Return the model that an exported file holds."""
+    if device not in (None, "cpu"):
+        raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
+    require_fitting(exported, registry, name)
+    runner = Runner(exported.start(default_threads()), exported.signature, name=name)
+    return Model(runner, exported.card, path=path, device="cpu", registry=registry, name=name)
 
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import DataError, OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ExporterSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
+    from zoo.inference.programs import Runner
     from zoo.inference.readers import Reader
     from zoo.inference.tables import Table
     from zoo.interfaces import Split, Task
@@ -31,8 +33,10 @@ __all__ = ["Model"]
 class Model:
     """A trained model and its card; `zoo.load` returns one. Several threads may use it at once.
 
+    Args:
+        runs: the `nn.Module`, or the program of an exported file.
+
     Attributes:
-        module: the `nn.Module`, in evaluation mode.
         card: what the weights file says of itself.
         path: the weights file.
         device: where the module is.
@@ -42,7 +46,7 @@ class Model:
 
     def __init__(
         self,
-        module: nn.Module,
+        runs: nn.Module | Runner,
         card: Card,
         *,
         path: Path,
@@ -51,7 +55,7 @@ class Model:
         name: str = "",
         own: Mapping[str, Any] | None = None,
     ) -> None:
-        self.module = module
+        self._runs = runs
         self.card = card
         self.path = path
         self.device = device
@@ -61,8 +65,9 @@ class Model:
 
     def __repr__(self) -> str:
         card = self.card
+        size = "exported" if self.exported else f"{self.num_parameters:,} parameters"
         parts = [
-            f"{card.architecture}, {self.num_parameters:,} parameters",
+            f"{card.architecture}, {size}",
             f"trained on {card.dataset.name}",
             *headlines(card.metrics, self._task),
         ]
@@ -71,6 +76,25 @@ class Model:
     def __call__(self, *inputs: Any) -> Any:
         """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
         return self.module(*inputs)
+
+    @property
+    def exported(self) -> bool:
+        """Whether this is an exported file, which can only predict and sample."""
+        from zoo.inference.programs import Runner
+
+        return isinstance(self._runs, Runner)
+
+    @property
+    def module(self) -> nn.Module:
+        """The `nn.Module`, in evaluation mode. Raises WeightsError for an exported file, which has none."""
+        from zoo.inference.programs import Runner
+
+        if isinstance(self._runs, Runner):
+            hint = f"use the weights that it was exported from, a {self.card.architecture}"
+            raise WeightsError(
+                f"{self.name} is an exported file, which can only predict and sample", hint=hint
+            )
+        return self._runs
 
     @cached_property
     def num_parameters(self) -> int:
@@ -231,7 +255,9 @@ class Model:
         progress: bool,
     ) -> Generator[dict[str, Any]]:
         """Return the rows of `predict`, each once it is written, if it is to be."""
+        from zoo.inference.answering import answering, answering_exported
         from zoo.inference.predicting import Predicting, predict, require_reading
+        from zoo.inference.programs import Runner
         from zoo.inference.sources import find
         from zoo.inference.tables import being_written
 
@@ -240,8 +266,12 @@ class Model:
         if reader.notice:
             warn(reader.notice)
         sources = to[1].rest(sources) if to else sources
-        on: Any = {"context": self._context, "device": self.device}
-        answered = predict(self.module, self.card, self._task, sources, how=how, **on)
+        if isinstance(self._runs, Runner):
+            answer = answering_exported(self._runs, self.card, self._task)
+        else:
+            on: Any = {"context": self._context, "device": self.device}
+            answer = answering(self._runs, self.card, self._task, **on)
+        answered = predict(answer, self.card, self._task, sources, how=how)
 
         def each() -> Generator[dict[str, Any]]:
             done = 0
@@ -376,6 +406,72 @@ class Model:
                 report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
 
+    @checked
+    def export(
+        self,
+        out: str | Path | None = None,
+        *,
+        to: str | None = None,
+        split: Split | None = None,
+        data: Mapping[str, Any] | None = None,
+        drawn: bool = False,
+        progress: bool = True,
+    ) -> dict[str, Any]:
+        """Write the model to a file in another format, once its answers are proven to be the same.
+
+        The program in the file is given the items of a split, 2,000 if there are as many, and batches and
+        texts of several sizes. It must answer as the model does, but where the two best logits are closer to
+        each other than the largest difference between its logits and the model's.
+
+        Args:
+            out: file to write; by default, named after the model.
+            to: format, such as `onnx` or `pt2`; by default that of the file's suffix, or `onnx`.
+            split: split of the data to prove it on; `test` by default, or `val` if there is no test split.
+            data: option of the dataset, on top of those the model was trained with.
+            drawn: prove it on random inputs instead, for a model whose data is not on this machine.
+            progress: show progress on stderr, or in the notebook.
+
+        Returns:
+            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`: how many
+            items were compared, of how many; how many were answered differently, for the reason above.
+
+        Raises:
+            WeightsError: the model cannot be exported, or the program answers otherwise; no file is written.
+            OutputError: the file exists, or cannot be written.
+            SpecError: what writes the format is not installed.
+            DataError, OptionError, UnknownName: the data does not exist or does not fit.
+        """
+        from zoo.inference.exporting import Exporting, export
+        from zoo.models.threads import default_threads
+
+        entry = self._format(out, to)
+        path = Path(out) if out is not None else self._named(entry.spec.suffix)
+        data = None if drawn and not data else self._data(None, data)
+        how = Exporting(out=path, entry=entry, split=split, data=data, drawn=drawn, threads=default_threads())
+        with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
+            result = export(self.module, self.card, self._registry, how, report=bar)
+        return {"weights": str(self.path), **result}
+
+    def _format(self, out: str | Path | None, to: str | None) -> Entry[ExporterSpec]:
+        """Return the format to export to. Raises OptionError if there is none for the file's suffix."""
+        if to is not None or out is None:
+            entry = self._registry.exporter(to or "onnx")
+            suffix = Path(out).suffix if out is not None else entry.spec.suffix
+            if suffix != entry.spec.suffix:
+                raise OptionError(f"a file of {entry.spec.name} ends in {entry.spec.suffix} (got {out})")
+            return entry
+        entry = self._registry.exporter_of(Path(out))
+        if entry is None:
+            hint = "`zoo list exporters` shows the formats"
+            raise OptionError(f"no format has files that end in {Path(out).suffix!r} (got {out})", hint=hint)
+        return entry
+
+    def _named(self, suffix: str) -> Path:
+        """Return the file to export to: beside the weights, or named as the published ones are."""
+        published = self._registry.weights.find(self.name) or self._registry.has("architecture", self.name)
+        short = self.name.rpartition("/")[2]
+        return Path(f"{short}{suffix}") if published else self.path.with_suffix(suffix)
+
     def _data(self, dataset: str | None, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return the options of the data to read: those given, and where the model's own data lies.
 
@@ -418,7 +514,10 @@ class Model:
     def _reader(self) -> Reader:
         """Return what reads tokens."""
         from zoo.inference.modules import ModuleReader
+        from zoo.inference.programs import ProgramReader, Runner
 
+        if isinstance(self._runs, Runner):
+            return ProgramReader(self._runs)
         return ModuleReader(self.module, context=self._context, device=self.device)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:

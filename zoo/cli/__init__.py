@@ -271,7 +271,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
         name = error.name.partition(".")[0]
         install = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
         if session.running is not None:
-            from zoo.cli.foreign import how_to_install
+            from zoo.registry.extras import how_to_install
 
             install = how_to_install(session.running)
         return ZooError(f"this requires {name}, which is not installed", hint=install)

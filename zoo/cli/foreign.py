@@ -6,10 +6,9 @@ import click
 
 from zoo.cli.session import Session
 from zoo.errors import MissingModule, SpecError
-from zoo.registry.registry import Entry
-from zoo.registry.specs import CommandSpec
+from zoo.registry.extras import needing_extra
 
-__all__ = ["how_to_install", "load_command"]
+__all__ = ["load_command"]
 
 
 def load_command(session: Session, name: str) -> click.Command:
@@ -20,16 +19,9 @@ def load_command(session: Session, name: str) -> click.Command:
     """
     entry = session.running = session.registry.command(name)
     try:
-        return entry.spec.load()
-    except MissingModule as error:
-        message = f"`zoo {entry.spec.name}` requires {error.module}, which is not installed"
-        raise SpecError(message, hint=how_to_install(entry)) from error
+        with needing_extra(entry, f"`zoo {entry.spec.name}`"):
+            return entry.spec.load()
     except SpecError as error:
+        if isinstance(error.__cause__, MissingModule):
+            raise
         raise SpecError(f"`zoo {entry.spec.name}` cannot run: {error}", hint=error.hint) from error
-
-
-def how_to_install(entry: Entry[CommandSpec]) -> str:
-    """Return what to type where a module is missing that a command needs."""
-    if entry.plugin.dist is None or not entry.spec.extra:
-        return f"it is {entry.plugin.distribution} that needs it"
-    return f'`pip install "{entry.plugin.distribution}[{entry.spec.extra}]"` installs it'

@@ -25,6 +25,8 @@ from zoo.config import options
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
+from zoo.files.exported import Exported
+from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
 
@@ -43,9 +45,11 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     \b
     zoo inspect cifar10-resnet20
     zoo inspect runs/lstm-nietzsche
+    zoo inspect cifar10-resnet20.onnx
     """
     path = find_weights(session.registry, weights)
-    card, container = read_weights(path)
+    exported = read_exported(session.registry, path)
+    card, container = (exported.card, None) if exported else read_weights(path)
     if as_json:
         print_json(card.to_dict())
         return
@@ -53,7 +57,10 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     about = f"{card.architecture} for {card.task}, trained on {card.dataset.name}"
     print_paragraph(shortened(about), indent=2)
     _print_card(card, session.registry)
-    _print_file(card, container, path)
+    if exported is not None:
+        _print_exported(exported, path)
+    elif container is not None:
+        _print_file(card, container, path)
 
 
 def _print_card(card: Card, registry: Registry) -> None:
@@ -88,6 +95,18 @@ def _print_file(card: Card, container: Container, path: Path) -> None:
     size = f"{container.size:,} bytes: {len(container.tensors)} tensors of {count:,} numbers"
     print_section("File", [("path", path), ("size", size)], wrap=False)
     _print("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
+
+
+def _print_exported(exported: Exported, path: Path) -> None:
+    card = exported.card
+    _print("Started from", as_typed(card.base_model), wrap=False)
+    _print("Versions", [*card.versions.items()])
+    ports = [("takes", port) for port in exported.signature.inputs]
+    ports += [("gives", port) for port in exported.signature.outputs]
+    _print("Program", [(f"{verb} {port.name}", port.shown()) for verb, port in ports])
+    facts = [("size", f"{exported.size:,} bytes"), *exported.facts.items()]
+    print_section("File", [("path", path), *facts], wrap=False)
+    _print("sha256", [("weights", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
 
 
 def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:

@@ -52,7 +52,7 @@ def command(
     """List entries: all, one KIND, or those whose name matches PATTERN (a part of it, or a glob).
 
     KIND is architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of training
-    fields) or commands (of plugins).
+    fields), commands (of plugins) or exporters.
 
     \b
     zoo list models 'resnet*'

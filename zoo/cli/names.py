@@ -22,6 +22,7 @@ PLURALS = {
     "task": "tasks",
     "group": "groups",
     "command": "commands",
+    "exporter": "exporters",
 }
 
 

@@ -152,6 +152,14 @@ def _command(facts: Mapping[str, Any]) -> None:
     print_section("", [("how to use it", f"zoo {name} --help"), ("needs", needs), *_origin(facts)])
 
 
+def _exporter(facts: Mapping[str, Any]) -> None:
+    needs = f"{facts['distribution']}[{facts['extra']}]" if facts["extra"] else ""
+    reads = "written and read" if facts["reader"] else "written only"
+    pairs = [("files", f"{facts['suffix']}, {reads}"), ("needs", needs)]
+    how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
+    print_section("", [*pairs, ("how to use it", how), *_origin(facts)])
+
+
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "architecture": _architecture,
     "dataset": _dataset,
@@ -161,6 +169,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "task": _task,
     "group": _group,
     "command": _command,
+    "exporter": _exporter,
 }
 
 

@@ -19,6 +19,7 @@ _FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
 _NAMES = {
     "dataset": NameType("dataset"),
     "from_weights": NameType("weights", runs=True),
+    "to": NameType("exporter"),
 }
 _TYPES: Mapping[str, Any] = {
     "float": float,

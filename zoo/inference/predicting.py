@@ -5,22 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
-
-import torch
-from torch import Tensor, nn
+from typing import Any, NamedTuple
 
 from zoo.config import options
-from zoo.data.views import View
-from zoo.errors import DataError, Diverged, OptionError, WeightsError
-from zoo.evaluation.measure import measure, outputs_of
+from zoo.errors import DataError, OptionError, WeightsError
 from zoo.files.cards import Card
+from zoo.inference.answering import Answer
 from zoo.inference.sources import Source
-from zoo.interfaces import CarriesState, Dataset, Prediction, Predicts, ReadsInputs, Task
-from zoo.models.hooks import evaluating
+from zoo.interfaces import CarriesState, Prediction, Predicts, ReadsInputs, Task
 
 __all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
 
@@ -28,7 +23,6 @@ __all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
 UNSURE = "unsure"
 # The most threads that read, unless the user chooses
 _MOST_THREADS = 8
-T = TypeVar("T")
 
 
 class Answered(NamedTuple):
@@ -82,19 +76,12 @@ def require_reading(task: Task) -> ReadsInputs:
 
 
 def predict(
-    model: nn.Module,
-    card: Card,
-    task: Task,
-    sources: Iterable[Source],
-    *,
-    how: Predicting,
-    context: int = 0,
-    device: str = "cpu",
+    answer: Answer, card: Card, task: Task, sources: Iterable[Source], *, how: Predicting
 ) -> Iterator[Answered]:
-    """Yield the answers for each source in order. Gradients are off, and numbers are fp32, as in evaluation.
+    """Yield the answers for each source in order.
 
     Args:
-        context: most tokens that the model reads from an empty state on; 0 is any.
+        answer: what computes them: see `zoo.inference.answering`.
 
     Raises:
         OptionError: `how` does not fit the task, or an input is an object that can be none.
@@ -107,24 +94,21 @@ def predict(
         raise OptionError(f"top is for models that choose among classes, but this one is for {task.name}")
     if how.unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
         raise OptionError(f"unsure cannot be answered: the model has a class of that name, {UNSURE!r}")
-    if isinstance(task, Predicts):
-        size, answer = how.batch_size, _Batches(model, card, task, how.top, device)
-    else:
-        size, answer = 1, _Sequences(model, card, task, context, device)
+    size = how.batch_size if isinstance(task, Predicts) else 1
     return _answered(sources, reader.read, answer, size, how)
 
 
 def _answered(
     sources: Iterable[Source],
     read: Callable[[Any], Any],
-    answer: Callable[[list[Any]], Sequence[Prediction]],
+    answer: Answer,
     size: int,
     how: Predicting,
 ) -> Iterator[Answered]:
     pairs = _read_ahead(sources, read, threads=how.workers(), ahead=size)
     while chunk := list(itertools.islice(pairs, size)):
         items = [item for _, item in chunk if not isinstance(item, _Unread)]
-        predictions = iter(answer(items) if items else ())
+        predictions = iter(answer(items, how.top) if items else ())
         for source, item in chunk:
             if isinstance(item, _Unread):
                 yield Answered({"input": source.name, "answers": [], "error": item.why}, None)
@@ -168,63 +152,6 @@ def _read_ahead(
             yield first, item.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Batches:
-    """Answers of a model to items that have nothing to do with each other."""
-
-    def __init__(self, model: nn.Module, card: Card, task: Task, top: int | None, device: str) -> None:
-        self._model, self._card, self._task, self._top, self._device = model, card, task, top, device
-
-    def __call__(self, items: list[Any]) -> list[Prediction]:
-        """Return what the model says of each item."""
-        assert isinstance(self._task, Predicts)
-        task, preprocess = self._task, self._card.preprocess
-        predictions: list[Prediction] = []
-        with torch.inference_mode(), evaluating(self._model):
-            for batch in self._task.eval_batches(_data(self._card, items), "test", device=self._device):
-                outputs = outputs_of(self._model, batch.inputs)
-                if isinstance(outputs, Tensor):
-                    outputs = _finite(outputs.float()).cpu()
-                answered = task.answers(outputs, preprocess, top=self._top)
-                assert len(answered) == len(batch.inputs), "a task must answer each input"
-                predictions += answered
-        return predictions
-
-
-class _Sequences:
-    """Scores of sequences by a model that carries a state, from zeros for each, in one lane."""
-
-    def __init__(self, model: nn.Module, card: Card, task: Task, context: int, device: str) -> None:
-        self._model, self._card, self._task, self._context = model, card, task, context
-        self._device = device
-
-    def __call__(self, items: list[Any]) -> list[Prediction]:
-        """Return the metrics of each sequence, and what it holds."""
-        return [self._score(item) for item in items]
-
-    def _score(self, item: Any) -> Prediction:
-        data, on = _data(self._card, item), {"context": self._context, "device": self._device}
-        measured = measure(self._model, self._task, data, "test", one_lane=True, **cast("Any", on))
-        values = _finite(torch.tensor([*measured.metrics.values()]))
-        return Prediction(answers=[{**measured.metrics, **self._task.counts(data, "test")}], values=values)
-
-
-def _data(card: Card, items: Any) -> Dataset:
-    """Return items as the test split of data that the model behind a card was trained on."""
-    return View(
-        dims=cast("Mapping[str, int]", card.arguments),
-        preprocess=card.preprocess,
-        split=lambda name: items if name == "test" else [],
-    )
-
-
-def _finite(outputs: Tensor) -> Tensor:
-    """Return outputs. Raises Diverged if one is not a number: finite weights can be too large."""
-    if outputs.isnan().any() or outputs.eq(torch.inf).any():
-        hint = "the weights are finite, but too large to compute with"
-        raise Diverged("the answers are not finite", hint=hint)
-    return outputs
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from zoo.errors import SpecError
 from zoo.interfaces import State
 from zoo.models.weights import can_hold
 
-__all__ = ["DEPTH", "detach", "is_named"]
+__all__ = ["DEPTH", "detach", "is_named", "tensors_of", "with_tensors"]
 
 # How deeply a hidden state may be nested
 DEPTH = 8
@@ -51,6 +52,38 @@ def detach(state: State, place: str = "state", depth: int = DEPTH) -> State:
         return {key: detach(part, f"{place}[{key!r}]", depth - 1) for key, part in table.items()}
     what = shown(state) if isinstance(state, int | float | str) else type(state).__name__
     raise _refused(what, place)
+
+
+def tensors_of(state: State, name: str = "state") -> dict[str, Tensor]:
+    """Return the tensors of a hidden state in order, by names that say where they are, such as `state_0`."""
+    if isinstance(state, Tensor):
+        return {name: state}
+    found: dict[str, Tensor] = {}
+    for key, part in _parts(state):
+        found |= tensors_of(part, f"{name}_{key}")
+    return found
+
+
+def with_tensors(state: State, tensors: Iterator[Tensor]) -> State:
+    """Return a hidden state with other tensors, in the order of `tensors_of`."""
+    if isinstance(state, Tensor):
+        return next(tensors)
+    parts = [(key, with_tensors(part, tensors)) for key, part in _parts(state)]
+    if is_named(state):
+        return state._make(part for _, part in parts)
+    if type(state) is dict:
+        return dict(parts)
+    return type(state)(part for _, part in parts) if parts else state
+
+
+def _parts(state: State) -> Iterator[tuple[Any, State]]:
+    """Yield the parts of a part of a state, each with its name or number."""
+    if is_named(state):
+        yield from zip(state._fields, state, strict=True)
+    elif type(state) is dict:
+        yield from cast("dict[Any, State]", state).items()
+    elif type(state) in (tuple, list):
+        yield from enumerate(cast("tuple[State, ...]", state))
 
 
 def is_named(state: State) -> bool:

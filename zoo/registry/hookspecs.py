@@ -12,6 +12,7 @@ from zoo.registry.specs import (
     ArchitectureSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     FieldsSpec,
     TaskSpec,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "zoo_architectures",
     "zoo_commands",
     "zoo_datasets",
+    "zoo_exporters",
     "zoo_recipes",
     "zoo_tasks",
     "zoo_training_fields",
@@ -65,6 +67,11 @@ def zoo_training_fields() -> Iterable[FieldsSpec]:  # pyright: ignore[reportRetu
 @hookspec
 def zoo_commands() -> Iterable[CommandSpec]:  # pyright: ignore[reportReturnType]
     """Return the commands of `zoo` that this plugin provides."""
+
+
+@hookspec
+def zoo_exporters() -> Iterable[ExporterSpec]:  # pyright: ignore[reportReturnType]
+    """Return the formats to export to that this plugin provides."""
 
 
 @hookspec

@@ -37,6 +37,7 @@ from zoo.registry.specs import (
     ArchitectureSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     FieldsSpec,
     Name,
     Spec,
@@ -44,7 +45,7 @@ from zoo.registry.specs import (
 )
 from zoo.registry.trust import LocalFile
 
-__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_ours"]
+__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "sole", "with_ours"]
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -61,7 +62,7 @@ _ZOO = f"{Path(__file__).parents[1]}{os.sep}"
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
 
-Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command"]
+Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command", "exporter"]
 
 HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_architectures", "architecture", ArchitectureSpec),
@@ -70,6 +71,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_tasks", "task", TaskSpec),
     ("zoo_training_fields", "group", FieldsSpec),
     ("zoo_commands", "command", CommandSpec),
+    ("zoo_exporters", "exporter", ExporterSpec),
 )
 
 
@@ -170,14 +172,14 @@ def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
     """Return a plugin, as failed if it provides a task, group or training field that another one does.
 
     Plugins name each other's tasks and groups by their short names, and users all training fields by theirs.
-    Nor can a plugin have a command of one of zoo's own; of two others with one command, neither is first.
+    Nor can a plugin have what `sole` says of one of zoo's own; of two others that share it, neither is first.
 
     Args:
         shared: the owner of each so far; those of this plugin are added.
     """
     own: dict[str, str] = {}
     for kind, spec in plugin.specs:
-        names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
+        names = [f"{kind} {spec.name}"] if kind in ("task", "group") else [sole(spec)] if sole(spec) else []
         if isinstance(spec, FieldsSpec):
             names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
         for name in names:
@@ -185,8 +187,16 @@ def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
                 cause = f"the {name} is already provided by {shared.get(name, plugin.name)}"
                 return replace(plugin, status="failed", cause=cause, specs=(), recipes={}, weights={})
             own[name] = plugin.name
-    shared |= {name: owner for name, owner in own.items() if plugin.ours or not name.startswith("command ")}
+    alone = {sole(spec) for _, spec in plugin.specs}
+    shared |= {name: owner for name, owner in own.items() if plugin.ours or name not in alone}
     return plugin
+
+
+def sole(spec: Spec) -> str:
+    """Return what of an entry no other plugin can have: a command's name, or the suffix of exported files."""
+    if isinstance(spec, ExporterSpec):
+        return f"exporter of {spec.suffix} files"
+    return f"command {spec.name}" if isinstance(spec, CommandSpec) else ""
 
 
 def load(

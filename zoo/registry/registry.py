@@ -6,6 +6,7 @@ import fnmatch
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -34,6 +35,7 @@ from zoo.registry.specs import (
     ArchitectureSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     FieldsSpec,
     Spec,
     TaskSpec,
@@ -59,7 +61,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is for; none for a task itself, a group of training fields and a command."""
+        """The tasks it is for; none for a task itself, a group of fields, a command and an exporter."""
         if isinstance(self.spec, AnalyzerSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
@@ -114,10 +116,9 @@ class Registry:
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
-        self._commands: dict[str, list[str]] = {}
+        self._owners: dict[str, list[str]] = {}
         for entry in entries:
-            if entry.kind == "command":
-                self._commands.setdefault(entry.spec.name, []).append(entry.plugin.name)
+            self._owners.setdefault(plugins.sole(entry.spec), []).append(entry.plugin.name)
         self.failed_entries = [entry for entry in entries if self.problem(entry)]
         failed = {(entry.kind, entry.name) for entry in self.failed_entries}
         self._entries = [entry for entry in entries if not failed or (entry.kind, entry.name) not in failed]
@@ -220,11 +221,12 @@ class Registry:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
 
         What it names of other plugins may not exist, such as its task, or training fields of that; and a
-        command may be another plugin's, too.
+        command, or the suffix of an exporter, may be another plugin's, too.
         """
-        if entry.kind == "command":
-            others = [name for name in self._commands[entry.spec.name] if name != entry.plugin.name]
-            same = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} a command of that name too"
+        if plugins.sole(entry.spec):
+            others = [name for name in self._owners[plugins.sole(entry.spec)] if name != entry.plugin.name]
+            what = "a command of that name" if entry.kind == "command" else f"an {plugins.sole(entry.spec)}"
+            same = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} {what} too"
             return f"{same}; disable all but one of the plugins" if others else ""
         for group in entry.spec.groups if isinstance(entry.spec, TaskSpec) else ():
             if group not in self.groups:
@@ -291,6 +293,18 @@ class Registry:
     def command(self, name: str) -> Entry[CommandSpec]:
         """Return a command of a plugin. Raises UnknownName, or SpecError if two plugins have it."""
         return cast("Entry[CommandSpec]", self._get("command", name))
+
+    @checked
+    def exporter(self, name: str) -> Entry[ExporterSpec]:
+        """Return a format to export to. Raises UnknownName, or SpecError if two plugins write such files."""
+        return cast("Entry[ExporterSpec]", self._get("exporter", name))
+
+    def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
+        """Return the format of an exported file, by its suffix; None if it has none of these."""
+        for entry in self.entries("exporter"):
+            if isinstance(entry.spec, ExporterSpec) and entry.spec.suffix == path.suffix.lower():
+                return cast("Entry[ExporterSpec]", entry)
+        return None
 
     @checked
     def task(self, name: str) -> TaskSpec:

@@ -26,6 +26,7 @@ __all__ = [
     "ArchitectureSpec",
     "CommandSpec",
     "DatasetSpec",
+    "ExporterSpec",
     "FieldsSpec",
     "Landmark",
     "Pretrained",
@@ -42,6 +43,7 @@ Name = Annotated[
 Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
 PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
 ExtraName = Annotated[str, Meta(pattern=r"^(\w+([.-]\w+)*)?$", description="the name of an extra")]
+Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9]+$", description="a suffix such as .onnx, in lower case")]
 OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
@@ -50,6 +52,9 @@ OWN_COMMANDS = {
     *("lr-find", "new-plugin", "plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
     *("sweep", "train", "trust", "verify"),
 }
+
+# No exported file can be taken for one of these
+OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy", ".txt", ".png", ".jpg"}
 
 # What a named submodule computes:
 #
@@ -250,6 +255,7 @@ class TaskSpec(_Coded):
             shown as a percentage.
         labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it, such as
             `("num_classes", "classes")`; none if a model predicts numbers.
+        exclusive: whether a model chooses one of the labels; if not, an item may have several, or none.
         architectures_of: another task, whose architectures serve this one too: they are built and called
             alike, and only the loss differs.
         groups: the groups of training fields that apply, of this plugin or others, such as `images`.
@@ -262,6 +268,7 @@ class TaskSpec(_Coded):
     higher_is_better: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: tuple[str, str] | None = None
+    exclusive: bool = True
     architectures_of: str = ""
     groups: tuple[str, ...] = ()
     tiny: str
@@ -322,7 +329,33 @@ class CommandSpec(_Coded):
         return command
 
 
-Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | CommandSpec
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec(_Coded):
+    """A format that models are exported to. Its target makes a `zoo.interfaces.Exporter`.
+
+    Attributes:
+        suffix: how the files end, such as `.onnx`.
+        reader: import string of a function that reads a file, if that is safe whoever wrote it: it takes a
+            `Path` and returns a `zoo.files.exported.Exported`. It works without torch. Without one, files are
+            written only.
+        extra: the extra of the plugin's distribution that installs what only this exporter needs.
+    """
+
+    suffix: Suffix
+    reader: str = ""
+    extra: ExtraName = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.suffix in OWN_SUFFIXES:
+            raise SpecError(f"exporter {self.name!r}: suffix {self.suffix!r} is that of other files of zoo")
+
+    def load_reader(self) -> Callable[..., Any]:
+        """Import and return what reads files. Raises SpecError if `reader` does not resolve."""
+        return _resolved(self.reader)
+
+
+Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | CommandSpec | ExporterSpec
 
 
 def _resolved(target: str) -> Callable[..., Any]:

@@ -1,0 +1,60 @@
+"""`zoo export`: a trained model as a file of another format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo import Model
+from zoo.cli.kit import (
+    Session,
+    json_option,
+    options_of,
+    pass_session,
+    print_json,
+    print_paragraph,
+    quiet_option,
+    weights_argument,
+)
+
+__all__ = ["command"]
+
+
+@click.command()
+@weights_argument
+@options_of(Model.export)
+@json_option
+@quiet_option
+@pass_session
+def command(session: Session, weights: str, as_json: bool, **settings: Any) -> None:
+    """Write WEIGHTS (an id, a file or a run directory) as a file of another format.
+
+    The file takes its name once the program in it is proven to answer as the model does: on the test split,
+    or 2,000 items of it, and in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS
+    in `zoo predict`, `zoo sample` and `zoo inspect`.
+
+    \\b
+    zoo export cifar10-resnet20
+    zoo export runs/lstm-nietzsche --out lstm.onnx --data root=texts
+    zoo export cifar10-resnet20 --to pt2 --drawn
+    """
+    session.begin(f"exporting {weights}")
+    model = session.load(weights, device="cpu")
+    result = model.export(progress=session.progress, **settings)
+    if as_json:
+        print_json(result)
+        return
+    print_paragraph(_proven(result))
+    print_paragraph(f"wrote {result['file']}, {result['bytes'] / 1e6:.1f} MB")
+
+
+def _proven(result: dict[str, Any]) -> str:
+    """Return what was proven, in a line."""
+    what = f"{result['split']} {result['unit']}" if result["split"] else f"random {result['unit']}"
+    counted = f"{result['items']:,} of {result['total']:,} {what}"
+    largest = f"logits differ by at most {result['largest_difference']:.1g}"
+    if not result["disagreements"]:
+        return f"{counted}: same answers ({largest})"
+    few = f"{result['disagreements']:,} of them a tie within that"
+    return f"{counted}: same answers, but for {few} ({largest})"

@@ -1,0 +1,48 @@
+"""Reading an ONNX file that `zoo export` wrote. Torch-free; ONNX Runtime is imported when it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import WeightsError
+from zoo.files.exported import Exported, Program, parse_metadata
+from zoo.files.regular import open_regular
+from zoo_export.onnx_file import NotOnnx, described
+
+__all__ = ["read"]
+
+# Bytes; protobuf allows no more
+_LARGEST = 2**31
+
+
+def read(path: Path) -> Exported:
+    """Return what a file holds, of which nothing has been run.
+
+    Raises WeightsError if it cannot be read, is damaged, or is no ONNX file of zoo's.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(_LARGEST)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        found = described(content)
+    except NotOnnx as error:
+        hint = "zoo runs the .onnx files that `zoo export` writes"
+        raise WeightsError(f"{path} cannot be used: {error}", hint=hint) from None
+    card, signature = parse_metadata(found.texts, path)
+    if found.seal is None:
+        raise WeightsError(f"{path} is damaged: it has no checksum", hint="export the model again")
+
+    def run(threads: int) -> Program:
+        from zoo_export.onnx_runtime import start
+
+        try:
+            return start(content, threads)
+        except ImportError:
+            raise
+        except Exception as error:  # of ONNX Runtime, which has its own for everything
+            raise WeightsError(f"{path} cannot be run: {str(error).strip().split(chr(10))[0]}") from None
+
+    facts = {"operators": f"ONNX opset {found.opset}"}
+    return Exported(card=card, signature=signature, size=len(content), facts=facts, start=run)

@@ -1,0 +1,31 @@
+"""Running ONNX files by ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from zoo.files.exported import Program
+
+__all__ = ["start"]
+
+# Only fatal errors are printed; all others are exceptions
+_FATAL = 4
+
+
+def start(content: bytes, threads: int) -> Program:
+    """Return the program of an ONNX file's content."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+    return run

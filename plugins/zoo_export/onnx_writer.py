@@ -1,0 +1,58 @@
+"""ONNX files: one graph with its weights inside, in bytes that depend on the model alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from onnx import ModelProto
+
+from zoo.files.exported import Program, Signature
+from zoo.inference.tracing import silently, traced
+from zoo.interfaces import Exportable, Exporter
+from zoo_export.onnx_file import sealed
+from zoo_export.onnx_runtime import start
+
+__all__ = ["OnnxExporter"]
+
+
+class OnnxExporter(Exporter):
+    """Writes ONNX by torch's own exporter, and runs it by ONNX Runtime."""
+
+    def write(self, model: Exportable) -> bytes:
+        program = traced(model)
+        inputs, outputs = (
+            [port.name for port in ports] for ports in (model.signature.inputs, model.signature.outputs)
+        )
+        with silently():
+            made = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs)
+        assert made is not None
+        proto: ModelProto = made.model_proto
+        _strip(proto)
+        for key, text in sorted(model.metadata.items()):
+            proto.metadata_props.add(key=key, value=text)
+        return sealed(proto)
+
+    def start(self, content: bytes, signature: Signature, threads: int) -> Program:
+        return start(content, threads)
+
+
+def _strip(proto: ModelProto) -> None:
+    """Remove what torch notes on where each node comes from, and call the axis of the batch `batch`."""
+    del proto.metadata_props[:]
+    graph = proto.graph
+    _forget([proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions])
+    for function in proto.functions:
+        _forget(function.node)
+        del function.value_info[:]
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                axis.dim_param = "batch"
+
+
+def _forget(messages: Any) -> None:
+    for message in messages:
+        message.doc_string = ""
+        del message.metadata_props[:]

@@ -1,0 +1,36 @@
+"""The formats and the command that zoo_export provides."""
+
+from zoo import CommandSpec, ExporterSpec, hookimpl
+
+
+@hookimpl
+def zoo_exporters() -> list[ExporterSpec]:
+    """Return the formats."""
+    return [
+        ExporterSpec(
+            name="onnx",
+            target="zoo_export.onnx_writer:OnnxExporter",
+            reader="zoo_export.onnx_reader:read",
+            suffix=".onnx",
+            summary="ONNX, which ONNX Runtime and many others run without torch",
+            extra="export",
+        ),
+        ExporterSpec(
+            name="pt2",
+            target="zoo_export.pt2:Pt2Exporter",
+            suffix=".pt2",
+            summary="A program of torch.export, which torch.export.load reads",
+        ),
+    ]
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    """Return the command."""
+    return [
+        CommandSpec(
+            name="export",
+            target="zoo_export.command:command",
+            summary="Write a trained model as ONNX or pt2, proven to answer as it does.",
+        )
+    ]

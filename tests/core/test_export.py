@@ -1,0 +1,403 @@
+"""Models exported to other formats: their answers are those of the model, and a file is whole, or absent."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.errors import DataError, OptionError, OutputError, SpecError, WeightsError, ZooError
+from zoo.inference import exporting
+from zoo.inference.exportables import exportable
+from zoo.inference.programs import Runner
+from zoo.inference.proof import prove
+from zoo.interfaces import Exportable, make_task
+from zoo.registry.registry import Registry
+
+onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
+from zoo_export.onnx_file import described, sealed  # noqa: E402
+from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
+
+QUIET: dict[str, Any] = {"progress": False}
+DATA = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 40}
+TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module")
+def net(folder: Path) -> zoo.Model:
+    """Return a small classifier of shapes."""
+    small: Any = {"model": {"widths": [8]}, "epochs": 1, "batch_size": 16, "lr": 0.01}
+    return zoo.train("mlp", "shapes", data=DATA, run=folder / "net", **small, **QUIET).model
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path) -> zoo.Model:
+    """Return a small language model of characters, whose state is two tensors."""
+    (folder / "fox.txt").write_text(TEXT)
+    small: Any = {"model": {"hidden_size": 8, "num_layers": 2}, "epochs": 1, "batch_size": 8}
+    data = {"paths": str(folder / "fox.txt")}
+    return zoo.train("lstm", "files", data=data, run=folder / "text", **small, **QUIET).model
+
+
+@pytest.fixture(scope="module")
+def net_file(net: zoo.Model) -> Path:
+    return Path(net.export(**QUIET)["file"])
+
+
+@pytest.fixture(scope="module")
+def text_file(text: zoo.Model) -> Path:
+    return Path(text.export(**QUIET)["file"])
+
+
+def test_a_classifier_answers_as_before(net: zoo.Model, net_file: Path) -> None:
+    exported = zoo.load(net_file)
+    images = [image.permute(1, 2, 0).numpy() for image, _ in zoo.open_dataset("shapes", **DATA).split("test")]
+    ours, theirs = (model.predict(images, top=3, **QUIET) for model in (net, exported))
+    for row, other in zip(ours, theirs, strict=True):
+        assert [a["class"] for a in row["answers"]] == [a["class"] for a in other["answers"]]
+        shares = [[a["probability"] for a in each["answers"]] for each in (row, other)]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+    assert exported.predict(images[:1], unsure=1.0, **QUIET)[0]["answers"][0]["class"] == "unsure"
+    assert exported.classes == net.classes
+    assert exported.card == net.card
+    assert "exported" in repr(exported)
+
+
+def test_a_language_model_writes_the_same_text_and_scores_alike(text: zoo.Model, text_file: Path) -> None:
+    exported = zoo.load(text_file)
+    for settings in ({}, {"temperature": 0}, {"top_k": 3, "top_p": 0.9, "seed": 5}):
+        ours, theirs = (m.sample_many(3, "fox", length=80, **settings, **QUIET) for m in (text, exported))
+        assert ours == theirs
+    assert "".join(exported.stream("the ", length=50)) == text.sample("the ", length=50, **QUIET)
+    ours, theirs = (m.predict(["the lazy dog", "fox"], **QUIET) for m in (text, exported))
+    for row, other in zip(ours, theirs, strict=True):
+        assert other["answers"][0] == pytest.approx(row["answers"][0], rel=1e-4)
+
+
+def test_what_is_returned_says_what_was_proven(net: zoo.Model, folder: Path) -> None:
+    done = net.export(folder / "drawn.pt2", drawn=True, **QUIET)
+    assert done["format"] == "pt2"
+    assert (done["items"], done["total"], done["unit"], done["split"]) == (2_000, 2_000, "images", None)
+    assert done["bytes"] == (folder / "drawn.pt2").stat().st_size
+    assert 0 <= done["largest_difference"] < 1e-4
+    with zipfile.ZipFile(folder / "drawn.pt2") as archive:
+        assert archive.read("archive/extra/zoo").decode() == net.card.to_json()
+        assert not archive.read("archive/data/sample_inputs/model.pt")
+    with pytest.raises(WeightsError, match=r"is a \.pt2 file, which zoo writes but does not read"):
+        zoo.load(folder / "drawn.pt2")
+
+
+def test_an_exported_file_does_nothing_but_predict_and_sample(net_file: Path) -> None:
+    exported, message = zoo.load(net_file), "is an exported file, which can only predict and sample"
+    for use in (exported.evaluate, exported.export, lambda: exported.analyze("cam"), lambda: exported.module):
+        with pytest.raises(WeightsError, match=message):
+            use()
+    with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):
+        zoo.load(net_file, device="cuda")
+    with pytest.raises(WeightsError):
+        zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
+
+
+def test_equal_models_give_equal_bytes_without_a_trace_of_this_machine(
+    text: zoo.Model, text_file: Path, folder: Path
+) -> None:
+    text.export(folder / "again.onnx", drawn=True, **QUIET)
+    content = (folder / "again.onnx").read_bytes()
+    assert content == text_file.read_bytes()
+    for trace in (
+        b"/home",
+        b"/tmp",
+        b"/root",
+        b"site-packages",
+        b".py",
+        b"stack_trace",
+        str(folder).encode(),
+    ):
+        assert trace not in content
+
+
+def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file: Path) -> None:
+    model = onnx.load(str(net_file))
+    onnx.checker.check_model(model, full_check=True)
+    texts = {each.key: each.value for each in model.metadata_props}
+    assert texts["classes"].startswith('["')
+    (taken,) = model.graph.input
+    assert [axis.dim_param or axis.dim_value for axis in taken.type.tensor_type.shape.dim] == [
+        "batch",
+        3,
+        16,
+        16,
+    ]
+    assert [each.name for each in model.graph.output] == ["logits", "probabilities"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"out": "x.safetensors"}, OptionError, "no format has files that end in '.safetensors'"),
+        ({"out": "x.pt2", "to": "onnx"}, OptionError, r"a file of onnx ends in \.onnx \(got x\.pt2\)"),
+        ({"to": "onxx"}, ZooError, "unknown exporter 'onxx'; did you mean 'onnx'"),
+        ({"out": "x.onnx", "drawn": True, "split": "val"}, OptionError, "random inputs are no split"),
+        ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    net: zoo.Model,
+    settings: dict[str, Any],
+    error: type[ZooError],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        net.export(**settings, **QUIET)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_exists_stays(net: zoo.Model, net_file: Path) -> None:
+    before = net_file.read_bytes()
+    with pytest.raises(OutputError, match="already exists"):
+        net.export(**QUIET)
+    assert net_file.read_bytes() == before
+
+
+def test_missing_data_is_told_with_what_to_do(text: zoo.Model, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        text.export(tmp_path / "x.onnx", data={"paths": str(tmp_path / "none.txt")}, **QUIET)
+    assert "--drawn proves on random inputs" in str(caught.value.hint)
+    assert not [*tmp_path.iterdir()]
+
+
+class Wrong(OnnxExporter):
+    """Writes nothing, and runs the model itself with something changed."""
+
+    def __init__(self, bend: Any) -> None:
+        self._bend = bend
+
+    def write(self, model: Exportable) -> bytes:
+        self._model = model
+        return b"nothing"
+
+    def start(self, content: bytes, signature: Any, threads: int) -> Any:
+        def run(inputs: Any) -> dict[str, Any]:
+            with torch.no_grad():
+                outputs = self._model.module(*(torch.from_numpy(array) for array in inputs.values()))
+            named = {port.name: out.numpy() for port, out in zip(signature.outputs, outputs, strict=True)}
+            return self._bend(named, len(inputs["inputs"]))
+
+        return run
+
+
+def swapped(outputs: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return logits of another class for one image in forty."""
+    logits = outputs["logits"].copy()
+    logits[7:8] = logits[7:8, ::-1]
+    return {**outputs, "logits": logits}
+
+
+BENT = {
+    "its results for batches of 64 differ by": swapped,
+    "its probabilities are not those of its logits": lambda outputs, count: {
+        **outputs,
+        "probabilities": outputs["logits"],
+    },
+    "should give logits as float32": lambda outputs, count: {
+        **outputs,
+        "logits": outputs["logits"].astype(np.float64),
+    },
+    "but gave nothing": lambda outputs, count: {},
+    "its results for batches of 2 differ by": lambda outputs, count: (
+        {**outputs, "logits": outputs["logits"] + (count == 2)}
+    ),
+    "its results for batches of 1 differ by nan": lambda outputs, count: (
+        {**outputs, "logits": outputs["logits"] * math.nan}
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BENT)
+def test_a_program_that_answers_otherwise_gets_no_file(
+    net: zoo.Model, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", lambda: Wrong(BENT[message]))
+    with pytest.raises(WeightsError, match=message):
+        net.export(tmp_path / "x.onnx", **QUIET)
+    assert not [*tmp_path.iterdir()]
+
+
+def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
+    """Return the proof of a program whose logits differ a little from those of a model of close ones."""
+    registry = Registry.discover()
+    task = make_task(registry, "classification")
+
+    class Close(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            first = images.flatten(1).sum(1)
+            return torch.stack([first, first + 1e-4], 1) % 1
+
+    data = zoo.open_dataset("shapes", **DATA)
+    made = exportable(Close(), net.card, task)
+    signature = made.signature
+
+    def run(inputs: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            logits, _ = made.module(torch.from_numpy(inputs["inputs"]))
+        logits += torch.tensor([first, second])
+        return {"logits": logits.numpy(), "probabilities": logits.softmax(1).numpy()}
+
+    runner = Runner(run, signature, name="x")
+    return prove(runner, Close(), task, data, "test")
+
+
+def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model) -> None:
+    assert proof_of(net, 0.0).disagreements == 0
+    tied = proof_of(net, 2e-4)
+    assert tied.disagreements > 0
+    assert tied.disagreements <= tied.items == 40
+    assert tied.largest_difference == pytest.approx(2e-4, rel=0.01)
+    with pytest.raises(WeightsError, match=r"it answers \d+ of 40 images differently"):
+        proof_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
+
+
+HOSTILE = {
+    "empty": lambda whole: b"",
+    "cut off": lambda whole: whole[: len(whole) // 2],
+    "longer": lambda whole: whole + b"\0",
+    "a flipped bit": lambda whole: whole[:-5000] + bytes([whole[-5000] ^ 1]) + whole[-4999:],
+    "a pickle": lambda whole: b"\x80\x02}q\x00.",
+    "a web page": lambda whole: b"<!DOCTYPE html><html>",
+    "zeros": lambda whole: bytes(1000),
+    "endless numbers": lambda whole: b"\xff" * 1000,
+    "deeply nested": lambda whole: nested(100),
+    "weights in other files": lambda whole: unsealed(whole, external),
+    "no card": lambda whole: changed(whole, lambda model: model.metadata_props.pop(1)),
+    "no metadata": lambda whole: changed(whole, lambda model: model.ClearField("metadata_props")),
+    "no seal": lambda whole: unsealed(whole),
+    "metadata twice": lambda whole: whole + b"\x72\x09\x0a\x03zoo\x12\x02{}",
+    "a card of fewer classes": lambda whole: changed(whole, rewritten('"circle",', "")),
+    "another task": lambda whole: changed(whole, rewritten('"task":"classification"', '"task":"magic"')),
+    "a signature of other images": lambda whole: changed(whole, rewritten("[null,3,16,16]", "[null,3,8,8]")),
+    "a signature of other outputs": lambda whole: changed(whole, rewritten('"probabilities"', '"p"')),
+    "a huge signature": lambda whole: changed(
+        whole, rewritten("[null,3,16,16]", "[null,3,16,9999999999999]")
+    ),
+    "an unknown operator": lambda whole: changed(
+        whole, lambda model: model.graph.node[0].ClearField("op_type")
+    ),
+    "half a graph": lambda whole: changed(whole, lambda model: model.graph.node.pop()),
+}
+
+
+def changed(whole: bytes, change: Any) -> bytes:
+    """Return a file with something changed, sealed again."""
+    model = onnx.ModelProto.FromString(whole)
+    kept = [each for each in model.metadata_props if each.key != "zoo_sha256"]
+    model.ClearField("metadata_props")
+    model.metadata_props.extend(sorted(kept, key=lambda each: each.key))
+    change(model)
+    return sealed(model)
+
+
+def unsealed(whole: bytes, change: Any = lambda model: None) -> bytes:
+    model = onnx.ModelProto.FromString(whole)
+    change(model)
+    kept = [each for each in model.metadata_props if each.key != "zoo_sha256"]
+    model.ClearField("metadata_props")
+    model.metadata_props.extend(kept)
+    return model.SerializeToString()
+
+
+def external(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def rewritten(before: str, after: str) -> Any:
+    def change(model: Any) -> None:
+        texts = [each for each in model.metadata_props if before in each.value]
+        assert texts, before
+        for each in texts:
+            each.value = each.value.replace(before, after)
+
+    return change
+
+
+def nested(depth: int) -> bytes:
+    """Return a model whose graph holds an attribute that holds a graph, and so on."""
+    graph = b""
+    for _ in range(depth):
+        for tag in (0x32, 0x2A, 0x0A):  # attribute.g, node.attribute, graph.node
+            size = len(graph)
+            length = b""
+            while size > 127:
+                length, size = length + bytes([size & 127 | 128]), size >> 7
+            graph = bytes([tag]) + length + bytes([size]) + graph
+    size, length = len(graph), b""
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return b"\x08\x0a\x3a" + length + bytes([size]) + graph
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_in_a_sentence(name: str, net_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(HOSTILE[name](net_file.read_bytes()))
+    image = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(WeightsError, match=r"x\.onnx") as caught:
+        zoo.load(path).predict(image, **QUIET)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_walk_over_an_honest_file_finds_its_texts(net_file: Path) -> None:
+    content = net_file.read_bytes()
+    found = described(content)
+    model = onnx.load(io.BytesIO(content))
+    assert found.texts == {each.key: each.value for each in model.metadata_props}
+    assert found.opset == model.opset_import[0].version
+
+
+def test_a_reader_that_is_not_installed_is_named(net_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.delitem(__import__("sys").modules, "zoo_export.onnx_runtime", raising=False)
+    with pytest.raises(SpecError, match="requires onnxruntime, which is not installed") as caught:
+        zoo.load(net_file)
+    assert caught.value.hint == '`pip install "zoo-registry[export]"` installs it'
+
+
+def test_what_the_spec_says_cannot_be_exported_is_not_tried(
+    net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry.discover()
+    object.__setattr__(registry.architecture("mlp").spec, "unexportable", "it depends on the weather")
+    try:
+        model = zoo.load(net.path, registry=registry)
+        with pytest.raises(WeightsError, match="mlp cannot be exported: it depends on the weather"):
+            model.export(tmp_path / "x.onnx", **QUIET)
+    finally:
+        object.__setattr__(registry.architecture("mlp").spec, "unexportable", "")
+
+
+def test_ctrl_c_leaves_nothing(net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "prove", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        net.export(tmp_path / "x.onnx", **QUIET)
+    assert not [*tmp_path.iterdir()]

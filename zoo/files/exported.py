@@ -1,0 +1,116 @@
+"""An exported file: what it keeps of the model, and what the reader of its format returns. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.config import options
+from zoo.errors import OptionError, WeightsError
+from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.cards import KEY, Card, parse_card
+from zoo.files.container import damaged
+
+__all__ = ["Exported", "Port", "Program", "Signature", "metadata_of", "parse_metadata"]
+
+# Maps arrays of numpy by name to arrays of numpy by name; safe from many threads
+Program = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_SIGNATURE = "zoo_signature"
+
+Number = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """An input or an output of a program.
+
+    Attributes:
+        dtype: the type of its numbers, as numpy names it.
+        shape: its shape; None stands for the axis of the batch, if there is one.
+    """
+
+    name: str
+    dtype: Number
+    shape: tuple[int | None, ...]
+
+    def shown(self) -> str:
+        """Return the type and shape in words."""
+        return f"{self.dtype} ({', '.join('batch' if size is None else str(size) for size in self.shape)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a program takes and gives.
+
+    Attributes:
+        inputs: in order: first the items of a batch as a split of data has them, such as uint8 images; or one
+            token of each lane, and then the parts of the state.
+        outputs: in order: first `logits`, or `outputs` of a model that predicts numbers; then `probabilities`
+            of classes, or the parts of the state after the token.
+        state: for each input that is a part of the state, the output that is its next value; first zeros.
+    """
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    state: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What a reader returns for a file, of which it has run nothing yet.
+
+    Attributes:
+        size: bytes of the file.
+        facts: what else there is to say of the file, such as `{"opset": "20"}`.
+        start: returns the program that the file holds, to run on a number of threads.
+    """
+
+    card: Card
+    signature: Signature
+    size: int
+    facts: Mapping[str, str]
+    start: Callable[[int], Program]
+
+
+def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
+    """Return what an exported file says of itself: texts by key, for the metadata of any format.
+
+    The names of the classes stand there by themselves too, as a JSON list, for those who do not have zoo.
+    """
+    classes = card.preprocess.get("classes")
+    names = {"classes": canonical_json(classes)} if classes else {}
+    return {KEY: card.to_json(), _SIGNATURE: canonical_json(asdict(signature)), **names}
+
+
+def parse_metadata(metadata: Mapping[str, str], path: Path) -> tuple[Card, Signature]:
+    """Return the card and the signature of a file. Raises WeightsError if it has none, or wrong ones."""
+    if KEY not in metadata or _SIGNATURE not in metadata:
+        hint = "zoo runs the files that `zoo export` writes"
+        raise WeightsError(f"{path} is a {path.suffix} file without a zoo card", hint=hint)
+    card = parse_card(metadata[KEY], path)
+    try:
+        signature = options.convert_table(parse_json(metadata[_SIGNATURE]), Signature, what="the signature")
+        _check(signature)
+    except (OptionError, ValueError) as error:
+        raise damaged(path, f"its signature is wrong: {error}") from None
+    return card, signature
+
+
+def _check(signature: Signature) -> None:
+    """Raise ValueError for a signature that no model has."""
+    inputs, outputs = ({port.name: port for port in ports} for ports in (signature.inputs, signature.outputs))
+    if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
+        raise ValueError("it has no inputs, no outputs, or several of one name")
+    for port in (*inputs.values(), *outputs.values()):
+        if port.shape.count(None) > 1 or any(
+            size is not None and not 0 <= size < 2**31 for size in port.shape
+        ):
+            raise ValueError(f"{port.name} has the shape {list[Any](port.shape)}")
+    if [*inputs][1:] != [port.name for port in signature.inputs if port.name in signature.state]:
+        raise ValueError("its state is not what it has as inputs")
+    for before, after in signature.state.items():
+        if after not in outputs or replace(outputs[after], name=before) != inputs[before]:
+            raise ValueError(f"the state {before} is not the output {after}")

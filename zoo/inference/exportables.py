@@ -1,0 +1,153 @@
+"""A trained model in the form in which it is exported: what it reads and answers as tensors alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import SpecError, WeightsError
+from zoo.files.cards import Card
+from zoo.files.exported import Port, Signature, metadata_of
+from zoo.interfaces import CarriesState, Exportable, PreparesInputs, State, Task
+from zoo.models.states import tensors_of, with_tensors
+
+__all__ = ["exportable"]
+
+_HINT = "such a model can be used with `zoo predict` and `zoo sample` as it is"
+
+
+@torch.no_grad()
+def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) -> Exportable:
+    """Return a copy of a model for an exporter.
+
+    - A task that prepares inputs: items as they are in a split, to `logits` and their `probabilities`; or to
+      `outputs`, if the model predicts numbers.
+    - A task that carries a state: one token of each lane and the state, to logits and the next state. A
+      program of any length is none that `torch.export` can make of a recurrent network.
+
+    Args:
+        context: most tokens that the model reads from an empty state on; 0 is any.
+
+    Raises WeightsError if the task says neither, or the model's state cannot be an input.
+    """
+    model = copy.deepcopy(model).cpu().float().eval()
+    if context:
+        what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
+        raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
+    if isinstance(task, CarriesState):
+        module, inputs, state, axes = _step(model, card)
+    elif isinstance(task, PreparesInputs):
+        module = _Prepared(model, task, card.preprocess)
+        item = task.item(card.arguments)
+        inputs, state, axes = {"inputs": torch.stack([item, item])}, {}, {"inputs": 0}
+    else:
+        hint = "its author can make it a zoo.interfaces.PreparesInputs"
+        raise WeightsError(
+            f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
+        )
+    names = module.output_names(state)
+    outputs = module(*inputs.values())
+    if not all(isinstance(output, Tensor) for output in outputs):
+        raise WeightsError("the model cannot be exported: it does not return a tensor", hint=_HINT)
+    axes |= {after: axes[before] for before, after in state.items()}
+    signature = Signature(
+        inputs=tuple(_port(name, tensor, axes[name]) for name, tensor in inputs.items()),
+        outputs=tuple(
+            _port(name, output, axes.get(name, 0)) for name, output in zip(names, outputs, strict=True)
+        ),
+        state=state,
+    )
+    return Exportable(
+        module=module, inputs=inputs, signature=signature, metadata=metadata_of(card, signature)
+    )
+
+
+class _Prepared(nn.Module):
+    """A model that prepares its inputs itself, and says how probable its answers are."""
+
+    def __init__(self, model: nn.Module, task: Task, preprocess: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self._task = task
+        self._preprocess = preprocess
+        self.eval()
+
+    def forward(self, items: Tensor) -> tuple[Any, ...]:
+        assert isinstance(self._task, PreparesInputs)
+        outputs = self.model(self._task.prepare(items, self._preprocess))
+        if self._task.spec.labels is None or not isinstance(outputs, Tensor):
+            return (outputs,)
+        return outputs.float(), self._task.probabilities(outputs.float())
+
+    def output_names(self, state: Mapping[str, str]) -> list[str]:
+        return ["outputs"] if self._task.spec.labels is None else ["logits", "probabilities"]
+
+
+class _Step(nn.Module):
+    """A language model that reads one token of each lane, and whose state is a row of tensors."""
+
+    def __init__(self, model: nn.Module, state: State) -> None:
+        super().__init__()
+        self.model = model
+        self._state = state
+        self.eval()
+
+    def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        logits, following, *_ = self.model(tokens[None], with_tensors(self._state, iter(state)))
+        return logits[-1].float(), *tensors_of(following).values()
+
+    def output_names(self, state: Mapping[str, str]) -> list[str]:
+        return ["logits", *state.values()]
+
+
+def _step(
+    model: nn.Module, card: Card
+) -> tuple[_Step, dict[str, Tensor], dict[str, str], dict[str, int | None]]:
+    """Return a step of a model, its inputs, the output of each part of the state, and the axis of the lanes.
+
+    Raises WeightsError unless the state is tensors that keep their shape from step to step.
+    """
+    tokens = torch.zeros(2, dtype=torch.int64)
+    try:
+        _, state, *_ = model(tokens[None], None)
+        _, following, *_ = model(tokens[None], state)
+        _, wider, *_ = model(torch.zeros(1, 3, dtype=torch.int64), None)
+    except RuntimeError as error:
+        raise SpecError(f"{card.architecture} cannot read a token: {error}") from None
+    parts, after, lanes = tensors_of(state), tensors_of(following), tensors_of(wider)
+    shapes = [{name: (part.shape, part.dtype) for name, part in each.items()} for each in (parts, after)]
+    if (
+        shapes[0] != shapes[1]
+        or [*map(_rank, parts.items())] != [*map(_rank, lanes.items())]
+        or _rest(state) != _rest(following)
+    ):
+        what = "has a hidden state that does not consist of tensors that keep their shape from token to token"
+        raise WeightsError(f"the model cannot be exported: it {what}", hint=_HINT)
+    axes: dict[str, int | None] = {"tokens": 0}
+    for name, part in parts.items():
+        pairs = enumerate(zip(part.shape, lanes[name].shape, strict=True))
+        axes[name] = next((n for n, (two, three) in pairs if two != three), None)
+    return (
+        _Step(model, state),
+        {"tokens": tokens, **{name: part.contiguous() for name, part in parts.items()}},
+        {name: f"next_{name}" for name in parts},
+        axes,
+    )
+
+
+def _rank(part: tuple[str, Tensor]) -> tuple[str, int]:
+    return part[0], part[1].ndim
+
+
+def _rest(state: State) -> str:
+    """Return what of a state is no tensor."""
+    return repr(with_tensors(state, iter([torch.zeros(())] * len(tensors_of(state)))))
+
+
+def _port(name: str, tensor: Tensor, axis: int | None) -> Port:
+    shape = tuple(None if n == axis else size for n, size in enumerate(tensor.shape))
+    return Port(name=name, dtype=str(tensor.dtype).removeprefix("torch."), shape=shape)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,137 @@
+"""A trained model as a file of another format, written once it is proven to answer as the model does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo.data.opening import default_split, open_fed
+from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError, cause
+from zoo.files.atomic import atomic_write
+from zoo.files.cards import Card
+from zoo.inference.exportables import exportable
+from zoo.inference.programs import Runner
+from zoo.inference.proof import Proof, drawn, prove
+from zoo.interfaces import Dataset, Exporter, Split, Task, make_task
+from zoo.models.windows import context_of
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import ExporterSpec
+
+__all__ = ["Exporting", "export"]
+
+# Called with the work, the items done, their total, and their unit
+Report = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporting:
+    """What to export to, and what to prove it on.
+
+    Attributes:
+        out: the file.
+        entry: the format.
+        split: the split of the data; `test` by default, or `val` if there is no test split.
+        data: options of the dataset, on top of those the model was trained with.
+        drawn: prove on inputs drawn at random instead of a split.
+        threads: to compute with.
+    """
+
+    out: Path
+    entry: Entry[ExporterSpec]
+    split: Split | None = None
+    data: Mapping[str, Any] | None = None
+    drawn: bool = False
+    threads: int = 1
+
+
+def export(
+    model: nn.Module,
+    card: Card,
+    registry: Registry,
+    how: Exporting,
+    *,
+    report: Report = lambda what, done, total, unit: None,
+) -> dict[str, Any]:
+    """Write a model to a file, and return what was proven of it.
+
+    Returns:
+        `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`; split is None
+        for random inputs.
+
+    Raises:
+        WeightsError: the model cannot be exported, or the program would answer otherwise.
+        OutputError: the file exists, or cannot be written.
+        DataError, OptionError, SpecError, UnknownName: the data does not exist or does not fit.
+    """
+    if how.out.exists():
+        raise OutputError(f"{how.out} already exists", hint="remove it, or choose another file: --out")
+    task, spec = make_task(registry, card.task), registry.architecture(card.architecture).spec
+    if spec.unexportable:
+        raise WeightsError(f"{card.architecture} cannot be exported: {spec.unexportable}")
+    made = exportable(model, card, task, context=context_of(card, registry))
+    dataset, split = _data(card, task, registry, how)
+    exporter = how.entry.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
+    unit = task.unit(card.preprocess)
+    report(f"exporting to {how.entry.spec.name}", 0, 0, unit)
+    try:
+        content = exporter.write(made)
+        program = exporter.start(content, made.signature, how.threads)
+    except ZooError:
+        raise
+    except Exception as error:
+        raise WeightsError(
+            f"{card.architecture} cannot be exported to {how.entry.spec.name}: {cause(error)}"
+        ) from error
+    runner = Runner(program, made.signature, name=how.out.name)
+    reference = copy.deepcopy(model).cpu().float()
+    proof = prove(runner, reference, task, dataset, split, report=partial(_plainly, report, unit))
+    _write(how.out, content)
+    return _result(how, content, proof, split=None if how.drawn else split, unit=unit)
+
+
+def _data(card: Card, task: Task, registry: Registry, how: Exporting) -> tuple[Dataset, Split]:
+    """Return what to prove on. Raises as `open_fed` does, with a hint to do without."""
+    if how.drawn:
+        if how.split or how.data:
+            raise OptionError("random inputs are no split of data: leave --split and --data out")
+        return drawn(task, card.arguments, card.preprocess), "test"
+    try:
+        _, fed = open_fed(card, task, registry, data=how.data)
+    except DataError as error:
+        hint = f"{error.hint}; or" if error.hint else "to do without the data:"
+        raise DataError(str(error), hint=f"{hint} --drawn proves on random inputs") from error
+    return fed, how.split or default_split(fed)
+
+
+def _plainly(report: Report, unit: str, done: int, total: int) -> None:
+    report("proving", done, total, unit)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with atomic_write(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _result(
+    how: Exporting, content: bytes, proof: Proof, *, split: Split | None, unit: str
+) -> dict[str, Any]:
+    return {
+        "file": str(how.out),
+        "format": how.entry.spec.name,
+        "bytes": len(content),
+        "split": split,
+        "items": proof.items,
+        "total": proof.total,
+        "unit": unit,
+        "disagreements": proof.disagreements,
+        "largest_difference": proof.largest_difference,
+    }

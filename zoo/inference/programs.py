@@ -1,0 +1,103 @@
+"""Running the program of an exported file: arrays of numpy in and out, and what it must give. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import WeightsError, first_line
+from zoo.files.exported import Port, Program, Signature
+from zoo.inference.readers import Numbers, Read, Tokens
+
+__all__ = ["ProgramReader", "Runner"]
+
+Arrays = Mapping[str, NDArray[Any]]
+# Bytes of state of all lanes together; a file of a few kB may claim any shape
+_MOST_STATE = 1 << 30
+
+
+class Runner:
+    """A program that is given what its signature says, and is held to it.
+
+    Args:
+        name: of the file, for messages.
+    """
+
+    def __init__(self, program: Program, signature: Signature, *, name: str) -> None:
+        self._program = program
+        self.signature = signature
+        self._name = name
+        self._inputs = {port.name: port for port in signature.inputs}
+
+    def __call__(self, items: NDArray[Any], state: Arrays | None = None) -> Arrays:
+        """Return the outputs for a batch: items (B, ...); or a token of each lane, (B,), and the state.
+
+        Raises WeightsError if the program fails, or gives anything else than its signature says.
+        """
+        wanted = self.signature.inputs[0]
+        items = items.astype(wanted.dtype, copy=False)
+        if not _fits(items, wanted, len(items)):
+            raise self._wrong(f"reads {wanted.shown()}, but was given {_shown_array(items)}")
+        try:
+            outputs = self._program({wanted.name: items, **(state or {})})
+        except Exception as error:
+            raise self._wrong(f"cannot be run: {first_line(error)}") from None
+        for port in self.signature.outputs:
+            got = outputs.get(port.name)
+            if got is None or not _fits(got, port, len(items)):
+                shown = "nothing" if got is None else _shown_array(got)
+                raise self._wrong(f"should give {port.name} as {port.shown()}, but gave {shown}")
+        return outputs
+
+    def first(self, items: NDArray[Any]) -> NDArray[Any]:
+        """Return the first output for a batch of items: logits, or numbers."""
+        return self(items)[self.signature.outputs[0].name]
+
+    def zeros(self, lanes: int) -> Arrays:
+        """Return the state at the start of each lane. Raises WeightsError for one that is too large."""
+        ports = {name: self._inputs[name] for name in self.signature.state}
+        shapes = {name: [lanes if n is None else n for n in port.shape] for name, port in ports.items()}
+        if sum(8 * int(np.prod(shape, dtype=np.float64)) for shape in shapes.values()) > _MOST_STATE:
+            raise self._wrong("needs too much memory for its state")
+        return {name: np.zeros(shape, ports[name].dtype) for name, shape in shapes.items()}
+
+    def step(self, tokens: Tokens, state: Arrays | None) -> tuple[Numbers, Arrays]:
+        """Return the logits after a token of each lane, (B, V), and the state."""
+        outputs = self(tokens, self.zeros(len(tokens)) if state is None else state)
+        following = {before: outputs[after] for before, after in self.signature.state.items()}
+        return outputs[self.signature.outputs[0].name], following
+
+    def _wrong(self, what: str) -> WeightsError:
+        return WeightsError(f"{self._name} {what}", hint="export the model again")
+
+
+class ProgramReader:
+    """A language model that an exported file holds: one step of it, called for each token."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @contextmanager
+    def reading(self) -> Generator[Read]:
+        """Yield a function that reads tokens."""
+
+        def read(tokens: Tokens, state: Arrays | None) -> tuple[Numbers, Arrays]:
+            logits, state = self._runner.step(tokens[0], state)
+            for row in tokens[1:]:
+                logits, state = self._runner.step(row, state)
+            return logits, state
+
+        yield read
+
+
+def _fits(array: NDArray[Any], port: Port, batch: int) -> bool:
+    shape = tuple(batch if size is None else size for size in port.shape)
+    return array.shape == shape and array.dtype == np.dtype(port.dtype)
+
+
+def _shown_array(array: NDArray[Any]) -> str:
+    return f"{array.dtype} ({', '.join(map(str, array.shape))})"
