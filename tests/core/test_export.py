@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import runpy
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,17 @@ def test_ctrl_c_leaves_nothing(net: zoo.Model, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         net.export(tmp_path / "x.onnx", **QUIET)
     assert not [*tmp_path.iterdir()]
+
+
+NAMES = [entry.spec.name for entry in Registry.discover().entries("architecture") if entry.plugin.ours]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_architecture_exports(name: str, tmp_path: Path) -> None:
+    untrained = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "exporting.py"))["untrained"]
+    model = untrained(name, Registry.discover())
+    for format_ in ("onnx", "pt2"):
+        done = model.export(tmp_path / f"x.{format_}", drawn=True, **QUIET)
+        assert done["items"] == 2_000
+        assert done["largest_difference"] < 1e-4

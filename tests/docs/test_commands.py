@@ -23,7 +23,17 @@ from zoo.registry.registry import Entry, Registry
 # Plugins, entries and recipes that a page writes or installs
 MADE = {
     *("acme", "acme-zoo", "acme/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
-    *("patch-net", "patches/patch-net", "corners", "saliency", "tiny-gru", "tides", "tides-net", "sizes"),
+    *(
+        "patch-net",
+        "patches/patch-net",
+        "corners",
+        "saliency",
+        "tiny-gru",
+        "tides",
+        "tides-net",
+        "sizes",
+        "zipped",
+    ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
 }

@@ -437,6 +437,11 @@ class ApproximatesInExport(Net):
         return logits.round(decimals=1) if torch.compiler.is_exporting() else logits
 
 
+class ReadsOneByOne(Net):
+    def forward(self, images):
+        return torch.stack([super(ReadsOneByOne, self).forward(image[None])[0] for image in images])
+
+
 class AssignsToFloat32(Net):
     def forward(self, images):
         x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
@@ -742,6 +747,13 @@ class StateInDict(Lstm):
     def forward(self, tokens, state=None):
         logits, (hidden, cell) = super().forward(tokens, state and (state["hidden"], state["cell"]))
         return logits, {"hidden": hidden, "cell": cell}
+
+
+class StateThatGrows(Lstm):
+    def forward(self, tokens, state=None):
+        hidden, cell, seen = state or (None, None, tokens[:0])
+        logits, (hidden, cell) = super().forward(tokens, None if hidden is None else (hidden, cell))
+        return logits, (hidden, cell, torch.cat([seen, tokens]))
 
 
 class Pair(NamedTuple):
@@ -1604,6 +1616,19 @@ class TensorInDetails(Tagging):
 class ChanceOfAnError(Tagging):
     def chance(self, preprocess):
         return {"error": 0.9}
+
+
+class PreparesOtherwise(Tagging):
+    def item(self, dims):
+        return torch.zeros(3, dims["image_size"], dims["image_size"], dtype=torch.uint8)
+
+    def prepare(self, items, preprocess):
+        return items / 255
+
+
+class ItemAsTheModelSeesIt(PreparesOtherwise):
+    def item(self, dims):
+        return super().item(dims).float()
 
 
 class TensorsInAnswers(Tagging):

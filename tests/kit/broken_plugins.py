@@ -11,6 +11,7 @@ from zoo import (
     ArchitectureSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     FieldsSpec,
     Recipe,
     TaskSpec,
@@ -56,6 +57,10 @@ class Provider:
     @hookimpl
     def zoo_commands(self):
         return [spec for spec in self.specs if isinstance(spec, CommandSpec)]
+
+    @hookimpl
+    def zoo_exporters(self):
+        return [spec for spec in self.specs if isinstance(spec, ExporterSpec)]
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,13 @@ def command(name, function="count", module="broken_commands", **more):
     return CommandSpec(name=name, **fields)
 
 
+def exporter(name, target="WritesOnce", **more):
+    """Return an exporter with a suffix of its own, of broken_exporters or with a reader of broken_readers."""
+    target = target if ":" in target else f"broken_exporters:{target}"
+    suffix = f".x{''.join(character for character in name if character.isalnum())}"
+    return ExporterSpec(name=name, target=target, suffix=suffix, summary="For the kit's own tests", **more)
+
+
 def recipe(**changes):
     """Return the recipe that made data/shapes.safetensors, with some fields changed.
 
@@ -173,7 +185,7 @@ honest = Provider(
     images(ArchitectureSpec, "not-pretrained", "LoadsNothing"),
     text(ArchitectureSpec, "lstm", "Lstm"),
     text(ArchitectureSpec, "penalized", "Penalizes"),
-    text(ArchitectureSpec, "attention", "Attention"),
+    text(ArchitectureSpec, "attention", "Attention", unexportable="its state grows with the text"),
     text(ArchitectureSpec, "window", "Window", context_length="block_size"),
     text(ArchitectureSpec, "cache", "CacheInAWindow", config={"block_size": 96}, context_length=96),
     images(ArchitectureSpec, "large", "NeedsLargerImages", smallest_image=64),
@@ -185,7 +197,7 @@ honest = Provider(
     images(ArchitectureSpec, "versioned", "HasAVersion"),
     text(ArchitectureSpec, "dict", "StateInDict"),
     text(ArchitectureSpec, "named", "StateInANamedTuple"),
-    text(ArchitectureSpec, "number", "StateWithANumber"),
+    text(ArchitectureSpec, "number", "StateWithANumber", unexportable="its state has a number"),
     images(ArchitectureSpec, "infinite", "MasksByInfinity"),
     images(ArchitectureSpec, "complex", "TurnsByComplexNumbers"),
     images(DatasetSpec, "images", "TinyImages"),
@@ -198,6 +210,7 @@ honest = Provider(
     text(DatasetSpec, "poem", "Poem"),
     command("count"),
     command("several", "several"),
+    exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
     analyzer("mean", "MeanFeature"),
     analyzer("noisy", "SmoothedByNoise"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
@@ -234,12 +247,25 @@ entries = Provider(
     task("chance_is_of_its_metrics", "ChanceOfAnError"),
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
     task("uses_its_fields.augment", "IgnoresAugmentation"),
+    task("prepares_its_items", "PreparesOtherwise"),
+    task("prepares_its_items.item", "ItemAsTheModelSeesIt"),
+    task("prepares_its_items.exclusive", "Tagging", exclusive=False),
     task("answers_each_input", "TensorsInAnswers"),
     task("answers_each_input.count", "AnswersTheFirst"),
-    task("answers_each_input.alone", "SoftmaxOverTheBatch"),
+    task("answers_each_input.alone", "SoftmaxOverTheBatch", exclusive=False),
     task("answers_each_input.top", "IgnoresTop"),
     FieldsSpec(name="fields_are_described", summary="For the kit's own tests", fields=Undescribed),
     FieldsSpec(name="fields_can_be_typed", summary="For the kit's own tests", fields=WithAPath),
+    exporter("programs_answer_alike", "Foreign"),
+    exporter("programs_answer_alike.batch", "KeepsTheBatch"),
+    exporter("programs_answer_alike.names", "SwapsOutputs"),
+    exporter("programs_answer_alike.weights", "RoundsWeights"),
+    exporter("equal_models_equal_files", "SaysWhen"),
+    exporter("equal_models_equal_files.place", "SaysWhere"),
+    exporter("reads_without_torch", reader="broken_readers:needs_torch"),
+    exporter("reads_without_torch.card", reader="broken_readers:forgets_the_data"),
+    exporter("refuses_what_it_did_not_write", reader="broken_readers:trusts"),
+    exporter("refuses_what_it_did_not_write.crash", reader="broken_readers:crashes"),
     command("shows_its_help", "silent"),
     command("shows_its_help.usage", "helpless"),
     command("shows_its_help.torch", "command", "torch_command"),
@@ -294,7 +320,7 @@ entries = Provider(
     images(ArchitectureSpec, "leaves_modes_and_settings.threads", "SetsThreads"),
     images(ArchitectureSpec, "leaves_modes_and_settings.dtype", "SetsTheDefaultDtype"),
     images(ArchitectureSpec, "leaves_modes_and_settings.gradients", "SwitchesGradientsOn"),
-    images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32"),
+    images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32", unexportable="it assigns to a slice"),
     text(ArchitectureSpec, "trains_in_bf16.text", "AssignsTextToFloat32"),
     images(ArchitectureSpec, "overfits_one_batch", "FaintLogits"),
     images(ArchitectureSpec, "batch_mates_do_not_matter", "ComparesBatchMates"),
@@ -311,6 +337,8 @@ entries = Provider(
     images(ArchitectureSpec, "exports", "ReadsDataPointers"),
     images(ArchitectureSpec, "exports.other", "ApproximatesInExport"),
     images(ArchitectureSpec, "exports.reason", "Net", unexportable="it did not, once"),
+    images(ArchitectureSpec, "exports.batch", "ReadsOneByOne"),
+    text(ArchitectureSpec, "exports.state", "StateThatGrows"),
     images(ArchitectureSpec, "landmarks_resolve", "Net", landmarks={"features": "stages.2"}),
     images(
         ArchitectureSpec,
@@ -321,16 +349,21 @@ entries = Provider(
     images(ArchitectureSpec, "landmarks_resolve.maps", "Net", landmarks={"class_maps": "features"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),
-    text(ArchitectureSpec, "carries_state.border", "ForgetsBetweenCalls"),
-    text(ArchitectureSpec, "carries_state.single", "MisplacesSingleTokens"),
-    text(ArchitectureSpec, "carries_state.lane", "MisplacesSingleTokensOfOneLane"),
-    text(ArchitectureSpec, "carries_state.part", "MisplacesTheNextPart"),
+    text(ArchitectureSpec, "carries_state.border", "ForgetsBetweenCalls", unexportable="its state grows"),
+    text(ArchitectureSpec, "carries_state.single", "MisplacesSingleTokens", unexportable="its state grows"),
+    text(
+        ArchitectureSpec,
+        "carries_state.lane",
+        "MisplacesSingleTokensOfOneLane",
+        unexportable="its state grows",
+    ),
+    text(ArchitectureSpec, "carries_state.part", "MisplacesTheNextPart", unexportable="its state grows"),
     text(ArchitectureSpec, "any_length_and_batch", "ShortMask"),
     text(ArchitectureSpec, "any_length_and_batch.one", "SqueezesTimeAway"),
     text(ArchitectureSpec, "state_detaches", "StateWithText"),
     text(ArchitectureSpec, "state_detaches.object", "StateInAnObject", unexportable="its state is an object"),
     text(ArchitectureSpec, "state_detaches.part", "StateWithAnObject", unexportable="its state is an object"),
-    text(ArchitectureSpec, "state_can_be_saved", "StateOnTheModule"),
+    text(ArchitectureSpec, "state_can_be_saved", "StateOnTheModule", unexportable="its state grows"),
     text(ArchitectureSpec, "penalty_trains", "PenalizesWithoutGradient"),
     text(ArchitectureSpec, "penalty_trains.float", "PenalizesInFloats"),
     images(DatasetSpec, "works_offline", "TriesToConnect"),
@@ -435,7 +468,10 @@ warned = Provider(
     images(ArchitectureSpec, "not-routed", "Net", data_dependent="it was a mixture of experts once"),
 )
 
-extra = Provider(command("absent", "command", "extra_command", extra="more"))
+extra = Provider(
+    command("absent", "command", "extra_command", extra="more"),
+    exporter("absent", "extra_command:command", extra="more"),
+)
 
 asking = Provider(analyzer("concept", "NeedsAConcept"))
 
@@ -546,6 +582,7 @@ plugins = {
     "loads.shadow": InvalidCommand("train"),
     "targets_resolve.command": Provider(command("count", "function")),
     "targets_resolve.module": Provider(command("count", "command", "extra_command")),
+    "targets_resolve.reader": Provider(exporter("onnx-again", reader="broken_readers:renamed")),
     "targets_resolve": Provider(images(DatasetSpec, "images", "Renamed")),
     "targets_resolve.kind": Provider(images(DatasetSpec, "images", "POEM")),
     "import_changes_nothing.target": targets("seeds_torch"),

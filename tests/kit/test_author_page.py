@@ -20,7 +20,9 @@ TASK_PAGE = (DOCS / "how-to" / "a-task-of-your-own.md").read_text(encoding="utf-
 REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
 COMMAND_PAGE = (DOCS / "how-to" / "a-command-of-your-own.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", re.S | re.M)
-FILES = dict(NAMED.findall(PAGE) + NAMED.findall(TASK_PAGE) + NAMED.findall(COMMAND_PAGE))
+EXPORTER_PAGE = (DOCS / "how-to" / "an-exporter-of-your-own.md").read_text(encoding="utf-8")
+PAGES = (PAGE, TASK_PAGE, COMMAND_PAGE, EXPORTER_PAGE)
+FILES = dict(file for page in PAGES for file in NAMED.findall(page))
 """Every file whose paragraph starts with its name."""
 
 
@@ -52,6 +54,7 @@ def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
         ("task", "", "tides", ("zoo_tides/tides.py",)),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
+        ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
     ],
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):

@@ -23,6 +23,7 @@ NAMES = {
     ("analyzer", "language-modelling"): "guesses",
     ("task", ""): "tides",
     ("command", ""): "numbers",
+    ("exporter", ""): "zipped",
 }
 
 
@@ -148,6 +149,16 @@ def test_a_new_command_runs(folder: Path, installed: Path, monkeypatch, capsys) 
     assert min(counts.values()) >= 1000
     assert run(["numbers", "shapes-resnet20", "--least", "-1"]) == 2
     assert capsys.readouterr().err.startswith("zoo: --least must be at least 0 (got -1)")
+
+
+def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    out = str(tmp_path / "x.zipped")
+    assert run(["--strict", "export", "nietzsche-rnn", "--out", out, "--drawn", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["format"], done["items"], done["disagreements"]) == ("zipped", 2_000, 0)
+    assert run(["sample", out]) == 1
+    assert "is a .zipped file, which zoo writes but does not read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["train", "predict"])

@@ -102,7 +102,9 @@ def _runs(incomplete: str) -> list[CompletionItem]:
     """
     folder = incomplete[: incomplete.rfind("/") + 1]
     runs = sorted(str(weights.parent) for weights in Path(folder or "runs").glob("*/model.safetensors"))
-    files = sorted(map(str, Path(folder).glob("*.safetensors")))
+    files = sorted(
+        str(path) for suffix in ("safetensors", "onnx") for path in Path(folder).glob(f"*.{suffix}")
+    )
     items = [CompletionItem(run, help="run directory") for run in runs]
     items += [CompletionItem(file, help="weights file") for file in files]
     return [item for item in items if item.value.startswith(incomplete)]

@@ -16,8 +16,8 @@ from zoo.registry.plugins import Kind
 from zoo.registry.specs import OWN_COMMANDS
 from zoo.testing.scaffold import KINDS, new_plugin
 
-# Kinds of no task, whose names no two plugins can share
-_ALONE = ("task", "command")
+# Kinds of no task, whose names or files no two plugins can share
+_ALONE = ("task", "command", "exporter")
 
 
 @click.command()
@@ -35,15 +35,16 @@ _ALONE = ("task", "command")
 def command(session: Session, name: str, kind: Kind, task: str | None, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
 
-    A new task comes with a small dataset and an architecture; a command is `zoo NAME`. Recipes and weights
-    are data, which any plugin may return from `zoo_recipes` and `zoo_weights`, and a registry.toml may hold.
+    A new task comes with a small dataset and an architecture; a command is `zoo NAME`, an exporter a format
+    of `zoo export`. Recipes and weights are data, which any plugin may return from `zoo_recipes` and
+    `zoo_weights`, and a registry.toml may hold.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
     if kind == "task" and task:
         raise OptionError("--kind task creates a new task, and --task names an existing one: leave it out")
-    if kind == "command" and task:
-        raise OptionError("a command is for no task: leave --task out")
+    if kind in ("command", "exporter") and task:
+        raise OptionError(f"{'a' if kind == 'command' else 'an'} {kind} is for no task: leave --task out")
     taken = [plugin.name for plugin in registry.plugins]
     taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
     taken += OWN_COMMANDS if kind == "command" else []

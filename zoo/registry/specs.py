@@ -43,7 +43,7 @@ Name = Annotated[
 Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
 PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
 ExtraName = Annotated[str, Meta(pattern=r"^(\w+([.-]\w+)*)?$", description="the name of an extra")]
-Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9]+$", description="a suffix such as .onnx, in lower case")]
+Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9_]+$", description="a suffix such as .onnx, in lower case")]
 OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names

@@ -16,6 +16,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +25,7 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
-from zoo.registry.specs import CommandSpec, FieldsSpec
+from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = ["Fresh"]
@@ -122,6 +123,26 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return answers
 
 
+def _exported(request: dict[str, Any]) -> dict[str, Any]:
+    """Read and run an exported file where there is no torch; return what it holds and answers."""
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    import numpy as np
+
+    specs = [
+        spec for kind, spec in _load(request).specs if (kind, spec.name) == ("exporter", request["exporter"])
+    ]
+    (spec,) = specs
+    assert isinstance(spec, ExporterSpec)
+    try:
+        found = spec.load_reader()(Path(request["path"]))
+        types = {port.name: port.dtype for port in found.signature.inputs}
+        inputs = {name: np.array(value, types[name]) for name, value in request["inputs"].items()}
+        outputs = {name: value.tolist() for name, value in found.start(1)(inputs).items()}
+        return {"card": found.card.to_dict(), "signature": asdict(found.signature), "outputs": outputs}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+
+
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     """Load a plugin and its targets; return what that changed, where it connected, and foreign imports."""
     from zoo.testing._data import no_network
@@ -176,6 +197,7 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
 _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "import": _import,
     "help": _help,
+    "exported": _exported,
     "watch": _watch,
     "reload": _reload,
 }

@@ -189,6 +189,7 @@ CHECKS: tuple[Check, ...] = (
             "sums_add_up": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "metrics_are_numbers": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "chance_is_of_its_metrics": ("metrics_are_numbers",),
+            "prepares_its_items": ("evaluates_each_item_once",),
             "answers_each_input": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
         },
     ),
@@ -198,5 +199,15 @@ CHECKS: tuple[Check, ...] = (
         "command_checks",
         "command",
         {"shows_its_help": (), "takes_json_and_quiet": (), "refuses_missing_weights": ()},
+    ),
+    *_checks(
+        "exporter_checks",
+        "exporter",
+        {
+            "programs_answer_alike": (),
+            "equal_models_equal_files": ("programs_answer_alike",),
+            "reads_without_torch": ("equal_models_equal_files",),
+            "refuses_what_it_did_not_write": ("reads_without_torch",),
+        },
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from zoo.errors import MissingModule, SpecError
-from zoo.registry.specs import CommandSpec, FieldsSpec, TaskSpec
+from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
 from zoo.testing._case import Case, message
 from zoo.testing._fresh import Fresh
 
@@ -114,9 +114,12 @@ def targets_resolve(case: Case) -> None:
                 spec.load()
             if isinstance(spec, TaskSpec):
                 spec.load_tiny()
+            if isinstance(spec, ExporterSpec) and spec.reader:
+                spec.load_reader()
         except SpecError as error:
-            if isinstance(error, MissingModule) and isinstance(spec, CommandSpec) and spec.extra:
-                continue  # an extra need not be installed; the checks of the command itself are skipped
+            needing = isinstance(spec, CommandSpec | ExporterSpec) and spec.extra
+            if isinstance(error, MissingModule) and needing:
+                continue  # an extra need not be installed; the checks of the entry itself are skipped
             raise AssertionError(
                 message(
                     expected=f"a class or function behind the {kind} {spec.name}",

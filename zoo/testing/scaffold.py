@@ -26,7 +26,7 @@ _USED = {
     *("False", "None", "True"),
 }
 
-KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task", "command")
+KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task", "command", "exporter")
 
 
 def new_plugin(
@@ -45,7 +45,7 @@ def new_plugin(
             `<name>-data` and `<name>-net`, so that it can be tried at once.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
-        task: task of the entry, whose plugin has the templates; none for a new task and for a command.
+        task: task of the entry, whose plugin has the templates; none for a kind of no task.
         lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
             has none of its own.
         taken: names that are not free, such as those of installed plugins.
@@ -101,7 +101,7 @@ def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
         )
     if name in taken:
         raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")
-    article = "an" if kind[0] == "a" else "a"
+    article = "an" if kind[0] in "ae" else "a"
     entry = {"task": f"`{name}`, and data and a model to try it with", "command": f"`zoo {name}`"}
     return {
         "name": name,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo.errors import OptionError
 from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.interfaces import SPLITS, Batch, CarriesState, Prediction, Predicts, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Prediction, Predicts, PreparesInputs, Step, Task
 from zoo.testing._case import Case, message
 from zoo.testing._data import require_splits
 from zoo.testing._models import model_for
@@ -25,6 +25,7 @@ __all__ = [
     "evaluates_each_item_once",
     "makes_a_task",
     "metrics_are_numbers",
+    "prepares_its_items",
     "step_gives_loss_and_sums",
     "sums_add_up",
     "tiny_data_fits",
@@ -194,6 +195,37 @@ def chance_is_of_its_metrics(case: Case) -> None:
         expected=f"the level of chance of {', '.join(metrics)}",
         got=f"one of {', '.join(other)}",
         usually="a misspelled metric",
+    )
+
+
+def prepares_its_items(case: Case) -> None:
+    """A task prepares items as its batches have them, and says whether one class excludes the others."""
+    task, data = case.task, case.tiny()
+    if not isinstance(task, PreparesInputs):
+        return
+    batch = next(case.task.eval_batches(data, "val"))
+    items = torch.stack([torch.as_tensor(data.split("val")[n][0]) for n in range(len(batch.inputs))])
+    made = task.item(data.dims)
+    assert (made.dtype, made.shape) == (items.dtype, items.shape[1:]), message(
+        expected=f"item() like those of a split, {items.dtype} {tuple(items.shape[1:])}",
+        got=f"{made.dtype} {tuple(made.shape)}",
+        usually="an item as the model sees it, after prepare()",
+    )
+    prepared = task.prepare(items, data.preprocess)
+    alike = prepared.shape == batch.inputs.shape and torch.allclose(prepared, batch.inputs, atol=1e-5)
+    assert alike, message(
+        expected="prepare() to make of items what eval_batches() makes of them",
+        got="something else",
+        usually="a normalization that only one of them has",
+    )
+    if case.spec.labels is None:
+        return
+    chances = case.task.probabilities(torch.tensor([[2.0, -1.0, 0.5, 3.0]]))
+    one = bool((chances.sum(1) - 1).abs().max() < 1e-4)
+    assert one == case.spec.exclusive, message(
+        expected=f"probabilities that {'add' if case.spec.exclusive else 'need not add'} up to 1",
+        got=f"a sum of {chances.sum().item():.2f}",
+        usually="a forgotten `exclusive=False` in the spec of a task with several labels",
     )
 
 

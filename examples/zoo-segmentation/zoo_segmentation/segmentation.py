@@ -65,6 +65,15 @@ class Segmentation(Task):
         """Return one picture, (1, C, H, W)."""
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
 
+    def item(self, dims: Mapping[str, int]) -> Tensor:
+        """Return one picture, uint8 (C, H, W)."""
+        shape = dims["in_channels"], dims["image_size"], dims["image_size"]
+        return torch.zeros(shape, dtype=torch.uint8)
+
+    def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+        """Return uint8 pictures (B, C, H, W) as (x / 255 - mean) / std per channel."""
+        return _normalized(items, preprocess)
+
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the pictures, to be normalized with the card's mean and standard deviation.
 

@@ -1,0 +1,34 @@
+"""Readers of exported files for the kit's own tests: those that fail a check. None imports torch at once."""
+
+import dataclasses
+import importlib
+
+from zoo_export import onnx_file, onnx_reader
+
+
+def needs_torch(path):
+    """Read a file as soon as torch is there."""
+    importlib.import_module("torch")
+    return onnx_reader.read(path)
+
+
+def forgets_the_data(path):
+    """Read a file, but not all of its card."""
+    found = onnx_reader.read(path)
+    return dataclasses.replace(found, card=dataclasses.replace(found.card, preprocess={}))
+
+
+def trusts(path):
+    """Read a file whatever its checksum says."""
+    before = onnx_file._digest
+    try:
+        onnx_file._digest = lambda content, seal: content[slice(*seal)].decode()
+        return onnx_reader.read(path)
+    finally:
+        onnx_file._digest = before
+
+
+def crashes(path):
+    """Read a file, and let the errors of others through."""
+    path.read_bytes().decode("ascii", "ignore").index("pytorch")
+    return onnx_reader.read(path)
