@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -13,7 +14,7 @@ from zoo_export.pt2 import Pt2Exporter
 class WritesOnce(OnnxExporter):
     """Honest, and quick: the models of the kit are always the same."""
 
-    _written = {}
+    _written: ClassVar = {}
 
     def write(self, model):
         key = repr(model.signature)

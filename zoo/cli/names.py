@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
+from zoo.registry.registry import Registry
+from zoo.registry.specs import ExporterSpec
 
 __all__ = ["PLURALS", "KindType", "NameType", "RunType", "TargetType"]
 
@@ -72,7 +74,7 @@ class NameType(click.ParamType[str]):
                 if row["kind"] == kind and (not tasks or tasks & {*row["task"].split(", ")}):
                     word = next((name for name in _names(row) if name.startswith(incomplete)), None)
                     items += [CompletionItem(word, help=row["summary"])] if word else []
-        return items + (_runs(incomplete) if self.runs else [])
+        return items + (_runs(incomplete, _suffixes(registry)) if self.runs else [])
 
 
 class RunType(click.ParamType[str]):
@@ -95,16 +97,21 @@ def _names(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["name"].rpartition("/")[2], row["name"]
 
 
-def _runs(incomplete: str) -> list[CompletionItem]:
+def _suffixes(registry: Registry) -> list[str]:
+    """Return how files end that can be used as weights."""
+    specs = [entry.spec for entry in registry.entries("exporter")]
+    read = [spec.suffix for spec in specs if isinstance(spec, ExporterSpec) and spec.reader]
+    return [".safetensors", *read]
+
+
+def _runs(incomplete: str, suffixes: Sequence[str]) -> list[CompletionItem]:
     """Return the finished runs and the weights files in the folder that the word so far names.
 
     Without one, those are the runs in runs/ and the files in the current folder.
     """
     folder = incomplete[: incomplete.rfind("/") + 1]
     runs = sorted(str(weights.parent) for weights in Path(folder or "runs").glob("*/model.safetensors"))
-    files = sorted(
-        str(path) for suffix in ("safetensors", "onnx") for path in Path(folder).glob(f"*.{suffix}")
-    )
+    files = sorted(str(path) for suffix in suffixes for path in Path(folder).glob(f"*{suffix}"))
     items = [CompletionItem(run, help="run directory") for run in runs]
     items += [CompletionItem(file, help="weights file") for file in files]
     return [item for item in items if item.value.startswith(incomplete)]

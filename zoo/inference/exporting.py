@@ -20,6 +20,7 @@ from zoo.inference.programs import Runner
 from zoo.inference.proof import Proof, drawn, prove
 from zoo.interfaces import Dataset, Exporter, Split, Task, make_task
 from zoo.models.windows import context_of
+from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ExporterSpec
 
@@ -76,12 +77,13 @@ def export(
         raise WeightsError(f"{card.architecture} cannot be exported: {spec.unexportable}")
     made = exportable(model, card, task, context=context_of(card, registry))
     dataset, split = _data(card, task, registry, how)
-    exporter = how.entry.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
-    unit = task.unit(card.preprocess)
-    report(f"exporting to {how.entry.spec.name}", 0, 0, unit)
+    unit, doing = task.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
+    report(doing, 0, 0, unit)
     try:
-        content = exporter.write(made)
-        program = exporter.start(content, made.signature, how.threads)
+        with needing_extra(how.entry, doing):
+            exporter = how.entry.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
+            content = exporter.write(made)
+            program = exporter.start(content, made.signature, how.threads)
     except ZooError:
         raise
     except Exception as error:
