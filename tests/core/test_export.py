@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+import re
 import runpy
 import zipfile
 from pathlib import Path
@@ -89,6 +91,35 @@ def test_a_language_model_writes_the_same_text_and_scores_alike(text: zoo.Model,
     ours, theirs = (m.predict(["the lazy dog", "fox"], **QUIET) for m in (text, exported))
     for row, other in zip(ours, theirs, strict=True):
         assert other["answers"][0] == pytest.approx(row["answers"][0], rel=1e-4)
+
+
+def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
+    small: Any = {"model": {"widths": [8]}, "epochs": 1, "batch_size": 16, "lr": 0.01}
+    tagger = zoo.train("mlp", "scenes", data=DATA, run=folder / "tagger", **small, **QUIET).model
+    exported = zoo.load(tagger.export(**QUIET)["file"])
+    images = [image for image, _ in zoo.open_dataset("scenes", **DATA, **QUIET).split("test")]
+    ours, theirs = (model.predict(images, top=8, **QUIET) for model in (tagger, exported))
+    for row, other in zip(ours, theirs, strict=True):
+        shares = [{a["class"]: a["probability"] for a in each["answers"]} for each in (row, other)]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+
+
+def test_the_command_says_what_was_proven(net: zoo.Model, tmp_path: Path) -> None:
+    from tests.cli.conftest import zoo as type_in
+
+    done = type_in("export", net.path.parent, "--out", "cat.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("40 of 40 test images: same answers (logits differ by at most ")
+    assert re.fullmatch(r"wrote cat\.onnx, 0\.\d MB", second)
+    done = type_in("export", net.path.parent, "--out", "dog.onnx", "--json", "--quiet", cwd=tmp_path)
+    assert (json.loads(done.stdout)["file"], done.stderr) == ("dog.onnx", "")
+    assert (tmp_path / "dog.onnx").read_bytes() == (tmp_path / "cat.onnx").read_bytes()
+    shown = type_in("inspect", "cat.onnx", cwd=tmp_path).stdout
+    assert "takes inputs         uint8 (batch, 3, 16, 16)" in shown
+    card = type_in("inspect", "cat.onnx", "--json", cwd=tmp_path).stdout
+    assert json.loads(card) == json.loads(net.card.to_json())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.onnx", "dog.onnx"]
 
 
 def test_what_is_returned_says_what_was_proven(net: zoo.Model, folder: Path) -> None:
