@@ -34,7 +34,7 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
     or 2,000 items of it, and in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS
     in `zoo predict`, `zoo sample` and `zoo inspect`.
 
-    \\b
+    \b
     zoo export cifar10-resnet20
     zoo export runs/lstm-nietzsche --out lstm.onnx --data root=texts
     zoo export cifar10-resnet20 --to pt2 --drawn

@@ -142,7 +142,7 @@ def test_an_exported_file_does_nothing_but_predict_and_sample(net_file: Path) ->
             use()
     with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="is an ONNX file, which can only predict and sample"):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
 
 
@@ -452,5 +452,4 @@ def test_every_architecture_exports(name: str, tmp_path: Path) -> None:
     model = untrained(name, Registry.discover())
     for format_ in ("onnx", "pt2"):
         done = model.export(tmp_path / f"x.{format_}", drawn=True, **QUIET)
-        assert done["items"] == 2_000
-        assert done["largest_difference"] < 1e-4
+        assert (done["items"], done["disagreements"]) == (2_000, 0)

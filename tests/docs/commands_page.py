@@ -66,7 +66,8 @@ def page() -> str:
     """Return the whole page."""
     context = click.Context(cli, info_name="zoo")
     parts = [START, "## Options of `zoo` itself\n", _options(cli, context)]
-    for name in COMMANDS:
+    of_plugins = [entry.spec.name for entry in Registry.discover().entries("command") if entry.plugin.ours]
+    for name in [*COMMANDS, *of_plugins]:
         command = cli.get_command(context, name)
         assert command is not None
         parts += _command(command, click.Context(command, parent=context, info_name=name))

@@ -42,6 +42,7 @@ _WIDTHS = {
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes (a pickle, which zoo never opens)"),
     (b"\x80", "a pickle, which zoo never opens"),
+    (b"\x08", "an ONNX file, which can only predict and sample"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"<!DOCTYPE", "a web page, not weights"),
     (b"<html", "a web page, not weights"),
@@ -203,7 +204,7 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
     if size == 0:
         raise WeightsError(f"{path} is empty")
     for magic, what in _FOREIGN:
-        if start.lower().startswith(magic.lower()) and (magic != b"\x80" or length > size):
+        if start.lower().startswith(magic.lower()) and (len(magic) > 1 or length > size):
             raise WeightsError(f"{path} is {what}")
     if size < _LENGTH_BYTES + 2 or length > _MAX_HEADER:
         raise WeightsError(f"{path} is not a safetensors file")
