@@ -15,6 +15,7 @@ from tests.docs.pages import ROOT
 from tests.reliability.folders import hostile_folder
 from zoo.cli import COMMANDS
 from zoo.registry.catalog import shipped_path
+from zoo.registry.registry import Registry
 
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
 ROWS = {
@@ -32,6 +33,7 @@ LINES = {
     "lr-find": ["lr-find", "mlp", "shapes", "--data", "train_size=512", "--batch-size", "8"],
     "eval": ["eval", WEIGHTS, "--data", "test_size=64"],
     "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "pictures" / "shapes.png"), "--out", "answers.csv"],
+    "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
     "inspect": ["inspect", "shapes-resnet20"],
     "trust": ["trust"],
@@ -68,7 +70,8 @@ print(json.dumps(answer | {"torch": "torch" in sys.modules}), file=sys.stderr)
 
 
 def test_the_table_has_every_command() -> None:
-    assert ROWS.keys() == COMMANDS.keys()
+    of_plugins = {entry.spec.name for entry in Registry.discover().entries("command") if entry.plugin.ours}
+    assert ROWS.keys() == COMMANDS.keys() | of_plugins
 
 
 @pytest.mark.slow  # a process each, most with torch
