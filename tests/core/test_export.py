@@ -93,6 +93,7 @@ def test_a_language_model_writes_the_same_text_and_scores_alike(text: zoo.Model,
         assert other["answers"][0] == pytest.approx(row["answers"][0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
     small: Any = {"model": {"widths": [8]}, "epochs": 1, "batch_size": 16, "lr": 0.01}
     tagger = zoo.train("mlp", "scenes", data=DATA, run=folder / "tagger", **small, **QUIET).model
