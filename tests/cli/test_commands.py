@@ -69,11 +69,15 @@ def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
     assert hint in done.stderr
 
 
+# Kinds of entries that are for no task
+NO_TASK = ("task", "group", "command", "exporter")
+
+
 def test_list_rows_have_the_documented_keys():
     for row in json.loads(zoo("list", "--json").stdout):
         assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()
         known = {"classification", "language-modelling", "multi-label"}
-        assert set(row["task"].split(", ")) <= known or row["kind"] in ("task", "group")
+        assert set(row["task"].split(", ")) <= known or row["kind"] in NO_TASK
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,15 @@ def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) ->
     assert wrong.stderr.startswith("zoo: ")
 
 
+CONFIG = """
+schema = 1
+
+[recipes.x]
+architecture = "charrnn/lstm"
+dataset = "text/stdlib"
+"""
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -274,8 +283,10 @@ def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) ->
 )
 def test_the_first_line_comes_before_torch(command, run_zoo, tmp_path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('torch is asked for')")
+    (tmp_path / "runs" / "x").mkdir(parents=True)
+    (tmp_path / "runs" / "x" / "config.toml").write_text(CONFIG)
     search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = run_zoo(*command, env={"PYTHONPATH": search})
+    done = run_zoo(*command, env={"PYTHONPATH": search}, cwd=tmp_path)
     line, *rest = done.stderr.splitlines()
     assert re.match(r"(training|resuming|trying|evaluating|sampling|analyzing|checking) ", line)
     if command[0] != "check":

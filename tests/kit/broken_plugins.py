@@ -318,7 +318,12 @@ entries = Provider(
     images(ArchitectureSpec, "use_patches_nothing.optimizer", "PatchesTheOptimizer"),
     images(ArchitectureSpec, "leaves_modes_and_settings", "FreezesItsNorm"),
     images(ArchitectureSpec, "leaves_modes_and_settings.threads", "SetsThreads"),
-    images(ArchitectureSpec, "leaves_modes_and_settings.dtype", "SetsTheDefaultDtype"),
+    images(
+        ArchitectureSpec,
+        "leaves_modes_and_settings.dtype",
+        "SetsTheDefaultDtype",
+        unexportable="it does that",
+    ),
     images(ArchitectureSpec, "leaves_modes_and_settings.gradients", "SwitchesGradientsOn"),
     images(ArchitectureSpec, "trains_in_bf16", "AssignsToFloat32", unexportable="it assigns to a slice"),
     text(ArchitectureSpec, "trains_in_bf16.text", "AssignsTextToFloat32"),

@@ -22,7 +22,13 @@ _ALONE = ("task", "command", "exporter")
 
 @click.command()
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="Kind of the entry.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    required=True,
+    metavar="KIND",
+    help=f"Kind of the entry: {', '.join(KINDS)}.",
+)
 @click.option(
     "--task", type=NameType("task"), help="Task of the entry; by default the first of `zoo list tasks`."
 )
