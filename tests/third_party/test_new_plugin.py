@@ -195,7 +195,7 @@ def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\b([25]\d|10) passed", done.stdout), done.stdout
+    assert re.search(r"\b\d\d passed", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES.values())
