@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from zoo.errors import DataError
+from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Split
 
-__all__ = ["View", "normalized_as"]
+__all__ = ["View", "normalized_as", "of_items"]
 
 
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
@@ -24,6 +25,15 @@ def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float],
         preprocess={**dataset.preprocess, "mean": [*mean], "std": [*std]},
         split=dataset.split,
         fingerprint=dataset.fingerprint,
+    )
+
+
+def of_items(items: Any, card: Card) -> View:
+    """Return items as the test split of data that the model behind a card was trained on."""
+    return View(
+        dims=cast("Mapping[str, int]", card.arguments),
+        preprocess=card.preprocess,
+        split=lambda name: items if name == "test" else [],
     )
 
 

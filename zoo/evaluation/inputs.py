@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from zoo.data.views import View
+from zoo.data.views import of_items
 from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import (
@@ -76,19 +76,11 @@ class Inputs:
     def _batches(self, lanes: int) -> Iterator[Batch]:
         """Yield the batches, those of a sequence in so many lanes."""
         if not isinstance(self.task, CarriesState):
-            yield from self.task.eval_batches(self._data(self.items), "test", device=self.device)
+            yield from self.task.eval_batches(of_items(self.items, self.card), "test", device=self.device)
             return
         for items in self._windows(lanes) if self.context else [self.items]:
-            data = self._data(items)
+            data = of_items(items, self.card)
             yield from self.task.lane_batches(data, "test", lanes=lanes, steps=_STEPS, device=self.device)
-
-    def _data(self, items: Any) -> Dataset:
-        """Return some of the items as the test split of a dataset."""
-        return View(
-            dims=cast("dict[str, int]", self.card.arguments),
-            preprocess=self.card.preprocess,
-            split=lambda name: items if name == "test" else [],
-        )
 
     def _windows(self, lanes: int) -> Iterator[Tensor]:
         """Yield stretches of a text that make one batch each, the last token of one the first of the next."""

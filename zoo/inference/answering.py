@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.data.views import View
+from zoo.data.views import of_items
 from zoo.errors import Diverged
 from zoo.evaluation.measure import measure, outputs_of
 from zoo.files.cards import Card
 from zoo.inference.programs import Runner
-from zoo.interfaces import CarriesState, Dataset, Prediction, Predicts, State, Task
+from zoo.interfaces import CarriesState, Prediction, Predicts, State, Task
 from zoo.models.hooks import evaluating
 
 __all__ = ["Answer", "answering", "answering_exported"]
@@ -51,7 +51,7 @@ class _Batches:
         """Return what the model says of each item."""
         predictions: list[Prediction] = []
         with torch.inference_mode(), evaluating(self._model):
-            for batch in self._task.eval_batches(_data(self._card, items), "test", device=self._device):
+            for batch in self._task.eval_batches(of_items(items, self._card), "test", device=self._device):
                 outputs = outputs_of(self._model, batch.inputs)
                 if isinstance(outputs, Tensor):
                     outputs = _finite(outputs.float()).cpu()
@@ -86,7 +86,7 @@ class _Sequences:
         return [self._score(item) for item in items]
 
     def _score(self, item: Any) -> Prediction:
-        data, on = _data(self._card, item), {"context": self._context, "device": self._device}
+        data, on = of_items(item, self._card), {"context": self._context, "device": self._device}
         measured = measure(self._model, self._task, data, "test", one_lane=True, **cast("Any", on))
         values = _finite(torch.tensor([*measured.metrics.values()]))
         return Prediction(answers=[{**measured.metrics, **self._task.counts(data, "test")}], values=values)
@@ -111,15 +111,6 @@ class _Stepping(nn.Module):
 def _answers(task: Task, outputs: Any, card: Card, top: int | None) -> Sequence[Prediction]:
     assert isinstance(task, Predicts)
     return task.answers(outputs, card.preprocess, top=top)
-
-
-def _data(card: Card, items: Any) -> Dataset:
-    """Return items as the test split of data that the model behind a card was trained on."""
-    return View(
-        dims=cast("Mapping[str, int]", card.arguments),
-        preprocess=card.preprocess,
-        split=lambda name: items if name == "test" else [],
-    )
 
 
 def _finite(outputs: Tensor) -> Tensor:

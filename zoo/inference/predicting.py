@@ -1,19 +1,16 @@
-"""What a trained model says of inputs of the user's own: read by several threads, answered in batches."""
+"""What a trained model says of inputs of the user's own."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from zoo.config import options
-from zoo.errors import DataError, OptionError, WeightsError
+from zoo.errors import OptionError, WeightsError
 from zoo.files.cards import Card
 from zoo.inference.answering import Answer
+from zoo.inference.reading import Unread, in_batches, require_number, workers
 from zoo.inference.sources import Source
 from zoo.interfaces import CarriesState, Prediction, Predicts, ReadsInputs, Task
 
@@ -21,8 +18,6 @@ __all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
 
 # What is answered below a probability, in place of a class
 UNSURE = "unsure"
-# The most threads that read, unless the user chooses
-_MOST_THREADS = 8
 
 
 class Answered(NamedTuple):
@@ -56,15 +51,13 @@ class Predicting:
     def __post_init__(self) -> None:
         options.validate(self)
         for name in ("top", "batch_size", "threads"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= 100_000:
-                raise OptionError(f"{name} must be between 1 and 100,000 (got {value:,})")
+            require_number(name, getattr(self, name))
         if self.unsure is not None and not 0 <= self.unsure <= 1:
             raise OptionError(f"unsure must be a probability from 0 to 1 (got {self.unsure})")
 
     def workers(self) -> int:
         """Return how many threads read."""
-        return self.threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        return workers(self.threads)
 
 
 def require_reading(task: Task) -> ReadsInputs:
@@ -105,53 +98,15 @@ def _answered(
     size: int,
     how: Predicting,
 ) -> Iterator[Answered]:
-    pairs = _read_ahead(sources, read, threads=how.workers(), ahead=size)
-    while chunk := list(itertools.islice(pairs, size)):
-        items = [item for _, item in chunk if not isinstance(item, _Unread)]
-        predictions = iter(answer(items, how.top) if items else ())
-        for source, item in chunk:
-            if isinstance(item, _Unread):
-                yield Answered({"input": source.name, "answers": [], "error": item.why}, None)
-                continue
-            prediction = next(predictions)
+    def batch(items: list[Any]) -> Sequence[Prediction]:
+        return answer(items, how.top)
+
+    for source, prediction in in_batches(sources, read, batch, size=size, threads=how.workers()):
+        if isinstance(prediction, Unread):
+            yield Answered({"input": source.name, "answers": [], "error": prediction.why}, None)
+        else:
             answers = _sure(prediction, how.unsure)
             yield Answered({"input": source.name, "answers": answers, "error": None}, prediction)
-
-
-class _Unread(NamedTuple):
-    """In place of an item, why it could not be read."""
-
-    why: str
-
-
-def _read_ahead(
-    sources: Iterable[Source], read: Callable[[Any], Any], *, threads: int, ahead: int
-) -> Iterator[tuple[Source, Any]]:
-    """Yield sources and their items in order, while threads read some that come later."""
-
-    def attempt(source: Source) -> Any:
-        if source.error:
-            return _Unread(source.error)
-        try:
-            return read(source.value)
-        except DataError as error:
-            return _Unread(str(error).removeprefix(f"{source.name} "))
-        except OSError as error:
-            return _Unread(f"cannot be read: {error.strerror or error}")
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="zoo-read")
-    waiting: deque[tuple[Source, Future[Any]]] = deque()
-    try:
-        for source in sources:
-            waiting.append((source, pool.submit(attempt, source)))
-            if len(waiting) > ahead + 2 * threads:
-                first, item = waiting.popleft()
-                yield first, item.result()
-        while waiting:
-            first, item = waiting.popleft()
-            yield first, item.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:

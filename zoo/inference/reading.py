@@ -1,0 +1,88 @@
+"""Inputs read by several threads, and answered in batches."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+from zoo.errors import DataError, OptionError
+from zoo.inference.sources import Source
+
+__all__ = ["Unread", "in_batches", "require_number", "workers"]
+
+# The most threads that read, unless the user chooses
+_MOST_THREADS = 8
+T = TypeVar("T")
+
+
+class Unread(NamedTuple):
+    """In place of an item, why it could not be read."""
+
+    why: str
+
+
+def require_number(name: str, value: int | None) -> None:
+    """Raise OptionError unless a number of things is None or in range."""
+    if value is not None and not 1 <= value <= 100_000:
+        raise OptionError(f"{name} must be between 1 and 100,000 (got {value:,})")
+
+
+def workers(threads: int | None) -> int:
+    """Return how many threads read: those asked for, or one for each core, at most eight."""
+    return threads or min(_MOST_THREADS, os.cpu_count() or 1)
+
+
+def in_batches(
+    sources: Iterable[Source],
+    read: Callable[[Any], Any],
+    answer: Callable[[list[Any]], Sequence[T]],
+    *,
+    size: int,
+    threads: int,
+) -> Iterator[tuple[Source, T | Unread]]:
+    """Yield each source, in order, with what is answered to it, or why it could not be read.
+
+    Args:
+        read: returns what a source holds; several threads call it.
+        answer: returns an answer for each of up to `size` items.
+    """
+    pairs = _read_ahead(sources, read, threads=threads, ahead=size)
+    while chunk := list(itertools.islice(pairs, size)):
+        items = [item for _, item in chunk if not isinstance(item, Unread)]
+        answers = iter(answer(items) if items else ())
+        for source, item in chunk:
+            yield source, item if isinstance(item, Unread) else next(answers)
+
+
+def _read_ahead(
+    sources: Iterable[Source], read: Callable[[Any], Any], *, threads: int, ahead: int
+) -> Iterator[tuple[Source, Any]]:
+    """Yield sources and their items in order, while threads read some that come later."""
+
+    def attempt(source: Source) -> Any:
+        if source.error:
+            return Unread(source.error)
+        try:
+            return read(source.value)
+        except DataError as error:
+            return Unread(str(error).removeprefix(f"{source.name} "))
+        except OSError as error:
+            return Unread(f"cannot be read: {error.strerror or error}")
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="zoo-read")
+    waiting: deque[tuple[Source, Future[Any]]] = deque()
+    try:
+        for source in sources:
+            waiting.append((source, pool.submit(attempt, source)))
+            if len(waiting) > ahead + 2 * threads:
+                first, item = waiting.popleft()
+                yield first, item.result()
+        while waiting:
+            first, item = waiting.popleft()
+            yield first, item.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
