@@ -93,6 +93,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.style",
     "zoo.files.work",
     "zoo.inference.tracing",
+    "zoo.models.features",
     "zoo.models.hooks",
 }
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from zoo.models.hooks import evaluating, stored, untouched, watching
+from zoo.models.hooks import evaluating, receiving, stored, untouched, watching
 
 
 class Net(nn.Module):
@@ -101,6 +102,19 @@ def test_watching_calls_back_by_name_and_may_replace_the_output(net: Net) -> Non
     assert seen == ["conv", "out"]
     with watching({"out": net.out}, lambda name, output: torch.zeros(2, 2)):
         assert not net(IMAGES).any()
+
+
+def test_receiving_calls_back_with_the_input_of_this_thread_s_passes_alone(net: Net) -> None:
+    seen: list[tuple[str, object]] = []
+    with receiving({"": net, "out": net.out}, lambda name, given: seen.append((name, given))):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(net, IMAGES).result()
+        assert seen == []
+        net(IMAGES)
+    assert [name for name, _ in seen] == ["", "out"]
+    assert seen[0][1] is IMAGES
+    assert torch.as_tensor(seen[1][1]).shape == (2, 4)
+    assert hooks(net) == 0
 
 
 def test_each_module_gets_its_own_mode_back(net: Net) -> None:

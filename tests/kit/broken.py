@@ -52,6 +52,16 @@ class Net(nn.Module):
         return self.head(self.dropout(x))
 
 
+class RollsTheBatchUp(Net):
+    def finish(self) -> None:
+        self.rolled = nn.Flatten(0, 1)
+
+    def forward(self, images):
+        x = self.features(images)
+        x = F.adaptive_avg_pool2d(self.rolled(x).view_as(x), 2).flatten(1)
+        return self.head(self.dropout(x))
+
+
 class OnePlace(Net):
     """Honest: attention over patches; a 32×32 image is a single one, from which its weights learn nothing."""
 
@@ -559,6 +569,12 @@ class Lstm(nn.Module):
     def forward(self, tokens, state=None):
         x, state = self.lstm(self.embedding(tokens), state)  # (T, B, H)
         return self.out(x), state
+
+
+class LogitsAtEachStep(Lstm):
+    def forward(self, tokens, state=None):
+        x, state = self.lstm(self.embedding(tokens), state)
+        return torch.stack([self.out(step) for step in x]), state
 
 
 class RemembersItsBatch(Lstm):

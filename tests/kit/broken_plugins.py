@@ -352,6 +352,10 @@ entries = Provider(
         landmarks={"features": "features", "mean_head": "head"},
     ),
     images(ArchitectureSpec, "landmarks_resolve.maps", "Net", landmarks={"class_maps": "features"}),
+    images(
+        ArchitectureSpec, "landmarks_resolve.features", "RollsTheBatchUp", landmarks={"features": "rolled"}
+    ),
+    text(ArchitectureSpec, "landmarks_resolve.head", "LogitsAtEachStep", landmarks={"head": "out"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),
     text(ArchitectureSpec, "carries_state.border", "ForgetsBetweenCalls", unexportable="its state grows"),

@@ -16,7 +16,7 @@ from zoo.config import recipe, training
 from zoo.data import augment, pictures
 from zoo.files import archives, cache, downloads, exported, folders, regular, style, work
 from zoo.inference import tracing
-from zoo.models import hooks
+from zoo.models import features, hooks
 from zoo.registry import hookspecs, published, specs
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
@@ -61,7 +61,8 @@ CLASSES = (
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
-    (hooks, ("evaluating", "stored", "untouched", "watching")),
+    (hooks, ("evaluating", "receiving", "stored", "untouched", "watching")),
+    (features, ("features_of", "pooled")),
     (training, ("fields_of", "training_fields")),
     (pictures, ("as_picture", "picture_reader", "read_picture", "read_pictures")),
     (augment, ("augment", "mixup")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from zoo.errors import OptionError, SpecError, did_you_mean
 from zoo.files.cards import Card
 from zoo.interfaces import Subject
+from zoo.models.landmarks import layer_path, require_modules
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -43,39 +44,17 @@ def make_subject(
         if "features" not in spec.needs:
             choosing = ", ".join(other.name for other in analyzers if "features" in other.needs)
             raise OptionError(f"{entry.name} does not take a layer", hint=f"these analyzers do: {choosing}")
-        landmarks["features"] = _layer(layer, landmarks, model)
+        landmarks["features"] = layer_path(layer, landmarks, model)
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:
         has = ", ".join(landmarks) or "no landmarks"
         raise SpecError(f"{entry.name} needs {lacking}, but {architecture.name} has {has}", hint=hint)
     used = {name for need in spec.needs for name in need.split("|")} & landmarks.keys()
-    _require_modules({name: landmarks[name] for name in used}, model, architecture.name)
+    require_modules({name: landmarks[name] for name in used}, model, architecture.name)
     if classes and "class" in spec.ignores:
         raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
     asked = tuple(_class(name, card) for name in classes) or ("predicted",)
     return Subject(task=card.task, landmarks=landmarks, preprocess=card.preprocess, classes=asked)
-
-
-def _require_modules(landmarks: Mapping[str, str], model: nn.Module, name: str) -> None:
-    """Raise SpecError for a landmark of an architecture that its model does not have."""
-    known = [path for path, _ in model.named_modules()]
-    for landmark, path in landmarks.items():
-        if path not in known:
-            nearest = did_you_mean(path, known)
-            hint = "the landmarks are in the spec of the architecture, which `zoo check` checks"
-            raise SpecError(
-                f"the {landmark} of {name} is {path!r}, but it has no such layer{nearest}", hint=hint
-            )
-
-
-def _layer(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
-    known = [path for path, _ in model.named_modules() if path]
-    path = landmarks.get(name, name)
-    if path not in known:
-        nearest = did_you_mean(name, [*landmarks, *known])
-        tops = ", ".join(name for name, _ in model.named_children())
-        raise OptionError(f"the model has no layer {name!r}{nearest}", hint=f"its top-level layers: {tops}")
-    return path
 
 
 def _class(given: str, card: Card) -> Any:

@@ -67,7 +67,7 @@ def _architecture(facts: Mapping[str, Any]) -> None:
         "Options", as_typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults"
     )
     print_section("Training fields", as_typed(facts["training"]), about="that differ from zoo's defaults")
-    print_section("Layers", [*facts["landmarks"].items()], about="that analyzers may use")
+    print_section("Layers", [*facts["landmarks"].items()], about="that analyzers and zoo embed may use")
     print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
 

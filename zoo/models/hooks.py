@@ -21,7 +21,16 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 
-__all__ = ["Stored", "TooLarge", "evaluating", "no_larger_outputs", "stored", "untouched", "watching"]
+__all__ = [
+    "Stored",
+    "TooLarge",
+    "evaluating",
+    "no_larger_outputs",
+    "receiving",
+    "stored",
+    "untouched",
+    "watching",
+]
 
 # Reentrant, since an abandoned generator may be closed, and end its evaluation, at any moment
 _LOCK, _STANCE = threading.RLock(), threading.RLock()
@@ -46,6 +55,22 @@ def watching(
         with _LOCK:
             for name, module in modules.items():
                 hooks.enter_context(module.register_forward_hook(partial(here, name)))
+        yield
+
+
+@contextlib.contextmanager
+def receiving(modules: Mapping[str, nn.Module], see: Callable[[str, object], None]) -> Generator[None]:
+    """Call `see(name, input)` before a module runs, with its first argument; otherwise as `watching`."""
+    me = threading.get_ident()
+
+    def here(name: str, _: nn.Module, given: tuple[object, ...]) -> None:
+        if given and threading.get_ident() == me:
+            see(name, given[0])
+
+    with contextlib.ExitStack() as hooks:
+        with _LOCK:
+            for name, module in modules.items():
+                hooks.enter_context(module.register_forward_pre_hook(partial(here, name)))
         yield
 
 

@@ -58,10 +58,10 @@ OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy
 
 # What a named submodule computes:
 #
-# - `features`: computes the last feature maps, (B, C, h, w).
+# - `features`: computes the last feature maps, (B, C, h, w); of sequences, the last hidden states (T, B, H).
 # - `class_maps`: computes a map for each class, (B, K, h, w), whose means are the logits.
 # - `mean_head`: the linear layer that computes the logits from the means of `features`, and nothing else.
-# - `head`: the last layer.
+# - `head`: the last layer. What it reads are the features, if there is no landmark of that name.
 Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 

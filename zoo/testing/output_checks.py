@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import ZooError, cause, first_line
+from zoo.errors import OptionError, ZooError, cause, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
+from zoo.models.features import Features, features_of, pooled
 from zoo.testing._case import Case, message
 from zoo.testing._models import build, forward, larger_images, random_inputs
 
@@ -172,7 +174,8 @@ def landmarks_resolve(case: Case) -> None:
     """Every landmark is a submodule that forward() calls, so that a hook fires, and computes what it should.
 
     The logits are the means of `class_maps`, or what the linear layer `mean_head` computes from the means of
-    `features`.
+    `features`. These are a vector or maps for each item, of a sequence a vector at each time; so is what the
+    `head` reads, if there are no `features`.
     """
     model = build(case).eval()
     outputs: dict[str, Any] = {}
@@ -189,7 +192,11 @@ def landmarks_resolve(case: Case) -> None:
                 )
             ) from error
         module.register_forward_hook(_recorder(name, outputs))
-    logits, _ = forward(case, model, random_inputs(case, 2))
+    kept: AbstractContextManager[Features | None] = nullcontext()
+    if case.spec.landmarks.keys() & {"features", "head"}:
+        kept = features_of(model, case.spec.landmarks, time_first=isinstance(case.task, CarriesState))
+    with kept as features:
+        logits, _ = forward(case, model, random_inputs(case, 2))
     silent = sorted(set(case.spec.landmarks) - outputs.keys())
     assert not silent, message(
         expected=f"forward() to call the landmark {', '.join(silent)}",
@@ -202,6 +209,22 @@ def landmarks_resolve(case: Case) -> None:
             got="different logits",
             usually="a maximum, a second layer or a flatten() instead of the mean; remove the landmark",
         )
+    if features is not None:
+        _require_features(features)
+
+
+def _require_features(features: Features) -> None:
+    """Raise AssertionError unless features are of each item."""
+    try:
+        pooled(features.output)
+    except OptionError as error:
+        raise AssertionError(
+            message(
+                expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
+                got=first_line(error),
+                usually="a landmark on a layer that reshapes the batch, or runs once for each time step",
+            )
+        ) from error
 
 
 def _logits_by_landmark(case: Case, model: nn.Module, outputs: Mapping[str, Any]) -> dict[str, Tensor | None]:

@@ -1,0 +1,98 @@
+"""The features of a model: what it has computed of an input when its head begins.
+
+    with untouched(model) as inner, features_of(inner, subject.landmarks) as features:
+        logits = inner(images)
+    pooled(features.output)  # (B, F)
+
+They are for whatever compares inputs: a search for similar ones, clusters, a small classifier.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping
+
+from torch import Tensor, nn
+
+from zoo.errors import OptionError
+from zoo.models.hooks import receiving, watching
+
+__all__ = ["Features", "features_of", "pooled"]
+
+
+class Features:
+    """The features of the last batch that a model read.
+
+    Args:
+        place: where they are, in words.
+        time_first: whether the model reads sequences, (T, B).
+
+    Attributes:
+        inputs: the batch.
+        found: what was found at the place.
+    """
+
+    def __init__(self, place: str, *, time_first: bool = False) -> None:
+        self.place = place
+        self.time_first = time_first
+        self.inputs: object = None
+        self.found: object = None
+
+    @property
+    def output(self) -> Tensor:
+        """A vector or feature maps for each item, (B, F, ...); of sequences, a vector at each time (T, B, F).
+
+        Raises OptionError if there is something else at the place.
+        """
+        found, inputs = self.found, self.inputs
+        if not isinstance(found, Tensor) or not isinstance(inputs, Tensor) or not found.is_floating_point():
+            what = "nothing: it did not run" if found is None else f"a {type(found).__name__}"
+            raise OptionError(f"{self.place} gives {what}, not features")
+        items = inputs.shape[: 1 + self.time_first]
+        if found.shape[: len(items)] != items or found.ndim == len(items):
+            shapes = f"{tuple(found.shape)} for inputs of {tuple(inputs.shape)}"
+            hint = "choose a layer that runs once, and computes a vector or maps for each input"
+            raise OptionError(f"{self.place} gives {shapes}, not features", hint=hint)
+        return found
+
+
+@contextlib.contextmanager
+def features_of(
+    model: nn.Module, landmarks: Mapping[str, str], *, time_first: bool = False
+) -> Generator[Features]:
+    """Store the features of each batch that a model reads, detached, as they are before it changes them.
+
+    They are the output of the landmark `features` or, without one, what the `head` reads. Of a layer that
+    returns a tuple, such as a GRU, they are its first part.
+
+    Args:
+        landmarks: paths of submodules; one of the two must be there.
+        time_first: whether the model reads sequences, (T, B).
+    """
+    of_head = "features" not in landmarks
+    path = landmarks["head" if of_head else "features"]
+    features = Features(f"the input of layer {path}" if of_head else f"layer {path}", time_first=time_first)
+
+    def read(_: str, inputs: object) -> None:
+        features.inputs, features.found = inputs, None
+
+    def keep(_: str, found: object) -> None:
+        part: object = found[0] if isinstance(found, tuple) and found else found  # pyright: ignore[reportUnknownVariableType]
+        features.found = part.detach().clone() if isinstance(part, Tensor) else part
+
+    layer = {path: model.get_submodule(path)}
+    with receiving({"": model}, read), (receiving if of_head else watching)(layer, keep):
+        yield features
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Return one vector for each item, (B, F) in fp32: the mean over all places.
+
+    Args:
+        features: vectors (B, F), which are returned as they are; sequences of them (B, N, F), such as the
+            tokens of a Transformer; or feature maps (B, F, h, w).
+    """
+    features = features.float()
+    if features.ndim == 3:
+        return features.mean(1)
+    return features.flatten(2).mean(2) if features.ndim > 3 else features

@@ -1,0 +1,42 @@
+"""The submodules that landmarks and users name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from torch import nn
+
+from zoo.errors import OptionError, SpecError, did_you_mean
+from zoo.registry.specs import Landmark
+
+__all__ = ["layer_path", "require_modules"]
+
+
+def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
+    """Return the path of a layer that a user names, by a landmark or the path itself.
+
+    Raises OptionError if the model has no such layer; it lists the landmarks, or the layers, that there are.
+    """
+    known = [path for path, _ in model.named_modules() if path]
+    path = landmarks.get(name, name)
+    if path in known:
+        return path
+    tops = f"its top-level layers: {', '.join(name for name, _ in model.named_children()) or 'none'}"
+    if name in get_args(Landmark):
+        has = f"; it has {', '.join(landmarks)}" if landmarks else ", nor any other"
+        hint = f"name a layer by its path; {tops}"
+        raise OptionError(f"the model has no landmark {name!r}{has}", hint=hint)
+    raise OptionError(f"the model has no layer {name!r}{did_you_mean(name, [*landmarks, *known])}", hint=tops)
+
+
+def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture: str) -> None:
+    """Raise SpecError for a landmark of an architecture that its model does not have."""
+    known = [path for path, _ in model.named_modules()]
+    for landmark, path in landmarks.items():
+        if path not in known:
+            nearest = did_you_mean(path, known)
+            hint = "the landmarks are in the spec of the architecture, which `zoo check` checks"
+            raise SpecError(
+                f"the {landmark} of {architecture} is {path!r}, but it has no such layer{nearest}", hint=hint
+            )
