@@ -138,7 +138,11 @@ def test_what_is_returned_says_what_was_proven(net: zoo.Model, folder: Path) -> 
 
 def test_an_exported_file_does_nothing_but_predict_and_sample(net_file: Path) -> None:
     exported, message = zoo.load(net_file), "is an exported file, which can only predict and sample"
-    for use in (exported.evaluate, exported.export, lambda: exported.analyze("cam"), lambda: exported.module):
+    uses = (
+        *(exported.evaluate, exported.export),
+        *(lambda: exported.features([]), lambda: exported.analyze("cam"), lambda: exported.module),
+    )
+    for use in uses:
         with pytest.raises(WeightsError, match=message):
             use()
     with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):

@@ -97,6 +97,7 @@ def switches() -> dict[str, Any]:
         lambda runs: zoo.load(runs / "text", device="cpu").evaluate("val", dynamic=True),
         lambda runs: zoo.load(runs / "images", device="cpu").evaluate("val", tta=True),
         lambda runs: zoo.load(runs / "images", device="cpu").analyze("grad-cam", indices=[0])._repr_jpeg_(),
+        lambda runs: zoo.load(runs / "text", device="cpu").features("the fox"),
         lambda runs: zoo.Run(runs / "images").plot(),
         lambda runs: zoo.train("mlp", "shapes", run=runs / "mlp", epochs=1, data={"train_size": 32}),
         lambda runs: zoo.list_models(),

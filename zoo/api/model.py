@@ -18,14 +18,17 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ExporterSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
     from zoo.inference.programs import Runner
     from zoo.inference.readers import Reader
+    from zoo.inference.sources import Source
     from zoo.inference.tables import Table
-    from zoo.interfaces import Split, Task
+    from zoo.interfaces import InputReader, Split, Task
 
 __all__ = ["Model"]
 
@@ -258,14 +261,9 @@ class Model:
         from zoo.inference.answering import answering, answering_exported
         from zoo.inference.predicting import Predicting, predict, require_reading
         from zoo.inference.programs import Runner
-        from zoo.inference.sources import find
-        from zoo.inference.tables import being_written
 
         how, reader = Predicting(**settings), require_reading(self._task).input_reader(self.card)
-        sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
-        if reader.notice:
-            warn(reader.notice)
-        sources = to[1].rest(sources) if to else sources
+        sources = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             answer = answering_exported(self._runs, self.card, self._task)
         else:
@@ -279,6 +277,121 @@ class Model:
                 for done, one in enumerate(answered, 1):
                     yield to[1].write(one) if to else one.row
                     bar("predicting", done, 0, self._unit)
+            if not (done or (to and to[1].count)):
+                raise DataError(f"no {reader.what} were given")
+
+        return each()
+
+    @checked
+    def features(
+        self,
+        inputs: object,
+        *,
+        layer: str = "features",
+        pool: bool = True,
+        batch_size: int = 64,
+        threads: int | None = None,
+        progress: bool = True,
+    ) -> NDArray[np.float32]:
+        """Return what the model computes of inputs of your own before its head: a vector for each.
+
+        Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
+
+        Args:
+            inputs: as in `predict`.
+            layer: layer to take features from: a landmark or the path of a module; by default the last one
+                before the head.
+            pool: average over the places of a picture and the tokens of a text, rather than keep feature maps
+                and the features after each token.
+            batch_size: inputs that the model reads at a time.
+            threads: threads that read and decode files; by default one for each core, at most 8.
+            progress: show progress on stderr, or in the notebook.
+
+        Returns:
+            float32 (N, F) in the order of the inputs. Without pooling, feature maps (N, F, h, w), or texts of
+            one length (N, T, F). The row of an input that cannot be read is not a number, and a warning says
+            why.
+
+        Raises:
+            OptionError: the model has no such layer, an option is out of range, an input can be none, or the
+                features differ in shape.
+            DataError: no input can be read.
+            WeightsError: models for this task do not read inputs one by one.
+            Diverged: features are not finite.
+        """
+        from zoo.inference.arrays import stacked
+
+        how: Any = {"layer": layer, "pool": pool, "batch_size": batch_size, "threads": threads}
+        return stacked(self.features_each(inputs, progress=progress, **how))
+
+    @checked
+    def features_each(
+        self, inputs: object, *, progress: bool = True, **settings: Any
+    ) -> Generator[dict[str, Any]]:
+        """Yield a row `{"input", "features", "error"}` for each input, with the settings of `features`.
+
+        Features are an array of numpy, or None with an error that says why. Memory does not grow.
+        """
+        return self._features(inputs, None, settings, progress=progress)
+
+    @checked
+    def features_to(
+        self, out: str | Path, inputs: object, *, progress: bool = True, **settings: Any
+    ) -> dict[str, Any]:
+        """Write the features of inputs, with the settings of `features`, to a file as they are computed.
+
+        A `.npy` has the array of `features`; a `.txt` beside it names the inputs, one a line, and both appear
+        once all is done. A `.csv` has a column for each feature, and a `.jsonl` the rows of `features_each`;
+        one that was not finished is continued by the same call, and until then there is an `.unfinished`
+        beside it. Warns of inputs that cannot be read.
+
+        Returns:
+            `{out, weights, layer, rows, before, errors, shape}`: rows in the file, how many of them an
+            earlier call wrote, how many of the others are unreadable, and the shape of one's features, None
+            if there are none.
+
+        Raises OutputError if the file is there and finished, was begun with another model, other options or
+        other inputs, or cannot be written; and what `features` raises.
+        """
+        from zoo.inference.arrays import UnreadRows, require_format
+        from zoo.inference.tables import opened
+
+        path, unread, shape = Path(out), UnreadRows(), None
+        require_format(path)
+        asked = {"layer": settings.get("layer", "features"), "pool": settings.get("pool", True)}
+        with opened(path, {"weights_sha256": self.card.sha256, **asked}) as table:
+            for row in self._features(inputs, (path, table), settings, progress=progress):
+                unread.see(row)
+                shape = shape if row["features"] is None else [*row["features"].shape]
+        unread.finish()
+        about = {"out": str(out), "weights": str(self.path), "layer": asked["layer"]}
+        return {**about, "rows": table.count, "before": table.before, "errors": unread.count, "shape": shape}
+
+    def _features(
+        self,
+        inputs: object,
+        to: tuple[Path, Table] | None,
+        settings: Mapping[str, Any],
+        *,
+        progress: bool,
+    ) -> Generator[dict[str, Any]]:
+        """Return the rows of `features_each`, each once it is written, if it is to be."""
+        from zoo.inference.arrays import to_write
+        from zoo.inference.embedding import Embedding, embed, require_reading
+
+        module, how = self.module, Embedding(**settings)
+        reader = require_reading(self._task).input_reader(self.card)
+        sources, on = _sources(inputs, reader, to), {"device": self.device}
+        rows = embed(module, self.card, self._task, self._registry, sources, how=how, **on)
+
+        def each() -> Generator[dict[str, Any]]:
+            done = 0
+            with Bar() if progress else quiet() as bar:
+                for done, row in enumerate(rows, 1):
+                    if to:
+                        to[1].write(to_write(row, to[0]))
+                    yield row
+                    bar("computing features", done, 0, reader.what)
             if not (done or (to and to[1].count)):
                 raise DataError(f"no {reader.what} were given")
 
@@ -531,3 +644,14 @@ class Model:
             listed = " ".join(map(repr, unknown[:10])) + more
             warn(f"not in the model's vocabulary, read as <unk>: {listed}")
         return self.card.preprocess
+
+
+def _sources(inputs: object, reader: InputReader, to: tuple[Path, Table] | None) -> Iterator[Source]:
+    """Return the inputs to read, without those that have a row in a file; warn of how each is read."""
+    from zoo.inference.sources import find
+    from zoo.inference.tables import being_written
+
+    sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
+    if reader.notice:
+        warn(reader.notice)
+    return to[1].rest(sources) if to else sources

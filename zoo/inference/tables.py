@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.errors import OptionError, OutputError, printable
 from zoo.files.atomic import atomic_write, sweep
@@ -31,8 +32,6 @@ __all__ = ["Table", "being_written", "opened"]
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
-# Bytes of the header of an array: enough for any number of rows
-_HEADER = 128
 
 
 class Table(Protocol):
@@ -270,14 +269,13 @@ def _array(path: Path) -> Generator[_Array]:
 
 
 class _Array:
-    """Rows of numbers, (N, K) float32; those of an unreadable input are not a number."""
+    """Rows of numbers of one shape, (N, ...) float32; those of an unreadable input are not a number."""
 
     def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:
         self.count = self.before = 0
         self._path, self._file, self._names = path, file, names
-        self._width: int | None = None
+        self._shape: tuple[int, ...] | None = None
         self._skipped = 0
-        self._file.write(b" " * _HEADER)
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return all sources: an array is not continued."""
@@ -290,28 +288,42 @@ class _Array:
         self._names.write(f"{printable(row['input'])}\n".encode())
         if prediction is None:
             self._skipped += 1
-        elif prediction.values is None or prediction.values.ndim != 1:
+        elif prediction.values is None:
             message = f"{self._path} is for rows of numbers, which are not what this model answers"
             raise OptionError(message, hint="choose a .csv, a .jsonl or a folder")
         else:
-            values = prediction.values.detach().cpu().numpy().astype("<f4")
-            self._width = len(values)
-            self._skip()
-            self._file.write(values.tobytes())
+            self._add(row["input"], prediction.values.detach().cpu().numpy().astype("<f4"))
         return row
 
+    def _add(self, name: str, values: NDArray[np.float32]) -> None:
+        if self._shape is None:
+            self._shape = values.shape
+            self._file.write(_header(0, self._shape))
+        if values.shape != self._shape:
+            shapes = f"{name} has {values.shape}, and those before it {self._shape}"
+            raise OptionError(f"{self._path} is for rows of one shape: {shapes}", hint="choose a .jsonl")
+        self._skip()
+        self._file.write(values.tobytes())
+
     def _skip(self) -> None:
-        """Write the rows of unreadable inputs, whose width is known by now."""
+        """Write the rows of unreadable inputs, whose shape is known by now."""
         for _ in itertools.repeat(None, self._skipped):
-            self._file.write(np.full(self._width or 0, np.nan, "<f4").tobytes())
+            self._file.write(np.full(self._shape or (0,), np.nan, "<f4").tobytes())
         self._skipped = 0
 
     def finish(self) -> None:
         """Write the rest, and the header: how many rows there are."""
         self._skip()
-        header = io.BytesIO()
-        shape = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self._width or 0)}
-        np.lib.format.write_array_header_1_0(header, shape)
-        assert len(header.getvalue()) == _HEADER
+        shape = self._shape or (0,)
+        header = _header(self.count, shape)
+        assert len(header) == len(_header(0, shape))
         self._file.seek(0)
-        self._file.write(header.getvalue())
+        self._file.write(header)
+
+
+def _header(count: int, shape: tuple[int, ...]) -> bytes:
+    """Return the header of an array, which is as long for any number of rows: numpy leaves room to append."""
+    header = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
+    np.lib.format.write_array_header_1_0(header, about)
+    return header.getvalue()
