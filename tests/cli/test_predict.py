@@ -239,7 +239,7 @@ def test_ctrl_c_says_how_to_go_on(net_file, pictures, tmp_path, number, code):
     _, said = process.communicate()
     assert process.returncode == code
     first, hint = said.decode().strip().splitlines()
-    assert first == "zoo: stopped: x.jsonl has the answers so far"
+    assert first == "zoo: stopped: x.jsonl has the rows so far"
     assert hint.strip() == f"go on: zoo predict {net_file} - --top 2 --out x.jsonl"
     words = shlex.split(hint.partition("go on: ")[2])
     done_again = subprocess.run(

@@ -41,6 +41,7 @@ COMMANDS = {
     "lr-find": "Suggest learning rates, from a short test run.",
     "eval": "Measure a trained model on a split of its data.",
     "predict": "Say what a trained model makes of pictures or texts of your own.",
+    "embed": "Compute the features of pictures or texts of your own, to search or to cluster.",
     "sample": "Generate text with a language model.",
     "analyze": "Look inside a trained model: where it looks and what it computes.",
     "inspect": "Show the card of a weights file.",

@@ -1,6 +1,5 @@
 """`zoo predict`: what a trained model says of pictures or texts."""
 
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ import click
 from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.api.terminal import dim, echo
+from zoo.cli.files import interrupted
 from zoo.cli.layout import columns, lines, print_paragraph
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of, typed
-from zoo.errors import Interrupted, printable
+from zoo.cli.signature import options_of
+from zoo.errors import printable
 
 # Rows are printed once so many are there, or after so many seconds
 _ROWS, _SECONDS = 64, 0.5
@@ -87,14 +87,8 @@ def _write(
     try:
         return model.predict_to(out, inputs, progress=progress, **settings)
     except KeyboardInterrupt as error:
-        words = ["zoo", "predict", model.name, *map(str, inputs)]
-        for name in ("top", "unsure"):
-            words += typed(name, settings[name]) if settings[name] is not None else []
-        signal = 2 if type(error) is KeyboardInterrupt else 15
-        if out.suffix == ".npy":
-            raise Interrupted(f"stopped: {out} was not written", signal=signal) from None
-        hint = f"go on: {shlex.join([*words, '--out', str(out)])}"
-        raise Interrupted(f"stopped: {out} has the answers so far", signal=signal, hint=hint) from None
+        options = {name: settings[name] for name in ("top", "unsure") if settings[name] is not None}
+        raise interrupted(error, out, ["predict", model.name, *map(str, inputs)], options) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

@@ -77,7 +77,8 @@ def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
     type_ = str(parameter.annotation).removesuffix(" | None")
     about: dict[str, Any] = {"help": text[0].upper() + text[1:]}
     if type_ == "bool":
-        about |= {"is_flag": True}
+        flag = f"{flag}/--no-{flag[2:]}" if default else flag
+        about |= {"is_flag": True, "default": default, "show_default": default}
     elif type_.startswith("Mapping"):
         about |= {"multiple": True, "metavar": "K=V", "callback": key_values}
     elif type_.startswith("Sequence"):
