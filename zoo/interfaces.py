@@ -60,6 +60,7 @@ __all__ = [
     "PreparesInputs",
     "ReadsFiles",
     "ReadsInputs",
+    "Reference",
     "Split",
     "State",
     "Step",
@@ -522,6 +523,21 @@ class Exporter(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A split of the model's data that an analyzer compares its inputs with.
+
+    Attributes:
+        batches: those of `Task.eval_batches`; they may be iterated more than once.
+        names: the name of each item, in order.
+        inputs: the number of each input among the items, if the inputs are some of them; otherwise empty.
+    """
+
+    batches: Iterable[Batch]
+    names: Sequence[str] = ()
+    inputs: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What an analyzer needs to know about the model, and what it is asked.
 
@@ -531,6 +547,7 @@ class Subject:
         classes: the classes to explain for every image: by number, the most likely one, or the label.
         title: what is analyzed, for the titles of figures: the model and its inputs.
         names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
+        reference: the split that the analyzer's spec names; None if it names none.
     """
 
     task: str
@@ -539,6 +556,7 @@ class Subject:
     classes: tuple[int | Literal["predicted", "true"], ...] = ("predicted",)
     title: str = ""
     names: tuple[str, ...] = ()
+    reference: Reference | None = None
 
     def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64.

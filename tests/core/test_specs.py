@@ -15,7 +15,7 @@ from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, SpecError
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained, TaskSpec
 from zoo_images.fields import ImageFields
 from zoo_text.fields import TextFields
 
@@ -199,6 +199,20 @@ def test_the_other_specs_check_themselves_too() -> None:
     unknown = "analyzer 'cam': needs names an unknown landmark 'feature'; did you mean 'features'?"
     with pytest.raises(SpecError, match=re.escape(unknown)):
         AnalyzerSpec(**CAM, needs=("class_maps|feature",))
+
+
+def test_an_analyzer_may_be_for_every_task_whose_data_has_some_dims() -> None:
+    fields: Any = {"target": "m:f", "summary": "s", "tiny": "m:f"}
+    images = {"in_channels": 3, "image_size": 32}
+    tasks = {
+        name: TaskSpec(name=name, dims=dims, **fields)
+        for name, dims in {"text": {"vocab_size": 9}, "images": images, "masks": {**images, "k": 2}}.items()
+    }
+    about: Any = {"name": "near", "target": "m:f", "summary": "s", "tasks": ("text",)}
+    assert AnalyzerSpec(**about).among(tasks).tasks == ("text",)
+    wide = AnalyzerSpec(**about, dims=("in_channels", "image_size"))
+    assert wide.among(tasks).tasks == ("text", "images", "masks")
+    assert wide.among(tasks).dims == wide.dims
 
 
 def test_an_analyzer_may_need_either_of_two_landmarks() -> None:

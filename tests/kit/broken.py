@@ -1246,6 +1246,16 @@ class MeanFeature(Analyzer):
         return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})
 
 
+class NearestFeature(MeanFeature):
+    """Honest: the mean feature, less the nearest one of the reference."""
+
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        others = super().analyze(model, subject.reference.batches, subject=subject)
+        distance = (maps_of(analysis).mean() - maps_of(others).mean((1, 2, 3))).abs().min()
+        return dataclasses.replace(analysis, scores={"distance": distance.item()})
+
+
 def maps_of(analysis: Analysis) -> torch.Tensor:
     assert analysis.maps is not None
     return analysis.maps

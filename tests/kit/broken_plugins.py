@@ -214,6 +214,7 @@ honest = Provider(
     analyzer("mean", "MeanFeature"),
     analyzer("noisy", "SmoothedByNoise"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
+    analyzer("nearest", "NearestFeature", reference="train"),
     analyzer("edges", "EdgesOfTheInput", ignores=("class", "weights")),
     recipes={
         "shapes": recipe(),
@@ -431,6 +432,7 @@ entries = Provider(
     analyzer("sensitive_to_class.ignored", "MeanFeature", ignores=("class",)),
     analyzer("sensitive_to_weights", "EdgesOfTheInput", ignores=("class",)),
     analyzer("sensitive_to_weights.ignored", "MeanFeature", ignores=("weights",)),
+    analyzer("follows_its_reference", "MeanFeature", reference="train"),
     analyzer("declares_its_needs", "UsesTheHead"),
     analyzer("refuses_what_it_lacks", "GuessesALandmark"),
     analyzer("untouched_after_an_error", "UnhooksLate"),

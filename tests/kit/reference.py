@@ -39,7 +39,17 @@ RECORDS = (
     (published, ("WeightsSpec",)),
     (
         interfaces,
-        ("Subject", "Batch", "Step", "Analysis", "OwnInputs", "InputReader", "Prediction", "Exportable"),
+        (
+            "Subject",
+            "Reference",
+            "Batch",
+            "Step",
+            "Analysis",
+            "OwnInputs",
+            "InputReader",
+            "Prediction",
+            "Exportable",
+        ),
     ),
     (exported, ("Port", "Signature", "Exported")),
 )

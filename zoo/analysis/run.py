@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,15 +14,14 @@ from zoo._version import __version__
 from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
+from zoo.analysis.given import Given, look_up
 from zoo.analysis.subject import make_subject
-from zoo.data.opening import default_split, open_fed
 from zoo.errors import Diverged, OptionError, SpecError, WeightsError, warn
-from zoo.evaluation.inputs import Inputs, of_files, of_split
+from zoo.evaluation.inputs import Inputs
 from zoo.files.cards import Card
-from zoo.interfaces import Analysis, Split, make_task
+from zoo.interfaces import Analysis, Split
 from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.precision import autocast, resolve
-from zoo.models.windows import context_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -74,8 +71,8 @@ def analyze(
     made = make_analyzer(entry, options or {})
     if files and "true" in subject.classes:
         raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
-    inputs, source = _inputs(card, registry, files, split, indices, dataset, data, device, report)
-    subject = dataclasses.replace(subject, title=_title(weights, card, source), names=tuple(inputs.names))
+    given = Given(files, split, indices, dataset, data or {}, entry.spec.reference)
+    subject, inputs, source = look_up(subject, weights, card, registry, given, device=device, report=report)
     resolved = resolve(precision, device)
     with autocast(resolved, device), _bounded(model):
         analysis = made.analyze(model, inputs, subject=subject)
@@ -109,41 +106,6 @@ def _bounded(model: nn.Module) -> Generator[None]:
     except TooLarge as error:
         message = f"the model cannot be analyzed: one layer needs {error} for a batch of inputs"
         raise WeightsError(message, hint="analyze fewer at a time, such as --indices 0,1") from None
-
-
-def _inputs(
-    card: Card,
-    registry: Registry,
-    files: Sequence[str],
-    split: Split | None,
-    indices: Sequence[int] | None,
-    dataset: str | None,
-    data: Mapping[str, Any] | None,
-    device: str,
-    report: Callable[[int, int], None],
-) -> tuple[Inputs, dict[str, Any]]:
-    """Return files or a split of the data as the model reads them, and where they come from."""
-    task = make_task(registry, card.task)
-    on: Any = {"context": context_of(card, registry), "device": device, "report": report}
-    if files:
-        if split or indices is not None or dataset or data:
-            raise OptionError("give either inputs or a split of the data, not both")
-        return of_files(card, task, files, **on), {"files": list(files)}
-    opened, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    split = split or default_split(fed)
-    facts = {"dataset": opened.name, "split": split, "data": dict(data or {}), "fingerprint": fed.fingerprint}
-    return of_split(card, task, fed, split, indices, **on), facts
-
-
-def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
-    """Return the model and its inputs in words, such as `cifar10-resnet20 on images/cifar10, test split`."""
-    path = Path(weights)
-    model = path.parent.name if path.stem in ("model", "best") else path.stem
-    if "dataset" in source:
-        inputs = f"{source['dataset']}, {source['split']} split"
-    else:
-        inputs = ", ".join(Path(name).name for name in source["files"])
-    return f"{model or card.architecture} on {inputs}"
 
 
 def _items(

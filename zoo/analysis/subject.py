@@ -41,8 +41,8 @@ def make_subject(
         tasks = " and ".join(spec.tasks)
         raise SpecError(f"{entry.name} is for {tasks}, but {architecture.name} is for {card.task}", hint=hint)
     if layer is not None:
-        if "features" not in spec.needs:
-            choosing = ", ".join(other.name for other in analyzers if "features" in other.needs)
+        if not spec.takes_layer:
+            choosing = ", ".join(other.name for other in analyzers if other.takes_layer)
             raise OptionError(f"{entry.name} does not take a layer", hint=f"these analyzers do: {choosing}")
         landmarks["features"] = layer_path(layer, landmarks, model)
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")

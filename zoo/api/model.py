@@ -509,7 +509,7 @@ class Model:
                 split=split,
                 indices=indices,
                 dataset=dataset,
-                data=data if inputs else self._data(dataset, data),
+                data=self._data(dataset, data, own_inputs_of=analyzer if inputs else None),
                 classes=classes,
                 layer=layer,
                 options=options,
@@ -585,14 +585,19 @@ class Model:
         short = self.name.rpartition("/")[2]
         return Path(f"{short}{suffix}") if published else self.path.with_suffix(suffix)
 
-    def _data(self, dataset: str | None, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    def _data(
+        self, dataset: str | None, data: Mapping[str, Any] | None, *, own_inputs_of: str | None = None
+    ) -> Mapping[str, Any] | None:
         """Return the options of the data to read: those given, and where the model's own data lies.
+
+        Args:
+            own_inputs_of: the analyzer that is given inputs of the user's own; it may still read the data.
 
         Raises OptionError if the run's config.toml would have to say where, and is not as zoo wrote it.
         """
         from zoo.data.opening import decidable
 
-        if dataset:
+        if dataset or (own_inputs_of and not self._registry.analyzer(own_inputs_of).spec.reference):
             return data
         entry, config = self._registry.dataset(self.card.dataset.name), self.path.parent / "config.toml"
         if self.own:

@@ -116,6 +116,12 @@ class Registry:
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
+        entries = [
+            msgspec.structs.replace(entry, spec=entry.spec.among(self.tasks))
+            if isinstance(entry.spec, AnalyzerSpec)
+            else entry
+            for entry in entries
+        ]
         self._owners: dict[str, list[str]] = {}
         for entry in entries:
             self._owners.setdefault(plugins.sole(entry.spec), []).append(entry.plugin.name)

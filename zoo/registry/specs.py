@@ -7,7 +7,7 @@ except for what depends on other plugins: whether a task, or a training field of
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from msgspec import Meta
@@ -214,11 +214,17 @@ class AnalyzerSpec(_Coded):
     """A way of looking inside a trained model.
 
     Attributes:
+        tasks: the tasks that it is for.
+        dims: it is also for every other task whose data has these dims, such as `("in_channels",
+            "image_size")`.
+        reference: the split of the model's data that it compares inputs with; see `Subject.reference`.
         needs: landmarks that an architecture must have for this analyzer to work on it; `a|b` means either.
         ignores: what the result does not depend on, although one might expect it to.
     """
 
     tasks: tuple[str, ...]
+    dims: tuple[str, ...] = ()
+    reference: Literal["", "train", "val", "test"] = ""
     needs: tuple[str, ...] = ()
     ignores: tuple[Literal["class", "weights"], ...] = ()
     source: str = ""
@@ -232,6 +238,16 @@ class AnalyzerSpec(_Coded):
                 raise SpecError(
                     f"analyzer {self.name!r}: needs names an unknown landmark {name!r:.80}{nearest}"
                 )
+
+    def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
+        """Return the spec with all tasks that it is for, `dims` considered."""
+        more = [task.name for task in tasks.values() if self.dims and task.dims.keys() >= {*self.dims}]
+        return replace(self, tasks=tuple(dict.fromkeys([*self.tasks, *more])))
+
+    @property
+    def takes_layer(self) -> bool:
+        """Whether the user may choose a layer in place of the landmark `features`."""
+        return any("features" in need.split("|") for need in self.needs)
 
     def lacks(self, landmarks: Collection[str]) -> list[str]:
         """Return the needs that some landmarks do not meet."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.config.signatures import required_options
 from zoo.errors import SpecError
-from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, State, Subject, Task, make_task
+from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, Reference, State, Subject, Task, make_task
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Skip, message
@@ -84,9 +84,9 @@ class Specimen:
     make: Callable[[int], nn.Module]
     data: Dataset
 
-    def batches(self, *, constant: float | None = None, broken: bool = False) -> list[Batch]:
+    def batches(self, *, constant: float | None = None, broken: bool = False, seed: int = 0) -> list[Batch]:
         """Return two batches of noise or of one constant; a broken second one is refused by any model."""
-        draws = torch.Generator().manual_seed(0)
+        draws = torch.Generator().manual_seed(seed)
         if not isinstance(self.task, CarriesState):
             usual = next(iter(self.task.eval_batches(self.data, "test")))
             images = torch.rand(3, *usual.inputs.shape[1:], generator=draws)
@@ -181,10 +181,14 @@ def analyze(
     batches: Iterable[Batch] | None = None,
     landmarks: Mapping[str, str] | None = None,
     classes: Classes = ("predicted",),
+    reference: Iterable[Batch] | None = None,
 ) -> Any:
     """Return what the analyzer under check finds in a model, by default a fresh one.
 
     Raises Skip if the target cannot be imported, or if an option has no default.
+
+    Args:
+        reference: what to compare with, if its spec asks for that; by default other noise.
     """
     assert case.entry is not None
     try:
@@ -204,6 +208,7 @@ def analyze(
         landmarks=specimen.landmarks if landmarks is None else landmarks,
         preprocess=specimen.data.preprocess,
         classes=classes,
+        reference=Reference(batches=reference or specimen.batches(seed=1)) if case.spec.reference else None,
     )
     batches = specimen.batches() if batches is None else batches
     return analyzer.analyze(specimen.make(0) if model is None else model, batches, subject=subject)

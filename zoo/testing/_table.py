@@ -171,6 +171,7 @@ CHECKS: tuple[Check, ...] = (
             "finite_on_constant_input": ("finite",),
             "sensitive_to_class": ("answers_what_was_asked", "deterministic"),
             "sensitive_to_weights": ("deterministic",),
+            "follows_its_reference": ("deterministic",),
             "declares_its_needs": ("finite",),
             "refuses_what_it_lacks": ("finite",),
             "leaves_model_untouched": ("finite",),

@@ -26,6 +26,7 @@ __all__ = [
     "figures_draw",
     "finite",
     "finite_on_constant_input",
+    "follows_its_reference",
     "leaves_model_untouched",
     "looks_by_typed_options",
     "maps_are_of_their_images",
@@ -235,6 +236,17 @@ def sensitive_to_weights(case: Case) -> None:
             expected="the same analysis for any weights, since the spec says that it ignores them",
             got=f"different values in {', '.join(differing)}",
             usually="`ignores` copied from another spec",
+        )
+
+
+def follows_its_reference(case: Case) -> None:
+    """Another split to compare with gives another analysis, if the spec names a `reference`."""
+    for specimen in specimens(case) if case.spec.reference else ():
+        one, other = (analyze(case, specimen, reference=specimen.batches(seed=seed)) for seed in (1, 2))
+        assert _differing(one, other), message(
+            expected=f"another analysis for another {case.spec.reference} split to compare with",
+            got="the same analysis",
+            usually="`subject.reference` not used; then leave `reference` out of the spec",
         )
 
 
