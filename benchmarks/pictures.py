@@ -19,6 +19,8 @@ from zoo.analysis.render import SMALLEST, grid, png, resized
 FAMILY = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam", "eigen-cam")
 HORSE = 17
 """The index of a horse among the test images of CIFAR-10."""
+AIRLINER = 3
+"""The index of a book about airliners, which the training images have, too."""
 RATES = (0.1, 0.3)
 
 
@@ -32,6 +34,7 @@ def main() -> None:
     shapes(out)
     family(out)
     confusion(out)
+    neighbours(out)
     activations(out)
     for path in sorted(out.iterdir()):
         print(f"{path}  {path.stat().st_size:,} bytes")
@@ -57,6 +60,13 @@ def confusion(out: Path) -> None:
     findings = zoo.load("cifar10-convnet-bn", device="cpu").analyze("confusion", options={"pairs": 5})
     for name, draw in findings.analysis.figures.items():
         (out / name).write_bytes(draw())
+
+
+def neighbours(out: Path) -> None:
+    """Draw a cat and a book about airliners beside the training images that are nearest to them."""
+    model, options = zoo.load("cifar10-resnet20", device="cpu"), {"count": 6}
+    findings = model.analyze("neighbours", split="test", indices=[0, AIRLINER], options=options)
+    (out / "neighbours.png").write_bytes(findings.analysis.figures["neighbours.png"]())
 
 
 def activations(out: Path) -> None:

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.analysis.analyzers import make_analyzer
-from zoo.interfaces import Analyzer, Batch, Subject
+from zoo.interfaces import Analyzer, Batch, Reference, Subject
 from zoo.models.building import build_model, model_arguments
+from zoo.registry.specs import ArchitectureSpec
 
 DIMS: dict[str, dict[str, int]] = {
     "classification": {"in_channels": 3, "image_size": 64, "num_classes": 10},
@@ -62,12 +63,22 @@ def everything_that_fits(registry: Registry) -> Iterator[tuple[nn.Module, Analyz
         arguments = model_arguments(architecture, registry.task(spec.task), DIMS[spec.task], {})
         model = build_model(architecture, arguments, seed=0)
         mixed_up(model)
-        subject = Subject(task=spec.task, landmarks={**spec.landmarks}, preprocess=PREPROCESS[spec.task])
+        subject = subject_of(spec)
         for other in [entry.name for entry in registry.entries("analyzer")]:
             entry = registry.analyzer(other)
             if entry.spec.fits(spec):
                 options = {"batch_size": 64} if entry.spec.name == "score-cam" else {}
                 yield model, make_analyzer(entry, options), subject, f"{other} on {name}"
+
+
+def subject_of(spec: ArchitectureSpec) -> Subject:
+    """Return what analyzers are told about an architecture, and two items to compare with."""
+    return Subject(
+        task=spec.task,
+        landmarks={**spec.landmarks},
+        preprocess=PREPROCESS[spec.task],
+        reference=Reference(batches=[batch(spec.task)]),
+    )
 
 
 def mixed_up(model: nn.Module) -> None:
@@ -128,8 +139,7 @@ def repeat(registry: Registry, name: str, times: int) -> None:
     task = architecture.spec.task
     arguments = model_arguments(architecture, registry.task(task), DIMS[task], {"depth": 8})
     model = build_model(architecture, arguments, seed=0)
-    landmarks: dict[str, str] = {**architecture.spec.landmarks}
-    subject = Subject(task=task, landmarks=landmarks, preprocess=PREPROCESS[task])
+    subject = subject_of(architecture.spec)
     analyzer = make_analyzer(entry, {})
     for _ in range(20):
         analyzer.analyze(model, [batch(task)], subject=subject)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -14,10 +14,9 @@ from zoo import OptionError
 from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.models.hooks import untouched
+from zoo_diagnose.pictures import thumbnail
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 
-# Height and width to which larger examples are resized, in pixels
-_THUMBNAIL = 96
 # Examples to keep in total, until it is known which pairs are confused most
 _MAX_EXAMPLES = 5_000
 
@@ -107,18 +106,8 @@ class Confusion(Analyzer):
                     kept = examples.setdefault((int(labels[place]), int(guesses[place])), [])
                     if len(kept) < self.examples and pictures < _MAX_EXAMPLES:
                         pictures += 1
-                        kept.append(_picture(batch.inputs[place].cpu(), subject.preprocess))
+                        kept.append(thumbnail(batch.inputs[place], subject.preprocess))
         return matrix, loss / max(int(matrix.sum()), 1), examples
-
-
-def _picture(image: Tensor, preprocess: Any) -> Tensor:
-    """Undo the normalization of an image (C, H, W); return it from 0 to 1, and no larger than a thumbnail."""
-    mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    picture = (image * std + mean).clamp(0, 1)
-    if picture.shape[1] > _THUMBNAIL:
-        size = (_THUMBNAIL, _THUMBNAIL)
-        picture = F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
-    return picture
 
 
 def _short(name: str) -> str:

@@ -21,6 +21,16 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             tasks=("classification",),
         ),
         AnalyzerSpec(
+            name="neighbours",
+            target="zoo_diagnose.neighbours:Neighbours",
+            summary="The training pictures that are nearest to an input in the features of the model",
+            tasks=("classification", "multi-label"),
+            dims=("in_channels", "image_size"),
+            reference="train",
+            needs=("features|head",),
+            ignores=("class",),
+        ),
+        AnalyzerSpec(
             name="surprise",
             target="zoo_diagnose.surprise:Surprise",
             summary="Loss by token, and the passages of a text where it is highest",

@@ -225,7 +225,8 @@ def test_analyzers_and_architectures_name_each_other():
 
     assert {"cam/cam", "cam/grad-cam", "diagnose/confusion"} <= set(shown("resnet20")["analyzers"])
     assert "cam/cam" not in shown("convnet")["analyzers"]
-    assert shown("convnet/mlp")["analyzers"] == ["diagnose/activations", "diagnose/confusion"]
+    of_every_classifier = ["diagnose/activations", "diagnose/confusion", "diagnose/neighbours"]
+    assert shown("convnet/mlp")["analyzers"] == of_every_classifier
     cam = shown("cam/cam")
     assert "convnet/camnet" in cam["architectures"]
     assert not {"convnet/convnet", "charrnn/lstm"} & set(cam["architectures"])

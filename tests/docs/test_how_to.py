@@ -26,6 +26,7 @@ TRAININGS = {
 WHOLE = {"shapes-patch-net"}
 SMALLER = {
     r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
+    r"neighbours cifar10-resnet20": "neighbours shapes-resnet20 --data train_size=80",
     r"--indices 0-99": "--indices 0-9",
     r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),

@@ -94,7 +94,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert task["entries"] == {
         "architecture": ["segmentation/unet"],
         "dataset": ["segmentation/shapes-masks"],
-        "analyzer": ["segmentation/masks"],
+        "analyzer": ["diagnose/neighbours", "segmentation/masks"],
     }
     assert answer("show", "unet")["parameters"] == 488_069
     assert answer("show", "shapes-masks", "--data", "kinds=3")["dims"]["num_classes"] == 4
@@ -205,6 +205,21 @@ def test_its_answers_are_masks_and_what_is_in_them(
     with pytest.raises(OptionError, match="is for rows of numbers"):
         model.predict_to(tmp_path / "x.npy", tmp_path / "1.png", progress=False)
     assert not (tmp_path / "x.npy").exists()
+
+
+def test_its_pictures_have_features_and_neighbours(
+    tmp_path: Path, trained: Path, answer: Callable[..., Any]
+) -> None:
+    pixels = torch.randint(0, 256, (20, 30, 3), generator=torch.Generator().manual_seed(0))
+    Image.fromarray(pixels.byte().numpy()).save(tmp_path / "a.png")
+    (row,) = answer("embed", trained, tmp_path / "a.png")
+    assert len(row["features"]) == 4
+    result = answer("embed", trained, tmp_path / "a.png", "--no-pool", "--out", tmp_path / "x.npy")
+    assert result["shape"] == [4, 16, 16]
+    found = answer("analyze", "neighbours", trained, tmp_path / "a.png", "--out", tmp_path / "out")
+    (row,) = found["tables"]["neighbours"]
+    assert {near["true"] for near in row["neighbours"]} == {None}
+    assert found["scores"].keys() == {"nearest_similarity"}
 
 
 def test_weights_start_a_training_on_other_sizes_and_other_classes(

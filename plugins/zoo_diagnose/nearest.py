@@ -1,0 +1,46 @@
+"""The nearest of many vectors, found in one pass over them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Nearest"]
+
+# Vectors that are compared with a batch at a time
+_ROWS = 4096
+
+
+class Nearest:
+    """For each of some vectors the most similar ones of a stream, by the cosine.
+
+    Args:
+        vectors: (N, F), each of length 1.
+        count: vectors to find for each.
+        skip: for each vector the number of the one that does not count, such as itself; none if empty.
+
+    Attributes:
+        similarities: (N, K), the highest first; -inf where there were fewer than K.
+        numbers: which vectors of the stream they are, counted from 0, (N, K); of any value where it is -inf.
+    """
+
+    def __init__(self, vectors: Tensor, count: int, *, skip: Tensor) -> None:
+        self._vectors, self._skip = vectors, skip
+        self._seen = 0
+        self.similarities = torch.full((len(vectors), count), -torch.inf, device=vectors.device)
+        self.numbers = torch.full((len(vectors), count), -1, device=vectors.device)
+
+    def see(self, others: Tensor) -> None:
+        """Compare with the next vectors of the stream, (B, F), each of length 1."""
+        count = self.similarities.shape[1]
+        numbers = torch.arange(self._seen, self._seen + len(others), device=others.device)
+        self._seen += len(others)
+        for start in range(0, len(self._vectors), _ROWS):
+            rows = slice(start, start + _ROWS)
+            similar = self._vectors[rows] @ others.T  # (N, B)
+            if len(self._skip):
+                similar = similar.masked_fill(self._skip[rows, None] == numbers, -torch.inf)
+            both = torch.cat([self.similarities[rows], similar], 1)
+            which = torch.cat([self.numbers[rows], numbers.expand(len(similar), -1)], 1)
+            self.similarities[rows], places = both.topk(count)
+            self.numbers[rows] = which.gather(1, places)

@@ -1,0 +1,169 @@
+"""The training pictures that a model finds most like an input."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import OptionError
+from zoo.files import style
+from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.models.features import features_of, pooled
+from zoo.models.hooks import untouched
+from zoo_diagnose.nearest import Nearest
+from zoo_diagnose.pictures import thumbnail
+from zoo_diagnose.plots import neighbours_plot
+
+Labels = list[str | None]
+
+
+class Neighbours(Analyzer):
+    """The nearest training pictures of each input, by the cosine similarity of features.
+
+    They show what the model sees as alike: wrong labels, copies of test pictures among the training pictures,
+    and where a mistake comes from.
+
+    Args:
+        count: number of nearest pictures for each input.
+        examples: number of inputs to draw.
+    """
+
+    def __init__(
+        self, *, count: Annotated[int, Meta(ge=1, le=50)] = 8, examples: Annotated[int, Meta(ge=1, le=50)] = 8
+    ) -> None:
+        self.count = count
+        self.examples = examples
+
+    def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
+        """Return the table `neighbours`, `neighbours.png`, and scores.
+
+        A training picture is not its own neighbour. Where labels are known, `nearest_alike` is the share of
+        inputs whose nearest picture has the same label, and `alike` the share of all nearest pictures.
+
+        Raises OptionError if the inputs are not pictures.
+        """
+        reference = subject.reference
+        assert reference is not None, "the spec asks for one"
+        with untouched(model) as inner, torch.no_grad():
+            vectors, labels, shown = self._inputs(inner, batches, subject)
+            own = torch.tensor(reference.inputs, dtype=torch.int64, device=vectors.device)
+            nearest = Nearest(vectors, self.count, skip=own)
+            known, pictures = self._compare(inner, reference.batches, nearest, subject)
+        rows = _table(subject.names, labels, nearest, reference.names, known)
+        drawn = [
+            (picture, row, [pictures[near["number"]] for near in row["neighbours"]])
+            for picture, row in zip(shown, rows, strict=False)
+        ]
+        return Analysis(
+            scores=_scores(rows),
+            tables={"neighbours": rows},
+            figures={"neighbours.png": lambda: style.png(neighbours_plot(drawn, title=subject.title))},
+            text="\n".join(map(_line, rows[: self.examples])),
+        )
+
+    def _inputs(
+        self, model: nn.Module, batches: Iterable[Batch], subject: Subject
+    ) -> tuple[Tensor, Labels, list[Tensor]]:
+        """Return the features of all inputs, (N, F), their labels, and the pictures to draw."""
+        vectors: list[Tensor] = []
+        labels: Labels = []
+        shown: list[Tensor] = []
+        for features, batch in _features(model, batches, subject):
+            vectors.append(features)
+            labels += _labels(batch.targets, subject.preprocess)
+            images = batch.inputs[: self.examples - len(shown)]
+            shown += [thumbnail(image, subject.preprocess) for image in images]
+        return torch.cat(vectors), labels, shown
+
+    def _compare(
+        self, model: nn.Module, batches: Iterable[Batch], nearest: Nearest, subject: Subject
+    ) -> tuple[Labels, dict[int, Tensor]]:
+        """Find the nearest pictures; return the labels of all, and by number those to draw."""
+        labels: Labels = []
+        pictures: dict[int, Tensor] = {}
+        for features, batch in _features(model, batches, subject):
+            first = len(labels)
+            nearest.see(features)
+            labels += _labels(batch.targets, subject.preprocess)
+            wanted: set[int] = {*nearest.numbers[: self.examples].flatten().tolist()}
+            pictures = {number: pictures[number] for number in wanted & pictures.keys()}
+            for number in wanted:
+                if number >= first:
+                    pictures[number] = thumbnail(batch.inputs[number - first], subject.preprocess)
+        return labels, pictures
+
+
+def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> Iterator[tuple[Tensor, Batch]]:
+    """Yield the features of each batch, (B, F), of length 1."""
+    for batch in batches:
+        if batch.inputs.ndim != 4:
+            shape = tuple(batch.inputs.shape)
+            raise OptionError(f"neighbours compares pictures, but the model reads inputs of {shape}")
+        with features_of(model, subject.landmarks) as features:
+            model(batch.inputs)
+        yield F.normalize(pooled(features.output)), batch
+
+
+def _labels(targets: Tensor, preprocess: Mapping[str, Any]) -> Labels:
+    """Return the class of each item, or its several labels; None if it has neither."""
+    names = [str(name) for name in preprocess.get("classes", ())]
+    if targets.ndim == 1 and names and not targets.is_floating_point():
+        return [names[number] if number >= 0 else None for number in targets.tolist()]
+    if targets.ndim == 2 and targets.shape[1] == len(names):
+        held = [[name for name, value in zip(names, row, strict=True) if value > 0] for row in targets]
+        return [", ".join(labels) or "none" for labels in held]
+    return [None] * len(targets)
+
+
+def _table(
+    names: Sequence[str], labels: Labels, nearest: Nearest, others: Sequence[str], known: Labels
+) -> list[dict[str, Any]]:
+    """Return a row for each input: its name and label, and its nearest pictures."""
+    rows: list[dict[str, Any]] = []
+    similarities, numbers = nearest.similarities.tolist(), nearest.numbers.tolist()
+    for place, label in enumerate(labels):
+        near = [
+            {
+                "number": number,
+                "name": others[number] if others else str(number),
+                "true": known[number],
+                "similarity": round(similarity, 6),
+            }
+            for number, similarity in zip(numbers[place], similarities[place], strict=True)
+            if similarity > -torch.inf  # there are fewer
+        ]
+        name = names[place] if names else f"input {place}"
+        rows.append({"input": name, "true": label, "neighbours": near})
+    return rows
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean similarity of the nearest, and how often labels are the same, if they are known."""
+    found = [row for row in rows if row["neighbours"]]
+    first = [row["neighbours"][0]["similarity"] for row in found]
+    scores = {"nearest_similarity": sum(first) / len(first)} if first else {}
+    alike = [
+        [near["true"] == row["true"] for near in row["neighbours"]]
+        for row in found
+        if None not in (row["true"], row["neighbours"][0]["true"])
+    ]
+    if alike:
+        scores["nearest_alike"] = sum(same[0] for same in alike) / len(alike)
+        scores["alike"] = sum(map(sum, alike)) / sum(map(len, alike))
+    return scores
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """Return what the nearest pictures of an input are."""
+    near = row["neighbours"]
+    counts = Counter(other["true"] for other in near if other["true"] is not None)
+    of = "".join(f"; {count} {label}" for label, count in counts.most_common())
+    label = "" if row["true"] is None else f" ({row['true']})"
+    best = f"{near[0]['name']} {near[0]['similarity']:.3f}" if near else "none"
+    return f"{row['input']}{label}: nearest {best}{of}"
