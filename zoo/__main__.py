@@ -1,5 +1,6 @@
 """The `zoo` command, which is also `python -m zoo`."""
 
+import gc
 import signal
 
 
@@ -12,7 +13,10 @@ def main() -> None:
 
     if listens:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        gc.freeze()  # so that Python does not look through all that torch has imported before it ends: 0.4 s
 
 
 if __name__ == "__main__":

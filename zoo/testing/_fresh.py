@@ -6,6 +6,7 @@ The caller uses `Fresh`; the new process runs `main`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -86,6 +87,7 @@ def main() -> None:
     for line in asked:
         request = json.loads(line)
         print(json.dumps(_COMMANDS[request["command"]](request)), file=answer, flush=True)
+    gc.freeze()  # as in zoo.__main__
 
 
 def _import(request: dict[str, Any]) -> tuple[str, float]:
