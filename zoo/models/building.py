@@ -115,8 +115,10 @@ def drawing_from(seed: int) -> Generator[None]:
     if torch.get_default_device().type == "meta":  # where nothing is drawn
         yield
         return
-    with GLOBAL_GENERATOR, torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    devices = range(torch.cuda.device_count())
+    with GLOBAL_GENERATOR, torch.random.fork_rng(devices):
+        # torch.manual_seed formats and keeps its stack for each kind of device that the machine lacks
+        (torch.manual_seed if devices else torch.default_generator.manual_seed)(seed)
         yield
 
 

@@ -81,9 +81,9 @@ def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
 
 @contextlib.contextmanager
 def drawing_from(seed: int) -> Generator[None]:
-    """Seed torch's generator, and undo that and what changes torch's settings afterwards."""
+    """Seed the CPU's generator, and undo that and what changes torch's settings afterwards."""
     with torch.random.fork_rng(devices=[]), settings_kept():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

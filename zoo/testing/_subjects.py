@@ -220,5 +220,5 @@ def _built(case: Case, seed: int) -> nn.Module:
 
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return make().eval()

@@ -206,7 +206,7 @@ class _Step(nn.Module):
 
 def _models() -> Iterator[Exportable]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         classifier, step = _Classifier().eval(), _Step().eval()
     images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
     logits = Port(name="logits", dtype="float32", shape=(None, 5))

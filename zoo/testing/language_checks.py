@@ -206,7 +206,7 @@ def _foreign_part(state: Any, name: str) -> str:
 def penalty_trains(case: Case) -> None:
     """If training mode returns a penalty, it is a finite scalar with a gradient."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         _, _, *rest = build(case)(random_inputs(case, 2))
     for penalty in rest[:1]:
         scalar = isinstance(penalty, Tensor) and penalty.ndim == 0 and bool(penalty.isfinite())

@@ -298,7 +298,7 @@ def _model(case: Case) -> nn.Module:
 
 def _step(case: Case, model: nn.Module, batch: Batch) -> Step:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return case.task.step(model, batch, None)
 
 

@@ -218,7 +218,7 @@ def draws_from_the_seed(case: Case) -> None:
         with torch.no_grad(), drawing_from(seed):
             model = target(**given)
             built = torch.get_rng_state()
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             model(inputs)
             states.append((built, torch.get_rng_state()))
     for place, one, other in zip(("the constructor", "forward()"), *states, strict=True):
