@@ -6,6 +6,9 @@ STARTED := $(VENV)/.installing
 CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
+# Even where Python is told to keep no compiled files: each of the tests' processes would compile zoo again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-all reliability weights lint install clean
 
 demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
