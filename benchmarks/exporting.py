@@ -28,6 +28,7 @@ from zoo.inference.programs import ProgramReader, Runner
 from zoo.interfaces import CarriesState, PreparesInputs, Task, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.hooks import evaluating
+from zoo.processors import TakesItems
 
 TURNS, SECONDS = 5, 0.3
 
@@ -90,8 +91,8 @@ def rates(model: Model, exported: Model, task: Task, size: int) -> tuple[float, 
             _, ours = read(tokens, None)
             _, theirs = step(tokens, None)
             return against(lambda: read(tokens, ours), lambda: step(tokens, theirs))
-    assert isinstance(task, PreparesInputs)
-    item = task.item(model.card.arguments)
+    assert isinstance(task.processor, TakesItems)
+    item = task.processor.item(model.card.arguments)
     images = torch.randint(256, (size, *item.shape), dtype=torch.uint8)
 
     def predicted() -> None:

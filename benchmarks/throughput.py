@@ -110,7 +110,7 @@ class Contest:
     def rate(self, seconds: float) -> str:
         """Return items per second, given the seconds of the whole training."""
         items = sum(batch.targets.numel() for batch in self.batches)
-        return f"{items / seconds:8,.0f} {self.task.unit(self.data.preprocess)}/s"
+        return f"{items / seconds:8,.0f} {self.task.processor.unit(self.data.preprocess)}/s"
 
     def zoo(self) -> None:
         """Train as `zoo train` does."""

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ LAW = (
     {"config"},
     {"files"},
     {"registry"},
+    {"processors"},
     {"interfaces"},
     {"data", "models"},
     {"evaluation"},
@@ -70,6 +71,19 @@ TORCH_FREE_MODULES = {
 }
 """What imports without torch besides those rooms; what they need torch for, they import when they run."""
 
+NUMPY_ONLY = (
+    "zoo.processors",
+    "zoo.api.model",
+    "zoo.api.weights",
+    "zoo.data.pictures",
+    *(f"zoo.inference.{name}" for name in ("arrays", "predicting", "programs", "readers", "reading")),
+    *(f"zoo.inference.{name}" for name in ("sampling", "signatures", "sources", "tables")),
+    "zoo_export.onnx_runtime",
+    "zoo_images.processors",
+    "zoo_text.processor",
+)
+"""What an exported model is used with: with numpy and Pillow, and where there is no torch."""
+
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "matplotlib", "rich", "requests", "PIL")
 OPEN_TO_PLUGINS = {
     "zoo",
@@ -84,6 +98,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.cards",
     "zoo.files.exported",
     "zoo.interfaces",
+    "zoo.processors",
     "zoo.testing",
     "zoo.files.archives",
     "zoo.files.cache",
@@ -99,7 +114,7 @@ OPEN_TO_PLUGINS = {
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}
 
-BLOCK = f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
+BLOCK = "import sys\nfor name in {!r}: sys.modules[name] = None\n"
 
 
 def modules_of(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -154,10 +169,12 @@ def room(name: str) -> str:
     return name.split(".")[1] if "." in name else "door"
 
 
-def without_torch(code: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
+def without_torch(
+    code: str, *, cwd: Path, blocked: Sequence[str] = HEAVY
+) -> subprocess.CompletedProcess[str]:
     """Run code where torch and everything heavy cannot be imported."""
     return subprocess.run(
-        [sys.executable, "-c", BLOCK + code],
+        [sys.executable, "-c", BLOCK.format(blocked) + code],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
         capture_output=True,
@@ -170,7 +187,8 @@ def test_every_room_has_its_place_and_the_top_level_stays_small() -> None:
     top = {room(name) for name in ZOO} - {"door"}
     assert top <= RANKS.keys(), f"{sorted(top - RANKS.keys())} are not in LAW"
     modules = {path.stem for path in (ROOT / "zoo").glob("*.py")} - {"__init__", "__main__"}
-    assert {name for name in modules if not name.startswith("_")} == {"errors", "interfaces", "seeds"}
+    named = {name for name in modules if not name.startswith("_")}
+    assert named == {"errors", "interfaces", "processors", "seeds"}
     assert len([path for path in (ROOT / "zoo").iterdir() if (path / "__init__.py").exists()]) <= 15
 
 
@@ -221,6 +239,13 @@ for name in {TORCH_FREE!r}:
         print(name, repr(error))
 """
     done = without_torch(code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_exported_models_are_used_with_imports_without_torch(tmp_path: Path) -> None:
+    code = f"import importlib\nfor name in {NUMPY_ONLY!r}: importlib.import_module(name)"
+    blocked = ("torch", "torchvision", "torchtext", "matplotlib")
+    done = without_torch(code, cwd=tmp_path, blocked=blocked)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
         list_recipes,
         list_weights,
     )
-    from zoo.api.loading import create_model, load, open_dataset
+    from zoo.api.loading import create_model, open_dataset
     from zoo.api.model import Model
     from zoo.api.run import Run
     from zoo.api.training import lr_find, resume, train
     from zoo.api.trust import list_trusted, trust, untrust
+    from zoo.api.weights import load
     from zoo.config.recipe import Recipe
     from zoo.config.training import TrainConfig
     from zoo.data.vocabulary import tokenize
@@ -76,11 +77,12 @@ __all__ = [
 # Imported when it is first used, so that listing stays instant
 _ON_USE = {
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
-    "zoo.api.loading": "create_model load open_dataset",
+    "zoo.api.loading": "create_model open_dataset",
     "zoo.api.model": "Model",
     "zoo.api.run": "Run",
     "zoo.api.training": "lr_find resume train",
     "zoo.api.trust": "list_trusted trust untrust",
+    "zoo.api.weights": "load",
     "zoo.config.recipe": "Recipe",
     "zoo.config.training": "TrainConfig",
     "zoo.data.vocabulary": "tokenize",

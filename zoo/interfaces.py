@@ -16,8 +16,8 @@ more tokens from `state=None` on, in one call or several. It may return None, an
 again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `PreparesInputs`, `ReadsFiles`, `ReadsInputs`,
-`Predicts`, `HasViews`, and `zoo.data.vocabulary.WritesText`.
+`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `PreparesInputs`, `ReadsFiles`, `HasViews`. The half
+of a task that needs no torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from zoo.config.training import TrainConfig
 from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
+from zoo.processors import Processor
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 
@@ -52,14 +53,10 @@ __all__ = [
     "HasClassBoxes",
     "HasFiles",
     "HasViews",
-    "InputReader",
     "LoadsPretrained",
     "OwnInputs",
-    "Prediction",
-    "Predicts",
     "PreparesInputs",
     "ReadsFiles",
-    "ReadsInputs",
     "Reference",
     "Split",
     "State",
@@ -235,24 +232,23 @@ class Step:
 class Task(ABC):
     """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
 
-    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `ReadsFiles`, `ReadsInputs`,
-    `Predicts`, `HasViews`.
+    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `ReadsFiles`, `HasViews`.
 
     Args:
         spec: what its plugin registers.
+
+    Attributes:
+        processor: its half that needs no torch.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
+        self.processor: Processor = spec.load_processor()(spec)
 
     @property
     def name(self) -> str:
         """Its name, as specs and cards say it."""
         return self.spec.name
-
-    @abstractmethod
-    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError if a card's `preprocess` cannot feed a model built with `arguments`."""
 
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
@@ -319,13 +315,9 @@ class Task(ABC):
         """Return the probabilities of the classes from logits (B, K, ...): by default their softmax."""
         return logits.softmax(1)
 
-    @abstractmethod
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return the name of the items that are counted, such as `images`."""
-
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
         """Return what a split holds, such as `{"images": 5000}`."""
-        return {self.unit(dataset.preprocess): len(dataset.split(split))}
+        return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
     @abstractmethod
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
@@ -363,12 +355,9 @@ class CarriesState(Protocol):
 class PreparesInputs(Protocol):
     """A task that says how an item becomes what the model reads, so that an exported model does it itself.
 
-    A task that is a `CarriesState` needs none of it: its models read tokens.
+    Its processor is a `zoo.processors.TakesItems`. A task that is a `CarriesState` needs none of it: its
+    models read tokens.
     """
-
-    def item(self, dims: Mapping[str, int]) -> Tensor:
-        """Return the input of one made-up item of a split, such as an image, uint8 (C, H, W)."""
-        ...
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Return items (B, ...) as the model reads them: normalized, as by `Task.eval_batches`."""
@@ -396,77 +385,6 @@ class ReadsFiles(Protocol):
         """Return what is in some files and folders, as the model behind a card reads it.
 
         Raises DataError naming the first one that is missing or cannot be read.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputReader:
-    """How inputs of the user's own become what a model reads, one by one.
-
-    Attributes:
-        read: returns one input as an item of a split, whose target nobody looks at, from the path of a file
-            or from an object in memory. Several threads call it. It raises DataError for an input that is
-            missing or damaged, and OptionError for an object that can be none.
-        what: what the inputs are, such as `pictures`.
-        suffixes: lower-case suffixes of the files to read in a folder; all files are read if there are none.
-        strings: whether a string is an input itself, rather than the path of one.
-        notice: what users should know of how each input is read; empty if nothing.
-    """
-
-    read: Callable[[Any], Any]
-    what: str
-    suffixes: Sequence[str] = ()
-    strings: bool = False
-    notice: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What a model says of one input.
-
-    Attributes:
-        answers: tables of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the
-            most likely first; shares and probabilities are from 0 to 1.
-        confidence: the probability of the first answer, where a model chooses one; else None.
-        values: numbers that say all of it, such as the probability of every class, (K,); None if an input has
-            no such row of numbers.
-        pictures: functions that draw a PNG, such as a mask, by what it is called.
-    """
-
-    answers: Sequence[Mapping[str, Any]]
-    confidence: float | None = None
-    values: Tensor | None = None
-    pictures: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
-
-
-@runtime_checkable
-class ReadsInputs(Protocol):
-    """A task whose models are given inputs of the user's own, one by one.
-
-    If it is a `CarriesState` too, that is enough to score each input by the task's metrics; the answers of
-    other models are for `Predicts` to say.
-    """
-
-    def input_reader(self, card: Card) -> InputReader:
-        """Return how the model behind a card reads an input."""
-        ...
-
-
-@runtime_checkable
-class Predicts(ReadsInputs, Protocol):
-    """A task whose models answer each input by itself."""
-
-    def answers(
-        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        """Return what a model says of each input of a batch.
-
-        Args:
-            outputs: what the model returns for the batch, such as logits (B, K).
-            preprocess: as `Dataset.preprocess`.
-            top: the most answers for each input, at least 1; None for what is usual. Given only for a task
-                whose spec names `labels`.
         """
         ...
 

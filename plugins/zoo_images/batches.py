@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.config import options
+from zoo import DataError, TrainConfig, seed_for
 from zoo.data.augment import augment, mixup
-from zoo.data.pictures import picture_reader, read_pictures
+from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Split
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split
 from zoo_images.fields import ImageFields
 
 __all__ = ["ImageBatches"]
 
 # Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
-# The largest height and width of an image: pictures are resized to what a card says
-_LARGEST = 2_048
-
-
-class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say."""
-
-    size: Any
-    mean: list[float]
-    std: list[float]
-    classes: list[str]
 
 
 class ImageBatches:
     """The half of a task of images that does not depend on what the labels are; the other half is a Task."""
 
-    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
-        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        side = arguments.get("image_size", 1)
-        if type(side) is not int or not 1 <= side <= _LARGEST:
-            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
-        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std finite and above 0")
-        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
-            given, expected = len(feeding[key]), arguments.get(dim)
-            if given != expected:
-                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
-
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one image, (1, C, H, W)."""
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
-
-    def item(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one image, uint8 (C, H, W)."""
-        shape = dims["in_channels"], dims["image_size"], dims["image_size"]
-        return torch.zeros(shape, dtype=torch.uint8)
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel."""
@@ -127,15 +96,7 @@ class ImageBatches:
         """Return the pictures in some files and folders, each its central square, resized."""
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         files, images = read_pictures(paths, size=size, channels=channels)
-        return OwnInputs(items=[(image, -1) for image in images], files=files)
-
-    def input_reader(self, card: Card) -> InputReader:
-        """Return how a picture is read: its central square, resized."""
-        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
-
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return `images`."""
-        return "images"
+        return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import TrainConfig
-from zoo.interfaces import Batch, Prediction, State, Step, Task
+from zoo.interfaces import Batch, State, Step, Task
 from zoo_images.batches import ImageBatches
 from zoo_images.fields import LabelFields
 from zoo_images.views import Views
@@ -49,25 +49,6 @@ class Classification(ImageBatches, Task):
     def views(self, model: nn.Module) -> nn.Module:
         """Return a classifier that averages the probabilities over six views of each image."""
         return Views(model)
-
-    def answers(
-        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        """Return the most likely classes of each image with their probabilities; by default one."""
-        probabilities = self.probabilities(outputs)  # (B, K)
-        best, numbers = probabilities.topk(min(top or 1, probabilities.shape[1]))
-        names = preprocess["classes"]
-        return [
-            Prediction(
-                answers=[
-                    {"class": names[number], "probability": share}
-                    for share, number in zip(shares, ranked, strict=True)
-                ],
-                confidence=shares[0],
-                values=values,
-            )
-            for shares, ranked, values in zip(best.tolist(), numbers.tolist(), probabilities, strict=True)
-        ]
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an accuracy of 1 / K, and a loss of ln K; nothing for a single class."""

@@ -74,7 +74,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
                 raise DataError(f"{paths[place]} changed while it was being read")
             with writing:
                 file.seek(place * length)
-                file.write(pixels.numpy().tobytes())
+                file.write(pixels.tobytes())
 
         _for_each(paths, keep, "decoding pictures")
         file.flush()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import TrainConfig
-from zoo.interfaces import Batch, Prediction, State, Step, Task
+from zoo.interfaces import Batch, State, Step, Task
 from zoo_images.average_precision import average_precision, histograms
 from zoo_images.batches import ImageBatches
 from zoo_images.views import Views, mean_of_sigmoids
@@ -48,19 +48,6 @@ class MultiLabel(ImageBatches, Task):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probability of each class, independent of the others."""
         return logits.sigmoid()
-
-    def answers(
-        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        """Return the classes of each image by probability: those from one half on, or the first `top`."""
-        names, found = preprocess["classes"], list[Prediction]()
-        for values in self.probabilities(outputs):  # (K,)
-            best, numbers = values.sort(descending=True, stable=True)
-            count = top or int((values >= 0.5).sum())
-            ranked = [*zip(numbers.tolist(), best.tolist(), strict=True)][:count]
-            answers = [{"class": names[number], "probability": share} for number, share in ranked]
-            found.append(Prediction(answers=answers, values=values))
-        return found
 
     def views(self, model: nn.Module) -> nn.Module:
         """Return a model that averages the probabilities over six views of each image."""

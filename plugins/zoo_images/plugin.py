@@ -13,6 +13,7 @@ CLASSIFICATION = TaskSpec(
     units={"accuracy": "%", "loss": "nats", "top5_accuracy": "%"},
     labels=("num_classes", "classes"),
     groups=("images", "labels"),
+    processor="zoo_images.processors:ClassProcessor",
     tiny="zoo_images.tiny:TinyImages",
     templates="zoo_images/templates/classification",
 )
@@ -29,6 +30,7 @@ MULTI_LABEL = TaskSpec(
     exclusive=False,
     architectures_of="classification",
     groups=("images",),
+    processor="zoo_images.processors:LabelProcessor",
     tiny="zoo_images.tiny:TinyTags",
     templates="zoo_images/templates/multi-label",
     source="mAP: Everingham et al. 2010, The Pascal Visual Object Classes Challenge, IJCV 88",

@@ -4,53 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.config import options
+from zoo import DataError, TrainConfig, seed_for
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import warn
 from zoo.files.cards import Card
-from zoo.files.regular import open_regular
-from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.fields import TextFields
+from zoo_text.processor import metrics_of, text_of, tokens_of
 
 __all__ = ["LanguageModelling"]
 
 
-class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say, and what it may also say."""
-
-    tokens: Literal["char", "word"]
-    lower: bool
-    vocabulary: list[str]
-    specials: int
-    newline_eos: NotRequired[bool]
-    backwards: NotRequired[bool]
-
-
 class LanguageModelling(Task):
     """Predict each token from all those before it."""
-
-    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
-        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        size, specials, dim = len(feeding["vocabulary"]), feeding["specials"], arguments.get("vocab_size")
-        if size != dim:
-            raise OptionError(f"{size} tokens in vocabulary, but vocab_size={dim!r:.40}")
-        if not 0 <= specials <= size:
-            raise OptionError(
-                f"specials={specials} must be between 0 and the {size} tokens of the vocabulary"
-            )
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one token, (1, 1)."""
@@ -162,31 +138,12 @@ class LanguageModelling(Task):
             return Step(loss, sums, count, state)
         return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
 
-    def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
-        """Return the tokens of a model."""
-        return Vocabulary(preprocess)
-
     def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
         """Return the tokens of some files, one after the other, as one text. Warns of unknown tokens."""
-        tokens, unknown = _tokens("".join(map(_text, paths)), Vocabulary(card.preprocess))
+        tokens, unknown = tokens_of("".join(map(text_of, paths)), Vocabulary(card.preprocess))
         if unknown:
             warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
-        return OwnInputs(items=tokens)
-
-    def input_reader(self, card: Card) -> InputReader:
-        """Return how a text is read: a string, or the path of a file."""
-        vocabulary = Vocabulary(card.preprocess)
-
-        def read(source: Any) -> Tensor:
-            if not isinstance(source, str | Path):
-                raise OptionError(f"expected a text or the Path of one (got a {type(source).__name__})")
-            return _tokens(source if isinstance(source, str) else _text(source), vocabulary)[0]
-
-        return InputReader(read=read, what="texts", strings=True)
-
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return `characters` or `tokens`."""
-        return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
+        return OwnInputs(items=torch.from_numpy(tokens))
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
         """Return the number of tokens, and of those among them that are `<unk>`, number 0."""
@@ -200,30 +157,7 @@ class LanguageModelling(Task):
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity."""
-        loss = sums["loss"] / count
-        bits = "bits_per_char" if self.unit(preprocess) == "characters" else "bits_per_token"
-        return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
-
-
-def _tokens(text: str, vocabulary: Vocabulary) -> tuple[Tensor, list[str]]:
-    """Return a text as the model reads it, (N,), and the tokens that it does not know.
-
-    Raises DataError if there is nothing to predict.
-    """
-    numbers, unknown = vocabulary.encode(text)
-    if len(numbers) < 2:
-        raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
-    return torch.tensor(numbers[::-1] if vocabulary.backwards else numbers), unknown
-
-
-def _text(path: Path) -> str:
-    try:
-        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
-            return file.read()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeError:
-        raise DataError(f"{path} is not UTF-8 text") from None
+        return metrics_of(sums["loss"] / count, preprocess)
 
 
 def _token_order(vocabulary: Vocabulary) -> str:

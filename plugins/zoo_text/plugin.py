@@ -15,6 +15,7 @@ LANGUAGE_MODELLING = TaskSpec(
     },
     labels=("vocab_size", "vocabulary"),
     groups=("text",),
+    processor="zoo_text.processor:TextProcessor",
     tiny="zoo_text.tiny:TinyText",
     templates="zoo_text/templates/language-modelling",
 )

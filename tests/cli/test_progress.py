@@ -275,7 +275,7 @@ dataset = "text/stdlib"
         ("resume", "runs/x"),
         ("lr-find", "lstm", "stdlib"),
         ("eval", "cifar10-resnet20"),
-        ("sample", "runs/x"),
+        ("sample", "nietzsche-rnn"),
         ("analyze", "cam", "cifar10-resnet20"),
         ("check", "cam"),
     ],

@@ -257,6 +257,6 @@ def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
 def test_a_card_cannot_ask_for_pictures_of_any_size(side: Any) -> None:
     preprocess = {"size": 32, "mean": [0.5], "std": [0.5], "classes": ["a", "b"]}
     dims = {"in_channels": 1, "num_classes": 2}
-    Classification(CLASSIFICATION).check_feeding(preprocess, dims | {"image_size": 2_048})
+    Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": 2_048})
     with pytest.raises(OptionError, match=r"^image_size must be an integer from 1 to 2,048"):
-        Classification(CLASSIFICATION).check_feeding(preprocess, dims | {"image_size": side})
+        Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": side})

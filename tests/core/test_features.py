@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +21,10 @@ import zoo
 from tests.core.test_hooks import hooks
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError, ZooWarning
 from zoo.inference import embedding
-from zoo.interfaces import Task, make_task
+from zoo.interfaces import make_task
 from zoo.models.features import features_of, pooled
 from zoo.models.windows import windowed
+from zoo.processors import Processor
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -336,15 +338,16 @@ def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
 def test_a_task_that_does_not_say_how_to_read_is_refused(
     net: zoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Mute(Task):
-        pass
+    class Mute(Processor):
+        def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None: ...
 
-    Mute.__abstractmethods__ = frozenset()
-    mute = cast("Any", Mute)(REGISTRY.task("classification"))
-    monkeypatch.setitem(net.__dict__, "_task", mute)
+        def unit(self, preprocess: Mapping[str, Any]) -> str:
+            return "things"
+
+    monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
         net.features([], **QUIET)
-    assert caught.value.hint == "its author can make it a zoo.interfaces.ReadsInputs"
+    assert caught.value.hint == "its author can make its processor a zoo.processors.ReadsInputs"
 
 
 def test_features_that_are_not_finite_are_an_error(pictures: Path) -> None:

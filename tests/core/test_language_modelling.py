@@ -153,7 +153,10 @@ def test_bits_of_words_are_bits_per_token() -> None:
         "bits_per_token",
         "perplexity",
     }
-    assert (TASK.unit(CHARACTERS), TASK.unit({"tokens": "word"})) == ("characters", "tokens")
+    assert (TASK.processor.unit(CHARACTERS), TASK.processor.unit({"tokens": "word"})) == (
+        "characters",
+        "tokens",
+    )
 
 
 class Counting(nn.Module):

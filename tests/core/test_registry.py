@@ -434,7 +434,7 @@ def zoo_training_fields():
 
 @hookimpl
 def zoo_tasks():
-    return [TaskSpec(name="{task}", target="m:T", summary="", dims={{}}, tiny="m:D")]
+    return [TaskSpec(name="{task}", target="m:T", summary="", dims={{}}, processor="m:P", tiny="m:D")]
 """
 
 

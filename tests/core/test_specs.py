@@ -202,7 +202,7 @@ def test_the_other_specs_check_themselves_too() -> None:
 
 
 def test_an_analyzer_may_be_for_every_task_whose_data_has_some_dims() -> None:
-    fields: Any = {"target": "m:f", "summary": "s", "tiny": "m:f"}
+    fields: Any = {"target": "m:f", "summary": "s", "processor": "m:p", "tiny": "m:f"}
     images = {"in_channels": 3, "image_size": 32}
     tasks = {
         name: TaskSpec(name=name, dims=dims, **fields)

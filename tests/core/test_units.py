@@ -47,7 +47,7 @@ def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:
 
 def test_progress_shows_shares_in_percent() -> None:
     assert metrics_text(METRICS, RANKING.units) == "delay 12.5000  gain 0.2500  loss 0.5000  recall 93.76%"
-    assert headlines({"val": METRICS}, Classification(RANKING)) == ["val recall 93.76%"]
+    assert headlines({"val": METRICS}, RANKING) == ["val recall 93.76%"]
 
 
 def test_a_training_reports_the_units_of_its_task() -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from zoo import DataError, OptionError, seed_for, tokenize
 from zoo.files.downloads import verified
-from zoo.interfaces import Analysis, Analyzer, Batch, Prediction, Step, Task
+from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
@@ -1497,9 +1497,6 @@ class Focusing(Tagging):
 class Counting(Task):
     """An honest task without labels: how much light there is in a picture."""
 
-    def check_feeding(self, preprocess, arguments):
-        pass
-
     def example(self, dims):
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
 
@@ -1523,9 +1520,6 @@ class Counting(Task):
     def step(self, model, batch, state=None, *, config=None):
         loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
         return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
-
-    def unit(self, preprocess):
-        return "images"
 
     def chance(self, preprocess):
         return {}
@@ -1645,33 +1639,5 @@ class ChanceOfAnError(Tagging):
 
 
 class PreparesOtherwise(Tagging):
-    def item(self, dims):
-        return torch.zeros(3, dims["image_size"], dims["image_size"], dtype=torch.uint8)
-
     def prepare(self, items, preprocess):
         return items / 255
-
-
-class ItemAsTheModelSeesIt(PreparesOtherwise):
-    def item(self, dims):
-        return super().item(dims).float()
-
-
-class TensorsInAnswers(Tagging):
-    def answers(self, outputs, preprocess, *, top=None):
-        return [Prediction(answers=[{"class": number}]) for number in outputs.argmax(1)]
-
-
-class AnswersTheFirst(Tagging):
-    def answers(self, outputs, preprocess, *, top=None):
-        return super().answers(outputs[:1], preprocess, top=top)
-
-
-class SoftmaxOverTheBatch(Tagging):
-    def probabilities(self, logits):
-        return logits.softmax(0)
-
-
-class IgnoresTop(Tagging):
-    def answers(self, outputs, preprocess, *, top=None):
-        return super().answers(outputs, preprocess, top=3)

@@ -107,6 +107,7 @@ def task(name, target, **more):
         "labels": ("num_classes", "classes"),
         "architectures_of": "classification",
         "groups": ("images",),
+        "processor": "zoo_images.processors:ClassProcessor",
         "tiny": "broken:TinyImages",
     }
     return TaskSpec(name=name, target=f"broken:{target}", **{**fields, **more})
@@ -226,6 +227,7 @@ honest = Provider(
 
 entries = Provider(
     task("makes_a_task", "NoTask"),
+    task("makes_a_task.processor", "Tagging", processor="broken_processors:NoProcessor"),
     task("tiny_data_fits", "Tagging", tiny="broken:MisspelledDims"),
     task("tiny_data_fits.empty", "Tagging", tiny="broken:TrainsOnly"),
     task("tiny_data_fits.splits", "Tagging", tiny="broken:WithoutTest"),
@@ -249,12 +251,15 @@ entries = Provider(
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
     task("uses_its_fields.augment", "IgnoresAugmentation"),
     task("prepares_its_items", "PreparesOtherwise"),
-    task("prepares_its_items.item", "ItemAsTheModelSeesIt"),
+    task("prepares_its_items.item", "Tagging", processor="broken_processors:ItemAsTheModelSeesIt"),
     task("prepares_its_items.exclusive", "Tagging", exclusive=False),
-    task("answers_each_input", "TensorsInAnswers"),
-    task("answers_each_input.count", "AnswersTheFirst"),
-    task("answers_each_input.alone", "SoftmaxOverTheBatch", exclusive=False),
-    task("answers_each_input.top", "IgnoresTop"),
+    task("answers_each_input", "Tagging", processor="broken_processors:ArraysInAnswers"),
+    task("answers_each_input.count", "Tagging", processor="broken_processors:AnswersTheFirst"),
+    task("answers_each_input.alone", "Tagging", processor="broken_processors:SoftmaxOverTheBatch"),
+    task("answers_each_input.top", "Tagging", processor="broken_processors:IgnoresTop"),
+    task("processes_without_torch", "Tagging", processor="broken_processors:CountsWithTorch"),
+    task("processes_without_torch.module", "Tagging", processor="torch_processor:TorchProcessor"),
+    task("processes_without_torch.draws", "Tagging", processor="broken_processors:TellsTheProcess"),
     FieldsSpec(name="fields_are_described", summary="For the kit's own tests", fields=Undescribed),
     FieldsSpec(name="fields_can_be_typed", summary="For the kit's own tests", fields=WithAPath),
     exporter("programs_answer_alike", "Foreign"),
@@ -449,8 +454,22 @@ NUMBERS = {
     "groups": (),
 }
 numbers = Provider(
-    task("counting", "Counting", **NUMBERS, labels=None, tiny="broken:Lights"),
-    task("raw", "Counting", **NUMBERS, labels=None, tiny="broken:RawLights"),
+    task(
+        "counting",
+        "Counting",
+        **NUMBERS,
+        labels=None,
+        tiny="broken:Lights",
+        processor="broken_processors:Anything",
+    ),
+    task(
+        "raw",
+        "Counting",
+        **NUMBERS,
+        labels=None,
+        tiny="broken:RawLights",
+        processor="broken_processors:Anything",
+    ),
     images(DatasetSpec, "lights", "Lights", task="counting"),
     images(DatasetSpec, "raw-lights", "RawLights", task="raw"),
 )

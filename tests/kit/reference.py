@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import zoo
-from zoo import interfaces, testing
+from zoo import interfaces, processors, testing
 from zoo.cli import kit
 from zoo.config import recipe, training
 from zoo.data import augment, pictures
@@ -46,11 +46,10 @@ RECORDS = (
             "Step",
             "Analysis",
             "OwnInputs",
-            "InputReader",
-            "Prediction",
             "Exportable",
         ),
     ),
+    (processors, ("InputReader", "Prediction")),
     (exported, ("Port", "Signature", "Exported")),
 )
 CLASSES = (
@@ -64,10 +63,9 @@ CLASSES = (
         "CarriesState",
         "PreparesInputs",
         "ReadsFiles",
-        "ReadsInputs",
-        "Predicts",
         "HasViews",
     ),
+    *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
@@ -113,7 +111,8 @@ def _lines() -> Iterator[str]:
                 yield f"    {field.name}: {annotations[field.name]}{_default(field)}"
     for name in CLASSES:
         yield f"\n{name}"
-        for member, value in vars(getattr(interfaces, name)).items():
+        owner = interfaces if name in interfaces.__all__ else processors
+        for member, value in vars(getattr(owner, name)).items():
             if isinstance(value, property):
                 yield f"    {member} -> {value.fget.__annotations__['return']}"
             elif inspect.isfunction(value) and not member.startswith("_"):

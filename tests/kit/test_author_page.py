@@ -52,7 +52,7 @@ def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[
         ),
         ("dataset", "classification", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
-        ("task", "", "tides", ("zoo_tides/tides.py",)),
+        ("task", "", "tides", ("zoo_tides/tides.py", "zoo_tides/rows.py")),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
         ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
     ],

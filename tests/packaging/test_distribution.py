@@ -19,6 +19,7 @@ import zoo
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements" / "ci.txt"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RUNTIME = tomllib.loads((ROOT / "runtime" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 pytestmark = pytest.mark.skipif(find_spec("hatchling") is None, reason="needs hatchling")
@@ -100,7 +101,7 @@ def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_p
 
 def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) -> None:
     expected = {
-        *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "weights"),
+        *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "runtime", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
     }
@@ -138,3 +139,23 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
     for action, comment in actions:
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: add its version as a comment"
+
+
+def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) -> None:
+    names = ZipFile(build("wheel", ROOT / "runtime", tmp_path)).namelist()
+    (info,) = {name.partition("/")[0] for name in names if ".dist-info" in name}
+    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {"zoo_cam", "zoo_diagnose"}
+    assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
+    assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
+    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "zoo").rglob("*.py")}
+    assert ours | {"zoo/shipped/registry.toml"} <= set(names)
+
+
+def test_the_runtime_needs_nothing_that_zoo_does_not() -> None:
+    full = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["export"]}
+    assert set(RUNTIME["dependencies"]) <= full
+    assert not [need for need in RUNTIME["dependencies"] if need.startswith(("torch", "matplotlib", "onnx>"))]
+    assert RUNTIME["version"] == PROJECT["version"] == zoo.__version__
+    assert RUNTIME["requires-python"] == PROJECT["requires-python"]
+    assert RUNTIME["scripts"] == PROJECT["scripts"]
+    assert RUNTIME["entry-points"]["zoo"].items() <= PROJECT["entry-points"]["zoo"].items()

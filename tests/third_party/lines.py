@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
@@ -24,15 +25,43 @@ from zoo import (
 )
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, InputReader, Prediction, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.processors import InputReader, Prediction, Processor
 
 
-class Regression(Task):
-    """Numbers (N, F) to numbers (N, 1), by the mean squared error."""
+class Rows(Processor):
+    """Rows of numbers, and a number for each."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         if type(arguments.get("num_features")) is not int:
             raise OptionError("num_features must be an integer")
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        return "rows"
+
+    def input_reader(self, card: Card) -> InputReader:
+        features = card.arguments["num_features"]
+
+        def read(source: Any) -> tuple[Any, Any]:
+            try:
+                numbers = source.read_text().split() if isinstance(source, Path) else source
+                row = np.array([float(number) for number in numbers], np.float32)
+            except ValueError as error:
+                raise DataError(f"{source} is not a row of numbers: {error}") from None
+            if len(row) != features:
+                raise DataError(f"{source} has {len(row)} numbers, but the model reads {features}")
+            return row, np.zeros(1, np.float32)
+
+        return InputReader(read=read, what="rows", suffixes=(".txt",))
+
+    def answers(
+        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        return [Prediction(answers=[{"value": float(row[0])}], values=row) for row in outputs]
+
+
+class Regression(Task):
+    """Numbers (N, F) to numbers (N, 1), by the mean squared error."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         return torch.empty(1, dims["num_features"])
@@ -76,29 +105,6 @@ class Regression(Task):
     ) -> Step:
         loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
         return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
-
-    def input_reader(self, card: Card) -> InputReader:
-        features = card.arguments["num_features"]
-
-        def read(source: Any) -> tuple[Tensor, Tensor]:
-            try:
-                numbers = source.read_text().split() if isinstance(source, Path) else source
-                row = torch.tensor([float(number) for number in numbers])
-            except ValueError as error:
-                raise DataError(f"{source} is not a row of numbers: {error}") from None
-            if len(row) != features:
-                raise DataError(f"{source} has {len(row)} numbers, but the model reads {features}")
-            return row, torch.zeros(1)
-
-        return InputReader(read=read, what="rows", suffixes=(".txt",))
-
-    def answers(
-        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        return [Prediction(answers=[{"value": float(row)}], values=row) for row in outputs]
-
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        return "rows"
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         return {}
@@ -167,6 +173,7 @@ def zoo_tasks() -> list[TaskSpec]:
             summary="A number for each row of numbers",
             dims={"num_features": 4},
             headline="rmse",
+            processor="lines:Rows",
             tiny="lines:Lines",
         )
     ]

@@ -204,7 +204,7 @@ def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     root = folder / f"zoo-{name}"
     files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     code = {f"{package}/{file}.py" for file in ("__init__", "plugin", package.removeprefix("zoo_"))}
-    code |= {f"{package}/{file}.py" for file in ("data", "net") if name == "tides"}
+    code |= {f"{package}/{file}.py" for file in ("data", "net", "rows") if name == "tides"}
     rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
     assert {path.relative_to(root).as_posix() for path in files} == code | rest
     assert not [path for path in files if re.search(r"\$\w", path.read_text(encoding="utf-8"))]

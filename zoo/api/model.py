@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from zoo.inference.readers import Reader
     from zoo.inference.sources import Source
     from zoo.inference.tables import Table
-    from zoo.interfaces import InputReader, Split, Task
+    from zoo.interfaces import Split, Task
+    from zoo.processors import InputReader, Processor
 
 __all__ = ["Model"]
 
@@ -72,7 +73,7 @@ class Model:
         parts = [
             f"{card.architecture}, {size}",
             f"trained on {card.dataset.name}",
-            *headlines(card.metrics, self._task),
+            *headlines(card.metrics, self._processor.spec),
         ]
         return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
@@ -112,9 +113,9 @@ class Model:
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens, by number. Raises WeightsError if this is not a language model."""
-        if not isinstance(self._task, WritesText):
+        if not isinstance(self._processor, WritesText):
             raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}")
-        return self._task.vocabulary(self.card.preprocess)
+        return self._processor.vocabulary(self.card.preprocess)
 
     @checked
     def evaluate(
@@ -151,6 +152,7 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or does not fit.
             Diverged: a metric is not finite.
         """
+        module = self.module
         from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
 
@@ -161,7 +163,7 @@ class Model:
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
             result = evaluate(
-                self.module,
+                module,
                 self.card,
                 self._registry,
                 split=split,
@@ -258,25 +260,26 @@ class Model:
         progress: bool,
     ) -> Generator[dict[str, Any]]:
         """Return the rows of `predict`, each once it is written, if it is to be."""
-        from zoo.inference.answering import answering, answering_exported
         from zoo.inference.predicting import Predicting, predict, require_reading
-        from zoo.inference.programs import Runner
+        from zoo.inference.programs import Runner, answering_exported
 
-        how, reader = Predicting(**settings), require_reading(self._task).input_reader(self.card)
+        how, reader = Predicting(**settings), require_reading(self._processor).input_reader(self.card)
         sources = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
-            answer = answering_exported(self._runs, self.card, self._task)
+            answer = answering_exported(self._runs, self.card, self._processor)
         else:
+            from zoo.inference.answering import answering
+
             on: Any = {"context": self._context, "device": self.device}
             answer = answering(self._runs, self.card, self._task, **on)
-        answered = predict(answer, self.card, self._task, sources, how=how)
+        answered = predict(answer, self.card, self._processor, sources, how=how)
 
         def each() -> Generator[dict[str, Any]]:
             done = 0
             with Bar() if progress else quiet() as bar:
                 for done, one in enumerate(answered, 1):
                     yield to[1].write(one) if to else one.row
-                    bar("predicting", done, 0, self._unit)
+                    bar("predicting", done, 0, reader.what)
             if not (done or (to and to[1].count)):
                 raise DataError(f"no {reader.what} were given")
 
@@ -376,11 +379,12 @@ class Model:
         progress: bool,
     ) -> Generator[dict[str, Any]]:
         """Return the rows of `features_each`, each once it is written, if it is to be."""
+        module = self.module
         from zoo.inference.arrays import to_write
         from zoo.inference.embedding import Embedding, embed, require_reading
 
-        module, how = self.module, Embedding(**settings)
-        reader = require_reading(self._task).input_reader(self.card)
+        how = Embedding(**settings)
+        reader = require_reading(self._processor).input_reader(self.card)
         sources, on = _sources(inputs, reader, to), {"device": self.device}
         rows = embed(module, self.card, self._task, self._registry, sources, how=how, **on)
 
@@ -554,6 +558,7 @@ class Model:
             SpecError: what writes the format is not installed.
             DataError, OptionError, UnknownName: the data does not exist or does not fit.
         """
+        module = self.module
         from zoo.inference.exporting import Exporting, export
         from zoo.models.threads import default_threads
 
@@ -562,7 +567,7 @@ class Model:
         data = None if drawn and not data else self._data(None, data)
         how = Exporting(out=path, entry=entry, split=split, data=data, drawn=drawn, threads=default_threads())
         with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
-            result = export(self.module, self.card, self._registry, how, report=bar)
+            result = export(module, self.card, self._registry, how, report=bar)
         return {"weights": str(self.path), **result}
 
     def _format(self, out: str | Path | None, to: str | None) -> Entry[ExporterSpec]:
@@ -614,7 +619,13 @@ class Model:
     @cached_property
     def _unit(self) -> str:
         """What is counted, such as `images`."""
-        return self._task.unit(self.card.preprocess)
+        return self._processor.unit(self.card.preprocess)
+
+    @cached_property
+    def _processor(self) -> Processor:
+        from zoo.processors import make_processor
+
+        return make_processor(self._registry, self.card.task)
 
     @cached_property
     def _task(self) -> Task:
@@ -631,11 +642,12 @@ class Model:
 
     def _reader(self) -> Reader:
         """Return what reads tokens."""
-        from zoo.inference.modules import ModuleReader
         from zoo.inference.programs import ProgramReader, Runner
 
         if isinstance(self._runs, Runner):
             return ProgramReader(self._runs)
+        from zoo.inference.modules import ModuleReader
+
         return ModuleReader(self.module, context=self._context, device=self.device)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from zoo.api.screens import Screen, screen
 from zoo.files.work import listening
 
 if TYPE_CHECKING:
-    from zoo.interfaces import Task
+    from zoo.registry.specs import TaskSpec
     from zoo.training.clock import Progress
 
 __all__ = ["Bar", "TrainingProgress", "duration", "headlines", "metrics_text", "quiet", "short_unit"]
@@ -191,12 +191,10 @@ def metrics_text(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
     return "  ".join(f"{name} {_number(value, units.get(name, ''))}" for name, value in metrics.items())
 
 
-def headlines(metrics: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
+def headlines(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
     """Return the task's headline metric on each split, such as `test accuracy 91.85%`."""
-    name = task.spec.headline
-    return [
-        f"{split} {metrics_text({name: values[name]}, task.spec.units)}" for split, values in metrics.items()
-    ]
+    name = task.headline
+    return [f"{split} {metrics_text({name: values[name]}, task.units)}" for split, values in metrics.items()]
 
 
 def duration(seconds: float) -> str:

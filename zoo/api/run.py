@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
-from zoo.api.loading import load
 from zoo.api.model import Model
 from zoo.api.progress import headlines
 from zoo.api.run_directories import require_run
+from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import CatalogError, RunError, printable
@@ -49,7 +49,7 @@ class Run:
         parts = [
             self._title,
             f"{len(history)} epoch{'s' * (len(history) != 1)}",
-            *headlines(measured, self.task),
+            *headlines(measured, self.task.spec),
         ]
         return printable(f"<Run {self.directory}: {', '.join(parts)}>")
 

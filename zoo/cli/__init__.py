@@ -271,6 +271,8 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
         install = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
+        if _installed("zoo-runtime"):
+            install = f"zoo-runtime runs exported files; for the rest, in another environment, {install}"
         if session.running is not None:
             from zoo.registry.extras import how_to_install
 
@@ -279,6 +281,15 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
     if isinstance(error, click.ClickException):
         return ZooError(error.format_message())
     return ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint)
+
+
+def _installed(distribution: str) -> bool:
+    from importlib import metadata
+
+    try:
+        return bool(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _command_among(arguments: Sequence[str], session: Session) -> str:

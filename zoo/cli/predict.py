@@ -60,11 +60,7 @@ def command(
     find . -name '*.png' | zoo predict runs/x - --json
     """
     session.begin(f"predicting with {weights}")
-
-    from zoo.api.loading import load
-
-    session.limit_threads()
-    model = load(weights, device=device, progress=session.progress, registry=session.registry)
+    model = session.load(weights, device=device)
     if out is not None:
         result = _write(model, out, inputs, session.progress, settings)
         if as_json:

@@ -65,10 +65,12 @@ class Session:
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
-        from zoo.api.loading import load
+        from zoo.api.weights import load
 
-        self.limit_threads()
-        return load(weights, device=device, progress=self.progress, registry=self.registry)
+        model = load(weights, device=device, progress=self.progress, registry=self.registry)
+        if not model.exported:
+            self.limit_threads()
+        return model
 
     @cached_property
     def registry(self) -> Registry:

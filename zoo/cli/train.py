@@ -74,7 +74,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
         return
     echo(f"weights  {result.weights}")
     if result.best is not None:
-        figures = ", ".join(headlines(result.best["metrics"], run.task))
+        figures = ", ".join(headlines(result.best["metrics"], run.task.spec))
         echo(f"best     epoch {result.best['epoch']} of {result.epochs}, {figures}")
         echo(f"         {result.best['weights'] or 'its weights are gone'}")
     echo(f"curve    {run.directory / 'curve.png'}")
@@ -86,7 +86,7 @@ def _print_next(run: "Run", registry: Registry) -> None:
     """Print commands to try, on stderr."""
     place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
     commands = [["eval", place]]
-    if isinstance(run.task, WritesText):
+    if isinstance(run.task.processor, WritesText):
         commands.append(["sample", place])
     architecture, task = registry.architecture(run.recipe.architecture).spec, run.task.name
     for analyzer, more in _LOOKING_INSIDE.items():

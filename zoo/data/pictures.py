@@ -1,21 +1,21 @@
-"""Picture files of any format, size and mode, decoded to uint8 tensors of one size."""
+"""Picture files of any format, size and mode, decoded to uint8 arrays of one size. Torch-free."""
 
 from __future__ import annotations
 
 import io
 import stat
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.folders import refuse_unreadable
-from zoo.interfaces import InputReader
+from zoo.processors import InputReader
 
 __all__ = [
     "MAX_PIXELS",
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+# uint8 (channels, size, size)
+Pixels = NDArray[np.uint8]
 
 # Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -46,7 +48,7 @@ MAX_PIXELS = 2**26
 STRIP_PIXELS = 2**20
 
 
-def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes]:
+def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
     """Return a picture as `decode` does, uint8 (channels, size, size), and the file's bytes.
 
     Raises DataError if it cannot be read.
@@ -54,7 +56,7 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Tensor, bytes
     return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
 
 
-def read_pictures(paths: Sequence[Path], *, size: int, channels: int) -> tuple[list[Path], list[Tensor]]:
+def read_pictures(paths: Sequence[Path], *, size: int, channels: int) -> tuple[list[Path], list[Pixels]]:
     """Return the pictures in some files and folders: the file of each, and what `read_picture` makes of it.
 
     Folders are searched with their subfolders, in order of names; those that an analysis was written to are
@@ -74,13 +76,13 @@ def _notice(size: int) -> str:
 def picture_reader(*, size: int, channels: int) -> InputReader:
     """Return how a model reads pictures: `as_picture` of each, with -1 in place of a label."""
 
-    def read(source: Any) -> tuple[Tensor, int]:
+    def read(source: Any) -> tuple[Pixels, int]:
         return as_picture(source, size=size, channels=channels), -1
 
     return InputReader(read=read, what="pictures", suffixes=SUFFIXES, notice=_notice(size))
 
 
-def as_picture(source: Any, *, size: int, channels: int) -> Tensor:
+def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
     """Return a picture as `decode` does, uint8 (channels, size, size).
 
     Args:
@@ -101,19 +103,21 @@ def as_picture(source: Any, *, size: int, channels: int) -> Tensor:
         pixels = np.array(_central_square(upright, size, "RGB" if channels == 3 else "L"))
     except (ValueError, OSError, SyntaxError) as error:  # Pillow decodes a file that it opened only now
         raise DataError(f"the picture cannot be read: {str(error).partition(chr(10))[0]}") from None
-    return torch.from_numpy(pixels).view(size, size, channels).permute(2, 0, 1)
+    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _image(source: Any) -> Image.Image:
     """Return numbers as an image. Raises OptionError for others than `as_picture` says."""
-    if not isinstance(source, Tensor | np.ndarray):
+    torch: Any = sys.modules.get("torch")  # where it is not imported, nothing is a tensor
+    is_tensor = torch is not None and isinstance(source, torch.Tensor)
+    if not (is_tensor or isinstance(source, np.ndarray)):
         kinds = "the path of a picture, an image of Pillow, or a uint8 array or tensor"
         raise OptionError(f"expected {kinds} (got a {type(source).__name__})")
-    if source.dtype not in (torch.uint8, np.uint8):
+    if str(source.dtype).removeprefix("torch.") != "uint8":
         hint = "multiply numbers from 0 to 1 by 255, round them, and convert them to uint8"
         raise OptionError(f"the numbers of a picture must be uint8 (got {source.dtype})", hint=hint)
-    if isinstance(source, Tensor):
-        pixels = source.detach().cpu().numpy()
+    if is_tensor:
+        pixels: NDArray[Any] = cast("Any", source).detach().cpu().numpy()
         pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
         wanted = "(H, W) or (1, 3 or 4, H, W)"
     else:
@@ -175,7 +179,7 @@ def _read(path: Path, use: Callable[[bytes], T]) -> T:
     raise DataError(f"{path} cannot be read as a picture: {why}", hint="repair or remove it")
 
 
-def decode(content: bytes, *, size: int, channels: int) -> Tensor:
+def decode(content: bytes, *, size: int, channels: int) -> Pixels:
     """Return an encoded picture as uint8 (channels, size, size): its central square, resized.
 
     The picture is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
@@ -187,7 +191,7 @@ def decode(content: bytes, *, size: int, channels: int) -> Tensor:
         Exception: whatever else Pillow raises for a damaged picture.
     """
     pixels = np.array(_square(content, size, "RGB" if channels == 3 else "L"))  # (size, size[, 3])
-    return torch.from_numpy(pixels).view(size, size, channels).permute(2, 0, 1)
+    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:

@@ -79,7 +79,7 @@ class Vocabulary:
 
 @runtime_checkable
 class WritesText(Protocol):
-    """A task whose models generate text token by token. It must also be a `zoo.interfaces.CarriesState`."""
+    """A processor of models that generate text token by token; their task is a `CarriesState`."""
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
         """Return the tokens of a model, from the `preprocess` of its card."""

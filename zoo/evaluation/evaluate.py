@@ -66,7 +66,7 @@ def evaluate(
         raise OptionError(f"dynamic evaluation is for sequences, but this model is for {card.task}")
     seen = _views(model, task) if tta else model
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
-    split, unit = split or default_split(fed), task.unit(fed.preprocess)
+    split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
     on: Any = {"context": context_of(card, registry), "device": device}
     measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
@@ -103,7 +103,7 @@ def _dynamic(
     report: Report,
 ) -> dict[str, Any]:
     """Measure a model in one lane, without adaptation and with it."""
-    unit = task.unit(fed.preprocess)
+    unit = task.processor.unit(fed.preprocess)
     still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
     lane, _ = evaluate_dynamic(model, task, fed, split, replace(dynamic, lr=0), **on, report=still)
     adapted, _ = evaluate_dynamic(model, task, fed, split, dynamic, **on, report=adapting)

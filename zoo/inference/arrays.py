@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, OptionError, warn
 from zoo.inference.predicting import Answered
-from zoo.interfaces import Prediction
+from zoo.processors import Prediction
 
 __all__ = ["UnreadRows", "plain", "require_format", "stacked", "to_write"]
 
@@ -85,7 +84,7 @@ def to_write(row: Mapping[str, Any], out: Path) -> Answered:
             raise OptionError(message, hint="choose a .npy or a .jsonl, or pool the features")
         numbers = [] if features is None else features.tolist()
         about["answers"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
-    values = None if features is None else Prediction(answers=(), values=torch.from_numpy(features))
+    values = None if features is None else Prediction(answers=(), values=features)
     return Answered(about, values)
 
 

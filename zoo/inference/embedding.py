@@ -14,13 +14,15 @@ from zoo.data.views import of_items
 from zoo.errors import Diverged, WeightsError
 from zoo.evaluation.measure import outputs_of
 from zoo.files.cards import Card
+from zoo.inference.answering import with_tensors
 from zoo.inference.reading import Unread, in_batches, require_number, workers
 from zoo.inference.sources import Source
-from zoo.interfaces import CarriesState, ReadsInputs, State, Task
+from zoo.interfaces import CarriesState, State, Task
 from zoo.models.features import features_of, pooled
 from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.landmarks import layer_path, require_modules
 from zoo.models.windows import context_of, windowed
+from zoo.processors import Processor, ReadsInputs
 from zoo.registry.registry import Registry
 
 __all__ = ["Embedding", "embed", "layer_of", "require_reading"]
@@ -71,12 +73,12 @@ def layer_of(model: nn.Module, card: Card, registry: Registry, layer: str) -> Ma
     return found
 
 
-def require_reading(task: Task) -> ReadsInputs:
-    """Return a task that can read inputs. Raises WeightsError for another."""
-    if isinstance(task, ReadsInputs):
-        return task
-    hint = "its author can make it a zoo.interfaces.ReadsInputs"
-    raise WeightsError(f"a model for {task.name} cannot read inputs: its task does not say how", hint=hint)
+def require_reading(processor: Processor) -> ReadsInputs:
+    """Return a processor that can read inputs. Raises WeightsError for another."""
+    if isinstance(processor, ReadsInputs):
+        return processor
+    what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
+    raise WeightsError(what, hint="its author can make its processor a zoo.processors.ReadsInputs")
 
 
 def embed(
@@ -100,7 +102,7 @@ def embed(
         WeightsError: the task does not read inputs one by one, or a layer needs too much memory.
         Diverged: features are not finite.
     """
-    reader = require_reading(task).input_reader(card)
+    reader = require_reading(task.processor).input_reader(card)
     landmarks = layer_of(model, card, registry, how.layer)
     on: Any = {"landmarks": landmarks, "pool": how.pool, "device": device}
     if isinstance(task, CarriesState):
@@ -165,7 +167,7 @@ class _Batches:
         found: list[Tensor] = []
         with torch.inference_mode(), untouched(self._model) as inner:
             reader = _Reader(inner, self._landmarks, pool=self._pool)
-            data = of_items(items, self._card)
+            data = of_items([with_tensors(item) for item in items], self._card)
             for batch in self._task.eval_batches(data, "test", device=self._device):
                 found += outputs_of(reader, batch.inputs).cpu()
         return found
@@ -180,11 +182,11 @@ class _Sequences:
         self._model, self._landmarks, self._pool = model, landmarks, pool
         self._context, self._device = context, device
 
-    def __call__(self, items: list[Tensor]) -> list[Tensor]:
+    def __call__(self, items: list[Any]) -> list[Tensor]:
         """Return the features of each sequence."""
         with torch.inference_mode(), untouched(self._model) as inner:
             reader = windowed(_Reader(inner, self._landmarks, time_first=True), self._context)
-            return [self._read(reader, item) for item in items]
+            return [self._read(reader, with_tensors(item)) for item in items]
 
     def _read(self, reader: nn.Module, tokens: Tensor) -> Tensor:
         """Return the features after each of some tokens, (T, F), or their mean."""

@@ -14,6 +14,7 @@ from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import CarriesState, Exportable, PreparesInputs, State, Task
 from zoo.models.states import tensors_of, with_tensors
+from zoo.processors import TakesItems
 
 __all__ = ["exportable"]
 
@@ -40,12 +41,12 @@ def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) ->
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if isinstance(task, CarriesState):
         module, inputs, state, axes = _step(model, card)
-    elif isinstance(task, PreparesInputs):
+    elif isinstance(task, PreparesInputs) and isinstance(task.processor, TakesItems):
         module = _Prepared(model, task, card.preprocess)
-        item = task.item(card.arguments)
+        item = torch.from_numpy(task.processor.item(card.arguments))
         inputs, state, axes = {"inputs": torch.stack([item, item])}, {}, {"inputs": 0}
     else:
-        hint = "its author can make it a zoo.interfaces.PreparesInputs"
+        hint = "its author can make it a zoo.interfaces.PreparesInputs, and its processor a TakesItems"
         raise WeightsError(
             f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
         )

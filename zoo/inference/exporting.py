@@ -77,7 +77,7 @@ def export(
         raise WeightsError(f"{card.architecture} cannot be exported: {spec.unexportable}")
     made = exportable(model, card, task, context=context_of(card, registry))
     dataset, split = _data(card, task, registry, how)
-    unit, doing = task.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
+    unit, doing = task.processor.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
     report(doing, 0, 0, unit)
     try:
         with needing_extra(how.entry, doing):

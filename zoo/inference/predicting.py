@@ -1,4 +1,4 @@
-"""What a trained model says of inputs of the user's own."""
+"""What a trained model says of inputs of the user's own. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
 from zoo.files.cards import Card
-from zoo.inference.answering import Answer
 from zoo.inference.reading import Unread, in_batches, require_number, workers
 from zoo.inference.sources import Source
-from zoo.interfaces import CarriesState, Prediction, Predicts, ReadsInputs, Task
+from zoo.processors import Prediction, Predicts, Processor, ReadsInputs, Scores
 
-__all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
+__all__ = ["UNSURE", "Answer", "Answered", "Predicting", "predict", "require_reading"]
 
+# Maps some items, and the most answers for each (None for what is usual), to what the model says of each
+Answer = Callable[[list[Any], int | None], Sequence[Prediction]]
 # What is answered below a probability, in place of a class
 UNSURE = "unsure"
 
@@ -60,35 +61,35 @@ class Predicting:
         return workers(self.threads)
 
 
-def require_reading(task: Task) -> ReadsInputs:
-    """Return a task that can answer inputs. Raises WeightsError for another."""
-    if isinstance(task, Predicts) or (isinstance(task, ReadsInputs) and isinstance(task, CarriesState)):
-        return task
-    hint = "its author can make it a zoo.interfaces.Predicts"
-    raise WeightsError(f"a model for {task.name} cannot predict: its task does not say how", hint=hint)
+def require_reading(processor: Processor) -> ReadsInputs:
+    """Return a processor that can answer inputs. Raises WeightsError for another."""
+    if isinstance(processor, Predicts | Scores):
+        return processor
+    what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
+    raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
 
 
 def predict(
-    answer: Answer, card: Card, task: Task, sources: Iterable[Source], *, how: Predicting
+    answer: Answer, card: Card, processor: Processor, sources: Iterable[Source], *, how: Predicting
 ) -> Iterator[Answered]:
     """Yield the answers for each source in order.
 
     Args:
-        answer: what computes them: see `zoo.inference.answering`.
+        answer: what computes them: see `zoo.inference.answering` and `zoo.inference.programs`.
 
     Raises:
         OptionError: `how` does not fit the task, or an input is an object that can be none.
         WeightsError: the task does not say how to predict, or a layer needs too much memory.
         Diverged: an answer is not finite.
     """
-    reader = require_reading(task).input_reader(card)
-    labels = task.spec.labels
-    if how.top is not None and not (labels and isinstance(task, Predicts)):
-        raise OptionError(f"top is for models that choose among classes, but this one is for {task.name}")
+    reader = require_reading(processor).input_reader(card)
+    labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
+    if how.top is not None and (one_by_one or not labels):
+        name = processor.spec.name
+        raise OptionError(f"top is for models that choose among classes, but this one is for {name}")
     if how.unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
         raise OptionError(f"unsure cannot be answered: the model has a class of that name, {UNSURE!r}")
-    size = how.batch_size if isinstance(task, Predicts) else 1
-    return _answered(sources, reader.read, answer, size, how)
+    return _answered(sources, reader.read, answer, 1 if one_by_one else how.batch_size, how)
 
 
 def _answered(

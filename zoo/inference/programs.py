@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import WeightsError, first_line
+from zoo.errors import Diverged, WeightsError, first_line
+from zoo.files.cards import Card
 from zoo.files.exported import Port, Program, Signature
+from zoo.inference.predicting import Answer
 from zoo.inference.readers import Numbers, Read, Tokens
+from zoo.processors import Prediction, Predicts, Processor, Scores
 
-__all__ = ["ProgramReader", "Runner"]
+__all__ = ["ProgramReader", "Runner", "answering_exported", "require_finite", "usual_threads"]
 
 Arrays = Mapping[str, NDArray[Any]]
 # Bytes of state of all lanes together; a file of a few kB may claim any shape
@@ -92,6 +96,61 @@ class ProgramReader:
             return logits, state
 
         yield read
+
+
+def answering_exported(runner: Runner, card: Card, processor: Processor) -> Answer:
+    """Return what the program of an exported file answers."""
+    if isinstance(processor, Scores):
+        return _Sequences(runner, card, processor)
+    assert isinstance(processor, Predicts)
+    return _Batches(runner, card, processor)
+
+
+def require_finite(outputs: NDArray[Any]) -> NDArray[Any]:
+    """Return outputs. Raises Diverged if one is not a number: finite weights can be too large."""
+    if np.isnan(outputs).any() or np.isposinf(outputs).any():
+        hint = "the weights are finite, but too large to compute with"
+        raise Diverged("the answers are not finite", hint=hint)
+    return outputs
+
+
+def usual_threads() -> int:
+    """Return how many threads a program runs on: $OMP_NUM_THREADS, or all cores but one for other work."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdecimal() and int(chosen):
+        return int(chosen)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
+class _Batches:
+    """Answers of a program, which prepares the items itself."""
+
+    def __init__(self, runner: Runner, card: Card, processor: Predicts) -> None:
+        self._runner, self._card, self._processor = runner, card, processor
+
+    def __call__(self, items: list[Any], top: int | None) -> Sequence[Prediction]:
+        """Return what the program says of each item."""
+        outputs = require_finite(self._runner.first(np.stack([item[0] for item in items])))
+        return self._processor.answers(outputs, self._card.preprocess, top=top)
+
+
+class _Sequences:
+    """Scores of sequences, each from an empty state on."""
+
+    def __init__(self, runner: Runner, card: Card, processor: Scores) -> None:
+        self._runner, self._card, self._processor = runner, card, processor
+
+    def __call__(self, items: list[Any], top: int | None) -> list[Prediction]:
+        """Return what the program's answers say of each sequence."""
+        return [self._processor.score(self._steps(item), item, self._card.preprocess) for item in items]
+
+    def _steps(self, tokens: Tokens) -> Iterator[Numbers]:
+        """Yield the logits (V,) after each token but the last."""
+        state = None
+        for place in range(len(tokens) - 1):
+            logits, state = self._runner.step(tokens[place : place + 1], state)
+            yield require_finite(logits[0])
 
 
 def _fits(array: NDArray[Any], port: Port, batch: int) -> bool:

@@ -17,6 +17,7 @@ from zoo.errors import DataError, OptionError, WeightsError
 from zoo.inference.programs import Runner
 from zoo.interfaces import CarriesState, Dataset, PreparesInputs, Split, Task
 from zoo.models.hooks import evaluating
+from zoo.processors import TakesItems
 from zoo.seeds import seed_for
 
 __all__ = ["ITEMS", "Proof", "drawn", "prove"]
@@ -70,8 +71,9 @@ def drawn(task: Task, arguments: dict[str, Any], preprocess: dict[str, Any]) -> 
             raise OptionError(f"no inputs can be drawn for {task.name}, whose spec names no labels")
         items: Any = torch.randint(arguments[task.spec.labels[0]], (ITEMS + 1,), generator=generator)
     else:
-        assert isinstance(task, PreparesInputs)
-        items = [(item, -1) for item in _random(task.item(arguments), ITEMS, generator)]
+        assert isinstance(task.processor, TakesItems)
+        item = torch.from_numpy(task.processor.item(arguments))
+        items = [(item, -1) for item in _random(item, ITEMS, generator)]
     return View(dims=arguments, preprocess=preprocess, split=lambda name: items if name == "test" else [])
 
 
@@ -131,7 +133,7 @@ def _prove_items(
         proof.compare(ours, np.concatenate(theirs), f"images of the {split} split")
         proof.items += len(ours)
         report(proof.items, count)
-    return answers.judged(proof, task.unit(dataset.preprocess))
+    return answers.judged(proof, task.processor.unit(dataset.preprocess))
 
 
 def _prove_steps(
@@ -171,7 +173,7 @@ def _prove_steps(
         proof.compare(ours, theirs_, f"tokens of the {split} split")
         proof.items += len(ours)
         report(proof.items, len(some) - 1)
-    return answers.judged(proof, task.unit(dataset.preprocess))
+    return answers.judged(proof, task.processor.unit(dataset.preprocess))
 
 
 def _stepped(runner: Runner, tokens: Tensor, state: Any) -> tuple[list[NDArray[Any]], Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from zoo.errors import OptionError
-from zoo.interfaces import InputReader
+from zoo.processors import InputReader
 
 __all__ = ["Source", "find"]
 

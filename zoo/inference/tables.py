@@ -292,7 +292,7 @@ class _Array:
             message = f"{self._path} is for rows of numbers, which are not what this model answers"
             raise OptionError(message, hint="choose a .csv, a .jsonl or a folder")
         else:
-            self._add(row["input"], prediction.values.detach().cpu().numpy().astype("<f4"))
+            self._add(row["input"], prediction.values.astype("<f4"))
         return row
 
     def _add(self, name: str, values: NDArray[np.float32]) -> None:

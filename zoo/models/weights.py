@@ -185,7 +185,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
     if unknown:
         raise WeightsError(f"{path}: this version of {entry.name} has no argument {', '.join(unknown)}")
     try:
-        task.check_feeding(card.preprocess, card.arguments)
+        task.processor.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
         raise WeightsError(f"{path}: its card is wrong: {error}") from None
     _warn_of_another_version(path, card, entry.plugin)

@@ -275,6 +275,7 @@ class TaskSpec(_Coded):
         architectures_of: another task, whose architectures serve this one too: they are built and called
             alike, and only the loss differs.
         groups: the groups of training fields that apply, of this plugin or others, such as `images`.
+        processor: import string of its `zoo.processors.Processor`, which needs no torch.
         tiny: import string of a small made-up `Dataset`, which the contract kit trains and evaluates on.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
@@ -287,9 +288,14 @@ class TaskSpec(_Coded):
     exclusive: bool = True
     architectures_of: str = ""
     groups: tuple[str, ...] = ()
+    processor: str
     tiny: str
     templates: str = ""
     source: str = ""
+
+    def load_processor(self) -> Callable[["TaskSpec"], Any]:
+        """Import and return what makes the processor. Raises SpecError if `processor` does not resolve."""
+        return _resolved(self.processor)
 
     def load_tiny(self) -> Callable[..., Any]:
         """Import and return what makes the small dataset. Raises SpecError if `tiny` does not resolve."""

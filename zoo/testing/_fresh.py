@@ -26,7 +26,7 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
-from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec
+from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
 from zoo.registry.trust import LocalFile
 
 __all__ = ["Fresh"]
@@ -145,6 +145,30 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {first_line(error)}"}
 
 
+def _process(request: dict[str, Any]) -> dict[str, Any]:
+    """Check the card of a task's model and answer for it where there is no torch."""
+    if not request["where"].endswith(".py"):  # a plugin of one file holds its models, and so may import torch
+        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    import numpy as np
+
+    from zoo.processors import Predicts, Scores
+
+    (spec,) = [spec for kind, spec in _load(request).specs if (kind, spec.name) == ("task", request["task"])]
+    assert isinstance(spec, TaskSpec)
+    preprocess = request["preprocess"]
+    try:
+        processor = spec.load_processor()(spec)
+        processor.check_feeding(preprocess, request["dims"])
+        outputs = np.array(request.get("outputs", ()), np.float32)
+        if isinstance(processor, Scores):
+            found = [processor.score(outputs, np.array(request["tokens"]), preprocess)]
+        else:
+            found = processor.answers(outputs, preprocess) if isinstance(processor, Predicts) else ()
+        return {"answers": [dict(answer) for one in found for answer in one.answers]}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+
+
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     """Load a plugin and its targets; return what that changed, where it connected, and foreign imports."""
     from zoo.testing._data import no_network
@@ -200,6 +224,7 @@ _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "import": _import,
     "help": _help,
     "exported": _exported,
+    "process": _process,
     "watch": _watch,
     "reload": _reload,
 }

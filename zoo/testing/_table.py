@@ -192,6 +192,7 @@ CHECKS: tuple[Check, ...] = (
             "chance_is_of_its_metrics": ("metrics_are_numbers",),
             "prepares_its_items": ("evaluates_each_item_once",),
             "answers_each_input": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
+            "processes_without_torch": ("answers_each_input",),
         },
     ),
     *_checks("field_checks", "task", {"uses_its_fields": ("step_gives_loss_and_sums",)}),

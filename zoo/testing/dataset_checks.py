@@ -326,7 +326,7 @@ def preprocess_is_json(case: Case) -> None:
         got=str(len(preprocess.get(key, ()))),
         usually="special tokens or a background class missing from one of them",
     )
-    if isinstance(case.task, WritesText):
+    if isinstance(case.task.processor, WritesText):
         assert preprocess["tokens"] in ("char", "word"), message(
             expected="tokens that are 'char' or 'word'",
             got=repr(preprocess["tokens"]),
@@ -342,7 +342,7 @@ def preprocess_is_json(case: Case) -> None:
 def preprocess_feeds_new_input(case: Case) -> None:
     """`preprocess` alone suffices to turn a new picture or text into a model's input."""
     dataset = dataset_of(case)
-    if isinstance(case.task, WritesText):
+    if isinstance(case.task.processor, WritesText):
         _feeds_text(dataset.preprocess)
     elif {"in_channels", "image_size"} <= dataset.dims.keys() and dataset.preprocess.keys() >= _PICTURES:
         _feeds_pictures(case, dataset)

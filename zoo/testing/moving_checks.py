@@ -22,6 +22,7 @@ from zoo.inference.tracing import silently, traced
 from zoo.interfaces import CarriesState, PreparesInputs
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
+from zoo.processors import TakesItems
 from zoo.testing._case import Case, Warned, message
 from zoo.testing._fresh import Fresh
 from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch, train_briefly
@@ -243,7 +244,8 @@ def _exported(case: Case, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]
         ]
         inputs = [other, *made.module(tokens, *state)[1:]]
     else:
-        item = task.item(case.tiny().dims)
+        assert isinstance(task.processor, TakesItems)
+        item = torch.from_numpy(task.processor.item(case.tiny().dims))
         draws = torch.Generator().manual_seed(1)
         numbers = torch.rand((3, *item.shape), generator=draws)
         inputs = [numbers if item.is_floating_point() else (numbers * 256).to(item.dtype)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from zoo.errors import OptionError
 from zoo.evaluation.measure import numbers
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.interfaces import SPLITS, Batch, CarriesState, Prediction, Predicts, PreparesInputs, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, PreparesInputs, Step, Task
+from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, message
 from zoo.testing._data import require_splits
+from zoo.testing._fresh import Fresh
 from zoo.testing._models import model_for
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "makes_a_task",
     "metrics_are_numbers",
     "prepares_its_items",
+    "processes_without_torch",
     "step_gives_loss_and_sums",
     "sums_add_up",
     "tiny_data_fits",
@@ -33,10 +37,15 @@ __all__ = [
 
 
 def makes_a_task(case: Case) -> None:
-    """The target, called with the spec, returns a `zoo.interfaces.Task`."""
+    """The target, called with the spec, returns a `zoo.interfaces.Task`, and `processor` a Processor."""
     made = case.spec.load()(case.spec)
     assert isinstance(made, Task), message(
         expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that does not subclass it"
+    )
+    assert isinstance(made.processor, Processor), message(
+        expected="a zoo.processors.Processor",
+        got=type(made.processor).__name__,
+        usually="a class that does not subclass it",
     )
 
 
@@ -64,7 +73,7 @@ def tiny_data_fits(case: Case) -> None:
             usually="names of another dataset",
         )
     try:
-        case.task.check_feeding(data.preprocess, dims)
+        case.task.processor.check_feeding(data.preprocess, dims)
     except OptionError as error:
         raise AssertionError(
             message(
@@ -201,11 +210,12 @@ def chance_is_of_its_metrics(case: Case) -> None:
 def prepares_its_items(case: Case) -> None:
     """A task prepares items as its batches have them, and says whether one class excludes the others."""
     task, data = case.task, case.tiny()
-    if not isinstance(task, PreparesInputs):
+    processor = task.processor
+    if not (isinstance(task, PreparesInputs) and isinstance(processor, TakesItems)):
         return
     batch = next(case.task.eval_batches(data, "val"))
     items = torch.stack([torch.as_tensor(data.split("val")[n][0]) for n in range(len(batch.inputs))])
-    made = task.item(data.dims)
+    made = torch.from_numpy(processor.item(data.dims))
     assert (made.dtype, made.shape) == (items.dtype, items.shape[1:]), message(
         expected=f"item() like those of a split, {items.dtype} {tuple(items.shape[1:])}",
         got=f"{made.dtype} {tuple(made.shape)}",
@@ -231,16 +241,16 @@ def prepares_its_items(case: Case) -> None:
 
 def answers_each_input(case: Case) -> None:
     """A task that predicts answers each input of a batch in JSON, as if it were alone."""
-    task, data = case.task, case.tiny()
-    if not isinstance(task, Predicts):
+    processor, data = case.task.processor, case.tiny()
+    if not isinstance(processor, Predicts):
         return
     batch = next(case.task.eval_batches(data, "val"))
     with torch.no_grad():
-        outputs = _model(case).eval()(batch.inputs)
-    found = list[Any](task.answers(outputs, data.preprocess))
+        outputs = _model(case).eval()(batch.inputs).float().numpy()
+    found = list[Any](processor.answers(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]
     assert len(right) == len(found) == len(batch.inputs), message(
-        expected=f"a zoo.interfaces.Prediction for each of {len(batch.inputs)} inputs",
+        expected=f"a zoo.processors.Prediction for each of {len(batch.inputs)} inputs",
         got=f"{len(right)} of them",
         usually="answers to the batch as a whole",
     )
@@ -252,19 +262,58 @@ def answers_each_input(case: Case) -> None:
     assert readable, message(
         expected="answers as JSON data",
         got="something else",
-        usually="tensors; tolist() makes numbers of them",
+        usually="arrays and numpy's numbers; tolist() makes Python's of them",
     )
-    (alone,) = task.answers(outputs[:1], data.preprocess)
+    (alone,) = processor.answers(outputs[:1], data.preprocess)
     assert _alike(list(map(dict, alone.answers)), answers[0]), message(
         expected="the same answer to an input alone and in a batch",
         got="another one",
         usually="a softmax or a maximum over the batch in place of the classes",
     )
     if case.spec.labels:
-        most = max(len(one.answers) for one in task.answers(outputs, data.preprocess, top=1))
+        most = max(len(one.answers) for one in processor.answers(outputs, data.preprocess, top=1))
         assert most <= 1, message(
             expected="at most one answer with top=1", got=f"{most}", usually="a `top` that is ignored"
         )
+
+
+def processes_without_torch(case: Case) -> None:
+    """The processor accepts a card, and answers, where torch is not installed as it does where it is.
+
+    A plugin of one file holds its models too, and so may import torch.
+    """
+    processor, data = case.task.processor, case.tiny()
+    request = {"task": case.spec.name, "preprocess": dict(data.preprocess), "dims": dict(data.dims)}
+    draws, here = torch.Generator().manual_seed(0), list[dict[str, Any]]()
+    if isinstance(processor, Predicts):
+        with torch.no_grad():
+            batch = next(case.task.eval_batches(data, "val"))
+            outputs = _model(case).eval()(batch.inputs).float().numpy()
+        request["outputs"] = outputs.tolist()
+        here = [dict(one) for each in processor.answers(outputs, data.preprocess) for one in each.answers]
+    elif isinstance(processor, Scores) and case.spec.labels:
+        tokens = data.split("val")[:8].numpy().astype("int64")
+        outputs = torch.randn(7, data.dims[case.spec.labels[0]], generator=draws).numpy()
+        request |= {"outputs": outputs.tolist(), "tokens": tokens.tolist()}
+        here = [dict(one) for one in processor.score(outputs, tokens, data.preprocess).answers]
+    answer = Fresh(case.plugin).ask("process", **request)
+    there: list[dict[str, Any]] = []
+    try:
+        found = json.loads(answer)
+        error = found.get("error", "")
+        there = found.get("answers", [])
+    except ValueError:
+        error = answer
+    assert not error, message(
+        expected="the processor to work without torch",
+        got=error,
+        usually="`import torch` in its module, or in one that it imports",
+    )
+    assert _alike(here, there), message(
+        expected="the same answers with and without torch",
+        got="others",
+        usually="draws, or an order that differs from process to process",
+    )
 
 
 def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:

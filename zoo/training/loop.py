@@ -103,7 +103,7 @@ def fit(
     state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
     _restore(state, task, batches, store, device)
-    pause, unit = partial(_pause, state, config, store, stop), task.unit(dataset.preprocess)
+    pause, unit = partial(_pause, state, config, store, stop), task.processor.unit(dataset.preprocess)
     with generator_restored():
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, task.spec, steps=state.steps, unit=unit)

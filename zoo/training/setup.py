@@ -173,7 +173,7 @@ def _require_feeding(
 ) -> None:
     """Raise DataError if no weights trained on this data could be loaded, since it is fed in no known way."""
     try:
-        task.check_feeding(dataset.preprocess, arguments)
+        task.processor.check_feeding(dataset.preprocess, arguments)
     except OptionError as error:
         raise DataError(f"{data.name} does not say how to feed a model: {error}") from None
 

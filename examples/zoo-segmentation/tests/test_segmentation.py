@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from zoo_segmentation.augmenting import UNKNOWN, augmented
+from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
 from zoo_segmentation.masks import Masks
+from zoo_segmentation.processor import UNKNOWN
 from zoo_segmentation.shapes_masks import ShapesMasks
 from zoo_segmentation.tiny import TinyMasks
 from zoo_segmentation.unet import UNet
@@ -148,9 +149,9 @@ def test_guessing_is_one_class_everywhere(task):
 )
 def test_a_card_that_cannot_feed_its_model_is_refused(task, wrong, message):
     tiny = TinyMasks()
-    task.check_feeding(tiny.preprocess, tiny.dims)
+    task.processor.check_feeding(tiny.preprocess, tiny.dims)
     with pytest.raises(OptionError, match=message):
-        task.check_feeding({**tiny.preprocess, **wrong}, tiny.dims)
+        task.processor.check_feeding({**tiny.preprocess, **wrong}, tiny.dims)
 
 
 @pytest.mark.parametrize("size", [8, 17, 30])

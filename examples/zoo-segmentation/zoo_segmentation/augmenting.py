@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from zoo.data.augment import augment
+from zoo_segmentation.processor import UNKNOWN
 
-__all__ = ["UNKNOWN", "augmented"]
+__all__ = ["augmented"]
 
-# The number of a pixel whose class is unknown, in a mask
-UNKNOWN = 255
 # What changes the colors of a picture, and nothing's place
 _OF_COLORS = ("cutout",)
 

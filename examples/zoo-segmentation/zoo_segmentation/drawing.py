@@ -1,12 +1,13 @@
-"""A mask as a picture."""
+"""A mask as a picture. Torch-free."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 __all__ = ["mask_png"]
 
@@ -14,9 +15,9 @@ __all__ = ["mask_png"]
 _COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
 
 
-def mask_png(mask: Tensor) -> bytes:
+def mask_png(mask: NDArray[np.integer[Any]]) -> bytes:
     """Return a mask (H, W) as a PNG whose bytes are numbers of classes, and whose palette has colors."""
-    picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8))
+    picture = Image.fromarray(mask.astype(np.uint8))
     colors = b"".join(bytes.fromhex(_COLORS[number % len(_COLORS)][1:]) for number in range(256))
     picture.putpalette(colors)
     file = io.BytesIO()

@@ -19,6 +19,7 @@ def zoo_tasks() -> list[TaskSpec]:
             units={"iou": "%", "pixel_accuracy": "%", "loss": "nats"},
             labels=("num_classes", "classes"),
             groups=("images",),
+            processor="zoo_segmentation.processor:MaskProcessor",
             tiny="zoo_segmentation.tiny:TinyMasks",
             templates="zoo_segmentation/templates",
             source="Long et al. 2015, Fully Convolutional Networks, arXiv 1411.4038",

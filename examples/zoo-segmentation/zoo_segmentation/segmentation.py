@@ -8,67 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.config import options
-from zoo.data.pictures import picture_reader, read_pictures
+from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, InputReader, OwnInputs, Prediction, Split, State, Step, Task
-from zoo_segmentation.augmenting import UNKNOWN, augmented
+from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
-from zoo_segmentation.drawing import mask_png
+from zoo_segmentation.processor import UNKNOWN
 
 __all__ = ["Segmentation"]
 
 # Pixels evaluated at a time
 _EVAL_PIXELS = 64 * 64 * 64
-# The largest height and width of a picture: those of the user's own are resized to what a card says
-_LARGEST = 2_048
-
-
-class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say."""
-
-    size: int
-    mean: list[float]
-    std: list[float]
-    classes: list[str]
 
 
 class Segmentation(Task):
     """Each pixel belongs to one of K classes."""
 
-    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
-        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        side = arguments.get("image_size")
-        if type(side) is not int or not 1 <= side <= _LARGEST:
-            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
-        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std finite and above 0")
-        if len(feeding["classes"]) > UNKNOWN:
-            raise OptionError(f"a mask names at most {UNKNOWN} classes (got {len(feeding['classes'])})")
-        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
-            given, expected = len(feeding[key]), arguments.get(dim)
-            if given != expected:
-                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
-
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one picture, (1, C, H, W)."""
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
-
-    def item(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one picture, uint8 (C, H, W)."""
-        shape = dims["in_channels"], dims["image_size"], dims["image_size"]
-        return torch.zeros(shape, dtype=torch.uint8)
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Return uint8 pictures (B, C, H, W) as (x / 255 - mean) / std per channel."""
@@ -164,28 +131,7 @@ class Segmentation(Task):
         """Return the pictures in some files and folders, each its central square, resized."""
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         files, images = read_pictures(paths, size=size, channels=channels)
-        return OwnInputs(items=[(image, -1) for image in images], files=files)
-
-    def input_reader(self, card: Card) -> InputReader:
-        """Return how a picture of the user's own is read: its central square, resized."""
-        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
-
-    def answers(
-        self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        """Return each picture's mask, and the share of its pixels that each class found in it has."""
-        predicted, classes = outputs.argmax(1), preprocess["classes"]  # (B, H, W)
-        found: list[Prediction] = []
-        for mask in predicted:
-            shares = torch.bincount(mask.flatten(), minlength=len(classes)).double() / mask.numel()
-            ranked = sorted(zip(shares.tolist(), classes, strict=True), key=lambda pair: -pair[0])
-            answers = [{"class": name, "share": share} for share, name in ranked[:top] if share]
-            found.append(Prediction(answers=answers, pictures={"mask": partial(mask_png, mask)}))
-        return found
-
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return `images`."""
-        return "images"
+        return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an IoU of 1 / K, the most that one class everywhere can have, and a loss of ln K."""

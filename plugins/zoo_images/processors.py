@@ -1,0 +1,93 @@
+"""What feeds models of images, and what their answers mean. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import OptionError
+from zoo.config import options
+from zoo.data.pictures import picture_reader
+from zoo.files.cards import Card
+from zoo.processors import InputReader, Prediction, Processor
+
+__all__ = ["ClassProcessor", "LabelProcessor"]
+
+# The largest height and width of an image: pictures are resized to what a card says
+_LARGEST = 2_048
+
+
+class _Feeding(TypedDict):
+    """What the `preprocess` of a card must say."""
+
+    size: Any
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+
+class _ImageProcessor(Processor):
+    """The half of a processor of images that does not depend on what the labels are."""
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
+        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        side = arguments.get("image_size", 1)
+        if type(side) is not int or not 1 <= side <= _LARGEST:
+            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
+        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
+            raise OptionError("mean must be finite, and std finite and above 0")
+        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
+            given, expected = len(feeding[key]), arguments.get(dim)
+            if given != expected:
+                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `images`."""
+        return "images"
+
+    def item(self, dims: Mapping[str, int]) -> NDArray[np.uint8]:
+        """Return one image, uint8 (C, H, W)."""
+        return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return how a picture is read: its central square, resized."""
+        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
+
+
+class ClassProcessor(_ImageProcessor):
+    """Each image belongs to one of K classes."""
+
+    def answers(
+        self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        """Return the most likely classes of each image with their probabilities; by default one."""
+        names = preprocess["classes"]
+        odds = np.exp(outputs - outputs.max(1, keepdims=True))  # (B, K)
+        probabilities = odds / odds.sum(1, keepdims=True)
+        found: list[Prediction] = []
+        for values in probabilities:
+            best = np.argsort(-values, kind="stable")[: top or 1].tolist()
+            answers = [{"class": names[number], "probability": float(values[number])} for number in best]
+            found.append(Prediction(answers=answers, confidence=answers[0]["probability"], values=values))
+        return found
+
+
+class LabelProcessor(_ImageProcessor):
+    """Each image belongs to any number of K classes, or to none."""
+
+    def answers(
+        self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        """Return the classes of each image by probability: those from one half on, or the first `top`."""
+        names, found = preprocess["classes"], list[Prediction]()
+        for values in np.exp(-np.logaddexp(0, -outputs)):  # the logistic function, without overflow
+            count = top or int((values >= 0.5).sum())
+            ranked = np.argsort(-values, kind="stable")[:count].tolist()
+            answers = [{"class": names[number], "probability": float(values[number])} for number in ranked]
+            found.append(Prediction(answers=answers, values=values))
+        return found

@@ -1,0 +1,107 @@
+"""How texts of the user's own become tokens, and how a model's answers score them. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import DataError, OptionError
+from zoo.config import options
+from zoo.data.vocabulary import Vocabulary
+from zoo.files.cards import Card
+from zoo.files.regular import open_regular
+from zoo.processors import InputReader, Prediction, Processor
+
+__all__ = ["TextProcessor", "metrics_of", "text_of", "tokens_of"]
+
+
+class _Feeding(TypedDict):
+    """What the `preprocess` of a card must say, and what it may also say."""
+
+    tokens: Literal["char", "word"]
+    lower: bool
+    vocabulary: list[str]
+    specials: int
+    newline_eos: NotRequired[bool]
+    backwards: NotRequired[bool]
+
+
+class TextProcessor(Processor):
+    """Texts are tokens of a vocabulary, each predicted from those before it."""
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
+        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
+        size, specials, dim = len(feeding["vocabulary"]), feeding["specials"], arguments.get("vocab_size")
+        if size != dim:
+            raise OptionError(f"{size} tokens in vocabulary, but vocab_size={dim!r:.40}")
+        if not 0 <= specials <= size:
+            raise OptionError(
+                f"specials={specials} must be between 0 and the {size} tokens of the vocabulary"
+            )
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `characters` or `tokens`."""
+        return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
+
+    def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
+        """Return the tokens of a model."""
+        return Vocabulary(preprocess)
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return how a text is read: a string, or the path of a file."""
+        vocabulary = Vocabulary(card.preprocess)
+
+        def read(source: Any) -> NDArray[np.int64]:
+            if not isinstance(source, str | Path):
+                raise OptionError(f"expected a text or the Path of one (got a {type(source).__name__})")
+            return tokens_of(source if isinstance(source, str) else text_of(source), vocabulary)[0]
+
+        return InputReader(read=read, what="texts", strings=True)
+
+    def score(
+        self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
+    ) -> Prediction:
+        """Return the cross-entropy of a text, and how many of its tokens there are and are unknown."""
+        total = 0.0
+        for logits, target in zip(outputs, tokens[1:].tolist(), strict=True):  # (V,)
+            exact = logits.astype(np.float64)
+            total += float(np.logaddexp.reduce(exact) - exact[target])
+        metrics = metrics_of(total / (len(tokens) - 1), preprocess)
+        unknown = int((tokens == 0).sum()) if preprocess["specials"] else 0
+        counts = {"tokens": len(tokens), "unknown": unknown}
+        return Prediction(answers=[{**metrics, **counts}], values=np.array([*metrics.values()]))
+
+
+def metrics_of(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and its perplexity."""
+    bits = "bits_per_char" if preprocess.get("tokens", "char") == "char" else "bits_per_token"
+    return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
+
+
+def tokens_of(text: str, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], list[str]]:
+    """Return a text as the model reads it, (N,), and the tokens that it does not know.
+
+    Raises DataError if there is nothing to predict.
+    """
+    numbers, unknown = vocabulary.encode(text)
+    if len(numbers) < 2:
+        raise DataError(f"the text must have at least 2 tokens (got {len(numbers)})")
+    return np.array(numbers[::-1] if vocabulary.backwards else numbers, np.int64), unknown
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file, UTF-8. Raises DataError if it cannot be read."""
+    try:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
+            return file.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise DataError(f"{path} is not UTF-8 text") from None

@@ -1,0 +1,68 @@
+"""Processors that fail one check each, without torch."""
+
+import os
+
+import numpy as np
+
+from zoo.processors import Prediction, Processor
+from zoo_images.processors import ClassProcessor
+
+
+class Anything(Processor):
+    """An honest processor that can feed any model, and reads nothing."""
+
+    def check_feeding(self, preprocess, arguments):
+        pass
+
+    def unit(self, preprocess):
+        return "images"
+
+
+class NoProcessor:
+    def __init__(self, spec):
+        self.spec = spec
+
+    def check_feeding(self, preprocess, arguments):
+        pass
+
+
+class ItemAsTheModelSeesIt(ClassProcessor):
+    def item(self, dims):
+        return super().item(dims).astype(np.float32)
+
+
+class ArraysInAnswers(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        return [Prediction(answers=[{"class": number}]) for number in outputs.argmax(1)]
+
+
+class AnswersTheFirst(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        return super().answers(outputs[:1], preprocess, top=top)
+
+
+class SoftmaxOverTheBatch(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        logits = outputs - np.logaddexp.reduce(outputs, 0)
+        return [
+            Prediction(answers=[{"probability": float(np.exp(row[0]))}][:top], confidence=None)
+            for row in logits
+        ]
+
+
+class IgnoresTop(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        return super().answers(outputs, preprocess, top=3)
+
+
+class CountsWithTorch(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        import torch
+
+        shares = torch.from_numpy(outputs).softmax(1).tolist()
+        return [Prediction(answers=[{"probability": max(share)}]) for share in shares]
+
+
+class TellsTheProcess(ClassProcessor):
+    def answers(self, outputs, preprocess, *, top=None):
+        return [Prediction(answers=[{"process": os.getpid()}]) for _ in outputs]

@@ -1,0 +1,79 @@
+"""Trained models by name. Torch is imported for those that need it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from zoo.api.listing import default_registry
+from zoo.api.model import Model
+from zoo.api.progress import Bar, quiet
+from zoo.config.arguments import checked
+from zoo.errors import OptionError
+from zoo.files.cards import Card
+from zoo.files.exported import Exported
+from zoo.files.own import recalled
+from zoo.inference.programs import Runner, usual_threads
+from zoo.inference.signatures import require_fitting
+from zoo.registry.exported_files import read_exported
+from zoo.registry.registry import Registry
+from zoo.registry.weights_files import find_weights
+
+__all__ = ["load"]
+
+
+@checked
+def load(
+    name: str | Path, *, device: str | None = None, progress: bool = True, registry: Registry | None = None
+) -> Model:
+    """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
+
+    An exported file is loaded without torch.
+
+    Args:
+        name: a published id, an architecture that has one published file, or the path of a weights file, of
+            a run directory (its final weights), or of an exported file such as `x.onnx`, which can predict
+            and sample.
+        device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
+        progress: show the progress of a download on stderr, or in the notebook.
+        registry: by default, what the installed plugins and registry.toml provide.
+
+    Raises:
+        WeightsError: there is no such file or id, the architecture has several published files, the file is
+            damaged, or no plugin provides its architecture.
+        DataError: a published file is damaged, is not on this machine or cannot be downloaded.
+        OptionError: the device does not exist.
+    """
+    registry = default_registry() if registry is None else registry
+    with Bar() if progress else quiet():
+        path = find_weights(registry, name)
+        if (exported := read_exported(registry, path)) is not None:
+            return _exported(exported, path, registry, str(name), device)
+        # what needs torch, which an exported file does not
+        from zoo.models import weights
+        from zoo.models.precision import pick_device
+
+        device = pick_device(device)
+        module, card = weights.load(path, registry, device=device)
+    own = _own_options(path.parent / "config.toml", card)
+    return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)
+
+
+def _exported(exported: Exported, path: Path, registry: Registry, name: str, device: str | None) -> Model:
+    """Return the model that an exported file holds."""
+    if device not in (None, "cpu"):
+        raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
+    require_fitting(exported, registry, name)
+    runner = Runner(exported.start(usual_threads()), exported.signature, name=name)
+    return Model(runner, exported.card, path=path, device="cpu", registry=registry, name=name)
+
+
+def _own_options(config: Path, card: Card) -> dict[str, Any]:
+    """Return the options of the data as a run's config.toml says, if a training on this account wrote it."""
+    content = recalled(config)
+    if content is not None:
+        (recipe,) = tomllib.loads(content.decode())["recipes"].values()
+        if recipe["dataset"] == card.dataset.name:
+            return recipe["data"]
+    return {}
