@@ -9,7 +9,7 @@ import click
 from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.api.terminal import BLANKS, echo
-from zoo.cli.layout import print_paragraph, print_table
+from zoo.cli.layout import SHARES, print_paragraph, print_table
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
@@ -134,14 +134,16 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print a table, without the columns that are empty in every row."""
     columns = [column for column in (rows[0] if rows else ()) if any(row[column] is not None for row in rows)]
     if columns:
-        cells = [[_cell(row[column]) for column in columns] for row in rows]
+        cells = [[_cell(row[column], SHARES.get(column, "")) for column in columns] for row in rows]
         numbers = [n for n, column in enumerate(columns) if isinstance(rows[0][column], int | float)]
         print_table(cells, [column.replace("_", " ").upper() for column in columns], numbers=numbers)
         echo()
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def _cell(value: object, unit: str) -> str:
+    if isinstance(value, float):
+        return figure(value, unit) if unit else f"{value:.3g}"
+    return "" if value is None else str(value)
 
 
 def _short_name(weights: Path) -> str:

@@ -11,6 +11,7 @@ from zoo.config import options
 from zoo.errors import printable
 
 __all__ = [
+    "SHARES",
     "as_typed",
     "columns",
     "enumerated",
@@ -22,6 +23,8 @@ __all__ = [
     "shorten",
 ]
 
+# The units of columns that have shares from 0 to 1
+SHARES = {"probability": "%", "share": "%"}
 # Columns below which the last cell of a row is not squeezed, and is left out where it may be cut
 _LEAST = 12
 

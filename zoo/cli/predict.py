@@ -11,7 +11,7 @@ from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.api.terminal import dim, echo
 from zoo.cli.files import interrupted
-from zoo.cli.layout import columns, lines, print_paragraph
+from zoo.cli.layout import SHARES, columns, lines, print_paragraph
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
@@ -20,8 +20,6 @@ from zoo.errors import printable
 
 # Rows are printed once so many are there, or after so many seconds
 _ROWS, _SECONDS = 64, 0.5
-# What is from 0 to 1 in an answer
-_SHARES = {"probability": "%", "share": "%"}
 
 
 @click.command()
@@ -141,7 +139,7 @@ class _Listing:
     """
 
     def __init__(self, units: Mapping[str, str]) -> None:
-        self._units = {**units, **_SHARES}
+        self._units = {**units, **SHARES}
         self._widths: list[int] = []
         self._header: list[str] = []
         self._texts = {0}  # columns of text, which is aligned to the left
