@@ -12,6 +12,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 
 from matplotlib.ticker import EngFormatter
 from PIL import Image
@@ -72,12 +73,15 @@ def draw(dataset: str, published: Published) -> None:
     title = f"{TITLES[dataset]}: {task.headline}{f' ({unit})' if unit else ''} by number of parameters"
     figure = style.figure(WIDTH, HEIGHT, title=title)
     axes = figure.add_subplot()
+    names = defaultdict[int, dict[float, str]](dict)
     for name, (spec, _, _) in published.items():
         value = [*spec.metrics.values()][-1][task.headline] * (100 if unit == "%" else 1)
         axes.plot(spec.params, value, "o", color=style.BLUE)
-        label = name.removeprefix(f"{dataset.rpartition('/')[2]}-")
-        place = {"xytext": (6, 4), "textcoords": "offset points"}
-        axes.annotate(label, (spec.params, value), **place, fontsize=style.SMALL, color=style.INK)
+        names[spec.params][value] = name.removeprefix(f"{dataset.rpartition('/')[2]}-")
+    for params, labels in names.items():  # of one size, in one line: their points may be close
+        top, place = max(labels), {"xytext": (6, 4), "textcoords": "offset points"}
+        label = ", ".join(labels[value] for value in sorted(labels, reverse=True))
+        axes.annotate(label, (params, top), **place, fontsize=style.SMALL, color=style.INK)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.2, y=0.15)

@@ -149,8 +149,11 @@ def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:
     """Write published weights, and return their file: small enough for the wheel, or with the large ones."""
     path = ROOT / "weights" / "small" / f"{name}.safetensors"
     weights.save(path, module, card, half=half)
-    large = ROOT / "weights" / "large" / path.name
-    return path.rename(large) if path.stat().st_size > IN_THE_WHEEL else path
+    if path.stat().st_size <= IN_THE_WHEEL:
+        return path
+    large = ROOT / "weights" / "large"
+    large.mkdir(exist_ok=True)
+    return path.rename(large / path.name)
 
 
 def measured(path: Path) -> Metrics:
