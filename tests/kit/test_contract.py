@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from zoo.errors import ZooError
+from zoo.testing import contract
 
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl
@@ -66,10 +70,17 @@ def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(r
     assert "expected train labels from 0 to 9; got 10. Usually: labels that start at 1" in output
 
 
-def test_an_expected_failure_must_name_a_check(run_contract):
-    output = run_contract({"tiny-labels_in_rang": "issue 12"})
-    assert "acme has no check 'tiny-labels_in_rang'; did you mean 'tiny-labels_in_range'?" in output
-
-
-def test_an_expected_failure_must_have_a_reason(run_contract):
-    assert "tiny-labels_in_range has no reason" in run_contract({"tiny-labels_in_range": " "})
+@pytest.mark.parametrize(
+    ("expected", "error"),
+    [
+        ({"shapes": "issue 12"}, "images has no check 'shapes'"),
+        (
+            {"shapes-labels_in_rang": "issue 12"},
+            "'shapes-labels_in_rang'; did you mean 'shapes-labels_in_range'?",
+        ),
+        ({"shapes-labels_in_range": " "}, "shapes-labels_in_range has no reason"),
+    ],
+)
+def test_an_expected_failure_must_name_a_check_and_have_a_reason(expected, error):
+    with pytest.raises(ZooError, match=re.escape(error)):
+        contract("images", expected)
