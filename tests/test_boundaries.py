@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -137,9 +138,15 @@ TORCH_FREE = sorted(
 )
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a file, which many tests look at."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path, *, at_import: bool = False) -> set[str]:
     """Return the modules that a file imports: all, or those loaded when it is itself imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     names: set[str] = set()
     for node in _run_at_import(tree) if at_import else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -341,9 +348,7 @@ def test_zoo_names_no_task() -> None:
     assert {"classification", "language-modelling"} <= tasks.keys()
     for name, path in ZOO.items():
         if room(name) != "testing":
-            strings = {
-                node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
-            }
+            strings = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)}
             assert not strings & tasks.keys(), name
 
 
@@ -396,7 +401,7 @@ def test_folders_packages_and_entry_points_agree() -> None:
 
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS, ids=lambda folder: folder.name)
 def test_a_plugin_package_is_a_docstring_and_typed(folder: Path) -> None:
-    body = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+    body = parsed(folder / "__init__.py").body
     assert len(body) == 1
     assert isinstance(body[0], ast.Expr)
     assert isinstance(body[0].value, ast.Constant)
@@ -416,17 +421,13 @@ PRINTS |= {f"sys.{stream}.{name}" for stream in ("stdout", "stderr") for name in
 @pytest.mark.parametrize("name", sorted(OURS.keys() - {"zoo.api.terminal", "zoo.testing._fresh"}))
 def test_text_is_printed_in_one_place(name: str) -> None:
     """`zoo.api.terminal` escapes what a terminal would obey; `_fresh` answers another process in JSON."""
-    calls = [
-        node.func
-        for node in ast.walk(ast.parse(OURS[name].read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-    ]
+    calls = [node.func for node in ast.walk(parsed(OURS[name])) if isinstance(node, ast.Call)]
     assert not {ast.unparse(call) for call in calls} & PRINTS
 
 
 def names_used(path: Path) -> Iterator[str]:
     """Yield the dotted names and the keywords in a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute):
             yield ast.unparse(node)
         elif isinstance(node, ast.keyword) and node.arg:
@@ -437,7 +438,7 @@ def names_used(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_no_function_is_longer_than_a_screen(name: str) -> None:
-    for node in ast.walk(ast.parse(OURS[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(OURS[name])):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_list(node):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length < 60, f"{node.name} has {length} lines"
