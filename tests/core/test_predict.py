@@ -92,6 +92,20 @@ def test_answers_are_those_of_evaluation_item_by_item(net: zoo.Model, pictures: 
     assert net.evaluate("test", **QUIET)["metrics"]["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
+def test_the_bytes_of_a_file_are_read_as_the_file_is(net: zoo.Model, pictures: Path) -> None:
+    files = [pictures / "000.png", pictures / "001.png"]
+    contents = [file.read_bytes() for file in files]
+    rows = net.predict([*contents, b"no picture", b"", contents[0][:60]], **QUIET)
+    assert [row["answers"] for row in rows[:2]] == [row["answers"] for row in net.predict(files, **QUIET)]
+    assert net.predict(contents[0], **QUIET) == rows[:1]
+    assert [(row["input"], row["error"]) for row in rows[2:4]] == [
+        ("input 2", "the input cannot be read as a picture: its format is unknown or not supported"),
+        ("input 3", "the input cannot be read as a picture: it is empty"),
+    ]
+    assert rows[4]["error"].startswith("the input cannot be read as a picture: ")
+    assert [row["input"] for row in rows] == [f"input {number}" for number in range(5)]
+
+
 @pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (7, 3), (500, 2)])
 def test_batches_and_threads_do_not_matter(
     net: zoo.Model, pictures: Path, batch_size: int, threads: int
@@ -144,7 +158,11 @@ def test_a_picture_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) ->
         (None, "expected pictures or a list of them (got a NoneType)"),
         ({"a": 1}, "expected pictures or a list of them (got a dict)"),
         (3, "expected pictures or a list of them (got a int)"),
-        ([5], "expected the path of a picture, an image of Pillow, or a uint8 array or tensor (got a int)"),
+        (
+            [5],
+            "expected the path or the bytes of a picture, an image of Pillow, or a uint8 array or tensor "
+            "(got a int)",
+        ),
         (np.zeros((8, 8, 3)), "the numbers of a picture must be uint8 (got float64)"),
         (torch.zeros(3, 8, 8), "the numbers of a picture must be uint8 (got torch.float32)"),
         (

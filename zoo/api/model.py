@@ -190,9 +190,10 @@ class Model:
         """Return what the model says of inputs of your own: a row for each, also if there is only one.
 
         Args:
-            inputs: pictures, or a list or any iterable of them: paths, folders, patterns such as `*.png`,
-                images of Pillow, uint8 arrays of numpy (H, W[, C]), uint8 tensors of torch ([C,] H, W). For a
-                language model, a string is a text itself, and a `Path` a file of text.
+            inputs: pictures, or a list or any iterable of them: paths, folders, patterns such as `*.png`, the
+                bytes of picture files, images of Pillow, uint8 arrays of numpy (H, W[, C]), uint8 tensors of
+                torch ([C,] H, W). For a language model, a string is a text itself, and a `Path` a file of
+                text.
             top: answers for each input, the most likely first; by default 1, and for a model of several
                 labels those from a probability of 0.5 on.
             unsure: answer `unsure` if no class is at least this probable, from 0 to 1.

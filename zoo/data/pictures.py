@@ -6,6 +6,7 @@ import io
 import stat
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -86,8 +87,8 @@ def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
     """Return a picture as `decode` does, uint8 (channels, size, size).
 
     Args:
-        source: the path of a file; an image of Pillow; or uint8 numbers: an array of numpy, (H, W) or
-            (H, W, 1, 3 or 4), or a tensor of torch, (H, W) or (1, 3 or 4, H, W).
+        source: the path of a file, or what is in one as bytes; an image of Pillow; or uint8 numbers: an array
+            of numpy, (H, W) or (H, W, 1, 3 or 4), or a tensor of torch, (H, W) or (1, 3 or 4, H, W).
 
     Raises:
         DataError: a file cannot be read, or an image has no pixels or unknown ones.
@@ -95,6 +96,9 @@ def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
     """
     if isinstance(source, str | Path):
         return read_picture(Path(source), size=size, channels=channels)[0]
+    if isinstance(source, bytes):
+        use = partial(decode, size=size, channels=channels)
+        return _used(lambda: source, use, what="the input")
     image = source if isinstance(source, Image.Image) else _image(source)
     try:
         if not min(image.size):
@@ -111,7 +115,7 @@ def _image(source: Any) -> Image.Image:
     torch: Any = sys.modules.get("torch")  # where it is not imported, nothing is a tensor
     is_tensor = torch is not None and isinstance(source, torch.Tensor)
     if not (is_tensor or isinstance(source, np.ndarray)):
-        kinds = "the path of a picture, an image of Pillow, or a uint8 array or tensor"
+        kinds = "the path or the bytes of a picture, an image of Pillow, or a uint8 array or tensor"
         raise OptionError(f"expected {kinds} (got a {type(source).__name__})")
     if str(source.dtype).removeprefix("torch.") != "uint8":
         hint = "multiply numbers from 0 to 1 by 255, round them, and convert them to uint8"
@@ -163,10 +167,19 @@ def read_square(path: Path, *, at_most: int) -> Image.Image:
 
 def _read(path: Path, use: Callable[[bytes], T]) -> T:
     """Return what `use` makes of a picture file's bytes. Raises DataError if it cannot be read."""
-    try:
+
+    def read() -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
             raise ValueError("it is a pipe or a device, not a regular file")
-        content = path.read_bytes()
+        return path.read_bytes()
+
+    return _used(read, use, what=str(path))
+
+
+def _used(read: Callable[[], bytes], use: Callable[[bytes], T], *, what: str) -> T:
+    """Return what `use` makes of an encoded picture. Raises DataError if it cannot be read."""
+    try:
+        content = read()
         if not content:
             raise ValueError("it is empty")
         return use(content)
@@ -176,7 +189,7 @@ def _read(path: Path, use: Callable[[bytes], T]) -> T:
         why = f"it has more than {MAX_PIXELS:,} pixels"
     except Exception as error:  # Pillow raises all kinds of exceptions for a damaged picture
         why = str(error).split("\n")[0]
-    raise DataError(f"{path} cannot be read as a picture: {why}", hint="repair or remove it")
+    raise DataError(f"{what} cannot be read as a picture: {why}", hint="repair or remove it")
 
 
 def decode(content: bytes, *, size: int, channels: int) -> Pixels:

@@ -45,8 +45,8 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
 
     Raises OptionError if it is something else, such as a dict.
     """
-    alone = isinstance(inputs, str | Path) or hasattr(inputs, "shape")
-    if isinstance(inputs, Mapping | bytes | int | float | None):
+    alone = isinstance(inputs, str | bytes | Path) or hasattr(inputs, "shape")
+    if isinstance(inputs, Mapping | int | float | None):
         raise OptionError(f"expected {reader.what} or a list of them (got a {type(inputs).__name__})")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
     left = {os.path.realpath(path) for path in leave}
