@@ -179,10 +179,11 @@ def kills(folder: Path) -> None:
     killed = wrong = tables = 0
     while killed < KILLS:
         out = folder / f"killed-{tables}.csv"
-        while not out.exists():
-            going = subprocess.Popen(command(files, "--out", out), stderr=subprocess.DEVNULL)
+        finished = False
+        while not finished:
+            going = subprocess.Popen(command(files, "--out", out), stdout=subprocess.DEVNULL)
             try:
-                going.wait(draws.uniform(1, 6) if killed < KILLS else None)
+                finished = going.wait(draws.uniform(1, 6) if killed < KILLS else None) == 0
             except subprocess.TimeoutExpired:
                 going.kill()
                 going.wait()
