@@ -183,7 +183,9 @@ def kills(folder: Path) -> None:
         while not finished:
             going = subprocess.Popen(command(files, "--out", out), stdout=subprocess.DEVNULL)
             try:
-                finished = going.wait(draws.uniform(1, 6) if killed < KILLS else None) == 0
+                code = going.wait(draws.uniform(1, 6) if killed < KILLS else None)
+                assert code == 0, f"it ended with exit code {code}"
+                finished = True
             except subprocess.TimeoutExpired:
                 going.kill()
                 going.wait()

@@ -50,7 +50,14 @@ def suite(where: str, target: str = "mutants") -> Suite:
     return Suite(Registry(plugins.with_ours(plugin)), target)
 
 
-@pytest.mark.parametrize(("name", "check"), ESCAPES.values(), ids=ESCAPES)
+# Those of an import start processes, and are offenders of test_kit.py
+CAUGHT = [
+    pytest.param(*case, id=name, marks=[pytest.mark.slow] if case[1].startswith("import") else [])
+    for name, case in ESCAPES.items()
+]
+
+
+@pytest.mark.parametrize(("name", "check"), CAUGHT)
 def test_what_escaped_is_caught(name, check):
     if check.startswith("import"):
         found = suite(f"broken_plugins:{name.replace('.', '_')}").outcome(f"mutants-{check}")

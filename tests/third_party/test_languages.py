@@ -14,7 +14,8 @@ from zoo.registry.registry import Registry
 from zoo.testing import run_checks, shortfall
 from zoo.testing._suite import Suite
 
-NAMES = ("gpt", "mamba", "rwkv", "min-lstm", "tcn")
+# mamba, rwkv and min-lstm take three seconds each, and pass the whole kit in a slow test
+QUICK = ("gpt", "tcn")
 TELLING = (
     "every_parameter_gets_a_gradient",
     "first_loss_near_uniform",
@@ -79,7 +80,7 @@ def registry() -> Registry:
     return Registry(plugins.with_ours(loaded))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registry) -> None:
     suite = Suite(registry, f"languages/{name}")
     outcomes = [suite.outcome(f"{name}-{check}") for check in TELLING]

@@ -53,7 +53,15 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for (kind, _), name in NAMES.items()])
+# One for each kind; the others, a few seconds each, are slow
+FIRST = ("tiny-net", "corners", "saliency", "tides", "numbers", "zipped")
+EACH = [
+    pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.slow])
+    for (kind, _), name in NAMES.items()
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), EACH)
 def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     assert run(["--strict", "check", name, "--json"]) == 0
