@@ -24,6 +24,7 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
+from zoo_text.language_modelling import LanguageModelling
 from zoo_text.tiny import TinyText
 
 POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
@@ -1452,6 +1453,10 @@ class LeavesGradients(MeanFeature):
 
 class Tagging(Classification):
     """An honest task, which is classification by another name."""
+
+
+class Reading(LanguageModelling):
+    """An honest task, which is language modelling by another name."""
 
 
 def NoTask(spec):

@@ -1,11 +1,13 @@
 """Processors that fail one check each, without torch."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
 from zoo.processors import Prediction, Processor
 from zoo_images.processors import ClassProcessor
+from zoo_text.processor import TextProcessor
 
 
 class Anything(Processor):
@@ -53,6 +55,13 @@ class SoftmaxOverTheBatch(ClassProcessor):
 class IgnoresTop(ClassProcessor):
     def answers(self, outputs, preprocess, *, top=None):
         return super().answers(outputs, preprocess, top=3)
+
+
+class CountsTheFirstToken(TextProcessor):
+    def score(self, outputs, tokens, preprocess):
+        found = super().score(outputs, tokens, preprocess)
+        (answer,) = found.answers
+        return replace(found, answers=[{**answer, "loss": answer["loss"] * (len(tokens) - 1) / len(tokens)}])
 
 
 class CountsWithTorch(ClassProcessor):

@@ -15,7 +15,7 @@ from zoo.inference.predicting import Answer
 from zoo.inference.programs import require_finite
 from zoo.interfaces import Task
 from zoo.models.hooks import evaluating
-from zoo.processors import Prediction, Predicts
+from zoo.processors import Prediction, Predicts, Scores
 
 __all__ = ["answering", "with_tensors"]
 
@@ -26,9 +26,9 @@ def answering(model: nn.Module, card: Card, task: Task, *, context: int = 0, dev
     Args:
         context: most tokens that the model reads from an empty state on; 0 is any.
     """
-    if isinstance(task.processor, Predicts):
-        return _Batches(model, card, task, device)
-    return _Sequences(model, card, task, context, device)
+    if isinstance(task.processor, Scores):
+        return _Sequences(model, card, task, context, device)
+    return _Batches(model, card, task, device)
 
 
 def with_tensors(item: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.data.vocabulary import WritesText
 from zoo.errors import OptionError, UnknownName, WeightsError
 from zoo.files.exported import Exported
 from zoo.processors import Processor, Scores, TakesItems, make_processor
@@ -23,16 +24,17 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
         raise WeightsError(f"{name}: its card is wrong: {error}") from None
     items, answers = signature.inputs[0], signature.outputs[0]
     labels = card.arguments.get(processor.spec.labels[0]) if processor.spec.labels else None
+    stateful = isinstance(processor, Scores | WritesText)
     wrong = (items.dtype, items.shape) != _item(processor, card.arguments)
     wrong = wrong or answers.shape[:1] != (None,) or (labels is not None and answers.shape[1:2] != (labels,))
-    if wrong or bool(signature.state) > isinstance(processor, Scores) or answers.dtype != "float32":
+    if wrong or bool(signature.state) > stateful or answers.dtype != "float32":
         raise WeightsError(f"{name} does not take or give what its card says", hint="export the model again")
     return processor
 
 
 def _item(processor: Processor, dims: dict[str, int]) -> tuple[str, tuple[int | None, ...]] | None:
     """Return the type and shape of the first input; None if models for the task cannot be exported."""
-    if isinstance(processor, Scores):
+    if isinstance(processor, Scores | WritesText):
         return "int64", (None,)
     if isinstance(processor, TakesItems):
         item = processor.item(dims)

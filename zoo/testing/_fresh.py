@@ -160,7 +160,7 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
         processor = spec.load_processor()(spec)
         processor.check_feeding(preprocess, request["dims"])
         outputs = np.array(request.get("outputs", ()), np.float32)
-        if isinstance(processor, Scores):
+        if "tokens" in request and isinstance(processor, Scores):
             found = [processor.score(outputs, np.array(request["tokens"]), preprocess)]
         else:
             found = processor.answers(outputs, preprocess) if isinstance(processor, Predicts) else ()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.data.views import View
 from zoo.errors import OptionError
-from zoo.evaluation.measure import numbers
+from zoo.evaluation.measure import measure, numbers
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, Batch, CarriesState, PreparesInputs, Step, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
@@ -240,17 +243,21 @@ def prepares_its_items(case: Case) -> None:
 
 
 def answers_each_input(case: Case) -> None:
-    """A task that predicts answers each input of a batch in JSON, as if it were alone."""
+    """A task that predicts answers each input of a batch in JSON, as if it were alone.
+
+    A task of sequences that scores them gives the metrics that are measured of the same model.
+    """
     processor, data = case.task.processor, case.tiny()
+    if isinstance(processor, Scores):
+        _scores_as_it_measures(case, processor)
+        return
     if not isinstance(processor, Predicts):
         return
-    batch = next(case.task.eval_batches(data, "val"))
-    with torch.no_grad():
-        outputs = _model(case).eval()(batch.inputs).float().numpy()
+    outputs = _outputs(case)
     found = list[Any](processor.answers(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]
-    assert len(right) == len(found) == len(batch.inputs), message(
-        expected=f"a zoo.processors.Prediction for each of {len(batch.inputs)} inputs",
+    assert len(right) == len(found) == len(outputs), message(
+        expected=f"a zoo.processors.Prediction for each of {len(outputs)} inputs",
         got=f"{len(right)} of them",
         usually="answers to the batch as a whole",
     )
@@ -277,6 +284,38 @@ def answers_each_input(case: Case) -> None:
         )
 
 
+def _scores_as_it_measures(case: Case, processor: Scores) -> None:
+    data, (tokens, outputs) = case.tiny(), _sequence(case)
+    (found,) = processor.score(outputs, tokens, data.preprocess).answers
+    alone = View(
+        dims=data.dims,
+        preprocess=data.preprocess,
+        split=lambda name: torch.from_numpy(tokens) if name == "val" else tokens[:0],
+    )
+    measured = measure(_model(case), case.task, alone, "val", one_lane=True).metrics
+    scored = {name: found.get(name, math.nan) for name in measured}
+    assert _alike([scored], [measured]), message(
+        expected=f"score() to give the metrics that are measured, {measured}",
+        got=str(scored),
+        usually="a mean over all tokens: the first one is not predicted",
+    )
+
+
+def _outputs(case: Case) -> NDArray[Any]:
+    """Return what a model returns for a batch."""
+    batch = next(case.task.eval_batches(case.tiny(), "val"))
+    with torch.no_grad():
+        return _model(case).eval()(batch.inputs).float().numpy()
+
+
+def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return some tokens, (8,), and what a model returns after each but the last."""
+    tokens = torch.as_tensor(case.tiny().split("val")[:8]).long()
+    with torch.no_grad():
+        outputs = _model(case).eval()(tokens[:-1, None], None)[0]
+    return tokens.numpy(), outputs[:, 0].float().numpy()
+
+
 def processes_without_torch(case: Case) -> None:
     """The processor accepts a card, and answers, where torch is not installed as it does where it is.
 
@@ -284,18 +323,16 @@ def processes_without_torch(case: Case) -> None:
     """
     processor, data = case.task.processor, case.tiny()
     request = {"task": case.spec.name, "preprocess": dict(data.preprocess), "dims": dict(data.dims)}
-    draws, here = torch.Generator().manual_seed(0), list[dict[str, Any]]()
-    if isinstance(processor, Predicts):
-        with torch.no_grad():
-            batch = next(case.task.eval_batches(data, "val"))
-            outputs = _model(case).eval()(batch.inputs).float().numpy()
-        request["outputs"] = outputs.tolist()
-        here = [dict(one) for each in processor.answers(outputs, data.preprocess) for one in each.answers]
-    elif isinstance(processor, Scores) and case.spec.labels:
-        tokens = data.split("val")[:8].numpy().astype("int64")
-        outputs = torch.randn(7, data.dims[case.spec.labels[0]], generator=draws).numpy()
+    predictions: Sequence[Prediction] = ()
+    if isinstance(processor, Scores):
+        tokens, outputs = _sequence(case)
         request |= {"outputs": outputs.tolist(), "tokens": tokens.tolist()}
-        here = [dict(one) for one in processor.score(outputs, tokens, data.preprocess).answers]
+        predictions = [processor.score(outputs, tokens, data.preprocess)]
+    elif isinstance(processor, Predicts):
+        outputs = _outputs(case)
+        request["outputs"] = outputs.tolist()
+        predictions = processor.answers(outputs, data.preprocess)
+    here = [dict(answer) for one in predictions for answer in one.answers]
     answer = Fresh(case.plugin).ask("process", **request)
     there: list[dict[str, Any]] = []
     try:
