@@ -67,6 +67,7 @@ def zoo_tasks():
             summary=SUMMARY,
             dims={{"size": 8}},
             groups=("group-of-{name}",),
+            processor="zoo_images.processors:ClassProcessor",
             tiny="{name}.tiny:Tiny",
         )
     ]
