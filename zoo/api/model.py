@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,17 +274,8 @@ class Model:
             on: Any = {"context": self._context, "device": self.device}
             answer = answering(self._runs, self.card, self._task, **on)
         answered = predict(answer, self.card, self._processor, sources, how=how)
-
-        def each() -> Generator[dict[str, Any]]:
-            done = 0
-            with Bar() if progress else quiet() as bar:
-                for done, one in enumerate(answered, 1):
-                    yield to[1].write(one) if to else one.row
-                    bar("predicting", done, 0, reader.what)
-            if not (done or (to and to[1].count)):
-                raise DataError(f"no {reader.what} were given")
-
-        return each()
+        rows = (to[1].write(one) if to else one.row for one in answered)
+        return _shown(rows, "predicting", reader.what, to, progress=progress)
 
     @checked
     def features(
@@ -387,20 +378,15 @@ class Model:
         how = Embedding(**settings)
         reader = require_reading(self._processor).input_reader(self.card)
         sources, on = _sources(inputs, reader, to), {"device": self.device}
-        rows = embed(module, self.card, self._task, self._registry, sources, how=how, **on)
+        embedded = embed(module, self.card, self._task, self._registry, sources, how=how, **on)
 
-        def each() -> Generator[dict[str, Any]]:
-            done = 0
-            with Bar() if progress else quiet() as bar:
-                for done, row in enumerate(rows, 1):
-                    if to:
-                        to[1].write(to_write(row, to[0]))
-                    yield row
-                    bar("computing features", done, 0, reader.what)
-            if not (done or (to and to[1].count)):
-                raise DataError(f"no {reader.what} were given")
+        def written() -> Generator[dict[str, Any]]:
+            for row in embedded:
+                if to:
+                    to[1].write(to_write(row, to[0]))
+                yield row
 
-        return each()
+        return _shown(written(), "computing features", reader.what, to, progress=progress)
 
     @checked
     def sample(
@@ -673,3 +659,16 @@ def _sources(inputs: object, reader: InputReader, to: tuple[Path, Table] | None)
     if reader.notice:
         warn(reader.notice)
     return to[1].rest(sources) if to else sources
+
+
+def _shown(
+    rows: Iterable[dict[str, Any]], doing: str, what: str, to: tuple[Path, Table] | None, *, progress: bool
+) -> Generator[dict[str, Any]]:
+    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either."""
+    done = 0
+    with Bar() if progress else quiet() as bar:
+        for done, row in enumerate(rows, 1):
+            yield row
+            bar(doing, done, 0, what)
+    if not (done or (to and to[1].count)):
+        raise DataError(f"no {what} were given")
