@@ -1,4 +1,4 @@
-"""The half of a task that needs no torch: how inputs of the user's own are read, and how answers are told.
+"""The half of a task that needs no torch: it reads the user's own inputs and describes a model's answers.
 
 The callable behind `TaskSpec.processor` returns a Processor. An exported model is used with nothing else, so
 neither this module nor one with a processor imports torch: inputs and outputs are arrays of numpy.

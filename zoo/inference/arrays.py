@@ -15,7 +15,7 @@ from zoo.processors import Prediction
 
 __all__ = ["UnreadRows", "plain", "require_format", "stacked", "to_write"]
 
-# Reasons that are told one by one
+# The most reasons that get a warning each
 _TOLD = 10
 
 
