@@ -21,7 +21,7 @@ from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, Reference, St
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Skip, message
-from zoo.testing._models import build
+from zoo.testing._models import build, drawing_from
 from zoo.testing._options import without_values
 
 __all__ = ["Classes", "Specimen", "analyze", "specimens"]
@@ -219,6 +219,5 @@ def _built(case: Case, seed: int) -> nn.Module:
 
 
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing_from(seed):
         return make().eval()

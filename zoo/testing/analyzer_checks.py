@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.errors import first_line
 from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, message
+from zoo.testing._models import drawing_from
 from zoo.testing._options import require_types
 from zoo.testing._process import settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
@@ -189,10 +190,9 @@ def _items(batch: Batch) -> list[Batch]:
 def deterministic(case: Case) -> None:
     """The same model and input give the same analysis, whatever the random state."""
     for specimen in specimens(case):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with drawing_from(0):
             one = analyze(case, specimen)
-            torch.default_generator.manual_seed(1)
+        with drawing_from(1):
             other = analyze(case, specimen)
         differing = _differing(one, other)
         assert not differing, message(

@@ -22,6 +22,7 @@ from zoo.files.exported import Port, Program, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._fresh import Fresh
+from zoo.testing._models import drawing_from
 
 __all__ = [
     "equal_models_equal_files",
@@ -205,8 +206,7 @@ class _Step(nn.Module):
 
 
 def _models() -> Iterator[Exportable]:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with drawing_from(0):
         classifier, step = _Classifier().eval(), _Step().eval()
     images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
     logits = Port(name="logits", dtype="float32", shape=(None, 5))

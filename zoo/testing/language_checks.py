@@ -14,7 +14,7 @@ from zoo.models.states import detach
 from zoo.testing._case import Case, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
-from zoo.testing._models import build, forward, longest, random_inputs, step, train_batch
+from zoo.testing._models import build, drawing_from, forward, longest, random_inputs, step, train_batch
 from zoo.training.state import TrainState
 
 __all__ = [
@@ -205,8 +205,7 @@ def _foreign_part(state: Any, name: str) -> str:
 
 def penalty_trains(case: Case) -> None:
     """If training mode returns a penalty, it is a finite scalar with a gradient."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with drawing_from(0):
         _, _, *rest = build(case)(random_inputs(case, 2))
     for penalty in rest[:1]:
         scalar = isinstance(penalty, Tensor) and penalty.ndim == 0 and bool(penalty.isfinite())

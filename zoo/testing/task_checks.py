@@ -22,7 +22,7 @@ from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, message
 from zoo.testing._data import require_splits
 from zoo.testing._fresh import Fresh
-from zoo.testing._models import model_for
+from zoo.testing._models import drawing_from, model_for
 
 __all__ = [
     "answers_each_input",
@@ -383,8 +383,7 @@ def _model(case: Case) -> nn.Module:
 
 
 def _step(case: Case, model: nn.Module, batch: Batch) -> Step:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with drawing_from(0):
         return case.task.step(model, batch, None)
 
 
