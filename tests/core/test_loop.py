@@ -514,3 +514,16 @@ def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -
     with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
         fit(Growing(), TEXT, text(301), config, store=store)
     assert "checkpoint may not fit" in str(caught.value.hint)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("forged", [torch.zeros(8, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0)])
+def test_a_sum_of_another_shape_is_told_by_the_first_step(text: Any, forged: Tensor) -> None:
+    config = configured(batch_size=4, precision="fp32", bptt=8)
+    store = Saved()
+    fit(Growing(), TEXT, text(301), config, store=store)
+    tensors, data = store.held
+    store.held = tensors | {"sums/loss": forged}, data
+    with pytest.raises(RunError, match=r"^the first step after resuming failed: .*sums/loss") as caught:
+        fit(Growing(), TEXT, text(301), config, store=store)
+    assert "checkpoint may not fit" in str(caught.value.hint)

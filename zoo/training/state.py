@@ -103,10 +103,14 @@ class TrainState:
     def account(self, step: Step) -> None:
         """Add one batch to the epoch's sums, in double precision and on the device.
 
-        Raises SpecError if the hidden state has a part that cannot be carried.
+        Raises SpecError if the hidden state has a part that cannot be carried, and ValueError if a sum has
+        another shape than before, as only one from a checkpoint can have.
         """
         for name, value in step.sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+            value, before = value.detach().double(), self.sums.get(name)
+            if before is not None and before.shape != value.shape:
+                raise ValueError(f"sums/{name} has shape {[*before.shape]}, and this step's {[*value.shape]}")
+            self.sums[name] = value if before is None else before + value
         self.count += step.count
         self.carried = None if self.context else detach(step.state)
         self.batch += 1
