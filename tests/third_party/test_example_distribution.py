@@ -1,4 +1,7 @@
-"""A plugin in its own distribution, installed by pip and used like those that come with zoo."""
+"""A plugin in its own distribution, installed by pip and used like those that come with zoo.
+
+Most of these start a process with torch; `.ci/run` runs the slow ones.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,7 @@ def test_its_recipe_is_shown_with_its_weights(name: str, installed: Path, run_zo
     assert facts["weights"]["example/stripes-linear"]["params"] == 130
 
 
+@pytest.mark.slow
 def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     train = ("train", "stripes-linear", "--threads", "1", "--run", tmp_path / "run", "--json")
     done = run_zoo("--strict", *train, path=[installed])
@@ -86,6 +90,7 @@ def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo
     assert [{key: card[key] for key in keys} for card in cards] == [{key: cards[0][key] for key in keys}] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
 def test_its_published_weights_are_evaluated(name: str, installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "eval", name, "--json", path=[installed])
@@ -99,6 +104,7 @@ def test_its_names_are_completed(installed: Path, run_zoo: RunZoo) -> None:
         assert "plain,stripes-linear" in run_zoo(path=[installed], env=words).stdout, line
 
 
+@pytest.mark.slow
 def test_it_passes_the_kit(installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("check", "example", "--json", path=[installed])
     result = json.loads(done.stdout)
@@ -118,6 +124,7 @@ def test_it_learns(trained: dict[str, Any]) -> None:
     assert trained["metrics"]["val"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_its_weights_are_evaluated(installed: Path, run_zoo: RunZoo, trained: dict[str, Any]) -> None:
     result = json.loads(run_zoo("eval", trained["weights"], "--json", path=[installed]).stdout)
     assert (result["dataset"], result["count"]) == ("example/stripes", 64)
@@ -137,6 +144,7 @@ def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
     assert "how to use it  zoo histogram --help" in facts
 
 
+@pytest.mark.slow
 def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "histogram", "stripes-linear", "--bins", "4", "--json", path=[installed])
     assert done.returncode == 0, done.stderr
@@ -149,6 +157,7 @@ def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -
     assert done.stdout.startswith("Weights stripes-linear 130 values in 2 tensors\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "kind", "message"),
     [

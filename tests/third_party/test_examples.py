@@ -119,6 +119,7 @@ def test_weights_of_timm_keep_the_mean_and_the_deviation_they_were_trained_with(
         zoo.train("test_resnet", "shapes", model={"pretrained": "r161_in1k"}, run=tmp_path / "x", **options)
 
 
+@pytest.mark.slow
 def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:
     listing = """
 import json, sys

@@ -53,8 +53,8 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-# One for each kind; the others, a few seconds each, are slow
-FIRST = ("tiny-net", "corners", "saliency", "tides", "numbers", "zipped")
+# The others, a few seconds each, are slow
+FIRST = ("tiny-net", "corners")
 EACH = [
     pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.slow])
     for (kind, _), name in NAMES.items()
@@ -111,6 +111,7 @@ def test_what_serves_several_tasks_is_written_once(kind: str, tmp_path: Path) ->
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     train = ["train", "tiny-gru", "sums", "--json"]
@@ -125,6 +126,7 @@ def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeyp
     assert run([*analyze, str(tmp_path / "sums.txt")]) == 0
 
 
+@pytest.mark.slow
 def test_what_the_readme_of_a_new_task_says_works(folder: Path, installed: Path, tmp_path: Path) -> None:
     """It trains, and its mean absolute error is below that of a constant, 0.28, and above the noise, 0.08."""
     readme = (folder / "zoo-tides" / "README.md").read_text(encoding="utf-8")

@@ -169,5 +169,6 @@ def test_an_error_of_its_model_suggests_checking_the_plugin(
     ):
         assert run(command) == 1
         assert "     `zoo check lines` may explain it; `zoo --debug ...` shows" in capsys.readouterr().err
-    assert run(["train", "mlp", "shapes", "--model", "widths=0", "--run", str(tmp_path / "ours")]) != 0
+    ours = ["mlp", "shapes", "--data", "train_size=8", "--model", "widths=0", "--run", str(tmp_path / "ours")]
+    assert run(["train", *ours]) != 0
     assert "zoo check" not in capsys.readouterr().err
