@@ -512,10 +512,22 @@ def test_sampling_generates_the_same_text_in_every_way(lstm: zoo.Run) -> None:
     text = lstm.model.sample("the ", length=30, seed=3)
     assert len(text) == 30
     assert "".join(lstm.model.stream("the ", length=30, seed=3)) == text
+    tokens = [*lstm.model.stream_with_surprise("the ", length=30, seed=3)]
+    assert "".join(token for token, _ in tokens) == text
     texts = lstm.model.sample_many(3, "the ", length=30, seed=3)
     assert (len(texts), texts[0]) == (3, text)
     assert lstm.model.sample("the ", length=30, seed=4) != text
     assert lstm.model.sample("the ", length=30, seed=3, stop=text[9:12]) == text.partition(text[9:12])[0]
+
+
+def test_surprise_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(lstm: zoo.Run) -> None:
+    drawn = {"length": 40, "temperature": 1.5, "top_k": 5, "seed": 3}
+    tokens, surprises = zip(*lstm.model.stream_with_surprise("the ", **drawn), strict=True)
+    (whole,), (prompt,) = (
+        lstm.model.predict([text])[0]["answers"] for text in ("the " + "".join(tokens), "the ")
+    )
+    total = whole["loss"] * (whole["tokens"] - 1) - prompt["loss"] * (prompt["tokens"] - 1)
+    assert sum(surprises) == pytest.approx(total, rel=1e-3)
 
 
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 from zoo.inference.modules import ModuleReader
-from zoo.inference.sampling import Sampling, choose, sample_many
+from zoo.inference.sampling import Sampling, choose, sample_many, sample_with_surprise
 from zoo.inference.sampling import sample as sample_from
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
@@ -403,3 +403,23 @@ def test_there_must_be_at_least_one_sample() -> None:
 def test_a_vocabulary_of_specials_only_is_refused() -> None:
     with pytest.raises(OptionError, match="the vocabulary has no tokens to draw from"):
         sample(Reader(), PREPROCESS | {"vocabulary": ["<unk>", "<pad>"]})
+
+
+@pytest.mark.parametrize("stop", ["", "b", "cd", "ba"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_tokens_that_have_a_surprise_make_the_text(stop: str, backwards: bool) -> None:
+    preprocess = {**PREPROCESS, "backwards": backwards}
+    settings = Sampling(length=30, stop=stop, seed=4, temperature=2)
+    tokens = [*sample_with_surprise(ModuleReader(Reader()), preprocess, sampling=settings)]
+    assert "".join(token for token, _ in tokens) == "".join(
+        sample_from(ModuleReader(Reader()), preprocess, sampling=settings)
+    )
+
+
+def test_a_token_that_the_stop_string_begins_in_is_cut() -> None:
+    settings = Sampling(length=30, stop="e", seed=1)
+    tokens = [*sample_with_surprise(ModuleReader(Reader(5)), WORDS, sampling=settings)]
+    text = "".join(token for token, _ in tokens)
+    assert text == "".join(sample_from(ModuleReader(Reader(5)), WORDS, sampling=settings))
+    assert text.endswith(" b")
+    assert tokens[-1][0] == " b"

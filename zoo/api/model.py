@@ -450,6 +450,19 @@ class Model:
         return sample(self._reader(), preprocess, prompt=prompt, sampling=sampling)
 
     @checked
+    def stream_with_surprise(self, prompt: str = "", **settings: Any) -> Generator[tuple[str, float]]:
+        """Yield each token of the text of `sample`, whose settings it takes, with its surprise.
+
+        That is -log p in nats, where p is the probability that the model itself gives the token, whatever the
+        temperature, `top_k` and `top_p`. Tokens come as soon as they are final; those of a model that reads
+        backwards in the order of the text, once all are drawn.
+        """
+        from zoo.inference.sampling import Sampling, sample_with_surprise
+
+        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        return sample_with_surprise(self._reader(), preprocess, prompt=prompt, sampling=sampling)
+
+    @checked
     def analyze(
         self,
         analyzer: str,

@@ -10,10 +10,11 @@ same text. Torch-free.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from msgspec import Meta
@@ -25,7 +26,7 @@ from zoo.errors import Diverged, OptionError
 from zoo.inference.readers import Numbers, Reader, Tokens
 from zoo.seeds import seed_for
 
-__all__ = ["Sampling", "choose", "sample", "sample_many"]
+__all__ = ["Sampling", "choose", "sample", "sample_many", "sample_with_surprise"]
 
 # Tokens of prompt read at a time, all samples together, so that a long one needs no more memory
 _READ = 4096
@@ -75,6 +76,25 @@ def sample(
     return _stream(steps, _Text(stop))
 
 
+def sample_with_surprise(
+    reader: Reader, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
+) -> Generator[tuple[str, float]]:
+    """Yield each token of the text of `sample` with its surprise, -log p in nats.
+
+    p is the probability that the model itself gives the token, whatever the temperature, top-k and top-p. A
+    token that the stop string begins in is cut there. A model that reads backwards yields the tokens in the
+    order of the text, once all are drawn.
+
+    Raises:
+        OptionError: the model can never generate the stop string.
+    """
+    vocabulary, stop = _prepare(preprocess, sampling)
+    steps = _draw(reader, vocabulary, prompt, sampling, count=1)
+    if vocabulary.backwards:
+        return _reversed_tokens(_tokens(steps, _Text(stop[::-1])))
+    return _tokens(steps, _Text(stop))
+
+
 def sample_many(
     reader: Reader,
     preprocess: Mapping[str, Any],
@@ -99,9 +119,9 @@ def sample_many(
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
     with closing(_draw(reader, vocabulary, prompt, sampling, count=count)) as steps:
-        for step, pieces in enumerate(steps):
+        for step, drawn in enumerate(steps):
             report(step * count, sampling.length * count)
-            for text, piece in zip(texts, pieces, strict=True):
+            for text, piece in zip(texts, drawn.texts, strict=True):
                 text.add(piece)
             if all(text.ended for text in texts):
                 break
@@ -141,10 +161,29 @@ def _highest(logits: Numbers, count: int) -> NDArray[np.bool_]:
     return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdims=True)))
 
 
+class _Drawn(NamedTuple):
+    """What a step draws for each sample: its text, mirrored if the model reads backwards.
+
+    Attributes:
+        tokens: (B,)
+        logits: what they were drawn from, (B, V).
+    """
+
+    texts: list[str]
+    tokens: Tokens
+    logits: Numbers
+
+    def surprise(self) -> float:
+        """Return -log p of the first sample's token, in nats."""
+        logits = self.logits[0]
+        highest = logits.max()
+        return float(highest + np.log(np.exp(logits - highest).sum()) - logits[self.tokens[0]])
+
+
 def _draw(
     reader: Reader, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int
-) -> Generator[list[str]]:
-    """Yield what each step adds to each of `count` samples; mirrored if the model reads backwards."""
+) -> Generator[_Drawn]:
+    """Yield what each step adds to each of `count` samples."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
     numbers, _ = vocabulary.encode(prompt)
     if not numbers:
@@ -170,7 +209,7 @@ def _draw(
                 hint = "its weights are finite, but too large to compute with"
                 raise Diverged("the model's logits are not finite", hint=hint)
             tokens = choose(last, uniforms[step % _BLOCK], sampling)[None]
-            yield [texts[number] for number in tokens[0].tolist()]
+            yield _Drawn([texts[number] for number in tokens[0].tolist()], tokens[0], logits)
 
 
 def _uniforms(stream: np.random.PCG64) -> Numbers:
@@ -178,10 +217,10 @@ def _uniforms(stream: np.random.PCG64) -> Numbers:
     return (stream.random_raw(_BLOCK) >> np.uint64(11)) * 2.0**-53
 
 
-def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
+def _stream(steps: Generator[_Drawn], text: _Text) -> Iterator[str]:
     with closing(steps):
-        for (piece,) in steps:
-            final = text.add(piece)
+        for drawn in steps:
+            final = text.add(drawn.texts[0])
             if final:
                 yield final
             if text.ended:
@@ -192,6 +231,30 @@ def _stream(steps: Generator[list[str]], text: _Text) -> Iterator[str]:
 
 def _reversed(pieces: Iterator[str]) -> Iterator[str]:
     yield "".join(pieces)[::-1]
+
+
+def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float]]:
+    """Yield each token with its surprise as soon as all of it is final, and then what of one is left."""
+    waiting, ready = deque[tuple[str, float]](), 0
+    with closing(steps):
+        for drawn in steps:
+            waiting.append((drawn.texts[0], drawn.surprise()))
+            ready += len(text.add(drawn.texts[0]))
+            while waiting and len(waiting[0][0]) <= ready:
+                ready -= len(waiting[0][0])
+                yield waiting.popleft()
+            if text.ended:
+                break
+    ready += len(text.held)
+    while waiting and ready > 0:
+        token, surprise = waiting.popleft()
+        yield token[:ready], surprise
+        ready -= len(token)
+
+
+def _reversed_tokens(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float]]:
+    for token, surprise in reversed([*tokens]):
+        yield token[::-1], surprise
 
 
 class _Text:
