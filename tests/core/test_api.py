@@ -530,6 +530,19 @@ def test_surprise_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(ls
     assert sum(surprises) == pytest.approx(total, rel=1e-3)
 
 
+def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Run) -> None:
+    rows = {row["name"]: row for row in net.model.analyzers}
+    assert {"grad-cam", "score-cam", "confusion"} <= rows.keys()
+    assert "surprise" not in rows
+    assert rows["grad-cam"]["takes_layer"]
+    assert rows["neighbours"]["reference"] == "train"
+    flips, _, batch_size = rows["score-cam"]["options"]
+    assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
+    assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
+    assert flips["help"] == "average each map with that of the mirrored image."
+    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "surprise"}
+
+
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.warns(ZooWarning, match="not in the model's vocabulary, read as <unk>: 'Ω'") as caught:
         lstm.model.sample("Ωmega", length=3)

@@ -10,9 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import over_seeds, rows
-from zoo.config.signatures import signature_options
+from zoo.config.signatures import option_rows, signature_options
 from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, OptionError, UnknownName, ZooError, cause, did_you_mean, warn
+from zoo.errors import AmbiguousName, OptionError, SpecError, UnknownName, ZooError, cause, did_you_mean, warn
+from zoo.files.cards import Card
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import (
     AnalyzerSpec,
@@ -28,7 +29,7 @@ from zoo.registry.weights_files import at_hand
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset
 
-__all__ = ["describe"]
+__all__ = ["analyzers_for", "describe"]
 
 # The name of a part of a description, and the function that computes it
 Part = tuple[str, Callable[[], Mapping[str, Any]]]
@@ -81,6 +82,24 @@ def describe(
     if isinstance(spec, CommandSpec | ExporterSpec):
         return facts
     return facts | _of_analyzer(registry, entry, spec)
+
+
+def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
+    """Return rows about the analyzers that apply to the model of a card; `Model.analyzers` says which.
+
+    One whose code cannot be imported is left out.
+    """
+    architecture, found = registry.architecture(card.architecture).spec, list[dict[str, Any]]()
+    for entry in registry.entries("analyzer"):
+        spec = entry.spec
+        if isinstance(spec, AnalyzerSpec) and spec.fits(architecture, card.task):
+            try:
+                options = option_rows(entry.load())
+            except SpecError:
+                continue
+            facts = {"ignores": [*spec.ignores], "takes_layer": spec.takes_layer, "reference": spec.reference}
+            found.append({"name": spec.name, "summary": spec.summary, **facts, "options": options})
+    return found
 
 
 # Kinds of which one may have the name of the other; the first one's description includes the second

@@ -462,6 +462,17 @@ class Model:
         preprocess, sampling = self._prompted(prompt), Sampling(**settings)
         return sample_with_surprise(self._reader(), preprocess, prompt=prompt, sampling=sampling)
 
+    @property
+    def analyzers(self) -> list[dict[str, Any]]:
+        """The analyzers that apply to the model, which `analyze` accepts; none for an exported file.
+
+        Rows `{name, summary, ignores, takes_layer, reference, options}`, as its `AnalyzerSpec` says, with a
+        row `{name, type, default, choices, minimum, maximum, help}` for each option.
+        """
+        from zoo.api.describing import analyzers_for
+
+        return [] if self.exported else analyzers_for(self.card, self._registry)
+
     @checked
     def analyze(
         self,

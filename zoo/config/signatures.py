@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from zoo.config import options
+from zoo.config.docstrings import described
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import OptionError
 
 __all__ = [
     "bounded_options",
     "check_arguments",
+    "option_rows",
     "option_types",
     "refuse_unknown",
     "required_options",
@@ -32,6 +34,42 @@ def option_types(target: Callable[..., Any]) -> dict[str, Any]:
     Raises NameError for an annotation that exists for type checkers only.
     """
     return options.resolved_hints(cast("Any", target).__init__ if inspect.isclass(target) else target)
+
+
+def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
+
+    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a bound is None if there is none. An
+    option without a default is left out: nobody can be asked for it by a form.
+    """
+    meanings, rows = described(target), list[dict[str, Any]]()
+    try:
+        types = option_types(target)
+    except NameError:
+        types = {}
+    for name, option in signature_options(target).items():
+        if option.default is not option.empty:
+            kind = _kind(types.get(name, type(option.default)))
+            rows.append({"name": name, "default": option.default, **kind, "help": meanings.get(name, "")})
+    return rows
+
+
+def _kind(type_: Any) -> dict[str, Any]:
+    """Return the type, the choices and the bounds of an option."""
+    from msgspec.inspect import type_info
+
+    try:
+        info: Any = type_info(type_)
+    except TypeError:
+        info = None
+    word = type(info).__name__.removesuffix("Type").lower()
+    word = {"literal": "choice"}.get(word, word)
+    return {
+        "type": word if word in ("bool", "int", "float", "str", "choice") else "other",
+        "choices": [*info.values] if word == "choice" else None,
+        "minimum": getattr(info, "ge", None),
+        "maximum": getattr(info, "le", None),
+    }
 
 
 def bounded_options(target: Callable[..., Any]) -> set[str]:
