@@ -67,6 +67,7 @@ TORCH_FREE_MODULES = {
     "zoo_export.command",
     "zoo_export.onnx_file",
     "zoo_export.onnx_reader",
+    "zoo_serve.command",
     "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }

@@ -61,7 +61,7 @@ def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> Non
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
     names = set(wheel.namelist())
     assert {path.as_posix() for path in modules} <= names
-    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= names
+    assert {"zoo/shipped/registry.toml", "zoo/py.typed", "zoo_serve/page/index.html"} <= names
 
 
 def test_the_wheel_contains_only_zoo_and_its_plugins(wheel: ZipFile) -> None:
@@ -146,7 +146,7 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
 def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) -> None:
     names = ZipFile(build("wheel", ROOT / "runtime", tmp_path)).namelist()
     (info,) = {name.partition("/")[0] for name in names if ".dist-info" in name}
-    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {"zoo_cam", "zoo_diagnose"}
+    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {"zoo_cam", "zoo_diagnose", "zoo_serve"}
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
     assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "zoo").rglob("*.py")}

@@ -1,0 +1,1 @@
+"""Trained models behind an HTTP API and a page."""

@@ -1,0 +1,108 @@
+"""`POST /analyze`: what an analyzer finds in a model, with pictures inside the answer."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, File, Form, UploadFile
+from PIL import Image
+
+from zoo import OptionError
+from zoo.files.downloads import offline
+from zoo_serve.requests import ModelName, Models, inputs_of
+from zoo_serve.served import Served, find
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["router"]
+
+# Most pixels of the height and width of the input picture in an answer
+_LARGEST = 1_024
+# What the manifest of an analysis says of this machine
+_PRIVATE = {"weights", "files", "data"}
+_TYPES = {".png": "image/png", ".html": "text/html;charset=utf-8"}
+
+router = APIRouter()
+
+
+@router.post("/analyze")
+async def analyze(
+    models: Models,
+    analyzer: Annotated[str, Form(description="Name of the analyzer, of those that GET /models lists.")],
+    input: Annotated[UploadFile | None, File(description="Picture file.")] = None,  # noqa: A002
+    text: Annotated[str | None, Form(description="Text, for a model that takes text.")] = None,
+    model: ModelName = None,
+    classes: Annotated[
+        list[str], Form(alias="class", description="Class to explain; by default the predicted one.")
+    ] = [],  # noqa: B006
+    layer: Annotated[str | None, Form(description="Landmark or module to look at.")] = None,
+    options: Annotated[str, Form(description="Options of the analyzer, as a JSON object.")] = "{}",
+) -> dict[str, Any]:
+    """Return what `zoo analyze --json` prints, with pictures as data URLs.
+
+    `picture` is the square of the input that the model sees. The `map` of each item is a gray PNG of the
+    layer's size, from its lowest value (black) to its highest (white), to be drawn over that; `peak` is the
+    highest value. `figures` has what else the analyzer draws, by file name.
+    """
+    served = find(models, model)
+    pictures = [] if input is None else [input]
+    ((name, content),) = await inputs_of(served, pictures, [] if text is None else [text])
+    how: dict[str, Any] = {"classes": classes, "layer": layer, "options": _options(options)}
+    return await served.worker.run(lambda: _analyze(served, analyzer, name, content, how))
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f"options must be a JSON object: {error}") from None
+    if not isinstance(options, dict):
+        raise OptionError(f"options must be a JSON object (got {text:.80})")
+    return options
+
+
+def _analyze(
+    served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Analyze an input, which is in a file as long as that takes. Nothing is downloaded."""
+    with offline(), tempfile.TemporaryDirectory(prefix="zoo-serve-") as folder:
+        file = Path(folder, "input")
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        found = served.model.analyze(analyzer, file, **how, progress=False)
+        facts = {key: value for key, value in found.manifest().items() if key not in _PRIVATE}
+        if "reference" in facts:
+            facts["reference"] = {key: facts["reference"][key] for key in ("dataset", "split")}
+        maps, picture = found.analysis.maps, None
+        if maps is not None:
+            picture = _url(_png(found.inputs.picture(0, at_most=_LARGEST)), ".png")
+        items = [
+            {**item, "input": name, "map": _url(_map(map_), ".png")}
+            for item, map_ in zip(found.items, () if maps is None else maps[0], strict=True)
+        ]
+        figures = {name: _url(draw(), Path(name).suffix) for name, draw in found.analysis.figures.items()}
+    return facts | {"model": served.name, "items": items, "picture": picture, "figures": figures}
+
+
+def _map(values: Tensor) -> bytes:
+    """Return a map (h, w) as a gray PNG, from its lowest to its highest value; a constant one is black."""
+    low, high = values.min(), values.max()
+    shares = (values - low) / (high - low).clamp_min(1e-12)
+    return _png(Image.fromarray((255 * shares).round().byte().cpu().numpy()))
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _url(content: bytes, suffix: str) -> str:
+    kind = _TYPES.get(suffix, "application/octet-stream")
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

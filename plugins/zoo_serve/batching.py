@@ -1,0 +1,172 @@
+"""One thread for each model: it takes what was asked in order, and predicts what waits together at once.
+
+    worker = Worker(model)
+    rows = await worker.predict([picture], top=3)
+    findings = await worker.run(lambda: model.analyze("grad-cam", "cat.jpg"))
+    async for token, surprise in worker.stream(model.stream_with_surprise("def ")):
+        ...
+
+Texts that are sampled take turns with everything else, a few tokens each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from zoo import Model
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+Rows = list[dict[str, Any]]
+
+# Seconds for which a text is sampled before whatever else waits has its turn
+_TURN = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Predict:
+    """Inputs to predict, whose rows are the result."""
+
+    inputs: Sequence[Any]
+    top: int | None
+    result: Future[Rows] = field(default_factory=Future[Rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run(Generic[T]):
+    """A function to call, whose value is the result."""
+
+    function: Callable[[], T]
+    result: Future[T]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stream(Generic[T]):
+    """Items to compute one by one, and what takes each.
+
+    Attributes:
+        send: is given an item; an exception, if computing the next one failed; and at last None.
+        stopped: whether nobody wants more.
+    """
+
+    items: Generator[T]
+    send: Callable[[T | Exception | None], object]
+    stopped: bool = False
+
+
+class Worker:
+    """The thread that computes with a model. It is idle until it is asked for something."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._asked: SimpleQueue[Any] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=f"zoo-serve-{model.name}", daemon=True)
+        self._thread.start()
+
+    def predict(self, inputs: Sequence[Any], *, top: int | None = None) -> asyncio.Future[Rows]:
+        """Return the rows of `model.predict`, to be awaited; raises what that does."""
+        asked = _Predict(inputs=inputs, top=top)
+        self._asked.put(asked)
+        return asyncio.wrap_future(asked.result)
+
+    def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Return what a function returns, to be awaited; raises what that does."""
+        result = Future[T]()
+        self._asked.put(_Run(function=function, result=result))
+        return asyncio.wrap_future(result)
+
+    async def stream(self, items: Generator[T]) -> AsyncGenerator[T]:
+        """Yield items as they are computed; raises what they do. Closing it stops the computation."""
+        loop, computed = asyncio.get_running_loop(), asyncio.Queue[T | Exception | None]()
+        asked = _Stream(items=items, send=lambda item: loop.call_soon_threadsafe(computed.put_nowait, item))
+        self._asked.put(asked)
+        try:
+            while (item := await computed.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            asked.stopped = True
+
+    def close(self) -> None:
+        """End the thread, once all that was asked is done."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        closing = False
+        while not closing or not self._asked.empty():
+            asked = self._waiting()
+            closing = closing or None in asked
+            self._answer([one for one in asked if one is not None])
+
+    def _waiting(self) -> list[Any]:
+        """Return all that waits, and at least one thing."""
+        asked = [self._asked.get()]
+        while True:
+            try:
+                asked.append(self._asked.get_nowait())
+            except Empty:
+                return asked
+
+    def _answer(self, asked: Sequence[Any]) -> None:
+        """Predict all there is to predict, in one batch for each `top`, and then do the rest."""
+        alike: dict[int | None, list[_Predict]] = {}
+        for one in asked:
+            if isinstance(one, _Predict) and one.result.set_running_or_notify_cancel():
+                alike.setdefault(one.top, []).append(one)
+        for top, several in alike.items():
+            self._predict(several, partial(self._model.predict, top=top, progress=False))
+        for one in asked:
+            if isinstance(one, _Run) and one.result.set_running_or_notify_cancel():
+                _settle(one.result, one.function)
+            elif isinstance(one, _Stream):
+                self._advance(one)
+
+    @staticmethod
+    def _predict(several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
+        """Predict the inputs of several requests together; if that fails, one after the other."""
+        inputs = [given for one in several for given in one.inputs]
+        try:
+            rows = iter(predict(inputs))
+        except Exception:
+            for one in several:
+                _settle(one.result, partial(predict, one.inputs))
+            return
+        for one in several:
+            one.result.set_result([next(rows) for _ in one.inputs])
+
+    def _advance(self, stream: _Stream[Any]) -> None:
+        """Compute some items; if there are more, they have to wait for their next turn."""
+        until, end = time.monotonic() + _TURN, None
+        try:
+            for item in stream.items:
+                stream.send(item)
+                if stream.stopped:
+                    break
+                if time.monotonic() > until:
+                    self._asked.put(stream)
+                    return
+        except Exception as error:
+            end = error
+        stream.items.close()
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so nobody waits
+            stream.send(end)
+
+
+def _settle(result: Future[T], function: Callable[[], T]) -> None:
+    """Give a result what a function returns or raises."""
+    try:
+        result.set_result(function())
+    except Exception as error:
+        result.set_exception(error)

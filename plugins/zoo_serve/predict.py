@@ -1,0 +1,33 @@
+"""`POST /predict`: what a model makes of pictures or texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form
+
+from zoo_serve.requests import ModelName, Models, Pictures, Texts, inputs_of
+from zoo_serve.served import find
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.post("/predict")
+async def predict(
+    models: Models,
+    input: Pictures = [],  # noqa: A002, B006
+    text: Texts = [],  # noqa: B006
+    model: ModelName = None,
+    top: Annotated[int | None, Form(description="Answers for each input.")] = None,
+) -> list[dict[str, Any]]:
+    """Answer each input by a row, as `zoo predict --json` does: `{input, answers, error}`.
+
+    Requests that arrive together are answered in one batch. An input that cannot be read is a row without
+    answers, whose error says why.
+    """
+    served = find(models, model)
+    inputs = await inputs_of(served, input, text)
+    rows = await served.worker.predict([content for _, content in inputs], top=top)
+    return [{**row, "input": name} for row, (name, _) in zip(rows, inputs, strict=True)]

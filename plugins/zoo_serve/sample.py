@@ -1,0 +1,78 @@
+"""`POST /sample`: text from a language model, while it is generated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from zoo import OptionError, ZooError
+from zoo_serve.errors import error_of
+from zoo_serve.requests import Models
+from zoo_serve.served import Served, find
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+class SampleRequest(BaseModel):
+    """What to generate; the names and defaults are those of `zoo sample`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, description="Name of the model; needed if there are several.")
+    prompt: str = Field("", description="Text to continue.")
+    length: int = Field(400, description="Number of tokens to generate.")
+    temperature: float = Field(0.8, description="Divisor of the logits: lower is more conservative.")
+    top_k: int = Field(0, description="Sample from this many of the most likely tokens only; 0 is off.")
+    top_p: float = Field(1.0, description="Sample from the likeliest that together have this probability.")
+    stop: str = Field("", description="Text to end right before.")
+    seed: int = Field(0, description="Random seed of the draws.")
+
+
+@router.post(
+    "/sample",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "The text, token by token"}},
+)
+async def sample(models: Models, request: SampleRequest) -> StreamingResponse:
+    """Stream the text of `zoo sample` as server-sent events.
+
+    Each token is a `message` event with the data `{text, surprise}`: the surprise is -log p in nats, where p
+    is what the model itself gives the token. The last event is `done`, or `error` with what the other routes
+    answer then. Whoever disconnects stops the generating.
+    """
+    served = find(models, request.model)
+    if not served.samples:
+        raise OptionError(f"{served.name} does not generate text: it is for {served.model.card.task}")
+    settings = request.model_dump(exclude={"model", "prompt"})
+    tokens = await served.worker.run(lambda: served.model.stream_with_surprise(request.prompt, **settings))
+    events = _events(served, request, served.worker.stream(tokens))
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _events(
+    served: Served, request: SampleRequest, tokens: AsyncIterator[tuple[str, float]]
+) -> AsyncIterator[str]:
+    count, vocabulary = 0, served.model.vocabulary
+    try:
+        async for text, surprise in tokens:
+            count += 1
+            yield _event({"text": text, "surprise": surprise})
+    except ZooError as error:
+        yield _event(error_of(error), "error")
+        return
+    _, unknown = vocabulary.encode(request.prompt)
+    about = {"model": served.name, "prompt": request.prompt, "seed": request.seed, "tokens": count}
+    yield _event(about | {"unknown": unknown, "backwards": vocabulary.backwards}, "done")
+
+
+def _event(data: dict[str, Any], name: str = "") -> str:
+    """Return an event; without a name it is a `message`."""
+    kind = f"event: {name}\n" if name else ""
+    return f"{kind}data: {msgspec.json.encode(data).decode()}\n\n"

@@ -1,0 +1,113 @@
+"""The models that a server offers, by the names that its clients use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo import Model, OptionError, Registry, Run
+from zoo.data.vocabulary import WritesText
+from zoo.errors import RunError, UnknownName, did_you_mean
+from zoo.processors import ReadsInputs, make_processor
+from zoo_serve.batching import Worker
+
+__all__ = ["Served", "find", "named"]
+
+Takes = Literal["picture", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model, the thread that computes with it, and what clients may know of it.
+
+    Attributes:
+        takes: what it is given; None if its task does not read inputs one by one.
+        samples: whether it generates text.
+        facts: what else there is to know, JSON data.
+    """
+
+    name: str
+    model: Model
+    worker: Worker
+    takes: Takes | None
+    samples: bool
+    facts: Mapping[str, Any]
+
+    def described(self) -> dict[str, Any]:
+        """Return what `GET /models` says of it."""
+        return {"name": self.name, "takes": self.takes, "samples": self.samples, **self.facts}
+
+
+def named(models: Iterable[tuple[str, Model]], registry: Registry) -> list[Served]:
+    """Return models ready to be served, each with a thread of its own.
+
+    Args:
+        models: each with what it was loaded by: an id, a file or a run directory. The id, the name of the
+            file without its suffix, or that of the directory is the name that clients use.
+
+    Raises OptionError if two would have one name.
+    """
+    by_name: dict[str, tuple[str, Model]] = {}
+    for weights, model in models:
+        name = _name(weights)
+        if name in by_name:
+            raise OptionError(f"{by_name[name][0]} and {weights} would both be served as {name!r}")
+        by_name[name] = weights, model
+    return [_served(name, model, Path(weights), registry) for name, (weights, model) in by_name.items()]
+
+
+def find(models: Mapping[str, Served], name: str | None) -> Served:
+    """Return a model by name; without one, the only model.
+
+    Raises UnknownName, or OptionError if there are several models and no name.
+    """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    listed = f"models: {', '.join(models)}"
+    if name is None:
+        raise OptionError("model is missing, and there are several", hint=listed)
+    if name not in models:
+        raise UnknownName(f"unknown model {name!r}{did_you_mean(name, models)}", hint=listed)
+    return models[name]
+
+
+def _name(weights: str) -> str:
+    path = Path(weights)
+    if path.is_dir():
+        return path.resolve().name
+    return path.stem if path.is_file() else weights
+
+
+def _served(name: str, model: Model, weights: Path, registry: Registry) -> Served:
+    card, processor = model.card, make_processor(registry, model.card.task)
+    takes: Takes | None = None
+    if isinstance(processor, ReadsInputs):
+        takes = "text" if processor.input_reader(card).strings else "picture"
+    spec = processor.spec
+    facts = {
+        "task": card.task,
+        "architecture": card.architecture,
+        "dataset": card.dataset.name,
+        "parameters": None if model.exported else model.num_parameters,
+        "classes": model.classes,
+        "metrics": card.metrics,
+        "headline": spec.headline,
+        "units": dict(spec.units),
+        "analyzers": model.analyzers,
+        "card": card.to_dict(),
+        "history": _history(weights),
+    }
+    samples = isinstance(processor, WritesText)
+    return Served(name=name, model=model, worker=Worker(model), takes=takes, samples=samples, facts=facts)
+
+
+def _history(weights: Path) -> list[dict[str, Any]] | None:
+    """Return a row for each epoch of a run; None if the weights are not those of a run directory."""
+    if not weights.is_dir():
+        return None
+    try:
+        return Run(weights).history
+    except RunError:
+        return None

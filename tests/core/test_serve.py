@@ -1,0 +1,427 @@
+"""Models behind HTTP: answers are those of the commands, errors are in words, requests are batched."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.errors import OptionError
+from zoo.registry.registry import Registry
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+import httpx2
+import uvicorn
+from starlette.testclient import TestClient
+
+from zoo_serve.app import create_app
+from zoo_serve.batching import Worker
+from zoo_serve.served import named
+
+QUIET: dict[str, Any] = {"progress": False}
+TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def net(folder: Path) -> zoo.Model:
+    """Return a small classifier of shapes, in the run directory `net`."""
+    data = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 8}
+    small: Any = {"model": {"widths": [4, 8]}, "epochs": 2, "batch_size": 16, "lr": 0.01}
+    return zoo.train("convnet-bn", "shapes", data=data, run=folder / "net", **small, **QUIET).model
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path) -> zoo.Model:
+    """Return a small language model of characters, in the run directory `text`."""
+    (folder / "fox.txt").write_text(TEXT)
+    small: Any = {"model": {"hidden_size": 8, "num_layers": 1}, "epochs": 1, "batch_size": 8}
+    data = {"paths": str(folder / "fox.txt")}
+    return zoo.train("lstm", "files", data=data, run=folder / "text", **small, **QUIET).model
+
+
+@pytest.fixture(scope="module")
+def app(net: zoo.Model, text: zoo.Model) -> Iterator[Any]:
+    """Return the application of both models: one by its run directory, the other by its file."""
+    models = [(str(net.path.parent), net), (str(text.path), text)]
+    served = named(models, Registry.discover())
+    yield create_app(served)
+    for model in served:
+        model.worker.close()
+
+
+@pytest.fixture(scope="module")
+def client(app: Any) -> Iterator[TestClient]:
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def url(app: Any) -> Iterator[str]:
+    """Return the address of a real server of both models."""
+    from zoo_serve.command import _listening, _url
+
+    with _listening("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield _url(listening)
+        server.should_exit = True
+        thread.join()
+
+
+def picture(seed: int = 0, *, width: int = 40, height: int = 30) -> bytes:
+    """Return a PNG of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def opened(url: str) -> Image.Image:
+    """Return the picture in a data URL."""
+    head, _, content = url.partition(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def events(body: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return server-sent events, each with its name."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for block in body.split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((fields.get("event", "message"), json.loads(fields["data"])))
+    return found
+
+
+def refused(answer: Any) -> tuple[int, str]:
+    """Return the status and the message of an answer that is an error."""
+    (error,) = answer.json().values()
+    assert error.keys() == {"message", "hint"}
+    return answer.status_code, error["message"]
+
+
+def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Model) -> None:
+    first, second = client.get("/models").json()
+    assert (first["name"], first["takes"], first["samples"]) == ("net", "picture", False)
+    assert (second["name"], second["takes"], second["samples"]) == ("model", "text", True)
+    assert first["parameters"] == net.num_parameters
+    assert first["classes"] == net.classes
+    assert first["card"] == json.loads(net.card.to_json())
+    assert [row["epoch"] for row in first["history"]] == [1, 2]
+    assert second["history"] is None
+    assert "grad-cam" in {row["name"] for row in first["analyzers"]}
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_predictions_are_those_of_the_command(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
+    from tests.cli.conftest import zoo as type_in
+
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    files = [("input", (name, (tmp_path / name).read_bytes())) for name in ("a.png", "b.png")]
+    rows = client.post("/predict", files=files, data={"model": "net", "top": 2}).json()
+    done = type_in("predict", net.path.parent, "a.png", "b.png", "--top", "2", "--json", cwd=tmp_path)
+    expected = json.loads(done.stdout)
+    assert rows[0] == expected[0]
+    assert (rows[1]["input"], rows[1]["answers"]) == ("b.png", [])
+    assert rows[1]["error"].endswith("its format is unknown or not supported")
+
+
+def test_texts_are_scored(client: TestClient, text: zoo.Model) -> None:
+    texts = ["the lazy dog", "fox"]
+    rows = client.post("/predict", data={"model": "model", "text": texts}).json()
+    assert [row["answers"] for row in rows] == [row["answers"] for row in text.predict(texts, **QUIET)]
+
+
+def test_a_text_is_streamed_with_its_surprise(client: TestClient, text: zoo.Model) -> None:
+    asked = {"length": 25, "temperature": 1.0, "top_p": 0.9, "seed": 5}
+    answer = client.post("/sample", json={"model": "model", "prompt": "the §", **asked})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *tokens, (last, done) = events(answer.text)
+    assert {name for name, _ in tokens} == {"message"}
+    assert "".join(data["text"] for _, data in tokens) == text.sample("the §", **asked, **QUIET)
+    expected = [surprise for _, surprise in text.stream_with_surprise("the §", **asked)]
+    assert [data["surprise"] for _, data in tokens] == pytest.approx(expected)
+    assert (last, done["tokens"], done["unknown"], done["backwards"]) == ("done", 25, ["§"], False)
+
+
+def test_the_defaults_are_those_of_the_command(client: TestClient, text: zoo.Model) -> None:
+    tokens = events(client.post("/sample", json={"model": "model"}).text)[:-1]
+    assert "".join(data["text"] for _, data in tokens) == text.sample(**QUIET)
+
+
+def test_a_map_comes_apart_from_the_picture(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(picture())
+    asked = {"model": "net", "analyzer": "grad-cam", "class": [net.classes[1], net.classes[0]]}
+    asked["options"] = json.dumps({"rectify": False})
+    found = client.post("/analyze", files={"input": ("cat.png", picture())}, data=asked).json()
+    ours = net.analyze(
+        "grad-cam", tmp_path / "cat.png", classes=asked["class"], options={"rectify": False}, **QUIET
+    )
+    assert ours.analysis.maps is not None
+    for number, (item, mine) in enumerate(zip(found["items"], ours.items, strict=True)):
+        assert item["input"] == "cat.png"
+        assert item["peak"] == pytest.approx(mine["peak"], rel=1e-4)
+        assert item["class"] == mine["class"]
+        values = ours.analysis.maps[0, number].numpy()
+        shares = (values - values.min()) / (values.max() - values.min())
+        drawn = np.asarray(opened(item["map"]))
+        assert drawn.shape == values.shape
+        assert np.abs(drawn - 255 * shares).max() < 1
+    assert opened(found["picture"]).size == (30, 30)
+    assert found["options"] == {"rectify": False}
+
+
+def test_what_an_analyzer_draws_is_in_the_answer(client: TestClient) -> None:
+    asked = {"model": "model", "analyzer": "surprise", "text": "the lazy dog"}
+    found = client.post("/analyze", data=asked).json()
+    assert found["figures"]["surprise.html"].startswith("data:text/html")
+    assert found["scores"]["loss"] > 0
+    assert (found["items"], found["picture"]) == ([], None)
+    found = client.post(
+        "/analyze", files={"input": ("x", picture())}, data={"model": "net", "analyzer": "activations"}
+    ).json()
+    assert min(opened(found["figures"]["activations.png"]).size) > 100
+
+
+def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path) -> None:
+    form = {"model": "net", "analyzer": "grad-cam"}
+    answers = [
+        client.get("/models"),
+        client.post("/analyze", files={"input": ("cat.png", picture())}, data=form),
+        client.post("/analyze", files={"input": ("cat.png", b"no picture")}, data=form),
+        client.post("/analyze", files={"input": ("cat.png", picture())}, data={**form, "layer": "/etc/x"}),
+        client.post("/predict", files={"input": ("cat.png", b"")}, data={"model": "net"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 400, 200]
+    for answer in answers:
+        for trace in (str(folder), "/tmp/", "zoo-serve-", str(Path.home())):
+            assert trace not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "message"),
+    [
+        ("/predict", {"data": {"model": "nte"}}, 404, "unknown model 'nte'; did you mean 'net'?"),
+        ("/predict", {}, 400, "model is missing, and there are several"),
+        ("/predict", {"data": {"model": "net"}}, 400, "net takes pictures, as files in the field 'input'"),
+        ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net takes pictures, as files"),
+        ("/predict", {"data": {"model": "model"}}, 400, "model takes text in the field 'text'"),
+        ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top is for models that"),
+        ("/predict", {"data": {"model": "net", "top": "x"}}, 422, "top: input should be a valid integer"),
+        ("/sample", {"json": {"model": "net"}}, 400, "net does not generate text"),
+        ("/sample", {"json": {"model": "model", "temperature": -1}}, 400, "temperature must be at least 0"),
+        ("/sample", {"json": {"heat": 1}}, 422, "heat: extra inputs are not permitted"),
+        ("/analyze", {"data": {"model": "model", "text": "a"}}, 422, "analyzer: field required"),
+        ("/analyze", {"data": {"model": "model", "text": "ab", "analyzer": "cam"}}, 400, "cam/cam is for"),
+        (
+            "/analyze",
+            {"data": {"model": "model", "text": "ab", "analyzer": "surprise", "options": "[]"}},
+            400,
+            "options must be a JSON object (got [])",
+        ),
+        ("/nowhere", {}, 404, "not found"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_words(
+    client: TestClient, path: str, request_: dict[str, Any], status: int, message: str
+) -> None:
+    post = client.post if path != "/nowhere" else client.get
+    got, said = refused(post(path, **request_))
+    assert (got, message in said) == (status, True), said
+
+
+def test_an_analyzer_downloads_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.files import downloads
+
+    seen: list[bool] = []
+    monkeypatch.delenv("ZOO_OFFLINE")
+
+    def analyze(*_: Any, **__: Any) -> Any:
+        seen.append(downloads.is_offline())
+        raise OptionError("enough")
+
+    monkeypatch.setattr(zoo.Model, "analyze", analyze)
+    form = {"model": "net", "analyzer": "neighbours"}
+    assert refused(client.post("/analyze", files={"input": ("x", picture())}, data=form)) == (400, "enough")
+    assert seen == [True]
+
+
+def test_a_failure_of_ours_has_no_traceback(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(zoo.Model, "predict", fail)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post("/predict", data={"model": "model", "text": "a"})
+    assert refused(answer) == (500, "the server failed; its log says why")
+
+
+def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in page.text.replace("<!doctype html>", "")
+    described = client.get("/openapi.json").json()
+    assert {"/predict", "/sample", "/analyze", "/models", "/healthz"} == described["paths"].keys()
+    for path in ("/docs", "/redoc"):
+        assert client.get(path).status_code == 404
+
+
+def test_two_models_cannot_have_one_name(net: zoo.Model, text: zoo.Model) -> None:
+    with pytest.raises(OptionError, match="would both be served as 'model'"):
+        named([(str(net.path), net), (str(text.path), text)], Registry.discover())
+
+
+class Slow:
+    """A model that notes the inputs of each batch, and lets the first one wait."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.batches: list[list[Any]] = []
+        self.begin = threading.Event()
+
+    def predict(self, inputs: list[Any], **_: Any) -> list[dict[str, Any]]:
+        self.batches.append(inputs)
+        self.begin.wait(10)
+        if "bad" in inputs:
+            raise OptionError("bad input")
+        return [{"input": given} for given in inputs]
+
+
+async def _asked_together(model: Slow, asked: list[tuple[list[Any], dict[str, Any]]]) -> list[Any]:
+    """Return what is answered to requests that wait while the first one is computed."""
+    worker = Worker(cast("Any", model))
+    answers = [worker.predict(["first"])]
+    while not model.batches:
+        await asyncio.sleep(0.001)
+    answers += [worker.predict(inputs, **settings) for inputs, settings in asked]
+    model.begin.set()
+    found = await asyncio.gather(*answers, return_exceptions=True)
+    worker.close()
+    return found
+
+
+def test_requests_that_wait_are_one_batch_and_each_gets_its_own_rows() -> None:
+    model = Slow()
+    asked: list[Any] = [([1, 2], {"top": 1}), ([3], {"top": 5}), ([4], {"top": 1})]
+    answers = asyncio.run(_asked_together(model, asked))
+    assert model.batches == [["first"], [1, 2, 4], [3]]
+    assert answers[1:] == [[{"input": 1}, {"input": 2}], [{"input": 3}], [{"input": 4}]]
+
+
+def test_a_request_that_fails_does_not_fail_those_beside_it() -> None:
+    model = Slow()
+    answers = asyncio.run(_asked_together(model, [([1], {}), (["bad"], {}), ([2], {})]))
+    assert [answers[1], answers[3]] == [[{"input": 1}], [{"input": 2}]]
+    assert isinstance(answers[2], OptionError)
+
+
+def test_a_long_text_leaves_others_their_turn(text: zoo.Model) -> None:
+    async def ask() -> int:
+        worker, taken = Worker(text), 0
+        stream = worker.stream(text.stream_with_surprise(length=100_000))
+        async for _ in stream:
+            taken += 1
+            if taken == 1:
+                rows = await worker.predict(["the fox"])
+                assert rows[0]["error"] is None
+                break
+        await stream.aclose()
+        worker.close()
+        return taken
+
+    assert asyncio.run(asyncio.wait_for(ask(), 20)) == 1
+
+
+def test_whoever_disconnects_stops_the_generating(
+    url: str, text: zoo.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generated = ended = 0
+
+    def endless(*_: Any, **__: Any) -> Iterator[tuple[str, float]]:
+        nonlocal generated, ended
+        try:
+            while True:
+                generated += 1
+                time.sleep(0.001)
+                yield "a", 1.0
+        finally:
+            ended += 1
+
+    monkeypatch.setattr(zoo.Model, "stream_with_surprise", endless)
+    with httpx2.stream("POST", f"{url}/sample", json={"model": "model"}) as answer:
+        assert next(answer.iter_lines()) == 'data: {"text":"a","surprise":1.0}'
+    until = time.monotonic() + 10
+    while not ended and time.monotonic() < until:
+        time.sleep(0.01)
+    assert ended == 1
+
+
+def test_a_text_that_fails_ends_in_an_error(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Iterator[tuple[str, float]]:
+        yield "a", 1.0
+        raise OptionError("no more", hint="stop")
+
+    monkeypatch.setattr(zoo.Model, "stream_with_surprise", fail)
+    found = events(client.post("/sample", json={"model": "model"}).text)
+    assert found[1:] == [("error", {"error": {"message": "no more", "hint": "stop"}})]
+
+
+def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
+    words = [sys.executable, "-m", "zoo", "serve", net.path.parent, "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        url = re.fullmatch(r"serving net on (http://127\.0\.0\.1:\d+); Ctrl-C stops\n", lines[1])
+        assert url, lines
+        rows = httpx2.post(f"{url[1]}/predict", files={"input": ("a.png", picture())}).json()
+        assert rows == [{**net.predict([picture()], **QUIET)[0], "input": "a.png"}]
+        process.send_signal(signal.SIGTERM)
+        out, rest = process.communicate(timeout=30)
+    assert (process.returncode, rest) == (0, "")
+    assert json.loads(out) == {"url": url[1], "models": ["net"]}
+
+
+def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
+    from tests.cli.conftest import zoo as type_in
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = type_in("serve", net.path.parent, "--port", str(port), "--quiet")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"zoo: cannot listen on 127.0.0.1, port {port}: Address already in use\n")
+
+
+@pytest.mark.parametrize("module", ["uvicorn", "fastapi", "python_multipart"])
+def test_the_command_names_the_extra(module: str) -> None:
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+from zoo.cli import run
+sys.exit(run(["serve", "cifar10-convnet"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, f"requires {module}, which is not installed" in done.stderr) == (1, True)
+    assert '`pip install "zoo-registry[serve]"` installs it' in done.stderr
