@@ -78,11 +78,14 @@ def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises OptionError if the address cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        listening = socket.create_server((host, port), family=family)
     except OSError as error:
         why = (error.strerror or "").partition(" (while ")[0]
         hint = "--port 0 takes any port that is free"
         raise OptionError(f"cannot listen on {host}, port {port}: {why}", hint=hint) from None
+    # inherited by connections: otherwise an answer in two parts waits 40 ms for an acknowledgment
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _url(listening: socket.socket) -> str:

@@ -404,6 +404,16 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert json.loads(out) == {"url": url[1], "models": ["net"]}
 
 
+def test_an_answer_is_sent_at_once(url: str) -> None:
+    with httpx2.Client() as client:
+        times: list[float] = []
+        for _ in range(20):
+            started = time.perf_counter()
+            client.get(f"{url}/healthz")
+            times.append(time.perf_counter() - started)
+    assert min(times[1:]) < 0.03  # 0.04 is what Nagle's algorithm makes of it
+
+
 def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
     from tests.cli.conftest import zoo as type_in
 
