@@ -22,14 +22,16 @@ and their tensors compared with the published ones; nothing is written.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import json
 import random
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
@@ -75,17 +77,34 @@ def main() -> None:
 def trained(recipe: str, seed: int, folder: Path) -> Path:
     """Return the weights of a recipe trained with a seed, after training what is left.
 
-    The processor time is added to the file RUN.seconds.
+    The processor time is kept in RUN.seconds, for a training that is killed as well.
     """
     run = folder / f"{recipe}-{seed}"
     if not (run / "model.safetensors").exists():
-        start = time.process_time()
-        try:
+        with timed(run.with_suffix(".seconds")):
             zoo.train(recipe, seed=seed, threads=1, run=run, resume=True)
-        finally:
-            with run.with_suffix(".seconds").open("a") as file:
-                print(round(time.process_time() - start, 1), file=file)
     return run / "model.safetensors"
+
+
+@contextlib.contextmanager
+def timed(folder: Path) -> Generator[None]:
+    """Write the processor time of the body to a file of this process, again and again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, start, done = folder / f"{time.time_ns()}", time.process_time(), threading.Event()
+
+    def write() -> None:
+        ended = False
+        while not ended:
+            ended = done.wait(10)
+            file.write_text(f"{time.process_time() - start:.1f}")
+
+    clock = threading.Thread(target=write, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        done.set()
+        clock.join()
 
 
 def equal_again(name: str) -> bool:
@@ -116,6 +135,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
     )
     metrics = rounded if half else whole
     path = store(name, module, replace(card, metrics=metrics, by_seed={}), half=half)
+    times = run.parent.with_suffix(".seconds")
     return WeightsSpec(
         recipe=recipe,
         file=str(path.relative_to(ROOT)),
@@ -123,7 +143,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
         bytes=path.stat().st_size,
         params=sum(parameter.numel() for parameter in module.parameters()),
         metrics=metrics,
-        seconds=sum(map(float, run.parent.with_suffix(".seconds").read_text().split())),
+        seconds=round(sum(float(file.read_text()) for file in times.iterdir()), 1),
         license="MIT",
     )
 
