@@ -181,6 +181,23 @@ def test_a_jpeg_is_not_decoded_smaller_than_it_is_needed() -> None:
         assert (pixels[0] - pixels[1]).abs().max() <= 8, size
 
 
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    usual = encoded(Image.new("L", (64, 64), 200), "JPEG", progressive=True)
+    assert 1 < usual.count(b"\xff\xda") <= pictures.MAX_SCANS
+    assert decode(usual, size=8, channels=1).min() > 190
+    scan = usual[usual.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ValueError, match="it has more than 100 scans"):
+        decode(usual[:-2] + pictures.MAX_SCANS * scan + usual[-2:], size=8, channels=1)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_pixels_are_counted_without_decoding(format_: str) -> None:
+    content = encoded(Image.new("L", (70, 30)), format_)
+    assert pictures.pixels_of(content) == 2_100
+    assert pictures.pixels_of(content[:4]) == 0
+    assert pictures.pixels_of(b"") == 0
+
+
 def test_pictures_get_the_label_of_their_folder(root: Path) -> None:
     data = folder(root=str(root), size=16)
     assert data.dims == {"in_channels": 3, "image_size": 16, "num_classes": 2}

@@ -24,6 +24,7 @@ __all__ = [
     "as_picture",
     "decode",
     "picture_reader",
+    "pixels_of",
     "read_picture",
     "read_pictures",
     "read_square",
@@ -45,8 +46,14 @@ SUFFIXES = (
 # 8192 x 8192, or 256 MiB decoded. Pillow's own limit is higher, and at first it only warns.
 MAX_PIXELS = 2**26
 
+# Passes over all pixels of a JPEG, each of which may take a few bytes; progressive ones have about ten
+MAX_SCANS = 100
+
 # Pixels converted at a time: copies of a whole picture in other modes take several times its memory
 STRIP_PIXELS = 2**20
+
+# Where a scan of a JPEG begins; what is compressed never has these two bytes in a row
+_SCAN = b"\xff\xda"
 
 
 def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
@@ -200,22 +207,37 @@ def decode(content: bytes, *, size: int, channels: int) -> Pixels:
 
     Raises:
         DecompressionBombError: the header announces more than MAX_PIXELS.
-        ValueError: the pixels are floating-point numbers, or there is only one.
+        ValueError: the pixels are floating-point numbers, there is only one, or a JPEG has too many scans.
         Exception: whatever else Pillow raises for a damaged picture.
     """
     pixels = np.array(_square(content, size, "RGB" if channels == 3 else "L"))  # (size, size[, 3])
     return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of an encoded picture in a mode, resized. Raises as `decode` does."""
+def pixels_of(content: bytes) -> int:
+    """Return how many pixels an encoded picture has, as its header says; 0 if it cannot be read."""
+    try:
+        with _opened(content) as opened:
+            return opened.width * opened.height
+    except Exception:  # `decode` says why
+        return 0
+
+
+def _opened(content: bytes) -> Image.Image:
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF; HEIF is an add-on
-    with Image.open(io.BytesIO(content), formats=formats) as opened:
+    return Image.open(io.BytesIO(content), formats=formats)
+
+
+def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
+    """Return the central square of an encoded picture in a mode, resized. Raises as `decode` does."""
+    with _opened(content) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if opened.size == (1, 1):
             raise ValueError("it has a single pixel")
+        if opened.format in ("JPEG", "MPO") and content.count(_SCAN) > MAX_SCANS:
+            raise ValueError(f"it has more than {MAX_SCANS} scans")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
         ImageOps.exif_transpose(opened, in_place=True)
         return _central_square(opened, size if enlarge else min(size, *opened.size), mode)
