@@ -19,6 +19,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             target="zoo_diagnose.confusion:Confusion",
             summary="Confusion matrix, precision and recall, and the most confused classes",
             tasks=("classification",),
+            labels=True,
         ),
         AnalyzerSpec(
             name="neighbours",

@@ -536,6 +536,7 @@ def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Ru
     assert "surprise" not in rows
     assert rows["grad-cam"]["takes_layer"]
     assert rows["neighbours"]["reference"] == "train"
+    assert {name for name, row in rows.items() if row["labels"]} == {"confusion"}
     flips, _, batch_size = rows["score-cam"]["options"]
     assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
     assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)

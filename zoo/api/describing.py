@@ -98,6 +98,7 @@ def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
             except SpecError:
                 continue
             facts = {"ignores": [*spec.ignores], "takes_layer": spec.takes_layer, "reference": spec.reference}
+            facts["labels"] = spec.labels
             found.append({"name": spec.name, "summary": spec.summary, **facts, "options": options})
     return found
 

@@ -466,8 +466,8 @@ class Model:
     def analyzers(self) -> list[dict[str, Any]]:
         """The analyzers that apply to the model, which `analyze` accepts; none for an exported file.
 
-        Rows `{name, summary, ignores, takes_layer, reference, options}`, as its `AnalyzerSpec` says, with a
-        row `{name, type, default, choices, minimum, maximum, help}` for each option.
+        Rows `{name, summary, ignores, takes_layer, reference, labels, options}`, as its `AnalyzerSpec` says,
+        with a row `{name, type, default, choices, minimum, maximum, help}` for each option.
         """
         from zoo.api.describing import analyzers_for
 

@@ -220,6 +220,7 @@ class AnalyzerSpec(_Coded):
         reference: the split of the model's data that it compares inputs with; see `Subject.reference`.
         needs: landmarks that an architecture must have for this analyzer to work on it; `a|b` means either.
         ignores: what the result does not depend on, although one might expect it to.
+        labels: whether it compares answers with labels, which inputs of the user's own do not have.
     """
 
     tasks: tuple[str, ...]
@@ -227,6 +228,7 @@ class AnalyzerSpec(_Coded):
     reference: Literal["", "train", "val", "test"] = ""
     needs: tuple[str, ...] = ()
     ignores: tuple[Literal["class", "weights"], ...] = ()
+    labels: bool = False
     source: str = ""
 
     def __post_init__(self) -> None:
