@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
-import json
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, File, Form, UploadFile
 from PIL import Image
 
 from zoo import OptionError
 from zoo.files.downloads import offline
-from zoo_serve.requests import ModelName, Models, inputs_of
+from zoo_serve.errors import Refused
+from zoo_serve.requests import CurrentLimits, ModelName, Models, inputs_of
 from zoo_serve.served import Served, find
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ router = APIRouter()
 @router.post("/analyze")
 async def analyze(
     models: Models,
+    limits: CurrentLimits,
     analyzer: Annotated[str, Form(description="Name of the analyzer, of those that GET /models lists.")],
     input: Annotated[UploadFile | None, File(description="Picture file.")] = None,  # noqa: A002
     text: Annotated[str | None, Form(description="Text, for a model that takes text.")] = None,
@@ -51,17 +55,17 @@ async def analyze(
     layer's size, from its lowest value (black) to its highest (white), to be drawn over that; `peak` is the
     highest value. `figures` has what else the analyzer draws, by file name.
     """
-    served = find(models, model)
+    served, until = find(models, model), time.monotonic() + limits.seconds
     pictures = [] if input is None else [input]
-    ((name, content),) = await inputs_of(served, pictures, [] if text is None else [text])
+    ((name, content),) = await inputs_of(served, pictures, [] if text is None else [text], limits)
     how: dict[str, Any] = {"classes": classes, "layer": layer, "options": _options(options)}
-    return await served.worker.run(lambda: _analyze(served, analyzer, name, content, how))
+    return await served.worker.run(lambda: _analyze(served, analyzer, name, content, how, until))
 
 
 def _options(text: str) -> dict[str, Any]:
     try:
-        options = json.loads(text)
-    except ValueError as error:
+        options = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise OptionError(f"options must be a JSON object: {error}") from None
     if not isinstance(options, dict):
         raise OptionError(f"options must be a JSON object (got {text:.80})")
@@ -69,10 +73,10 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _analyze(
-    served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any]
+    served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any], until: float
 ) -> dict[str, Any]:
     """Analyze an input, which is in a file as long as that takes. Nothing is downloaded."""
-    with offline(), tempfile.TemporaryDirectory(prefix="zoo-serve-") as folder:
+    with offline(), _stopped(served, until), tempfile.TemporaryDirectory(prefix="zoo-serve-") as folder:
         file = Path(folder, "input")
         file.write_bytes(content.encode() if isinstance(content, str) else content)
         found = served.model.analyze(analyzer, file, **how, progress=False)
@@ -88,6 +92,21 @@ def _analyze(
         ]
         figures = {name: _url(draw(), Path(name).suffix) for name, draw in found.analysis.figures.items()}
     return facts | {"model": served.name, "items": items, "picture": picture, "figures": figures}
+
+
+@contextlib.contextmanager
+def _stopped(served: Served, until: float) -> Generator[None]:
+    """Raise Refused when the model is called after a time: an analyzer may call it very often."""
+
+    def stop(*_: Any) -> None:
+        if time.monotonic() > until:
+            raise Refused(504, "the analysis took too long", hint="options may make it smaller")
+
+    hook = served.model.module.register_forward_pre_hook(stop)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _map(values: Tensor) -> bytes:

@@ -2,44 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from zoo import __version__
 from zoo_serve import analyze, predict, sample
+from zoo_serve.access import Access, Guard
+from zoo_serve.admission import Admission
 from zoo_serve.errors import RESPONSES, handle_errors
+from zoo_serve.limits import Limits
+from zoo_serve.monitoring import Monitor
 from zoo_serve.requests import Models
 from zoo_serve.served import Served
 
 __all__ = ["create_app"]
 
 _PAGE = Path(__file__).parent / "page"
+# Bytes of a form's field that is no file; a character has at most four
+_LEAST_FIELD = 2**16
+_LIMITS, _ACCESS = Limits(), Access()
 _router = APIRouter()
 
 
-def create_app(models: Sequence[Served]) -> FastAPI:
+def create_app(
+    models: Sequence[Served],
+    *,
+    limits: Limits = _LIMITS,
+    access: Access = _ACCESS,
+    log: Callable[[str], object] | None = None,
+) -> ASGIApp:
     """Return an application that serves models, to be run by an ASGI server such as uvicorn.
 
     Args:
         models: see `zoo_serve.served.named`.
+        log: is given a line for each request.
     """
-    app = FastAPI(title="zoo", version=__version__, docs_url=None, redoc_url=None)
-    app.state.models = {model.name: model for model in models}
+    app = FastAPI(
+        title="zoo",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=limits.body,
+        form_limits={
+            "max_files": limits.inputs,
+            "max_fields": limits.inputs + 100,
+            "max_part_size": max(4 * limits.characters, _LEAST_FIELD),
+        },
+    )
     handle_errors(app)
     for router in (_router, predict.router, sample.router, analyze.router):
         app.include_router(router, responses=RESPONSES)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
-    return app
+    admission = Admission(app, limits)
+    public = {"/", "/healthz", *(f"/{file.relative_to(_PAGE).as_posix()}" for file in _PAGE.rglob("*"))}
+    monitor = Monitor(Guard(admission, access, public=public), log=log)
+    app.state.models = {model.name: model for model in models}
+    app.state.limits = limits
+    app.state.metrics = lambda: monitor.text(app.state.models, admission.inside)
+    return monitor
 
 
 @_router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Say that the server answers."""
     return {"status": "ok"}
+
+
+@_router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> str:
+    """Count requests, those being served, and batches, in the text format of Prometheus."""
+    return request.app.state.metrics()
 
 
 @_router.get("/models")

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from zoo import Model
+from zoo_serve.errors import Refused
 
 __all__ = ["Worker"]
 
@@ -31,6 +34,8 @@ Rows = list[dict[str, Any]]
 
 # Seconds for which a text is sampled before whatever else waits has its turn
 _TURN = 0.02
+# Inputs that are predicted together, unless one request has more: what a model reads at a time
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +70,26 @@ class _Stream(Generic[T]):
 
 
 class Worker:
-    """The thread that computes with a model. It is idle until it is asked for something."""
+    """The thread that computes with a model. It is idle until it is asked for something.
+
+    What nobody waits for any more is skipped when its turn comes.
+
+    Attributes:
+        batches: how often inputs were predicted together.
+        inputs: how many inputs were.
+    """
 
     def __init__(self, model: Model) -> None:
+        self.batches = self.inputs = 0
         self._model = model
         self._asked: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"zoo-serve-{model.name}", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How much has been asked and not begun, about."""
+        return self._asked.qsize()
 
     def predict(self, inputs: Sequence[Any], *, top: int | None = None) -> asyncio.Future[Rows]:
         """Return the rows of `model.predict`, to be awaited; raises what that does."""
@@ -85,16 +103,25 @@ class Worker:
         self._asked.put(_Run(function=function, result=result))
         return asyncio.wrap_future(result)
 
-    async def stream(self, items: Generator[T]) -> AsyncGenerator[T]:
-        """Yield items as they are computed; raises what they do. Closing it stops the computation."""
+    async def stream(self, items: Generator[T], *, until: float = math.inf) -> AsyncGenerator[T]:
+        """Yield items as they are computed; raises what they do. Closing it stops the computation.
+
+        Raises Refused at a time, in seconds of `time.monotonic`, if there are more.
+        """
         loop, computed = asyncio.get_running_loop(), asyncio.Queue[T | Exception | None]()
         asked = _Stream(items=items, send=lambda item: loop.call_soon_threadsafe(computed.put_nowait, item))
         self._asked.put(asked)
         try:
-            while (item := await computed.get()) is not None:
+            while True:
+                async with asyncio.timeout_at(None if until == math.inf else until):
+                    item = await computed.get()
+                if item is None:
+                    return
                 if isinstance(item, Exception):
                     raise item
                 yield item
+        except TimeoutError:
+            raise Refused(504, "the request took too long", hint="ask for less") from None
         finally:
             asked.stopped = True
 
@@ -120,23 +147,25 @@ class Worker:
                 return asked
 
     def _answer(self, asked: Sequence[Any]) -> None:
-        """Predict all there is to predict, in one batch for each `top`, and then do the rest."""
-        alike: dict[int | None, list[_Predict]] = {}
+        """Predict all there is to predict, in batches for each `top`, and then do the rest."""
+        alike: dict[int | None, deque[_Predict]] = {}
         for one in asked:
-            if isinstance(one, _Predict) and one.result.set_running_or_notify_cancel():
-                alike.setdefault(one.top, []).append(one)
+            if isinstance(one, _Predict):
+                alike.setdefault(one.top, deque()).append(one)
         for top, several in alike.items():
-            self._predict(several, partial(self._model.predict, top=top, progress=False))
+            while batch := _batch(several):
+                self._predict(batch, partial(self._model.predict, top=top, progress=False))
         for one in asked:
             if isinstance(one, _Run) and one.result.set_running_or_notify_cancel():
                 _settle(one.result, one.function)
             elif isinstance(one, _Stream):
                 self._advance(one)
 
-    @staticmethod
-    def _predict(several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
+    def _predict(self, several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
         """Predict the inputs of several requests together; if that fails, one after the other."""
         inputs = [given for one in several for given in one.inputs]
+        self.batches += 1
+        self.inputs += len(inputs)
         try:
             rows = iter(predict(inputs))
         except Exception:
@@ -162,6 +191,18 @@ class Worker:
         stream.items.close()
         with contextlib.suppress(RuntimeError):  # the event loop is closed, so nobody waits
             stream.send(end)
+
+
+def _batch(several: deque[_Predict]) -> list[_Predict]:
+    """Take the next requests that are predicted together; those that nobody waits for are dropped."""
+    batch: list[_Predict] = []
+    count = 0
+    while several and (not batch or count + len(several[0].inputs) <= _BATCH):
+        one = several.popleft()
+        if one.result.set_running_or_notify_cancel():
+            batch.append(one)
+            count += len(one.inputs)
+    return batch
 
 
 def _settle(result: Future[T], function: Callable[[], T]) -> None:

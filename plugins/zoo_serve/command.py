@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
+import secrets
 import socket
 import warnings
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,13 +24,17 @@ from zoo.cli.kit import (
     print_json,
     quiet_option,
 )
+from zoo_serve.limits import Limits
 
 if TYPE_CHECKING:
-    import uvicorn
+    from starlette.types import ASGIApp
 
     from zoo_serve.served import Served
 
 __all__ = ["command"]
+
+_LIMITS = Limits()
+_MIB = 2**20
 
 
 @click.command()
@@ -40,12 +47,73 @@ __all__ = ["command"]
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 is any that is free.",
 )
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Answer requests to this host name too, such as that of a proxy. Can be repeated.",
+)
+@click.option(
+    "--token",
+    envvar="ZOO_SERVE_TOKEN",
+    show_envvar=True,
+    help="Require this token. One is made and shown if others than this machine can connect.",
+)
+@click.option(
+    "--max-body",
+    default=_LIMITS.body // _MIB,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    metavar="MIB",
+    help="Size of a request.",
+)
+@click.option(
+    "--max-inputs",
+    default=_LIMITS.inputs,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Pictures or texts of a request.",
+)
+@click.option(
+    "--max-characters",
+    default=_LIMITS.characters,
+    show_default=True,
+    type=click.IntRange(1, 10_000_000),
+    help="Characters of a prompt, or of all texts of a request.",
+)
+@click.option(
+    "--max-requests",
+    default=_LIMITS.requests,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Requests that wait or are computed at a time; more are told to try again.",
+)
+@click.option(
+    "--timeout",
+    default=_LIMITS.seconds,
+    show_default=True,
+    type=click.FloatRange(0, 86_400, min_open=True),
+    metavar="SECONDS",
+    help="Time that a request may take.",
+)
 @device_option
 @json_option
 @quiet_option
 @pass_session
 def command(
-    session: Session, weights: tuple[str, ...], host: str, port: int, device: str | None, as_json: bool
+    session: Session,
+    weights: tuple[str, ...],
+    host: str,
+    port: int,
+    allow_host: tuple[str, ...],
+    token: str | None,
+    max_body: int,
+    max_inputs: int,
+    max_characters: int,
+    max_requests: int,
+    timeout: float,
+    device: str | None,
+    as_json: bool,
 ) -> None:
     """Offer WEIGHTS (ids, files or run directories) on a page and by an HTTP API, until Ctrl-C.
 
@@ -57,21 +125,46 @@ def command(
     curl -F input=@cat.jpg -F top=3 http://127.0.0.1:8000/predict
     """
     importlib.import_module("python_multipart")  # by which FastAPI reads forms
-    import uvicorn
-
+    importlib.import_module("uvicorn")
+    from zoo_serve.access import Access, is_loopback
     from zoo_serve.app import create_app
     from zoo_serve.served import named
 
+    limits = Limits(
+        body=max_body * _MIB,
+        inputs=max_inputs,
+        characters=max_characters,
+        requests=max_requests,
+        seconds=timeout,
+    )
+    token = _token(token, open_=not is_loopback(host), shown=session.progress)
     session.begin(f"loading {', '.join(weights)}")
     models = named([(name, session.load(name, device=device)) for name in weights], session.registry)
     with contextlib.closing(_listening(host, port)) as listening:
         url = _url(listening)
         if session.progress:
-            echo(f"serving {', '.join(model.name for model in models)} on {url}; Ctrl-C stops", err=True)
-        server = uvicorn.Server(uvicorn.Config(create_app(models), log_level="warning", server_header=False))
-        _serve(server, listening, models)
+            page = f"{url}/#token={token}" if token else url
+            echo(f"serving {', '.join(model.name for model in models)} on {page}; Ctrl-C stops", err=True)
+        access = Access(hosts=[host, *allow_host], token=token)
+        log = partial(echo, err=True) if session.progress else None
+        app = create_app(models, limits=limits, access=access, log=log)
+        _serve(app, listening, models, patience=int(2 * timeout) + 10, quiet=not session.progress)
     if as_json:
         print_json({"url": url, "models": [model.name for model in models]})
+
+
+def _token(token: str | None, *, open_: bool, shown: bool) -> str:
+    """Return the token that clients must show; empty if none is needed.
+
+    Raises OptionError for one that is too short, or if it would have to be made and nobody would see it.
+    """
+    if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
+        message = "token must have at least 16 letters, digits or any of - . _ ~ + / ="
+        raise OptionError(message, hint="`openssl rand -hex 16` makes one")
+    if token is None and open_ and not shown:
+        message = "a token is required where others than this machine can connect, and --quiet shows none"
+        raise OptionError(message, hint="give one by ZOO_SERVE_TOKEN")
+    return token or (secrets.token_urlsafe(24) if open_ else "")
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -93,8 +186,20 @@ def _url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _serve(server: uvicorn.Server, listening: socket.socket, models: list[Served]) -> None:
-    """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is answered."""
+def _serve(
+    app: ASGIApp, listening: socket.socket, models: list[Served], *, patience: int, quiet: bool
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is answered.
+
+    Args:
+        patience: seconds after which those who do not take their answers are left.
+    """
+    import uvicorn
+
+    level = "error" if quiet else "warning"
+    more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}
+    config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
+    server = uvicorn.Server(config)
     with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
         warnings.simplefilter("ignore", ZooWarning)  # of what a client sent, which it is told of itself
         server.run([listening])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,12 +13,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from zoo import ZooError
-from zoo.errors import UnknownName
+from zoo.errors import UnknownName, shortened
 
-__all__ = ["RESPONSES", "error_of", "handle_errors"]
+__all__ = ["RESPONSES", "Refused", "answer", "error_of", "handle_errors"]
 
 # The folders of an absolute path, before its last part
 _FOLDERS = re.compile(r"(?<![\w.~:/-])/(?:[^\s/'\"`,;]+/)+")
+# What only whoever runs the server can type
+_TERMINAL = re.compile(r"`(zoo|pip) |(?<!\w)--\w")
 
 
 class Problem(BaseModel):
@@ -33,17 +36,50 @@ class ErrorAnswer(BaseModel):
     error: Problem
 
 
+def _responses(what: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorAnswer, "description": text} for status, text in what.items()}
+
+
 # What every route may answer, for the description of the API
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorAnswer, "description": "An option or an input cannot be used"},
-    404: {"model": ErrorAnswer, "description": "There is no such model or analyzer"},
-    422: {"model": ErrorAnswer, "description": "A field is missing, unknown or of another type"},
-}
+RESPONSES = _responses(
+    {
+        400: "An option or an input cannot be used",
+        401: "The token is missing or wrong",
+        403: "The request comes from a page of another site",
+        404: "There is no such model or analyzer",
+        413: "The request has too many bytes, pictures, pixels or characters",
+        421: "The server is not known by the name in the Host header",
+        422: "A field is missing, unknown or of another type",
+        503: "Too many requests are being served; Retry-After says when to try again",
+        504: "The request took too long",
+    }
+)
+
+
+class Refused(ZooError):
+    """A request that is not served, with the status of the answer."""
+
+    def __init__(
+        self, status: int, message: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.headers = headers
+
+    @classmethod
+    def too_large(cls, most: int) -> Refused:
+        """Return the error for a body of more bytes than these."""
+        return cls(413, f"a request may have at most {most:,} bytes", hint="send fewer or smaller inputs")
+
+
+def answer(error: Refused) -> JSONResponse:
+    """Return the answer to a request that is refused."""
+    return JSONResponse(_described(str(error), error.hint), error.status, error.headers)
 
 
 def error_of(error: ZooError) -> dict[str, Any]:
-    """Return the JSON answer for an error."""
-    return _answer(str(error), error.hint)
+    """Return the JSON answer for an error, without a hint that speaks of the terminal."""
+    return _described(str(error), None if error.hint and _TERMINAL.search(error.hint) else error.hint)
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -54,16 +90,18 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _answer(message: str, hint: str | None = None) -> dict[str, Any]:
+def _described(message: str, hint: str | None = None) -> dict[str, Any]:
     return {"error": {"message": _public(message), "hint": _public(hint) if hint else None}}
 
 
 def _public(text: str) -> str:
-    return _FOLDERS.sub("", text)
+    return _FOLDERS.sub("", shortened(text))
 
 
 async def _zoo_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ZooError)
+    if isinstance(error, Refused):
+        return answer(error)
     return JSONResponse(error_of(error), 404 if isinstance(error, UnknownName) else 400)
 
 
@@ -72,14 +110,23 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     what = "expected a file" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
-    return JSONResponse(_answer(f"{where}: {what[:1].lower()}{what[1:]}"), 422)
+    return JSONResponse(_described(f"{where}: {what[:1].lower()}{what[1:]}"), 422)
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    limits = request.app.state.limits
+    if error.status_code == 413:
+        return answer(Refused.too_large(limits.body))
+    if error.detail.startswith("Too many f"):  # files, or fields of a form
+        return answer(Refused(413, f"a request may have at most {limits.inputs} inputs"))
+    if error.detail.startswith("Field exceeded"):
+        return answer(
+            Refused(413, f"the texts of a request may have at most {limits.characters:,} characters")
+        )
     hint = "/openapi.json describes the API" if error.status_code in (404, 405) else None
-    return JSONResponse(_answer(error.detail.lower(), hint), error.status_code, error.headers)
+    return JSONResponse(_described(error.detail.lower(), hint), error.status_code, error.headers)
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    return JSONResponse(_answer("the server failed; its log says why"), 500)
+    return JSONResponse(_described("the server failed; its log says why"), 500)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form
 
-from zoo_serve.requests import ModelName, Models, Pictures, Texts, inputs_of
+from zoo_serve.requests import CurrentLimits, ModelName, Models, Pictures, Texts, inputs_of
 from zoo_serve.served import find
 
 __all__ = ["router"]
@@ -17,10 +17,11 @@ router = APIRouter()
 @router.post("/predict")
 async def predict(
     models: Models,
+    limits: CurrentLimits,
     input: Pictures = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
-    top: Annotated[int | None, Form(description="Answers for each input.")] = None,
+    top: Annotated[int | None, Form(ge=1, le=100_000, description="Answers for each input.")] = None,
 ) -> list[dict[str, Any]]:
     """Answer each input by a row, as `zoo predict --json` does: `{input, answers, error}`.
 
@@ -28,6 +29,6 @@ async def predict(
     answers, whose error says why.
     """
     served = find(models, model)
-    inputs = await inputs_of(served, input, text)
+    inputs = await inputs_of(served, input, text, limits)
     rows = await served.worker.predict([content for _, content in inputs], top=top)
     return [{**row, "input": name} for row, (name, _) in zip(rows, inputs, strict=True)]

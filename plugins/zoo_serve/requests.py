@@ -8,27 +8,36 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 
 from zoo import OptionError
+from zoo.data.pictures import pixels_of
+from zoo_serve.errors import Refused
+from zoo_serve.limits import Limits
 from zoo_serve.served import Served
 
-__all__ = ["ModelName", "Models", "Pictures", "Texts", "inputs_of"]
+__all__ = ["CurrentLimits", "ModelName", "Models", "Pictures", "Texts", "inputs_of", "require_short"]
 
 
 async def _models(request: Request) -> dict[str, Served]:
     return request.app.state.models
 
 
+async def _limits(request: Request) -> Limits:
+    return request.app.state.limits
+
+
 Models = Annotated[dict[str, Served], Depends(_models)]
+CurrentLimits = Annotated[Limits, Depends(_limits)]
 ModelName = Annotated[str | None, Form(description="Name of the model; needed if there are several.")]
 Pictures = Annotated[list[UploadFile], File(description="Picture files, for a model that takes pictures.")]
 Texts = Annotated[list[str], Form(description="Texts, for a model that takes text.")]
 
 
 async def inputs_of(
-    served: Served, pictures: Sequence[UploadFile], texts: Sequence[str]
+    served: Served, pictures: Sequence[UploadFile], texts: Sequence[str], limits: Limits
 ) -> list[tuple[str, bytes | str]]:
     """Return the inputs of a request, each with its name: that of the file, or its number.
 
-    Raises OptionError if there are none, or others than the model takes.
+    Raises OptionError if there are none, or others than the model takes; Refused if they are too many or
+    too large.
     """
     if served.takes is None:
         raise OptionError(f"{served.name} does not take inputs: its task does not say how")
@@ -37,6 +46,27 @@ async def inputs_of(
     if other or not given:
         what = "pictures, as files" if served.takes == "picture" else "text"
         raise OptionError(f"{served.name} takes {what} in the field {field!r}")
+    if len(given) > limits.inputs:
+        raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":
+        require_short(texts, limits)
         return [(f"text {number}", text) for number, text in enumerate(texts)]
-    return [(file.filename or f"input {number}", await file.read()) for number, file in enumerate(pictures)]
+    contents = [await file.read() for file in pictures]
+    pixels = sum(map(pixels_of, contents))
+    if pixels > limits.pixels:
+        message = f"the pictures of a request may have at most {limits.pixels:,} pixels (got {pixels:,})"
+        raise Refused(413, message, hint="send fewer or smaller pictures")
+    return [*zip(map(_named, pictures, range(len(pictures))), contents, strict=True)]
+
+
+def require_short(texts: Sequence[str], limits: Limits) -> None:
+    """Raise Refused if texts have too many characters in all."""
+    length = sum(map(len, texts))
+    if length > limits.characters:
+        most = f"the texts of a request may have at most {limits.characters:,} characters"
+        raise Refused(413, f"{most} (got {length:,})")
+
+
+def _named(file: UploadFile, number: int) -> str:
+    """Return the name of a file, or its number. A form may say in which encoding the name is: any at all."""
+    return (file.filename or f"input {number}").encode("utf-8", "replace").decode()

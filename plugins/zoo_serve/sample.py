@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zoo import OptionError, ZooError
 from zoo_serve.errors import error_of
-from zoo_serve.requests import Models
+from zoo_serve.limits import MOST_TOKENS
+from zoo_serve.requests import CurrentLimits, Models, require_short
 from zoo_serve.served import Served, find
 
 __all__ = ["router"]
@@ -27,12 +29,18 @@ class SampleRequest(BaseModel):
 
     model: str | None = Field(None, description="Name of the model; needed if there are several.")
     prompt: str = Field("", description="Text to continue.")
-    length: int = Field(400, description="Number of tokens to generate.")
-    temperature: float = Field(0.8, description="Divisor of the logits: lower is more conservative.")
-    top_k: int = Field(0, description="Sample from this many of the most likely tokens only; 0 is off.")
-    top_p: float = Field(1.0, description="Sample from the likeliest that together have this probability.")
+    length: int = Field(400, ge=0, le=MOST_TOKENS, description="Number of tokens to generate.")
+    temperature: float = Field(
+        0.8, ge=0, le=1_000, description="Divisor of the logits: lower is more conservative; 0 is greedy."
+    )
+    top_k: int = Field(
+        0, ge=0, le=2**31, description="Sample from this many of the most likely tokens only; 0 is off."
+    )
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Sample from the likeliest that together have this probability."
+    )
     stop: str = Field("", description="Text to end right before.")
-    seed: int = Field(0, description="Random seed of the draws.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Random seed of the draws.")
 
 
 @router.post(
@@ -40,19 +48,21 @@ class SampleRequest(BaseModel):
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The text, token by token"}},
 )
-async def sample(models: Models, request: SampleRequest) -> StreamingResponse:
+async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) -> StreamingResponse:
     """Stream the text of `zoo sample` as server-sent events.
 
     Each token is a `message` event with the data `{text, surprise}`: the surprise is -log p in nats, where p
     is what the model itself gives the token. The last event is `done`, or `error` with what the other routes
-    answer then. Whoever disconnects stops the generating.
+    answer then. Whoever disconnects stops the generating, and so does the server's time limit.
     """
+    until = time.monotonic() + limits.seconds
     served = find(models, request.model)
     if not served.samples:
         raise OptionError(f"{served.name} does not generate text: it is for {served.model.card.task}")
+    require_short([request.prompt, request.stop], limits)
     settings = request.model_dump(exclude={"model", "prompt"})
     tokens = await served.worker.run(lambda: served.model.stream_with_surprise(request.prompt, **settings))
-    events = _events(served, request, served.worker.stream(tokens))
+    events = _events(served, request, served.worker.stream(tokens, until=until))
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 

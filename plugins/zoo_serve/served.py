@@ -95,7 +95,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "metrics": card.metrics,
         "headline": spec.headline,
         "units": dict(spec.units),
-        "analyzers": model.analyzers,
+        "analyzers": [row for row in model.analyzers if not row["labels"]],  # a request has none
         "card": card.to_dict(),
         "history": _history(weights),
     }

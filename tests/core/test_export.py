@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import zoo
@@ -458,3 +459,33 @@ def test_every_architecture_exports(name: str, tmp_path: Path) -> None:
     for format_ in ("onnx", "pt2"):
         done = model.export(tmp_path / f"x.{format_}", drawn=True, **QUIET)
         assert (done["items"], done["disagreements"]) == (2_000, 0)
+
+
+def test_an_exported_file_is_served(net_file: Path, text_file: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    from starlette.testclient import TestClient
+
+    from zoo_serve.app import create_app
+    from zoo_serve.served import named
+
+    models = [
+        (str(file), zoo.load(file)) for file in (net_file, text_file.rename(text_file.with_stem("fox")))
+    ]
+    served = named(models, Registry.discover())
+    with TestClient(create_app(served), base_url="http://localhost") as client:
+        described = client.get("/models").json()
+        assert [row["analyzers"] for row in described] == [[], []]
+        pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+        picture = io.BytesIO()
+        Image.fromarray(pixels).save(picture, "PNG")
+        files = {"input": ("a.png", picture.getvalue())}
+        (row,) = client.post("/predict", data={"model": described[0]["name"]}, files=files).json()
+        assert row["answers"] == models[0][1].predict([pixels], **QUIET)[0]["answers"]
+        answer = client.post("/sample", json={"model": "fox", "prompt": "the ", "length": 20})
+        assert answer.text.count("data: ") == 21
+        form = {"model": described[0]["name"], "analyzer": "grad-cam"}
+        refused = client.post("/analyze", data=form, files=files)
+        assert refused.status_code == 400
+        assert "is an exported file" in refused.json()["error"]["message"]
+    for one in served:
+        one.worker.close()

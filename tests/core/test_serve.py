@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import re
@@ -14,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +25,7 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.cli import run
 from zoo.errors import OptionError
 from zoo.registry.registry import Registry
 
@@ -72,7 +76,7 @@ def app(net: zoo.Model, text: zoo.Model) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def client(app: Any) -> Iterator[TestClient]:
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         yield client
 
 
@@ -130,7 +134,8 @@ def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Mode
     assert first["card"] == json.loads(net.card.to_json())
     assert [row["epoch"] for row in first["history"]] == [1, 2]
     assert second["history"] is None
-    assert "grad-cam" in {row["name"] for row in first["analyzers"]}
+    names = {row["name"] for row in first["analyzers"]}
+    assert ("grad-cam" in names, "confusion" in names) == (True, False)
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -231,7 +236,12 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
         ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top is for models that"),
         ("/predict", {"data": {"model": "net", "top": "x"}}, 422, "top: input should be a valid integer"),
         ("/sample", {"json": {"model": "net"}}, 400, "net does not generate text"),
-        ("/sample", {"json": {"model": "model", "temperature": -1}}, 400, "temperature must be at least 0"),
+        (
+            "/sample",
+            {"json": {"model": "model", "temperature": -1}},
+            422,
+            "temperature: input should be greater",
+        ),
         ("/sample", {"json": {"heat": 1}}, 422, "heat: extra inputs are not permitted"),
         ("/analyze", {"data": {"model": "model", "text": "a"}}, 422, "analyzer: field required"),
         ("/analyze", {"data": {"model": "model", "text": "ab", "analyzer": "cam"}}, 400, "cam/cam is for"),
@@ -273,7 +283,7 @@ def test_a_failure_of_ours_has_no_traceback(app: Any, monkeypatch: pytest.Monkey
         raise RuntimeError("secret")
 
     monkeypatch.setattr(zoo.Model, "predict", fail)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         answer = client.post("/predict", data={"model": "model", "text": "a"})
     assert refused(answer) == (500, "the server failed; its log says why")
 
@@ -283,7 +293,7 @@ def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> N
     assert page.headers["content-type"].startswith("text/html")
     assert "//" not in page.text.replace("<!doctype html>", "")
     described = client.get("/openapi.json").json()
-    assert {"/predict", "/sample", "/analyze", "/models", "/healthz"} == described["paths"].keys()
+    assert {"/predict", "/sample", "/analyze", "/models", "/healthz", "/metrics"} == described["paths"].keys()
     for path in ("/docs", "/redoc"):
         assert client.get(path).status_code == 404
 
@@ -389,19 +399,66 @@ def test_a_text_that_fails_ends_in_an_error(client: TestClient, monkeypatch: pyt
     assert found[1:] == [("error", {"error": {"message": "no more", "hint": "stop"}})]
 
 
+@contextmanager
+def running(*words: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Lend a process of `zoo serve`, and the address it listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "zoo", "serve", *map(str, words), "--port", str(port)]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(2_000):
+                with contextlib.suppress(httpx2.ConnectError):
+                    assert httpx2.get(f"{url}/healthz").status_code == 200
+                    break
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            yield process, url
+        finally:
+            process.kill()
+
+
 def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
-    words = [sys.executable, "-m", "zoo", "serve", net.path.parent, "--port", "0", "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        lines = [process.stderr.readline(), process.stderr.readline()]
-        url = re.fullmatch(r"serving net on (http://127\.0\.0\.1:\d+); Ctrl-C stops\n", lines[1])
-        assert url, lines
-        rows = httpx2.post(f"{url[1]}/predict", files={"input": ("a.png", picture())}).json()
+    with running(net.path.parent, "--json") as (process, url):
+        rows = httpx2.post(f"{url}/predict", files={"input": ("a.png", picture())}).json()
         assert rows == [{**net.predict([picture()], **QUIET)[0], "input": "a.png"}]
+        process.send_signal(signal.SIGINT)
+        out, lines = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(out) == {"url": url, "models": ["net"]}
+    loading, serving, *asked = re.sub(r"\d+ ms", "N ms", lines).splitlines()
+    assert "loading" in loading
+    assert serving == f"serving net on {url}; Ctrl-C stops"
+    assert asked == ["GET /healthz 200 N ms", "POST /predict 200 N ms"]
+
+
+def test_whatever_was_accepted_is_answered(
+    net: zoo.Model, text: zoo.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, answers = "0123456789abcdef", list[httpx2.Response]()
+    monkeypatch.setenv("ZOO_SERVE_TOKEN", token)
+    shown: dict[str, Any] = {"headers": {"authorization": f"Bearer {token}"}, "timeout": 60}
+    pictures = [("input", ("a.png", picture(width=900, height=900)))] * 3
+    with running(net.path.parent, text.path.parent, "--quiet") as (process, url):
+        text_ = {"model": "text", "length": 5_000}
+        asking = [partial(httpx2.post, f"{url}/sample", json=text_, **shown)]
+        asking += [partial(httpx2.post, f"{url}/predict", data={"model": "net"}, files=pictures, **shown)] * 5
+        threads = [threading.Thread(target=lambda ask=ask: answers.append(ask())) for ask in asking]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 20
+        while "zoo_requests_inside 6" not in httpx2.get(f"{url}/metrics", **shown).text:
+            assert time.monotonic() < until, answers
         process.send_signal(signal.SIGTERM)
-        out, rest = process.communicate(timeout=30)
-    assert (process.returncode, rest) == (0, "")
-    assert json.loads(out) == {"url": url[1], "models": ["net"]}
+        for thread in threads:
+            thread.join()
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+    assert [answer.status_code for answer in answers] == [200] * 6
+    (streamed,) = (answer.text for answer in answers if "event-stream" in answer.headers["content-type"])
+    assert "event: done" in streamed
 
 
 def test_an_answer_is_sent_at_once(url: str) -> None:
@@ -422,6 +479,38 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         done = type_in("serve", net.path.parent, "--port", str(port), "--quiet")
     assert done.returncode == 2
     assert done.stderr.startswith(f"zoo: cannot listen on 127.0.0.1, port {port}: Address already in use\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cifar10-resnet2"], "unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'?"),
+        (["cifar10-resnet20", "cifar10-resnet20"], "would both be served as 'cifar10-resnet20'"),
+        (["cifar10-resnet20", "--token", "short"], "token must have at least 16 letters"),
+        (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "a token is required where others"),
+    ],
+)
+def test_what_cannot_be_started_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", *words]) in (1, 2)
+    assert message in capsys.readouterr().err
+
+
+def test_a_token_is_made_where_others_can_connect(
+    net: zoo.Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+
+    def serve(app: Any, *_: Any, **__: Any) -> None:
+        with TestClient(app, base_url="http://zoo.example.org") as client:
+            codes.append(client.get("/models").status_code)
+
+    monkeypatch.setattr("zoo_serve.command._serve", serve)
+    where = ["--port", "0", "--host", "0.0.0.0", "--allow-host", "zoo.example.org"]
+    assert run(["serve", str(net.path.parent), *where]) == 0
+    (token,) = re.findall(r"serving net on http://0\.0\.0\.0:\d+/#token=(\S{32}); ", capsys.readouterr().err)
+    assert (codes, len(set(token)) > 10) == ([401], True)
 
 
 @pytest.mark.parametrize("module", ["uvicorn", "fastapi", "python_multipart"])

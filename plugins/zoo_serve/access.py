@@ -1,0 +1,129 @@
+"""Who is answered: an ASGI layer that looks at the name of the host, the page that asks, and the token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from zoo_serve.errors import Refused, answer
+
+__all__ = ["Access", "Guard", "is_loopback"]
+
+# Scripts and styles are files of the page. A frame may show what an analyzer draws as HTML.
+_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "frame-src data: blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may ask.
+
+    Attributes:
+        hosts: names in a Host header that are answered, besides `localhost` and addresses.
+        token: what clients must show as `Authorization: Bearer TOKEN`; none is asked for if it is empty.
+    """
+
+    hosts: Collection[str] = ()
+    token: str = field(default="", repr=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address that is listened on."""
+    return host == "localhost" or ((address := _address(host)) is not None and address.is_loopback)
+
+
+class Guard:
+    """Answers those who may ask, and adds headers that keep browsers from more than the page needs."""
+
+    def __init__(self, app: ASGIApp, access: Access, *, public: Collection[str]) -> None:
+        """Guard an application.
+
+        Args:
+            public: paths that need no token.
+        """
+        self._app = app
+        self._access = access
+        self._public = public
+        self._hosts = {"localhost", *(host.lower() for host in access.hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        refused = self._refuses(scope["method"], scope["path"], Headers(scope=scope))
+        inner = answer(refused) if refused else self._app
+        return await inner(scope, receive, send_with_headers)
+
+    def _refuses(self, method: str, path: str, headers: Headers) -> Refused | None:
+        host = headers.get("host", "")
+        if not self._is_ours(_name(host)):
+            hint = "start the server with --allow-host NAME for each name that clients use"
+            return Refused(421, f"the server is not known as {host[:100]!r}", hint=hint)
+        if method not in ("GET", "HEAD") and _cross_site(headers, host):
+            return Refused(403, "pages of other sites may not send requests to this server")
+        if self._access.token and path not in self._public and not self._has_token(headers):
+            hint = "send the header `Authorization: Bearer TOKEN`; the server was started with the token"
+            return Refused(
+                401, "the token is missing or wrong", hint=hint, headers={"WWW-Authenticate": "Bearer"}
+            )
+        return None
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a name is one of the server's.
+
+        Somebody else's name may lead to any address (DNS rebinding), but an address belongs to no page.
+        """
+        return name in self._hosts or _address(name) is not None
+
+    def _has_token(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode(), self._access.token.encode())
+        return same and scheme.lower() == "bearer"
+
+
+def _name(host: str) -> str:
+    """Return the name or address in a Host header, without the port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+def _cross_site(headers: Headers, host: str) -> bool:
+    """Return whether a browser says that a request comes from a page of another origin."""
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and origin.rpartition("//")[2].lower() != host.lower()

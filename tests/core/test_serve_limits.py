@@ -1,0 +1,410 @@
+"""What a server refuses: requests that are too large, too many, too slow, or of somebody who may not ask."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+import torch
+from PIL import Image
+
+from zoo.data.vocabulary import Vocabulary
+from zoo.errors import OptionError
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+import httpx2
+from starlette.testclient import TestClient
+
+from zoo_serve.access import Access, is_loopback
+from zoo_serve.app import create_app
+from zoo_serve.batching import Worker
+from zoo_serve.limits import Limits
+from zoo_serve.served import Served
+
+LOCAL = "http://localhost:8000"
+SMALL = Limits(body=20_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)
+TOKEN = "a token of somebody"
+
+
+class Fake:
+    """A model that predicts once it may, samples without end, and calls its module without end to analyze."""
+
+    name = "fake"
+    vocabulary = Vocabulary({"vocabulary": ["a", "b"], "specials": 0})
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.begin = threading.Event()
+        self.begin.set()
+        self.module = torch.nn.Identity()
+
+    def predict(self, inputs: list[Any], **_: Any) -> list[dict[str, Any]]:
+        self.seen += inputs
+        self.begin.wait(20)
+        return [{"input": "", "answers": [], "error": None} for _ in inputs]
+
+    def stream_with_surprise(self, *_: Any, **__: Any) -> Iterator[tuple[str, float]]:
+        while True:
+            time.sleep(0.001)
+            yield "a", 1.0
+
+    def analyze(self, analyzer: str, *_: Any, **__: Any) -> Any:
+        if analyzer == "labels":
+            raise OptionError("labels are missing", hint="analyze a --split")
+        while True:
+            self.module(torch.zeros(1))
+
+
+@contextmanager
+def serving(limits: Limits = SMALL, **more: Any) -> Iterator[tuple[Fake, Any]]:
+    """Lend a model of pictures, `net`, and one of texts, `text`, which are one, and their application."""
+    model = Fake()
+    worker = Worker(cast("Any", model))
+    takes: dict[Any, Any] = {"net": "picture", "text": "text"}
+    served = [
+        Served(name=name, model=cast("Any", model), worker=worker, takes=what, samples=True, facts={})
+        for name, what in takes.items()
+    ]
+    try:
+        yield model, create_app(served, limits=limits, **more)
+    finally:
+        model.begin.set()
+        worker.close()
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with serving() as (_, app), TestClient(app, base_url=LOCAL) as client:
+        yield client
+
+
+def picture(width: int, height: int) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return ("x.png", buffer.getvalue())
+
+
+def said(answer: Any) -> tuple[int, str]:
+    (error,) = answer.json().values()
+    assert error.keys() == {"message", "hint"}
+    return answer.status_code, error["message"]
+
+
+def files(count: int, side: int = 10) -> dict[str, Any]:
+    return {"data": {"model": "net"}, "files": [("input", picture(side, side))] * count}
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "message"),
+    [
+        ("/predict", files(3), 200, ""),
+        ("/predict", files(4), 413, "a request may have at most 3 inputs"),
+        ("/predict", files(2, 40), 413, "may have at most 2,000 pixels (got 3,200)"),
+        ("/analyze", {**files(1, 50), "data": {"model": "net", "analyzer": "x"}}, 413, "(got 2,500)"),
+        ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 2}}, 200, ""),
+        ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 3}}, 413, "50 characters (got 60)"),
+        ("/predict", {"data": {"model": "text", "text": ["a"] * 4}}, 413, "at most 3 inputs (got 4)"),
+        ("/predict", {"data": {"model": "text", "text": [""] * 200}}, 413, "at most 3 inputs"),
+        ("/analyze", {"data": {"model": "text", "text": "a" * 60, "analyzer": "x"}}, 413, "50 characters"),
+        ("/sample", {"json": {"model": "text", "prompt": "a" * 60}}, 413, "50 characters (got 60)"),
+        ("/sample", {"json": {"model": "text", "stop": "a" * 60}}, 413, "50 characters (got 60)"),
+        ("/sample", {"json": {"length": 10_001}}, 422, "length: input should be less than or equal to 10000"),
+        ("/sample", {"json": {"temperature": 1e9}}, 422, "temperature: input should be less"),
+        ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature: input should be"),
+        ("/sample", {"json": {"prompt": "a" * 30_000}}, 413, "at most 20,000 bytes"),
+        ("/predict", {"data": {"model": "net", "top": 0}, "files": files(1)["files"]}, 422, "top: input sh"),
+    ],
+)
+def test_a_request_is_limited(
+    client: TestClient, path: str, request_: dict[str, Any], status: int, message: str
+) -> None:
+    headers = {"content-type": "application/json"} if "content" in request_ else {}
+    answer = client.post(path, headers=headers, **request_)
+    if status == 200:
+        assert answer.status_code == 200, answer.text
+    else:
+        got, words = said(answer)
+        assert (got, message in words) == (status, True), words
+
+
+def test_a_body_of_unknown_length_is_refused_while_it_arrives() -> None:
+    taken, sent = 0, list[Any]()
+
+    async def receive() -> Any:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b" " * 1_000, "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with serving() as (_, app):
+        asyncio.run(asyncio.wait_for(app(scope("/sample", "application/json"), receive, send), 20))
+    assert (sent[0]["status"], taken) == (413, 21)
+    assert b"a request may have at most 20,000 bytes" in sent[1]["body"]
+
+
+def scope(path: str, kind: str) -> dict[str, Any]:
+    """Return a POST request as an ASGI server says it, but for its body."""
+    headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+    about: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "query_string": b"",
+        "asgi": {"version": "3.0"},
+    }
+    return about | {"path": path, "headers": headers}
+
+
+def test_the_description_has_the_bounds(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    length = described["components"]["schemas"]["SampleRequest"]["properties"]["length"]
+    assert (length["minimum"], length["maximum"]) == (0, 10_000)
+    assert {"401", "403", "413", "421", "503", "504"} <= described["paths"]["/predict"]["post"][
+        "responses"
+    ].keys()
+
+
+def together(ask: Callable[[httpx2.AsyncClient], Any], app: Any) -> Any:
+    """Return what a coroutine returns that asks an application."""
+
+    async def run() -> Any:
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url=LOCAL) as client:
+            return await ask(client)
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0.001)
+
+
+def score(client: httpx2.AsyncClient, text: str) -> asyncio.Task[Any]:
+    return asyncio.create_task(client.post("/predict", data={"model": "text", "text": text}))
+
+
+def test_a_full_server_says_when_to_try_again() -> None:
+    with serving() as (model, app):
+        model.begin.clear()
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            first = score(client, "a")
+            await until(lambda: bool(model.seen))
+            second = score(client, "b")
+            await asyncio.sleep(0.01)
+            refused = await score(client, "c")
+            health = await client.get("/healthz")
+            model.begin.set()
+            return refused, health, await first, await second, await score(client, "d")
+
+        refused, health, *served = together(ask, app)
+    assert said(refused) == (503, "the server is busy: 2 requests are being served")
+    assert refused.headers["retry-after"] == "1"
+    assert [answer.status_code for answer in (health, *served)] == [200] * 4
+    assert model.seen == ["a", "b", "d"]
+
+
+def test_what_waits_too_long_is_refused_and_never_computed() -> None:
+    with serving(Limits(seconds=0.2)) as (model, app):
+        model.begin.clear()
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            first = score(client, "a")
+            await until(lambda: bool(model.seen))
+            refused = await asyncio.gather(first, score(client, "b"))
+            model.begin.set()
+            return refused, await score(client, "c")
+
+        refused, served = together(ask, app)
+    assert [said(one) for one in refused] == [(504, "the request took more than 0.2 seconds")] * 2
+    assert (served.status_code, model.seen) == (200, ["a", "c"])
+
+
+def test_what_a_client_leaves_is_never_computed() -> None:
+    with serving() as (model, app):
+        model.begin.clear()
+        left = asyncio.Event()
+        body = b"model=text&text=left"
+        request = scope("/predict", "application/x-www-form-urlencoded")
+        messages = iter([{"type": "http.request", "body": body}])
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            if (message := next(messages, None)) is not None:
+                return message
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            first = score(client, "a")
+            await until(lambda: bool(model.seen))
+            leaving = asyncio.create_task(app(request, receive, send))
+            await asyncio.sleep(0.02)
+            left.set()
+            await leaving
+            model.begin.set()
+            return await first, await score(client, "b")
+
+        served = together(ask, app)
+    assert [answer.status_code for answer in served] == [200, 200]
+    assert (model.seen, sent) == (["a", "b"], [])
+
+
+def test_a_text_ends_when_its_time_is_over() -> None:
+    with serving(Limits(seconds=0.3)) as (_, app), TestClient(app, base_url=LOCAL) as client:
+        text = client.post("/sample", json={"model": "text"}).text
+    *tokens, last, end = text.split("\n\n")
+    assert (len(tokens) > 10, end) == (True, "")
+    assert last.startswith('event: error\ndata: {"error":{"message":"the request took too long"')
+
+
+def test_an_analysis_ends_when_its_time_is_over() -> None:
+    with serving(Limits(seconds=0.3)) as (model, app), TestClient(app, base_url=LOCAL) as client:
+        answer = client.post("/analyze", data={"model": "text", "text": "a", "analyzer": "x"})
+        assert said(answer)[0] == 504
+        answer = client.post("/predict", data={"model": "text", "text": "a"})  # by the same thread
+        assert answer.status_code == 200
+        model.module(torch.zeros(1))
+
+
+def test_hints_for_the_terminal_are_left_out(client: TestClient) -> None:
+    answer = client.post("/analyze", data={"model": "text", "text": "a", "analyzer": "labels"})
+    assert answer.json() == {"error": {"message": "labels are missing", "hint": None}}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("192.168.1.7:8000", 200),
+        ("[::1]:8000", 200),
+        ("zoo.example.org", 200),
+        ("Zoo.Example.org:443", 200),
+        ("evil.example.org", 421),
+        ("localhost.evil.org", 421),
+        ("127.0.0.1.evil.org", 421),
+        ("", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/healthz", "/", "/models"])
+def test_only_known_names_are_answered(host: str, status: int, path: str) -> None:
+    access = Access(hosts=["zoo.example.org"])
+    with serving(access=access) as (_, app), TestClient(app, base_url=LOCAL) as client:
+        assert client.get(path, headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": LOCAL}, 200),
+        ({"origin": LOCAL, "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"origin": "https://evil.example.org"}, 403),
+        ({"origin": "http://localhost:9000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": LOCAL, "sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+def test_pages_of_other_sites_send_nothing(client: TestClient, headers: dict[str, str], status: int) -> None:
+    answer = client.post("/predict", headers=headers, data={"model": "text", "text": "a"})
+    assert answer.status_code == status
+    asked = client.options("/predict", headers={**headers, "access-control-request-method": "POST"})
+    assert not {name for name in [*asked.headers, *answer.headers] if name.startswith("access-control")}
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "status"),
+    [
+        ("/healthz", "", 200),
+        ("/", "", 200),
+        ("/index.html", "", 200),
+        ("/models", "", 401),
+        ("/models", f"Bearer {TOKEN}", 200),
+        ("/models", f"bearer {TOKEN}", 200),
+        ("/models", f"Basic {TOKEN}", 401),
+        ("/models", f"Bearer {TOKEN}x", 401),
+        ("/models", "Bearer ", 401),
+        ("/models", "Bearer \xe9", 401),
+        ("/models/", "", 401),
+        ("/%2fmodels", "", 401),
+        ("/openapi.json", "", 401),
+        ("/metrics", "", 401),
+        ("/nowhere", "", 401),
+        ("/predict", "", 401),
+        ("/sample", "", 401),
+        ("/analyze", "", 401),
+    ],
+)
+def test_a_token_opens_all_but_the_page(path: str, shown: str, status: int) -> None:
+    with serving(access=Access(token=TOKEN)) as (_, app), TestClient(app, base_url=LOCAL) as client:
+        ask = client.post if path in ("/predict", "/sample", "/analyze") else client.get
+        answer = ask(path, headers=[(b"authorization", shown.encode("latin-1"))] if shown else [])
+        assert answer.status_code == status
+        if status == 401:
+            assert said(answer) == (401, "the token is missing or wrong")
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/nowhere", "/healthz"])
+def test_browsers_are_told_what_the_page_needs(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy["frame-ancestors"]) == ("'self'", "'none'")
+    assert not {"script-src", "style-src"} & policy.keys()
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_requests_are_counted_and_logged_without_what_they_say() -> None:
+    log: list[str] = []
+    access = Access(token=TOKEN)
+    with serving(access=access, log=log.append) as (_, app), TestClient(app, base_url=LOCAL) as client:
+        client.headers["authorization"] = f"Bearer {TOKEN}"
+        for text in ("secret", "secret"):
+            client.post("/predict?key=secret", data={"model": "text", "text": text})
+        client.post("/predict", data={"model": "text"})
+        client.get("/secret/secret")
+        client.request("SECRET", "/")
+        text = client.get("/metrics").text
+    assert 'zoo_requests_total{method="POST",route="/predict",status="200"} 2' in text.splitlines()
+    assert 'zoo_requests_total{method="POST",route="/predict",status="400"} 1' in text.splitlines()
+    assert 'zoo_predicted_inputs_total{model="text"} 2' in text.splitlines()
+    assert "zoo_requests_inside 0" in text.splitlines()
+    assert [line.rsplit(" ", 2)[0] for line in log][:3] == ["POST /predict 200"] * 2 + ["POST /predict 400"]
+    assert "secret" not in "\n".join([text, *log]).lower()
+    assert TOKEN not in "\n".join([text, *log])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.7", False),
+        ("zoo.example.org", False),
+        ("", False),
+    ],
+)
+def test_an_address_is_of_this_machine_alone_or_not(host: str, expected: bool) -> None:
+    assert is_loopback(host) == expected
