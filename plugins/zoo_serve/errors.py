@@ -73,8 +73,9 @@ class Refused(ZooError):
 
 
 def answer(error: Refused) -> JSONResponse:
-    """Return the answer to a request that is refused."""
-    return JSONResponse(_described(str(error), error.hint), error.status, error.headers)
+    """Return the answer to a request that is refused. The rest of its body, if any, is not read."""
+    headers = {"Connection": "close", **(error.headers or {})}
+    return JSONResponse(_described(str(error), error.hint), error.status, headers)
 
 
 def error_of(error: ZooError) -> dict[str, Any]:

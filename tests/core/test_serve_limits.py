@@ -147,6 +147,7 @@ def test_a_body_of_unknown_length_is_refused_while_it_arrives() -> None:
     with serving() as (_, app):
         asyncio.run(asyncio.wait_for(app(scope("/sample", "application/json"), receive, send), 20))
     assert (sent[0]["status"], taken) == (413, 21)
+    assert (b"connection", b"close") in sent[0]["headers"]  # or the rest would be read as part of it
     assert b"a request may have at most 20,000 bytes" in sent[1]["body"]
 
 
