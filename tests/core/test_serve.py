@@ -42,6 +42,10 @@ QUIET: dict[str, Any] = {"progress": False}
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
 
 
+# A request to explain what a classifier sees, whose picture cannot be read
+CAM: dict[str, Any] = {"data": {"model": "net", "analyzer": "grad-cam"}, "files": {"input": ("x", b"x")}}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("served")
@@ -243,6 +247,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "temperature: input should be greater",
         ),
         ("/sample", {"json": {"heat": 1}}, 422, "heat: extra inputs are not permitted"),
+        ("/analyze", {**CAM, "data": {**CAM["data"], "class": "9" * 5_000}}, 400, "the model has no class"),
         ("/analyze", {"data": {"model": "model", "text": "a"}}, 422, "analyzer: field required"),
         ("/analyze", {"data": {"model": "model", "text": "ab", "analyzer": "cam"}}, 400, "cam/cam is for"),
         (

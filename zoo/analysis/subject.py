@@ -66,7 +66,8 @@ def _class(given: str, card: Card) -> Any:
         return names.index(given)
     if given in ("predicted", "true"):
         return given
-    if given.isdecimal() and int(given) < len(names):
-        return int(given)
+    numbers = [str(number) for number in range(len(names))]
+    if given in numbers:
+        return numbers.index(given)
     listed = f"its classes: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
     raise OptionError(f"the model has no class {given!r}{did_you_mean(given, names)}", hint=listed)
