@@ -79,9 +79,10 @@ def test_a_command_parses_and_names_what_exists(
 
 def check_names(command: str, given: dict[str, Any], registry: Registry) -> None:
     """Raise a ZooError or fail if a command names an entry, an option or weights that do not exist."""
-    weights = given.get("weights") or given.get("from_weights")
-    if weights and not is_stand_in(weights) and not {"/", "."} & {*weights}:
-        assert weights in registry.weights, f"there are no weights {weights}"
+    named = given.get("weights") or given.get("from_weights") or ()
+    for weights in (named,) if isinstance(named, str) else named:  # several of `zoo serve`
+        if not is_stand_in(weights) and not {"/", "."} & {*weights}:
+            assert weights in registry.weights, f"there are no weights {weights}"
     if command in ("train", "lr-find") and not is_stand_in(given["name"]):
         check_experiment(given, registry)
     if command == "analyze" and not is_stand_in(given["analyzer"]):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,13 +79,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_every_command_of_a_page_works(page: Path, folder: Path) -> None:
+def test_every_command_of_a_page_works(page: Path, folder: Path, server: str) -> None:
     if page.stem == "trust":
         for block in blocks(TUTORIAL / "first-plugin.md")[:2]:
             do(block, folder, {})
     type_in(small(GIVEN.get(page.stem, "")), folder)
     for block in blocks(page):
-        if block.language == "console":
+        if page.stem.startswith("serve"):
+            answered(block, folder, server)
+        elif block.language == "console":
             shows(block, folder)
         elif block.script:
             type_in(small(block.script), folder)
@@ -87,6 +95,38 @@ def test_every_command_of_a_page_works(page: Path, folder: Path) -> None:
             publish(block, folder)
         elif block.file or re.search(r"\bzoo\.\w+\(", block.text):
             do(block, folder, {"zoo": zoo})
+
+
+def answered(block: Block, folder: Path, server: str) -> None:
+    """Do what a block says to a server, or look whether it could be started as it says."""
+    asked = block._replace(text=block.text.replace("http://127.0.0.1:8000", server))
+    if asked.language == "python":
+        exec(compile(asked.text, "<page>", "exec"), {})
+    elif asked.script:
+        script = re.sub(r"^(zoo serve .*)$", r"\1 --help", asked.script, flags=re.M)
+        assert '"error": {' not in type_in(script.replace("curl ", "curl -fsS "), folder)
+    for words in re.findall(r"^ExecStart=\S+/(zoo .*)$", block.text, re.M):
+        type_in(f"{words} --help", folder)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Return the address of the server that a page about serving starts; of none on other pages."""
+    if not request.node.callspec.params["page"].stem.startswith("serve"):
+        yield ""
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["serve", "cifar10-resnet20", "nietzsche-rnn", "--port", str(port), "--quiet"]
+    with subprocess.Popen([sys.executable, "-m", "zoo", *words], cwd=folder) as process:
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 def small(script: str) -> str:
