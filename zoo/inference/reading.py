@@ -1,12 +1,14 @@
-"""Inputs read by several threads, and answered in batches."""
+"""Inputs read, by several threads where that takes long, and answered in batches."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import DataError, OptionError
@@ -16,6 +18,9 @@ __all__ = ["Unread", "in_batches", "require_number", "workers"]
 
 # The most threads that read, unless the user chooses
 _MOST_THREADS = 8
+# Seconds of a read that count: a shorter one is not worth handing to a thread, which also holds Python's lock
+# while the network wants it. After so many seconds of such reads, threads read.
+_LONG, _PATIENCE = 0.0005, 0.01
 T = TypeVar("T")
 
 
@@ -61,18 +66,9 @@ def in_batches(
 def _read_ahead(
     sources: Iterable[Source], read: Callable[[Any], Any], *, threads: int, ahead: int
 ) -> Iterator[tuple[Source, Any]]:
-    """Yield sources and their items in order, while threads read some that come later."""
-
-    def attempt(source: Source) -> Any:
-        if source.error:
-            return Unread(source.error)
-        try:
-            return read(source.value)
-        except DataError as error:
-            return Unread(str(error).removeprefix(f"{source.name} "))
-        except OSError as error:
-            return Unread(f"cannot be read: {error.strerror or error}")
-
+    """Yield sources and their items in order. If reading takes long, threads read some that come later."""
+    sources, attempt = iter(sources), partial(_attempt, read)
+    yield from _while_quick(sources, attempt)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="zoo-read")
     waiting: deque[tuple[Source, Future[Any]]] = deque()
     try:
@@ -86,3 +82,29 @@ def _read_ahead(
             yield first, item.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _while_quick(sources: Iterable[Source], attempt: Callable[[Source], Any]) -> Iterator[tuple[Source, Any]]:
+    """Yield sources and their items until reading has taken long."""
+    spent = 0.0
+    for number, source in enumerate(sources):
+        began = time.perf_counter()
+        item = attempt(source)
+        took = time.perf_counter() - began
+        if took > _LONG and number:  # the first one may import what decodes
+            spent += took
+        yield source, item
+        if spent > _PATIENCE:
+            return
+
+
+def _attempt(read: Callable[[Any], Any], source: Source) -> Any:
+    """Return what a source holds, or why it could not be read."""
+    if source.error:
+        return Unread(source.error)
+    try:
+        return read(source.value)
+    except DataError as error:
+        return Unread(str(error).removeprefix(f"{source.name} "))
+    except OSError as error:
+        return Unread(f"cannot be read: {error.strerror or error}")

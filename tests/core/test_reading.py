@@ -1,0 +1,37 @@
+"""Who reads inputs: the caller while that is quick, threads once it takes long; in order in any case."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zoo.errors import DataError
+from zoo.inference import reading
+from zoo.inference.reading import Unread, in_batches
+from zoo.inference.sources import Source
+
+
+@pytest.mark.parametrize(("seconds", "several"), [(0.0, False), (0.005, True)])
+def test_threads_read_what_takes_long(seconds: float, several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers, now = set[threading.Thread](), 0.0
+    monkeypatch.setattr(reading, "time", SimpleNamespace(perf_counter=lambda: now))
+
+    def read(number: int) -> int:
+        nonlocal now
+        now += seconds
+        readers.add(threading.current_thread())
+        if number == 30:
+            raise DataError("30 is broken")
+        return number
+
+    sources = [Source(str(number), number) for number in range(40)]
+    double: Any = lambda items: [2 * item for item in items]  # noqa: E731
+    found = [*in_batches(sources, read, double, size=7, threads=3)]
+    assert [source.name for source, _ in found] == [str(number) for number in range(40)]
+    answers = [answer for _, answer in found]
+    assert answers == [Unread("is broken") if number == 30 else 2 * number for number in range(40)]
+    assert threading.current_thread() in readers
+    assert bool(readers - {threading.current_thread()}) == several
