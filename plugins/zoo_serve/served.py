@@ -96,6 +96,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "headline": spec.headline,
         "units": dict(spec.units),
         "analyzers": [row for row in model.analyzers if not row["labels"]],  # a request has none
+        "landmarks": [] if model.exported else [*registry.architecture(card.architecture).spec.landmarks],
         "card": card.to_dict(),
         "history": _history(weights),
     }

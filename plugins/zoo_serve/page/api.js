@@ -1,0 +1,106 @@
+// The HTTP API: a function for each route. What goes wrong is a `Problem`, in words.
+// Addresses are relative, so that the page also works below a path of a proxy.
+
+/** Something that did not work. `again` says whether trying again may help; a `status` of 0 is no answer. */
+export class Problem extends Error {
+  constructor(message, { hint = "", status = 0, again = false } = {}) {
+    super(message);
+    Object.assign(this, { hint, status, again });
+  }
+}
+
+const KEY = "zoo-token";
+
+/** Keep a token for this tab. */
+export const keepToken = (token) => sessionStorage.setItem(KEY, token);
+
+/** Describe the models: see GET /models. */
+export const listModels = async () => (await ask("models")).json();
+
+/**
+ * Return the row of an input: `{input, answers, error}`.
+ * @param {{model: string, input: File|string, top: ?number}} asked a picture or a text
+ */
+export async function predict({ model, input, top = null }, signal) {
+  const form = formOf(model, input);
+  if (top !== null) form.append("top", top);
+  const [row] = await (await ask("predict", { method: "POST", body: form, signal })).json();
+  return row;
+}
+
+/** Return what an analyzer finds: see POST /analyze. */
+export async function analyze({ model, input, analyzer, classes, layer, options }, signal) {
+  const form = formOf(model, input);
+  form.append("analyzer", analyzer);
+  for (const name of classes) form.append("class", name);
+  if (layer) form.append("layer", layer);
+  form.append("options", JSON.stringify(options));
+  return (await ask("analyze", { method: "POST", body: form, signal })).json();
+}
+
+/** Yield `{text, surprise}` for each token, and at last `{done}` with what is said of the whole text. */
+export async function* sample(settings, signal) {
+  const headers = { "Content-Type": "application/json" };
+  const answer = await ask("sample", { method: "POST", headers, body: JSON.stringify(settings), signal });
+  for await (const { event, data } of events(answer.body)) {
+    if (event === "error") throw problemOf(data, 0);
+    if (event === "done") return void (yield { done: data });
+    yield data;
+  }
+  throw new Problem("The server stopped in the middle of the text.", { again: true });
+}
+
+function formOf(model, input) {
+  const form = new FormData();
+  form.append("model", model);
+  if (typeof input === "string") form.append("text", input);
+  else form.append("input", input, input.name);
+  return form;
+}
+
+async function ask(path, { headers = {}, ...rest } = {}) {
+  const token = sessionStorage.getItem(KEY);
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const answer = await answered(fetch(new URL(path, document.baseURI), { ...rest, headers }));
+  if (answer.ok) return answer;
+  const content = await answer.json().catch(() => ({}));
+  throw problemOf(content, answer.status, Number(answer.headers.get("Retry-After")));
+}
+
+/** Return what a promise of the network gives; that the network fails is a Problem. */
+async function answered(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The server does not answer.", { hint: "Is zoo serve still running?", again: true });
+  }
+}
+
+function problemOf({ error }, status, seconds = 0) {
+  const again = status === 503 || status === 429 || status >= 500;
+  let message = error?.message ?? `The server answered with status ${status}.`;
+  if (status === 503) message = `The server is busy: ${message}`;
+  const wait = seconds > 0 ? `It asks to wait ${seconds} s.` : "";
+  return new Problem(message, { hint: [error?.hint, wait].filter(Boolean).join(" "), status, again });
+}
+
+/** Yield the server-sent events of a body, `{event, data}`. */
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { value, done } = await answered(reader.read());
+      if (done) return;
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s, 2)));
+        if (fields.data) yield { event: fields.event ?? "message", data: JSON.parse(fields.data) };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

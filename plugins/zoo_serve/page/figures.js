@@ -1,0 +1,27 @@
+// A page that an analyzer wrote, in a frame where no script runs.
+
+import { element } from "./dom.js";
+
+/**
+ * Return a frame with the page of a data URL.
+ *
+ * A frame is under the policy of our page, which allows no styles inside HTML. So they are taken out, and given
+ * to the frame as objects once it is there.
+ */
+export function showPage(url, title) {
+  const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (sign) => sign.charCodeAt(0));
+  const rules = [];
+  const srcdoc = new TextDecoder()
+    .decode(bytes)
+    .replaceAll(/<style>([^]*?)<\/style>/g, (_, text) => void rules.push(text) ?? "")
+    .replaceAll(/(<[^>]*\s)style="/g, '$1data-style="');
+  const onload = ({ target: { contentDocument: page, contentWindow: window, style } }) => {
+    const sheet = new window.CSSStyleSheet();
+    sheet.replaceSync(rules.join("\n"));
+    page.adoptedStyleSheets = [sheet];
+    for (const node of page.querySelectorAll("[data-style]")) node.style.cssText = node.dataset.style;
+    style.height = 0; // so that the height of the page is that of its content
+    style.height = `${page.documentElement.scrollHeight + 2}px`;
+  };
+  return element("iframe", { class: "page", title, sandbox: "allow-same-origin", srcdoc, onload });
+}

@@ -1,0 +1,144 @@
+// Look inside a model: a form made of its analyzers and their options, and what the chosen one finds in an input.
+
+import { analyze } from "./api.js";
+import { announce, copyOf, element, facts } from "./dom.js";
+import { showPage } from "./figures.js";
+import { digits, measured, percent, words } from "./format.js";
+import { showHeat } from "./heat.js";
+import * as problems from "./problems.js";
+
+const FIRST = "grad-cam"; // the method to begin with, if the model has it
+let method = FIRST; // kept from one model to the next
+
+/**
+ * Fill a section with the form. Return what runs it, `look`, and what stops it, `close`.
+ * @param {() => ?(File|string)} input what to look at; null is nothing yet
+ * @param {boolean} eager whether a change in the form runs it at once, without a button
+ */
+export function showInside(section, model, input, { eager }) {
+  section.append(copyOf("inside-view"));
+  const find = (selector) => section.querySelector(selector);
+  const [form, place, found] = ["form", ".problem", ".found"].map(find);
+  const { analyzer: select, class: classes, layer } = form.elements;
+  let asked = new AbortController();
+
+  select.append(...model.analyzers.map(({ name }) => element("option", { value: name }, name)));
+  select.value = model.analyzers.some(({ name }) => name === method) ? method : model.analyzers[0].name;
+  classes.append(element("option", { value: "" }, "predicted"));
+  classes.append(...model.classes.map((name) => element("option", { value: name }, name)));
+  find("#layers").append(...model.landmarks.map((name) => element("option", { value: name })));
+  find(".look").hidden = eager;
+
+  const chosen = () => model.analyzers.find(({ name }) => name === select.value);
+  const choose = () => {
+    const { summary, ignores, takes_layer: takesLayer, options } = chosen();
+    find("#method-summary").textContent = summary;
+    find(".class").hidden = !model.classes.length || ignores.includes("class");
+    find(".layer").hidden = !takesLayer;
+    const fields = options.filter(({ type }) => type !== "other").map(field);
+    find(".options .fields").replaceChildren(layer.parentElement, ...fields);
+    find(".options").hidden = !takesLayer && !fields.length;
+  };
+
+  async function look() {
+    if (!form.checkValidity()) find(".options").open = true;
+    const given = input();
+    if (given === null || !form.reportValidity()) return;
+    asked.abort();
+    asked = new AbortController();
+    const { signal } = asked;
+    const { name, ignores, takes_layer: takesLayer, options } = chosen();
+    problems.show(place);
+    found.setAttribute("aria-busy", "true");
+    try {
+      const answer = await analyze(
+        {
+          model: model.name,
+          input: given,
+          analyzer: name,
+          classes: classes.value && !ignores.includes("class") ? [classes.value] : [],
+          layer: takesLayer ? layer.value.trim() : "",
+          options: changed(form, options),
+        },
+        signal,
+      );
+      const parts = await shown(answer, model, name, given);
+      if (signal.aborted) return;
+      found.replaceChildren(...parts);
+      announce(`${name} is done.`);
+    } catch (error) {
+      if (signal.aborted) return;
+      found.replaceChildren();
+      problems.show(place, error, look);
+    } finally {
+      if (!signal.aborted) found.removeAttribute("aria-busy");
+    }
+  }
+
+  choose();
+  select.addEventListener("change", () => {
+    method = select.value;
+    choose();
+  });
+  if (eager) form.addEventListener("change", look);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!eager) look();
+  });
+  return { look, close: () => asked.abort() };
+}
+
+/** Return the labeled control of an option. */
+function field({ name, type, default: value, choices, minimum, maximum, help }) {
+  const [id, about] = [`option-${name}`, `about-${name}`];
+  const named = { id, name: id, "aria-describedby": about };
+  let control;
+  if (type === "bool") control = element("input", { ...named, type: "checkbox", checked: value });
+  else if (type === "choice") {
+    const options = choices.map((one) => element("option", { value: one, selected: one === value }, String(one)));
+    control = element("select", named, ...options);
+  } else {
+    const number = { type: "number", min: minimum, max: maximum, step: type === "int" ? 1 : "any", required: true };
+    control = element("input", { ...named, ...(type === "str" ? {} : number), value });
+  }
+  const label = element("label", { for: id }, words(name));
+  const line = type === "bool" ? element("span", { class: "check" }, control, label) : [label, control];
+  return element("div", { class: "field" }, ...[line].flat(), element("small", { id: about, class: "muted" }, help));
+}
+
+/** Return the options that are not what they are by default. */
+function changed(form, options) {
+  const values = {};
+  for (const { name, type, default: value, choices } of options) {
+    const control = form.elements[`option-${name}`];
+    if (!control) continue;
+    let now = control.value;
+    if (type === "bool") now = control.checked;
+    else if (type === "choice") now = choices.find((one) => String(one) === now);
+    else if (type !== "str") now = Number(now);
+    if (now !== value) values[name] = now;
+  }
+  return values;
+}
+
+/** Return what there is to see of an answer: maps over the picture, figures, scores. */
+async function shown({ items, picture, figures, scores }, model, name, input) {
+  const title = `${name} of ${input.name ?? "the text"}`;
+  const maps = items.map((item) => {
+    const what = `evidence for ${item.map_of}`;
+    const probability = Number.isFinite(item.probability) ? ` (${percent(item.probability)})` : "";
+    const peak = `highest value ${digits(item.peak, 3)}`;
+    return showHeat(picture, item.map, {
+      label: `${title}: ${what}, ${peak}`,
+      caption: `${what[0].toUpperCase()}${what.slice(1)}${probability}, ${peak}`,
+    });
+  });
+  const rows = Object.entries(scores).map(([key, value]) => measured(key, value, model.units));
+  const drawn = Object.entries(figures).map(([file, url]) => {
+    if (url.startsWith("data:text/html")) return showPage(url, title);
+    if (url.startsWith("data:image/")) return element("img", { class: "drawn", src: url, alt: title });
+    return element("a", { href: url, download: file }, file);
+  });
+  const parts = [...(await Promise.all(maps)), ...(rows.length ? [facts(rows, "metrics")] : []), ...drawn];
+  return parts.length ? parts : [element("p", {}, "It found nothing to show.")];
+}

@@ -1,0 +1,89 @@
+// A model in words and numbers: its head, its metrics, and its card.
+
+import { showCurves } from "./curves.js";
+import { element, facts } from "./dom.js";
+import { count, digits, measured, metric, words } from "./format.js";
+
+/** Return the headline metric, `{split, name, value, unit}`, of the test split where it was measured. */
+export function headline({ metrics, headline: name, units }) {
+  const split = ["test", "val", "train"].find((one) => Number.isFinite(metrics[one]?.[name]));
+  return split ? { split, name, value: metrics[split][name], unit: units[name] } : null;
+}
+
+/** Return the head of a model: what it is, and its metrics. */
+export function showHead(model) {
+  const about = [`${model.architecture}, trained on ${model.dataset}`];
+  if (model.parameters !== null) about.push(`${count(model.parameters)} parameters`);
+  return element(
+    "header",
+    { class: "head" },
+    element("p", { class: "eyebrow" }, words(model.task).replaceAll("-", " ")),
+    element("h1", {}, model.name),
+    element("p", { class: "muted" }, about.join(" · ")),
+    metricsOf(model),
+  );
+}
+
+/** Return the metrics of the split that the headline is of, that one first. */
+function metricsOf(model) {
+  const first = headline(model);
+  if (!first) return "";
+  const values = Object.entries(model.metrics[first.split]).filter(([, value]) => Number.isFinite(value));
+  values.sort(([a], [b]) => (b === first.name) - (a === first.name));
+  const pairs = values.map(([key, value]) => {
+    const [name, said] = measured(key, value, model.units);
+    return [`${first.split} ${name}`, said];
+  });
+  return facts(pairs, "metrics");
+}
+
+/** Return what else the card of a model says, with its learning curves if there are any. */
+export function showCard(model) {
+  const heading = element("h2", { id: "card-heading" }, "About this model");
+  const section = element("section", { class: "card", "aria-labelledby": "card-heading" }, heading);
+  if (model.history?.length) section.append(showCurves(model));
+  if (model.classes.length) {
+    const items = model.classes.map((name) => element("li", {}, name));
+    const title = `${count(model.classes.length)} classes`;
+    section.append(element("h3", {}, title), element("ul", { class: "classes" }, ...items));
+  }
+  section.append(facts(details(model)));
+  const { training } = model.card;
+  if (training && Object.keys(training).length) {
+    const rows = Object.entries(training).map(([name, value]) => [name, plain(value)]);
+    const summary = element("summary", {}, "Training configuration");
+    section.append(element("details", {}, summary, facts(rows, "facts code")));
+  }
+  return section;
+}
+
+function details(model) {
+  const { card, metrics, units, headline: name } = model;
+  const pairs = [];
+  const add = (term, value) => value && pairs.push([term, value]);
+  for (const key of ["license", "source", "author"]) add(key, typeof card[key] === "string" ? card[key] : "");
+  const { epochs, steps } = card.progress ?? {};
+  add("trained for", epochs && `${count(epochs)} epochs, ${count(steps)} steps, seed ${card.seed}`);
+  for (const [split, values] of Object.entries(metrics)) {
+    if (split === headline(model)?.split) continue; // it is in the head
+    add(split, Object.entries(values).map(([key, value]) => measured(key, value, units).join(" ")).join(", "));
+  }
+  const seeds = Object.values(card.by_seed ?? {});
+  add(`${words(name)} by seed`, seeds.map((value) => metric(value, units[name])).join(", "));
+  add("fine-tuned from", card.base_model?.name);
+  add("data options", assignments(card.dataset?.options));
+  add("model options", assignments(card.arguments));
+  add("made with", Object.entries(card.versions ?? {}).map(([key, value]) => `${key} ${value}`).join(", "));
+  add("sha256", card.sha256 && element("code", {}, card.sha256));
+  return pairs;
+}
+
+function assignments(options) {
+  return Object.entries(options ?? {}).map(([name, value]) => `${name}=${plain(value)}`).join(", ");
+}
+
+function plain(value) {
+  if (Array.isArray(value)) return value.length ? value.map(plain).join(", ") : "none";
+  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(digits(value, 6)));
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,173 @@
+// Text: generated token by token, and a text of the user's own, scored.
+
+import { predict, sample } from "./api.js";
+import { announce, copyOf, element, facts } from "./dom.js";
+import { count, digits, measured } from "./format.js";
+import { showInside } from "./inside.js";
+import * as problems from "./problems.js";
+import { legend, tellTokens, tokenOf } from "./surprise.js";
+
+const NUMBERS = ["temperature", "top_p", "length", "top_k", "seed"];
+let kept = {}; // what was typed, from one model to the next
+
+/** Show the view of a model that takes text; return what ends it. */
+export function showText(place, model) {
+  const view = copyOf("text-view");
+  const [writing, reading] = [".sampling", ".scoring"].map((selector) => view.querySelector(selector));
+  place.append(view);
+  const ends = [showReading(reading, model)];
+  if (model.samples) ends.push(showWriting(writing, model));
+  else writing.remove();
+  return () => {
+    for (const form of place.querySelectorAll(".sample-form, .score-form")) {
+      kept = { ...kept, ...Object.fromEntries(new FormData(form)) };
+    }
+    for (const end of ends) end();
+  };
+}
+
+function restore(form) {
+  for (const [name, value] of Object.entries(kept)) {
+    const control = form.elements.namedItem(name); // elements.length is something else
+    if (control) control.value = value;
+  }
+}
+
+function showWriting(section, model) {
+  const find = (selector) => section.querySelector(selector);
+  const [form, problem, written, told] = ["form", ".problem", ".written", ".told"].map(find);
+  const [generate, stop, copy] = [".generate", ".stop", ".copy"].map(find);
+  const backwards = model.card.preprocess?.backwards ?? false;
+  let [text, asked] = ["", new AbortController()];
+
+  find(".legend ol").append(...legend());
+  restore(form);
+  for (const slider of form.querySelectorAll("input[type=range]")) {
+    const show = () => (slider.nextElementSibling.textContent = slider.value);
+    slider.addEventListener("input", show);
+    show();
+  }
+  find(".dice").addEventListener("click", () => {
+    form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
+  });
+  const surprise = find(".surprise-switch");
+  const color = () => {
+    written.classList.toggle("colored", surprise.checked);
+    find(".legend").hidden = !surprise.checked;
+  };
+  surprise.addEventListener("change", color);
+  color();
+  tellTokens(written, (words) => {
+    told.textContent = words;
+    if (written.matches(":focus")) announce(words);
+  });
+
+  function add(token) {
+    text = backwards ? token.text + text : text + token.text;
+    written[backwards ? "prepend" : "append"](tokenOf(token));
+  }
+
+  async function write() {
+    if (!form.reportValidity()) return;
+    asked.abort();
+    asked = new AbortController();
+    const { signal } = asked;
+    const settings = Object.fromEntries(new FormData(form));
+    for (const name of NUMBERS) settings[name] = Number(settings[name]);
+    const started = performance.now();
+    let [tokens, nats, about] = [0, 0, null];
+    text = settings.prompt;
+    written.replaceChildren(element("span", { class: "prompt" }, settings.prompt));
+    problems.show(problem);
+    working(true);
+    announce("Writing.");
+    try {
+      for await (const item of sample({ model: model.name, ...settings }, signal)) {
+        if (item.done) about = item.done;
+        else {
+          add(item);
+          tokens += 1;
+          nats += item.surprise;
+          told.textContent = `${count(tokens)} tokens`;
+        }
+      }
+    } catch (error) {
+      problems.show(problem, error, write);
+    }
+    if (asked.signal !== signal) return; // another text has begun
+    working(false);
+    const seconds = (performance.now() - started) / 1_000;
+    told.textContent = summary({ tokens, nats, seconds, about, stopped: signal.aborted });
+    announce(told.textContent);
+  }
+
+  function working(yes) {
+    const [before, after] = yes ? [generate, stop] : [stop, generate];
+    const move = document.activeElement === before; // which cannot keep the focus
+    generate.disabled = yes;
+    stop.disabled = !yes;
+    copy.disabled = yes;
+    written.setAttribute("aria-busy", String(yes));
+    if (move) after.focus();
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    write();
+  });
+  form.elements.prompt.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+  stop.addEventListener("click", () => asked.abort());
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      told.textContent = "Copied.";
+    } catch {
+      getSelection().selectAllChildren(written);
+      told.textContent = "The browser forbids copying from here; the text is selected, so Ctrl+C copies it.";
+    }
+    announce(told.textContent);
+  });
+  return () => asked.abort();
+}
+
+function summary({ tokens, nats, seconds, about, stopped }) {
+  const parts = [`${stopped ? "Stopped after " : ""}${count(tokens)} tokens in ${digits(seconds, 2)} s`];
+  if (tokens) parts.push(`mean surprise ${digits(nats / tokens, 3)} nats`);
+  if (about?.unknown.length) {
+    const signs = about.unknown.map((sign) => `“${sign}”`).join(", ");
+    parts.push(`unknown to the model, and read as <unk>: ${signs}`);
+  }
+  return parts.join(" · ");
+}
+
+function showReading(section, model) {
+  const find = (selector) => section.querySelector(selector);
+  const [form, problem, scores, inside] = ["form", ".problem", ".scores", ".inside"].map(find);
+  const asked = new AbortController();
+  const read = () => (form.reportValidity() ? form.elements.text.value : null);
+  restore(form);
+  const looking = model.analyzers.length ? showInside(inside, model, read, { eager: false }) : inside.remove();
+
+  async function score() {
+    problems.show(problem);
+    try {
+      const { answers, error } = await predict({ model: model.name, input: form.elements.text.value }, asked.signal);
+      const rows = answers.flatMap(Object.entries).map(([name, value]) => measured(name, value, model.units));
+      scores.replaceChildren(error ? element("p", {}, error) : facts(rows, "metrics"));
+      announce(error ?? rows.map((row) => row.join(" ")).join(", "));
+    } catch (error) {
+      if (!asked.signal.aborted) problems.show(problem, error, score);
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    score();
+  });
+  return () => {
+    asked.abort();
+    looking?.close();
+  };
+}
