@@ -61,7 +61,9 @@ def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> Non
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
     names = set(wheel.namelist())
     assert {path.as_posix() for path in modules} <= names
-    assert {"zoo/shipped/registry.toml", "zoo/py.typed", "zoo_serve/page/index.html"} <= names
+    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= names
+    page = {f"zoo_serve/page/{path.name}" for path in (ROOT / "plugins/zoo_serve/page").iterdir()}
+    assert page == {name for name in names if name.startswith("zoo_serve/page/")}
 
 
 def test_the_wheel_contains_only_zoo_and_its_plugins(wheel: ZipFile) -> None:

@@ -1,0 +1,65 @@
+"""What the browser visits: `zoo serve` as a process, with small models."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import zoo
+
+__all__ = ["Server", "chromium", "free_port", "tiny_run"]
+
+
+class Server:
+    """`zoo serve` in a process of its own, which can be killed and started again at its address."""
+
+    def __init__(self, *weights: str, port: int = 0) -> None:
+        self._weights, self._port = weights, port
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        words = [sys.executable, "-m", "zoo", "serve", *self._weights, "--port", str(self._port)]
+        self._process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        said = ""
+        for line in self._process.stderr:
+            said += line
+            if found := re.search(r" on (http://\S+); Ctrl-C stops", line):
+                self.url = found[1]
+                return
+        raise AssertionError(f"zoo serve ended: {said}")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def chromium() -> str | None:
+    """Return the path of Chromium; None if it is not installed."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def tiny_run(folder: Path) -> Path:
+    """Train a small classifier of shapes for four epochs, and return its run directory."""
+    data = {"size": 16, "train_size": 128, "val_size": 32, "test_size": 16}
+    small: Any = {"model": {"widths": [4, 8]}, "epochs": 4, "batch_size": 16, "lr": 0.01}
+    zoo.train("convnet-bn", "shapes", data=data, run=folder, progress=False, **small)
+    return folder
