@@ -439,6 +439,7 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert asked == ["GET /healthz 200 N ms", "POST /predict 200 N ms"]
 
 
+@pytest.mark.slow  # in a process; `.ci/run` runs it
 def test_whatever_was_accepted_is_answered(
     net: zoo.Model, text: zoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) 
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
     }
     assert {path.name for path in unpacked.iterdir()} == expected
+    assert [path.name for path in (unpacked / "weights").iterdir()] == ["small"]
 
 
 def test_the_version_is_the_same_everywhere() -> None:
