@@ -24,7 +24,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from zoo import Registry
-from zoo.data.augment import augment
+from zoo.data.augment import Draws, augment
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
@@ -111,11 +111,11 @@ class Contest:
     def augmentation(self) -> float:
         """Return the seconds that augmenting as many batches takes by itself."""
         images = self.data.split("train").images[: self.config.batch_size]
-        generator = torch.Generator().manual_seed(0)
-        augment(images, self.config.groups["images"].augment, generator)
+        draws = Draws(torch.Generator().manual_seed(0), len(images))
+        augment(images, self.config.groups["images"].augment, draws)
         start = time.perf_counter()
         for _ in range(self.steps):
-            augment(images, self.config.groups["images"].augment, generator)
+            augment(images, self.config.groups["images"].augment, draws)
         return time.perf_counter() - start
 
 

@@ -195,6 +195,7 @@ class Batch:
         total: batches in this epoch.
         seed: seed of this step's own randomness (dropout).
         fresh: whether the hidden state starts again from zeros.
+        share: how much of the whole batch this is, if several processes take a part of it each.
     """
 
     inputs: Tensor
@@ -203,6 +204,7 @@ class Batch:
     total: int
     seed: int
     fresh: bool = False
+    share: float = 1.0
 
     @property
     def count(self) -> int:
@@ -287,7 +289,12 @@ class Task(ABC):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield an epoch's batches from number `start` on: a pure function of the arguments."""
+        """Yield an epoch's batches from number `start` on: a pure function of the arguments.
+
+        Args:
+            rank: of `world` processes, the one whose part of each batch to yield: `zoo.data.parts.part_of`
+                says which. All parts together are the batch of a single process.
+        """
 
     def batched_by(self, config: TrainConfig) -> dict[str, Any]:
         """Return the training fields that the number of batches in an epoch depends on most."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
-from zoo.data.augment import augment, mixup
+from zoo.data.augment import Draws, augment, mixup
+from zoo.data.parts import part_of
 from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
@@ -67,20 +68,25 @@ class ImageBatches:
     ) -> Iterator[Batch]:
         """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
         images, fields = dataset.split("train"), config.group("images", ImageFields)
-        if len(images) < world:
+        if len(images) == 0:
             raise DataError("the training split is empty")
-        order = torch.randperm(len(images), generator=_generator(seed, "order", epoch))[rank::world]
-        chunks = _chunks(order, config.batch_size)
+        chunks = _chunks(torch.randperm(len(images), generator=_generator(seed, "order", epoch)), config)
         for index in range(start, len(chunks)):
-            inputs, labels = _fetch(images, chunks[index].tolist())
-            draws = _generator(seed, "augment", epoch, index, rank)
+            chunk, (mine, share) = chunks[index], part_of(len(chunks[index]), rank=rank, world=world)
+            places = torch.arange(len(chunk))[mine]
+            beside = int(fields.mixup_alpha > 0 and world > 1)  # an image is blended with the one before it
+            if beside:
+                places = torch.cat([(places[:1] - 1) % len(chunk), places])
+            inputs, labels = _fetch(images, chunk[places].tolist())
+            draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places)
             inputs = augment(inputs.to(device, non_blocking=True), fields.augment, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
             if fields.mixup_alpha:
                 classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
-                mix_seed = seed_for(seed, "mixup", epoch, index, rank)
+                mix_seed = seed_for(seed, "mixup", epoch, index, 0)
                 inputs, targets = mixup(inputs, targets, classes=classes, alpha=alpha, seed=mix_seed)
-            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
+            step_seed = seed_for(seed, "step", epoch, index, rank)
+            yield Batch(inputs[beside:], targets[beside:], index, len(chunks), step_seed, share=share)
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield every image of a split once, in order."""
@@ -99,10 +105,10 @@ class ImageBatches:
         return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
 
 
-def _chunks(order: Tensor, size: int) -> list[Tensor]:
+def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
     """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
-    chunks = list(order.split(size))
-    if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
+    chunks = list(order.split(config.batch_size))
+    if config.batch_size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
     return chunks
 

@@ -18,13 +18,14 @@ Source: fast.ai deep learning course, lesson 6.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
+from zoo.data.parts import part_of
 from zoo_text.fields import TextFields
 
 __all__ = ["TextBatch", "batch_text", "cut_lanes", "longest_batch"]
@@ -41,6 +42,7 @@ class TextBatch:
         inputs: (B, T).
         targets: (B, T), or (B, 1) if only the last position predicts.
         fresh: whether the hidden state starts from zeros.
+        share: how much of the whole batch this is.
     """
 
     inputs: Tensor
@@ -48,6 +50,7 @@ class TextBatch:
     index: int
     total: int
     fresh: bool
+    share: float
 
 
 def batch_text(
@@ -71,10 +74,8 @@ def batch_text(
         inputs = tokens[:-1].unfold(0, text.bptt, 1)  # (N - bptt, bptt): a view
         targets = tokens[text.bptt :, None]
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-    order = torch.randperm(len(inputs), generator=generator)[: len(inputs) // world * world][rank::world]
-    if len(order) == 0:
-        raise DataError(f"the text has {len(inputs)} {text.batching}, too few for {world} processes")
-    return _shuffled(inputs, targets, order, config.batch_size, start)
+    chunks = torch.randperm(len(inputs), generator=generator).split(config.batch_size)
+    return _shuffled(inputs, targets, chunks, start, rank, world)
 
 
 def longest_batch(text: TextFields) -> int:
@@ -91,25 +92,29 @@ def cut_lanes(tokens: Tensor, count: int, length: int) -> tuple[Tensor, Tensor]:
 def _stateful(
     tokens: Tensor, config: TrainConfig, seed: int, start: int, rank: int, world: int
 ) -> Iterator[TextBatch]:
-    count = config.batch_size * world
+    count = config.batch_size
+    if count < world:
+        raise DataError(f"batch_size={count} lanes are too few for {world} processes: each needs one")
     length = (len(tokens) - 1) // count
     if length < 1:
-        fits = max(1, (len(tokens) - 1) // 2 // world)
+        fits = max(1, (len(tokens) - 1) // 2)
         hint = f"use a longer text, or --batch-size {fits} or less"
         raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
-    mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)
+    mine, share = part_of(count, rank=rank, world=world)
     borders = _borders(length, config.group("text", TextFields), seed)
     for index in range(start, len(borders) - 1):
         span = slice(borders[index], borders[index + 1])
-        yield TextBatch(inputs[mine, span], targets[mine, span], index, len(borders) - 1, fresh=index == 0)
+        yield TextBatch(inputs[mine, span], targets[mine, span], index, len(borders) - 1, index == 0, share)
 
 
-def _shuffled(inputs: Tensor, targets: Tensor, order: Tensor, size: int, start: int) -> Iterator[TextBatch]:
-    total = math.ceil(len(order) / size)
-    for index in range(start, total):
-        chosen = order[index * size : (index + 1) * size]
-        yield TextBatch(inputs[chosen], targets[chosen], index, total, fresh=True)
+def _shuffled(
+    inputs: Tensor, targets: Tensor, chunks: Sequence[Tensor], start: int, rank: int, world: int
+) -> Iterator[TextBatch]:
+    for index in range(start, len(chunks)):
+        mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+        chosen = chunks[index][mine]
+        yield TextBatch(inputs[chosen], targets[chosen], index, len(chunks), True, share)
 
 
 def _borders(length: int, text: TextFields, seed: int) -> list[int]:

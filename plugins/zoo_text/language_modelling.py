@@ -74,14 +74,14 @@ class LanguageModelling(Task):
         world: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield (T, B) batches, cut as `batching` says; rank r of `world` reads its own part."""
+        """Yield (T, B) batches, cut as `batching` says; each process reads its own part."""
         batches = batch_text(
             dataset.split("train"), config, seed=seed, epoch=epoch, start=start, rank=rank, world=world
         )
         for batch in batches:
             inputs, targets = _column(batch.inputs, device), _column(batch.targets, device)
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
-            yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh)
+            yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh, batch.share)
 
     def batched_by(self, config: TrainConfig) -> dict[str, Any]:
         """Return the number of lanes and the tokens per lane and step."""

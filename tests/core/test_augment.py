@@ -7,12 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.data.augment import AUGMENTATIONS, augment, crop, cutout, flip, mixup, translate
+from zoo.data.augment import AUGMENTATIONS, Draws, augment, crop, cutout, flip, mixup, translate
 from zoo_images.views import Views
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(images: torch.Tensor, seed: int = 0) -> Draws:
+    return Draws(generator(seed), len(images))
 
 
 def random_images(count: int, size: int = 16) -> Tensor:
@@ -41,7 +45,7 @@ def offset(image: Tensor, cut: Tensor, pad: int) -> tuple[int, int]:
 @pytest.mark.parametrize(("size", "pad"), [(16, 2), (4, 1)])
 def test_each_crop_is_a_window_of_the_padded_image_at_its_own_offset(size: int, pad: int) -> None:
     images = random_images(24, size)
-    cuts = crop(images, generator())
+    cuts = crop(images, draws(images))
     assert cuts.shape == images.shape
     assert cuts.dtype == images.dtype
     offsets = [offset(image, cut, pad) for image, cut in zip(images, cuts, strict=True)]
@@ -52,7 +56,7 @@ def test_each_crop_is_a_window_of_the_padded_image_at_its_own_offset(size: int, 
 def test_crop_offsets_are_uniform() -> None:
     size, count = 8, 9_000
     ramp = torch.arange(1, size * size + 1, dtype=torch.uint8).view(1, 1, size, size).expand(count, 1, -1, -1)
-    middle = crop(ramp, generator())[:, 0, 4, 4].long() - 1
+    middle = crop(ramp, draws(ramp))[:, 0, 4, 4].long() - 1
     rows, columns = middle // size - 3, middle % size - 3
     counts = torch.bincount(rows * 3 + columns, minlength=9)
     expected = count / 9
@@ -61,7 +65,7 @@ def test_crop_offsets_are_uniform() -> None:
 
 def test_half_of_the_images_are_flipped() -> None:
     images = random_images(4_000, 4)
-    flipped = flip(images, generator())
+    flipped = flip(images, draws(images))
     same = (flipped == images).flatten(1).all(1)
     mirrored = (flipped == images.flip(3)).flatten(1).all(1)
     assert (same ^ mirrored).all()
@@ -83,7 +87,7 @@ def slow_translate(image: Tensor, row: int, column: int, pad: int) -> Tensor:
 def test_each_image_is_shifted_by_its_own_offset_with_reflected_borders() -> None:
     images = random_images(40, 32)
     offsets: set[tuple[int, int]] = set()
-    for image, moved in zip(images, translate(images, generator()), strict=True):
+    for image, moved in zip(images, translate(images, draws(images)), strict=True):
         places = [(r, c) for r in range(5) for c in range(5)]
         (place,) = [place for place in places if torch.equal(slow_translate(image, *place, 2), moved)]
         offsets.add(place)
@@ -92,7 +96,7 @@ def test_each_image_is_shifted_by_its_own_offset_with_reflected_borders() -> Non
 
 def test_each_cutout_is_one_black_square_at_its_own_place() -> None:
     images = random_images(300, 16)
-    cut = cutout(images, generator())
+    cut = cutout(images, draws(images))
     black = (cut == 0).all(1)
     assert torch.equal(torch.where(black[:, None], 0, images), cut)  # nothing else changes
     assert torch.equal((cut == 0).any(1), black)
@@ -136,26 +140,26 @@ def test_the_weights_of_mixup_follow_its_beta_distribution() -> None:
 def test_draws_depend_on_the_generator_alone() -> None:
     images = random_images(8)
     names = ("crop", "flip", "translate", "cutout")
-    assert torch.equal(augment(images, names, generator(1)), augment(images, names, generator(1)))
-    assert not torch.equal(augment(images, names, generator(1)), augment(images, names, generator(2)))
+    assert torch.equal(augment(images, names, draws(images, 1)), augment(images, names, draws(images, 1)))
+    assert not torch.equal(augment(images, names, draws(images, 1)), augment(images, names, draws(images, 2)))
     state = torch.get_rng_state()
-    augment(images, names, generator())
+    augment(images, names, draws(images))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_augmentations_are_applied_in_the_order_of_their_names() -> None:
     images = random_images(8)
-    draws = generator()
-    by_hand = crop(flip(images, draws), draws)
-    assert torch.equal(augment(images, ("flip", "crop"), generator()), by_hand)
-    assert augment(images, (), generator()) is images
+    drawn = draws(images)
+    by_hand = crop(flip(images, drawn), drawn)
+    assert torch.equal(augment(images, ("flip", "crop"), draws(images)), by_hand)
+    assert augment(images, (), draws(images)) is images
 
 
 def test_augmentation_does_not_change_its_input() -> None:
     images = random_images(8)
     before = images.clone()
     for change in AUGMENTATIONS.values():
-        change(images, generator())
+        change(images, draws(images))
     assert torch.equal(images, before)
 
 
@@ -169,8 +173,8 @@ def test_every_augmentation_is_a_value_of_the_training_field(name: str) -> None:
 def test_a_gpu_gives_the_same_images() -> None:
     images = random_images(32)
     names = ("crop", "flip", "translate", "cutout")
-    on_gpu = augment(images.cuda(), names, generator())
-    assert torch.equal(on_gpu.cpu(), augment(images, names, generator()))
+    on_gpu = augment(images.cuda(), names, draws(images))
+    assert torch.equal(on_gpu.cpu(), augment(images, names, draws(images)))
 
 
 def test_views_average_the_probabilities_of_six_versions_of_each_image() -> None:

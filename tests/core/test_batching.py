@@ -71,20 +71,15 @@ def test_starting_late_skips_the_first_batches(batching: str) -> None:
 
 
 @SHUFFLED
-def test_ranks_share_the_text_evenly(batching: str) -> None:
-    shares = [batches(batching, rank=rank, world=3, batch_size=1) for rank in range(3)]
-    assert len({len(share) for share in shares}) == 1
-    read = Counter(int(row[0]) for share in shares for batch in share for row in batch.inputs)
-    whole = Counter(int(row[0]) for batch in batches(batching) for row in batch.inputs)
-    assert set(read.values()) == {1}
-    assert read <= whole
-    assert len(whole) - len(read) < 3
-
-
-@SHUFFLED
-def test_a_text_too_short_for_all_processes_is_refused(batching: str) -> None:
-    with pytest.raises(DataError, match=f"^the text has 1 {batching}, too few for 3 processes$"):
-        batches(batching, bptt=100, world=3)
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_parts_of_processes_are_the_batches_of_one(batching: str, world: int) -> None:
+    whole = batches(batching, batch_size=4)
+    parts = [batches(batching, batch_size=4, rank=rank, world=world) for rank in range(world)]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        counted = [part for part in shares if part.share]
+        assert torch.equal(torch.cat([part.inputs for part in counted]), batch.inputs)
+        assert torch.equal(torch.cat([part.targets for part in counted]), batch.targets)
+        assert sum(part.share for part in shares) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])

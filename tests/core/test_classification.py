@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from itertools import chain, product
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.training import TrainConfig
+from zoo.data.augment import AUGMENTATIONS
 from zoo.data.views import View
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch
@@ -69,14 +69,35 @@ def test_each_epoch_and_each_seed_has_its_own_order(images: Any) -> None:
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_ranks_share_an_epoch_without_overlap(images: Any, world: int) -> None:
-    data = numbered(images, 20)
-    seen = Counter[int]()
-    for rank in range(world):
-        batches = TASK.train_batches(data, TrainConfig(batch_size=4), seed=0, epoch=0, rank=rank, world=world)
-        seen.update(numbers(list(batches), data.preprocess))
-    assert seen == Counter(range(20))
+@pytest.mark.parametrize("world", [2, 3, 7])
+@pytest.mark.parametrize(
+    "fields", [{}, {"augment": [*AUGMENTATIONS]}, {"augment": ["flip"], "mixup_alpha": 0.4}]
+)
+def test_the_parts_of_processes_are_the_batches_of_one(
+    images: Any, world: int, fields: dict[str, Any]
+) -> None:
+    data, config = images(20), configured(batch_size=9, **fields)
+    whole = list(TASK.train_batches(data, config, seed=0, epoch=0))
+    parts = [
+        list(TASK.train_batches(data, config, seed=0, epoch=0, rank=rank, world=world))
+        for rank in range(world)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        counted = [part for part in shares if part.share]
+        assert torch.equal(torch.cat([part.inputs for part in counted]), batch.inputs)
+        assert torch.equal(torch.cat([part.targets for part in counted]), batch.targets)
+        assert [part.share for part in counted] == [len(part.inputs) / batch.count for part in counted]
+        assert {len(part.inputs) for part in shares if not part.share} <= {batch.count}
+
+
+def test_processes_draw_dropout_apart(images: Any) -> None:
+    config = TrainConfig(batch_size=6)
+    seeds = [
+        batch.seed
+        for rank in range(3)
+        for batch in TASK.train_batches(images(20), config, seed=0, epoch=0, rank=rank, world=3)
+    ]
+    assert len(set(seeds)) == len(seeds)
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
@@ -98,14 +119,14 @@ def test_every_step_has_its_own_seed(images: Any) -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_augmentation_draws_anew_for_each_batch_rank_epoch_and_seed(images: Any) -> None:
+def test_augmentation_draws_anew_for_each_batch_epoch_and_seed(images: Any) -> None:
     image = images(1).split("train")[0]
     data = type(images())({"train": [image] * 32}, 8)  # so that only the draws differ
     config = configured(batch_size=8, augment=("crop", "flip"))
     batches = [
         batch.inputs.numpy().tobytes()
-        for seed, epoch, rank in product(range(2), repeat=3)
-        for batch in TASK.train_batches(data, config, seed=seed, epoch=epoch, rank=rank, world=2)
+        for seed, epoch in product(range(2), repeat=2)
+        for batch in TASK.train_batches(data, config, seed=seed, epoch=epoch)
     ]
     assert len(set(batches)) == len(batches) == 16
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from types import MappingProxyType
 from typing import Any
 
@@ -60,11 +59,18 @@ def test_each_lane_is_a_stretch_of_the_text_and_no_two_overlap(bptt_jitter: bool
 
 
 @JITTER
-def test_ranks_read_disjoint_lanes_in_steps_of_equal_length(bptt_jitter: bool) -> None:
+def test_the_parts_of_processes_are_lanes_of_the_whole(bptt_jitter: bool) -> None:
+    whole = train(200, bptt_jitter=bptt_jitter)
     ranks = [train(200, rank=rank, world=3, bptt_jitter=bptt_jitter) for rank in range(3)]
-    read = Counter(torch.cat([batch.inputs.flatten() for rank in ranks for batch in rank]).tolist())
-    assert read == Counter(range(198))
-    assert len({tuple(len(batch.inputs) for batch in rank) for rank in ranks}) == 1
+    for batch, *parts in zip(whole, *ranks, strict=True):
+        assert torch.equal(torch.cat([part.inputs for part in parts], 1), batch.inputs)
+        assert torch.equal(torch.cat([part.targets for part in parts], 1), batch.targets)
+        assert [part.fresh for part in parts] == [batch.fresh] * 3
+
+
+def test_fewer_lanes_than_processes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^batch_size=3 lanes are too few for 4 processes: each needs one$"):
+        train(200, rank=0, world=4)
 
 
 @JITTER

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import DataError, OptionError, seed_for, tokenize
+from zoo.data.parts import part_of
 from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
 from zoo.testing._data import TEXT
@@ -1511,9 +1512,11 @@ class Counting(Task):
     def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world=1, device="cpu"):
         order = torch.Generator().manual_seed(seed_for(seed, epoch))
         items = dataset.split("train")
-        chunks = torch.randperm(len(items), generator=order)[rank::world].split(config.batch_size)
+        chunks = torch.randperm(len(items), generator=order).split(config.batch_size)
         for index in range(start, len(chunks)):
-            yield self.batch([items[n] for n in chunks[index]], index, len(chunks))
+            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            made = self.batch([items[n] for n in chunks[index][mine]], index, len(chunks))
+            yield dataclasses.replace(made, share=share)
 
     def eval_batches(self, dataset, split, *, device="cpu"):
         yield self.batch(list(dataset.split(split)), 0, 1)
@@ -1583,6 +1586,29 @@ class CountsFromOne(Tagging):
     def train_batches(self, dataset, config, **more):
         for batch in super().train_batches(dataset, config, **more):
             yield dataclasses.replace(batch, index=batch.index + 1)
+
+
+class IgnoresRank(Tagging):
+    def train_batches(self, *args, rank=0, world=1, **kwargs):
+        return super().train_batches(*args, **kwargs)
+
+
+class WithoutShare(Tagging):
+    def train_batches(self, *args, **kwargs):
+        for batch in super().train_batches(*args, **kwargs):
+            yield dataclasses.replace(batch, share=1.0)
+
+
+class DividesTheEpoch(Tagging):
+    def train_batches(self, *args, start=0, rank=0, world=1, **kwargs):
+        batches = [*super().train_batches(*args, **kwargs)][rank::world]
+        for index in range(start, len(batches)):
+            yield dataclasses.replace(batches[index], index=index, total=len(batches))
+
+
+class DrawsByRank(Tagging):
+    def train_batches(self, dataset, config, *, seed, rank=0, world=1, **kwargs):
+        return super().train_batches(dataset, config, seed=seed + rank, rank=rank, world=world, **kwargs)
 
 
 class LeavesOutTheLast(Tagging):

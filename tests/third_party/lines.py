@@ -23,6 +23,7 @@ from zoo import (
     hookimpl,
     seed_for,
 )
+from zoo.data.parts import part_of
 from zoo.data.views import View
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
@@ -88,10 +89,12 @@ class Regression(Task):
     ) -> Iterator[Batch]:
         rows = dataset.split("train")
         draws = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-        chunks = torch.randperm(len(rows), generator=draws)[rank::world].split(config.batch_size)
+        chunks = torch.randperm(len(rows), generator=draws).split(config.batch_size)
         for index in range(start, len(chunks)):
-            inputs, targets = _fetch(rows, chunks[index].tolist(), device)
-            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
+            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            inputs, targets = _fetch(rows, chunks[index][mine].tolist(), device)
+            step_seed = seed_for(seed, "step", epoch, index, rank)
+            yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         rows = dataset.split(split)

@@ -1,6 +1,7 @@
 """Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-Each image gets its own draw from a CPU generator, so that results are the same on every device.
+Each image gets its own draw from a CPU generator, so that results are the same on every device, and in
+however many processes a batch is divided.
 """
 
 from __future__ import annotations
@@ -12,41 +13,63 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["AUGMENTATIONS", "augment", "crop", "cutout", "flip", "mixup", "translate"]
+__all__ = ["AUGMENTATIONS", "Draws", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 
 
-def crop(images: Tensor, generator: torch.Generator) -> Tensor:
+class Draws:
+    """Random numbers for some images of a batch: the same for an image, whichever others are asked for.
+
+    Args:
+        generator: a CPU generator.
+        count: images of the whole batch.
+        places: of which images there are numbers, as integers (n,); by default, of all.
+    """
+
+    def __init__(self, generator: torch.Generator, count: int, places: Tensor | None = None) -> None:
+        self._generator, self._count = generator, count
+        self._places = slice(None) if places is None else places
+
+    def uniform(self) -> Tensor:
+        """Return numbers (n,) in [0, 1)."""
+        return torch.rand(self._count, generator=self._generator)[self._places]
+
+    def integers(self, end: int) -> Tensor:
+        """Return pairs of integers (2, n) from 0 to `end` - 1."""
+        return torch.randint(0, end, (2, self._count), generator=self._generator)[:, self._places]
+
+
+def crop(images: Tensor, draws: Draws) -> Tensor:
     """Crop each image at its own offset after padding it with zeros by an eighth (4 pixels of 32)."""
     pad = max(1, images.shape[2] // 8)
-    return _windows(F.pad(images, (pad, pad, pad, pad)), pad, generator)
+    return _windows(F.pad(images, (pad, pad, pad, pad)), pad, draws)
 
 
-def translate(images: Tensor, generator: torch.Generator) -> Tensor:
+def translate(images: Tensor, draws: Draws) -> Tensor:
     """Shift each image by up to a sixteenth (2 pixels of 32) in both directions, with reflected borders."""
     pad = max(1, images.shape[2] // 16)
     for axis in (2, 3):
         size = images.shape[axis]
         before, after = images.narrow(axis, 1, pad), images.narrow(axis, size - pad - 1, pad)
         images = torch.cat([before.flip(axis), images, after.flip(axis)], axis)
-    return _windows(images, pad, generator)
+    return _windows(images, pad, draws)
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def flip(images: Tensor, draws: Draws) -> Tensor:
     """Flip each image horizontally with probability one half."""
-    flipped = (torch.rand(len(images), generator=generator) < 0.5).nonzero().squeeze(1).to(images.device)
+    flipped = (draws.uniform() < 0.5).nonzero().squeeze(1).to(images.device)
     images = images.clone()
     images[flipped] = images[flipped].flip(3)
     return images
 
 
-def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
+def cutout(images: Tensor, draws: Draws) -> Tensor:
     """Set a square, a quarter as wide as the image, around a random pixel to zero (DeVries & Taylor 2017).
 
     Part of the square may lie outside the image.
     """
-    count, _, height, width = images.shape
+    height, width = images.shape[2:]
     side = max(1, height // 4)
-    middles = torch.randint(0, min(height, width), (2, count, 1), generator=generator).to(images.device)
+    middles = draws.integers(min(height, width))[:, :, None].to(images.device)
     down, right = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     rows, columns = down - middles[0] + side // 2, right - middles[1] + side // 2  # from the square's corner
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
@@ -70,7 +93,7 @@ def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: i
     return images.lerp(images.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
 
-AUGMENTATIONS: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+AUGMENTATIONS: Mapping[str, Callable[[Tensor, Draws], Tensor]] = {
     "crop": crop,
     "cutout": cutout,
     "flip": flip,
@@ -78,16 +101,16 @@ AUGMENTATIONS: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 }
 
 
-def augment(images: Tensor, names: Sequence[str], generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, names: Sequence[str], draws: Draws) -> Tensor:
     """Apply augmentations in order to images (B, C, H, W)."""
     for name in names:
-        images = AUGMENTATIONS[name](images, generator)
+        images = AUGMENTATIONS[name](images, draws)
     return images
 
 
-def _windows(padded: Tensor, pad: int, generator: torch.Generator) -> Tensor:
+def _windows(padded: Tensor, pad: int, draws: Draws) -> Tensor:
     """Cut a random window for each image out of (B, C, H + 2 pad, W + 2 pad)."""
     count, _, height, width = padded.shape
     windows = padded.unfold(2, height - 2 * pad, 1).unfold(3, width - 2 * pad, 1)
-    rows, columns = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(padded.device)
+    rows, columns = draws.integers(2 * pad + 1).to(padded.device)
     return windows[torch.arange(count, device=padded.device), :, rows, columns]

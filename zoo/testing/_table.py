@@ -185,6 +185,7 @@ CHECKS: tuple[Check, ...] = (
             "makes_a_task": (),
             "tiny_data_fits": ("makes_a_task",),
             "batches_follow_from_their_place": ("tiny_data_fits",),
+            "parts_make_the_batch": ("batches_follow_from_their_place",),
             "evaluates_each_item_once": ("tiny_data_fits",),
             "step_gives_loss_and_sums": ("batches_follow_from_their_place",),
             "sums_add_up": ("step_gives_loss_and_sums", "evaluates_each_item_once"),

@@ -31,6 +31,7 @@ __all__ = [
     "evaluates_each_item_once",
     "makes_a_task",
     "metrics_are_numbers",
+    "parts_make_the_batch",
     "prepares_its_items",
     "processes_without_torch",
     "step_gives_loss_and_sums",
@@ -106,6 +107,35 @@ def batches_follow_from_their_place(case: Case) -> None:
         got=f"{len(late)} batches, some of which differ",
         usually="draws that depend on the batches before, or a `start` that is ignored",
     )
+
+
+def parts_make_the_batch(case: Case) -> None:
+    """The parts of several processes, side by side, are the batches of one."""
+    side = int(isinstance(case.task, CarriesState))
+    for world in (2, 3):
+        ranks = [_training(case, rank=rank, world=world) for rank in range(world)]
+        lengths = sorted({len(batches) for batches in (_training(case), *ranks)})
+        assert len(lengths) == 1, message(
+            expected=f"as many batches in each of {world} processes as in one",
+            got=" or ".join(map(str, lengths)),
+            usually="an epoch divided among processes, in place of each batch",
+        )
+        for whole, *parts in zip(_training(case), *ranks, strict=True):
+            counted = [part for part in parts if part.share]
+            inputs = torch.cat([part.inputs for part in counted], side)
+            targets = torch.cat([part.targets for part in counted], side)
+            same = torch.equal(inputs, whole.inputs) and torch.equal(targets, whole.targets)
+            assert same, message(
+                expected=f"the batch {whole.index} of one process, cut into {world} parts by part_of()",
+                got="other inputs or targets",
+                usually="draws that depend on `rank`, or one that is ignored",
+            )
+            share = sum(part.share for part in parts)
+            assert math.isclose(share, 1), message(
+                expected=f"shares of batch {whole.index} that add up to 1",
+                got=f"{share:g}",
+                usually="a Batch without the `share` that part_of() returns",
+            )
 
 
 def evaluates_each_item_once(case: Case) -> None:
@@ -361,10 +391,10 @@ def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     )
 
 
-def _training(case: Case, *, start: int = 0) -> list[Batch]:
-    """Return training batches of the tiny dataset, of four items or lanes each."""
+def _training(case: Case, **which: Any) -> list[Batch]:
+    """Return training batches of the tiny dataset, of four items or lanes each: all, or which are named."""
     config = case.registry.default_config(case.spec.name).replace({"batch_size": 4})
-    return [*case.task.train_batches(case.tiny(), config, seed=0, epoch=0, start=start)]
+    return [*case.task.train_batches(case.tiny(), config, seed=0, epoch=0, **which)]
 
 
 def _same(one: list[Batch], other: list[Batch]) -> bool:

@@ -14,6 +14,7 @@ from zoo_segmentation.unet import UNet
 
 import zoo
 from zoo import OptionError, Registry, TrainConfig
+from zoo.data.augment import Draws
 from zoo.data.views import View
 from zoo.interfaces import Batch, Subject, make_task
 
@@ -80,7 +81,8 @@ def test_a_picture_whose_mask_is_unknown_teaches_nothing(task):
 @pytest.mark.parametrize("name", ["crop", "flip", "translate"])
 def test_a_mask_goes_where_its_picture_goes(name):
     masks = torch.randint(0, 9, (20, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    images, moved = augmented(20 * masks[:, None] + 20, masks, [name], torch.Generator().manual_seed(1))
+    draws = Draws(torch.Generator().manual_seed(1), 20)
+    images, moved = augmented(20 * masks[:, None] + 20, masks, [name], draws)
     assert not torch.equal(moved, masks)
     known = moved != UNKNOWN
     assert torch.equal(images[:, 0][known], 20 * moved[known] + 20)
@@ -90,7 +92,7 @@ def test_a_mask_goes_where_its_picture_goes(name):
 
 def test_cutout_hides_a_part_of_the_picture_and_leaves_the_mask():
     masks = torch.ones(4, 16, 16, dtype=torch.uint8)
-    names, draws = ["flip", "cutout"], torch.Generator().manual_seed(0)
+    names, draws = ["flip", "cutout"], Draws(torch.Generator().manual_seed(0), 4)
     images, same = augmented(torch.full((4, 3, 16, 16), 9, dtype=torch.uint8), masks, names, draws)
     assert torch.equal(same, masks)
     assert not images.all()

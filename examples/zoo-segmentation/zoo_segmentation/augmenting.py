@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.data.augment import augment
+from zoo.data.augment import Draws, augment
 from zoo_segmentation.processor import UNKNOWN
 
 __all__ = ["augmented"]
@@ -16,9 +16,7 @@ __all__ = ["augmented"]
 _OF_COLORS = ("cutout",)
 
 
-def augmented(
-    images: Tensor, masks: Tensor, names: Sequence[str], generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def augmented(images: Tensor, masks: Tensor, names: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
     """Apply augmentations in order, with the same draws to a picture and its mask.
 
     A crop is filled up with zeros. A mask is one more channel of its picture meanwhile, counted down from
@@ -31,7 +29,7 @@ def augmented(
     layers = torch.cat([images, (UNKNOWN - masks)[:, None]], 1)
     for name in names:
         if name in _OF_COLORS:
-            layers = torch.cat([augment(layers[:, :-1], [name], generator), layers[:, -1:]], 1)
+            layers = torch.cat([augment(layers[:, :-1], [name], draws), layers[:, -1:]], 1)
         else:
-            layers = augment(layers, [name], generator)
+            layers = augment(layers, [name], draws)
     return layers[:, :-1], UNKNOWN - layers[:, -1]

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
+from zoo.data.augment import Draws
+from zoo.data.parts import part_of
 from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
@@ -83,19 +85,22 @@ class Segmentation(Task):
             OptionError: `mixup_alpha` is not 0.
         """
         pictures, fields = dataset.split("train"), config.to_dict()
-        if len(pictures) < world:
+        if len(pictures) == 0:
             raise DataError("the training split is empty")
         if fields.get("mixup_alpha"):
             message = "mixup blends the labels of whole images, and a mask has a label for every pixel"
             raise OptionError(f"{message}: mixup_alpha must be 0 (got {fields['mixup_alpha']:g})")
-        order = torch.randperm(len(pictures), generator=_generator(seed, "order", epoch))[rank::world]
+        order = torch.randperm(len(pictures), generator=_generator(seed, "order", epoch))
         chunks = _chunks(order, config.batch_size)
         for index in range(start, len(chunks)):
-            images, masks = _fetch(pictures, chunks[index].tolist())
-            draws = _generator(seed, "augment", epoch, index, rank)
+            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            images, masks = _fetch(pictures, chunks[index][mine].tolist())
+            places = torch.arange(len(chunks[index]))[mine]
+            draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunks[index]), places)
             images, masks = augmented(images.to(device), masks.to(device), fields.get("augment", ()), draws)
             inputs, targets = _normalized(images, dataset.preprocess), _targets(masks)
-            yield Batch(inputs, targets, index, len(chunks), seed_for(seed, "step", epoch, index, rank))
+            step_seed = seed_for(seed, "step", epoch, index, rank)
+            yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
         """Yield every picture of a split once, in order."""
