@@ -19,6 +19,7 @@ __all__ = [
     "DataError",
     "Diverged",
     "Interrupted",
+    "Lost",
     "MissingModule",
     "OptionError",
     "OutputError",
@@ -121,6 +122,12 @@ class RunError(ZooError):
     """A run directory cannot be used."""
 
     kind = "run"
+
+
+class Lost(RunError):
+    """Another process of the run ended, and says why itself."""
+
+    kind = "lost"
 
 
 class Diverged(ZooError):

@@ -18,8 +18,9 @@ from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
 from zoo.training.clock import Progress
-from zoo.training.loop import Store, fit
+from zoo.training.loop import fit
 from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.store import Store
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modelling import LanguageModelling

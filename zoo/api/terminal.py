@@ -24,6 +24,7 @@ __all__ = [
     "dim",
     "echo",
     "echo_json",
+    "is_first",
     "is_terminal",
     "markup",
     "rich_text",
@@ -123,3 +124,8 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
         pieces += printable(part[at : color.start()], keep=keep) + color[0] * styled
         at = color.end()
     return pieces + printable(part[at:], keep=keep) + "\x1b[0m" * styled
+
+
+def is_first() -> bool:
+    """Return whether this process is the one that speaks: the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
+from zoo.api.processes import run_together
 from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.recipes import find_recipe
 from zoo.api.run_directories import require_run
+from zoo.api.terminal import is_first
 from zoo.config.arguments import checked
+from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.advice import advising
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from zoo.training.clock import Progress
     from zoo.training.lr_finder import Curve
 
-__all__ = ["lr_find", "resume", "train"]
+__all__ = ["lr_find", "resume", "train", "train_job"]
 
 
 @checked
@@ -34,6 +40,7 @@ def train(
     from_weights: str | Path | None = None,
     seed: int | None = None,
     threads: int | None = None,
+    processes: int = 1,
     run: str | Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
@@ -61,6 +68,7 @@ def train(
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
         threads: number of CPU threads; by default one fewer than there are cores, or OMP_NUM_THREADS.
+        processes: processes of this machine that share each batch; torchrun starts them on several.
         run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
         accept_changes: resume even if options or data differ from those of the run.
@@ -79,17 +87,16 @@ def train(
     recipe = find_recipe(name, dataset, registry, **options, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
-    going_on = resume and (directory / "checkpoint.safetensors").exists()
-    title = f"{recipe.architecture} on {recipe.dataset} in {directory}"
-    display = TrainingProgress(f"{'resuming' if going_on else 'training'} {title}", all_metrics=all_metrics)
-    with display if progress else quiet() as report:
-        return _train(recipe, registry, directory, device, report, **saving)
+    shown = _Shown(_title(recipe, directory, resume=resume), all_metrics) if progress else None
+    with _display(shown, processes) as report:
+        return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)
 
 
 @checked
 def resume(
     run: str | Path,
     *,
+    processes: int = 1,
     save_every: str = "5m",
     device: str | None = None,
     all_metrics: bool = False,
@@ -100,6 +107,7 @@ def resume(
 
     Args:
         run: its directory.
+        processes: as in `train`; it may be another number than before.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: as in `train`.
         all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
@@ -111,13 +119,13 @@ def resume(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     require_run(Path(run))
-    display = TrainingProgress(f"resuming {run}", all_metrics=all_metrics)
-    with display if progress else quiet() as report:
+    shown = _Shown(f"resuming {run}", all_metrics) if progress else None
+    with _display(shown, processes) as report:
         from zoo.api.run import Run
 
         registry = default_registry() if registry is None else registry
-        recipe = Run(run, registry=registry).recipe
-        return _train(recipe, registry, Path(run), device, report, resume=True, save_every=save_every)
+        recipe, saving = Run(run, registry=registry).recipe, {"resume": True, "save_every": save_every}
+        return _Job(recipe, Path(run), device, saving, shown).done(registry, processes, report)
 
 
 @checked
@@ -178,22 +186,79 @@ def lr_find(
     return curve
 
 
-def _train(
-    recipe: Recipe,
-    registry: Registry,
-    directory: Path,
-    device: str | None,
-    report: Callable[[Progress], None],
-    **saving: Any,
-) -> Run:
-    from zoo.api.run import Run
-    from zoo.models.precision import pick_device
-    from zoo.training.run import train
+def _title(recipe: Recipe, directory: Path, *, resume: bool) -> str:
+    doing = "resuming" if resume and (directory / "checkpoint.safetensors").exists() else "training"
+    return f"{doing} {recipe.architecture} on {recipe.dataset} in {directory}"
 
-    device = pick_device(device)
-    with advising(registry, recipe.architecture, recipe.dataset):
-        train(recipe, registry, directory=directory, device=device, report=report, **saving)
-    return Run(directory, device=device, registry=registry)
+
+def train_job(job: Mapping[str, Any]) -> None:
+    """Train what another process of zoo asked for; see `zoo.api.processes`."""
+    recipe = Recipe(**job["recipe"])
+    for name, keys in job["typed"].items():
+        table = getattr(recipe, name)
+        table.update({key: Typed(table[key]) for key in keys})
+    directory = Path(job["directory"])
+    shown = _Shown(**job["shown"]) if job["shown"] else None
+    with _display(shown) as report:
+        _Job(recipe, directory, job["device"], job["saving"], shown).train(Registry.discover(), report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown of a training."""
+
+    title: str
+    all_metrics: bool
+
+
+def _display(shown: _Shown | None, processes: int = 1) -> AbstractContextManager[Any]:
+    """Return a display of progress, which shows nothing if this process starts others that do."""
+    if shown is None or processes > 1 or not is_first():
+        return quiet()
+    return TrainingProgress(shown.title, all_metrics=shown.all_metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A training.
+
+    Attributes:
+        saving: whether it continues a run, and how it is saved.
+        shown: None to show nothing.
+    """
+
+    recipe: Recipe
+    directory: Path
+    device: str | None
+    saving: Mapping[str, Any]
+    shown: _Shown | None
+
+    def done(self, registry: Registry, processes: int, report: Callable[[Progress], None]) -> Run:
+        """Do it in this process or in several others, and return the finished run."""
+        if processes == 1:
+            return self.train(registry, report)
+        from zoo.api.run import Run
+
+        recipe = self.recipe.to_dict()
+        tables = {name: recipe[name] for name in ("model", "data")}
+        typed = {n: [key for key, value in t.items() if isinstance(value, Typed)] for n, t in tables.items()}
+        job = {**asdict(self), "directory": str(self.directory), "typed": typed}
+        resume = shlex.join(["zoo", "resume", str(self.directory), "--processes", str(processes)])
+        with advising(registry, self.recipe.architecture, self.recipe.dataset):
+            run_together(processes, job, resume=resume)
+        return Run(self.directory, device=self.device, registry=registry)
+
+    def train(self, registry: Registry, report: Callable[[Progress], None]) -> Run:
+        """Do it in this process."""
+        from zoo.api.run import Run
+        from zoo.models.precision import pick_device
+        from zoo.training.run import train
+
+        device = pick_device(self.device)
+        on: Any = {"directory": self.directory, "device": device, "report": report, **self.saving}
+        with advising(registry, self.recipe.architecture, self.recipe.dataset):
+            train(self.recipe, registry, **on)
+        return Run(self.directory, device=device, registry=registry)
 
 
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:

@@ -21,7 +21,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
-from zoo.api.terminal import BLANKS, Unread, echo, echo_json, is_terminal
+from zoo.api.terminal import BLANKS, Unread, echo, echo_json, is_first, is_terminal
 from zoo.cli.output import quiet_option, warnings_as_lines
 from zoo.cli.session import COMPLETE, Session, pass_session
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
@@ -54,6 +54,10 @@ COMMANDS = {
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+# Kinds of errors that each process of a training has, and the first one tells
+_OF_ALL = ("diverged", "interrupted", "lost")
 
 
 class LazyGroup(click.Group):
@@ -148,6 +152,8 @@ def main() -> None:
             stream.flush()
         except OSError:  # Python would try again, and fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # threads of torch.distributed may abort an interpreter that ends
+        os._exit(code)
     sys.exit(code)
 
 
@@ -189,6 +195,8 @@ class _Outcome:
 
     def print(self) -> int:
         """Print the document or the error, and return the exit code."""
+        if not is_first() and (self.error is None or self.error.kind in _OF_ALL):
+            return self.code if self.error is None else self.error.exit_code
         try:
             if self.as_json and self.error is not None:
                 error = self.error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.api.progress import headlines
-from zoo.api.terminal import echo
+from zoo.api.terminal import echo, is_first
 from zoo.api.training import train
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.names import NameType
@@ -68,6 +68,8 @@ def command(session: Session, name: str, dataset: str | None, as_json: bool, **s
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
     """Print where a finished run's weights are, which epoch was best, and commands to try."""
+    if not is_first():
+        return
     result = run.result
     if as_json:
         print_json(result.to_dict())

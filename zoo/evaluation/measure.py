@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, S
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "measure", "numbers", "outputs_of"]
+__all__ = ["Measured", "finished", "measure", "numbers", "outputs_of", "steps_of"]
 
 # The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
 # of a model from a file, since a small file could take all memory
@@ -65,22 +66,40 @@ def measure(
         WeightsError: the model needs too much memory for a single item.
     """
     sums: dict[str, Tensor] = {}
-    count, state = 0, None
+    count = 0
     report(0, 0)
     if one_lane:
         assert isinstance(task, CarriesState)
         batches = task.lane_batches(dataset, split, lanes=1, steps=_STEPS, device=device)
     else:
         batches = task.eval_batches(dataset, split, device=device)
+    with closing(steps_of(model, task, batches, context=context, trusted=trusted)) as steps:
+        for batch, step in steps:
+            count += step.count
+            for name, value in step.sums.items():
+                sums[name] = sums.get(name, 0.0) + value.double()
+            report(count, count * batch.total // (batch.index + 1))
+    return finished(task, dataset, split, sums, count)
+
+
+def steps_of(
+    model: nn.Module, task: Task, batches: Iterable[Batch], *, context: int, trusted: bool
+) -> Generator[tuple[Batch, Step]]:
+    """Yield what a model makes of each batch of an evaluation, until it is closed, as in `measure`."""
+    state = None
     model = windowed(model, context)
     with evaluating(model):
         for batch in long_enough(batches, context) if context else batches:
             step = _step(model, task, batch, state, math.inf if trusted else _MOST_OF_ONE)
             state = step.state
-            count += step.count
-            for name, value in step.sums.items():
-                sums[name] = sums.get(name, 0.0) + value.double()
-            report(count, count * batch.total // (batch.index + 1))
+            yield batch, step
+
+
+def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tensor], count: int) -> Measured:
+    """Return the result of an evaluation from the sums over all its items.
+
+    Raises DataError if there are none.
+    """
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None

@@ -80,7 +80,7 @@ class Clock:
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Record a finished batch."""
         self._now = time.perf_counter()
-        self._items += batch.count
+        self._items += round(batch.count / (batch.share or 1))
         self._batches += 1
         self._losses.append(loss)
         to_come = batch.total - batch.index - 1 + (self._epochs - self._last.epoch) * batch.total

@@ -30,19 +30,22 @@ def flatten(state: State, name: str, tensors: dict[str, Tensor]) -> Hidden:
     if isinstance(state, Tensor):
         tensors[name] = state
         return Hidden(kind="tensor")
-    if not isinstance(state, tuple | list | dict):
+    if not isinstance(state, tuple | list | dict | _Named):
         return Hidden(value=state)
     keys: list[Any] = []
     if isinstance(state, dict):
         keys = [*cast("dict[Any, State]", state)]
+    elif isinstance(state, _Named):
+        keys = [*state.fields]
     elif is_named(state):
         keys = [*cast("Any", state)._fields]
     parts = [
         flatten(part, f"{name}.{index}", tensors)
         for index, part in enumerate(_parts(cast("tuple[State, ...] | dict[Any, State]", state)))
     ]
-    if is_named(state):
-        return Hidden(kind="named", name=type(state).__name__, keys=keys, parts=parts)
+    if isinstance(state, _Named) or is_named(state):
+        title = state.name if isinstance(state, _Named) else type(state).__name__
+        return Hidden(kind="named", name=title, keys=keys, parts=parts)
     kind = "dict" if isinstance(state, dict) else "tuple" if isinstance(state, tuple) else "list"
     return Hidden(kind=kind, keys=keys, parts=parts)
 
@@ -100,7 +103,9 @@ def with_classes(state: State, like: State) -> State:
     return completed(state)
 
 
-def _parts(state: State) -> tuple[State, ...]:
+def _parts(state: State | _Named) -> tuple[State, ...]:
+    if isinstance(state, _Named):
+        return state.parts
     if isinstance(state, dict):
         return tuple(cast("dict[Any, State]", state).values())
     return tuple(cast("tuple[State, ...]", state)) if isinstance(state, tuple | list) else ()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,40 +30,15 @@ from zoo.training.failures import (
 )
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.hidden import holds_names, with_classes
+from zoo.training.ranks import ALONE, Ranks
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
-from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.state import TrainState
+from zoo.training.store import NoStore, Store
+from zoo.training.synced_norm import synced_norms
+from zoo.training.together import lane_dims, measure_together, of_all, own_batches, shared
 
-__all__ = ["NoStore", "Store", "completes_step", "fit", "train_step"]
-
-
-class Store(Protocol):
-    """Where a run is saved, such as a run directory."""
-
-    @property
-    def path(self) -> Path | None:
-        """The run directory; None if there is none."""
-        return None
-
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
-        """Restore `state` from the last save, if there is one; see `TrainState.restore`."""
-
-    def due(self, state: TrainState) -> bool:
-        """Return whether to save now, after a step within an epoch."""
-        return False
-
-    def save(self, state: TrainState) -> None:
-        """Save the run as it is now."""
-
-    def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now: the best so far by validation."""
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row about an optimizer step."""
-
-
-class NoStore(Store):
-    """A store that keeps nothing, which is what the methods of Store do."""
+__all__ = ["completes_step", "fit", "train_step"]
 
 
 def fit(
@@ -79,6 +53,7 @@ def fit(
     store: Store = NoStore(),  # noqa: B008 - it has no state
     report: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], int] = lambda: 0,
+    ranks: Ranks = ALONE,
 ) -> TrainState:
     """Train `model` in place; return the final state, whose `history` has one row per epoch.
 
@@ -90,6 +65,7 @@ def fit(
         store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
         report: called after each batch, each evaluated batch and each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
+        ranks: this process among those of the run.
 
     Raises:
         OptionError: this device or this data does not support an option.
@@ -97,21 +73,20 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
-    precision = resolve(config.precision, device)
-    _require_validation(config, dataset)
-    freeze(model, config.freeze)
-    state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
-    batches = partial(task.train_batches, dataset, config, seed=seed, device=device)
+    state, precision = _begun(model, dataset, config, context, device)
+    on: Any = {"device": device, "ranks": ranks}
+    batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
+    store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
     _restore(state, task, batches, store, device)
     pause, unit = partial(_pause, state, config, store, stop), task.processor.unit(dataset.preprocess)
-    with generator_restored():
+    with generator_restored(), synced_norms(model, ranks):
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, task.spec, steps=state.steps, unit=unit)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
-                    loss = train_step(state, task, batch, config, lr, precision=precision, device=device)
+                    loss = train_step(state, task, batch, config, lr, precision=precision, **on)
                 report(clock.tick(batch, loss, lr))
                 if completes_step(batch, config):
                     if row := clock.step_row(state.steps):
@@ -119,12 +94,23 @@ def fit(
                     pause()
                     if state.batch < batch.total and store.due(state):
                         _save(state, config, store)
-            row = _evaluate_epoch(state, task, dataset, config, clock, report, device=device, pause=pause)
+            row = _evaluate_epoch(state, task, dataset, config, clock, report, pause=pause, **on)
             _end_epoch(state, row, task, config, store)
             report(clock.end(row, best_epoch(state.history, task)))
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, state.where, state.steps, store.path)
     return state
+
+
+def _begun(
+    model: nn.Module, dataset: Dataset, config: TrainConfig, context: int, device: str
+) -> tuple[TrainState, Precision]:
+    """Return the state before the first step, and the precision to compute in."""
+    precision = resolve(config.precision, device)
+    _require_validation(config, dataset)
+    freeze(model, config.freeze)
+    begun = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
+    return begun, precision
 
 
 def train_step(
@@ -136,10 +122,11 @@ def train_step(
     *,
     precision: Precision,
     device: str,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Run one batch forward and backward; update the weights if it completes an optimizer step.
 
-    Returns the batch's loss, excluding the model's own penalty.
+    Returns the whole batch's loss, excluding the model's own penalty.
 
     Raises:
         Diverged: the loss, a gradient or a weight is not finite.
@@ -147,7 +134,7 @@ def train_step(
     with GLOBAL_GENERATOR, autocast(precision, device):
         _seed(batch.seed, device)
         step = task.step(state.model, batch, state.carried, config=config)
-    loss = float(step.loss.detach())
+    step, loss, penalty = of_all(step, batch.share, ranks)
     if not math.isfinite(loss):
         what = f"the loss is {loss} at a learning rate of {lr:.3g}"
         raise diverged(what, config, _where(state, batch))
@@ -155,8 +142,9 @@ def train_step(
     state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
     state.account(step)
     if completes_step(batch, config):
+        ranks.add_gradients(state.model.parameters())
         state.update(config, lr)
-    return loss - float(step.penalty)
+    return loss - penalty
 
 
 def _where(state: TrainState, batch: Batch) -> str:
@@ -249,8 +237,9 @@ def _evaluate_epoch(
     clock: Clock,
     report: Callable[[Progress], None],
     *,
-    device: str,
     pause: Callable[[], None],
+    device: str,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     """Evaluate after the last batch of an epoch, and return its row."""
     require_finite(state.model, config, state.where, infinite=state.infinite)
@@ -266,12 +255,18 @@ def _evaluate_epoch(
         return row
 
     def evaluated(done: int, total: int) -> None:
-        pause()
+        if ranks.world == 1:  # several have different numbers of batches
+            pause()
         report(clock.evaluating(split, done, total))
 
-    on: Any = {"context": state.context, "device": device, "trusted": True}
+    on: Any = {"context": state.context, "device": device, "report": evaluated}
     with out_of_memory_as_error(config, state.where):
-        measured = measure(state.best, task, dataset, split, report=evaluated, **on)
+        if ranks.world > 1:
+            measured = measure_together(state.best, task, dataset, split, ranks=ranks, **on)
+        else:
+            measured = measure(state.best, task, dataset, split, trusted=True, **on)
+    if ranks.world > 1:
+        pause()
     row[split] = measured.metrics
     for name, value in row[split].items():
         if not math.isfinite(value):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Recipe
-from zoo.errors import cause, warn
+from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
@@ -20,18 +22,25 @@ from zoo.training.directory import RunDirectory
 from zoo.training.lock import alone
 from zoo.training.loop import fit
 from zoo.training.plots import draw_learning_curve, save_figure
+from zoo.training.ranks import Ranks, joined
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
-from zoo.training.saved import StepRow
+from zoo.training.saved import CheckpointInfo, StepRow
 from zoo.training.setup import TrainingSetup, set_up
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows
+from zoo.training.store import NoStore
+from zoo.training.synced_norm import unsynced_norms
 
 __all__ = ["train"]
 
 # A loss that is this many times as high as at the start is worth a warning
 _RISE = 100
+
+
+def ignore(progress: Progress) -> None:
+    """Report nothing."""
 
 
 @alone()
@@ -44,12 +53,12 @@ def train(
     accept_changes: bool = False,
     save_every: str = "5m",
     device: str = "cpu",
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress], None] = ignore,
 ) -> Result:
     """Train a recipe in `directory`, or continue the run that is there.
 
     The whole recipe is checked before the directory is touched. SIGINT and SIGTERM finish the step, save, and
-    raise Interrupted.
+    raise Interrupted. Of several processes that torchrun has started, each calls this.
 
     Args:
         accept_changes: continue a run although its options or its data have changed.
@@ -61,30 +70,49 @@ def train(
     """
     interval = SaveInterval.parse(save_every)
     checkpoints = Checkpoints(Path(directory))
-    checkpoint = checkpoints.newest() if resume else None
-    info = checkpoint.info if checkpoint else None
-    threads = recipe.threads or (info.identity.recipe.threads if info else default_threads())
-    with computing_with(threads):
-        setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
-        setup.check_batches()
-    options = {"resume": resume, "accept_changes": accept_changes}
-    run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, interval=interval, **options)
-    with run, listening() as stop, computing_with(threads):
-        state = fit(
-            *setup.parts,
-            context=setup.context,
-            seed=recipe.seed,
-            device=device,
-            store=run,
-            report=_warning_of_a_rise(report, setup),
-            stop=stop,
-        )
-        run.write_weights(run.weights, state, make_card(setup, state, run.changes))
-        _save_curve(run, setup, state)
-    _warn_of_early_end(run, setup, state)
-    for split in state.history[-1].keys() & {"val", "test"}:
-        beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
-    return read_result(run.path, state.history, setup.task)
+    with joined(device) as ranks, _one_voice(ranks):
+        checkpoint = checkpoints.newest() if resume and ranks.first else None
+        info = ranks.told(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
+        usual = info.identity.recipe.threads if info else default_threads()
+        threads = ranks.told(lambda: recipe.threads or usual, int)
+        with computing_with(threads), ranks.in_turn():
+            setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
+            setup.check_batches(ranks.world)
+        if ranks.world > 1 and (apart := unsynced_norms(setup.model)):
+            warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
+        options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
+        run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
+        stopping = listening(patient=ranks.world > 1)
+        with run if ranks.first else nullcontext(), stopping as stop, computing_with(threads):
+            state = fit(
+                *setup.parts,
+                context=setup.context,
+                seed=recipe.seed,
+                device=device,
+                store=run if ranks.first else NoStore(),
+                report=_warning_of_a_rise(report, setup) if ranks.first else ignore,
+                stop=stop,
+                ranks=ranks,
+            )
+            with ranks.in_turn():
+                if ranks.first:
+                    run.write_weights(run.weights, state, make_card(setup, state, run.changes))
+                    _save_curve(run, setup, state)
+        _warn_of_early_end(run, setup, state)
+        for split in state.history[-1].keys() & {"val", "test"}:
+            beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
+        return read_result(run.path, state.history, setup.task)
+
+
+@contextmanager
+def _one_voice(ranks: Ranks) -> Generator[None]:
+    """Let the first process alone warn."""
+    if ranks.first:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZooWarning)
+        yield
 
 
 def _directory(path: Path, setup: TrainingSetup, registry: Registry, **options: Any) -> RunDirectory:

@@ -80,8 +80,15 @@ class TrainingSetup:
             cpu=torch.backends.cpu.get_cpu_capability(),
         )
 
-    def check_batches(self) -> None:
-        """Make a batch of each split; warn of scarce data. Raises DataError if there is none to train on."""
+    def check_batches(self, processes: int = 1) -> None:
+        """Make a batch of each split; warn of scarce data.
+
+        Raises DataError if there is none to train on, and OptionError if a batch is too small for so many
+        processes.
+        """
+        if self.config.batch_size < processes:
+            size = f"batch_size={self.config.batch_size}"
+            raise OptionError(f"{size} is too small for {processes} processes: each takes part of a batch")
         steps = _steps(self.task, self.dataset, self.config)
         if not steps:
             raise DataError("the training split is empty")

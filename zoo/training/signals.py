@@ -12,10 +12,13 @@ __all__ = ["listening"]
 
 
 @contextmanager
-def listening() -> Generator[Callable[[], int]]:
+def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
     """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 if there was none.
 
-    A second signal acts as it would have before. An ignored signal stays ignored, such as SIGINT in a
+    A second signal acts as it would have before, or not at all if this is `patient`: of several processes
+    each may be told by whoever started them, and by their scheduler.
+
+    An ignored signal stays ignored, such as SIGINT in a
     background job. Outside the main thread, where Python allows no handlers, none are set.
     """
     request = 0
@@ -27,8 +30,8 @@ def listening() -> Generator[Callable[[], int]]:
 
     def ask(number: int, _: FrameType | None) -> None:
         nonlocal request
-        request = number
-        for watched, handler in before.items():
+        request = request or number
+        for watched, handler in () if patient else before.items():
             signal.signal(watched, handler)
 
     for number in before:

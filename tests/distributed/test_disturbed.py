@@ -1,0 +1,127 @@
+"""A training in several processes that is stopped or killed continues as one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.commands import LSTM, ended, started, undropped, workers
+from tests.reliability import toys
+from zoo.cli import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> dict[str, object]:
+    """Return the outcome of a training in two processes that nobody stopped."""
+    code, errors = ended(started(place, "undisturbed"))
+    assert code == 0, errors
+    return toys.outcome(place / "undisturbed")
+
+
+Disturb = Callable[[subprocess.Popen[str]], None]
+DISTURBANCES: dict[str, tuple[Disturb, int, str]] = {
+    "a killed process": (
+        lambda going: os.kill(workers(going)[1], signal.SIGKILL),
+        1,
+        "was killed by signal 9",
+    ),
+    "SIGTERM": (lambda going: going.send_signal(signal.SIGTERM), 143, "is saved in"),
+    "Ctrl-C": (lambda going: os.killpg(going.pid, signal.SIGINT), 130, "is saved in"),
+    "SIGTERM to one": (lambda going: os.kill(workers(going)[1], signal.SIGTERM), 143, "is saved in"),
+    "a killed parent": (lambda going: going.kill(), -9, ""),
+}
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_a_run_that_was_disturbed_continues_bit_for_bit(
+    name: str, place: Path, undisturbed: dict[str, object]
+) -> None:
+    disturb, code, words = DISTURBANCES[name]
+    directory = name.replace(" ", "-")
+    going = started(place, directory, "--save-every", "1")
+    mine = workers(going)
+    assert len(mine) == 2
+    disturb(going)
+    returned, errors = ended(going)
+    assert (returned, words in errors) == (code, True), errors
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < deadline, "a process is left over"
+        time.sleep(0.1)
+    again = [
+        *toys.train(LSTM, directory, "--threads", "1", epochs=6),
+        "--processes",
+        "2",
+        "--save-every",
+        "1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", *again], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert toys.outcome(place / directory) == undisturbed
+
+
+def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:
+    """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert run(undropped(LSTM, "whole")) == 0
+    stop = ["--save-every", "1", "--quiet"]
+    for number, processes in enumerate([(2, 1), (1, 3), (3, 2)]):
+        directory, command = f"moved-{number}", [*undropped(LSTM, f"moved-{number}"), *stop]
+        first, then = processes
+        going = subprocess.Popen(
+            [sys.executable, "-m", "zoo", *command, "--processes", str(first)],
+            cwd=place,
+            stdout=subprocess.DEVNULL,
+        )
+        while not (place / directory / "checkpoint.previous.safetensors").exists():
+            time.sleep(0.02)
+        going.terminate()
+        assert going.wait(60) in (0, 143)
+        again = [sys.executable, "-m", "zoo", *command, "--processes", str(then)]
+        done = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        one, moved = (toys.rows(place / which / "metrics.jsonl")[-1]["val"] for which in ("whole", directory))
+        assert moved["loss"] == pytest.approx(one["loss"], abs=1e-6)
+
+
+def test_torchrun_starts_again_what_was_killed(place: Path, undisturbed: dict[str, object]) -> None:
+    words = ["zoo", *toys.train(LSTM, "restarted", "--threads", "1", epochs=6), "--save-every", "1"]
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--max-restarts=3",
+        "-m",
+        "--",
+    ]
+    going = subprocess.Popen(
+        [sys.executable, *launch, *words],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for number in range(2):
+        saved = place / "restarted/checkpoint.safetensors"
+        before = saved.stat().st_mtime_ns if saved.exists() else 0
+        while not saved.exists() or saved.stat().st_mtime_ns == before:
+            assert going.poll() is None, going.stderr.read() if going.stderr else ""
+            time.sleep(0.05)
+        os.kill(workers(going)[number], signal.SIGKILL)
+    code, errors = ended(going)
+    assert code == 0, errors
+    assert toys.outcome(place / "restarted") == undisturbed

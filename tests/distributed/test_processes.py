@@ -1,0 +1,78 @@
+"""Training in several processes learns what one process learns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.commands import LSTM, torchrun, undropped
+from tests.reliability import toys
+from zoo.cli import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+# How far the loss of a step may lie from that of one process: what chaotic networks make of another rounding
+NAMES = {
+    "lstm": 1e-6,
+    "resnet-lite": 1e-4,
+    "gru, windows": 1e-6,
+    "mlp, warmup": 1e-6,
+    "convnet-bn, mixup": 5e-3,
+    "resnet20, clipped": 5e-3,
+    "camnet, several labels, accumulated": 5e-3,
+    "resnet-lite, accumulated, mixup, EMA": 1e-4,
+}
+# Evaluates three batches of images, with weights that do not change
+STILL = [
+    *("train", "mlp", "shapes", "--data", "size=16", "--data", "train_size=32", "--data", "val_size=1200"),
+    *("--data", "test_size=0", "--epochs", "1", "--lr", "1e-30", "--optimizer", "sgd", "--weight-decay", "0"),
+    *("--threads", "1", "--precision", "fp32", "--device", "cpu", "--quiet"),
+]
+
+
+@pytest.fixture(scope="module")
+def of_one(place: Path) -> Path:
+    """Train every toy in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for number, name in enumerate(NAMES):
+            assert run(undropped(name, f"one-{number}")) == 0
+        assert run([*STILL, "--run", "one-still"]) == 0
+    return place
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> None:
+    commands = [undropped(name, f"{processes}-{number}") for number, name in enumerate(NAMES)]
+    done = torchrun(processes, [*commands, [*STILL, "--run", f"{processes}-still"]], of_one)
+    assert done.returncode == 0, done.stderr
+    for number, (name, tolerance) in enumerate(NAMES.items()):
+        one, several = (toys.rows(of_one / f"{who}-{number}/steps.jsonl") for who in ("one", processes))
+        assert [row["step"] for row in several] == [row["step"] for row in one]
+        first, *later = (abs(a["loss"] / b["loss"] - 1) for a, b in zip(several, one, strict=True))
+        assert first < 2e-6, name
+        assert max(later) < tolerance, name
+        one, several = (toys.rows(of_one / f"{who}-{number}/metrics.jsonl") for who in ("one", processes))
+        for a, b in zip(several, one, strict=True):
+            assert a["val"]["loss"] == pytest.approx(b["val"]["loss"], rel=tolerance), name
+            assert a["train"]["loss"] == pytest.approx(b["train"]["loss"], rel=tolerance), name
+    one, several = (toys.rows(of_one / f"{who}-still/metrics.jsonl")[0]["val"] for who in ("one", processes))
+    assert several == one, "an evaluation of images is equal, bit for bit"
+
+
+def test_nonsense_is_refused_once_in_words(place: Path) -> None:
+    for more, words in (
+        (["--processes", "0"], "processes must be between 1 and 1,024 (got 0)"),
+        (["--processes", "3", "--batch-size", "2"], "batch_size=2 is too small for 3 processes"),
+        (["--processes", "2", "--model", "embedding_dim=x"], "embedding_dim must be an integer (got 'x')"),
+    ):
+        command = [*toys.train(LSTM, "nonsense", "--threads", "1"), *more]
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo", *command], cwd=place, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr.count(words) == 1
+        assert "Traceback" not in done.stderr

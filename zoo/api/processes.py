@@ -1,0 +1,118 @@
+"""A training in several processes of this machine, which torchrun's own agent starts, watches and stops."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from zoo import errors
+from zoo.errors import OptionError, RunError, ZooError
+
+__all__ = ["report_failure", "run_together"]
+
+# Seconds that a process has to finish its step and to save when it is told to stop
+_TO_STOP = 300
+_MOST = 1_024
+
+
+def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
+    """Run `python -m zoo.cli.worker` in several processes.
+
+    Args:
+        job: what to do, JSON data.
+        resume: the command that continues what they did.
+
+    Raises what the first of those that failed raised, and RunError if one was killed.
+    """
+    if not 1 <= processes <= _MOST:
+        raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
+    with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_agent():
+        folder = Path(name)
+        (folder / "job.json").write_text(json.dumps(job))
+        codes = _launched(processes, folder)
+        failures = [json.loads(file.read_text()) for file in folder.glob("failure-*.json")]
+    hint = f"`{resume}` continues the run"
+    if own := [failure for failure in failures if failure["kind"] != "Lost"]:
+        raise _failure(min(own, key=lambda failure: failure["rank"]))
+    for rank, code in sorted(codes.items(), key=lambda item: item[1]):  # signals first
+        ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise RunError(f"process {rank} of {processes} {ended}", hint=hint)
+
+
+def report_failure(error: ZooError, folder: Path) -> None:
+    """Leave an error of this process where `run_together` finds it."""
+    rank = int(os.environ.get("RANK", "0"))
+    failure = {
+        "rank": rank,
+        "kind": type(error).__name__,
+        "message": str(error),
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    (folder / f"failure-{rank}.json").write_text(json.dumps(failure))
+
+
+def _failure(failure: Mapping[str, Any]) -> ZooError:
+    kind = getattr(errors, failure["kind"], RunError)
+    error: ZooError = kind.__new__(kind)
+    ZooError.__init__(error, failure["message"], hint=failure["hint"])
+    error.exit_code = failure["exit_code"]
+    return error
+
+
+def _launched(processes: int, folder: Path) -> dict[int, int]:
+    """Run the processes; return the exit codes, negative for signals, of those that failed, by rank."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
+        shutdown_timeout=_TO_STOP,
+    )
+    command: Sequence[str] = ("-m", "zoo.cli.worker", str(folder))
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        return {rank: failure.exitcode for rank, failure in error.failures.items()}
+    except SignalException as error:
+        return {0: -error.sigval}
+    return {}
+
+
+@contextmanager
+def _quiet_agent() -> Generator[None]:
+    """Keep the agent from logging, and undo the signal handlers that it sets."""
+    importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
+
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,185 @@
+"""One run in several processes, as torchrun starts them.
+
+Each process makes the same weights from the same gradient: every batch is divided among them (see
+`zoo.data.parts`), and the gradients of the parts are added up before each step. The first process, rank 0,
+owns the run directory, and speaks. What one of them decides by a clock or a signal, all agree on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import distributed_c10d as c10d
+from torch.distributed.rendezvous import rendezvous
+
+from zoo.data.parts import part_of
+from zoo.errors import Lost
+
+__all__ = ["ALONE", "Ranks", "joined"]
+
+# Minutes for which a process waits for the others: a first one may have a large dataset to prepare
+_PATIENCE = timedelta(minutes=30)
+_MEETINGS = itertools.count()
+T = TypeVar("T")
+
+
+class Ranks:
+    """This process among those of a run. A collective call waits until all have made it.
+
+    Args:
+        rank: its number, from 0.
+        world: how many there are.
+
+    Each collective method raises Lost if another process has ended.
+    """
+
+    def __init__(self, rank: int = 0, world: int = 1) -> None:
+        self.rank, self.world = rank, world
+
+    @property
+    def first(self) -> bool:
+        """Whether this process owns the run directory and speaks."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of a tensor over all processes; it may be changed in place."""
+        if self.world > 1:
+            with _losing():
+                dist.all_reduce(values)
+        return values
+
+    def largest(self, *values: int) -> list[int]:
+        """Return the largest of each number over all processes."""
+        if self.world == 1:
+            return [*values]
+        agreed = torch.tensor(values)
+        with _losing():
+            dist.all_reduce(agreed, dist.ReduceOp.MAX)
+        return agreed.tolist()
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give every process the sum of all gradients, in one message whose layout never changes.
+
+        A parameter that no process has a gradient of gets none. DistributedDataParallel lays its messages out
+        anew after the first step, so the sums of a resumed run would be rounded in another order.
+        """
+        if self.world == 1:
+            return
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        present = torch.tensor([float(parameter.grad is not None) for parameter in trained])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        flat = self.total(torch.cat([*(each.reshape(-1) for each in gradients), present.to(gradients[0])]))
+        *sums, present = flat.split([*(each.numel() for each in gradients), len(trained)])
+        for parameter, gradient, total, held in zip(trained, gradients, sums, present.tolist(), strict=True):
+            parameter.grad = gradient.copy_(total.view_as(gradient)) if held else None
+
+    def told(self, value: Callable[[], T], kind: type[T] | Any) -> T:
+        """Return what a function returned in the first process, the only one that calls it.
+
+        Args:
+            kind: the type of the value, which msgspec can write as JSON.
+        """
+        if self.world == 1:
+            return value()
+        content = msgspec.json.encode(value()) if self.first else b""
+        (size,) = self.largest(len(content))
+        buffer = torch.frombuffer(bytearray(content or size), dtype=torch.uint8)
+        with _losing():
+            dist.broadcast(buffer, 0)
+        return msgspec.json.decode(buffer.numpy().tobytes(), type=kind)
+
+    def given(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the first process's tensors; those of the others do not count."""
+        if self.world == 1:
+            return dict(tensors)
+        held = {name: (str(value.dtype)[6:], [*value.shape]) for name, value in tensors.items()}
+        layout = self.told(lambda: held, dict[str, tuple[str, list[int]]])
+        got: dict[str, Tensor] = {}
+        for name, (dtype, shape) in layout.items():
+            made = tensors[name] if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
+            got[name] = made.detach().cpu().contiguous()
+            if made.numel():
+                with _losing():
+                    dist.broadcast(got[name].view(-1).view(torch.uint8), 0)
+        return got
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Generator[None]:
+        """Run the body in the first process, then in the first of each machine, then in the others.
+
+        So one process of a machine prepares what the others find there, and errors are told once.
+        """
+        turn = 0 if self.first else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+        for _ in range(turn):
+            self.largest(0)
+        yield
+        for _ in range(turn, 2):
+            self.largest(0)
+
+    def gathered(self, part: Tensor, dim: int, count: int) -> Tensor:
+        """Return a tensor of `count` lanes from the lanes of each process, which are along `dim`."""
+        parts: list[Tensor] = []
+        for rank in range(self.world):
+            here, _ = part_of(count, rank=rank, world=self.world)
+            shape = [*part.shape[:dim], here.stop - here.start, *part.shape[dim + 1 :]]
+            parts.append(part.contiguous() if rank == self.rank else part.new_empty(shape))
+            with _losing():
+                dist.broadcast(parts[-1], rank)
+        return torch.cat(parts, dim)
+
+    def own(self, whole: Tensor, dim: int) -> Tensor:
+        """Return this process's lanes of a tensor of all, which are along `dim`."""
+        here, _ = part_of(whole.shape[dim], rank=self.rank, world=self.world)
+        return whole.narrow(dim, here.start, here.stop - here.start).contiguous()
+
+
+ALONE = Ranks()
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Generator[Ranks]:
+    """Meet the other processes that torchrun has started, if it has."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1 or "RANK" not in os.environ:
+        yield ALONE
+        return
+    # torchrun gives every attempt the same store, which still has the addresses of processes that died, or
+    # that met for an earlier training
+    attempt = f"zoo-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{next(_MEETINGS)}"
+    store, rank, world = next(rendezvous("env://"))
+    store = c10d.PrefixStore(attempt, store)
+    backend = "cpu:gloo,cuda:nccl" if torch.device(device).type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    try:
+        yield Ranks(rank, world)
+    finally:
+        dist.destroy_process_group()
+
+
+def _end_with(parent: int) -> None:
+    """Stop this process, as a signal would, once the one that started it has ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _losing() -> Generator[None]:
+    """Raise Lost for what a collective call raises if another process has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise Lost("another process of this run has ended, or cannot be reached") from error

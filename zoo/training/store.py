@@ -1,0 +1,40 @@
+"""Where a run is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from zoo.training.state import Check, TrainState, nothing_more
+
+__all__ = ["NoStore", "Store"]
+
+
+class Store(Protocol):
+    """Where a run is saved, such as a run directory."""
+
+    @property
+    def path(self) -> Path | None:
+        """The run directory; None if there is none."""
+        return None
+
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+        """Restore `state` from the last save, if there is one; see `TrainState.restore`."""
+
+    def due(self, state: TrainState) -> bool:
+        """Return whether to save now, after a step within an epoch."""
+        return False
+
+    def save(self, state: TrainState) -> None:
+        """Save the run as it is now."""
+
+    def keep_best(self, state: TrainState) -> None:
+        """Save the weights as they are now: the best so far by validation."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row about an optimizer step."""
+
+
+class NoStore(Store):
+    """A store that keeps nothing, which is what the methods of Store do."""

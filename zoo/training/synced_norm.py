@@ -1,0 +1,103 @@
+"""BatchNorm with the statistics of the whole batch, when several processes have a part of it each.
+
+torch's SyncBatchNorm does so on GPUs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.training.ranks import Ranks
+
+__all__ = ["synced_norms", "unsynced_norms"]
+
+_KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@contextmanager
+def synced_norms(model: nn.Module, ranks: Ranks) -> Generator[None]:
+    """Let every BatchNorm of torch's own normalize with the statistics of all processes in the body."""
+    norms = [each for each in model.modules() if ranks.world > 1 and type(each) in _KINDS]
+    kinds = {kind: _synced(kind, ranks) for kind in {type(norm) for norm in norms}}
+    for norm in norms:
+        norm.__class__ = kinds[type(norm)]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.__class__ = type(norm).__base__ or type(norm)
+
+
+def unsynced_norms(model: nn.Module) -> list[str]:
+    """Return the names of modules with running statistics that `synced_norms` cannot synchronize."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if hasattr(module, "running_mean") and type(module) not in _KINDS
+    ]
+
+
+def _synced(kind: Any, ranks: Ranks) -> Any:
+    """Return a kind of BatchNorm that takes the statistics of all processes in training."""
+
+    def forward(norm: Any, x: Tensor) -> Tensor:
+        if not norm.training and norm.running_mean is not None:
+            return kind.forward(norm, x)
+        y, mean, var, count = _WholeBatch.apply(x, norm.weight, norm.bias, norm.eps, ranks)
+        if norm.training and norm.running_mean is not None:
+            with torch.no_grad():
+                norm.num_batches_tracked += 1
+                weight = norm.momentum or 1 / float(norm.num_batches_tracked)
+                norm.running_mean.lerp_(mean, weight)
+                norm.running_var.lerp_(var * (count / (count - 1)), weight)
+        return y
+
+    return type(f"Synced{kind.__name__}", (kind,), {"forward": forward})
+
+
+class _WholeBatch(torch.autograd.Function):
+    """Normalize with the statistics of all processes' values, joined as in Chan et al. 1979."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Return the normalized x (B, C, ...), mean and variance (C,), and the values in a channel."""
+        channels = x.shape[1]
+        var, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
+        own = torch.cat([mean, var, mean.new_tensor([x.numel() / channels])]).double()
+        table = own.new_zeros(ranks.world, len(own))
+        table[ranks.rank] = own
+        means, variances, counts = ranks.total(table).split([channels, channels, 1], 1)
+        total = counts.sum()
+        mean = (means * counts).sum(0) / total
+        var = ((variances + (means - mean).square()) * counts).sum(0) / total
+        mean, var = mean.float(), var.float()
+        ctx.save_for_backward(x, weight, mean, var)
+        ctx.eps, ctx.total, ctx.ranks = eps, float(total), ranks
+        ctx.mark_non_differentiable(mean, var)
+        return F.batch_norm(x, mean, var, weight, bias, eps=eps), mean, var, ctx.total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Return the gradients for x, weight and bias; those of weight and bias are of this part alone."""
+        (x, weight, mean, var), dy = ctx.saved_tensors, gradients[0]
+        dx, dw, db = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+        )
+        of_all = ctx.ranks.total(torch.stack([db, dw]).double()) / ctx.total
+        mean_dy, mean_dy_x = of_all.float()  # x normalized
+        inverse = (var + ctx.eps).rsqrt()
+        scale = inverse if weight is None else inverse * weight
+        # dx - scale * (mean_dy + (x - mean) * inverse * mean_dy_x), as a line in x for each channel
+        slope = -scale * inverse * mean_dy_x
+        offset = -scale * mean_dy - slope * mean
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        dx = (dx + x * slope.view(shape) + offset.view(shape)).to(dx.dtype)
+        return dx, None if weight is None else dw, None if weight is None else db, None, None

@@ -1,0 +1,209 @@
+"""What several processes of a run do together: begin, step, save and evaluate as one process would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data.parts import part_of
+from zoo.evaluation.measure import Measured, finished, steps_of
+from zoo.interfaces import Batch, CarriesState, Dataset, Split, State, Step, Task
+from zoo.models.hooks import evaluating
+from zoo.models.states import tensors_of, with_tensors
+from zoo.training.ranks import Ranks
+from zoo.training.saved import SavedState
+from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.store import Store
+
+__all__ = ["SharedStore", "lane_dims", "measure_together", "of_all", "own_batches", "shared"]
+
+
+Batches = Callable[..., Iterator[Batch]]
+
+
+def own_batches(batches: Batches, ranks: Ranks) -> Batches:
+    """Return a function that yields this process's part of each batch."""
+    return batches if ranks.world == 1 else partial(batches, rank=ranks.rank, world=ranks.world)
+
+
+def shared(
+    store: Store, stop: Callable[[], int], ranks: Ranks, *, dims: list[int | None], lanes: int
+) -> tuple[Store, Callable[[], int]]:
+    """Return a store and a `stop` whose answers are the same in all processes; see `SharedStore`."""
+    if ranks.world == 1:
+        return store, stop
+    return SharedStore(store, ranks, dims, lanes), lambda: ranks.largest(stop())[0]
+
+
+def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, float, float]:
+    """Return a step of this process as one of the whole batch, and the whole batch's loss and penalty.
+
+    Its sums and its count are those of the whole batch. Its loss is still its own, weighted so that the
+    gradients of all processes add up to that of the whole batch.
+
+    Args:
+        share: this process's share of the batch.
+    """
+    if ranks.world == 1:
+        return step, float(step.loss.detach()), float(step.penalty)
+    counted, device = float(share > 0), step.loss.device
+    penalty = torch.as_tensor(step.penalty, device=device)
+    own = [step.loss.detach() * share, penalty * share, torch.tensor(step.count * counted, device=device)]
+    own += [value.to(device) * counted for value in step.sums.values()]
+    shapes = [value.shape for value in own]
+    flat = ranks.total(torch.cat([value.double().reshape(-1) for value in own]))
+    parts = flat.split([math.prod(shape) for shape in shapes])
+    loss, penalty, count, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
+    named = dict(zip(step.sums, sums, strict=True))
+    whole = replace(step, loss=step.loss * share, sums=named, count=int(count))
+    return whole, float(loss), float(penalty)
+
+
+def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
+    """Return which dimension of each tensor of a model's hidden state counts lanes.
+
+    It is the one that is longer after three lanes than after two; None if there is none.
+    """
+    if ranks.world == 1 or not isinstance(task, CarriesState):
+        return []
+    with torch.no_grad(), evaluating(model):
+        states = (model(torch.zeros(1, lanes, dtype=torch.int64, device=device), None)[1] for lanes in (2, 3))
+        of_two, of_three = (tensors_of(state).values() for state in states)
+    return [
+        next((dim for dim, size in enumerate(two.shape) if size != three.shape[dim]), None)
+        for two, three in zip(of_two, of_three, strict=True)
+    ]
+
+
+@dataclass
+class SharedStore(Store):
+    """The store of the first process, for all: what it says, all do; what it writes is of all lanes.
+
+    Args:
+        store: that of the first process; those of the others are not used.
+        dims: see `lane_dims`.
+        lanes: how many lanes a batch has.
+    """
+
+    store: Store
+    ranks: Ranks
+    dims: list[int | None]
+    lanes: int
+
+    @property
+    def path(self) -> Path | None:
+        """The run directory; None if there is none."""
+        return self.store.path
+
+    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+        """Restore what the first process does, and of the hidden state this process's lanes."""
+        tensors, saved = dict[str, Tensor](), SavedState()
+        if self.ranks.first:
+            self.store.restore(state, device=device, check=check)
+            tensors, saved = state.capture()
+        saved, tensors = self.ranks.told(lambda: saved, SavedState), self.ranks.given(tensors)
+        carried = [name for name in tensors if name.startswith("carried")]
+        for name, dim in zip(carried, self.dims, strict=bool(carried)):
+            tensors[name] = tensors[name] if dim is None else self.ranks.own(tensors[name], dim)
+        state.restore(tensors, saved, device=device)
+
+    def due(self, state: TrainState) -> bool:
+        """Return whether the first process's store wants to save."""
+        return bool(self.ranks.largest(self.ranks.first and self.store.due(state))[0])
+
+    def save(self, state: TrainState) -> None:
+        """Save the run, with the hidden states of all processes."""
+        carried = self._carried(state.carried)
+        if self.ranks.first:
+            self.store.save(replace(state, carried=carried))
+
+    def _carried(self, state: State) -> State:
+        """Return the hidden state of all lanes; None after a last batch of fewer, which no batch follows."""
+        parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
+        here, _ = part_of(self.lanes, rank=self.ranks.rank, world=self.ranks.world)
+        lanes = here.stop - here.start
+        fewer = any(dim is not None and part.shape[dim] != lanes for part, dim in parts)
+        if self.ranks.largest(fewer) != [0]:
+            return None
+        wholes = [part if dim is None else self.ranks.gathered(part, dim, self.lanes) for part, dim in parts]
+        return with_tensors(state, iter(wholes))
+
+    def keep_best(self, state: TrainState) -> None:
+        """Save the weights as they are now."""
+        if self.ranks.first:
+            self.store.keep_best(state)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row about an optimizer step."""
+        if self.ranks.first:
+            self.store.log(row)
+
+
+@torch.inference_mode()
+def measure_together(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    split: Split,
+    *,
+    ranks: Ranks,
+    context: int,
+    device: str,
+    report: Callable[[int, int], None],
+) -> Measured:
+    """Do what `measure` does, each process its part of the split.
+
+    Batches of independent items are shared out whole, and their sums added up in the order of the batches, so
+    that the result does not depend on the number of processes. Of a sequence each process reads some lanes.
+    """
+    found: dict[int, Step] = {}
+    total = 0
+    batches = _own(task.eval_batches(dataset, split, device=device), task, ranks)
+    report(0, 0)
+    with closing(steps_of(model, task, batches, context=context, trusted=True)) as steps:
+        for batch, step in steps:
+            found[batch.index], total = replace(step, state=None), batch.total
+            done = sum(each.count for each in found.values()) * ranks.world
+            report(done, done * batch.total // (batch.index + 1))
+    first = next(iter(found.values()), None)
+    shapes = {name: [*value.shape] for name, value in first.sums.items()} if first else {}
+    total, layout = ranks.told(lambda: (total, shapes), tuple[int, dict[str, list[int]]])
+    counts = ranks.total(_table({index: step.count for index, step in found.items()}, total))
+    sums: dict[str, Tensor] = {}
+    for name, shape in layout.items():
+        if shape:
+            parts = (step.sums[name].double().cpu() for step in found.values())
+            sums[name] = ranks.total(sum(parts, torch.zeros(shape, dtype=torch.float64)))
+        else:
+            table = ranks.total(_table({index: step.sums[name] for index, step in found.items()}, total))
+            sums[name] = torch.tensor(sum(table.tolist()), dtype=torch.float64)
+    return finished(task, dataset, split, sums, int(counts.sum()))
+
+
+def _own(batches: Iterator[Batch], task: Task, ranks: Ranks) -> Iterator[Batch]:
+    """Yield a process's part of the batches of an evaluation."""
+    for batch in batches:
+        if isinstance(task, CarriesState):
+            if batch.inputs.shape[1] >= ranks.world:
+                own = {key: ranks.own(getattr(batch, key), 1) for key in ("inputs", "targets")}
+                yield replace(batch, **own)
+            elif ranks.first:
+                yield batch
+        elif batch.index % ranks.world == ranks.rank:
+            yield batch
+
+
+def _table(numbers: Mapping[int, Tensor | int], total: int) -> Tensor:
+    """Return a number for each batch of the split, 0 for those of other processes."""
+    table = torch.zeros(total, dtype=torch.float64)
+    for index, number in numbers.items():
+        table[index] = float(number)
+    return table
