@@ -25,6 +25,16 @@ def test_a_core_is_left_to_other_work(
     assert threads.default_threads() == expected
 
 
+@pytest.mark.parametrize(("processes", "expected"), [(2, 4), (3, 2), (16, 1)])
+def test_several_processes_divide_the_cores(
+    processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    assert threads.default_threads(processes) == expected
+
+
 def test_the_number_that_the_user_chose_is_kept() -> None:
     command, environment = [sys.executable, "-c", PRINT], {**os.environ, "OMP_NUM_THREADS": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import errors
-from zoo.errors import OptionError, RunError, ZooError
+from zoo.errors import Interrupted, OptionError, RunError, ZooError
 
 __all__ = ["report_failure", "run_together"]
 
@@ -32,18 +33,23 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         job: what to do, JSON data.
         resume: the command that continues what they did.
 
-    Raises what the first of those that failed raised, and RunError if one was killed.
+    Raises:
+        ZooError: what the first of those that failed raised.
+        RunError: one of them was killed.
+        Interrupted: they were told to stop before they could say that they had.
     """
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_agent():
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job))
-        codes = _launched(processes, folder)
+        codes, number = _launched(processes, folder)
         failures = [json.loads(file.read_text()) for file in folder.glob("failure-*.json")]
     hint = f"`{resume}` continues the run"
     if own := [failure for failure in failures if failure["kind"] != "Lost"]:
         raise _failure(min(own, key=lambda failure: failure["rank"]))
+    if number:
+        raise Interrupted(f"stopped by signal {number}", signal=number, hint=hint)
     for rank, code in sorted(codes.items(), key=lambda item: item[1]):  # signals first
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise RunError(f"process {rank} of {processes} {ended}", hint=hint)
@@ -70,8 +76,12 @@ def _failure(failure: Mapping[str, Any]) -> ZooError:
     return error
 
 
-def _launched(processes: int, folder: Path) -> dict[int, int]:
-    """Run the processes; return the exit codes, negative for signals, of those that failed, by rank."""
+def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
+    """Run the processes.
+
+    Returns the exit codes, negative for signals, of those that failed, by rank; and the number of the signal
+    that this process was sent, or 0.
+    """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -93,17 +103,17 @@ def _launched(processes: int, folder: Path) -> dict[int, int]:
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
-        return {rank: failure.exitcode for rank, failure in error.failures.items()}
+        return {rank: failure.exitcode for rank, failure in error.failures.items()}, 0
     except SignalException as error:
-        return {0: -error.sigval}
-    return {}
+        return {}, int(error.sigval)
+    return {}, 0
 
 
 @contextmanager
 def _quiet_agent() -> Generator[None]:
-    """Keep the agent from logging, and undo the signal handlers that it sets."""
+    """Keep the agent from logging, and undo the signal handlers that it sets in the main thread."""
     importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
-
+    main = threading.current_thread() is threading.main_thread()
     names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
     levels = {name: logging.getLogger(name).level for name in names}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -114,5 +124,5 @@ def _quiet_agent() -> Generator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        for number, handler in handlers.items():
+        for number, handler in handlers.items() if main else ():
             signal.signal(number, handler)

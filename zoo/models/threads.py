@@ -17,8 +17,10 @@ _MOST = 64
 _MOST_PER_CORE = 4
 
 
-def default_threads() -> int:
+def default_threads(processes: int = 1) -> int:
     """Return one thread fewer than torch would use, at least 1, so that other work can have a core.
+
+    Several processes of a training divide the cores among them.
 
     The steps of a small network are short, and each ends when its slowest thread does: a thread whose core is
     busy with something else holds up all others. A number that the user chose (`OMP_NUM_THREADS`, or fewer
@@ -27,7 +29,9 @@ def default_threads() -> int:
     """
     threads, cores = torch.get_num_threads(), _cores()
     chosen = threads < cores or "OMP_NUM_THREADS" in os.environ
-    return threads if chosen else max(1, threads - 1)
+    if chosen:
+        return threads
+    return max(1, cores // processes if processes > 1 else threads - 1)
 
 
 def _cores() -> int:

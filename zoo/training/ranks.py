@@ -41,12 +41,13 @@ class Ranks:
     Args:
         rank: its number, from 0.
         world: how many there are.
+        local: how many of them this machine has.
 
     Each collective method raises Lost if another process has ended.
     """
 
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
-        self.rank, self.world = rank, world
+    def __init__(self, rank: int = 0, world: int = 1, local: int = 1) -> None:
+        self.rank, self.world, self.local = rank, world, local
 
     @property
     def first(self) -> bool:
@@ -160,11 +161,14 @@ def joined(device: str) -> Generator[Ranks]:
     attempt = f"zoo-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{next(_MEETINGS)}"
     store, rank, world = next(rendezvous("env://"))
     store = c10d.PrefixStore(attempt, store)
-    backend = "cpu:gloo,cuda:nccl" if torch.device(device).type == "cuda" else "gloo"
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     try:
-        yield Ranks(rank, world)
+        yield Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     finally:
         dist.destroy_process_group()
 

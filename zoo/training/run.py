@@ -73,7 +73,7 @@ def train(
     with joined(device) as ranks, _one_voice(ranks):
         checkpoint = checkpoints.newest() if resume and ranks.first else None
         info = ranks.told(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
-        usual = info.identity.recipe.threads if info else default_threads()
+        usual = info.identity.recipe.threads if info else default_threads(ranks.local)
         threads = ranks.told(lambda: recipe.threads or usual, int)
         with computing_with(threads), ranks.in_turn():
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
