@@ -1,4 +1,4 @@
-"""A training in several processes of this machine, which torchrun's own agent starts, watches and stops."""
+"""A training in several processes of this machine, which torchrun's launcher starts, watches and stops."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
     """
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
-    with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_agent():
+    with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_launcher():
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job))
         codes, number = _launched(processes, folder)
@@ -110,8 +110,8 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
 
 
 @contextmanager
-def _quiet_agent() -> Generator[None]:
-    """Keep the agent from logging, and undo the signal handlers that it sets in the main thread."""
+def _quiet_launcher() -> Generator[None]:
+    """Keep the launcher from logging, and undo the signal handlers that it sets in the main thread."""
     importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
     main = threading.current_thread() is threading.main_thread()
     names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
