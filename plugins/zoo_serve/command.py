@@ -86,7 +86,7 @@ _MIB = 2**20
     default=_LIMITS.requests,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Requests that wait or are computed at a time; more are told to try again.",
+    help="Most requests at a time, waiting or computed; others are answered 503.",
 )
 @click.option(
     "--timeout",
@@ -201,7 +201,7 @@ def _serve(
     config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
     server = uvicorn.Server(config)
     with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
-        warnings.simplefilter("ignore", ZooWarning)  # of what a client sent, which it is told of itself
+        warnings.simplefilter("ignore", ZooWarning)  # about what clients sent
         server.run([listening])
     for model in models:
         model.worker.close()

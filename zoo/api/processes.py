@@ -21,7 +21,7 @@ from zoo.errors import Interrupted, OptionError, RunError, ZooError
 
 __all__ = ["report_failure", "run_together"]
 
-# Seconds that a process has to finish its step and to save when it is told to stop
+# Seconds to finish a step and to save in, after a request to stop
 _TO_STOP = 300
 _MOST = 1_024
 
@@ -36,7 +36,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
     Raises:
         ZooError: what the first of those that failed raised.
         RunError: one of them was killed.
-        Interrupted: they were told to stop before they could say that they had.
+        Interrupted: a signal stopped them before they had anything to save.
     """
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")

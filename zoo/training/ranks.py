@@ -120,7 +120,7 @@ class Ranks:
     def in_turn(self) -> Generator[None]:
         """Run the body in the first process, then in the first of each machine, then in the others.
 
-        So one process of a machine prepares what the others find there, and errors are told once.
+        One process of a machine then prepares data for the others, and one alone reports an error.
         """
         turn = 0 if self.first else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
         for _ in range(turn):
