@@ -117,7 +117,8 @@ def draw(kinds: Sequence[int], seed: int, style: Style) -> tuple[Array, list[Box
     """Return an image, uint8 (3, size, size), of shapes by number, and the box of each."""
     random = np.random.Generator(np.random.Philox(seed))
     size = style.size
-    ys, xs = np.mgrid[:size, :size] + 0.5
+    xs = np.arange(size) + 0.5
+    ys = xs[:, None]
     ground = random.uniform(40, 215, 3)
     image = ground[:, None, None] + random.normal(0, 12, (3, size, size))
     for _ in range(style.clutter):
