@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import math
@@ -38,6 +39,9 @@ _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "
 _OPENING = ("", "[", "{", '"')
 # What msgspec raises: the last two for half a surrogate pair, and for an array of numpy's
 _UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
+# Types of values that are no number of numpy's; asking whether another type is a number takes longer
+_PLAIN = frozenset((str, bool, int, float, tuple, list, dict, type(None)))
+_NO_NUMBERS = frozenset((str, bool, dict, type(None)))
 # Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
 
@@ -126,6 +130,8 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
         converted = msgspec.convert(value, type_, strict=True)
     except _UNFIT:
         raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)})") from None
+    if type(converted) in _NO_NUMBERS:
+        return converted
     for number in converted if isinstance(converted, list | tuple) else (converted,):
         if isinstance(number, float) and not math.isfinite(number):
             raise OptionError(f"{what} must be finite (got {number})")
@@ -136,7 +142,7 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
 
 def plain_number(value: object) -> object:
     """Return a number of numpy's as one of Python's, and any other value as it is."""
-    if type(value) in (str, bool, int, float):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -210,6 +216,14 @@ def reason(error: msgspec.ValidationError) -> str:
     """Return the message of a msgspec error, the field first: `seed: expected int, got str`."""
     text, _, place = str(error).replace("`", "").partition(" - at $")
     return f"{place.lstrip('.')}: {text[0].lower()}{text[1:]}".removeprefix(": ")
+
+
+def with_checked(instance: T, **values: Any) -> T:
+    """Return a copy of a frozen dataclass with other values, of which nothing has to be checked again."""
+    changed = copy.copy(instance)
+    for name, value in values.items():
+        object.__setattr__(changed, name, value)
+    return changed
 
 
 def validate(instance: Any, *, what: str = "") -> None:

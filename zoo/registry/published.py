@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
 
@@ -109,11 +109,13 @@ def published(
         architecture, dataset = full("architecture", recipe.architecture), full("dataset", recipe.dataset)
         start = full("weights", recipe.from_weights)
         if (architecture, dataset, start) != (recipe.architecture, recipe.dataset, recipe.from_weights):
-            recipes[name] = replace(recipe, architecture=architecture, dataset=dataset, from_weights=start)
+            recipes[name] = options.with_checked(
+                recipe, architecture=architecture, dataset=dataset, from_weights=start
+            )
     for name, spec in weights.items():
         _check_weights(name, spec)
         file = str(folder() / spec.file) if spec.file else ""
-        weights[name] = replace(spec, recipe=full("recipe", spec.recipe), file=file)
+        weights[name] = options.with_checked(spec, recipe=full("recipe", spec.recipe), file=file)
     return (
         {f"{plugin}/{name}": recipe for name, recipe in recipes.items()},
         {f"{plugin}/{name}": spec for name, spec in weights.items()},

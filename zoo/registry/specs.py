@@ -244,7 +244,7 @@ class AnalyzerSpec(_Coded):
     def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
         """Return the spec with all tasks that it is for, `dims` considered."""
         more = [task.name for task in tasks.values() if self.dims and task.dims.keys() >= {*self.dims}]
-        return replace(self, tasks=tuple(dict.fromkeys([*self.tasks, *more])))
+        return replace(self, tasks=tuple(dict.fromkeys([*self.tasks, *more]))) if more else self
 
     @property
     def takes_layer(self) -> bool:
