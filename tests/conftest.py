@@ -15,6 +15,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more process than there are processors: many tests wait for a process that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Forbid downloads, use a cache and a configuration of our own, drop other settings except $ZOO_DATA."""

@@ -134,6 +134,7 @@ def test_every_check_has_an_offender(failed_by_entry):
     assert len(failed_by_entry) - 1 + len(OFFENDING_PLUGINS) >= 130  # entries and plugins
 
 
+@pytest.mark.slow
 def test_an_honest_plugin_passes_everything():
     outcomes = run_checks(registry_of("broken_plugins:honest"), "mutants")
     assert [(o.name, o.outcome, o.reason) for o in outcomes if o.outcome != "passed"] == []
