@@ -56,7 +56,8 @@ def run(arguments: tuple[str, ...], folder: Path, *start: str) -> subprocess.Com
         ("inspect", "cifar10-mlp.onnx"),
         ("inspect", "nietzsche-rnn.onnx", "--json"),
         ("eval", "cifar10-mlp.onnx"),
-        ("embed", "cifar10-mlp.onnx", "0.png"),
+        ("embed", "cifar10-mlp.onnx", "0.png", "nope.png", "--json"),
+        ("embed", "nietzsche-rnn.onnx", "text.txt", "--no-pool", "--json"),
     ],
     ids=" ".join,
 )
@@ -65,7 +66,7 @@ def test_a_command_does_the_same(arguments: tuple[str, ...], folder: Path) -> No
     without = run(arguments, folder, "-c", WITHOUT)
     assert (without.returncode, without.stdout) == (with_torch.returncode, with_torch.stdout)
     assert without.stderr == with_torch.stderr
-    assert without.stdout or "is an exported file, which can only predict and sample" in without.stderr
+    assert without.stdout or "is an exported file, which can only predict, embed and sample" in without.stderr
 
 
 def test_a_file_of_answers_is_the_same(folder: Path, tmp_path: Path) -> None:

@@ -94,6 +94,62 @@ def test_a_language_model_writes_the_same_text_and_scores_alike(text: zoo.Model,
         assert other["answers"][0] == pytest.approx(row["answers"][0], rel=1e-4)
 
 
+def test_features_are_those_of_the_model(
+    net: zoo.Model, net_file: Path, text: zoo.Model, text_file: Path
+) -> None:
+    images = [
+        image.permute(1, 2, 0).numpy()
+        for image, _ in zoo.open_dataset("shapes", **DATA, **QUIET).split("test")
+    ]
+    ours, theirs = (model.features(images, **QUIET) for model in (net, zoo.load(net_file)))
+    assert ours.shape == theirs.shape == (40, 8)
+    assert theirs.dtype == np.float32
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    for pool in (True, False):
+        ours, theirs = (
+            np.concatenate(
+                [row["features"] for row in model.features_each(["the lazy dog", "fox"], pool=pool, **QUIET)]
+            )
+            for model in (text, zoo.load(text_file))
+        )
+        assert ours.shape == theirs.shape == ((16,) if pool else (15, 8))
+        np.testing.assert_allclose(theirs, ours, atol=1e-5)
+
+
+def test_features_that_a_file_does_not_have_are_refused(net_file: Path) -> None:
+    exported = zoo.load(net_file)
+    for settings, what in (
+        ({"layer": "layers.0"}, "the layer layers.0"),
+        ({"pool": False}, "features that are not pooled"),
+    ):
+        with pytest.raises(OptionError, match=f"is an exported file, which does not have {what}"):
+            exported.features([], **settings, **QUIET)
+
+
+def test_a_model_whose_features_are_not_known_is_exported_without(
+    net: zoo.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.inference.exporting.feature_landmarks", lambda model, entry: {})
+    exported = zoo.load(net.export(folder / "blind.onnx", **QUIET)["file"])
+    with pytest.raises(OptionError, match=r"blind\.onnx has no features"):
+        exported.features([], **QUIET)
+
+
+def test_a_place_without_a_vector_for_each_item_has_no_features(net: zoo.Model) -> None:
+    task = make_task(Registry.discover(), "classification")
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.front = nn.Identity()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.front(images.flatten(1)[:1]).expand(len(images), -1)[:, :8]
+
+    made = exportable(Twice(), net.card, task, landmarks={"features": "front"})
+    assert [port.name for port in made.signature.outputs] == ["logits", "probabilities"]
+
+
 @pytest.mark.slow
 def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
     small: Any = {"model": {"widths": [8]}, "epochs": 1, "batch_size": 16, "lr": 0.01}
@@ -137,18 +193,18 @@ def test_what_is_returned_says_what_was_proven(net: zoo.Model, folder: Path) -> 
         zoo.load(folder / "drawn.pt2")
 
 
-def test_an_exported_file_does_nothing_but_predict_and_sample(net_file: Path) -> None:
-    exported, message = zoo.load(net_file), "is an exported file, which can only predict and sample"
+def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
+    exported, message = zoo.load(net_file), "is an exported file, which can only predict, embed and sample"
     uses = (
         *(exported.evaluate, exported.export),
-        *(lambda: exported.features([]), lambda: exported.analyze("cam"), lambda: exported.module),
+        *(lambda: exported.analyze("cam"), lambda: exported.module),
     )
     for use in uses:
         with pytest.raises(WeightsError, match=message):
             use()
     with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
-    with pytest.raises(WeightsError, match="is an ONNX file, which can only predict and sample"):
+    with pytest.raises(WeightsError, match="is an ONNX file, which can only predict, embed and sample"):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
 
 
@@ -182,7 +238,7 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
         16,
         16,
     ]
-    assert [each.name for each in model.graph.output] == ["logits", "probabilities"]
+    assert [each.name for each in model.graph.output] == ["logits", "probabilities", "features"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +307,10 @@ def swapped(outputs: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 BENT = {
-    "its results for batches of 64 differ by": swapped,
+    "its logits for batches of 64 differ by": swapped,
+    "its features for batches of 1 differ by": lambda outputs, count: (
+        {**outputs, "features": outputs["features"] * (count > 1)}
+    ),
     "its probabilities are not those of its logits": lambda outputs, count: {
         **outputs,
         "probabilities": outputs["logits"],
@@ -261,10 +320,10 @@ BENT = {
         "logits": outputs["logits"].astype(np.float64),
     },
     "but gave nothing": lambda outputs, count: {},
-    "its results for batches of 2 differ by": lambda outputs, count: (
+    "its logits for batches of 2 differ by": lambda outputs, count: (
         {**outputs, "logits": outputs["logits"] + (count == 2)}
     ),
-    "its results for batches of 1 differ by nan": lambda outputs, count: (
+    "its logits for batches of 1 differ by nan": lambda outputs, count: (
         {**outputs, "logits": outputs["logits"] * math.nan}
     ),
 }
@@ -291,7 +350,7 @@ def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
             return torch.stack([first, first + 1e-4], 1) % 1
 
     data = zoo.open_dataset("shapes", **DATA, **QUIET)
-    made = exportable(Close(), net.card, task)
+    made = exportable(Close(), net.card, task, landmarks={})
     signature = made.signature
 
     def run(inputs: Any) -> dict[str, Any]:
@@ -301,7 +360,7 @@ def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
         return {"logits": logits.numpy(), "probabilities": logits.softmax(1).numpy()}
 
     runner = Runner(run, signature, name="x")
-    return prove(runner, Close(), task, data, "test")
+    return prove(runner, Close(), {}, task, data, "test")
 
 
 def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model) -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 import zoo
 from tests.core.test_hooks import hooks
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError, ZooWarning
-from zoo.inference import embedding
+from zoo.inference import extracting
 from zoo.interfaces import make_task
 from zoo.models.features import features_of, pooled
 from zoo.models.windows import windowed
@@ -224,7 +224,7 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
 def test_a_text_longer_than_the_context_is_read_in_windows(
     reader: zoo.Model, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    monkeypatch.setattr(embedding, "context_of", lambda *_: length)
+    monkeypatch.setattr(extracting, "context_of", lambda *_: length)
     text = "the will to power. " * 20
     (row,) = reader.features_each(text, pool=False, **QUIET)
     tokens = torch.tensor(reader.vocabulary.encode(text)[0])[:, None]

@@ -83,7 +83,7 @@ class Model:
 
     @property
     def exported(self) -> bool:
-        """Whether this is an exported file, which can only predict and sample."""
+        """Whether this is an exported file, which can only predict, embed and sample."""
         from zoo.inference.programs import Runner
 
         return isinstance(self._runs, Runner)
@@ -96,7 +96,7 @@ class Model:
         if isinstance(self._runs, Runner):
             hint = f"use the weights that it was exported from, a {self.card.architecture}"
             raise WeightsError(
-                f"{self.name} is an exported file, which can only predict and sample", hint=hint
+                f"{self.name} is an exported file, which can only predict, embed and sample", hint=hint
             )
         return self._runs
 
@@ -371,14 +371,21 @@ class Model:
         progress: bool,
     ) -> Generator[dict[str, Any]]:
         """Return the rows of `features_each`, each once it is written, if it is to be."""
-        module = self.module
         from zoo.inference.arrays import to_write
         from zoo.inference.embedding import Embedding, embed, require_reading
+        from zoo.inference.programs import Runner, extracting_exported
 
         how = Embedding(**settings)
         reader = require_reading(self._processor).input_reader(self.card)
-        sources, on = _sources(inputs, reader, to), {"device": self.device}
-        embedded = embed(module, self.card, self._task, self._registry, sources, how=how, **on)
+        sources = _sources(inputs, reader, to)
+        if isinstance(self._runs, Runner):
+            extract = extracting_exported(self._runs, self._processor, how)
+        else:
+            from zoo.inference.extracting import extracting
+
+            on: Any = {"how": how, "device": self.device}
+            extract = extracting(self._runs, self.card, self._task, self._registry, **on)
+        embedded = embed(extract, self.card, self._processor, sources, how=how)
 
         def written() -> Generator[dict[str, Any]]:
             for row in embedded:

@@ -13,12 +13,14 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.cards import KEY, Card, parse_card
 from zoo.files.container import damaged
 
-__all__ = ["Exported", "Port", "Program", "Signature", "metadata_of", "parse_metadata"]
+__all__ = ["FEATURES", "Exported", "Port", "Program", "Signature", "metadata_of", "parse_metadata"]
 
 # Maps arrays of numpy by name to arrays of numpy by name; safe from many threads
 Program = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _SIGNATURE = "zoo_signature"
+# The output with the features of each item
+FEATURES = "features"
 
 Number = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 
@@ -49,7 +51,8 @@ class Signature:
         inputs: in order: first the items of a batch as a split of data has them, such as uint8 images; or one
             token of each lane, and then the parts of the state.
         outputs: in order: first `logits`, or `outputs` of a model that predicts numbers; then `probabilities`
-            of classes, or the parts of the state after the token.
+            of classes, or the parts of the state after the token; then `features`, if the model has any: a
+            vector for each item, or for each lane after the token.
         state: for each input that is a part of the state, the output that is its next value; first zeros.
     """
 

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import SpecError, WeightsError
+from zoo.errors import OptionError, SpecError, WeightsError
 from zoo.files.cards import Card
-from zoo.files.exported import Port, Signature, metadata_of
+from zoo.files.exported import FEATURES, Port, Signature, metadata_of
 from zoo.interfaces import CarriesState, Exportable, PreparesInputs, State, Task
+from zoo.models.features import features_of, pooled
 from zoo.models.states import tensors_of, with_tensors
 from zoo.processors import TakesItems
 
@@ -22,7 +23,9 @@ _HINT = "such a model can be used with `zoo predict` and `zoo sample` as it is"
 
 
 @torch.no_grad()
-def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) -> Exportable:
+def exportable(
+    model: nn.Module, card: Card, task: Task, *, landmarks: Mapping[str, str], context: int = 0
+) -> Exportable:
     """Return a copy of a model for an exporter.
 
     - A task that prepares inputs: items as they are in a split, to `logits` and their `probabilities`; or to
@@ -30,7 +33,10 @@ def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) ->
     - A task that carries a state: one token of each lane and the state, to logits and the next state. A
       program of any length is none that `torch.export` can make of a recurrent network.
 
+    Last come the `features`, a vector for each item or lane, of a model that has any.
+
     Args:
+        landmarks: paths of submodules, as `features_of` takes them; without any, there are no features.
         context: most tokens that the model reads from an empty state on; 0 is any.
 
     Raises WeightsError if the task says neither, or the model's state cannot be an input.
@@ -40,9 +46,9 @@ def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) ->
         what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if isinstance(task, CarriesState):
-        module, inputs, state, axes = _step(model, card)
+        module, inputs, state, axes = _step(model, card, landmarks)
     elif isinstance(task, PreparesInputs) and isinstance(task.processor, TakesItems):
-        module = _Prepared(model, task, card.preprocess)
+        module = _Prepared(model, task, card.preprocess, landmarks)
         item = torch.from_numpy(task.processor.item(card.arguments))
         inputs, state, axes = {"inputs": torch.stack([item, item])}, {}, {"inputs": 0}
     else:
@@ -50,8 +56,12 @@ def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) ->
         raise WeightsError(
             f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
         )
+    try:
+        outputs = module(*inputs.values())
+    except OptionError:  # what is at the place is no vector for each item
+        module.landmarks = {}
+        outputs = module(*inputs.values())
     names = module.output_names(state)
-    outputs = module(*inputs.values())
     if not all(isinstance(output, Tensor) for output in outputs):
         raise WeightsError("the model cannot be exported: it does not return a tensor", hint=_HINT)
     axes |= {after: axes[before] for before, after in state.items()}
@@ -67,46 +77,77 @@ def exportable(model: nn.Module, card: Card, task: Task, *, context: int = 0) ->
     )
 
 
-class _Prepared(nn.Module):
-    """A model that prepares its inputs itself, and says how probable its answers are."""
+class _Program(nn.Module):
+    """A model whose inputs and outputs are tensors, the last output its features.
 
-    def __init__(self, model: nn.Module, task: Task, preprocess: Mapping[str, Any]) -> None:
+    Attributes:
+        landmarks: where the features are; empty for none.
+    """
+
+    time_first = False
+
+    def __init__(self, model: nn.Module, landmarks: Mapping[str, str]) -> None:
         super().__init__()
         self.model = model
+        self.landmarks = landmarks
+        self.eval()
+
+    def run(self, *inputs: object) -> tuple[Any, tuple[Tensor, ...]]:
+        """Return the outputs of the model, and its features if it has any."""
+        if not self.landmarks:
+            return self.model(*inputs), ()
+        with features_of(self.model, self.landmarks, time_first=self.time_first) as features:
+            outputs = self.model(*inputs)
+        # What is found is checked here, and not while it is traced, when its shape is no numbers
+        found: Any = features.found if torch.compiler.is_exporting() else features.output
+        return outputs, (found[-1].float() if self.time_first else pooled(found),)
+
+    def output_names(self, state: Mapping[str, str]) -> list[str]:
+        return [FEATURES] if self.landmarks else []
+
+
+class _Prepared(_Program):
+    """A model that prepares its inputs itself, and says how probable its answers are."""
+
+    def __init__(
+        self, model: nn.Module, task: Task, preprocess: Mapping[str, Any], landmarks: Mapping[str, str]
+    ) -> None:
+        super().__init__(model, landmarks)
         self._task = task
         self._preprocess = preprocess
-        self.eval()
 
     def forward(self, items: Tensor) -> tuple[Any, ...]:
         assert isinstance(self._task, PreparesInputs)
-        outputs = self.model(self._task.prepare(items, self._preprocess))
+        outputs, features = self.run(self._task.prepare(items, self._preprocess))
         if self._task.spec.labels is None or not isinstance(outputs, Tensor):
-            return (outputs,)
-        return outputs.float(), self._task.probabilities(outputs.float())
+            return outputs, *features
+        return outputs.float(), self._task.probabilities(outputs.float()), *features
 
     def output_names(self, state: Mapping[str, str]) -> list[str]:
-        return ["outputs"] if self._task.spec.labels is None else ["logits", "probabilities"]
+        answers = ["outputs"] if self._task.spec.labels is None else ["logits", "probabilities"]
+        return answers + super().output_names(state)
 
 
-class _Step(nn.Module):
+class _Step(_Program):
     """A language model that reads one token of each lane, and whose state is a row of tensors."""
 
-    def __init__(self, model: nn.Module, state: State) -> None:
-        super().__init__()
-        self.model = model
+    time_first = True
+
+    def __init__(self, model: nn.Module, state: State, landmarks: Mapping[str, str]) -> None:
+        super().__init__(model, landmarks)
         self._state = state
-        self.eval()
 
     def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        logits, following, *_ = self.model(tokens[None], with_tensors(self._state, iter(state)))
-        return logits[-1].float(), *tensors_of(following).values()
+        outputs, features = self.run(tokens[None], with_tensors(self._state, iter(state)))
+        logits, following, *_ = outputs
+        return logits[-1].float(), *tensors_of(following).values(), *features
 
     def output_names(self, state: Mapping[str, str]) -> list[str]:
-        return ["logits", *state.values()]
+        return ["logits", *state.values(), *super().output_names(state)]
 
 
 def _step(
-    model: nn.Module, card: Card
+    model: nn.Module, card: Card, landmarks: Mapping[str, str]
 ) -> tuple[_Step, dict[str, Tensor], dict[str, str], dict[str, int | None]]:
     """Return a step of a model, its inputs, the output of each part of the state, and the axis of the lanes.
 
@@ -133,7 +174,7 @@ def _step(
         pairs = enumerate(zip(part.shape, lanes[name].shape, strict=True))
         axes[name] = next((n for n, (two, three) in pairs if two != three), None)
     return (
-        _Step(model, state),
+        _Step(model, state, landmarks),
         {"tokens": tokens, **{name: part.contiguous() for name, part in parts.items()}},
         {name: f"next_{name}" for name in parts},
         axes,

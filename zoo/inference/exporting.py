@@ -16,6 +16,7 @@ from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooErr
 from zoo.files.atomic import atomic_write
 from zoo.files.cards import Card
 from zoo.inference.exportables import exportable
+from zoo.inference.extracting import feature_landmarks
 from zoo.inference.programs import Runner
 from zoo.inference.proof import Proof, drawn, prove
 from zoo.interfaces import Dataset, Exporter, Split, Task, make_task
@@ -72,10 +73,11 @@ def export(
     """
     if how.out.exists():
         raise OutputError(f"{how.out} already exists", hint="remove it, or choose another file: --out")
-    task, spec = make_task(registry, card.task), registry.architecture(card.architecture).spec
-    if spec.unexportable:
-        raise WeightsError(f"{card.architecture} cannot be exported: {spec.unexportable}")
-    made = exportable(model, card, task, context=context_of(card, registry))
+    task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
+    if entry.spec.unexportable:
+        raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")
+    landmarks = feature_landmarks(model, entry)
+    made = exportable(model, card, task, landmarks=landmarks, context=context_of(card, registry))
     dataset, split = _data(card, task, registry, how)
     unit, doing = task.processor.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
     report(doing, 0, 0, unit)
@@ -92,7 +94,7 @@ def export(
         ) from error
     runner = Runner(program, made.signature, name=how.out.name)
     reference = copy.deepcopy(model).cpu().float()
-    proof = prove(runner, reference, task, dataset, split, report=partial(_plainly, report, unit))
+    proof = prove(runner, reference, landmarks, task, dataset, split, report=partial(_plainly, report, unit))
     _write(how.out, content)
     return _result(how, content, proof, split=None if how.drawn else split, unit=unit)
 

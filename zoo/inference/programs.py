@@ -10,14 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import Diverged, WeightsError, first_line
+from zoo.errors import Diverged, OptionError, WeightsError, first_line
 from zoo.files.cards import Card
-from zoo.files.exported import Port, Program, Signature
+from zoo.files.exported import FEATURES, Port, Program, Signature
+from zoo.inference.embedding import Embedding, FeaturesOf
 from zoo.inference.predicting import Answer
 from zoo.inference.readers import Numbers, Read, Tokens
 from zoo.processors import Prediction, Predicts, Processor, Scores
 
-__all__ = ["ProgramReader", "Runner", "answering_exported", "require_finite", "usual_threads"]
+__all__ = [
+    "ProgramReader",
+    "Runner",
+    "answering_exported",
+    "extracting_exported",
+    "require_finite",
+    "usual_threads",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 # Bytes of state of all lanes together; a file of a few kB may claim any shape
@@ -29,12 +37,16 @@ class Runner:
 
     Args:
         name: of the file, for messages.
+
+    Attributes:
+        outputs: the name of each output, in order.
     """
 
     def __init__(self, program: Program, signature: Signature, *, name: str) -> None:
         self._program = program
         self.signature = signature
-        self._name = name
+        self.name = name
+        self.outputs = [port.name for port in signature.outputs]
         self._inputs = {port.name: port for port in signature.inputs}
 
     def __call__(self, items: NDArray[Any], state: Arrays | None = None) -> Arrays:
@@ -59,7 +71,7 @@ class Runner:
 
     def first(self, items: NDArray[Any]) -> NDArray[Any]:
         """Return the first output for a batch of items: logits, or numbers."""
-        return self(items)[self.signature.outputs[0].name]
+        return self(items)[self.outputs[0]]
 
     def zeros(self, lanes: int) -> Arrays:
         """Return the state at the start of each lane. Raises WeightsError for one that is too large."""
@@ -72,11 +84,14 @@ class Runner:
     def step(self, tokens: Tokens, state: Arrays | None) -> tuple[Numbers, Arrays]:
         """Return the logits after a token of each lane, (B, V), and the state."""
         outputs = self(tokens, self.zeros(len(tokens)) if state is None else state)
-        following = {before: outputs[after] for before, after in self.signature.state.items()}
-        return outputs[self.signature.outputs[0].name], following
+        return outputs[self.outputs[0]], self.following(outputs)
+
+    def following(self, outputs: Arrays) -> Arrays:
+        """Return the state that outputs hold, as the next step takes it."""
+        return {before: outputs[after] for before, after in self.signature.state.items()}
 
     def _wrong(self, what: str) -> WeightsError:
-        return WeightsError(f"{self._name} {what}", hint="export the model again")
+        return WeightsError(f"{self.name} {what}", hint="export the model again")
 
 
 class ProgramReader:
@@ -104,6 +119,37 @@ def answering_exported(runner: Runner, card: Card, processor: Processor) -> Answ
         return _Sequences(runner, card, processor)
     assert isinstance(processor, Predicts)
     return _Batches(runner, card, processor)
+
+
+def extracting_exported(runner: Runner, processor: Processor, how: Embedding) -> FeaturesOf:
+    """Return what the program of an exported file computes as the features of items.
+
+    Raises OptionError unless it has what is asked for: a vector for each item, of its one layer.
+    """
+    if FEATURES not in runner.outputs:
+        hint = "the model had none when it was exported: no landmark of its architecture is features or head"
+        raise OptionError(f"{runner.name} has no features", hint=hint)
+    texts = isinstance(processor, Scores)
+    if how.layer != FEATURES or not (how.pool or texts):
+        asked = f"the layer {how.layer}" if how.layer != FEATURES else "features that are not pooled"
+        hint = "use the weights that it was exported from"
+        raise OptionError(f"{runner.name} is an exported file, which does not have {asked}", hint=hint)
+    if texts:
+        return lambda items: [_features_of_sequence(runner, item, pool=how.pool) for item in items]
+    return lambda items: [*runner(np.stack([item[0] for item in items]))[FEATURES]]
+
+
+def _features_of_sequence(runner: Runner, tokens: Tokens, *, pool: bool) -> NDArray[np.float32]:
+    """Return the features after each token, (T, F), or their mean; from an empty state on."""
+    kept: list[NDArray[Any]] = []
+    total, state = np.zeros((), np.float64), runner.zeros(1)
+    for place in range(len(tokens)):
+        outputs = runner(tokens[place : place + 1], state)
+        state = runner.following(outputs)
+        found = outputs[FEATURES][0]
+        kept += [] if pool else [found]
+        total = total + found
+    return (total / len(tokens)).astype(np.float32) if pool else np.stack(kept)
 
 
 def require_finite(outputs: NDArray[Any]) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from torch.utils.data import Subset
 
 from zoo.data.views import View
 from zoo.errors import DataError, OptionError, WeightsError
-from zoo.inference.programs import Runner
-from zoo.interfaces import CarriesState, Dataset, PreparesInputs, Split, Task
+from zoo.files.exported import FEATURES
+from zoo.inference.programs import Arrays, Runner
+from zoo.interfaces import CarriesState, Dataset, PreparesInputs, Split, State, Task
+from zoo.models.features import Features, features_of, pooled
 from zoo.models.hooks import evaluating
 from zoo.processors import TakesItems
 from zoo.seeds import seed_for
@@ -46,15 +49,21 @@ class Proof:
     items: int = 0
     disagreements: int = 0
     largest_difference: float = 0.0
-    largest_logit: float = 1.0
+    _largest: dict[str, float] = field(default_factory=dict[str, float])
 
-    def compare(self, ours: NDArray[Any], theirs: NDArray[Any], what: str) -> None:
-        """Compare what the model and the program give. Raises WeightsError if rounding cannot explain it."""
-        difference = float(np.abs(ours - theirs).max(initial=0.0))
-        self.largest_logit = max(self.largest_logit, float(np.abs(ours).max(initial=0.0)))
-        self.largest_difference = max(self.largest_difference, difference)
-        if not difference <= _MOST * self.largest_logit:  # nor if it is not a number
-            raise refused(f"its results for {what} differ by {difference:.2g} from the model's")
+    def compare(self, ours: Arrays, theirs: Arrays, what: str) -> None:
+        """Compare the outputs of the model with those of the program, whose names they have.
+
+        Raises WeightsError if rounding cannot explain a difference.
+        """
+        for name, wanted in ours.items():
+            difference = float(np.abs(wanted - theirs[name]).max(initial=0.0))
+            largest = max(self._largest.get(name, 1.0), float(np.abs(wanted).max(initial=0.0)))
+            self._largest[name] = largest
+            if name != FEATURES:
+                self.largest_difference = max(self.largest_difference, difference)
+            if not difference <= _MOST * largest:  # nor if it is not a number
+                raise refused(f"its {name} for {what} differ by {difference:.2g} from the model's")
 
 
 def refused(why: str) -> WeightsError:
@@ -81,6 +90,7 @@ def drawn(task: Task, arguments: dict[str, Any], preprocess: dict[str, Any]) -> 
 def prove(
     runner: Runner,
     model: nn.Module,
+    landmarks: Mapping[str, str],
     task: Task,
     dataset: Dataset,
     split: Split,
@@ -89,19 +99,53 @@ def prove(
 ) -> Proof:
     """Compare a program with its model, on a split as `zoo eval` reads it, and in batches of several sizes.
 
+    Args:
+        landmarks: where the model's features are, if the program has features.
+
     Raises:
         DataError: the split is empty.
         WeightsError: the program answers otherwise.
     """
     with evaluating(model):
-        if isinstance(task, CarriesState):
-            return _prove_steps(runner, model, task, dataset, split, report)
-        return _prove_items(runner, model, task, dataset, split, report)
+        reference = _Reference(model, landmarks, runner.outputs)
+        prove_all = _prove_steps if isinstance(task, CarriesState) else _prove_items
+        return prove_all(runner, reference, task, dataset, split, report)
+
+
+class _Reference:
+    """The model that a program was made from, with the names of the program's outputs.
+
+    Args:
+        landmarks: where its features are.
+    """
+
+    def __init__(self, model: nn.Module, landmarks: Mapping[str, str], outputs: Sequence[str]) -> None:
+        self._model, self._name = model, outputs[0]
+        self._landmarks = landmarks if FEATURES in outputs else {}
+
+    def __call__(self, inputs: Tensor) -> Arrays:
+        """Return the answers to a batch and, if the program has them, the features of each item, (B, F)."""
+        with self._watched(time_first=False) as features:
+            answers = self._model(inputs)
+        found = {FEATURES: pooled(features.output).numpy()} if features else {}
+        return {self._name: answers.float().numpy(), **found}
+
+    def read(self, tokens: Tensor, state: State) -> tuple[Arrays, State]:
+        """Return the logits (T, B, V) after tokens (T, B), perhaps the features (T, B, F), and the state."""
+        with self._watched(time_first=True) as features:
+            logits, state, *_ = self._model(tokens, state)
+        found = {FEATURES: features.output.float().numpy()} if features else {}
+        return {self._name: logits.float().numpy(), **found}, state
+
+    def _watched(self, *, time_first: bool) -> AbstractContextManager[Features | None]:
+        if not self._landmarks:
+            return nullcontext()
+        return features_of(self._model, self._landmarks, time_first=time_first)
 
 
 def _prove_items(
     runner: Runner,
-    model: nn.Module,
+    model: _Reference,
     task: Task,
     dataset: Dataset,
     split: Split,
@@ -116,29 +160,33 @@ def _prove_items(
     view = View(
         dims=dataset.dims, preprocess=dataset.preprocess, split=lambda name: some if name == split else []
     )
-    proof, answers = Proof(total=len(items)), _Answers(task)
+    proof, answers, logits = Proof(total=len(items)), _Answers(task), runner.outputs[0]
     raw = torch.stack([torch.as_tensor(items[n][0]) for n in range(min(64, count))])
     raw = raw[torch.arange(64) % len(raw)]
-    whole = model(task.prepare(raw, dataset.preprocess)).float().numpy()
+    whole = model(task.prepare(raw, dataset.preprocess))
     for size in _BATCHES:
-        parts = [runner(raw[at : at + size].numpy()) for at in range(0, 64, size)]
-        logits = np.concatenate([part[runner.signature.outputs[0].name] for part in parts])
-        proof.compare(whole, logits, f"batches of {size}")
-        _require_probabilities(task, whole, parts)
+        found = _in_parts(runner, raw, size)
+        proof.compare(whole, found, f"batches of {size}")
+        _require_probabilities(task, whole[logits], found)
     for batch in task.eval_batches(view, split):
         inputs = [torch.as_tensor(items[n][0]) for n in range(proof.items, proof.items + len(batch.inputs))]
-        ours = model(batch.inputs).float().numpy()
-        theirs = [runner.first(torch.stack(inputs[at : at + 64]).numpy()) for at in range(0, len(inputs), 64)]
-        answers.add(ours, np.concatenate(theirs))
-        proof.compare(ours, np.concatenate(theirs), f"images of the {split} split")
-        proof.items += len(ours)
+        ours, theirs = model(batch.inputs), _in_parts(runner, torch.stack(inputs), 64)
+        answers.add(ours[logits], theirs[logits])
+        proof.compare(ours, theirs, f"images of the {split} split")
+        proof.items += len(inputs)
         report(proof.items, count)
     return answers.judged(proof, task.processor.unit(dataset.preprocess))
 
 
+def _in_parts(runner: Runner, items: Tensor, size: int) -> Arrays:
+    """Return what a program gives for items in batches of a size, put together."""
+    parts = [runner(items[at : at + size].numpy()) for at in range(0, len(items), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in runner.outputs}
+
+
 def _prove_steps(
     runner: Runner,
-    model: nn.Module,
+    model: _Reference,
     task: Task,
     dataset: Dataset,
     split: Split,
@@ -151,47 +199,50 @@ def _prove_steps(
     view = View(
         dims=dataset.dims, preprocess=dataset.preprocess, split=lambda name: some if name == split else []
     )
-    proof, answers = Proof(total=len(tokens) - 1), _Answers(task)
+    proof, answers, logits = Proof(total=len(tokens) - 1), _Answers(task), runner.outputs[0]
     for lanes in _BATCHES:
         for length in _LENGTHS:
             read = some[torch.arange(lanes * length) % len(some)].long().view(length, lanes)
-            ours = model(read, None)[0].float().numpy()
-            half, state = (length + 1) // 2, None
-            theirs: list[NDArray[Any]] = []
+            ours, _ = model.read(read, None)
+            half, state, theirs = (length + 1) // 2, None, list[Arrays]()
             for part in (read[:half], read[half:]):  # two halves are the whole
-                logits, state = _stepped(runner, part, state)
-                theirs += logits
-            proof.compare(ours, np.stack(theirs), f"{lanes} lanes of {length} tokens")
+                found, state = _stepped(runner, part, state)
+                theirs += found
+            proof.compare(ours, _over_time(theirs, ours), f"{lanes} lanes of {length} tokens")
     ours_state = theirs_state = None
     for batch in task.eval_batches(view, split):
         if batch.fresh:
             ours_state = theirs_state = None
-        logits, ours_state, *_ = model(batch.inputs, ours_state)
-        steps, theirs_state = _stepped(runner, batch.inputs, theirs_state)
-        ours, theirs_ = logits.float().flatten(0, 1).numpy(), np.concatenate(steps)
-        answers.add(ours, theirs_)
-        proof.compare(ours, theirs_, f"tokens of the {split} split")
-        proof.items += len(ours)
+        ours, ours_state = model.read(batch.inputs, ours_state)
+        found, theirs_state = _stepped(runner, batch.inputs, theirs_state)
+        theirs = _over_time(found, ours)
+        answers.add(*(outputs[logits].reshape(-1, outputs[logits].shape[-1]) for outputs in (ours, theirs)))
+        proof.compare(ours, theirs, f"tokens of the {split} split")
+        proof.items += batch.inputs.numel()
         report(proof.items, len(some) - 1)
     return answers.judged(proof, task.processor.unit(dataset.preprocess))
 
 
-def _stepped(runner: Runner, tokens: Tensor, state: Any) -> tuple[list[NDArray[Any]], Any]:
-    """Return the logits after each of some tokens (T, B), and the state."""
-    logits: list[NDArray[Any]] = []
+def _stepped(runner: Runner, tokens: Tensor, state: Arrays | None) -> tuple[list[Arrays], Arrays | None]:
+    """Return what a program gives after each of some tokens (T, B), and the state."""
+    found: list[Arrays] = []
     for row in tokens.numpy():
-        after, state = runner.step(row, state)
-        logits.append(after)
-    return logits, state
+        found.append(runner(row, runner.zeros(len(row)) if state is None else state))
+        state = runner.following(found[-1])
+    return found, state
 
 
-def _require_probabilities(task: Task, logits: NDArray[Any], parts: list[Any]) -> None:
+def _over_time(found: list[Arrays], names: Iterable[str]) -> Arrays:
+    """Return outputs after each token as arrays (T, B, ...)."""
+    return {name: np.stack([outputs[name] for outputs in found]) for name in names}
+
+
+def _require_probabilities(task: Task, logits: NDArray[Any], found: Arrays) -> None:
     """Raise WeightsError if the second output is not the probabilities of the first."""
     if task.spec.labels is None:
         return
     ours = task.probabilities(torch.from_numpy(logits)).numpy()
-    theirs = np.concatenate([part["probabilities"] for part in parts])
-    if not np.abs(ours - theirs).max() <= _MOST:
+    if not np.abs(ours - found["probabilities"]).max() <= _MOST:
         raise refused("its probabilities are not those of its logits")
 
 

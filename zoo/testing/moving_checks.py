@@ -234,7 +234,7 @@ def _exported(case: Case, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]
         with silently():
             answer = torch.export.export(model, (inputs,)).module()(others)
         return [forward(case, model, others)[0]], [answer[0] if isinstance(task, CarriesState) else answer]
-    made = exportable(model, _card(case), task)
+    made = exportable(model, _card(case), task, landmarks=case.spec.landmarks)
     program: Any = traced(made).module()
     if isinstance(task, CarriesState):
         tokens, other = random_inputs(case, 3)[:2]
@@ -242,7 +242,7 @@ def _exported(case: Case, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]
             torch.zeros([3 if n is None else n for n in port.shape], dtype=made.inputs[port.name].dtype)
             for port in made.signature.inputs[1:]
         ]
-        inputs = [other, *made.module(tokens, *state)[1:]]
+        inputs = [other, *made.module(tokens, *state)[1 : len(state) + 1]]
     else:
         assert isinstance(task.processor, TakesItems)
         item = torch.from_numpy(task.processor.item(case.tiny().dims))
