@@ -118,3 +118,10 @@ run(["inspect", "nietzsche-rnn.onnx", "-q"])
 print("torch" in sys.modules, file=sys.stderr)
 """
     assert run((), folder, "-c", code).stderr.splitlines()[-1] == "False"
+
+
+def test_the_kit_says_once_that_it_requires_torch(folder: Path) -> None:
+    done = run(("check", "charrnn"), folder, "-c", WITHOUT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "zoo: this requires torch, which is not installed" in done.stderr
+    assert done.stderr.count("torch") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,8 @@ def command(session: Session, target: str, report: Path | None, as_json: bool) -
     downloaded.
     """
     session.begin(f"checking {target}")
+    if importlib.util.find_spec("torch") is None:  # or each entry would fail by itself
+        raise ModuleNotFoundError(name="torch")
     registry = session.registry if session.strict and not target.endswith(".py") else None
 
     from zoo.testing import check, shortfall
