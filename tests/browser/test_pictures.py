@@ -121,6 +121,33 @@ def test_the_method_its_class_and_its_options_are_chosen(visit: Visit) -> None:
     assert "images" in page.locator("#about-batch_size").inner_text()
 
 
+def test_an_option_of_a_type_of_its_own_is_json(visit: Visit) -> None:
+    def with_sizes(route: Any) -> None:
+        answer = route.fetch()
+        listed = answer.json()
+        for model in listed:
+            for analyzer in model["analyzers"]:
+                sizes = {"name": "sizes", "type": "other", "default": [1, 2], "help": "Sizes of it."}
+                analyzer["options"].append(sizes)
+        route.fulfill(response=answer, json=listed)
+
+    visit.page.route("**/models", with_sizes)
+    page = visit.open("cifar10-resnet20")
+    visit.give(("cat.png", noise()))
+    shown(page, "grad-cam of cat.png")  # what is as it is by default is not sent
+    page.locator(".inside summary").click()
+    field = page.get_by_label("sizes")
+    assert field.input_value() == "[1,2]"
+    assert page.locator("#about-sizes").inner_text() == "Sizes of it. (JSON)"
+    visit.forgiven.add("status of 400")
+    for typed, sent in (("[3, 4]", '{"sizes":[3,4]}'), ("3,4", '{"sizes":"3,4"}')):
+        with page.expect_request("**/analyze") as asked:
+            field.fill(typed)
+            field.blur()
+        assert sent in (asked.value.post_data or "")
+        page.get_by_text("sizes").last.wait_for()
+
+
 def test_an_analyzer_that_draws_shows_its_figure(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
     visit.give(("cat.png", noise()))

@@ -35,7 +35,7 @@ export function showInside(section, model, input, { eager }) {
     find("#method-summary").textContent = summary;
     find(".class").hidden = !model.classes.length || ignores.includes("class");
     find(".layer").hidden = !takesLayer;
-    const fields = options.filter(({ type }) => type !== "other").map(field);
+    const fields = options.map(field);
     find(".options .fields").replaceChildren(layer.parentElement, ...fields);
     find(".options").hidden = !takesLayer && !fields.length;
   };
@@ -97,6 +97,9 @@ function field({ name, type, default: value, choices, minimum, maximum, help }) 
   else if (type === "choice") {
     const options = choices.map((one) => element("option", { value: one, selected: one === value }, String(one)));
     control = element("select", named, ...options);
+  } else if (type === "other") {
+    control = element("input", { ...named, value: JSON.stringify(value) });
+    help = `${help} (JSON)`.trim();
   } else {
     const number = { type: "number", min: minimum, max: maximum, step: type === "int" ? 1 : "any", required: true };
     control = element("input", { ...named, ...(type === "str" ? {} : number), value });
@@ -115,10 +118,20 @@ function changed(form, options) {
     let now = control.value;
     if (type === "bool") now = control.checked;
     else if (type === "choice") now = choices.find((one) => String(one) === now);
+    else if (type === "other") now = ofJSON(now);
     else if (type !== "str") now = Number(now);
-    if (now !== value) values[name] = now;
+    if (JSON.stringify(now) !== JSON.stringify(value)) values[name] = now;
   }
   return values;
+}
+
+/** Return what JSON says, and any other text as it is. */
+function ofJSON(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Return what there is to see of an answer: maps over the picture, figures, scores. */
