@@ -16,7 +16,7 @@ import zoo
 
 WITHOUT = """
 import sys
-for name in ("torch", "torchvision", "torchtext", "matplotlib", "tomli_w"): sys.modules[name] = None
+for name in ("torch", "torchvision", "torchtext", "matplotlib"): sys.modules[name] = None
 from zoo.__main__ import main
 main()
 """

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import tomli_w
+import rtoml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +69,7 @@ def test_a_recipe_survives_toml(data: st.DataObject) -> None:
         train={"lr": data.draw(st.floats(1e-9, 10)), "epochs": data.draw(st.integers(1, 10**9))},
         seed=data.draw(st.integers(-(2**63), 2**63 - 1)),
     )
-    text = tomli_w.dumps({"recipes": {"it": recipe.to_dict()}})
+    text = rtoml.dumps({"recipes": {"it": recipe.to_dict()}})
     assert Recipe(**tomllib.loads(text)["recipes"]["it"]) == recipe
 
 

@@ -198,9 +198,11 @@ def _recipes(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _weights(registry: Registry) -> list[dict[str, Any]]:
+    from zoo.files.cache import data_home
     from zoo.registry.weights_files import at_hand  # not needed for the help of a command
 
     tasks = _tasks(registry)
+    homes = data_home(None) if any(weights.url for weights in registry.weights.values()) else None
     listed: list[dict[str, Any]] = []
     for name, weights in registry.weights.items():
         recipe = registry.recipes.get(weights.recipe)
@@ -217,7 +219,7 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
             "seeds": max(1, len(weights.by_seed)),
             "params": weights.params,
             "bytes": weights.bytes,
-            "at_hand": at_hand(name, weights) is not None,
+            "at_hand": at_hand(name, weights, homes=homes) is not None,
             "license": weights.license,
         } | metrics
         plugin = _owner(name, architecture)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
+
+import rtoml
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
@@ -73,7 +74,7 @@ def _own_options(config: Path, card: Card) -> dict[str, Any]:
     """Return the options of the data as a run's config.toml says, if a training on this account wrote it."""
     content = recalled(config)
     if content is not None:
-        (recipe,) = tomllib.loads(content.decode())["recipes"].values()
+        (recipe,) = rtoml.loads(content.decode())["recipes"].values()
         if recipe["dataset"] == card.dataset.name:
             return recipe["data"]
     return {}

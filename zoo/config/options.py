@@ -8,11 +8,11 @@ import dataclasses
 import functools
 import math
 import numbers
-import tomllib
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 import msgspec
+import rtoml
 
 from zoo.errors import OptionError, did_you_mean
 
@@ -184,7 +184,7 @@ def _readings(typed: Typed) -> Iterator[object]:
 def _guess(typed: str) -> object:
     """Return what a typed value means as TOML, or else the string itself."""
     try:
-        table = tomllib.loads(f"value = {typed}")
+        table = rtoml.loads(f"value = {typed}")
     except (ValueError, RecursionError):  # not TOML, or a number of thousands of digits
         return str(typed)
     return table["value"] if table.keys() == {"value"} else str(typed)  # more keys: there was a newline

@@ -177,9 +177,10 @@ class Registry:
 
     def _check_own_recipes(self) -> None:
         """Raise CatalogError for a training field of the user's file that is unknown or out of range."""
+        usual = TrainConfig.with_groups(self.groups)
         for name in self.catalog.own:
             try:
-                TrainConfig.with_groups(self.groups).replace(self.catalog.recipes[name].train)
+                usual.replace(self.catalog.recipes[name].train)
             except OptionError as error:
                 raise CatalogError(f"{self.catalog.path}: [recipes.{name}] {error}") from None
 

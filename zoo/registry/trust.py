@@ -36,7 +36,7 @@ __all__ = [
     "trust_command",
 ]
 
-# The most that a registry.toml or a one-file plugin may have: neither is data
+# The most that a one-file plugin may have: it is not data
 MOST_BYTES = 1 << 18
 
 Hash = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]

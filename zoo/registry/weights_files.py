@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.config.arguments import checked
@@ -57,15 +58,18 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
     return path / "model.safetensors"
 
 
-def at_hand(name: str, spec: WeightsSpec) -> Path | None:
+def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
     """Return the file of published weights, if it is on this machine; nothing of it is read.
 
     It is where the spec says, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
+
+    Args:
+        homes: folders of downloads, if they are known: `data_home(None)`.
     """
     folder = os.environ.get("ZOO_WEIGHTS")
     places = [Path(spec.file)] if spec.file else []
     places += [Path(folder).expanduser() / f"{name.rpartition('/')[2]}.safetensors"] if folder else []
-    places += [home / _download(name, spec) for home in data_home(None)] if spec.url else []
+    places += [home / _download(name, spec) for home in homes or data_home(None)] if spec.url else []
     return next((place for place in places if place.is_file()), None)
 
 

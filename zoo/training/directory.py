@@ -23,7 +23,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
+import rtoml
 
 from zoo.errors import RunError, WeightsError, warn
 from zoo.files.atomic import atomic_write
@@ -253,7 +253,7 @@ class RunDirectory:
     def _write_config(self) -> None:
         recipe = _without_none(self.identity.recipe.to_dict())
         table = {"schema": 1, "recipes": {self.path.resolve().name: recipe}}
-        content = _CONFIG_HEAD + tomli_w.dumps(table).encode()
+        content = _CONFIG_HEAD + rtoml.dumps(table).encode()
         with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)
         remember(content)
