@@ -186,7 +186,7 @@ def _loading(env: dict[str, str]) -> str:
 def _environment(home: Path, entries: int) -> dict[str, str]:
     """Return an environment in which 50 plugins are installed."""
     for number in range(PLUGINS):
-        _install(home, f"many{number:02}", entries)
+        install(home, f"many{number:02}", entries)
     compileall.compile_dir(home, quiet=1)  # as pip does
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
 
@@ -224,7 +224,7 @@ def _kit(zoo: str, home: Path) -> float:
     return time.perf_counter() - start
 
 
-def _install(place: Path, name: str, entries: int) -> None:
+def install(place: Path, name: str, entries: int) -> None:
     """Install a distribution of one plugin in a folder: a task, a group, a command, the rest of each kind."""
     info = place / f"zoo_{name}-1.0.dist-info"
     info.mkdir(parents=True)
