@@ -107,6 +107,7 @@ OPEN_TO_PLUGINS = {
     "zoo.files.cache",
     "zoo.files.downloads",
     "zoo.files.folders",
+    "zoo.files.hashes",
     "zoo.files.regular",
     "zoo.files.style",
     "zoo.files.work",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,18 +120,25 @@ def _class_folders(place: Path) -> dict[str, list[Path]]:
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the visible folders and the visible files in a folder, both sorted by name."""
     try:
-        visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [path for path in visible if path.is_dir()], [path for path in visible if not path.is_dir()]
+        with os.scandir(folder) as entries:  # which know what is a folder: for 100,000 files, seconds
+            visible = sorted((one.name, one.is_dir()) for one in entries if not one.name.startswith("."))
+        folders, files = (
+            [folder / name for name, is_dir in visible if is_dir is kind] for kind in (True, False)
+        )
+        return folders, files
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def _draw(pictures: list[Picture], shares: Mapping[Split, float], seed: int) -> dict[Split, list[Picture]]:
-    """Draw the shares from the pictures of every class, in an order hashed from seed and name."""
-    drawn: dict[Split, list[Picture]] = {"train": [], **{split: [] for split in shares}}
-    for _, group in itertools.groupby(pictures, lambda picture: picture.label):
-        left = sorted(group, key=lambda picture: seed_for(seed, "folder", picture.name))
-        count, folder = len(left), left[0].path.parent
+    """Draw the shares from the pictures of every class, in an order hashed from seed and name.
+
+    Each split keeps the order of the pictures.
+    """
+    drawn: dict[Split, list[int]] = {"train": [], **{split: [] for split in shares}}
+    for _, group in itertools.groupby(range(len(pictures)), lambda place: pictures[place].label):
+        left = sorted(group, key=lambda place: seed_for(seed, "folder", pictures[place].name))
+        count, folder = len(left), pictures[left[0]].path.parent
         for split, share in shares.items():
             taken = int(share * count + 0.5)
             drawn[split] += left[:taken]
@@ -139,4 +147,4 @@ def _draw(pictures: list[Picture], shares: Mapping[Split, float], seed: int) -> 
             given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
             raise DataError(f"{given} leave none of the {count} pictures in {folder} to train on")
         drawn["train"] += left
-    return {split: sorted(group, key=lambda picture: picture.path) for split, group in drawn.items()}
+    return {split: [pictures[place] for place in sorted(places)] for split, places in drawn.items()}

@@ -7,6 +7,7 @@ for a WebP.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -16,8 +17,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import msgspec
 import PIL
 import torch
 from torch import Tensor
@@ -26,10 +28,11 @@ from zoo import DataError
 from zoo.data.pictures import read_picture
 from zoo.files.cache import cache_home, made_once, private
 from zoo.files.downloads import sha256_of
+from zoo.files.hashes import Hashes, is_verifying, remembered
 from zoo.files.work import report_work
+from zoo_images.image_set import Statistics, statistics_of
 
 MAX_THREADS = 8
-_BLOCK = 1 << 24
 # The version of the decoder, raised whenever the same picture becomes other bytes
 _FORMAT = 1
 # MAP_NORESERVE, which Python names from 3.13 on
@@ -37,28 +40,66 @@ _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 T = TypeVar("T")
 
 
-def decoded(paths: Sequence[Path], *, size: int, channels: int) -> tuple[Tensor, list[str]]:
-    """Return pictures, uint8 (N, channels, size, size), and the sha256 of each file.
+class Decoded(NamedTuple):
+    """Pictures.
+
+    Attributes:
+        images: uint8 (N, channels, size, size).
+        hashes: the sha256 of each file.
+        home: the folder of the cache that they are in.
+    """
+
+    images: Tensor
+    hashes: list[str]
+    home: Path
+
+    def statistics(self, count: int) -> Statistics:
+        """Return mean and standard deviation of the first `count` pictures, which the cache remembers."""
+        place = self.home / f"statistics-{count}.json"
+        if not is_verifying():
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                mean, std = msgspec.json.decode(place.read_bytes(), type=Statistics)
+                if len(mean) == len(std) == self.images.shape[1]:
+                    return mean, std
+        found = statistics_of(self.images[:count])
+        with contextlib.suppress(OSError), open(place, "wb", opener=private) as file:
+            file.write(msgspec.json.encode(found))
+        return found
+
+
+def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
+    """Return pictures, decoded if the cache does not have them.
 
     Raises DataError naming the first picture, by path, that cannot be read.
     """
-    hashes = _for_each(paths, lambda place: _sha256_of(paths[place]), "hashing pictures")
+    hashes = _hashes_of(paths)
     shape = (len(paths), channels, size, size)
     source = [_FORMAT, PIL.__version__, shape, hashes]
     key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
+    home = cache_home() / "pictures" / key
     images = made_once(
-        cache_home() / "pictures" / key,
+        home,
         lambda folder: _decode(folder, paths, hashes, shape),
         lambda folder: _read(folder, shape),
         what="the decoded pictures",
     )
-    return images, hashes
+    return Decoded(images, hashes, home)
 
 
-def _sha256_of(path: Path) -> str:
+def _hashes_of(paths: Sequence[Path]) -> list[str]:
+    """Return the sha256 of each file. Threads read those that are new or have changed."""
+    with remembered(paths) as known:
+        before = {path: sha256 for path in paths if (sha256 := known.known(path))}
+        new = [path for path in paths if path not in before]
+        found = _for_each(new, lambda place: _sha256_of(new[place], known), "hashing pictures")
+        hashes = before | dict(zip(new, found, strict=True))
+    return [hashes[path] for path in paths]
+
+
+def _sha256_of(path: Path, known: Hashes) -> str:
     if path.exists() and not path.is_file():  # reading a pipe might never end
         raise DataError(f"{path} cannot be read as a picture: it is a pipe or a device, not a regular file")
-    return sha256_of(path)
+    return known.of(path)
 
 
 def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -96,12 +137,9 @@ def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
             mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     except (OSError, ValueError):  # missing, or empty
         return None
-    digest = hashlib.sha256()
-    for start in range(0, len(mapped), _BLOCK):
-        digest.update(memoryview(mapped)[start : start + _BLOCK])
-        report_work("checking the decoded pictures", start, len(mapped), "bytes")
-    if digest.hexdigest() != wanted:
-        return None
+    with remembered([folder / "pixels.bin"]) as known:
+        if known.of(folder / "pixels.bin") != wanted:
+            return None
     return torch.frombuffer(mapped, dtype=torch.uint8).view(shape)
 
 
@@ -111,7 +149,7 @@ def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> lis
     Raises the error of the first path, in alphabetical order, that fails.
     """
     threads = min(MAX_THREADS, os.cpu_count() or 1)  # Pillow and hashlib release the GIL
-    order = sorted(range(len(paths)), key=paths.__getitem__)
+    order = sorted(range(len(paths)), key=lambda place: paths[place].parts)
     results: dict[int, T] = {}
     with ThreadPoolExecutor(threads) as pool:
         for place, result in zip(order, pool.map(work, order), strict=True):

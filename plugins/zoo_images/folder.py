@@ -45,11 +45,11 @@ def folder(
     classes, splits = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
     pictures = [picture for split in splits.values() for picture in split]
     paths = [picture.path for picture in pictures]
-    images, hashes = decoded(paths, size=size, channels=channels)  # (N, channels, size, size) uint8, N sha256
+    found = decoded(paths, size=size, channels=channels)
     labels = torch.tensor([picture.label for picture in pictures])
     counts = [len(split) for split in splits.values()]
-    parts = zip(splits.items(), images.split(counts), labels.split(counts), strict=True)
-    source = (size, channels, counts, [picture.name for picture in pictures], hashes)
+    parts = zip(splits.items(), found.images.split(counts), labels.split(counts), strict=True)
+    source = (size, channels, counts, [picture.name for picture in pictures], found.hashes)
     return ImageSet(
         {
             split: ImageSplit(*part, files=[picture.path for picture in held])
@@ -57,4 +57,5 @@ def folder(
         },
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
+        statistics=found.statistics(counts[0]),
     )

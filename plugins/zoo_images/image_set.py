@@ -14,6 +14,8 @@ from torch import Tensor
 from zoo.interfaces import Dataset, Split
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# The mean and the standard deviation of each channel, for pixels from 0 to 1
+Statistics = tuple[list[float], list[float]]
 
 
 class ImageSplit:
@@ -49,17 +51,23 @@ class ImageSet(Dataset):
         splits: train, val and test; val and test may be empty.
         classes: the name of each class, in the order of the labels.
         fingerprint: sha256 of the data as used.
+        statistics: mean and standard deviation of each channel of the training images, if they are known.
     """
 
     def __init__(
-        self, splits: Mapping[Split, ImageSplit], *, classes: Sequence[str], fingerprint: str
+        self,
+        splits: Mapping[Split, ImageSplit],
+        *,
+        classes: Sequence[str],
+        fingerprint: str,
+        statistics: Statistics | None = None,
     ) -> None:
         self._splits = dict(splits)
         self._classes = list(classes)
         self._fingerprint = fingerprint
         images = splits["train"].images
         _, self._channels, self._size, _ = images.shape
-        self._mean, self._std = _statistics(images)
+        self._mean, self._std = statistics or statistics_of(images)
 
     @property
     def dims(self) -> Mapping[str, int]:
@@ -97,7 +105,7 @@ def split_off_val(
     )
 
 
-def _statistics(images: Tensor) -> tuple[list[float], list[float]]:
+def statistics_of(images: Tensor) -> Statistics:
     """Return each channel's exact mean and standard deviation in [0, 1], from a histogram of byte values."""
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
     for part in images.split(1_000):  # so a mapped file is never all in memory

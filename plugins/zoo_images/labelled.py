@@ -49,16 +49,21 @@ def labelled(
     rows = [row for split in SPLITS for row in splits.get(split, [])]
     counts = [len(splits.get(split, [])) for split in SPLITS]
     paths = [row.path for row in rows]
-    images, hashes = decoded(paths, size=size, channels=channels)  # (N, channels, size, size) uint8, N sha256
+    found = decoded(paths, size=size, channels=channels)
     labels = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
     for number, row in enumerate(rows):
         labels[number, [classes.index(name) for name in row.labels]] = 1
-    parts = zip(SPLITS, images.split(counts), labels.split(counts), strict=True)
+    parts = zip(SPLITS, found.images.split(counts), labels.split(counts), strict=True)
     made: dict[Split, ImageSplit] = {}
     for split, *part in parts:
         made[split] = ImageSplit(*part, files=[row.path for row in splits.get(split, [])])
-    source = (size, channels, counts, classes, labels.tolist(), [row.name for row in rows], hashes)
-    return ImageSet(made, classes=classes, fingerprint=hashlib.sha256(repr(source).encode()).hexdigest())
+    source = (size, channels, counts, classes, labels.tolist(), [row.name for row in rows], found.hashes)
+    return ImageSet(
+        made,
+        classes=classes,
+        fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
+        statistics=found.statistics(counts[0]),
+    )
 
 
 def _draw(rows: list[Labelled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labelled]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.files.cache import cache_home, made_once
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import remembered
 from zoo.files.work import report_work
 from zoo.interfaces import Dataset, Split
 from zoo_text.encoding import encode, fingerprint, token_dtype
@@ -90,7 +90,9 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
     Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """
     parts = (files.train, files.val, files.test)
-    hashes = {path: sha256_of(path) for paths in parts for path in paths}
+    paths = [path for part in parts for path in part]
+    with remembered(paths) as known:
+        hashes = {path: known.of(path) for path in paths}
     source = asdict(reading) | {
         "encoding": files.encoding,
         "format": _FORMAT,

@@ -22,6 +22,7 @@ from zoo.cli.output import warnings_as_lines
 from zoo.data import pictures
 from zoo.data.pictures import SUFFIXES, read_picture, read_square
 from zoo.errors import DataError
+from zoo.files.hashes import verifying
 from zoo.interfaces import HasFiles
 from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
@@ -288,8 +289,21 @@ def test_a_cached_picture_is_not_decoded_again(root: Path, cache: Path, decoding
     assert not torch.equal(first.split("train").images, folder(root=str(root), size=16).split("train").images)
     assert len(decodings) == 40
     assert sorted(path.name for made in cache.iterdir() for path in made.iterdir()) == (
-        ["pixels.bin"] * 2 + ["sha256"] * 2
+        ["pixels.bin"] * 2 + ["sha256"] * 2 + ["statistics-16.json"] * 2
     )
+
+
+def test_what_is_known_of_the_training_images_is_measured_again_to_verify(
+    root: Path, cache: Path, decodings: list[Path]
+) -> None:
+    first = folder(root=str(root), size=16).preprocess
+    (place,) = cache.glob("*/statistics-16.json")
+    place.write_text("[[0.1,0.2,0.3],[0.4,0.5,0.6]]")
+    assert folder(root=str(root), size=16).preprocess["std"] == [0.4, 0.5, 0.6]
+    with verifying():
+        assert folder(root=str(root), size=16).preprocess == first
+    place.write_text("[[0.1],[0.2]]")
+    assert folder(root=str(root), size=16).preprocess == first
 
 
 @pytest.mark.parametrize("damage", ["pixels", "cut", "no hash"])

@@ -17,6 +17,7 @@ from zoo.config.signatures import option_types
 from zoo.data.opening import open_dataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError
+from zoo.files import hashes
 from zoo.registry.registry import Registry
 from zoo_text import corpora, corpus, encoding, numbering
 
@@ -587,7 +588,7 @@ def test_a_text_that_changes_while_it_is_read_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.txt", SENTENCE * 20)
-    real = corpus.sha256_of
+    real = hashes.sha256_of
 
     def appended(path: Path) -> str:
         hashed = real(path)
@@ -596,7 +597,7 @@ def test_a_text_that_changes_while_it_is_read_is_not_kept(
         return hashed
 
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "sha256_of", appended)
+        patch.setattr(hashes, "sha256_of", appended)
         with pytest.raises(DataError, match=f"{path} changed while it was being read"):
             corpora.files(paths=path)
     assert not list((tmp_path / "cache/text").iterdir())

@@ -14,7 +14,7 @@ from zoo import interfaces, processors, testing
 from zoo.cli import kit
 from zoo.config import recipe, training
 from zoo.data import augment, pictures
-from zoo.files import archives, cache, downloads, exported, folders, regular, style, work
+from zoo.files import archives, cache, downloads, exported, folders, hashes, regular, style, work
 from zoo.inference import tracing
 from zoo.models import features, hooks
 from zoo.registry import hookspecs, published, specs
@@ -77,6 +77,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),
     (folders, ("refuse_unreadable",)),
+    (hashes, ("is_verifying", "remembered")),
     (regular, ("open_regular", "read_regular")),
     (work, ("report_work",)),
     (archives, ("tar_members",)),

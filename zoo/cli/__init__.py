@@ -117,10 +117,16 @@ def _session(ctx: click.Context) -> Session:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
+@click.option("--verify", is_flag=True, help="Read all data again, also files that have not changed.")
 @pass_session
-def cli(session: Session, strict: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
     session.strict = strict
+    if verify:
+        from zoo.files.hashes import verifying
+
+        ctx.with_resource(verifying())
 
 
 class _Terminated(KeyboardInterrupt):

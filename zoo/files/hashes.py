@@ -1,0 +1,128 @@
+"""The sha256 of files, remembered: one that has not changed since is not read again.
+
+A file counts as unchanged if its path, its size and the times of its last write and of its last change of
+any kind are as they were. No program can set the second, so it also tells of a file that was replaced by one
+with an older date. What was written within two seconds of being read is not remembered: a later write could
+have the same times.
+
+`verifying()`, `zoo --verify` and `ZOO_VERIFY=1` read everything again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from zoo.files.atomic import atomic_write
+from zoo.files.cache import cache_home, private_folder
+from zoo.files.downloads import sha256_of
+
+__all__ = ["Hashes", "is_verifying", "remembered", "verifying"]
+
+# Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds
+_TOO_RECENT = 2_000_000_000
+
+
+@contextlib.contextmanager
+def verifying() -> Generator[None]:
+    """Set `$ZOO_VERIFY`, so that this process and those that it starts read every file again."""
+    before = os.environ.get("ZOO_VERIFY")
+    os.environ["ZOO_VERIFY"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["ZOO_VERIFY"]
+        else:
+            os.environ["ZOO_VERIFY"] = before
+
+
+def is_verifying() -> bool:
+    """Return whether files are to be read again, as `$ZOO_VERIFY` says."""
+    return bool(os.environ.get("ZOO_VERIFY"))
+
+
+class _Known(msgspec.Struct, array_like=True, frozen=True):
+    """What is remembered of a file: its size, its two times in nanoseconds, and its sha256."""
+
+    size: int
+    written: int
+    changed: int
+    sha256: str
+
+
+class Hashes:
+    """The sha256 of files. Several threads may ask for them.
+
+    Args:
+        before: what was found of each path before.
+
+    Attributes:
+        found: what has been found that is to be remembered.
+    """
+
+    def __init__(self, before: Mapping[bytes, _Known]) -> None:
+        self._before = before
+        self.found: dict[bytes, _Known] = {}
+
+    def known(self, path: Path) -> str | None:
+        """Return a file's sha256 if it is remembered; the file is not read."""
+        if (known := self._before.get(_name(path))) is not None:
+            with contextlib.suppress(OSError):
+                if _seen(path) == (known.size, known.written, known.changed):
+                    return known.sha256
+        return None
+
+    def of(self, path: Path) -> str:
+        """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device."""
+        if (known := self.known(path)) is not None:
+            return known
+        try:
+            before, now = _seen(path), time.time_ns()
+            sha256 = sha256_of(path)
+            if before == _seen(path) and max(before[1:]) < now - _TOO_RECENT:
+                self.found[_name(path)] = _Known(*before, sha256)
+            return sha256
+        except OSError:
+            return sha256_of(path)
+
+
+@contextlib.contextmanager
+def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
+    """Yield the hashes of some files, which the cache remembers by the folder that all of them are in.
+
+    Where the cache cannot be written, nothing is remembered.
+    """
+    folder = os.path.commonpath([_name(parent) for parent in {path.parent for path in paths}] or [b"/"])
+    place = cache_home() / "hashes" / f"{hashlib.sha256(folder).hexdigest()[:32]}.msgpack"
+    before = _read(place)
+    hashes = Hashes({} if is_verifying() else before)
+    yield hashes
+    if hashes.found:
+        kept = {name: known for name, known in (before | hashes.found).items() if os.path.lexists(name)}
+        with contextlib.suppress(OSError):
+            private_folder(place.parent)
+            with atomic_write(place, mode=0o600) as file:
+                file.write(msgspec.msgpack.encode(kept))
+
+
+def _read(place: Path) -> dict[bytes, _Known]:
+    try:
+        return msgspec.msgpack.decode(place.read_bytes(), type=dict[bytes, _Known])
+    except (OSError, msgspec.MsgspecError):  # none, or of another version
+        return {}
+
+
+def _name(path: Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))  # noqa: PTH100 - which would follow links
+
+
+def _seen(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
