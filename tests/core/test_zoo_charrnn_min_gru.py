@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.configs import configured
 from zoo.data.opening import open_dataset
 from zoo.models.building import build_model, model_arguments
+from zoo.models.states import detach
 from zoo.registry.registry import Registry
 from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU
@@ -152,7 +153,7 @@ def test_it_learns_a_real_text(registry: Registry) -> None:
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
-        state = step.state
+        state = detach(step.state)
         losses.append(step.loss.item())
         if len(losses) == 200:
             break
