@@ -70,7 +70,9 @@ class _WholeBatch(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, float]:
         """Return the normalized x (B, C, ...), mean and variance (C,), and the values in a channel."""
         channels = x.shape[1]
-        var, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
+        # As torch's own BatchNorm takes them, which would keep running statistics in these
+        unused = x.new_zeros(channels, dtype=torch.promote_types(x.dtype, torch.float32))
+        mean, var = torch.batch_norm_update_stats(x, unused, unused, 0.0)
         own = torch.cat([mean, var, mean.new_tensor([x.numel() / channels])]).double()
         table = own.new_zeros(ranks.world, len(own))
         table[ranks.rank] = own
@@ -88,16 +90,17 @@ class _WholeBatch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients for x, weight and bias; those of weight and bias are of this part alone."""
         (x, weight, mean, var), dy = ctx.saved_tensors, gradients[0]
-        dx, dw, db = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+        _, dw, db = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
         )
         of_all = ctx.ranks.total(torch.stack([db, dw]).double()) / ctx.total
         mean_dy, mean_dy_x = of_all.float()  # x normalized
         inverse = (var + ctx.eps).rsqrt()
         scale = inverse if weight is None else inverse * weight
-        # dx - scale * (mean_dy + (x - mean) * inverse * mean_dy_x), as a line in x for each channel
+        # scale * (dy - mean_dy - (x - mean) * inverse * mean_dy_x), as a line in x and dy for each channel
         slope = -scale * inverse * mean_dy_x
         offset = -scale * mean_dy - slope * mean
         shape = [1, -1, *[1] * (x.ndim - 2)]
-        dx = (dx + x * slope.view(shape) + offset.view(shape)).to(dx.dtype)
+        dx = torch.addcmul(offset.view(shape), x, slope.view(shape))
+        dx = dx.addcmul_(dy, scale.view(shape)).to(x.dtype)
         return dx, None if weight is None else dw, None if weight is None else db, None, None

@@ -1,0 +1,158 @@
+"""Several processes against threads: speed, what a message costs, and synchronized BatchNorm.
+
+    python benchmarks/processes.py [lstm resnet-lite-wide] [--rounds 5]
+
+Asked are, on two idle cores:
+
+- two processes of one thread: at least as fast as one process of two threads, and 1.6 times one of one;
+- adding up the gradients: at most 5 % of a step;
+- steps with BatchNorm of the whole batch: at most 1.25 times as long as with that of each process's part.
+
+Runs take turns, and a speed is that of the last of two epochs. The message is timed by itself, between
+processes that wait for each other first: what a step waits for the slower one is no part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+import zoo
+
+ROOT = Path(__file__).parents[1]
+ZOO = [sys.executable, "-m", "zoo"]
+LSTM = (
+    "lstm",
+    "files",
+    "--model",
+    "hidden_size=512",
+    "--model",
+    "num_layers=2",
+    "--model",
+    "embedding_dim=42",
+)
+LSTM += ("--batch-size", "64", "--bptt", "16", "--optimizer", "adam", "--lr", "6e-3", "--clip-grad-norm", "1")
+WIDE = (
+    "resnet-lite-wide",
+    "shapes",
+    "--data",
+    "train_size=2048",
+    "--data",
+    "val_size=0",
+    "--data",
+    "test_size=64",
+)
+WIDE += ("--batch-size", "128", "--optimizer", "sgd", "--lr", "0.1")
+# Numbers of the two networks' gradients, and the items of a batch
+MODELS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
+# Processes and threads of each
+WAYS = {"two processes": (2, 1), "two threads": (1, 2), "one thread": (1, 1)}
+UNSYNCED = """
+import contextlib
+from zoo.training import loop
+loop.synced_norms = lambda model, ranks: contextlib.nullcontext()
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure training in several processes.")
+    parser.add_argument("models", nargs="*", default=[*MODELS])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.models:
+            print(_measured(name, options.rounds, Path(folder)), flush=True)
+
+
+def _text(folder: Path) -> Path:
+    """Return a file of 200,000 characters: zoo's own code."""
+    texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "zoo").rglob("*.py"))]
+    (folder / "text.txt").write_text("".join(texts)[:200_000], encoding="utf-8")
+    return folder / "text.txt"
+
+
+def _measured(name: str, rounds: int, folder: Path) -> str:
+    """Return what was measured of a model, in lines."""
+    words, items = MODELS[name]
+    words += ("--data", f"paths={_text(folder)}") if name == "lstm" else ()
+    ways = dict(WAYS) | ({"unsynchronized": (2, 1)} if name != "lstm" else {})
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(rounds):
+        for way, (processes, threads) in ways.items():
+            env = _unsynced(folder) if way == "unsynchronized" else {}
+            place = folder / f"{name}-{number}-{way.replace(' ', '-')}"
+            rates[way].append(_rate(words, place, processes, threads, env))
+    params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
+    step = items / statistics.median(rates["two processes"])
+    message = _message(params)
+    lines = [
+        f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
+        f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
+        f"  against one of one thread {_ratio(rates, 'one thread')}",
+        f"  adding up the gradients {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step",
+    ]
+    if "unsynchronized" in rates:
+        lines.append(
+            f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='unsynchronized')} as fast"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(rates: Mapping[str, Sequence[float]], against: str, of: str = "two processes") -> str:
+    ratios = [ours / theirs for ours, theirs in zip(rates[of], rates[against], strict=True)]
+    return f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _rate(words: Sequence[str], place: Path, processes: int, threads: int, env: Mapping[str, str]) -> float:
+    """Train two epochs, and return the items of the second per second."""
+    several = ["--processes", str(processes)] if processes > 1 else []
+    command = [*ZOO, "train", *words, "--epochs", "2", "--threads", str(threads), *several]
+    command += ["--precision", "fp32", "--run", str(place), "--quiet", "--json"]
+    subprocess.run(command, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    return rows[-1]["clock"]["rate"]
+
+
+def _unsynced(folder: Path) -> dict[str, str]:
+    """Return variables under which a process of zoo does not synchronize BatchNorm."""
+    place = folder / "unsynced"
+    place.mkdir(exist_ok=True)
+    (place / "sitecustomize.py").write_text(UNSYNCED)
+    return {"PYTHONPATH": str(place)}
+
+
+def _message(count: int) -> float:
+    """Return the seconds in which two processes add up so many numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_add_up, (count, folder), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
+        return float(Path(folder, "seconds").read_text())
+
+
+def _add_up(rank: int, count: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    numbers, times = torch.ones(count), list[float]()
+    for _ in range(30):
+        dist.barrier()
+        start = time.perf_counter()
+        dist.all_reduce(numbers)
+        times.append(time.perf_counter() - start)
+    if rank == 0:
+        Path(folder, "seconds").write_text(str(statistics.median(times[5:])))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
