@@ -146,8 +146,9 @@ def test_a_place_without_a_vector_for_each_item_has_no_features(net: zoo.Model) 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.front(images.flatten(1)[:1]).expand(len(images), -1)[:, :8]
 
-    made = exportable(Twice(), net.card, task, landmarks={"features": "front"})
-    assert [port.name for port in made.signature.outputs] == ["logits", "probabilities"]
+    for landmark in ("features", "class_maps"):
+        made = exportable(Twice(), net.card, task, landmarks={landmark: "front"})
+        assert [port.name for port in made.signature.outputs] == ["logits", "probabilities"]
 
 
 @pytest.mark.slow

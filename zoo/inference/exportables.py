@@ -89,7 +89,7 @@ class _Program(nn.Module):
     def __init__(self, model: nn.Module, landmarks: Mapping[str, str]) -> None:
         super().__init__()
         self.model = model
-        self.landmarks = landmarks
+        self.landmarks = {name: landmarks[name] for name in landmarks if name in ("features", "head")}
         self.eval()
 
     def run(self, *inputs: object) -> tuple[Any, tuple[Tensor, ...]]:
@@ -98,7 +98,7 @@ class _Program(nn.Module):
             return self.model(*inputs), ()
         with features_of(self.model, self.landmarks, time_first=self.time_first) as features:
             outputs = self.model(*inputs)
-        # What is found is checked here, and not while it is traced, when its shape is no numbers
+        # Checked when it is first run, not while it is traced: then the batch has a symbol for its size
         found: Any = features.found if torch.compiler.is_exporting() else features.output
         return outputs, (found[-1].float() if self.time_first else pooled(found),)
 

@@ -234,7 +234,9 @@ def _exported(case: Case, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]
         with silently():
             answer = torch.export.export(model, (inputs,)).module()(others)
         return [forward(case, model, others)[0]], [answer[0] if isinstance(task, CarriesState) else answer]
-    made = exportable(model, _card(case), task, landmarks=case.spec.landmarks)
+    modules = dict(model.named_modules())
+    landmarks = {name: path for name, path in case.spec.landmarks.items() if path in modules}
+    made = exportable(model, _card(case), task, landmarks=landmarks)
     program: Any = traced(made).module()
     if isinstance(task, CarriesState):
         tokens, other = random_inputs(case, 3)[:2]
