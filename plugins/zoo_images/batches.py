@@ -17,6 +17,7 @@ from zoo.data.views import View
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, OwnInputs, Split
 from zoo_images.fields import ImageFields
+from zoo_images.file_split import FileSplit
 
 __all__ = ["ImageBatches"]
 
@@ -71,13 +72,11 @@ class ImageBatches:
         if len(images) == 0:
             raise DataError("the training split is empty")
         chunks = _chunks(torch.randperm(len(images), generator=_generator(seed, "order", epoch)), config)
-        for index in range(start, len(chunks)):
-            chunk, (mine, share) = chunks[index], part_of(len(chunks[index]), rank=rank, world=world)
-            places = torch.arange(len(chunk))[mine]
-            beside = int(fields.mixup_alpha > 0 and world > 1)  # an image is blended with the one before it
-            if beside:
-                places = torch.cat([(places[:1] - 1) % len(chunk), places])
-            inputs, labels = _fetch(images, chunk[places].tolist())
+        beside = int(fields.mixup_alpha > 0 and world > 1)  # an image is blended with the one before it
+        parts = [_part(len(chunk), rank, world, beside) for chunk in chunks]
+        wanted = [chunk[places].tolist() for chunk, (places, _) in zip(chunks, parts, strict=True)]
+        for index, (inputs, labels) in enumerate(_fetched(images, wanted[start:]), start):
+            chunk, (places, share) = chunks[index], parts[index]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places)
             inputs = augment(inputs.to(device, non_blocking=True), fields.augment, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
@@ -93,8 +92,8 @@ class ImageBatches:
         images = dataset.split(split)
         size = max(1, min(500, _EVAL_PIXELS // dataset.dims["image_size"] ** 2))
         starts = range(0, len(images), size)
-        for index, first in enumerate(starts):
-            inputs, labels = _fetch(images, range(first, min(first + size, len(images))))
+        wanted = [range(first, min(first + size, len(images))) for first in starts]
+        for index, (inputs, labels) in enumerate(_fetched(images, wanted)):
             inputs = _normalize(inputs.to(device), dataset.preprocess)
             yield Batch(inputs, labels.to(device), index, len(starts), 0)
 
@@ -113,8 +112,27 @@ def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
     return chunks
 
 
+def _part(count: int, rank: int, world: int, beside: int) -> tuple[Tensor, float]:
+    """Return the places of a process's part of a batch, if `beside` after that of the image before it.
+
+    The second value is its share of the batch.
+    """
+    mine, share = part_of(count, rank=rank, world=world)
+    places = torch.arange(count)[mine]
+    return torch.cat([(places[:1] - 1) % count, places]) if beside else places, share
+
+
 def _generator(*position: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(*position))
+
+
+def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the images and labels of each batch of indices; a split that reads ahead is asked for all."""
+    if not isinstance(images, FileSplit):
+        yield from (_fetch(images, indices) for indices in wanted)
+        return
+    for batch, labels in images.batches(wanted):
+        yield batch, labels.float() if labels.ndim == 2 else labels
 
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from zoo.files.cache import cache_home, made_once, private
 from zoo.files.downloads import sha256_of
 from zoo.files.hashes import Hashes, is_verifying, remembered
 from zoo.files.work import report_work
-from zoo_images.image_set import Statistics, statistics_of
+from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
 
 MAX_THREADS = 8
 # The version of the decoder, raised whenever the same picture becomes other bytes
@@ -56,11 +56,8 @@ class Decoded(NamedTuple):
     def statistics(self, count: int) -> Statistics:
         """Return mean and standard deviation of the first `count` pictures, which the cache remembers."""
         place = self.home / f"statistics-{count}.json"
-        if not is_verifying():
-            with contextlib.suppress(OSError, msgspec.MsgspecError):
-                mean, std = msgspec.json.decode(place.read_bytes(), type=Statistics)
-                if len(mean) == len(std) == self.images.shape[1]:
-                    return mean, std
+        if not is_verifying() and (known := _statistics_in(place, self.images.shape[1])):
+            return known
         found = statistics_of(self.images[:count])
         with contextlib.suppress(OSError), open(place, "wb", opener=private) as file:
             file.write(msgspec.json.encode(found))
@@ -84,6 +81,47 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
         what="the decoded pictures",
     )
     return Decoded(images, hashes, home)
+
+
+def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> tuple[list[str], Statistics]:
+    """Return the sha256 of each file, and mean and standard deviation of the first `count` pictures.
+
+    All are decoded once, so that one that cannot be read is found, and nothing of them is kept; the cache
+    remembers the result.
+
+    Raises DataError naming the first picture, by path, that cannot be read.
+    """
+    hashes = _hashes_of(paths)
+    source = [_FORMAT, PIL.__version__, channels, size, count, hashes]
+    key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
+
+    def measure(folder: Path) -> None:
+        counts, adding = torch.zeros(channels, 256, dtype=torch.int64), threading.Lock()
+
+        def add(place: int) -> None:
+            pixels, _ = read_picture(paths[place], size=size, channels=channels)
+            if place < count:
+                own = values_of(torch.from_numpy(pixels)[None])
+                with adding:
+                    counts.add_(own)
+
+        _for_each(paths, add, "measuring pictures")
+        with open(folder / "statistics.json", "wb", opener=private) as file:
+            file.write(msgspec.json.encode(statistics_from(counts)))
+
+    def read(folder: Path) -> Statistics | None:
+        return _statistics_in(folder / "statistics.json", channels)
+
+    return hashes, made_once(cache_home() / "measured" / key, measure, read, what="the means of the pictures")
+
+
+def _statistics_in(place: Path, channels: int) -> Statistics | None:
+    """Return the statistics in a file, or None if it is missing or damaged."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        mean, std = msgspec.json.decode(place.read_bytes(), type=Statistics)
+        if len(mean) == len(std) == channels and all(0 < value <= 1 for value in std):
+            return mean, std
+    return None
 
 
 def _hashes_of(paths: Sequence[Path]) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 import torch
 from msgspec import Meta
 
+from zoo.interfaces import Split
 from zoo_images.class_folders import find_pictures
-from zoo_images.decoding import decoded
+from zoo_images.decoding import decoded, measured
+from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
@@ -23,6 +25,7 @@ def folder(
     val_share: Share = 0.1,
     test_share: Share = 0.1,
     split_seed: Seed = 0,
+    cache: bool = True,
 ) -> ImageSet:
     """Read pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
 
@@ -38,6 +41,8 @@ def folder(
         val_share: share of each class to draw for val, where no folders say.
         test_share: share of each class to draw for test, likewise.
         split_seed: random seed of the draw, which depends on the names of the pictures alone.
+        cache: keep the decoded pictures on disk. Without it, worker processes decode them in each epoch: for
+            sets that are larger than the disk.
 
     Raises:
         DataError: a picture cannot be read, a class has no pictures, or the splits have different classes.
@@ -45,17 +50,18 @@ def folder(
     classes, splits = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
     pictures = [picture for split in splits.values() for picture in split]
     paths = [picture.path for picture in pictures]
-    found = decoded(paths, size=size, channels=channels)
     labels = torch.tensor([picture.label for picture in pictures])
     counts = [len(split) for split in splits.values()]
-    parts = zip(splits.items(), found.images.split(counts), labels.split(counts), strict=True)
-    source = (size, channels, counts, [picture.name for picture in pictures], found.hashes)
-    return ImageSet(
-        {
-            split: ImageSplit(*part, files=[picture.path for picture in held])
-            for (split, held), *part in parts
-        },
-        classes=classes,
-        fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
-        statistics=found.statistics(counts[0]),
-    )
+    if cache:
+        found = decoded(paths, size=size, channels=channels)
+        hashes, statistics, images = found.hashes, found.statistics(counts[0]), found.images.split(counts)
+    else:
+        hashes, statistics = measured(paths, size=size, channels=channels, count=counts[0])
+        images = [None] * len(counts)
+    made: dict[Split, ImageSplit | FileSplit] = {}
+    for (split, held), part, own in zip(splits.items(), images, labels.split(counts), strict=True):
+        files, shape = [picture.path for picture in held], (channels, size, size)
+        made[split] = FileSplit(files, own, shape) if part is None else ImageSplit(part, own, files=files)
+    source = (size, channels, counts, [picture.name for picture in pictures], hashes)
+    fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
+    return ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)

@@ -12,6 +12,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
+from zoo_images.file_split import FileSplit
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # The mean and the standard deviation of each channel, for pixels from 0 to 1
@@ -32,6 +33,12 @@ class ImageSplit:
         self.labels = labels
         self.files = files
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of an image, (C, H, W)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -51,23 +58,27 @@ class ImageSet(Dataset):
         splits: train, val and test; val and test may be empty.
         classes: the name of each class, in the order of the labels.
         fingerprint: sha256 of the data as used.
-        statistics: mean and standard deviation of each channel of the training images, if they are known.
+        statistics: mean and standard deviation of each channel of the training images, if they are known; for
+            files they must be.
     """
 
     def __init__(
         self,
-        splits: Mapping[Split, ImageSplit],
+        splits: Mapping[Split, ImageSplit | FileSplit],
         *,
         classes: Sequence[str],
         fingerprint: str,
         statistics: Statistics | None = None,
     ) -> None:
-        self._splits = dict(splits)
+        self._splits: Mapping[Split, ImageSplit | FileSplit] = {**splits}
         self._classes = list(classes)
         self._fingerprint = fingerprint
-        images = splits["train"].images
-        _, self._channels, self._size, _ = images.shape
-        self._mean, self._std = statistics or statistics_of(images)
+        train = splits["train"]
+        self._channels, self._size, _ = train.shape
+        if statistics is None:
+            assert isinstance(train, ImageSplit)
+            statistics = statistics_of(train.images)
+        self._mean, self._std = statistics
 
     @property
     def dims(self) -> Mapping[str, int]:
@@ -81,7 +92,8 @@ class ImageSet(Dataset):
     def fingerprint(self) -> str:
         return self._fingerprint
 
-    def split(self, name: Split) -> ImageSplit:
+    def split(self, name: Split) -> Any:
+        """Return an `ImageSplit`, or a `FileSplit` of pictures that are not kept in the cache."""
         return self._splits[name]
 
 
@@ -109,8 +121,17 @@ def statistics_of(images: Tensor) -> Statistics:
     """Return each channel's exact mean and standard deviation in [0, 1], from a histogram of byte values."""
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
     for part in images.split(1_000):  # so a mapped file is never all in memory
-        for count, channel in zip(counts, part.unbind(1), strict=True):
-            count += torch.bincount(channel.flatten(), minlength=256)
+        counts += values_of(part)
+    return statistics_from(counts)
+
+
+def values_of(images: Tensor) -> Tensor:
+    """Return how often each channel of images (N, C, H, W) has each byte value, int64 (C, 256)."""
+    return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+
+
+def statistics_from(counts: Tensor) -> Statistics:
+    """Return each channel's mean and standard deviation from how often it has each byte value, (C, 256)."""
     shares = counts / counts.sum(1, keepdim=True).double()
     values = torch.arange(256, dtype=torch.float64) / 255
     means = (shares * values).sum(1)

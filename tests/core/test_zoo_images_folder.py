@@ -221,7 +221,7 @@ def test_an_empty_root_is_not_the_current_folder(root: Path, monkeypatch: pytest
 
 def test_pictures_know_their_files(root: Path) -> None:
     split = folder(root=str(root), size=16).split("test")
-    assert isinstance(split, HasFiles)
+    assert isinstance(split, HasFiles) is True
     files = split.files or ()
     assert len(set(files)) == len(split)
     for number, file in enumerate(files):

@@ -1,0 +1,91 @@
+"""Picture files that are decoded each time they are read, for sets that are larger than the disk.
+
+Processes read ahead. An item is a function of its index alone, so a training that goes on in the middle of an
+epoch only has to ask for the batches that are left: there is no state of a loader to keep.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from zoo import DataError
+from zoo.data.pictures import read_picture
+
+__all__ = ["FileSplit"]
+
+# The most processes that decode
+_MOST_WORKERS = 8
+
+
+class FileSplit:
+    """A map-style dataset of picture files and their labels.
+
+    Args:
+        files: the file of each picture. See `zoo.interfaces.HasFiles`.
+        labels: int64 (N,); or uint8 (N, K), 1 for each class that a picture belongs to.
+        shape: (channels, size, size), of the pictures as the model reads them.
+    """
+
+    def __init__(self, files: Sequence[Path], labels: Tensor, shape: tuple[int, int, int]) -> None:
+        self.files = files
+        self.labels = labels
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
+        channels, size, _ = self.shape
+        pixels, _ = read_picture(self.files[index], size=size, channels=channels)
+        label = self.labels[index]
+        return torch.from_numpy(pixels), label if label.ndim else int(label)
+
+    def batches(self, chosen: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the pictures (B, C, H, W) and labels of each batch of indices, in order.
+
+        Raises DataError naming a picture that cannot be read.
+        """
+        loader = DataLoader[Any](
+            _Attempts(self),  # pyright: ignore[reportArgumentType] - any map-style dataset
+            batch_sampler=[*map(list, chosen)],
+            num_workers=min(_MOST_WORKERS, os.cpu_count() or 1, len(chosen)),
+            collate_fn=_stacked,
+            worker_init_fn=_ignore_ctrl_c,
+            generator=torch.Generator(),  # or each epoch would draw from torch's own
+        )
+        for indices, images in zip(chosen, loader, strict=True):
+            if isinstance(images, str):
+                raise DataError(images)
+            yield images, self.labels[torch.as_tensor(indices)]
+
+
+class _Attempts:
+    """Pictures, or why one cannot be read: an error of a worker would reach the user as a traceback."""
+
+    def __init__(self, split: FileSplit) -> None:
+        self._split = split
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        try:
+            return self._split[index][0]
+        except DataError as error:
+            return str(error)
+
+
+def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
+    pictures = [item for item in items if isinstance(item, Tensor)]
+    reasons = [item for item in items if isinstance(item, str)]
+    return reasons[0] if reasons else torch.stack(pictures)
+
+
+def _ignore_ctrl_c(_: int) -> None:
+    """Leave Ctrl-C to the training, which ends the workers once it has saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
