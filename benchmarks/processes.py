@@ -10,6 +10,10 @@ Asked are, on two idle cores:
 
 Runs take turns, and a speed is that of the last of two epochs. The message is timed by itself, between
 processes that wait for each other first: what a step waits for the slower one is no part of it.
+
+What a step takes in more processes is computed from these: computing is divided, and a message goes around a
+ring, in which each process sends nearly twice the gradients, in two hops for each of the others. That is a
+bound: small parts of a batch are computed less well, and processes wait for the slowest.
 """
 
 from __future__ import annotations
@@ -57,6 +61,8 @@ WIDE = (
 WIDE += ("--batch-size", "128", "--optimizer", "sgd", "--lr", "0.1")
 # Numbers of the two networks' gradients, and the items of a batch
 MODELS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
+# Processes for which the time of a step is computed
+COUNTS = (1, 2, 8, 64, 512)
 # Processes and threads of each
 WAYS = {"two processes": (2, 1), "two threads": (1, 2), "one thread": (1, 1)}
 UNSYNCED = """
@@ -96,7 +102,7 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
             rates[way].append(_rate(words, place, processes, threads, env))
     params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
     step = items / statistics.median(rates["two processes"])
-    message = _message(params)
+    message, empty = _message(params), _message(1)
     lines = [
         f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
         f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
@@ -107,7 +113,28 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
         lines.append(
             f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='unsynchronized')} as fast"
         )
+    lines += _computed(items / statistics.median(rates["one thread"]), message, empty, params)
     return "\n".join(lines)
+
+
+def _computed(one: float, message: float, empty: float, params: int) -> list[str]:
+    """Return a line about a step in more processes for each of COUNTS.
+
+    Args:
+        one: seconds of a step in one process of one thread.
+        message: seconds in which two processes add up the gradients.
+        empty: seconds in which they add up one number, two hops.
+    """
+    lines: list[str] = []
+    for count in COUNTS:
+        sent = 2 * 4 * params * (count - 1) / count
+        adding = sent * max(0.0, message - empty) / (4 * params) + empty * (count - 1)
+        step = one / count + adding
+        lines.append(
+            f"  {count:3} processes: {1000 * one / count:.1f} ms + {1000 * adding:.1f} ms, "
+            f"{one / step:.1f} x; each sends {sent / 1e6:.0f} MB"
+        )
+    return lines
 
 
 def _ratio(rates: Mapping[str, Sequence[float]], against: str, of: str = "two processes") -> str:

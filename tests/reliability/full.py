@@ -71,8 +71,8 @@ real and are killed by real signals; each is forked from one that has already im
 seconds. CI runs the same tests, a few times each. The seconds were measured on two cores that had other work
 to do as well.
 
-There are no worker processes to stop: `images/folder` decodes images in threads, and the other datasets need
-neither.
+Only `images/folder` with `cache=false` has worker processes, which end with the training, however that ends;
+decoding for the cache is done by threads.
 
 | promise | result | seconds |
 |---|---|---|
