@@ -142,6 +142,11 @@ def test_the_command_reads_everything_again(monkeypatch: pytest.MonkeyPatch) -> 
     from zoo.cli import run
 
     seen: list[bool] = []
-    monkeypatch.setattr("zoo.api.listing.rows", lambda *_, **__: seen.append(hashes.is_verifying()) or [])
-    assert run(["--verify", "list", "tasks"]) == run(["list", "tasks"])
-    assert (seen[0], seen[-1]) == (True, False)
+
+    def describe(*_: object, **__: object) -> None:
+        seen.append(hashes.is_verifying())
+        raise DataError("enough")
+
+    monkeypatch.setattr("zoo.cli.show.describe", describe)
+    assert run(["--verify", "show", "files"]) == run(["show", "files"]) == 1
+    assert seen == [True, False]

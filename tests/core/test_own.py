@@ -106,7 +106,7 @@ def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None
         ("images/cifar10", {"val_size"}),
         ("images/cifar100", {"val_size", "labels"}),
         ("images/fashion-mnist", {"val_size", "size", "channels"}),
-        ("images/folder", {"size", "channels", "val_share", "test_share", "split_seed"}),
+        ("images/folder", {"size", "channels", "val_share", "test_share", "split_seed", "cache"}),
         ("images/mnist", {"val_size", "size", "channels"}),
         ("images/shapes", {"size", "objects", "clutter", "train_size", "val_size", "test_size", "seed"}),
         ("text/stdlib", {"tokens", "lower", "newline_eos", "backwards", "min_freq", "splits", "vocabulary"}),
