@@ -37,7 +37,7 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
     """Raise SpecError unless a dataset has a val and a test split, which may be empty.
 
-    What else is wrong with one, such as a missing file, is told when it is used.
+    Any other fault, such as a missing file, is reported when the dataset is used.
     """
     for name in SPLITS[1:]:
         try:
