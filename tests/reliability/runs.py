@@ -563,7 +563,9 @@ def _take_away(path: Path, how: str) -> None:
         path.rename(path.with_suffix(".moved"))
     elif how == "copied":
         path.rename(path.with_suffix(".moved"))
-        shutil.copytree(path.with_suffix(".moved"), path, ignore=shutil.ignore_patterns(".*"))
+        # Like `cp`, go on without a file that its owner is just renaming
+        with contextlib.suppress(shutil.Error):
+            shutil.copytree(path.with_suffix(".moved"), path, ignore=shutil.ignore_patterns(".*"))
     else:
         (path / ".lock").unlink()
 
