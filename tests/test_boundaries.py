@@ -93,6 +93,7 @@ OPEN_TO_PLUGINS = {
     "zoo.config.options",
     "zoo.config.training",
     "zoo.data.augment",
+    "zoo.data.devices",
     "zoo.data.parts",
     "zoo.data.pictures",
     "zoo.data.views",

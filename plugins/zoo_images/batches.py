@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.data.augment import Draws, augment, mixup
+from zoo.data.devices import moved, numbers_on
 from zoo.data.parts import part_of
 from zoo.data.pictures import read_pictures
 from zoo.data.views import View
@@ -18,6 +19,7 @@ from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, OwnInputs, Split
 from zoo_images.fields import ImageFields
 from zoo_images.file_split import FileSplit
+from zoo_images.image_set import ImageSplit
 
 __all__ = ["ImageBatches"]
 
@@ -68,7 +70,7 @@ class ImageBatches:
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
-        images, fields = dataset.split("train"), config.group("images", ImageFields)
+        images, fields = _near(dataset.split("train"), device), config.group("images", ImageFields)
         if len(images) == 0:
             raise DataError("the training split is empty")
         chunks = _chunks(torch.randperm(len(images), generator=_generator(seed, "order", epoch)), config)
@@ -78,8 +80,8 @@ class ImageBatches:
         for index, (inputs, labels) in enumerate(_fetched(images, wanted[start:]), start):
             chunk, (places, share) = chunks[index], parts[index]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places)
-            inputs = augment(inputs.to(device, non_blocking=True), fields.augment, draws)
-            inputs, targets = _normalize(inputs, dataset.preprocess), labels.to(device, non_blocking=True)
+            inputs = augment(moved(inputs, device), fields.augment, draws)
+            inputs, targets = _normalize(inputs, dataset.preprocess), moved(labels, device)
             if fields.mixup_alpha:
                 classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
                 mix_seed = seed_for(seed, "mixup", epoch, index, 0)
@@ -94,14 +96,19 @@ class ImageBatches:
         starts = range(0, len(images), size)
         wanted = [range(first, min(first + size, len(images))) for first in starts]
         for index, (inputs, labels) in enumerate(_fetched(images, wanted)):
-            inputs = _normalize(inputs.to(device), dataset.preprocess)
-            yield Batch(inputs, labels.to(device), index, len(starts), 0)
+            inputs = _normalize(moved(inputs, device), dataset.preprocess)
+            yield Batch(inputs, moved(labels, device), index, len(starts), 0)
 
     def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
         """Return the pictures in some files and folders, each its central square, resized."""
         size, channels = card.arguments["image_size"], card.arguments["in_channels"]
         files, images = read_pictures(paths, size=size, channels=channels)
         return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
+
+
+def _near(images: Any, device: str) -> Any:
+    """Return a split whose tensors are on a device, if it can be there and has room; else the split."""
+    return images.on(device) if isinstance(images, ImageSplit) else images
 
 
 def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
@@ -152,7 +159,7 @@ def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel, channels last."""
-    mean, std = (torch.tensor(preprocess[name], device=images.device) for name in ("mean", "std"))
+    mean, std = (numbers_on(images.device, tuple(preprocess[name])) for name in ("mean", "std"))
     count, channels, height, width = images.shape
     scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
     rows = images.permute(0, 2, 3, 1).contiguous().view(count, height, width * channels)  # long, for speed

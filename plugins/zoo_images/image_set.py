@@ -11,6 +11,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from zoo.data.devices import fits_on, moved
 from zoo.interfaces import Dataset, Split
 from zoo_images.file_split import FileSplit
 
@@ -32,6 +33,15 @@ class ImageSplit:
         self.images = images
         self.labels = labels
         self.files = files
+        self._copies: dict[str, ImageSplit] = {}
+
+    def on(self, device: str) -> ImageSplit:
+        """Return this split with its tensors on a GPU that has room for them, once copied; else itself."""
+        if device not in self._copies and fits_on(device, self.images, self.labels):
+            self._copies[device] = ImageSplit(
+                self.images.to(device), self.labels.to(device), files=self.files
+            )
+        return self._copies.get(device, self)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,7 +57,7 @@ class ImageSplit:
         return self.images[index], label if label.ndim else int(label)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        chosen = torch.as_tensor(indices)
+        chosen = moved(torch.as_tensor(indices), self.images.device)
         return self.images[chosen], self.labels[chosen]
 
 

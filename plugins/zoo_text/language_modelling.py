@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, TrainConfig, seed_for
+from zoo.data.devices import moved
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import warn
@@ -166,4 +167,4 @@ def _token_order(vocabulary: Vocabulary) -> str:
 
 def _column(lanes: Tensor, device: str) -> Tensor:
     """Return lanes (B, T) of a small integer type as (T, B) int64 on the device."""
-    return lanes.T.to(device, torch.int64)
+    return moved(lanes.T, device, torch.int64)

@@ -13,7 +13,7 @@ import zoo
 from zoo import interfaces, processors, testing
 from zoo.cli import kit
 from zoo.config import recipe, training
-from zoo.data import augment, pictures
+from zoo.data import augment, devices, pictures
 from zoo.files import archives, cache, downloads, exported, folders, hashes, regular, style, work
 from zoo.inference import tracing
 from zoo.models import features, hooks
@@ -74,6 +74,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (training, ("fields_of", "training_fields")),
     (pictures, ("as_picture", "picture_reader", "read_picture", "read_pictures")),
     (augment, ("augment", "mixup")),
+    (devices, ("moved",)),
     (downloads, ("data_file", "sha256_of", "verified")),
     (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),
     (folders, ("refuse_unreadable",)),

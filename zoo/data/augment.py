@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.data.devices import moved
+
 __all__ = ["AUGMENTATIONS", "Draws", "augment", "crop", "cutout", "flip", "mixup", "translate"]
 
 
@@ -56,7 +58,7 @@ def translate(images: Tensor, draws: Draws) -> Tensor:
 
 def flip(images: Tensor, draws: Draws) -> Tensor:
     """Flip each image horizontally with probability one half."""
-    flipped = (draws.uniform() < 0.5).nonzero().squeeze(1).to(images.device)
+    flipped = moved((draws.uniform() < 0.5).nonzero().squeeze(1), images.device)
     images = images.clone()
     images[flipped] = images[flipped].flip(3)
     return images
@@ -69,7 +71,7 @@ def cutout(images: Tensor, draws: Draws) -> Tensor:
     """
     height, width = images.shape[2:]
     side = max(1, height // 4)
-    middles = draws.integers(min(height, width))[:, :, None].to(images.device)
+    middles = moved(draws.integers(min(height, width))[:, :, None], images.device)
     down, right = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     rows, columns = down - middles[0] + side // 2, right - middles[1] + side // 2  # from the square's corner
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
@@ -112,5 +114,5 @@ def _windows(padded: Tensor, pad: int, draws: Draws) -> Tensor:
     """Cut a random window for each image out of (B, C, H + 2 pad, W + 2 pad)."""
     count, _, height, width = padded.shape
     windows = padded.unfold(2, height - 2 * pad, 1).unfold(3, width - 2 * pad, 1)
-    rows, columns = draws.integers(2 * pad + 1).to(padded.device)
+    rows, columns = moved(draws.integers(2 * pad + 1), padded.device)
     return windows[torch.arange(count, device=padded.device), :, rows, columns]

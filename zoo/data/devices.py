@@ -1,0 +1,38 @@
+"""From the host's memory to a device, without waiting for it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+__all__ = ["fits_on", "moved", "numbers_on"]
+
+# The share of a GPU's free memory that data may take
+_SHARE = 4
+
+
+def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor of the host on a device, there converted to a dtype if one is given.
+
+    Memory of the host that the operating system may move is copied only once a GPU has nothing left to do; so
+    it is copied to memory that stays in place first.
+    """
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, dtype or tensor.dtype)
+
+
+@lru_cache(maxsize=64)
+def numbers_on(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
+    """Return numbers as an fp32 tensor (n,) on a device; it is kept, and must not be changed."""
+    return torch.tensor(numbers, device=device)
+
+
+def fits_on(device: str, *tensors: Tensor) -> bool:
+    """Return whether a device is a GPU with room for some tensors: four times what they take."""
+    if torch.device(device).type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(tensor.nbytes for tensor in tensors) * _SHARE <= free
