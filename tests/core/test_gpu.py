@@ -15,6 +15,7 @@ from torch import nn
 from zoo.analysis.findings import Findings
 from zoo.analysis.run import analyze
 from zoo.config.recipe import Recipe
+from zoo.data.opening import open_dataset
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
 from zoo.inference.modules import ModuleReader
@@ -23,6 +24,7 @@ from zoo.models import weights
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
+from zoo.training import loop
 from zoo.training.clock import Progress
 from zoo.training.run import train
 
@@ -78,6 +80,45 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
     if card.task == "language-modelling":
         pieces = sample(ModuleReader(model, device="cuda"), card.preprocess, sampling=Sampling(length=20))
         assert len("".join(pieces)) == 20
+
+
+def test_with_deterministic_kernels_a_resumed_run_has_the_same_bits(recipe: Recipe, tmp_path: Path) -> None:
+    registry = Registry.discover()
+    recipe = replace(recipe, train={**recipe.train, "deterministic": True})
+    whole = train(recipe, registry, directory=tmp_path / "whole", device="cuda")
+
+    def stop(progress: Progress) -> None:
+        if progress.is_step and progress.batch == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(recipe, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
+    resumed = train(recipe, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
+    assert Path(resumed.weights).read_bytes() == Path(whole.weights).read_bytes()
+
+
+def test_no_step_waits_for_the_gpu(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step: Callable[..., Any] = loop.train_step
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return step(*args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(loop, "train_step", checked)
+    train(recipe, Registry.discover(), directory=tmp_path / "run", device="cuda")
+
+
+def test_a_small_set_of_images_is_kept_on_the_gpu(registry: Registry) -> None:
+    data = open_dataset(registry.dataset("shapes"), {"train_size": 64, "val_size": 0, "test_size": 8})
+    near = data.split("train").on("cuda")
+    assert near is data.split("train").on("cuda")
+    images, labels = near.__getitems__([3, 1])
+    assert images.is_cuda
+    assert labels.is_cuda
+    assert torch.equal(images.cpu(), data.split("train").__getitems__([3, 1])[0])
 
 
 def look(analyzer: str, registry: Registry, device: str, **options: Any) -> Findings:

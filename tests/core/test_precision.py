@@ -60,3 +60,17 @@ def test_a_missing_device_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"there is no device '{name}'; this machine has cpu"):
         pick_device(name)
     assert pick_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_a_gpu_is_chosen_where_there_is_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(kind))
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    assert pick_device(None) == kind
+    assert pick_device("cpu") == "cpu"
+
+
+def test_another_accelerator_is_used_only_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("xpu"))
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    assert (pick_device(None), pick_device("xpu")) == ("cpu", "xpu")

@@ -29,6 +29,7 @@ from zoo import Registry, TrainConfig
 from zoo.errors import RunError
 from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
+from zoo.training.readings import Readings
 from zoo.training.state import TrainState
 
 OFTEN = ("--save-every", "3")
@@ -610,7 +611,7 @@ def cost(folder: Path, *, saves: int) -> Figure:
     state = TrainState.begin(model, config, precision="fp32", device="cpu")
     for part in model.parameters():
         part.grad = torch.ones_like(part)
-    state.update(config, 1e-3)
+    state.update(config, 1e-3, Readings())
     times: list[float] = []
     with RunDirectory(folder / "cost", IDENTITY, resume=True) as store:
         for _ in range(saves):

@@ -53,7 +53,7 @@ quiet_option = click.option(
     help="Show no progress and no notices.",
 )
 device_option = click.option(
-    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: cuda if available]"
+    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"
 )
 
 

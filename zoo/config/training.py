@@ -75,6 +75,10 @@ class TrainConfig:
             divided by it.
         precision: precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it,
             else fp32.
+        compile: compile the model with torch.compile: that takes a minute or two and a C++ compiler, and pays
+            off on a GPU.
+        deterministic: on a GPU, use only kernels that give the same bits each time, and no TF32, which is
+            slower; a CPU gives the same bits anyway.
         groups: the groups of fields that the task adds, by name, each an instance of its dataclass.
 
     Raises OptionError for a field that is not of its type or out of range.
@@ -101,6 +105,8 @@ class TrainConfig:
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = 1.0
     precision: PrecisionName = "auto"
+    compile: bool = False
+    deterministic: bool = False
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

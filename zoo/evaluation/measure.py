@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.errors import DataError, WeightsError
 from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
+from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
 
 __all__ = ["Measured", "finished", "measure", "numbers", "outputs_of", "steps_of"]
@@ -77,7 +78,7 @@ def measure(
         for batch, step in steps:
             count += step.count
             for name, value in step.sums.items():
-                sums[name] = sums.get(name, 0.0) + value.double()
+                sums[name] = sums.get(name, 0.0) + exact(value)
             report(count, count * batch.total // (batch.index + 1))
     return finished(task, dataset, split, sums, count)
 

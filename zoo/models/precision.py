@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Generator
 from typing import Literal
 
 import torch
+from torch import Tensor
+from torch.backends import cudnn
 
 from zoo.errors import OptionError, first_line
 
-__all__ = ["autocast", "pick_device", "resolve"]
+__all__ = ["autocast", "exact", "kernels", "pick_device", "resolve"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -18,7 +22,7 @@ def pick_device(name: str | None) -> str:
     """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
-    chosen = name or ("cuda" if "cuda" in here else "cpu")
+    chosen = name or (here[-1] if here[-1] in ("cuda", "mps") else "cpu")
     if chosen.partition(":")[0] not in here:
         raise OptionError(f"there is no device {chosen!r}; this machine has {' and '.join(here)}")
     try:
@@ -55,3 +59,36 @@ def autocast(precision: Precision, device: str) -> contextlib.AbstractContextMan
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+@contextlib.contextmanager
+def kernels(device: str, *, deterministic: bool) -> Generator[None]:
+    """Let a GPU use its fastest kernels inside, and TF32 for fp32; or only kernels that repeat bit for bit.
+
+    With those, it raises RuntimeError where it has none for an operation. What torch was told before holds
+    again afterwards. Other devices are left alone: a CPU repeats its results anyway.
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    precision, mode = torch.get_float32_matmul_precision(), (cudnn.benchmark, cudnn.allow_tf32)
+    checked, workspace = torch.are_deterministic_algorithms_enabled(), "CUBLAS_WORKSPACE_CONFIG"
+    before = os.environ.get(workspace)
+    try:
+        torch.set_float32_matmul_precision("highest" if deterministic else "high")
+        cudnn.benchmark, cudnn.allow_tf32 = not deterministic, not deterministic
+        if deterministic:
+            os.environ.setdefault(workspace, ":4096:8")  # cuBLAS repeats only with memory of a fixed size
+            torch.use_deterministic_algorithms(True)
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        cudnn.benchmark, cudnn.allow_tf32 = mode
+        torch.use_deterministic_algorithms(checked)
+        if deterministic and before is None:
+            os.environ.pop(workspace, None)
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """Return a tensor without its graph in double precision, or in single where a device has no other."""
+    return tensor.detach().to(torch.float32 if tensor.device.type == "mps" else torch.float64)

@@ -36,7 +36,8 @@ def train_one_step(case: Case, state: TrainState, *, precision: Precision = "fp3
     )
     task = make_task(case.registry, case.spec.task)
     with drawing_from(0):
-        return train_step(state, task, batch, _CONFIG, _CONFIG.lr, precision=precision, device="cpu")
+        loss = train_step(state, task, batch, _CONFIG, _CONFIG.lr, precision=precision, device="cpu")
+    return float(loss)
 
 
 def restored(case: Case, state: TrainState, folder: Path) -> TrainState:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 __all__ = ["average_decay", "move_average", "triggered"]
 
@@ -47,11 +48,15 @@ def move_average(
     Args:
         infinite: buffers that are copied, since an average of values that are not finite is no number.
     """
+    towards: list[tuple[Tensor, Tensor]] = []
     for (name, averaged), (_, current) in zip(_values(average), _values(model), strict=True):
         if (averaged.is_floating_point() or averaged.is_complex()) and name not in infinite:
-            averaged.lerp_(current, 1 - decay)
+            towards.append((averaged, current))
         else:
             averaged.copy_(current)
+    if towards:
+        averages, values = zip(*towards, strict=True)
+        get_ema_multi_avg_fn(decay)([*averages], [*values], 0)  # on a GPU, one kernel for all
 
 
 def _values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -62,18 +62,14 @@ class Clock:
 
     Args:
         epoch: from 1.
-        steps: optimizer steps done before.
         unit: the name of the items that are counted.
         task: what its metrics are.
     """
 
-    def __init__(
-        self, epoch: int, config: TrainConfig, task: TaskSpec, *, steps: int = 0, unit: str = ""
-    ) -> None:
+    def __init__(self, epoch: int, config: TrainConfig, task: TaskSpec, *, unit: str = "") -> None:
         self._epochs, self._accumulated = config.epochs, config.grad_accum_steps
         self._start = self._now = time.perf_counter()
         self._items = self._batches = 0
-        self._steps = steps
         self._losses: list[float] = []
         self._last = Progress(epoch, config.epochs, unit=unit, headline=task.headline, units=task.units)
 
@@ -101,13 +97,12 @@ class Clock:
         Which steps are logged depends on their number alone, so a resumed run logs the same ones.
 
         Args:
-            steps: optimizer steps done; as many as before if fp16 skipped this one.
+            steps: optimizer steps done.
         """
         last, loss = self._last, fmean(self._losses)
-        skipped, self._steps = steps == self._steps, steps
         self._losses = []
         every = math.ceil(last.batches * self._epochs / (self._accumulated * _STEP_ROWS))
-        if skipped or steps % every:
+        if steps % every:
             return None
         return {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
 

@@ -14,7 +14,13 @@ from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
 from zoo.models.finite import not_finite
 
-__all__ = ["diverged", "interrupted", "misfit_as_error", "out_of_memory_as_error", "require_finite"]
+__all__ = [
+    "diverged",
+    "interrupted",
+    "misfit_as_error",
+    "out_of_memory_as_error",
+    "require_finite",
+]
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:

@@ -1,4 +1,8 @@
-"""The training loop, once, for every model: it knows neither tasks nor architectures."""
+"""The training loop, once, for every model: it knows neither tasks nor architectures.
+
+On a device other than the CPU no step waits for what it computes: reports, the log, and the search for
+numbers that are not finite follow a tenth of a second later. What is saved has been looked at.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
@@ -20,6 +24,7 @@ from zoo.models.hooks import evaluating
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
+from zoo.training.compiling import begin_compiled_step, compiled, kept
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import (
     diverged,
@@ -31,6 +36,7 @@ from zoo.training.failures import (
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.hidden import holds_names, with_classes
 from zoo.training.ranks import ALONE, Ranks
+from zoo.training.readings import Readings
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
@@ -63,7 +69,7 @@ def fit(
     Args:
         context: as in `measure`; unless it is 0, each batch starts from an empty state.
         store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
-        report: called after each batch, each evaluated batch and each epoch.
+        report: called for each batch, after each evaluated batch and after each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
         ranks: this process among those of the run.
 
@@ -73,44 +79,44 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
-    state, precision = _begun(model, dataset, config, context, device)
+    readings = Readings(at_once=torch.device(device).type == "cpu")
     on: Any = {"device": device, "ranks": ranks}
+    state, step = _begun(model, dataset, config, context, readings=readings, **on)
     batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
     store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
     _restore(state, task, batches, store, device)
-    pause, unit = partial(_pause, state, config, store, stop), task.processor.unit(dataset.preprocess)
-    with generator_restored(), synced_norms(model, ranks):
+    save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
+    pause = partial(_pause, state, store, stop, save)
+    with generator_restored(), synced_norms(model, ranks), compiled(model, device, wanted=config.compile):
         while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config, task.spec, steps=state.steps, unit=unit)
+            clock = Clock(state.epoch + 1, config, task.spec, unit=unit)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
-                    loss = train_step(state, task, batch, config, lr, precision=precision, **on)
-                report(clock.tick(batch, loss, lr))
-                if completes_step(batch, config):
-                    if row := clock.step_row(state.steps):
-                        store.log(row)
-                    pause()
-                    if state.batch < batch.total and store.due(state):
-                        _save(state, config, store)
+                    loss = step(state, task, batch, config, lr)
+                steps = state.steps if completes_step(batch, config) else None
+                readings.then(loss, partial(_tell, batch, lr, steps, clock, store, report))
+                readings.read_if_due()
+                if steps is not None:
+                    pause(within=state.batch < batch.total)
+            readings.read()
             row = _evaluate_epoch(state, task, dataset, config, clock, report, pause=pause, **on)
-            _end_epoch(state, row, task, config, store)
-            report(clock.end(row, best_epoch(state.history, task)))
+            report(clock.end(row, _end_epoch(state, row, task, config, store)))
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, state.where, state.steps, store.path)
     return state
 
 
 def _begun(
-    model: nn.Module, dataset: Dataset, config: TrainConfig, context: int, device: str
-) -> tuple[TrainState, Precision]:
-    """Return the state before the first step, and the precision to compute in."""
+    model: nn.Module, dataset: Dataset, config: TrainConfig, context: int, *, device: str, **on: Any
+) -> tuple[TrainState, Callable[..., Tensor]]:
+    """Return the state before the first step, and `train_step` as this run takes it."""
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
     begun = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
-    return begun, precision
+    return begun, partial(train_step, precision=precision, device=device, **on)
 
 
 def train_step(
@@ -123,28 +129,54 @@ def train_step(
     precision: Precision,
     device: str,
     ranks: Ranks = ALONE,
-) -> float:
+    readings: Readings | None = None,
+) -> Tensor:
     """Run one batch forward and backward; update the weights if it completes an optimizer step.
 
-    Returns the whole batch's loss, excluding the model's own penalty.
+    Returns the whole batch's loss, excluding the model's own penalty, as a tensor of no dimensions.
+
+    Args:
+        readings: by default, what is looked at is read at once.
 
     Raises:
-        Diverged: the loss, a gradient or a weight is not finite.
+        Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
     """
+    readings = readings or Readings()
     with GLOBAL_GENERATOR, autocast(precision, device):
         _seed(batch.seed, device)
+        if config.compile:
+            begin_compiled_step()
         step = task.step(state.model, batch, state.carried, config=config)
+    step = kept(step) if config.compile else step
     step, loss, penalty = of_all(step, batch.share, ranks)
-    if not math.isfinite(loss):
-        what = f"the loss is {loss} at a learning rate of {lr:.3g}"
-        raise diverged(what, config, _where(state, batch))
+    readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     first = batch.index - batch.index % config.grad_accum_steps
     state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
     state.account(step)
     if completes_step(batch, config):
         ranks.add_gradients(state.model.parameters())
-        state.update(config, lr)
+        state.update(config, lr, readings)
     return loss - penalty
+
+
+def _require_finite_loss(config: TrainConfig, lr: float, where: str, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise diverged(f"the loss is {loss} at a learning rate of {lr:.3g}", config, where)
+
+
+def _tell(
+    batch: Batch,
+    lr: float,
+    steps: int | None,
+    clock: Clock,
+    store: Store,
+    report: Callable[[Progress], None],
+    loss: float,
+) -> None:
+    """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
+    report(clock.tick(batch, loss, lr))
+    if steps is not None and (row := clock.step_row(steps)):
+        store.log(row)
 
 
 def _where(state: TrainState, batch: Batch) -> str:
@@ -197,24 +229,39 @@ def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _seed(seed: int, device: str) -> None:
-    if torch.device(device).type == "cpu":  # torch.manual_seed takes half a millisecond on other devices
-        torch.default_generator.manual_seed(seed)
-    else:
+    """Seed the generators that a model may draw from; torch.manual_seed would take half a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)
+    elif kind != "cpu":
         torch.manual_seed(seed)
 
 
-def _pause(state: TrainState, config: TrainConfig, store: Store, stop: Callable[[], int]) -> None:
-    """Save and raise Interrupted if `stop` returns a signal number."""
+def _pause(
+    state: TrainState,
+    store: Store,
+    stop: Callable[[], int],
+    save: Callable[[], None],
+    *,
+    within: bool = False,
+) -> None:
+    """Save and raise Interrupted if `stop` returns a signal number; within an epoch, save when it is due."""
     if signal := stop():
-        _save(state, config, store)
+        save()
         raise interrupted(signal, state.where, state.steps, store.path)
+    if within and store.due(state):
+        save()
 
 
-def _end_epoch(state: TrainState, row: dict[str, Any], task: Task, config: TrainConfig, store: Store) -> None:
-    """Record an epoch and save the run."""
+def _end_epoch(
+    state: TrainState, row: dict[str, Any], task: Task, config: TrainConfig, store: Store
+) -> int | None:
+    """Record an epoch and save the run. Return the best epoch so far; None without validation."""
     state.end_epoch(row, config)
     store.save(state)
     _keep_if_best(state, task, store)
+    return best_epoch(state.history, task)
 
 
 def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
@@ -223,8 +270,9 @@ def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
         store.keep_best(state)
 
 
-def _save(state: TrainState, config: TrainConfig, store: Store) -> None:
-    """Save a run. Raises Diverged if its weights are not finite."""
+def _save(state: TrainState, config: TrainConfig, store: Store, readings: Readings) -> None:
+    """Save a run. Raises Diverged if anything it computed or its weights are not finite."""
+    readings.read()
     require_finite(state.model, config, state.where, infinite=state.infinite)
     store.save(state)
 

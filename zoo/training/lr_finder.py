@@ -181,11 +181,11 @@ def find_lr(
         ZooError: the loss hardly fell.
     """
     config = config.replace({"ema_decay": 0.0, "nonmono": 0})
-    precision = resolve(config.precision, device)
+    how: Any = {"precision": resolve(config.precision, device), "device": device}
     model = copy.deepcopy(model).to(device)
     freeze(model, config.freeze)
     train_mode(model, config.freeze)
-    state = TrainState.begin(model, config, precision=precision, device=device, context=context)
+    state = TrainState.begin(model, config, **how, context=context)
     epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
     batches = chain.from_iterable(epochs)
     curve: list[tuple[float, float]] = []
@@ -195,7 +195,7 @@ def find_lr(
     def step(lr: float) -> float:  # of the optimizer, on all batches that it accumulates
         accumulated: list[float] = []
         for batch in batches:
-            accumulated.append(train_step(state, task, batch, config, lr, precision=precision, device=device))
+            accumulated.append(float(train_step(state, task, batch, config, lr, **how)))
             if completes_step(batch, config):
                 break
         return fmean(accumulated)

@@ -33,11 +33,12 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     if config.norm_bias_lr_scale != 1:
         parameters = _split_off_norm_biases(parameters, model, config)
     lr, momentum, decay = config.lr, config.momentum, config.weight_decay
+    places = {p.device.type if p.is_floating_point() else "complex" for p in model.parameters()}
     if config.optimizer == "sgd":
-        nesterov = momentum > 0
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
+        given: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
+        return torch.optim.SGD(parameters, **given, nesterov=momentum > 0, fused=places == {"cuda"})
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in model.parameters())
+    fused = places <= {"cpu", "cuda"}
     return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from zoo.config.recipe import Recipe
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
+from zoo.models.precision import kernels
 from zoo.models.threads import computing_with, default_threads
 from zoo.registry.registry import Registry
 from zoo.training.card import make_card
@@ -83,7 +84,8 @@ def train(
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
         stopping = listening(patient=ranks.world > 1)
-        with run if ranks.first else nullcontext(), stopping as stop, computing_with(threads):
+        fast = kernels(device, deterministic=setup.config.deterministic)
+        with run if ranks.first else nullcontext(), stopping as stop, computing_with(threads), fast:
             state = fit(
                 *setup.parts,
                 context=setup.context,

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,13 +16,14 @@ from zoo.config.training import TrainConfig
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
 from zoo.models.finite import infinite_buffers, not_finite
-from zoo.models.precision import Precision
+from zoo.models.precision import Precision, exact
 from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
 from zoo.training.hidden import flatten, tensor_names, unflatten
 from zoo.training.optimizers import SLOTS, make_optimizer
+from zoo.training.readings import Readings
 from zoo.training.saved import Position, SavedState
 
 __all__ = ["Check", "TrainState", "nothing_more"]
@@ -107,7 +109,7 @@ class TrainState:
         another shape than before, as only one from a checkpoint can have.
         """
         for name, value in step.sums.items():
-            value, before = value.detach().double(), self.sums.get(name)
+            value, before = exact(value), self.sums.get(name)
             if before is not None and before.shape != value.shape:
                 raise ValueError(f"sums/{name} has shape {[*before.shape]}, and this step's {[*value.shape]}")
             self.sums[name] = value if before is None else before + value
@@ -116,11 +118,16 @@ class TrainState:
         self.batch += 1
         self.untried = False
 
-    def update(self, config: TrainConfig, lr: float) -> None:
+    def update(self, config: TrainConfig, lr: float, readings: Readings) -> None:
         """Take one optimizer step with the accumulated gradients, then move the average.
 
-        Raises Diverged if a gradient or a weight is not finite. In fp16, where a gradient may overflow, the
-        scaler skips the step instead.
+        In fp16, where a gradient may overflow, the scaler then leaves the weights as they are; that counts as
+        a step.
+
+        Args:
+            readings: where to look for numbers that are not finite.
+
+        Raises Diverged if a gradient or a weight is not finite.
         """
         parameters: list[Tensor] = []
         for group in self.optimizer.param_groups:
@@ -132,23 +139,16 @@ class TrainState:
         else:
             norm = nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
         if not self.scaler.is_enabled():
-            self._require_finite(norm, "a gradient", config, lr)
-        scale = self.scaler.get_scale()
+            readings.then(norm, partial(_require_finite, "a gradient", config, lr, self.where))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
-        if self.scaler.get_scale() < scale:  # a gradient overflowed in fp16: the scaler skipped the step
-            return
         self.steps += 1
-        self._require_finite(nn.utils.get_total_norm(parameters), "a weight", config, lr)
+        norm = nn.utils.get_total_norm(parameters)
+        readings.then(norm, partial(_require_finite, "a weight", config, lr, self.where))
         if self.average is not None:
             decay = average_decay(config.ema_decay, self.steps, since=self.averaged_from)
             move_average(self.average, self.model, decay, infinite=self.infinite)
-
-    def _require_finite(self, norm: Tensor, what: str, config: TrainConfig, lr: float) -> None:
-        if not math.isfinite(norm):
-            what = f"{what} is not finite at a learning rate of {lr:.3g}"
-            raise diverged(what, config, self.where)
 
     def end_epoch(self, row: dict[str, Any], config: TrainConfig) -> None:
         """Record an epoch's row and begin the next, averaging from here on if `nonmono` triggers."""
@@ -265,6 +265,11 @@ class TrainState:
     @property
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+def _require_finite(what: str, config: TrainConfig, lr: float, where: str, norm: float) -> None:
+    if not math.isfinite(norm):
+        raise diverged(f"{what} is not finite at a learning rate of {lr:.3g}", config, where)
 
 
 def _copy(model: nn.Module) -> nn.Module:

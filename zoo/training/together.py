@@ -17,6 +17,7 @@ from zoo.data.parts import part_of
 from zoo.evaluation.measure import Measured, finished, steps_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import evaluating
+from zoo.models.precision import exact
 from zoo.models.states import tensors_of, with_tensors
 from zoo.training.ranks import Ranks
 from zoo.training.saved import SavedState
@@ -43,8 +44,10 @@ def shared(
     return SharedStore(store, ranks, dims, lanes), lambda: ranks.largest(stop())[0]
 
 
-def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, float, float]:
+def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
     """Return a step of this process as one of the whole batch, and the whole batch's loss and penalty.
+
+    These are tensors of no dimensions.
 
     Its sums and its count are those of the whole batch. Its loss is still its own, weighted so that the
     gradients of all processes add up to that of the whole batch.
@@ -52,19 +55,21 @@ def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, float, float]:
     Args:
         share: this process's share of the batch.
     """
+    device = step.loss.device
+    given = step.penalty
+    penalty = exact(given if isinstance(given, Tensor) else torch.full((), given, device=device))
     if ranks.world == 1:
-        return step, float(step.loss.detach()), float(step.penalty)
-    counted, device = float(share > 0), step.loss.device
-    penalty = torch.as_tensor(step.penalty, device=device)
+        return step, exact(step.loss), penalty
+    counted = float(share > 0)
     own = [step.loss.detach() * share, penalty * share, torch.tensor(step.count * counted, device=device)]
     own += [value.to(device) * counted for value in step.sums.values()]
     shapes = [value.shape for value in own]
-    flat = ranks.total(torch.cat([value.double().reshape(-1) for value in own]))
+    flat = ranks.total(torch.cat([exact(value).reshape(-1) for value in own]))
     parts = flat.split([math.prod(shape) for shape in shapes])
     loss, penalty, count, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
     named = dict(zip(step.sums, sums, strict=True))
     whole = replace(step, loss=step.loss * share, sums=named, count=int(count))
-    return whole, float(loss), float(penalty)
+    return whole, loss, penalty
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:

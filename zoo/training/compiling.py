@@ -1,0 +1,50 @@
+"""Training a model that torch.compile has compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Generator
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from zoo.errors import RunError, cause
+from zoo.interfaces import Step
+from zoo.models.states import tensors_of, with_tensors
+
+__all__ = ["begin_compiled_step", "compiled", "kept"]
+
+
+@contextlib.contextmanager
+def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
+    """Compile a model, if that is wanted: on a GPU to CUDA graphs. Copies of it are not compiled.
+
+    Raises RunError if it cannot be compiled, at its first steps.
+    """
+    if not wanted:
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)")  # advice on a model's code
+            model.compile(mode="reduce-overhead" if torch.device(device).type == "cuda" else "default")
+            yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        hint = "train without --compile, or install a C++ compiler if there is none"
+        raise RunError(f"torch.compile failed: {cause(error)}", hint=hint) from error
+
+
+def begin_compiled_step() -> None:
+    """Say that the tensors that CUDA graphs returned may be overwritten now."""
+    torch.compiler.cudagraph_mark_step_begin()
+
+
+def kept(step: Step) -> Step:
+    """Return a step whose hidden state the next one does not overwrite."""
+    if step.state is None:
+        return step
+    return replace(step, state=with_tensors(step.state, map(torch.clone, tensors_of(step.state).values())))
