@@ -1,4 +1,7 @@
-"""A training in several processes that is stopped or killed continues as one that was not."""
+"""A training in several processes that is stopped or killed continues as one that was not.
+
+SIGTERM, and processes that torchrun starts again, are promises in `tests.reliability.ranks`.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,7 @@ DISTURBANCES: dict[str, tuple[Disturb, int, str]] = {
         1,
         "was killed by signal 9",
     ),
-    "SIGTERM": (lambda going: going.send_signal(signal.SIGTERM), 143, "is saved in"),
     "Ctrl-C": (lambda going: os.killpg(going.pid, signal.SIGINT), 130, "is saved in"),
-    "SIGTERM to one": (lambda going: os.kill(workers(going)[1], signal.SIGTERM), 143, "is saved in"),
-    "a killed parent": (lambda going: going.kill(), -9, ""),
 }
 
 
@@ -95,33 +95,3 @@ def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:
         assert done.returncode == 0, done.stderr
         one, moved = (toys.rows(place / which / "metrics.jsonl")[-1]["val"] for which in ("whole", directory))
         assert moved["loss"] == pytest.approx(one["loss"], abs=1e-6)
-
-
-def test_torchrun_starts_again_what_was_killed(place: Path, undisturbed: dict[str, object]) -> None:
-    words = ["zoo", *toys.train(LSTM, "restarted", "--threads", "1", epochs=6), "--save-every", "1"]
-    launch = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "--max-restarts=3",
-        "-m",
-        "--",
-    ]
-    going = subprocess.Popen(
-        [sys.executable, *launch, *words],
-        cwd=place,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    for number in range(2):
-        saved = place / "restarted/checkpoint.safetensors"
-        before = saved.stat().st_mtime_ns if saved.exists() else 0
-        while not saved.exists() or saved.stat().st_mtime_ns == before:
-            assert going.poll() is None, going.stderr.read() if going.stderr else ""
-            time.sleep(0.05)
-        os.kill(workers(going)[number], signal.SIGKILL)
-    code, errors = ended(going)
-    assert code == 0, errors
-    assert toys.outcome(place / "restarted") == undisturbed

@@ -44,7 +44,7 @@ def of_one(place: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> None:
     commands = [undropped(name, f"{processes}-{number}") for number, name in enumerate(NAMES)]
     done = torchrun(processes, [*commands, [*STILL, "--run", f"{processes}-still"]], of_one)

@@ -78,6 +78,7 @@ def test_an_offender_fails_its_check(check, failed_by_entry):
 
 
 @pytest.mark.slow
+@pytest.mark.long  # a minute; what one offender does to other checks changes with the check alone
 def test_an_offender_fails_no_other_check():
     outcomes = outcomes_of_offenders_of(lambda entry, check: entry.split(".")[0] != check)
     assert [o.name for o in outcomes if o.outcome == "failed"] == []

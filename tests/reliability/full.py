@@ -29,6 +29,7 @@ from tests.reliability import (
     invocations,
     memory,
     opening,
+    ranks,
     runs,
     threads,
 )
@@ -62,6 +63,9 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "in_terminal": invocations.in_terminal,
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=10_000),
     "processes": lambda folder: invocations.processes(folder, invocations=500),
+    "ranks_killed": lambda folder: ranks.killed(folder, twos=50, threes=20),
+    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=50),
+    "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=100),
     "cost": lambda folder: runs.cost(folder, saves=20),
 }
 HEAD = """# Reliability, as tested

@@ -16,6 +16,7 @@ from tests.reliability import (
     invocations,
     memory,
     opening,
+    ranks,
     runs,
     threads,
 )
@@ -51,6 +52,9 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "in_terminal": lambda folder: invocations.in_terminal(folder, every=20),
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=200),
     "processes": lambda folder: invocations.processes(folder, invocations=16),
+    "ranks_killed": lambda folder: ranks.killed(folder, twos=1, threes=0),
+    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=2),
+    "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=2),
 }
 
 

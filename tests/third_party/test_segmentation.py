@@ -306,10 +306,11 @@ _QUIETLY = "ignore::zoo.errors.ZooWarning"
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("most", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_run_killed_at_random_moments_resumes_bit_for_bit(
-    trained: Path, tmp_path: Path, installed: Path
+    most: int, trained: Path, tmp_path: Path, installed: Path
 ) -> None:
-    """Twenty kills, each at a random moment of what is left; then the run is finished and compared."""
+    """Kills, each at a random moment of what is left; then the run is finished and compared."""
     draw, kills, number = random.Random(7), 0, 0
     often = ["train", "unet", "shapes-masks", *SMALL, "--save-every", "2"]
     command = [sys.executable, "-m", "zoo", *often]
@@ -318,7 +319,7 @@ def test_a_run_killed_at_random_moments_resumes_bit_for_bit(
     subprocess.run([*command, *_to(tmp_path / "whole", epochs=2)], env=env, check=True, capture_output=True)
     whole = time.perf_counter() - begun
     assert toys.outcome(tmp_path / "whole") == toys.outcome(trained)
-    while kills < 20:
+    while kills < most:
         ours, number = tmp_path / f"run-{number}", number + 1
         child = subprocess.Popen([*command, *_to(ours, epochs=2)], env=env, stderr=subprocess.PIPE)
         time.sleep(draw.uniform(0.3, 1.0) * whole)  # before that, Python is still importing
