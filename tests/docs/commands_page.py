@@ -58,6 +58,7 @@ bring [more commands](../how-to/a-command-of-your-own.md), which `zoo --help` li
 | `ZOO_CONFIG` | folder for what `zoo trust` remembers; by default `zoo` in the user's configuration folder |
 | `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
 | `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
+| `ZOO_PATIENCE` | seconds that a process of a training waits for the others, in place of 600 |
 | `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, also files that have not changed |
 | `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
 """

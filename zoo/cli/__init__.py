@@ -201,7 +201,7 @@ class _Outcome:
 
     def print(self) -> int:
         """Print the document or the error, and return the exit code."""
-        if not is_first() and (self.error is None or self.error.kind in _OF_ALL):
+        if _is_silent(self.error):
             return self.code if self.error is None else self.error.exit_code
         try:
             if self.as_json and self.error is not None:
@@ -217,6 +217,16 @@ class _Outcome:
             _echo_error(error)
             return error.exit_code
         return self.code if self.error is None else self.error.exit_code
+
+
+def _is_silent(error: ZooError | None) -> bool:
+    """Return whether another process of the training says what there is to say.
+
+    The first one says how it ended for all, and the first of each machine that it lost the others.
+    """
+    if is_first() or (error is not None and error.kind not in _OF_ALL):
+        return False
+    return error is None or error.kind != "lost" or os.environ.get("LOCAL_RANK") != "0"
 
 
 def _echo_error(error: ZooError, *, told: bool = False) -> None:

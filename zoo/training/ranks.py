@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import torch
@@ -25,12 +25,13 @@ from torch.distributed import distributed_c10d as c10d
 from torch.distributed.rendezvous import rendezvous
 
 from zoo.data.parts import part_of
-from zoo.errors import Lost
+from zoo.errors import Lost, OptionError
 
 __all__ = ["ALONE", "Ranks", "joined"]
 
-# Minutes for which a process waits for the others: a first one may have a large dataset to prepare
-_PATIENCE = timedelta(minutes=30)
+# How long a process waits for the others: at the start, where a first one may have a large dataset to
+# prepare, and from then on, by default
+_TO_BEGIN, _TO_GO_ON = timedelta(minutes=30), timedelta(minutes=10)
 _MEETINGS = itertools.count()
 T = TypeVar("T")
 
@@ -48,6 +49,12 @@ class Ranks:
 
     def __init__(self, rank: int = 0, world: int = 1, local: int = 1) -> None:
         self.rank, self.world, self.local = rank, world, local
+        self._group: dist.ProcessGroup | None = None
+
+    def begun(self) -> None:
+        """From here on, wait for the others for 10 minutes at most, or `$ZOO_PATIENCE` seconds."""
+        if self.world > 1:
+            self._group = cast("dist.ProcessGroup", dist.new_group(timeout=_patience()))
 
     @property
     def first(self) -> bool:
@@ -58,7 +65,7 @@ class Ranks:
         """Return the sum of a tensor over all processes; it may be changed in place."""
         if self.world > 1:
             with _losing():
-                dist.all_reduce(values)
+                dist.all_reduce(values, group=self._group)
         return values
 
     def largest(self, *values: int) -> list[int]:
@@ -67,7 +74,7 @@ class Ranks:
             return [*values]
         agreed = torch.tensor(values)
         with _losing():
-            dist.all_reduce(agreed, dist.ReduceOp.MAX)
+            dist.all_reduce(agreed, dist.ReduceOp.MAX, group=self._group)
         return agreed.tolist()
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -98,7 +105,7 @@ class Ranks:
         (size,) = self.largest(len(content))
         buffer = torch.frombuffer(bytearray(content or size), dtype=torch.uint8)
         with _losing():
-            dist.broadcast(buffer, 0)
+            dist.broadcast(buffer, 0, group=self._group)
         return msgspec.json.decode(buffer.numpy().tobytes(), type=kind)
 
     def given(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -113,7 +120,7 @@ class Ranks:
             got[name] = made.detach().cpu().contiguous()
             if made.numel():
                 with _losing():
-                    dist.broadcast(got[name].view(-1).view(torch.uint8), 0)
+                    dist.broadcast(got[name].view(-1).view(torch.uint8), 0, group=self._group)
         return got
 
     @contextlib.contextmanager
@@ -137,7 +144,7 @@ class Ranks:
             shape = [*part.shape[:dim], here.stop - here.start, *part.shape[dim + 1 :]]
             parts.append(part.contiguous() if rank == self.rank else part.new_empty(shape))
             with _losing():
-                dist.broadcast(parts[-1], rank)
+                dist.broadcast(parts[-1], rank, group=self._group)
         return torch.cat(parts, dim)
 
     def own(self, whole: Tensor, dim: int) -> Tensor:
@@ -165,12 +172,22 @@ def joined(device: str) -> Generator[Ranks]:
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     try:
         yield Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     finally:
         dist.destroy_process_group()
+
+
+def _patience() -> timedelta:
+    """Return how long to wait for the others. Raises OptionError if $ZOO_PATIENCE is no number of seconds."""
+    given = os.environ.get("ZOO_PATIENCE", "")
+    if not given:
+        return _TO_GO_ON
+    if not given.isdecimal() or not 0 < int(given) < 10**6:
+        raise OptionError(f"ZOO_PATIENCE must be a number of seconds, such as 600 (got {given!r})")
+    return timedelta(seconds=int(given))
 
 
 def _end_with(parent: int) -> None:

@@ -79,6 +79,7 @@ def train(
         with computing_with(threads), ranks.in_turn():
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
             setup.check_batches(ranks.world)
+        ranks.begun()
         if ranks.world > 1 and (apart := unsynced_norms(setup.model)):
             warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
