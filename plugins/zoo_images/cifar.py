@@ -6,23 +6,26 @@ those of TensorFlow Datasets (the archive) and of torchvision for Ruby (its two 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from msgspec import Meta
-from torch import Tensor
 
 from zoo import DataError
 from zoo.files.archives import tar_members
-from zoo.files.cache import cache_home, data_home, private_folder
+from zoo.files.cache import cache_home, data_home, made_once, private, private_folder
 from zoo.files.downloads import data_file, verified
+from zoo.files.hashes import remembered
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
+from zoo_images.kept_array import ARRAY, kept_array, seal
 
+_FORMAT = 1
+_PIXELS = 3 * 32 * 32
 ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 
@@ -45,6 +48,11 @@ class Release:
     def url(self) -> str:
         """The address of the archive."""
         return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
+
+    @property
+    def record(self) -> int:
+        """The bytes of an image and its labels."""
+        return self.labels + _PIXELS
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -118,25 +126,48 @@ def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageS
     Args:
         label: which byte of a record is the label.
     """
-    folder = _folder(release, root)
-    *train, test = (_records(folder / name, release, *pinned) for name, pinned in release.files.items())
-    return _split(torch.cat(train), release, label), _split(test, release, label)
+    paths = _checked(release, _folder(release, root))
+    counts = [count for count, _ in release.files.values()]
+    total, train = sum(counts), sum(counts[:-1])
+    array = made_once(
+        cache_home() / "cifar" / hashlib.sha256(repr((_FORMAT, release.hashes)).encode()).hexdigest()[:32],
+        lambda home: _copy(home, release, paths),
+        lambda home: kept_array(home, total * release.record),
+        what="the images",
+    )
+    pixels, labels = array.split([total * _PIXELS, total * release.labels])
+    images, labels = pixels.view(total, 3, 32, 32), labels.view(total, -1)[:, label].long()
+    return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:])
 
 
-def _split(records: Tensor, release: Release, label: int) -> ImageSplit:
-    return ImageSplit(records[:, release.labels :].reshape(-1, 3, 32, 32), records[:, label].long())
+def _checked(release: Release, folder: Path) -> list[Path]:
+    """Return the paths of the files. Raises DataError for one with a wrong length or sha256."""
+    paths = [folder / name for name in release.files]
+    with remembered(paths) as known:
+        for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
+            wanted, size = count * release.record, path.stat().st_size
+            if size != wanted:
+                message = f"{path} must have {wanted:,} bytes, {count:,} records of {release.record:,}"
+                hint = f"copy it again from the archive at {release.url}"
+                raise DataError(f"{message} (got {size:,})", hint=hint)
+            if known.of(path) != sha256:
+                verified(path, sha256)
+    return paths
 
 
-def _records(path: Path, release: Release, count: int, sha256: str) -> Tensor:
-    """Return a file's records, uint8 (N, labels + 3072). Raises DataError for a wrong length or sha256."""
-    length = release.labels + 3 * 32 * 32
-    size = path.stat().st_size
-    if size != count * length:
-        raise DataError(
-            f"{path} must have {count * length:,} bytes, {count:,} records of {length:,} (got {size:,})",
-            hint=f"copy it again from the archive at {release.url}",
-        )
-    return torch.from_numpy(np.fromfile(verified(path, sha256), dtype=np.uint8)).view(count, length)
+def _copy(home: Path, release: Release, paths: Sequence[Path]) -> None:
+    """Write the pixels of all files into a folder, and after them the labels. Raises DataError."""
+    labels: list[bytes] = []
+    with open(home / ARRAY, "wb", opener=private) as file:
+        for path, (_, sha256) in zip(paths, release.files.values(), strict=True):
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise DataError(f"{path} changed while it was being read", hint="try again")
+            records = np.frombuffer(content, dtype=np.uint8).reshape(-1, release.record)
+            labels.append(records[:, : release.labels].tobytes())
+            file.write(records[:, release.labels :].tobytes())
+        file.writelines(labels)
+    seal(home)
 
 
 def _folder(release: Release, root: str | None) -> Path:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import mmap
+import math
 import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +26,14 @@ from torch import Tensor
 from zoo import DataError
 from zoo.data.pictures import read_picture
 from zoo.files.cache import cache_home, made_once, private
-from zoo.files.downloads import sha256_of
 from zoo.files.hashes import Hashes, is_verifying, remembered
 from zoo.files.work import report_work
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
+from zoo_images.kept_array import ARRAY, kept_array, seal
 
 MAX_THREADS = 8
 # The version of the decoder, raised whenever the same picture becomes other bytes
 _FORMAT = 1
-# MAP_NORESERVE, which Python names from 3.13 on
-_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 T = TypeVar("T")
 
 
@@ -77,10 +74,10 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
     images = made_once(
         home,
         lambda folder: _decode(folder, paths, hashes, shape),
-        lambda folder: _read(folder, shape),
+        lambda folder: kept_array(folder, math.prod(shape)),
         what="the decoded pictures",
     )
-    return Decoded(images, hashes, home)
+    return Decoded(images.view(shape), hashes, home)
 
 
 def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> tuple[list[str], Statistics]:
@@ -145,7 +142,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
-    with open(folder / "pixels.bin", "wb", opener=private) as file:
+    with open(folder / ARRAY, "wb", opener=private) as file:
 
         def keep(place: int) -> None:
             pixels, content = read_picture(paths[place], size=size, channels=channels)
@@ -158,27 +155,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
         _for_each(paths, keep, "decoding pictures")
         file.flush()
         os.fsync(file.fileno())
-    with open(folder / "sha256", "w", encoding="ascii", opener=private) as seal:
-        seal.write(sha256_of(folder / "pixels.bin"))
-
-
-def _read(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
-    """Return the pictures that were decoded into a folder, or None if they are missing or damaged.
-
-    The file is mapped privately, so that writes to the tensor do not reach it, and without reserving memory,
-    since a set may be larger than memory.
-    """
-    try:
-        wanted = (folder / "sha256").read_text(encoding="ascii")
-        with (folder / "pixels.bin").open("rb") as file:
-            flags = mmap.MAP_PRIVATE | _NO_RESERVE
-            mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    except (OSError, ValueError):  # missing, or empty
-        return None
-    with remembered([folder / "pixels.bin"]) as known:
-        if known.of(folder / "pixels.bin") != wanted:
-            return None
-    return torch.frombuffer(mapped, dtype=torch.uint8).view(shape)
+    seal(folder)
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> list[T]:

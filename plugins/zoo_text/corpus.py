@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.files.cache import cache_home, made_once
+from zoo.files.cache import cache_home, made_once, mapped
 from zoo.files.hashes import remembered
-from zoo.files.work import report_work
 from zoo.interfaces import Dataset, Split
-from zoo_text.encoding import encode, fingerprint, token_dtype
+from zoo_text.encoding import encode, seal, token_dtype
 from zoo_text.reading import Files, Reading
 
 # The version of the encoding, raised whenever the same text becomes other tokens
-_FORMAT = 2
+_FORMAT = 3
 # Bytes of tokens that are read into memory; more are mapped from their file
 _IN_MEMORY = 1 << 26
-_BLOCK = 1 << 22
 
 
 class Corpus(Dataset):
@@ -111,17 +108,18 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
 def _cached(home: Path, reading: Reading) -> Corpus | None:
     """Return the corpus that was encoded into a folder, or None if it is missing or damaged.
 
-    The bytes that are hashed are those that are used, whatever becomes of the file's name.
+    The tokens are read to be checked, unless their file has not changed since that was done.
     """
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
         stored = _stored(home / "tokens.bin")
         tokens = torch.frombuffer(stored, dtype=token_dtype(len(data["vocabulary"])))
-        blocks = _reported(memoryview(stored))
-        digest = fingerprint(data["vocabulary"], data["borders"], blocks, backwards=reading.backwards)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+        sealed = data.pop("seal") == seal(data)
+        with remembered([home / "tokens.bin"]) as known:
+            whole = sealed and known.of(home / "tokens.bin") == data["sha256"]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if digest != data["fingerprint"] or len(tokens) != data["length"]:
+    if not whole or len(tokens) != data["length"]:
         return None
     return Corpus(
         tokens,
@@ -129,21 +127,10 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         vocabulary=data["vocabulary"],
         specials=data["specials"],
         reading=reading,
-        fingerprint=digest,
+        fingerprint=data["fingerprint"],
     )
 
 
 def _stored(path: Path) -> bytearray | mmap.mmap:
-    """Return the content of a file: read, or if it is large, mapped privately and writable for torch."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= _IN_MEMORY:
-            return bytearray(file.read())
-        return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-
-
-def _reported(stored: memoryview) -> Iterator[memoryview]:
-    """Yield bytes in blocks, and report how many have been yielded."""
-    for start in range(0, len(stored), _BLOCK):
-        yield stored[start : start + _BLOCK]
-        report_work("checking the encoded text", min(start + _BLOCK, len(stored)), len(stored), "bytes")
+    """Return the content of a file: read, or if it is large, mapped and writable for torch."""
+    return bytearray(path.read_bytes()) if path.stat().st_size <= _IN_MEMORY else mapped(path)

@@ -23,6 +23,7 @@ from torchtext.data import Field
 
 from zoo import DataError, tokenize
 from zoo.files.cache import private
+from zoo.files.downloads import sha256_of
 from zoo.files.regular import open_regular
 from zoo.files.work import report_work
 from zoo_text.numbering import Characters, Words
@@ -86,10 +87,17 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
         "vocabulary": vocabulary,
         "specials": _specials(vocabulary, reading),
         "fingerprint": digest,
+        "sha256": sha256_of(folder / "tokens.bin"),
     }
+    data["seal"] = seal(data)
     with open(folder / "corpus.json", "w", encoding="utf-8", opener=private) as file:
         json.dump(data, file)
         _sync(file)
+
+
+def seal(data: Mapping[str, Any]) -> str:
+    """Return the sha256 of what is known of a corpus, its tokens' own sha256 included."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(

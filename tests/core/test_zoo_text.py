@@ -260,6 +260,8 @@ def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: p
         ("tokens.bin", lambda data: b"\0" + data[1:]),
         ("corpus.json", lambda data: b""),
         ("corpus.json", lambda data: data[:20]),
+        ("corpus.json", lambda data: data.replace(b'"borders": [', b'"borders": [1')),
+        ("corpus.json", lambda data: b"[]"),
     ],
 )
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
@@ -271,6 +273,21 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: Callabl
     assert after.fingerprint == before.fingerprint
     assert read(after) == read(corpora.files(paths=path, min_freq=1))
     assert "".join(read(after).values()) == SENTENCE * 40
+
+
+def test_tokens_that_were_checked_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashes, "_TOO_RECENT", 0)
+    path = write(tmp_path / "a.txt", SENTENCE * 40)
+    corpora.files(paths=path)
+    wanted = read(corpora.files(paths=path))
+
+    def refuse(file: Path) -> str:
+        raise AssertionError(f"{file} was read")
+
+    monkeypatch.setattr(hashes, "sha256_of", refuse)
+    assert read(corpora.files(paths=path)) == wanted
+    with hashes.verifying(), pytest.raises(AssertionError, match=r"a\.txt was read"):
+        corpora.files(paths=path)
 
 
 def test_a_given_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (augment, ("augment", "mixup")),
     (devices, ("moved",)),
     (downloads, ("data_file", "sha256_of", "verified")),
-    (cache, ("cache_home", "data_home", "made_once", "private", "private_folder")),
+    (cache, ("cache_home", "data_home", "made_once", "mapped", "private", "private_folder")),
     (folders, ("refuse_unreadable",)),
     (hashes, ("is_verifying", "remembered")),
     (regular, ("open_regular", "read_regular")),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -18,10 +20,12 @@ from typing import Literal, TypeVar
 from zoo.errors import DataError
 from zoo.files.atomic import sweep, sync_folder, temporary_folder
 
-__all__ = ["cache_home", "data_home", "made_once", "private", "private_folder", "users_folder"]
+__all__ = ["cache_home", "data_home", "made_once", "mapped", "private", "private_folder", "users_folder"]
 
 T = TypeVar("T")
 
+# MAP_NORESERVE, which Python names from 3.13 on
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 # What to do about a full disk
 MORE_SPACE = "free some space, or set $ZOO_CACHE to another folder"
 
@@ -66,6 +70,16 @@ def private(path: str, flags: int) -> int:
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """Map a file that may be larger than memory: no memory is reserved, and what is written stays in memory.
+
+    Raises OSError, and ValueError for an empty file.
+    """
+    flags, protection = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, flags=flags, prot=protection)
 
 
 def private_folder(path: Path) -> None:
