@@ -1,0 +1,1 @@
+"""Hugging Face datasets of pictures as a dataset of zoo."""

@@ -1,0 +1,92 @@
+"""Pictures that `datasets` has saved: Arrow files, of which only what is asked for is in memory."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Image, load_from_disk
+from msgspec import Meta
+
+from zoo import DataError, interfaces
+from zoo.data.pictures import as_picture
+from zoo.files.hashes import remembered
+
+Size = Annotated[int, Meta(ge=8, le=1_024)]
+
+
+class Pictures:
+    """A split, whose pictures are decoded when they are asked for."""
+
+    def __init__(self, rows: Dataset, image: str, label: str, size: int) -> None:
+        self.rows, self.image, self.label, self.size = rows, image, label, size
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitems__(self, indices):
+        rows = self.rows[list(indices)]
+        pictures = [as_picture(each, size=self.size, channels=3) for each in rows[self.image]]
+        return torch.stack([torch.from_numpy(each) for each in pictures]), torch.tensor(rows[self.label])
+
+    def __getitem__(self, index):
+        pictures, labels = self.__getitems__([range(len(self))[index]])
+        return pictures[0], int(labels[0])
+
+
+class Saved(interfaces.Dataset):
+    """The splits `train`, `validation` and `test` of a folder that `save_to_disk` wrote.
+
+    A streamed dataset has to be saved first: its rows come as they arrive, so a run that was stopped would
+    have to read again all that it had read before, to go on.
+
+    Args:
+        path: the folder.
+        image: the column of pictures.
+        label: the column of labels, of the type ClassLabel.
+        size: height and width in pixels of the middle square of each picture.
+    """
+
+    def __init__(self, *, path: str, image: str = "image", label: str = "label", size: Size = 64) -> None:
+        try:
+            found = load_from_disk(path)
+        except FileNotFoundError as error:
+            hint = "write one with save_to_disk; a streamed dataset has to be saved first"
+            raise DataError(f"{path} is no dataset that was saved to disk", hint=hint) from error
+        self.splits = {**found} if isinstance(found, DatasetDict) else {"train": found}
+        if "train" not in self.splits:
+            raise DataError(f"{path} has no split 'train', only {', '.join(map(str, self.splits))}")
+        kinds = self.splits["train"].features
+        for column, kind in ((image, Image), (label, ClassLabel)):
+            if not isinstance(kinds.get(column), kind):
+                raise DataError(f"column {column!r} of {path} is no {kind.__name__}; there are {', '.join(kinds)}")
+        self.columns, self.size, self.classes = (image, label), size, list(kinds[label].names)
+        files = sorted(Path(path).rglob("*.arrow"))
+        with remembered(files) as hashes:
+            content = [hashes.of(file) for file in files], self.columns, size
+        self.hashed = hashlib.sha256(repr(content).encode()).hexdigest()
+        train = self.split("train")
+        some = train.__getitems__(range(0, len(train), -(-len(train) // 1_000)))[0] / 255
+        self.mean = [round(each, 4) for each in some.mean((0, 2, 3)).tolist()]
+        self.std = [round(each, 4) for each in some.std((0, 2, 3)).clamp(min=0.01).tolist()]
+
+    @property
+    def dims(self):
+        """Return the channels, size and classes of the pictures."""
+        return {"in_channels": 3, "image_size": self.size, "num_classes": len(self.classes)}
+
+    @property
+    def preprocess(self):
+        """Return the mean and deviation of up to 1,000 pictures, and the names of the classes."""
+        return {"size": self.size, "mean": self.mean, "std": self.std, "classes": self.classes}
+
+    @property
+    def fingerprint(self):
+        """Return the sha256 of the files and of what is read from them."""
+        return self.hashed
+
+    def split(self, name):
+        """Return the pictures of a split; of one that is not there, none."""
+        name = {"val": "validation"}.get(name, name)
+        rows = self.splits[name] if name in self.splits else self.splits["train"].select([])
+        return Pictures(rows, *self.columns, self.size)
