@@ -59,7 +59,8 @@ class Saved(interfaces.Dataset):
         kinds = self.splits["train"].features
         for column, kind in ((image, Image), (label, ClassLabel)):
             if not isinstance(kinds.get(column), kind):
-                raise DataError(f"column {column!r} of {path} is no {kind.__name__}; there are {', '.join(kinds)}")
+                columns = ", ".join(kinds)
+                raise DataError(f"column {column!r} of {path} is no {kind.__name__}; there are {columns}")
         self.columns, self.size, self.classes = (image, label), size, list(kinds[label].names)
         files = sorted(Path(path).rglob("*.arrow"))
         with remembered(files) as hashes:
