@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,30 @@ def test_nonsense_is_refused_once_in_words(place: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.count(words) == 1
         assert "Traceback" not in done.stderr
+
+
+def test_processes_that_normalize_by_themselves_agree_on_their_statistics(place: Path) -> None:
+    """Resuming gives each process the saved statistics, so it is bit-equal only if they were all the same."""
+    command = [
+        *("train", "convnet-bn", "shapes", "--data", "size=16", "--data", "train_size=64"),
+        *("--data", "val_size=1200", "--data", "test_size=0", "--epochs", "2", "--batch-size", "8"),
+        *("--lr", "0.05", "--threads", "1", "--precision", "fp32", "--device", "cpu", "--quiet", "--resume"),
+    ]  # both evaluate some of three batches
+    apart = [*command, "--no-sync-batch-norm", "--save-every", "1", "--run"]
+    done = torchrun(2, [[*command, "--run", "synced"], [*apart, "whole"]], place)
+    assert done.returncode == 0, done.stderr
+    going = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *apart, "stopped", "--processes", "2"],
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (place / "stopped/checkpoint.previous.safetensors").exists():
+        assert going.poll() is None
+        time.sleep(0.01)
+    going.terminate()
+    assert going.wait(60) == 143
+    done = torchrun(2, [[*apart, "stopped"]], place)
+    assert done.returncode == 0, done.stderr
+    assert toys.outcome(place / "stopped") == toys.outcome(place / "whole")
+    first, other = (toys.rows(place / name / "steps.jsonl")[0]["loss"] for name in ("whole", "synced"))
+    assert first != other, "the statistics of a part are not those of the whole batch"

@@ -75,6 +75,8 @@ class TrainConfig:
             divided by it.
         precision: precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it,
             else fp32.
+        sync_batch_norm: with several processes, let BatchNorm take the statistics of the whole batch; without
+            it, each takes those of its part, which is faster, but depends on their number.
         compile: compile the model with torch.compile: that takes a minute or two and a C++ compiler, and pays
             off on a GPU.
         deterministic: on a GPU, use only kernels that give the same bits each time, and no TF32, which is
@@ -105,6 +107,7 @@ class TrainConfig:
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = 1.0
     precision: PrecisionName = "auto"
+    sync_batch_norm: bool = True
     compile: bool = False
     deterministic: bool = False
 

@@ -7,7 +7,8 @@ numbers that are not finite follow a tenth of a second later. What is saved has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,7 +42,7 @@ from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore, Store
-from zoo.training.synced_norm import synced_norms
+from zoo.training.synced_norm import running_statistics, synced_norms
 from zoo.training.together import lane_dims, measure_together, of_all, own_batches, shared
 
 __all__ = ["completes_step", "fit", "train_step"]
@@ -87,7 +88,7 @@ def fit(
     _restore(state, task, batches, store, device)
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
     pause = partial(_pause, state, store, stop, save)
-    with generator_restored(), synced_norms(model, ranks), compiled(model, device, wanted=config.compile):
+    with _ready_to_train(model, config, **on):
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, task.spec, unit=unit)
             train_mode(model, config.freeze)
@@ -106,6 +107,14 @@ def fit(
             if not _is_done(state, task, config) and (signal := stop()):
                 raise interrupted(signal, state.where, state.steps, store.path)
     return state
+
+
+@contextmanager
+def _ready_to_train(model: nn.Module, config: TrainConfig, *, device: str, ranks: Ranks) -> Generator[None]:
+    """Let a model be trained inside as the configuration says. Restore torch's global generator."""
+    synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
+    with generator_restored(), synced, compiled(model, device, wanted=config.compile):
+        yield
 
 
 def _begun(
@@ -154,7 +163,7 @@ def train_step(
     state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
     state.account(step)
     if completes_step(batch, config):
-        ranks.add_gradients(state.model.parameters())
+        ranks.add_gradients(state.model.parameters(), running_statistics(state.model))
         state.update(config, lr, readings)
     return loss - penalty
 

@@ -77,8 +77,10 @@ class Ranks:
             dist.all_reduce(agreed, dist.ReduceOp.MAX, group=self._group)
         return agreed.tolist()
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def add_gradients(self, parameters: Iterable[nn.Parameter], statistics: Iterable[Tensor] = ()) -> None:
         """Give every process the sum of all gradients, in one message whose layout never changes.
+
+        Statistics, tensors that each process has kept by itself, become the mean over all.
 
         A parameter that no process has a gradient of gets none. DistributedDataParallel lays its messages out
         anew after the first step, so the sums of a resumed run would be rounded in another order.
@@ -88,8 +90,15 @@ class Ranks:
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         present = torch.tensor([float(parameter.grad is not None) for parameter in trained])
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-        flat = self.total(torch.cat([*(each.reshape(-1) for each in gradients), present.to(gradients[0])]))
-        *sums, present = flat.split([*(each.numel() for each in gradients), len(trained)])
+        kept = [*statistics]
+        own = [*(each.reshape(-1) for each in gradients), present.to(gradients[0])]
+        own += [each.reshape(-1).to(own[-1]) / self.world for each in kept]
+        flat = self.total(torch.cat(own))
+        sizes = [*(each.numel() for each in gradients), len(trained), *(each.numel() for each in kept)]
+        parts = flat.split(sizes)
+        sums, present, means = parts[: len(trained)], parts[len(trained)], parts[len(trained) + 1 :]
+        for each, mean in zip(kept, means, strict=True):
+            each.copy_(mean.view_as(each))
         for parameter, gradient, total, held in zip(trained, gradients, sums, present.tolist(), strict=True):
             parameter.grad = gradient.copy_(total.view_as(gradient)) if held else None
 

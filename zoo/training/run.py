@@ -80,7 +80,7 @@ def train(
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
             setup.check_batches(ranks.world)
         ranks.begun()
-        if ranks.world > 1 and (apart := unsynced_norms(setup.model)):
+        if ranks.world > 1 and setup.config.sync_batch_norm and (apart := unsynced_norms(setup.model)):
             warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)

@@ -1,11 +1,12 @@
 """BatchNorm with the statistics of the whole batch, when several processes have a part of it each.
 
-torch's SyncBatchNorm does so on GPUs only.
+torch's SyncBatchNorm does so on GPUs only. Where it is not wanted, or a layer is of another kind, each
+process normalizes its own part, and the running statistics are averaged after each step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +16,16 @@ from torch.nn import functional as F
 
 from zoo.training.ranks import Ranks
 
-__all__ = ["synced_norms", "unsynced_norms"]
+__all__ = ["running_statistics", "synced_norms", "unsynced_norms"]
 
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @contextmanager
-def synced_norms(model: nn.Module, ranks: Ranks) -> Generator[None]:
+def synced_norms(model: nn.Module, ranks: Ranks, *, wanted: bool = True) -> Generator[None]:
     """Let every BatchNorm of torch's own normalize with the statistics of all processes in the body."""
-    norms = [each for each in model.modules() if ranks.world > 1 and type(each) in _KINDS]
+    several = wanted and ranks.world > 1
+    norms = [each for each in model.modules() if several and type(each) in _KINDS]
     kinds = {kind: _synced(kind, ranks) for kind in {type(norm) for norm in norms}}
     for norm in norms:
         norm.__class__ = kinds[type(norm)]
@@ -43,6 +45,15 @@ def unsynced_norms(model: nn.Module) -> list[str]:
     ]
 
 
+def running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the running means and variances that each process has by itself."""
+    for module in model.modules():
+        for name in ("running_mean", "running_var"):
+            kept = getattr(module, name, None)
+            if isinstance(kept, Tensor) and not hasattr(module, "of_the_whole_batch"):
+                yield kept
+
+
 def _synced(kind: Any, ranks: Ranks) -> Any:
     """Return a kind of BatchNorm that takes the statistics of all processes in training."""
 
@@ -58,7 +69,7 @@ def _synced(kind: Any, ranks: Ranks) -> Any:
                 norm.running_var.lerp_(var * (count / (count - 1)), weight)
         return y
 
-    return type(f"Synced{kind.__name__}", (kind,), {"forward": forward})
+    return type(f"Synced{kind.__name__}", (kind,), {"forward": forward, "of_the_whole_batch": True})
 
 
 class _WholeBatch(torch.autograd.Function):
