@@ -94,7 +94,7 @@ def _watch(folder: str, numbers: list[int]) -> None:
     honest = {name: _honest(name, forged, opened) for name in ("lstm", "resnet-lite")}
     broken, count = [], 0
     _forge("lstm", forged, "text/files", {})
-    typed = ["eval", str(forged), "--data", "paths=../secret/text.txt"]
+    typed = ["--verify", "eval", str(forged), "--data", "paths=../secret/text.txt"]
     if not {Path("../secret/text.txt").resolve()} & _opened_by(typed, opened):
         broken.append(f"{numbers[0]}: the hook does not see what is opened")
     for number in numbers:

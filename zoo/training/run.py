@@ -80,8 +80,7 @@ def train(
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
             setup.check_batches(ranks.world)
         ranks.begun()
-        if ranks.world > 1 and setup.config.sync_batch_norm and (apart := unsynced_norms(setup.model)):
-            warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
+        _warn_of_unsynced(setup, ranks)
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
         stopping = listening(patient=ranks.world > 1)
@@ -105,6 +104,11 @@ def train(
         for split in state.history[-1].keys() & {"val", "test"}:
             beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
         return read_result(run.path, state.history, setup.task)
+
+
+def _warn_of_unsynced(setup: TrainingSetup, ranks: Ranks) -> None:
+    if ranks.world > 1 and setup.config.sync_batch_norm and (apart := unsynced_norms(setup.model)):
+        warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
 
 
 @contextmanager
