@@ -1,6 +1,6 @@
 """Several processes against threads: speed, what a message costs, and synchronized BatchNorm.
 
-    python benchmarks/processes.py [lstm resnet-lite-wide] [--rounds 5]
+    python benchmarks/processes.py [lstm resnet-lite-wide] [--rounds 3]
 
 Asked are, on two idle cores:
 
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 import zoo
+from zoo.files.atomic import atomic_write
 
 ROOT = Path(__file__).parents[1]
 ZOO = [sys.executable, "-m", "zoo"]
@@ -63,19 +63,19 @@ WIDE += ("--batch-size", "128", "--optimizer", "sgd", "--lr", "0.1")
 MODELS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
 # Processes for which the time of a step is computed
 COUNTS = (1, 2, 8, 64, 512)
-# Processes and threads of each
-WAYS = {"two processes": (2, 1), "two threads": (1, 2), "one thread": (1, 1)}
-UNSYNCED = """
-import contextlib
-from zoo.training import loop
-loop.synced_norms = lambda model, ranks: contextlib.nullcontext()
-"""
+# Processes, threads and further options of each
+WAYS: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "two processes": (2, 1, ()),
+    "two threads": (1, 2, ()),
+    "one thread": (1, 1, ()),
+}
+APART = (2, 1, ("--no-sync-batch-norm",))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training in several processes.")
     parser.add_argument("models", nargs="*", default=[*MODELS])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
@@ -93,26 +93,25 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
     """Return what was measured of a model, in lines."""
     words, items = MODELS[name]
     words += ("--data", f"paths={_text(folder)}") if name == "lstm" else ()
-    ways = dict(WAYS) | ({"unsynchronized": (2, 1)} if name != "lstm" else {})
+    ways = WAYS | ({"apart": APART} if name != "lstm" else {})
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds):
-        for way, (processes, threads) in ways.items():
-            env = _unsynced(folder) if way == "unsynchronized" else {}
+        for way, (processes, threads, more) in ways.items():
             place = folder / f"{name}-{number}-{way.replace(' ', '-')}"
-            rates[way].append(_rate(words, place, processes, threads, env))
+            rates[way].append(_rate((*words, *more), place, processes, threads))
     params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
     step = items / statistics.median(rates["two processes"])
     message, empty = _message(params), _message(1)
+    saved, seconds = _save(folder / f"{name}-0-one-thread" / "checkpoint.safetensors")
     lines = [
         f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
         f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
         f"  against one of one thread {_ratio(rates, 'one thread')}",
         f"  adding up the gradients {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step",
+        f"  saving {saved / 1e6:.0f} MB {1000 * seconds:.0f} ms, by the first process alone",
     ]
-    if "unsynchronized" in rates:
-        lines.append(
-            f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='unsynchronized')} as fast"
-        )
+    if "apart" in rates:
+        lines.append(f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='apart')} as fast")
     lines += _computed(items / statistics.median(rates["one thread"]), message, empty, params)
     return "\n".join(lines)
 
@@ -142,22 +141,25 @@ def _ratio(rates: Mapping[str, Sequence[float]], against: str, of: str = "two pr
     return f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
-def _rate(words: Sequence[str], place: Path, processes: int, threads: int, env: Mapping[str, str]) -> float:
+def _save(checkpoint: Path) -> tuple[int, float]:
+    """Return the bytes of a checkpoint, and the seconds in which they are written and reach the disk."""
+    content, times = checkpoint.read_bytes(), list[float]()
+    for _ in range(5):
+        start = time.perf_counter()
+        with atomic_write(checkpoint.with_name("again")) as file:
+            file.write(content)
+        times.append(time.perf_counter() - start)
+    return len(content), statistics.median(times)
+
+
+def _rate(words: Sequence[str], place: Path, processes: int, threads: int) -> float:
     """Train two epochs, and return the items of the second per second."""
     several = ["--processes", str(processes)] if processes > 1 else []
     command = [*ZOO, "train", *words, "--epochs", "2", "--threads", str(threads), *several]
     command += ["--precision", "fp32", "--run", str(place), "--quiet", "--json"]
-    subprocess.run(command, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
     return rows[-1]["clock"]["rate"]
-
-
-def _unsynced(folder: Path) -> dict[str, str]:
-    """Return variables under which a process of zoo does not synchronize BatchNorm."""
-    place = folder / "unsynced"
-    place.mkdir(exist_ok=True)
-    (place / "sitecustomize.py").write_text(UNSYNCED)
-    return {"PYTHONPATH": str(place)}
 
 
 def _message(count: int) -> float:

@@ -16,8 +16,8 @@ more tokens from `state=None` on, in one call or several. It may return None, an
 again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`; `CarriesState`, `PreparesInputs`, `ReadsFiles`, `HasViews`. The half
-of a task that needs no torch is its `zoo.processors.Processor`.
+`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `PreparesInputs`, `ReadsFiles`,
+`HasViews`. The half of a task that needs no torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ __all__ = [
     "LoadsPretrained",
     "OwnInputs",
     "PreparesInputs",
+    "ReadsAhead",
     "ReadsFiles",
     "Reference",
     "Split",
@@ -112,9 +113,9 @@ class Dataset(ABC):
 
         - classification: a map-style dataset of (uint8 image (C, H, W), label). It may define
           `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)), and may
-          be a `HasBoxes` or a `HasFiles`.
+          be a `HasBoxes`, a `HasFiles` or a `ReadsAhead`.
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
-          a `HasClassBoxes` or a `HasFiles`.
+          a `HasClassBoxes`, a `HasFiles` or a `ReadsAhead`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
@@ -147,6 +148,18 @@ class HasFiles(Protocol):
     @property
     def files(self) -> Sequence[Path] | None:
         """The file of each image; None if they are not files after all."""
+        ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A split of images that is asked for all batches of an epoch at once, so that it can read ahead."""
+
+    def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.
+
+        Raises DataError for an image that cannot be read.
+        """
         ...
 
 

@@ -16,9 +16,8 @@ from zoo.data.parts import part_of
 from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split
+from zoo.interfaces import Batch, Dataset, OwnInputs, ReadsAhead, Split
 from zoo_images.fields import ImageFields
-from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 
 __all__ = ["ImageBatches"]
@@ -135,7 +134,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the images and labels of each batch of indices; a split that reads ahead is asked for all."""
-    if not isinstance(images, FileSplit):
+    if not isinstance(images, ReadsAhead):
         yield from (_fetch(images, indices) for indices in wanted)
         return
     for batch, labels in images.batches(wanted):

@@ -48,7 +48,7 @@ class FileSplit:
         label = self.labels[index]
         return torch.from_numpy(pixels), label if label.ndim else int(label)
 
-    def batches(self, chosen: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the pictures (B, C, H, W) and labels of each batch of indices, in order.
 
         Raises DataError naming a picture that cannot be read.

@@ -60,6 +60,7 @@ CLASSES = (
         "HasBoxes",
         "HasClassBoxes",
         "HasFiles",
+        "ReadsAhead",
         "CarriesState",
         "PreparesInputs",
         "ReadsFiles",
