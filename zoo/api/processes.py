@@ -104,8 +104,13 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
         return {rank: failure.exitcode for rank, failure in error.failures.items()}, 0
-    except SignalException as error:
-        return {}, int(error.sigval)
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:  # the launcher may fail at the moment in which a signal stops it
+            if isinstance(cause, SignalException):
+                return {}, int(cause.sigval)
+            cause = cause.__context__
+        raise
     return {}, 0
 
 
