@@ -16,7 +16,8 @@ With `--seeds`, weights that are published stay as they are, and what further se
 card and entry; seeds that are there already are not trained again.
 
 With `--again`, weights, drawn at random if none are named, are trained once more in a folder of their own,
-and their tensors compared with the published ones; nothing is written.
+and their tensors compared with the published ones. What is written is how long that took, where their entry
+does not say.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import itertools
 import json
 import random
 import re
+import statistics
 import tempfile
 import threading
 import time
@@ -64,7 +66,10 @@ def main() -> None:
     known = default_registry().weights
     if options.again:
         for name in options.names or [random.choice([*known])]:
-            print(f"{name}: tensors {'equal, bit for bit' if equal_again(name) else 'DIFFER'}", flush=True)
+            equal, seconds = equal_again(name)
+            print(f"{name}: tensors {'equal, bit for bit' if equal else 'DIFFER'}, {seconds} s", flush=True)
+            if equal and not known[name].seconds:
+                write_entry(name, replace(known[name], seconds=seconds))
         return
     for name in options.names or known:
         if not options.seeds or name not in known:
@@ -107,8 +112,13 @@ def timed(folder: Path) -> Generator[None]:
         clock.join()
 
 
-def equal_again(name: str) -> bool:
-    """Train published weights once more, and return whether every tensor has the published bits."""
+def seconds_of(run: Path) -> float:
+    """Return the processor time of a training."""
+    return round(sum(float(file.read_text()) for file in run.with_suffix(".seconds").iterdir()), 1)
+
+
+def equal_again(name: str) -> tuple[bool, float]:
+    """Train published weights once more; return whether every tensor has the published bits, and the time."""
     registry = default_registry()
     card, stored = read_weights(find_weights(registry, name))
     half = any(tensor.dtype == "BF16" for tensor in stored.tensors.values())
@@ -116,7 +126,7 @@ def equal_again(name: str) -> bool:
         run = trained(registry.weights[name].recipe, card.seed, Path(folder))
         module, fresh = weights.load(run, registry)
         written = weights.save(Path(folder) / "again.safetensors", module, fresh, half=half)
-    return written.sha256 == card.sha256
+        return written.sha256 == card.sha256, seconds_of(run.parent)
 
 
 def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
@@ -135,7 +145,6 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
     )
     metrics = rounded if half else whole
     path = store(name, module, replace(card, metrics=metrics, by_seed={}), half=half)
-    times = run.parent.with_suffix(".seconds")
     return WeightsSpec(
         recipe=recipe,
         file=str(path.relative_to(ROOT)),
@@ -143,7 +152,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
         bytes=path.stat().st_size,
         params=sum(parameter.numel() for parameter in module.parameters()),
         metrics=metrics,
-        seconds=round(sum(float(file.read_text()) for file in times.iterdir()), 1),
+        seconds=seconds_of(run.parent),
         license="MIT",
     )
 
@@ -161,8 +170,15 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
             by_seed[str(seed)] = reached[split][registry.task(card.task).headline]
     half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
     path = store(name, module, replace(card, by_seed=by_seed), half=half)
-    written = str(path.relative_to(ROOT))
-    return replace(spec, file=written, sha256=sha256_of(path), bytes=path.stat().st_size, by_seed=by_seed)
+    times = [seconds_of(run) for seed in seeds if (run := folder / f"{spec.recipe}-{seed}").exists()]
+    return replace(
+        spec,
+        file=str(path.relative_to(ROOT)),
+        sha256=sha256_of(path),
+        bytes=path.stat().st_size,
+        by_seed=by_seed,
+        seconds=spec.seconds or (statistics.median(times) if times else 0.0),
+    )
 
 
 def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:

@@ -202,9 +202,17 @@ def cause(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
+    """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
+
+    Of names that are equally near, it is the one that begins as the name does.
+    """
     import difflib  # only for a wrong name
 
-    by_case = {word.lower(): word for word in known}
-    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
-    return f"; did you mean {by_case[close[0]]!r}?" if close else ""
+    by_case, name = {word.lower(): word for word in known}, name.lower()
+
+    def nearness(word: str) -> tuple[float, int]:
+        alike = len(os.path.commonprefix([word, name]))  # noqa: RUF071 - words, not paths
+        return difflib.SequenceMatcher(None, word, name).ratio(), alike
+
+    close = difflib.get_close_matches(name, by_case, n=5, cutoff=0.6)
+    return f"; did you mean {by_case[max(close, key=nearness)]!r}?" if close else ""

@@ -60,6 +60,7 @@ def test_a_cause_names_the_class_of_an_error() -> None:
 def test_the_nearest_name_is_suggested() -> None:
     assert did_you_mean("nietsche", ["nietzsche", "shapes"]) == "; did you mean 'nietzsche'?"
     assert did_you_mean("xyz", ["nietzsche"]) == ""
+    assert did_you_mean("resnet2", ["resnet20", "resnet32"]) == "; did you mean 'resnet20'?"
 
 
 def test_an_interruption_has_the_exit_code_of_its_signal() -> None:

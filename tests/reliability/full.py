@@ -76,7 +76,7 @@ seconds. CI runs the same tests, a few times each. The seconds were measured on 
 to do as well.
 
 Only `images/folder` with `cache=false` has worker processes, which end with the training, however that ends;
-decoding for the cache is done by threads.
+decoding for the cache is done by threads. A run in several processes is started by torchrun or its launcher.
 
 | promise | result | seconds |
 |---|---|---|
