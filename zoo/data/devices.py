@@ -26,7 +26,7 @@ def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None 
 
 @lru_cache(maxsize=64)
 def numbers_on(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
-    """Return numbers as an fp32 tensor (n,) on a device; it is kept, and must not be changed."""
+    """Return numbers as an fp32 tensor (n,) on a device. It is cached: do not change it."""
     return torch.tensor(numbers, device=device)
 
 

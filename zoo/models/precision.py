@@ -65,8 +65,8 @@ def autocast(precision: Precision, device: str) -> contextlib.AbstractContextMan
 def kernels(device: str, *, deterministic: bool) -> Generator[None]:
     """Let a GPU use its fastest kernels inside, and TF32 for fp32; or only kernels that repeat bit for bit.
 
-    With those, it raises RuntimeError where it has none for an operation. What torch was told before holds
-    again afterwards. Other devices are left alone: a CPU repeats its results anyway.
+    An operation without such a kernel raises RuntimeError. torch's settings are restored afterwards. Other
+    devices are left alone: a CPU repeats its results anyway.
     """
     if torch.device(device).type != "cuda":
         yield
