@@ -69,7 +69,8 @@ def main() -> None:
             equal, seconds = equal_again(name)
             print(f"{name}: tensors {'equal, bit for bit' if equal else 'DIFFER'}, {seconds} s", flush=True)
             if equal and not known[name].seconds:
-                write_entry(name, replace(known[name], seconds=seconds))
+                file = find_weights(default_registry(), name).relative_to(ROOT)
+                write_entry(name, replace(known[name], file=str(file), seconds=seconds))
         return
     for name in options.names or known:
         if not options.seeds or name not in known:
