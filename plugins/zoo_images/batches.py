@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.data.augment import Draws, augment, mixup
-from zoo.data.devices import moved, numbers_on
+from zoo.data.devices import moved
 from zoo.data.parts import part_of
 from zoo.data.pictures import read_pictures
 from zoo.data.views import View
@@ -158,7 +158,7 @@ def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel, channels last."""
-    mean, std = (numbers_on(images.device, tuple(preprocess[name])) for name in ("mean", "std"))
+    mean, std = (moved(torch.tensor(preprocess[name]), images.device) for name in ("mean", "std"))
     count, channels, height, width = images.shape
     scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
     rows = images.permute(0, 2, 3, 1).contiguous().view(count, height, width * channels)  # long, for speed

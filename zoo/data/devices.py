@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
-__all__ = ["fits_on", "moved", "numbers_on"]
+__all__ = ["fits_on", "moved"]
 
 # The share of a GPU's free memory that data may take
 _SHARE = 4
@@ -19,15 +17,11 @@ def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None 
     Memory of the host that the operating system may move is copied only once a GPU has nothing left to do; so
     it is copied to memory that stays in place first.
     """
+    if tensor.device == torch.device(device) and dtype in (None, tensor.dtype):
+        return tensor
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device, dtype or tensor.dtype)
-
-
-@lru_cache(maxsize=64)
-def numbers_on(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
-    """Return numbers as an fp32 tensor (n,) on a device. It is cached: do not change it."""
-    return torch.tensor(numbers, device=device)
 
 
 def fits_on(device: str, *tensors: Tensor) -> bool:
