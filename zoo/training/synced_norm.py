@@ -46,8 +46,8 @@ def unsynced_norms(model: nn.Module) -> list[str]:
 
 
 def running_statistics(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the running means and variances that each process has by itself."""
-    for module in model.modules():
+    """Yield the running means and variances that each process has by itself, but for frozen ones."""
+    for module in (module for module in model.modules() if module.training):
         for name in ("running_mean", "running_var"):
             kept = getattr(module, name, None)
             if isinstance(kept, Tensor) and not hasattr(module, "of_the_whole_batch"):
