@@ -26,6 +26,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
 from zoo.training import loop
 from zoo.training.clock import Progress
+from zoo.training.result import Result
 from zoo.training.run import train
 
 pytestmark = pytest.mark.gpu
@@ -55,17 +56,23 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     return replace(request.param, data={"paths": str(tmp_path / "text.txt")})
 
 
-def test_a_stopped_run_resumes_and_ends_with_the_same_metrics(recipe: Recipe, tmp_path: Path) -> None:
+def whole_and_resumed(recipe: Recipe, folder: Path) -> tuple[Result, Result]:
+    """Return a run, and one that was stopped in its first epoch and resumed."""
     registry = Registry.discover()
-    whole = train(recipe, registry, directory=tmp_path / "whole", device="cuda")
+    whole = train(recipe, registry, directory=folder / "whole", device="cuda")
 
     def stop(progress: Progress) -> None:
         if progress.is_step and progress.batch == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(recipe, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
-    resumed = train(recipe, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
+        train(recipe, registry, directory=folder / "stopped", device="cuda", report=stop)
+    resumed = train(recipe, registry, directory=folder / "stopped", device="cuda", resume=True)
+    return whole, resumed
+
+
+def test_a_stopped_run_resumes_and_ends_with_the_same_metrics(recipe: Recipe, tmp_path: Path) -> None:
+    whole, resumed = whole_and_resumed(recipe, tmp_path)
     assert resumed.metrics["val"] == pytest.approx(whole.metrics["val"], rel=0.05)
 
 
@@ -83,17 +90,8 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
 
 
 def test_with_deterministic_kernels_a_resumed_run_has_the_same_bits(recipe: Recipe, tmp_path: Path) -> None:
-    registry = Registry.discover()
     recipe = replace(recipe, train={**recipe.train, "deterministic": True})
-    whole = train(recipe, registry, directory=tmp_path / "whole", device="cuda")
-
-    def stop(progress: Progress) -> None:
-        if progress.is_step and progress.batch == 2:
-            signal.raise_signal(signal.SIGTERM)
-
-    with pytest.raises(Interrupted):
-        train(recipe, registry, directory=tmp_path / "stopped", device="cuda", report=stop)
-    resumed = train(recipe, registry, directory=tmp_path / "stopped", device="cuda", resume=True)
+    whole, resumed = whole_and_resumed(recipe, tmp_path)
     assert Path(resumed.weights).read_bytes() == Path(whole.weights).read_bytes()
 
 
