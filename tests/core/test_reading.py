@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from zoo.data import reading
+from zoo.data.reading import Unread, in_batches
+from zoo.data.sources import Source
 from zoo.errors import DataError
-from zoo.inference import reading
-from zoo.inference.reading import Unread, in_batches
-from zoo.inference.sources import Source
 
 
 @pytest.mark.parametrize(("seconds", "several"), [(0.0, False), (0.005, True)])

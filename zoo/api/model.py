@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from zoo.analysis.findings import Findings
     from zoo.config.training import PrecisionName
+    from zoo.data.sources import Source
     from zoo.inference.programs import Runner
     from zoo.inference.readers import Reader
-    from zoo.inference.sources import Source
     from zoo.inference.tables import Table
     from zoo.interfaces import Split, Task
     from zoo.processors import InputReader, Processor
@@ -683,7 +683,7 @@ class Model:
 
 def _sources(inputs: object, reader: InputReader, to: tuple[Path, Table] | None) -> Iterator[Source]:
     """Return the inputs to read, without those that have a row in a file; warn of how each is read."""
-    from zoo.inference.sources import find
+    from zoo.data.sources import find
     from zoo.inference.tables import being_written
 
     sources = find(inputs, reader, leave=being_written(to[0]) if to else ())

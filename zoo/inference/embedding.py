@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.config import options
+from zoo.data.reading import Unread, in_batches, require_number, workers
+from zoo.data.sources import Source
 from zoo.errors import Diverged, WeightsError
 from zoo.files.cards import Card
-from zoo.inference.reading import Unread, in_batches, require_number, workers
-from zoo.inference.sources import Source
 from zoo.processors import Processor, ReadsInputs, Scores
 
 __all__ = ["Array", "Embedding", "FeaturesOf", "embed", "require_reading"]

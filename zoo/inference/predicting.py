@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from zoo.config import options
+from zoo.data.reading import Unread, in_batches, require_number, workers
+from zoo.data.sources import Source
 from zoo.errors import OptionError, WeightsError
 from zoo.files.cards import Card
-from zoo.inference.reading import Unread, in_batches, require_number, workers
-from zoo.inference.sources import Source
 from zoo.processors import Prediction, Predicts, Processor, ReadsInputs, Scores
 
 __all__ = ["UNSURE", "Answer", "Answered", "Predicting", "predict", "require_reading"]

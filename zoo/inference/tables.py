@@ -22,11 +22,11 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.data.sources import Source
 from zoo.errors import OptionError, OutputError, printable
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.inference.predicting import Answered
-from zoo.inference.sources import Source
 
 __all__ = ["Table", "being_written", "opened"]
 

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from zoo.data.sources import Source
 from zoo.errors import DataError, OptionError
-from zoo.inference.sources import Source
 
 __all__ = ["Unread", "in_batches", "require_number", "workers"]
 
