@@ -16,7 +16,7 @@ more tokens from `state=None` on, in one call or several. It may return None, an
 again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `PreparesInputs`, `ReadsFiles`,
+`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `PreparesInputs`,
 `HasViews`. The half of a task that needs no torch is its `zoo.processors.Processor`.
 """
 
@@ -54,10 +54,8 @@ __all__ = [
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
-    "OwnInputs",
     "PreparesInputs",
     "ReadsAhead",
-    "ReadsFiles",
     "Reference",
     "Split",
     "State",
@@ -247,7 +245,7 @@ class Step:
 class Task(ABC):
     """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
 
-    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `ReadsFiles`, `HasViews`.
+    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `HasViews`.
 
     Args:
         spec: what its plugin registers.
@@ -381,31 +379,6 @@ class PreparesInputs(Protocol):
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Return items (B, ...) as the model reads them: normalized, as by `Task.eval_batches`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnInputs:
-    """Inputs of the user's own, read from files.
-
-    Attributes:
-        items: as a split of a dataset, without the targets: -1 in place of a label.
-        files: the file of each item; empty for one text that all files make together.
-    """
-
-    items: Any
-    files: Sequence[Path] = ()
-
-
-@runtime_checkable
-class ReadsFiles(Protocol):
-    """A task whose models can be shown files of the user's own."""
-
-    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
-        """Return what is in some files and folders, as the model behind a card reads it.
-
-        Raises DataError naming the first one that is missing or cannot be read.
-        """
         ...
 
 

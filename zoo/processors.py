@@ -56,10 +56,9 @@ class InputReader:
     """How inputs of the user's own become what a model reads, one by one.
 
     Attributes:
-        read: returns one input as an item of a split, with arrays in place of tensors and a target that
-            nobody looks at, from the path of a file or from an object in memory. Several threads call it. It
-            raises DataError for an input that is missing or damaged, and OptionError for an object that can
-            be none.
+        read: returns one input as an item of a split, with arrays in place of tensors and -1 in place of a
+            target, from the path of a file or from an object in memory. Several threads call it. It raises
+            DataError for an input that is missing or damaged, and OptionError for an object that can be none.
         what: what the inputs are, such as `pictures`.
         suffixes: lower-case suffixes of the files to read in a folder; all files are read if there are none.
         strings: whether a string is an input itself, rather than the path of one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +12,9 @@ from zoo import DataError, TrainConfig, seed_for
 from zoo.data.augment import Draws, augment, mixup
 from zoo.data.devices import moved
 from zoo.data.parts import part_of
-from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, ReadsAhead, Split
+from zoo.interfaces import Batch, Dataset, ReadsAhead, Split
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
 
@@ -97,12 +95,6 @@ class ImageBatches:
         for index, (inputs, labels) in enumerate(_fetched(images, wanted)):
             inputs = _normalize(moved(inputs, device), dataset.preprocess)
             yield Batch(inputs, moved(labels, device), index, len(starts), 0)
-
-    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
-        """Return the pictures in some files and folders, each its central square, resized."""
-        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-        files, images = read_pictures(paths, size=size, channels=channels)
-        return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
 
 
 def _near(images: Any, device: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -29,7 +28,7 @@ __all__ = ["router"]
 # Most pixels of the height and width of the input picture in an answer
 _LARGEST = 1_024
 # What the manifest of an analysis says of this machine
-_PRIVATE = {"weights", "files", "data"}
+_PRIVATE = {"weights", "inputs", "data"}
 _TYPES = {".png": "image/png", ".html": "text/html;charset=utf-8"}
 
 router = APIRouter()
@@ -75,11 +74,9 @@ def _options(text: str) -> dict[str, Any]:
 def _analyze(
     served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any], until: float
 ) -> dict[str, Any]:
-    """Analyze an input, which is in a file as long as that takes. Nothing is downloaded."""
-    with offline(), _stopped(served, until), tempfile.TemporaryDirectory(prefix="zoo-serve-") as folder:
-        file = Path(folder, "input")
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        found = served.model.analyze(analyzer, file, **how, progress=False)
+    """Analyze an input. Nothing is downloaded."""
+    with offline(), _stopped(served, until):
+        found = served.model.analyze(analyzer, [content], **how, progress=False)
         facts = {key: value for key, value in found.manifest().items() if key not in _PRIVATE}
         if "reference" in facts:
             facts["reference"] = {key: facts["reference"][key] for key in ("dataset", "split")}

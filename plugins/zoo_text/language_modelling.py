@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +15,11 @@ from zoo import DataError, TrainConfig, seed_for
 from zoo.data.devices import moved
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary
-from zoo.errors import warn
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.fields import TextFields
-from zoo_text.processor import metrics_of, text_of, tokens_of
+from zoo_text.processor import metrics_of
 
 __all__ = ["LanguageModelling"]
 
@@ -138,13 +136,6 @@ class LanguageModelling(Task):
         if not penalty:
             return Step(loss, sums, count, state)
         return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
-
-    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
-        """Return the tokens of some files, one after the other, as one text. Warns of unknown tokens."""
-        tokens, unknown = tokens_of("".join(map(text_of, paths)), Vocabulary(card.preprocess))
-        if unknown:
-            warn(f"not in the model's vocabulary, read as <unk>: {' '.join(map(repr, unknown[:10]))}")
-        return OwnInputs(items=torch.from_numpy(tokens))
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
         """Return the number of tokens, and of those among them that are `<unk>`, number 0."""

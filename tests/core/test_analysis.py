@@ -27,7 +27,7 @@ from zoo.analysis.maps import enlarge, normalize
 from zoo.analysis.render import overlay
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
-from zoo.evaluation.inputs import of_files
+from zoo.evaluation.inputs import of_own
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
@@ -88,7 +88,7 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
 def test_a_picture_of_any_size_is_shown_as_the_card_says(
     registry: Registry, camnet: str, picture: str
 ) -> None:
-    found = analyze("cam", camnet, registry, files=[picture])
+    found = analyze("cam", camnet, registry, inputs=[picture])
     (item,) = found.items
     model, card = weights.load(camnet, registry)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def test_a_folder_is_its_pictures_sorted(registry: Registry, camnet: str, tmp_pa
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (20, 20), 128).save(tmp_path / "pictures" / name)
     (tmp_path / "pictures" / "notes.txt").write_text("no picture")
-    found = analyze("grad-cam", camnet, registry, files=[str(tmp_path / "pictures")])
+    found = analyze("grad-cam", camnet, registry, inputs=[str(tmp_path / "pictures")])
     assert [Path(name).name for name in found.inputs.names] == ["a.jpg", "b.png", "c.png"]
 
 
@@ -125,14 +125,14 @@ def test_images_of_a_split_by_number(registry: Registry, camnet: str) -> None:
 
 
 def test_classes_by_name_and_number(registry: Registry, camnet: str, picture: str) -> None:
-    found = analyze("cam", camnet, registry, files=[picture], classes=["ring", "0"])
+    found = analyze("cam", camnet, registry, inputs=[picture], classes=["ring", "0"])
     assert [(item["class"], item["class_index"]) for item in found.items] == [("ring", 1), ("circle", 0)]
 
 
 def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, picture: str) -> None:
-    one = analyze("grad-cam", camnet, registry, files=[picture])
-    same = analyze("grad-cam", camnet, registry, files=[picture], layer="features")
-    other = analyze("grad-cam", camnet, registry, files=[picture], layer="stages.0")
+    one = analyze("grad-cam", camnet, registry, inputs=[picture])
+    same = analyze("grad-cam", camnet, registry, inputs=[picture], layer="features")
+    other = analyze("grad-cam", camnet, registry, inputs=[picture], layer="stages.0")
     torch.testing.assert_close(maps_of(one), maps_of(same))
     assert maps_of(other).shape[-1] == 8
     assert (one.manifest()["layer"], other.manifest()["layer"]) == ("stages", "stages.0")
@@ -141,8 +141,8 @@ def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, picture: s
 def test_precision_applies_to_the_passes_and_not_to_the_maps(
     registry: Registry, camnet: str, picture: str
 ) -> None:
-    exact = analyze("grad-cam", camnet, registry, files=[picture])
-    coarse = analyze("grad-cam", camnet, registry, files=[picture], precision="bf16")
+    exact = analyze("grad-cam", camnet, registry, inputs=[picture])
+    coarse = analyze("grad-cam", camnet, registry, inputs=[picture], precision="bf16")
     assert coarse.facts["precision"] == "bf16"
     assert maps_of(coarse).dtype == torch.float32
     assert not torch.equal(maps_of(exact), maps_of(coarse))
@@ -175,13 +175,14 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
             None,
         ),
         (
-            {"classes": ["true"], "files": ["a.png"]},
+            {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
-            "class 'true' needs labels, which files do not have",
+            "class 'true' needs labels, which inputs do not have",
             "analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
-        ({"files": ["nothing.png"]}, DataError, "no such picture or folder: nothing.png", None),
+        ({"inputs": ["nothing.png"]}, DataError, "nothing.png: no such file or folder", None),
+        ({"inputs": []}, DataError, "no pictures were given", None),
     ],
 )
 def test_an_unknown_name_or_number_is_an_error_that_helps(
@@ -214,7 +215,7 @@ def test_the_error_for_an_unusable_picture_names_it(
     else:
         path.write_bytes(content)
     with pytest.raises(DataError, match=words) as caught:
-        analyze("cam", camnet, registry, files=[str(path)])
+        analyze("cam", camnet, registry, inputs=[str(path)])
     assert str(path) in str(caught.value)
 
 
@@ -231,25 +232,25 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DataError, match=f"{tmp_path}/open/closed cannot be read: Permission denied"):
-        analyze("cam", camnet, registry, files=[str(tmp_path / "open")])
+    with pytest.raises(DataError, match=f"{tmp_path}/open/closed: cannot be read: Permission denied"):
+        analyze("cam", camnet, registry, inputs=[str(tmp_path / "open")])
 
 
-@pytest.mark.parametrize("place", ["/dev/zero", "pipe", "."])
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe"])
 def test_what_is_no_regular_file_is_no_text(
     registry: Registry, card: Callable[..., Card], tmp_path: Path, place: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
-    model, paths = card(), [str(tmp_path / place)]
+    model, paths = card(), [tmp_path / place]
     with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
-        of_files(model, make_task(registry, model.task), paths, device="cpu", report=lambda done, total: None)
+        of_own(model, make_task(registry, model.task), paths, device="cpu", report=lambda done, total: None)
 
 
 def test_the_error_for_a_folder_without_pictures_names_it(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path} contains no pictures"):
-        analyze("cam", camnet, registry, files=[str(tmp_path)])
+    with pytest.raises(DataError, match=f"{tmp_path}: contains no pictures"):
+        analyze("cam", camnet, registry, inputs=[str(tmp_path)])
 
 
 def test_an_analyzer_that_does_not_fit_names_those_that_do(
@@ -266,12 +267,12 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     with pytest.raises(
         SpecError, match="needs class_maps or mean_head, but convnet/convnet has features"
     ) as caught:
-        analyze("cam", maxed, registry, files=[picture])
+        analyze("cam", maxed, registry, inputs=[picture])
     assert "grad-cam" in str(caught.value.hint)
     with pytest.raises(OptionError, match="cam/cam does not take a layer") as refused:
-        analyze("cam", maxed, registry, files=[picture], layer="stages.0")
+        analyze("cam", maxed, registry, inputs=[picture], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
-    assert analyze("grad-cam", maxed, registry, files=[picture]).items
+    assert analyze("grad-cam", maxed, registry, inputs=[picture]).items
 
 
 def test_a_landmark_that_the_model_lacks_is_named(
@@ -282,7 +283,7 @@ def test_a_landmark_that_the_model_lacks_is_named(
     monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
     wrong = "the features of convnet/camnet is 'stage', but it has no such layer; did you mean 'stages'?"
     with pytest.raises(SpecError, match=re.escape(wrong)):
-        analyze("grad-cam", camnet, registry, files=[picture])
+        analyze("grad-cam", camnet, registry, inputs=[picture])
 
 
 class Titled(Analyzer):
@@ -301,7 +302,7 @@ def test_figures_are_titled_with_the_model_and_its_inputs(
         return analyze("confusion", camnet, registry, weights=camnet, **given).analysis.text
 
     assert title(split="test") == "camnet on images/shapes, test split"
-    assert title(files=[picture]) == "camnet on cat.png"
+    assert title(inputs=[picture]) == "camnet on cat.png"
     published = analyze("confusion", camnet, registry, weights="/somewhere/shapes-net.safetensors")
     assert published.analysis.text == "shapes-net on images/shapes, test split"
     assert analyze("confusion", camnet, registry).analysis.text.startswith("convnet/camnet on images/shapes")
@@ -315,7 +316,7 @@ def test_an_analyzer_is_told_the_name_of_each_input(
             return Analysis(text=" ".join(subject.names))
 
     monkeypatch.setattr(run, "make_analyzer", lambda *_: Named())
-    assert analyze("confusion", camnet, registry, files=[picture]).analysis.text == picture
+    assert analyze("confusion", camnet, registry, inputs=[picture]).analysis.text == picture
     split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
     assert split.analysis.text == "test-00003 test-00001"
 
@@ -415,7 +416,7 @@ def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
 ) -> None:
     home = Path(picture).parent
     for _ in range(2):
-        found = analyze("cam", camnet, registry, files=[str(home)])
+        found = analyze("cam", camnet, registry, inputs=[str(home)])
         assert found.inputs.names == [picture]
         found.write(home / "out")
 
@@ -423,12 +424,12 @@ def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
 def test_an_analyzer_without_classes_says_so_and_refuses_one(
     registry: Registry, camnet: str, picture: str
 ) -> None:
-    (item,) = analyze("eigen-cam", camnet, registry, files=[picture]).items
+    (item,) = analyze("eigen-cam", camnet, registry, inputs=[picture]).items
     assert item["map_of"] == "any class"
     with pytest.raises(
         OptionError, match="cam/eigen-cam draws the same map for every class; leave out the class"
     ):
-        analyze("eigen-cam", camnet, registry, files=[picture], classes=["ring"])
+        analyze("eigen-cam", camnet, registry, inputs=[picture], classes=["ring"])
 
 
 def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None:
@@ -469,7 +470,7 @@ def test_inputs_with_equal_names_get_files_of_their_own(
     for path in paths:
         path.parent.mkdir()
         Image.new("RGB", (20, 20)).save(path)
-    document = analyze("cam", camnet, registry, files=[str(path) for path in paths]).write(tmp_path / "out")
+    document = analyze("cam", camnet, registry, inputs=[str(path) for path in paths]).write(tmp_path / "out")
     assert [item["overlay"] for item in document["items"]] == ["manifest-2.png", "manifest-3.png"]
 
 
@@ -615,7 +616,7 @@ def test_maps_are_drawn_on_the_pixels_of_the_user_s_file(
     stripes = np.zeros((300, 400, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than anything that 16×16 pixels can show
     Image.fromarray(stripes).save(tmp_path / "cat.png")
-    found = analyze("cam", camnet, registry, files=[str(tmp_path / "cat.png")])
+    found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "cat.png")])
     maps = maps_of(found)
     maps[:] = 0.0
     maps[..., 0, 0] = 1.0
@@ -644,7 +645,7 @@ def test_maps_are_drawn_on_the_files_of_a_folder_dataset(registry: Registry, tmp
 
 def test_a_huge_picture_is_reduced(registry: Registry, camnet: str, tmp_path: Path) -> None:
     Image.new("RGB", (2_100, 2_200)).save(tmp_path / "huge.png")
-    found = analyze("cam", camnet, registry, files=[str(tmp_path / "huge.png")])
+    found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "huge.png")])
     assert found.overlay(0).size == (2_048, 2_048)
 
 
@@ -652,7 +653,7 @@ def test_a_picture_in_the_output_folder_is_not_overwritten(
     registry: Registry, camnet: str, picture: str
 ) -> None:
     before = Path(picture).read_bytes()
-    document = analyze("cam", camnet, registry, files=[picture]).write(Path(picture).parent)
+    document = analyze("cam", camnet, registry, inputs=[picture]).write(Path(picture).parent)
     assert Path(picture).read_bytes() == before
     assert document["items"][0]["overlay"] == "cat-2.png"
 
@@ -661,10 +662,10 @@ def test_an_interrupted_drawing_leaves_the_earlier_findings(
     registry: Registry, camnet: str, picture: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    analyze("cam", camnet, registry, files=[picture]).write(out)
+    analyze("cam", camnet, registry, inputs=[picture]).write(out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     Image.new("RGB", (20, 20)).save(tmp_path / "gone.png")
-    found = analyze("cam", camnet, registry, files=[picture, str(tmp_path / "gone.png")])
+    found = analyze("cam", camnet, registry, inputs=[picture, str(tmp_path / "gone.png")])
     (tmp_path / "gone.png").unlink()
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         found.write(out)
@@ -733,7 +734,7 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
         "no image was selected": {"split": "test", "indices": []},
         "split must be one of train, val, test": {"split": "tset"},
         "precision.*'fp8'": {"split": "test", "precision": "fp8"},
-        "give either inputs or a split": {"split": "test", "files": ["x.png"]},
+        "give either inputs or a split": {"split": "test", "inputs": ["x.png"]},
     }
     for words, given in nonsense.items():
         with pytest.raises(ZooError, match=words):
@@ -744,7 +745,7 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture:
     found = analyze("cam", camnet, registry, split="test", classes=["true"], score=True)
     assert found.scores["boxed_maps"] == 24
     assert {"pointing_game", "box_iou", "deletion", "insertion", "average_drop"} <= found.scores.keys()
-    free = analyze("cam", camnet, registry, files=[picture], score=True)
+    free = analyze("cam", camnet, registry, inputs=[picture], score=True)
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
     with pytest.raises(OptionError, match="a score is for maps, which diagnose/confusion does not draw"):
@@ -755,7 +756,7 @@ def test_the_model_is_run_for_an_analyzer_that_returns_no_logits(
     registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = CAM.analyze
-    with_logits = analyze("cam", camnet, registry, files=[picture]).items
+    with_logits = analyze("cam", camnet, registry, inputs=[picture]).items
     monkeypatch.setattr(CAM, "analyze", lambda *a, **k: dataclasses.replace(plain(*a, **k), logits=None))
-    (without,), (expected,) = analyze("cam", camnet, registry, files=[picture]).items, with_logits
+    (without,), (expected,) = analyze("cam", camnet, registry, inputs=[picture]).items, with_logits
     assert without["probability"] == pytest.approx(expected["probability"])

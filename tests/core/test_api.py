@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import nn
 
 import zoo
@@ -568,6 +570,35 @@ def test_analyze_returns_findings_with_a_picture(net: zoo.Run, lstm: zoo.Run, tm
         net.model.analyze("grad-cma")
     with pytest.raises(OptionError, match="give either inputs or a split"):
         net.model.analyze("cam", "cat.png", split="test")
+
+
+def test_analyze_takes_what_predict_takes(net: zoo.Run, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    path = tmp_path / "cat.png"
+    Image.fromarray(pixels).save(path)
+    (expected,) = net.model.analyze("grad-cam", path, progress=False).items
+    given: list[object] = [str(path), path.read_bytes(), Image.open(path), pixels]
+    given += [torch.from_numpy(pixels).permute(2, 0, 1), tmp_path / "c*.png"]
+    for one in given:
+        found = net.model.analyze("grad-cam", one, progress=False)
+        assert [{**found.items[0], "input": str(path)}] == [expected]
+        assert np.array_equal(np.array(found.inputs.picture(0, at_most=99)), pixels[:, 5:35])
+    names = [item["input"] for item in net.model.analyze("cam", given[1:3], progress=False).items]
+    assert names == ["input 0", "input 1"]
+    with pytest.raises(OptionError, match="expected pictures or a list of them"):
+        net.model.analyze("cam", 7)
+
+
+def test_analyze_reads_texts_as_one(lstm: zoo.Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the dog")
+    (tmp_path / "b.txt").write_text(" the cat")
+
+    def surprise(inputs: object) -> str:
+        return lstm.model.analyze("surprise", inputs, progress=False).analysis.text.split("\n", 1)[1]
+
+    assert surprise("the dog the cat") == surprise([tmp_path / "a.txt", " the cat"]) == surprise(tmp_path)
+    with pytest.warns(UserWarning, match="2 of 8 characters are not in the model's vocabulary"):
+        surprise("the \N{SNOWMAN}\N{SNOWMAN} d")
 
 
 # Output

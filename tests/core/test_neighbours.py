@@ -212,7 +212,7 @@ def test_inputs_are_compared_with_the_training_split_of_the_data_that_the_user_n
     (row,) = mine.analysis.tables["neighbours"]
     assert (row["true"], row["neighbours"][0]["number"]) == (None, 9)
     assert row["neighbours"][0]["similarity"] == pytest.approx(1, abs=1e-5)
-    assert mine.facts["files"] == [str(path)]
+    assert mine.facts["inputs"] == [str(path)]
     assert mine.write(tmp_path / "out")["files"].keys() == {"neighbours.png"}
     with pytest.raises(OptionError, match="give either inputs or a split of the data, not both"):
         model.analyze("neighbours", path, split="test", **QUIET)

@@ -254,6 +254,10 @@ def test_folders_are_read_in_order_with_their_subfolders(
     assert list(map(str, found)) == ["in/a.png", "in/b/1.PNG", "in/b/2.png", "in/b.d/z.png", "in/c.png"]
     rows = net.predict([tmp_path / "in" / "**" / "[zc].png", str(tmp_path / "in/?.png")], **QUIET)
     assert [Path(row["input"]).name for row in rows] == ["z.png", "c.png", "a.png", "c.png"]
+    (tmp_path / "in" / "b.d" / "manifest.json").write_text('{"name": "my holiday", "analyzer": "cam"}')
+    net.analyze("activations", pictures / "001.png", **QUIET).write(tmp_path / "in" / "b")
+    found = [Path(row["input"]).relative_to(tmp_path) for row in net.predict(tmp_path / "in", **QUIET)]
+    assert list(map(str, found)) == ["in/a.png", "in/b.d/z.png", "in/c.png"]
     (tmp_path / "in" / "c[1].png").write_bytes(png)
     assert len(net.predict(tmp_path / "in" / "c[1].png", **QUIET)) == 1
 

@@ -71,7 +71,7 @@ class Findings:
     def overlay(self, number: int, k: int = 0) -> Image:
         """Return an image's map of its `k`-th class over the image, drawn on the user's own pixels.
 
-        It is the central square of the image's file, of at least 224 and at most 2,048 pixels a side.
+        It is the central square of what the user gave, of at least 224 and at most 2,048 pixels a side.
         """
         assert self.analysis.maps is not None
         return overlay(self.inputs.picture(number, at_most=_LARGEST), self.analysis.maps[number, k])
@@ -151,7 +151,8 @@ class Findings:
     ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
         """Return what makes each file of pictures and maps, and the items with the names of theirs."""
         files: dict[str, Callable[[], bytes]] = {}
-        taken = {file.stem for file in self.inputs.files or () if file.resolve().parent == out.resolve()}
+        read = [source.value for source in self.inputs.sources if isinstance(source.value, Path)]
+        taken = {file.stem for file in read if file.resolve().parent == out.resolve()}
         items, maps = [dict(item) for item in self.items], self.analysis.maps
         if maps is None:
             return files, items

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from zoo.data.opening import default_split, open_fed
 from zoo.errors import OptionError
-from zoo.evaluation.inputs import Inputs, of_files, of_split
+from zoo.evaluation.inputs import Inputs, of_own, of_split
 from zoo.files.cards import Card
 from zoo.interfaces import Reference, Split, Subject, make_task
 from zoo.models.windows import context_of
@@ -22,10 +22,11 @@ class Given(NamedTuple):
     """What is to be analyzed, as the user says it.
 
     Attributes:
+        inputs: inputs of the user's own; None for a split.
         reference: the split to compare it with; empty if there is none.
     """
 
-    files: Sequence[str]
+    inputs: object
     split: Split | None
     indices: Sequence[int] | None
     dataset: str | None
@@ -45,7 +46,7 @@ def look_up(
 ) -> tuple[Subject, Inputs, dict[str, Any]]:
     """Return a subject that knows its inputs and what to compare them with, the inputs, and their source.
 
-    Raises OptionError if both files and a split are given, and what opening either raises.
+    Raises OptionError if both inputs and a split are given, and what opening either raises.
     """
     inputs, reference, source = _inputs(card, registry, given, device=device, report=report)
     title, names = _title(weights, card, source), tuple(inputs.names)
@@ -55,19 +56,22 @@ def look_up(
 def _inputs(
     card: Card, registry: Registry, given: Given, *, device: str, report: Callable[[int, int], None]
 ) -> tuple[Inputs, Reference | None, dict[str, Any]]:
-    """Return files or a split of the data as the model reads them, what to compare with, and their source."""
+    """Return inputs or a split as the model reads them, what to compare them with, and their source."""
     task = make_task(registry, card.task)
     on: Any = {"context": context_of(card, registry), "device": device, "report": report}
     names_data = given.dataset or given.data
-    if given.files and (given.split or given.indices is not None or (names_data and not given.reference)):
+    own = given.inputs is not None
+    if own and (given.split or given.indices is not None or (names_data and not given.reference)):
         raise OptionError("give either inputs or a split of the data, not both")
-    if given.files and not given.reference:
-        return of_files(card, task, given.files, **on), None, {"files": list(given.files)}
+    if own and not given.reference:
+        inputs = of_own(card, task, given.inputs, **on)
+        return inputs, None, _own(inputs)
     opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data)
     facts = {"dataset": opened.name, "data": dict(given.data), "fingerprint": fed.fingerprint}
-    split = None if given.files else given.split or default_split(fed)
+    split = None if own else given.split or default_split(fed)
     if split is None:
-        inputs, source = of_files(card, task, given.files, **on), {"files": list(given.files)}
+        inputs = of_own(card, task, given.inputs, **on)
+        source = _own(inputs)
     else:
         inputs, source = of_split(card, task, fed, split, given.indices, **on), {"split": split, **facts}
     if not given.reference:
@@ -79,6 +83,11 @@ def _inputs(
     return inputs, reference, source | {"reference": {**facts, "split": given.reference}}
 
 
+def _own(inputs: Inputs) -> dict[str, Any]:
+    """Return where inputs of the user's own came from, for the manifest."""
+    return {"inputs": [source.name for source in inputs.sources]}
+
+
 def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
     """Return the model and its inputs in words, such as `cifar10-resnet20 on images/cifar10, test split`."""
     path = Path(weights)
@@ -86,5 +95,6 @@ def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
     if "dataset" in source:
         inputs = f"{source['dataset']}, {source['split']} split"
     else:
-        inputs = ", ".join(Path(name).name for name in source["files"])
+        first, *others = (Path(name).name for name in source["inputs"])
+        inputs = f"{first} and {len(others)} more" if others else first
     return f"{model or card.architecture} on {inputs}"

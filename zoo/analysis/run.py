@@ -42,7 +42,7 @@ def analyze(
     registry: Registry,
     *,
     weights: str = "",
-    files: Sequence[str] = (),
+    inputs: object = None,
     split: Split | None = None,
     indices: Sequence[int] | None = None,
     dataset: str | None = None,
@@ -69,18 +69,18 @@ def analyze(
     entry = registry.analyzer(analyzer)
     subject = make_subject(entry, model, card, registry, classes=classes, layer=layer)
     made = make_analyzer(entry, options or {})
-    if files and "true" in subject.classes:
-        raise OptionError("class 'true' needs labels, which files do not have", hint="analyze a split")
-    given = Given(files, split, indices, dataset, data or {}, entry.spec.reference)
-    subject, inputs, source = look_up(subject, weights, card, registry, given, device=device, report=report)
+    if inputs is not None and "true" in subject.classes:
+        raise OptionError("class 'true' needs labels, which inputs do not have", hint="analyze a split")
+    given = Given(inputs, split, indices, dataset, data or {}, entry.spec.reference)
+    subject, read, source = look_up(subject, weights, card, registry, given, device=device, report=report)
     resolved = resolve(precision, device)
     with autocast(resolved, device), _bounded(model):
-        analysis = made.analyze(model, inputs, subject=subject)
+        analysis = made.analyze(model, read, subject=subject)
     _require_finite(analysis)
     if analysis.maps is None and (option := "a class" if classes else "a score" if score else ""):
         raise OptionError(f"{option} is for maps, which {entry.name} does not draw")
-    items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
-    scores = dict(analysis.scores) | (_score(analysis, model, inputs) if score else {})
+    items = [] if analysis.maps is None else _items(entry, analysis, model, read)
+    scores = dict(analysis.scores) | (_score(analysis, model, read) if score else {})
     facts = {
         "analyzer": entry.name,
         "options": dict(options or {}),
@@ -93,7 +93,7 @@ def analyze(
         "device": device,
         "versions": {"zoo": __version__, "torch": torch.__version__},
     }
-    return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=scores)
+    return Findings(analysis=analysis, inputs=read, items=items, facts=facts, scores=scores)
 
 
 @contextlib.contextmanager

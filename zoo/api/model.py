@@ -484,7 +484,8 @@ class Model:
     def analyze(
         self,
         analyzer: str,
-        *inputs: str | Path,
+        inputs: object = None,
+        *,
         split: Split | None = None,
         indices: Sequence[int] | None = None,
         dataset: str | None = None,
@@ -499,7 +500,7 @@ class Model:
         """Look inside the model with an analyzer such as `grad-cam`.
 
         Args:
-            inputs: pictures and folders of them, or texts; without any, a split of its data is used.
+            inputs: as in `predict`; texts together are one. Without any, a split of the data is used.
             split: split of the data to analyze; `test` by default, or `val` if there is no test split.
             indices: images of the split, counted from 0; all by default.
             dataset: other data than the model was trained on.
@@ -511,11 +512,9 @@ class Model:
             precision: precision of the model's passes; `auto` is bf16 where that is fast.
             progress: show progress on stderr, or in the notebook.
 
-        Returns:
-            Findings, which a notebook shows as a picture and `write(folder)` saves.
+        Returns findings, which a notebook shows as a picture and `write(folder)` saves.
 
-        Raises:
-            ZooError: see `zoo.errors`; each subclass says what to do.
+        Raises ZooError: see `zoo.errors`; each subclass says what to do.
         """
         from zoo.analysis.run import analyze
 
@@ -527,11 +526,11 @@ class Model:
                 self.card,
                 self._registry,
                 weights=str(self.path),
-                files=[str(file) for file in inputs],
+                inputs=inputs,
                 split=split,
                 indices=indices,
                 dataset=dataset,
-                data=self._data(dataset, data, own_inputs_of=analyzer if inputs else None),
+                data=self._data(dataset, data, own_inputs_of=None if inputs is None else analyzer),
                 classes=classes,
                 layer=layer,
                 options=options,

@@ -39,9 +39,9 @@ class IndicesType(click.ParamType[list[int]]):
 @click.command()
 @click.argument("analyzer", type=NameType("analyzer"))
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
-@click.argument("files", metavar="[INPUT]...", nargs=-1, type=click.Path())
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
-@options_of(Model.analyze, skip=["indices"])
+@options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]"
 )
@@ -54,7 +54,7 @@ def command(
     session: Session,
     analyzer: str,
     weights: str,
-    files: tuple[str, ...],
+    inputs: tuple[Path, ...],
     out: Path | None,
     draw: int,
     device: str | None,
@@ -63,10 +63,10 @@ def command(
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
-    INPUT is pictures or folders of them, of any size: the model sees their central square. For a language
-    model, INPUT is text files. Without INPUT, a split of its data is analyzed. Pictures, arrays and
-    manifest.json, which --json prints, are written to the output folder, in place of those of an earlier
-    analysis that are as it wrote them. An interrupted analysis writes nothing.
+    INPUT is pictures of any size, folders of them, or patterns such as 'holiday/*.jpg': the model sees their
+    central square. For a language model, INPUT is text files, read as one. Without INPUT, a split of its data
+    is analyzed. Pictures, arrays and manifest.json, which --json prints, are written to the output folder, in
+    place of those of an earlier analysis that are as it wrote them. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
@@ -80,7 +80,7 @@ def command(
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
     model = session.load(weights, device=device)
-    findings = model.analyze(entry.name, *files, progress=session.progress, **settings)
+    findings = model.analyze(entry.name, inputs or None, progress=session.progress, **settings)
     written = findings.write(folder, draw=draw)
     if as_json:
         print_json(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo.errors import DataError, OptionError, warn
-from zoo.files.folders import refuse_unreadable
+from zoo.errors import DataError, OptionError
 from zoo.processors import InputReader
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "picture_reader",
     "pixels_of",
     "read_picture",
-    "read_pictures",
     "read_square",
 ]
 
@@ -64,19 +62,6 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes
     return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
 
 
-def read_pictures(paths: Sequence[Path], *, size: int, channels: int) -> tuple[list[Path], list[Pixels]]:
-    """Return the pictures in some files and folders: the file of each, and what `read_picture` makes of it.
-
-    Folders are searched with their subfolders, in order of names; those that an analysis was written to are
-    skipped. Warns that only the central square of a picture is seen.
-
-    Raises DataError naming the first one that is missing or cannot be read.
-    """
-    files = [picture for path in paths for picture in _found(path)]
-    warn(_notice(size))
-    return files, [read_picture(path, size=size, channels=channels)[0] for path in files]
-
-
 def _notice(size: int) -> str:
     return f"the model sees the central square of each picture, resized to {size}×{size} pixels"
 
@@ -101,20 +86,42 @@ def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
         DataError: a file cannot be read, or an image has no pixels or unknown ones.
         OptionError: it is something else.
     """
-    if isinstance(source, str | Path):
-        return read_picture(Path(source), size=size, channels=channels)[0]
-    if isinstance(source, bytes):
-        use = partial(decode, size=size, channels=channels)
-        return _used(lambda: source, use, what="the input")
+    return _pixels(_square_of(source, size, "RGB" if channels == 3 else "L"))
+
+
+def read_square(source: Any, *, at_most: int) -> Image.Image:
+    """Return the central square of a picture, which `as_picture` resizes, in color.
+
+    Its height and width are those of the picture, or `at_most` pixels if they are larger.
+
+    Args:
+        source: as `as_picture` takes it.
+
+    Raises as `as_picture` does.
+    """
+    return _square_of(source, at_most, "RGB", enlarge=False)
+
+
+def _pixels(square: Image.Image) -> Pixels:
+    """Return a square of gray or color as numbers, (1 or 3, size, size)."""
+    return np.array(square).reshape(*square.size, -1).transpose(2, 0, 1)
+
+
+def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
+    """Return the central square of any picture in a mode, resized. Raises as `as_picture` does."""
+    if isinstance(source, str | Path | bytes):
+        use = partial(_square, size=size, mode=mode, enlarge=enlarge)
+        if isinstance(source, bytes):
+            return _used(lambda: source, use, what="the input")
+        return _read(source, use)
     image = source if isinstance(source, Image.Image) else _image(source)
     try:
         if not min(image.size):
             raise ValueError("it has no pixels")
         upright = ImageOps.exif_transpose(image)
-        pixels = np.array(_central_square(upright, size, "RGB" if channels == 3 else "L"))
+        return _central_square(upright, size if enlarge else min(size, *upright.size), mode)
     except (ValueError, OSError, SyntaxError) as error:  # Pillow decodes a file that it opened only now
         raise DataError(f"the picture cannot be read: {str(error).partition(chr(10))[0]}") from None
-    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _image(source: Any) -> Image.Image:
@@ -142,38 +149,9 @@ def _image(source: Any) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _found(path: Path) -> list[Path]:
-    """Return a picture's path, or those of all pictures in a folder and its subfolders, sorted."""
-    if not path.exists():
-        raise DataError(f"no such picture or folder: {path}")
-    if not path.is_dir():
-        return [path]
-    try:
-        refuse_unreadable(path)
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
-    pictures = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not (file.parent / "manifest.json").exists()
-    )
-    if not pictures:
-        raise DataError(f"{path} contains no pictures", hint=f"pictures end in {', '.join(SUFFIXES)}")
-    return pictures
-
-
-def read_square(path: Path, *, at_most: int) -> Image.Image:
-    """Return the central square of a picture, which `read_picture` resizes, in color.
-
-    Its height and width are those of the file, or `at_most` pixels if they are larger.
-
-    Raises DataError if it cannot be read.
-    """
-    return _read(path, lambda content: _square(content, at_most, "RGB", enlarge=False))
-
-
-def _read(path: Path, use: Callable[[bytes], T]) -> T:
+def _read(file: str | Path, use: Callable[[bytes], T]) -> T:
     """Return what `use` makes of a picture file's bytes. Raises DataError if it cannot be read."""
+    path = Path(file)
 
     def read() -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
@@ -210,8 +188,7 @@ def decode(content: bytes, *, size: int, channels: int) -> Pixels:
         ValueError: the pixels are floating-point numbers, there is only one, or a JPEG has too many scans.
         Exception: whatever else Pillow raises for a damaged picture.
     """
-    pixels = np.array(_square(content, size, "RGB" if channels == 3 else "L"))  # (size, size[, 3])
-    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+    return _pixels(_square(content, size, "RGB" if channels == 3 else "L"))
 
 
 def pixels_of(content: bytes) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from zoo.errors import OptionError
+from zoo.files.regular import open_regular
 from zoo.processors import InputReader
 
 __all__ = ["Source", "find"]
@@ -35,7 +36,8 @@ class Source(NamedTuple):
 def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
     """Yield each input in order; those of a folder and its subfolders, or of a pattern, sorted by name.
 
-    Hidden files and folders of a folder are skipped, and folders that a link leads to. A path that does not
+    Hidden files and folders of a folder are skipped, folders that a link leads to, and those with the
+    findings of an analysis. A path that does not
     exist and has a `*`, `?` or `[` is a pattern, in which `**` stands for any folders. The path `-` is stdin:
     a list of paths, one a line; or a text, if strings are inputs.
 
@@ -122,6 +124,8 @@ def _of_one(path: str, reader: InputReader, left: Collection[str]) -> Iterator[S
 def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
     """Yield the inputs in a folder and its subfolders."""
     suffixes, inner = tuple(reader.suffixes), os.path.realpath(folder)
+    if _of_analysis(os.path.join(folder, "manifest.json")):  # noqa: PTH118
+        return
     try:
         with os.scandir(folder) as entries:
             names = sorted(
@@ -142,6 +146,15 @@ def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator
             yield from _inside(path, reader, left)
         else:
             yield Source(_readable(path), Path(path))
+
+
+def _of_analysis(manifest: str) -> bool:
+    """Whether a file is the manifest of an analysis, as `zoo.analysis.findings` begins it."""
+    try:
+        with open_regular(Path(manifest)) as file:
+            return file.read(64).startswith(b'{\n  "analyzer": ')
+    except OSError:
+        return False
 
 
 def _readable(path: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+import torch
+
 from zoo.errors import DataError
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Split
 
-__all__ = ["View", "normalized_as", "of_items"]
+__all__ = ["View", "as_tensors", "normalized_as", "of_items"]
 
 
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
@@ -35,6 +38,13 @@ def of_items(items: Any, card: Card) -> View:
         preprocess=card.preprocess,
         split=lambda name: items if name == "test" else [],
     )
+
+
+def as_tensors(item: Any) -> Any:
+    """Return an item that was read, a tuple or one thing, with tensors in place of arrays."""
+    if isinstance(item, tuple):
+        return tuple(map(as_tensors, cast("tuple[Any, ...]", item)))
+    return torch.from_numpy(item) if isinstance(item, np.ndarray) else item
 
 
 class View(Dataset):

@@ -1,18 +1,20 @@
-"""Inputs of the user's own (pictures or texts by file name), or items of a split, as a model reads them."""
+"""Inputs of the user's own, or items of a split, as a model reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from zoo.data.views import of_items
-from zoo.errors import DataError, OptionError
+from zoo.data.reading import Unread, in_batches, workers
+from zoo.data.sources import Source, find
+from zoo.data.views import as_tensors, of_items
+from zoo.data.vocabulary import WritesText
+from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
 from zoo.interfaces import (
     SPLITS,
@@ -23,10 +25,10 @@ from zoo.interfaces import (
     HasBoxes,
     HasClassBoxes,
     HasFiles,
-    ReadsFiles,
     Split,
     Task,
 )
+from zoo.processors import ReadsInputs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +38,10 @@ _SHORT = 20_000
 # Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
 _LANES, _STEPS = 16, 128
 
-__all__ = ["Inputs", "of_files", "of_split"]
+# Inputs that are read ahead
+_AHEAD = 64
+
+__all__ = ["Inputs", "of_own", "of_split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ class Inputs:
 
     Attributes:
         names: the name of each image, such as a file or `test-00005`; empty for a text.
-        files: the file of each image, if they are files.
+        sources: what each image, or each part of a text, was read from: inputs of the user's own, or the
+            files of a split.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: the boxes of each image's objects by the number of their class, if the data has them.
         context: most tokens that the model reads from an empty state on; 0 is any. A text is then cut into
@@ -60,7 +66,7 @@ class Inputs:
     items: Any
     device: str
     boxes: Sequence[Mapping[int, Sequence[Box]]] | None = None
-    files: Sequence[Path] | None = None
+    sources: Sequence[Source] = ()
     context: int = 0
     report: Callable[[int, int], None] = lambda done, total: None
 
@@ -97,10 +103,9 @@ class Inputs:
         return self.items[number][0]
 
     def picture(self, number: int, *, at_most: int) -> Image:
-        """Return an image to draw on, square and in color: the user's own pixels if there is a file.
+        """Return an image to draw on, square and in color: the pixels that it was read from, if known.
 
-        A file's central square has the height and width that it has in the file, or `at_most` pixels if they
-        are larger.
+        Their central square has its own height and width, or `at_most` pixels if they are larger.
 
         Raises DataError if the file has become unreadable.
         """
@@ -108,32 +113,56 @@ class Inputs:
 
         from zoo.data.pictures import read_square
 
-        if self.files is not None:
-            return read_square(self.files[number], at_most=at_most)
+        if self.sources:
+            return read_square(self.sources[number].value, at_most=at_most)
         return fromarray(self.image(number).expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
 
 
-def of_files(
+def of_own(
     card: Card,
     task: Task,
-    paths: Sequence[str],
+    given: object,
     *,
     context: int = 0,
     device: str,
     report: Callable[[int, int], None],
 ) -> Inputs:
-    """Return what is in some files and folders.
+    """Return inputs of the user's own, as `zoo.data.sources.find` finds them; texts together are one.
 
     Raises:
-        DataError: one is missing or cannot be read.
-        OptionError: models for this task cannot read files.
+        DataError: one is missing or cannot be read, or there are none.
+        OptionError: models for this task cannot read inputs, or an input is an object that can be none.
     """
-    if not isinstance(task, ReadsFiles):
-        raise OptionError(f"a model for {task.name} cannot read files", hint="analyze a split of its data")
-    own = task.read_files([Path(path) for path in paths], card)
-    names = [str(file) for file in own.files]
+    processor = task.processor
+    if not isinstance(processor, ReadsInputs):
+        hint = "analyze a split of its data"
+        raise OptionError(f"a model for {task.name} cannot read inputs of your own", hint=hint)
+    reader = processor.input_reader(card)
+    if reader.notice:
+        warn(reader.notice)
+    sources, items = list[Source](), list[Any]()
+    found = in_batches(find(given, reader), reader.read, list, size=_AHEAD, threads=workers(None))
+    for source, item in found:
+        if isinstance(item, Unread):
+            raise DataError(f"{source.name}: {item.why}")
+        sources.append(source)
+        items.append(as_tensors(item))
+    if not items:
+        raise DataError(f"no {reader.what} were given")
     on: Any = {"context": context, "device": device, "report": report}
-    return Inputs(card=card, task=task, names=names, items=own.items, files=own.files or None, **on)
+    if not isinstance(task, CarriesState):
+        names = [source.name for source in sources]
+        return Inputs(card=card, task=task, names=names, items=items, sources=sources, **on)
+    tokens = torch.cat(items)
+    if isinstance(processor, WritesText) and processor.vocabulary(card.preprocess).specials:
+        _tell_unknown(int((tokens == 0).sum()), len(tokens), processor.unit(card.preprocess))
+    return Inputs(card=card, task=task, names=[], items=tokens, sources=sources, **on)
+
+
+def _tell_unknown(unknown: int, total: int, unit: str) -> None:
+    """Warn of tokens that are read as number 0, `<unk>`."""
+    if unknown:
+        warn(f"{unknown:,} of {total:,} {unit} are not in the model's vocabulary, and are read as <unk>")
 
 
 def of_split(
@@ -168,10 +197,9 @@ def of_split(
         if not 0 <= index < len(items):
             raise OptionError(f"index {index} is out of range: the {split} split has {len(items):,} images")
     paths = items.files if isinstance(items, HasFiles) else None
-    files = [paths[index] for index in chosen] if paths is not None else None
-    names = [f"{split}-{index:05}" for index in chosen]
-    if files is not None:
-        names = [f"{file.parent.name}/{file.name}" for file in files]
+    files = [paths[index] for index in chosen] if paths is not None else []
+    names = [f"{file.parent.name}/{file.name}" for file in files]
+    names = names or [f"{split}-{index:05}" for index in chosen]
     some = Subset[Any](items, list(chosen))  # pyright: ignore[reportArgumentType] - any map-style dataset
     return Inputs(
         card=card,
@@ -179,7 +207,7 @@ def of_split(
         names=names,
         items=some,
         boxes=_boxes(items, chosen),
-        files=files,
+        sources=[Source(str(file), file) for file in files],
         device=device,
         report=report,
     )

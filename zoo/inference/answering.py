@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.data.views import of_items
+from zoo.data.views import as_tensors, of_items
 from zoo.evaluation.measure import measure, outputs_of
 from zoo.files.cards import Card
 from zoo.inference.predicting import Answer
@@ -17,7 +17,7 @@ from zoo.interfaces import Task
 from zoo.models.hooks import evaluating
 from zoo.processors import Prediction, Predicts, Scores
 
-__all__ = ["answering", "with_tensors"]
+__all__ = ["answering"]
 
 
 def answering(model: nn.Module, card: Card, task: Task, *, context: int = 0, device: str = "cpu") -> Answer:
@@ -31,13 +31,6 @@ def answering(model: nn.Module, card: Card, task: Task, *, context: int = 0, dev
     return _Batches(model, card, task, device)
 
 
-def with_tensors(item: Any) -> Any:
-    """Return an item that was read, a tuple or one thing, with tensors in place of arrays."""
-    if isinstance(item, tuple):
-        return tuple(map(with_tensors, cast("tuple[Any, ...]", item)))
-    return torch.from_numpy(item) if isinstance(item, np.ndarray) else item
-
-
 class _Batches:
     """Answers of a model to items that have nothing to do with each other."""
 
@@ -48,7 +41,7 @@ class _Batches:
         """Return what the model says of each item."""
         processor, predictions = self._task.processor, list[Prediction]()
         assert isinstance(processor, Predicts)
-        data = of_items([with_tensors(item) for item in items], self._card)
+        data = of_items([as_tensors(item) for item in items], self._card)
         with torch.inference_mode(), evaluating(self._model):
             for batch in self._task.eval_batches(data, "test", device=self._device):
                 outputs = outputs_of(self._model, batch.inputs)
@@ -68,7 +61,7 @@ class _Sequences:
 
     def __call__(self, items: list[Any], top: int | None) -> list[Prediction]:
         """Return the metrics of each sequence, and what it holds."""
-        return [self._score(with_tensors(item)) for item in items]
+        return [self._score(as_tensors(item)) for item in items]
 
     def _score(self, item: Any) -> Prediction:
         data = of_items(item, self._card)

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.data.views import of_items
+from zoo.data.views import as_tensors, of_items
 from zoo.errors import WeightsError
 from zoo.evaluation.measure import outputs_of
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES
-from zoo.inference.answering import with_tensors
 from zoo.inference.embedding import Array, Embedding, FeaturesOf
 from zoo.interfaces import CarriesState, State, Task
 from zoo.models.features import features_of, pooled
@@ -118,7 +117,7 @@ class _Batches:
         found: list[Array] = []
         with torch.inference_mode(), untouched(self._model) as inner:
             reader = _Reader(inner, self._landmarks, pool=self._pool)
-            data = of_items([with_tensors(item) for item in items], self._card)
+            data = of_items([as_tensors(item) for item in items], self._card)
             for batch in self._task.eval_batches(data, "test", device=self._device):
                 found += [*outputs_of(reader, batch.inputs).cpu().numpy()]
         return found
@@ -137,7 +136,7 @@ class _Sequences:
         """Return the features of each sequence."""
         with torch.inference_mode(), untouched(self._model) as inner:
             reader = windowed(_Reader(inner, self._landmarks, time_first=True), self._context)
-            return [self._read(reader, with_tensors(item)).numpy() for item in items]
+            return [self._read(reader, as_tensors(item)).numpy() for item in items]
 
     def _read(self, reader: nn.Module, tokens: Tensor) -> Tensor:
         """Return the features after each of some tokens, (T, F), or their mean."""

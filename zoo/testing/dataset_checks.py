@@ -17,7 +17,8 @@ from zoo.config.signatures import option_types
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
-from zoo.interfaces import CarriesState, Dataset, ReadsFiles, Split, make_task
+from zoo.interfaces import CarriesState, Dataset, Split, make_task
+from zoo.processors import ReadsInputs
 from zoo.testing._altered import versions
 from zoo.testing._case import Case, message
 from zoo.testing._data import (
@@ -371,7 +372,7 @@ def _feeds_pictures(case: Case, dataset: Dataset) -> None:
         usually="numbers as names, or a placeholder as every name",
     )
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
-    target = -1 if isinstance(case.task, ReadsFiles) else dataset.split("train")[0][1]
+    target = -1 if isinstance(case.task.processor, ReadsInputs) else dataset.split("train")[0][1]
     items = [(picture.to(torch.uint8), target)]
     view = View(dims=dataset.dims, preprocess=preprocess, split=lambda _: items)
     (batch,) = case.task.eval_batches(view, "test")

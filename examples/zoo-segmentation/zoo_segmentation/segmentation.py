@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,9 @@ from torch.nn import functional as F
 from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.data.augment import Draws
 from zoo.data.parts import part_of
-from zoo.data.pictures import read_pictures
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, OwnInputs, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
 from zoo_segmentation.processor import UNKNOWN
@@ -131,12 +129,6 @@ class Segmentation(Task):
     def views(self, model: nn.Module) -> nn.Module:
         """Return a model that averages the probabilities for each picture and its mirror image."""
         return Mirrored(model)
-
-    def read_files(self, paths: Sequence[Path], card: Card) -> OwnInputs:
-        """Return the pictures in some files and folders, each its central square, resized."""
-        size, channels = card.arguments["image_size"], card.arguments["in_channels"]
-        files, images = read_pictures(paths, size=size, channels=channels)
-        return OwnInputs(items=[(torch.from_numpy(image), -1) for image in images], files=files)
 
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an IoU of 1 / K, the most that one class everywhere can have, and a loss of ln K."""
