@@ -69,7 +69,7 @@ class Ranks:
         return values
 
     def largest(self, *values: int) -> list[int]:
-        """Return the largest of each number over all processes."""
+        """Return the largest of each number over all processes; a GPU is not waited for."""
         if self.world == 1:
             return [*values]
         agreed = torch.tensor(values)
@@ -88,18 +88,16 @@ class Ranks:
         if self.world == 1:
             return
         trained = [parameter for parameter in parameters if parameter.requires_grad]
-        present = torch.tensor([float(parameter.grad is not None) for parameter in trained])
+        present = self.largest(*(parameter.grad is not None for parameter in trained))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         kept = [*statistics]
-        own = [*(each.reshape(-1) for each in gradients), present.to(gradients[0])]
-        own += [each.reshape(-1).to(own[-1]) / self.world for each in kept]
-        flat = self.total(torch.cat(own))
-        sizes = [*(each.numel() for each in gradients), len(trained), *(each.numel() for each in kept)]
-        parts = flat.split(sizes)
-        sums, present, means = parts[: len(trained)], parts[len(trained)], parts[len(trained) + 1 :]
+        own = [each.reshape(-1) for each in gradients]
+        own += [each.reshape(-1).to(own[0]) / self.world for each in kept]
+        parts = self.total(torch.cat(own)).split([each.numel() for each in own])
+        sums, means = parts[: len(trained)], parts[len(trained) :]
         for each, mean in zip(kept, means, strict=True):
             each.copy_(mean.view_as(each))
-        for parameter, gradient, total, held in zip(trained, gradients, sums, present.tolist(), strict=True):
+        for parameter, gradient, total, held in zip(trained, gradients, sums, present, strict=True):
             parameter.grad = gradient.copy_(total.view_as(gradient)) if held else None
 
     def told(self, value: Callable[[], T], kind: type[T] | Any) -> T:

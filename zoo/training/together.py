@@ -60,13 +60,14 @@ def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor
     penalty = exact(given if isinstance(given, Tensor) else torch.full((), given, device=device))
     if ranks.world == 1:
         return step, exact(step.loss), penalty
-    counted = float(share > 0)
-    own = [step.loss.detach() * share, penalty * share, torch.tensor(step.count * counted, device=device)]
-    own += [value.to(device) * counted for value in step.sums.values()]
+    counted = share > 0
+    count = ranks.total(torch.tensor(step.count * counted))  # known here, so a GPU is not waited for
+    own = [step.loss.detach() * share, penalty * share]
+    own += [value.to(device) * float(counted) for value in step.sums.values()]
     shapes = [value.shape for value in own]
     flat = ranks.total(torch.cat([exact(value).reshape(-1) for value in own]))
     parts = flat.split([math.prod(shape) for shape in shapes])
-    loss, penalty, count, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
+    loss, penalty, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
     named = dict(zip(step.sums, sums, strict=True))
     whole = replace(step, loss=step.loss * share, sums=named, count=int(count))
     return whole, loss, penalty
