@@ -5,7 +5,8 @@
 - accuracy: CIFAR-10's test images as PNG files; the right answers are counted from the CSV, and compared with
   the confusion matrix of `evaluate`, for batches of 1, 7 and 500.
 - speed: pictures a second, in turn, against a loop over timm's data set and loader that writes such a CSV, as
-  timm's inference.py does, on 32-pixel PNGs with resnet20 and on 224-pixel JPEGs with timm's resnet18.
+  timm's inference.py does, on 32-pixel PNGs with resnet20 and on 224-pixel JPEGs with timm's resnet18; and
+  against the network alone, on pictures that are already decoded. The PNGs also by the exported network.
 - memory: the largest resident memory of the process, for 1,000 and for 100,000 pictures.
 - kills: SIGKILL at random times; the same command goes on until the CSV is whole.
 """
@@ -132,19 +133,39 @@ def rate(do: Callable[[], object], count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+def alone(model: Model, count: int) -> None:
+    """Answer so many pictures that need not be read, in batches as those of `predict`."""
+    size = model.card.preprocess["size"]
+    images = torch.rand(64, 3, size, size)
+    with torch.inference_mode():
+        for first in range(0, count, 64):
+            model.module(images[: count - first])
+
+
 def speed(folder: Path) -> None:
-    """Compare rates with those of timm's loader."""
-    cases = (zoo.load(NAME, progress=False), 10_000, ".png"), (resnet18(Registry.discover()), 500, ".jpg")
+    """Compare rates with those of timm's loader, and of the network alone."""
+    small = zoo.load(NAME, progress=False)
+    small.export(folder / "small.onnx", drawn=True, progress=False)
+    cases = (small, 10_000, ".png"), (resnet18(Registry.discover()), 500, ".jpg")
     for model, count, suffix in cases:
         size = model.card.preprocess["size"]
         files = pictures(folder / f"{size}{suffix}", count, size=size, suffix=suffix)
-        ours, theirs = list[float](), list[float]()
+        ways: dict[str, Callable[[Path], object]] = {
+            "timm": partial(with_timm, model, files),
+            "zoo": partial(model.predict_to, inputs=files, progress=False),
+            "the network alone": lambda out, model=model, count=count: alone(model, count),
+        }
+        if model is small:
+            exported = zoo.load(folder / "small.onnx", progress=False)
+            ways["zoo, exported"] = partial(exported.predict_to, inputs=files, progress=False)
+        rates: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(TURNS):
-            out = folder / f"{size}-{turn}.csv"
-            ours.append(rate(partial(model.predict_to, out, files, progress=False), count))
-            theirs.append(rate(partial(with_timm, model, files, out.with_suffix(".timm")), count))
-        print(f"{size}-pixel {suffix}: zoo {max(ours):,.0f} pictures/s, timm {max(theirs):,.0f},", end=" ")
-        print(f"{max(ours) / max(theirs):.2f} x")
+            for name, way in ways.items():
+                out = folder / f"{size}-{turn}-{name}.csv"
+                rates[name].append(rate(partial(way, out), count))
+        least = max(rates["timm"])
+        for name, found in rates.items():
+            print(f"{size}-pixel {suffix}, {name}: {max(found):,.0f} pictures/s, {max(found) / least:.2f} x")
 
 
 def command(*more: str | Path) -> list[str]:

@@ -225,6 +225,8 @@ def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
 
     Pillow resizes in this order too and rounds to 8 bits in between, so the strips do not change any pixel.
     """
+    if image.size == (size, size):
+        return _flat(image, mode)
     side = min(image.size)
     left, top = round((image.width - side) / 2), round((image.height - side) / 2)
     narrow = Image.new(mode, (size, side))
