@@ -1,4 +1,4 @@
-"""Speed and peak memory of `text/files` on a text of 1 GB, encoded and trained on.
+"""Speed and peak memory of `text/files` on a text of 1 GB, encoded and trained on, then opened again.
 
 The text is tinyshakespeare again and again, with a number before each copy so that no two are equal. Memory
 is the peak resident size of a process that encodes and trains, less that of one that only imports torch.
@@ -19,7 +19,6 @@ PEAK = "import resource; print('peak memory in kB:', resource.getrusage(resource
 BARE = f"import torch; {PEAK}"
 WORK = f"""
 import sys, time
-from tests.configs import configured
 from zoo import Registry
 from zoo.data.opening import open_dataset
 from zoo.interfaces import make_task
@@ -29,9 +28,9 @@ from zoo.training.state import TrainState
 registry = Registry.discover()
 start = time.perf_counter()
 data = open_dataset(registry.dataset("files"), {{"paths": sys.argv[1]}})
-print("seconds to encode:", time.perf_counter() - start, flush=True)
+print("seconds to open:", time.perf_counter() - start, flush=True)
 config = Registry.discover().default_config("language-modelling")
-config = config.replace({"batch_size": 64, "precision": "fp32"})
+config = config.replace({{"batch_size": 64, "precision": "fp32"}})
 model = build_model(registry.architecture("lstm"), {{**data.dims, "hidden_size": 128}}, seed=0)
 state = TrainState.begin(model, config, precision="fp32", device="cpu")
 task = make_task(registry, "language-modelling")
@@ -70,13 +69,14 @@ def main() -> None:
         text = Path(folder) / "long.txt"
         write_text(text, source, megabytes)
         bare = int(run(BARE, cache=folder).split()[-1]) * 1024
-        out = run(WORK, str(text), cache=folder)
-        seconds = float(out.splitlines()[0].split()[-1])
-        peak = int(out.split()[-1]) * 1024 - bare
         size = text.stat().st_size / 1e6
-        print(out.strip().replace("\n", ", "))
-        print(f"{size:,.0f} MB encoded at {size / seconds:.0f} MB/s (at least 30 is asked)")
-        print(f"peak memory {peak / 1e6:.0f} MB more than importing torch (less than 600 is asked)")
+        for time in ("the first time", "again"):
+            out = run(WORK, str(text), cache=folder)
+            seconds = float(out.splitlines()[0].split()[-1])
+            peak = int(out.split()[-1]) * 1024 - bare
+            print(out.strip().replace("\n", ", "))
+            print(f"{size:,.0f} MB opened {time} in {seconds:.2f} s, {size / seconds:,.0f} MB/s")
+            print(f"  peak memory {peak / 1e6:.0f} MB more than importing torch")
 
 
 if __name__ == "__main__":
