@@ -421,6 +421,19 @@ def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
         found.write(home / "out")
 
 
+def test_a_picture_that_is_gone_is_drawn_as_the_model_saw_it(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "soon-gone.png"
+    Image.new("RGB", (40, 40), (200, 0, 0)).save(path)
+    found = analyze("cam", camnet, registry, inputs=[path])
+    assert found.inputs.picture(0, at_most=99).size == (40, 40)
+    path.unlink()
+    seen = found.inputs.picture(0, at_most=99)
+    assert (seen.size, seen.getpixel((0, 0))) == ((16, 16), (200, 0, 0))
+    assert found.write(tmp_path / "out")["items"][0]["overlay"] == "soon-gone.png"
+
+
 def test_an_analyzer_without_classes_says_so_and_refuses_one(
     registry: Registry, camnet: str, picture: str
 ) -> None:
@@ -659,15 +672,22 @@ def test_a_picture_in_the_output_folder_is_not_overwritten(
 
 
 def test_an_interrupted_drawing_leaves_the_earlier_findings(
-    registry: Registry, camnet: str, picture: str, tmp_path: Path
+    registry: Registry, camnet: str, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     analyze("cam", camnet, registry, inputs=[picture]).write(out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    Image.new("RGB", (20, 20)).save(tmp_path / "gone.png")
-    found = analyze("cam", camnet, registry, inputs=[picture, str(tmp_path / "gone.png")])
-    (tmp_path / "gone.png").unlink()
-    with pytest.raises(DataError, match=r"gone\.png cannot be read"):
+    found = analyze("cam", camnet, registry, inputs=[picture, picture])
+    drawn: list[object] = []
+
+    def draw(picture: Image.Image, map_: Tensor) -> Image.Image:
+        drawn.append(map_)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return overlay(picture, map_)
+
+    monkeypatch.setattr("zoo.analysis.findings.overlay", draw)
+    with pytest.raises(KeyboardInterrupt):
         found.write(out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 

@@ -68,18 +68,19 @@ def _inputs(
         return inputs, None, _own(inputs)
     opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data)
     facts = {"dataset": opened.name, "data": dict(given.data), "fingerprint": fed.fingerprint}
-    split = None if own else given.split or default_split(fed)
-    if split is None:
+    split = given.split
+    if own:
         inputs = of_own(card, task, given.inputs, **on)
         source = _own(inputs)
     else:
+        split = split or default_split(fed)
         inputs, source = of_split(card, task, fed, split, given.indices, **on), {"split": split, **facts}
     if not given.reference:
         return inputs, None, source
     others = of_split(card, task, fed, given.reference, None, **on)
     numbers = range(len(others.names)) if given.indices is None else given.indices
-    own = numbers if split == given.reference else ()
-    reference = Reference(batches=others, names=others.names, inputs=own)
+    among = numbers if split == given.reference else ()
+    reference = Reference(batches=others, names=others.names, inputs=among)
     return inputs, reference, source | {"reference": {**facts, "split": given.reference}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 _SHORT = 20_000
 # Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
 _LANES, _STEPS = 16, 128
-
-# Inputs that are read ahead
+# Inputs of the user's own that are read ahead
 _AHEAD = 64
 
 __all__ = ["Inputs", "of_own", "of_split"]
@@ -103,18 +103,18 @@ class Inputs:
         return self.items[number][0]
 
     def picture(self, number: int, *, at_most: int) -> Image:
-        """Return an image to draw on, square and in color: the pixels that it was read from, if known.
+        """Return an image to draw on, square and in color.
 
-        Their central square has its own height and width, or `at_most` pixels if they are larger.
-
-        Raises DataError if the file has become unreadable.
+        If it was read from a picture, that is its central square, in its own height and width or `at_most`
+        pixels if they are larger. Otherwise it is what the model saw.
         """
         from PIL.Image import fromarray
 
         from zoo.data.pictures import read_square
 
         if self.sources:
-            return read_square(self.sources[number].value, at_most=at_most)
+            with contextlib.suppress(DataError, OptionError):  # such as a sound, or a file that is gone
+                return read_square(self.sources[number].value, at_most=at_most)
         return fromarray(self.image(number).expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
 
 
