@@ -367,10 +367,6 @@ def test_a_read_only_folder_is_refused(text_file, tmp_path):
         ("schema = 2", ["schema: invalid enum value 2", "starts with the line: schema = 1"]),
         ("schema = 1\n[recipe.x]", ["object contains unknown field recipe"]),
         ("schema = 1\n[recipes.x]\narchitecture = 'lstm'", ["[recipes.x] lacks dataset"]),
-        (
-            "schema = 1\n[recipes.x]\narchitecture = 'lstm'\ndataset = 'stdlib'\ntrain = { epoch = 3 }",
-            ["[recipes.x]", "has no option 'epoch'; did you mean 'epochs'?"],
-        ),
         ("schema = 1\n[recipes.x", ["not valid TOML"]),
     ],
 )
@@ -380,6 +376,18 @@ def test_an_error_in_registry_toml_names_file_and_key(tmp_path, text, words):
     assert done.returncode == 1
     for word in ["registry.toml", *words]:
         assert word in done.stderr
+
+
+def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path):
+    recipe = "architecture = 'mlp'\ndataset = 'shapes'\ntrain = { epoch = 3 }"
+    (tmp_path / "registry.toml").write_text(f"schema = 1\n[recipes.x]\n{recipe}")
+    done = zoo("list", "recipes", cwd=tmp_path)
+    assert done.returncode == 0
+    why = "[recipes.x] the training configuration has no option 'epoch'; did you mean 'epochs'?"
+    assert f"x cannot be trained: registry.toml: {why}" in done.stderr
+    done = zoo("train", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "recipe x: the training configuration has no option 'epoch'" in done.stderr
 
 
 def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_path: Path) -> None:

@@ -105,9 +105,8 @@ def check_names(given: Iterable[str], known: Iterable[str], *, what: str, hint: 
     known = sorted(known)
     for name in given:
         if name not in known:
-            listed = ", ".join(known) or "none"
-            nearest = did_you_mean(name, known)
-            raise OptionError(f"{what} has no option {name!r}{nearest} (known: {listed})", hint=hint)
+            nearest = did_you_mean(name, known) or f" (known: {', '.join(known) or 'none'})"
+            raise OptionError(f"{what} has no option {name!r}{nearest}", hint=hint)
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:

@@ -18,7 +18,6 @@ from zoo.config.signatures import check_arguments
 from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
 from zoo.errors import (
     AmbiguousName,
-    CatalogError,
     OptionError,
     PluginError,
     SpecError,
@@ -147,7 +146,7 @@ class Registry:
             CatalogError: a registry.toml cannot be read.
             UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
         """
-        given, catalog = catalog, Catalog.load() if catalog is None else catalog
+        catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
         named = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
         both = named if only is None else [name for name in only if named is None or name in named]
@@ -156,10 +155,7 @@ class Registry:
         for name in named or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
-        registry = cls(loaded, catalog, chosen=named)
-        if given is None and all(plugin.status == "ok" for plugin in loaded):
-            registry._check_own_recipes()
-        return registry
+        return cls(loaded, catalog, chosen=named)
 
     @classmethod
     def beside(cls, plugin: Plugin) -> Registry:
@@ -174,15 +170,6 @@ class Registry:
         if not any(entry.plugin is owning for entry in registry.failed_entries):
             return registry
         return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning], catalog)
-
-    def _check_own_recipes(self) -> None:
-        """Raise CatalogError for a training field of the user's file that is unknown or out of range."""
-        usual = TrainConfig.with_groups(self.groups)
-        for name in self.catalog.own:
-            try:
-                usual.replace(self.catalog.recipes[name].train)
-            except OptionError as error:
-                raise CatalogError(f"{self.catalog.path}: [recipes.{name}] {error}") from None
 
     @property
     def failures(self) -> list[Plugin]:
@@ -201,9 +188,10 @@ class Registry:
         return lines + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return a line for each problem with entries, and for the recipes of a plugin that lack an entry.
+        """Return a line for each problem with entries, and for the recipes that cannot be trained.
 
-        Those are recipes whose architecture or dataset no plugin provides that is there.
+        Of a plugin's recipes those are the ones whose architecture or dataset no plugin provides that is
+        there, and of the user's file the ones with a training field that is unknown or out of range.
         """
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
@@ -222,6 +210,18 @@ class Registry:
             if lacking:
                 names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
                 lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
+        return lines + self._misspelled()
+
+    def _misspelled(self) -> list[str]:
+        """Return a line for each recipe of the user's file with a training field that nobody knows."""
+        if any(plugin.status != "ok" for plugin in self.plugins):
+            return []  # it may be a field of one that is not loaded
+        usual, lines = TrainConfig.with_groups(self.groups), list[str]()
+        for name in sorted(self.catalog.own):
+            try:
+                usual.replace(self.catalog.recipes[name].train)
+            except OptionError as error:
+                lines.append(f"{name} cannot be trained: {self.catalog.path}: [recipes.{name}] {error}")
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
