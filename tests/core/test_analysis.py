@@ -232,8 +232,24 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DataError, match=f"{tmp_path}/open/closed: cannot be read: Permission denied"):
-        analyze("cam", camnet, registry, inputs=[str(tmp_path / "open")])
+    why = f"left out 1 that cannot be read: {tmp_path}/open/closed: cannot be read: Permission denied"
+    with pytest.warns(UserWarning, match=why):
+        found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "open")])
+    assert found.inputs.names == [f"{tmp_path}/open/a.png"]
+
+
+@pytest.mark.filterwarnings("default::zoo.errors.ZooWarning")
+def test_pictures_that_cannot_be_read_are_left_out_of_an_analysis(
+    registry: Registry, camnet: str, picture: str, tmp_path: Path
+) -> None:
+    bad = [tmp_path / f"bad-{number}.png" for number in range(7)]
+    for path in bad:
+        path.write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match=r"left out 7 that cannot be read: .*bad-0\.png: .*; and 2 more$"):
+        found = analyze("cam", camnet, registry, inputs=[*bad, picture])
+    assert found.facts["inputs"] == [item["input"] for item in found.items] == [picture]
+    with pytest.raises(DataError, match=r"bad-0\.png: cannot be read as a picture"):
+        analyze("cam", camnet, registry, inputs=bad)
 
 
 @pytest.mark.parametrize("place", ["/dev/zero", "pipe"])

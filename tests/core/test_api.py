@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -112,8 +113,24 @@ def test_names_are_short_and_filtered_by_pattern_and_condition() -> None:
     assert "nietzsche-lstm" in zoo.list_recipes()
     assert "cifar10-resnet20" in zoo.list_weights()
     assert {"cam", "grad-cam"} <= {*zoo.list_analyzers()}
-    with pytest.raises(OptionError, match="'task' is not a comparison"):
-        zoo.list_models(where="task")
+    assert "mnist-convnet-bn" in zoo.list_weights(where="dataset=mnist and accuracy>0.9")
+    assert zoo.list_weights(where="dataset=mnist") == zoo.list_weights(where="dataset=images/mnist")
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("task", "'task' is not a comparison"),
+        ("accuracy>0.9 and", "'accuracy>0.9 and' is not a comparison"),
+        ("accuracy>90%", "accuracy is a number (got '90%')"),
+        ("accuracy>0.9 or loss<1.3", "accuracy is a number (got '0.9 or loss<1.3')"),
+        ("params=many", "params is a number (got 'many')"),
+    ],
+)
+def test_a_condition_that_means_nothing_is_refused(where: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        zoo.list_weights(where=where)
+    assert str(caught.value) == f"where: {message}"
 
 
 def test_every_listed_name_can_be_looked_up(registry: zoo.Registry) -> None:
@@ -578,7 +595,7 @@ def test_analyze_takes_what_predict_takes(net: zoo.Run, tmp_path: Path) -> None:
     Image.fromarray(pixels).save(path)
     (expected,) = net.model.analyze("grad-cam", path, progress=False).items
     given: list[object] = [str(path), path.read_bytes(), Image.open(path), pixels]
-    given += [torch.from_numpy(pixels).permute(2, 0, 1), tmp_path / "c*.png"]
+    given += [torch.from_numpy(pixels).permute(2, 0, 1), tmp_path / "c*.png", io.BytesIO(path.read_bytes())]
     for one in given:
         found = net.model.analyze("grad-cam", one, progress=False)
         assert [{**found.items[0], "input": str(path)}] == [expected]

@@ -155,9 +155,9 @@ def test_a_picture_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "expected pictures or a list of them (got a NoneType)"),
-        ({"a": 1}, "expected pictures or a list of them (got a dict)"),
-        (3, "expected pictures or a list of them (got a int)"),
+        (None, "expected pictures or a list of them (got nothing)"),
+        ({"a": 1}, "expected pictures or a list of them (got an object of type dict)"),
+        (3, "expected pictures or a list of them (got an object of type int)"),
         (
             [5],
             "expected the path or the bytes of a picture, an image of Pillow, or a uint8 array or tensor "
@@ -566,9 +566,9 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
         assert out.read_bytes() == whole[: len(whole) // 2]
         return f"{caught.value}; {caught.value.hint}"
 
-    assert "was begun with top=2, not 3; type the command that it was" in refused(net, pictures, top=3)
-    assert "unsure=None, not 0.5" in refused(net, pictures, top=2, unsure=0.5)
-    assert f"weights_sha256={net.card.sha256}, not" in refused(tagger, pictures, top=2)
+    assert "was begun with top=2 (now 3); type the command that it was" in refused(net, pictures, top=3)
+    assert "begun without unsure (now 0.5)" in refused(net, pictures, top=2, unsure=0.5)
+    assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, pictures, top=2)
     others = sorted(pictures.iterdir())
     others[3] = others[2]
     assert f"number 4 was {pictures}/003.png and is {pictures}/002.png" in refused(net, others, top=2)

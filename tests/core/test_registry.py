@@ -290,6 +290,8 @@ def test_a_plugin_that_raises_becomes_a_record_with_its_cause(error: BaseExcepti
         raise error
 
     loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
+    line = zoo_architectures.__code__.co_firstlineno + 2
+    cause = f"{cause} (test_registry.py:{line})"
     assert (loaded.status, loaded.cause, loaded.specs) == ("failed", cause, ())
     assert loaded.output == "half-way\n"
 

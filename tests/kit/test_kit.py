@@ -155,7 +155,7 @@ def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
     suite = Suite(registry_of("broken_plugins:elsewhere"), "mutants")
     outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "weights"]
     assert {outcome.outcome for outcome in outcomes} == {"skipped"}
-    assert outcomes[-1].reason.startswith("checks download nothing: ")
+    assert outcomes[-1].reason.startswith("it cannot be measured here, where nothing is downloaded: ")
     assert not shortfall(outcomes)
 
 

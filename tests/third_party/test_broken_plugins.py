@@ -132,7 +132,7 @@ def test_plugins_shows_status_cause_and_traceback(run_zoo: RunZoo, tmp_path: Pat
         "distribution": "broken-dist",
         "version": "1.0",
         "status": "failed",
-        "cause": "ModuleNotFoundError: No module named 'not_there'",
+        "cause": "ModuleNotFoundError: No module named 'not_there' (broken_dist.py:2)",
         "provides": [],
     }
     trace = run_zoo("plugins", "--traceback", "broken", path=[place]).stdout

@@ -54,7 +54,8 @@ class Findings:
     scores: dict[str, float]
 
     def __repr__(self) -> str:
-        parts = [f"{len(self.items)} maps"] if self.items else []
+        count = len(self.items)
+        parts = [f"{count} map{'s' * (count > 1)}"] if count else []
         parts += [f"{name} {value:.4g}" for name, value in self.scores.items()]
         parts += [f"table {name}" for name in self.analysis.tables]
         return printable(f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>")

@@ -45,24 +45,28 @@ class Where:
             what: what a row is, such as `entry`.
         """
         known = sorted({key for row in rows for key in row})
-        for key, _, _ in self.terms:
+        for key, sign, sought in self.terms:
             if rows and key not in known:
                 message = f"where: no {what} has the key {key!r}{did_you_mean(key, known)}"
                 raise OptionError(message, hint=f"keys: {', '.join(known)}")
+            types = {type(row[key]) for row in rows if row.get(key) is not None}
+            if types and types <= {int, float} and isinstance(sought, str) and sign != "~":
+                hint = "a share of 90 % is 0.9; `and` joins comparisons, and there is no `or`"
+                raise OptionError(f"where: {key} is a number (got {sought!r})", hint=hint)
 
 
 def parse_where(text: str | None) -> Where:
     """Return the comparisons of an expression such as `task=classification and params<1e6`.
 
-    `~` means that the value contains a text. Several tasks of an analyzer are equal to each of them. None is
-    true for every row.
+    `~` means that the value contains a text. Several tasks of an analyzer are equal to each of them, and
+    `images/cifar10` is equal to `cifar10` too. None is true for every row.
 
     Raises OptionError if the text is not such an expression.
     """
     terms: list[tuple[str, str, Any]] = []
     for part in re.split(r"\s+and\s+", text) if text is not None else ():
         match = _TERM.fullmatch(part)
-        if match is None or not match[3]:
+        if match is None or not match[3] or re.search(r"\s(and|or)$", match[3]):
             raise OptionError(
                 f"where: {part!r} is not a comparison",
                 hint="write KEY=VALUE, with = != < <= > >= or ~ (contains), joined by 'and'",
@@ -72,7 +76,10 @@ def parse_where(text: str | None) -> Where:
 
 
 def _equal(value: Any, sought: Any) -> bool:
-    return sought == value or (isinstance(value, str) and sought in value.split(", "))
+    if not isinstance(value, str):
+        return sought == value
+    several = value.split(", ")
+    return sought in (value, *several, *(each.rpartition("/")[2] for each in several))
 
 
 def _value(word: str) -> float | str:

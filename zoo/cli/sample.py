@@ -85,8 +85,8 @@ def _read(name: str) -> str:
             text = file.read()
     except OSError as error:
         raise DataError(f"the prompt file {name} cannot be read: {error.strerror}") from None
-    except UnicodeError as error:
-        raise DataError(f"the prompt file {name} is not UTF-8 text: {error}") from None
+    except UnicodeError:
+        raise DataError(f"the prompt file {name} is not UTF-8 text") from None
     if "\0" in text:
         raise DataError(f"the prompt file {name} is not text: it contains zero bytes")
     if not text:

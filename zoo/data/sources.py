@@ -9,6 +9,7 @@ import glob
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from io import IOBase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -42,14 +43,16 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
     a list of paths, one a line; or a text, if strings are inputs.
 
     Args:
-        inputs: an input, or any iterable of inputs, which is read no faster than they are asked for.
+        inputs: an input, or any iterable of inputs, which is read no faster than they are asked for. What is
+            in an open file is one input.
         leave: files and folders not to look at, such as those being written.
 
     Raises OptionError if it is something else, such as a dict.
     """
-    alone = isinstance(inputs, str | bytes | Path) or hasattr(inputs, "shape")
+    alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     if isinstance(inputs, Mapping | int | float | None):
-        raise OptionError(f"expected {reader.what} or a list of them (got a {type(inputs).__name__})")
+        got = "nothing" if inputs is None else f"an object of type {type(inputs).__name__}"
+        raise OptionError(f"expected {reader.what} or a list of them (got {got})")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
     left = {os.path.realpath(path) for path in leave}
     return _each(several, reader, left)
@@ -61,7 +64,7 @@ def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) 
             path = os.fspath(given)
             yield from _of_stdin(reader, left) if path == "-" else _of_path(path, reader, left)
         else:
-            yield Source(f"input {number}", given)
+            yield Source(f"input {number}", given.read() if isinstance(given, IOBase) else given)
 
 
 def _of_stdin(reader: InputReader, left: Collection[str]) -> Iterator[Source]:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _SHORT = 20_000
 # Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
 _LANES, _STEPS = 16, 128
-# Inputs of the user's own that are read ahead
-_AHEAD = 64
+# Inputs of the user's own that are read ahead, and the most that are named because they cannot be read
+_AHEAD, _TOLD = 64, 5
 
 __all__ = ["Inputs", "of_own", "of_split"]
 
@@ -129,8 +129,10 @@ def of_own(
 ) -> Inputs:
     """Return inputs of the user's own, as `zoo.data.sources.find` finds them; texts together are one.
 
+    Warns of those that are missing or cannot be read.
+
     Raises:
-        DataError: one is missing or cannot be read, or there are none.
+        DataError: none can be read, or one of several texts cannot.
         OptionError: models for this task cannot read inputs, or an input is an object that can be none.
     """
     processor = task.processor
@@ -140,15 +142,21 @@ def of_own(
     reader = processor.input_reader(card)
     if reader.notice:
         warn(reader.notice)
-    sources, items = list[Source](), list[Any]()
+    sources, items, unread = list[Source](), list[Any](), list[str]()
     found = in_batches(find(given, reader), reader.read, list, size=_AHEAD, threads=workers(None))
     for source, item in found:
         if isinstance(item, Unread):
-            raise DataError(f"{source.name}: {item.why}")
-        sources.append(source)
-        items.append(as_tensors(item))
+            unread.append(f"{source.name}: {item.why}")
+        else:
+            sources.append(source)
+            items.append(as_tensors(item))
+    if unread and (not items or isinstance(task, CarriesState)):
+        raise DataError("; ".join(unread[:_TOLD]))
     if not items:
         raise DataError(f"no {reader.what} were given")
+    if unread:
+        more = f"; and {len(unread) - _TOLD} more" if len(unread) > _TOLD else ""
+        warn(f"left out {len(unread)} that cannot be read: {'; '.join(unread[:_TOLD])}{more}")
     on: Any = {"context": context, "device": device, "report": report}
     if not isinstance(task, CarriesState):
         names = [source.name for source in sources]

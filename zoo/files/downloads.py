@@ -87,7 +87,9 @@ def data_file(
             return verified(home / name, sha256)
     if root is not None or is_offline():
         places = " or ".join(map(str, homes))
-        why = "" if root is not None else ", and ZOO_OFFLINE forbids downloading it"
+        by_user = bool(os.environ.get("ZOO_OFFLINE"))
+        why = ", and ZOO_OFFLINE forbids downloading it" if by_user else ", and nothing is downloaded here"
+        why = "" if root is not None else why
         raise DataError(f"{name} is not in {places}{why}", hint=f"it can be downloaded from {url}")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
 
@@ -98,7 +100,7 @@ def verified(path: Path, sha256: str) -> Path:
     if actual != sha256:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {sha256}, got {actual}",
-            hint="copy it again, or delete it from the cache to download it again",
+            hint="copy it again; what lies in zoo's cache is downloaded again once it is deleted",
         )
     return path
 

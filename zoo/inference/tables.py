@@ -126,6 +126,12 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
         marker.unlink(missing_ok=True)
 
 
+def _change(option: str, begun: object, now: object) -> str:
+    """Return what an option was and is, such as `with top=2 (now 3)`."""
+    was = f"without {option}" if begun is None else f"with {option}={begun}"
+    return f"{was} (now {'none' if now is None else now})"
+
+
 def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
     """Raise OutputError unless a file was begun with the same model and options."""
     try:
@@ -134,9 +140,9 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
     except (ValueError, KeyError, TypeError):
         raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
     if differ:
-        changes = ", ".join(f"{key}={begun[key]}, not {made_with[key]}" for key in differ)
+        changes = " and ".join(_change(key, begun[key], made_with[key]) for key in differ)
         hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
-        raise OutputError(f"{path} is unfinished and was begun with {changes}", hint=hint)
+        raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
 
 
 class _Lines:

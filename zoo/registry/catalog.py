@@ -7,6 +7,7 @@ code that it names runs only if the user has trusted it (`zoo.registry.trust`).
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import rtoml
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
-from zoo.errors import CatalogError, OptionError
+from zoo.errors import CatalogError, OptionError, did_you_mean
 from zoo.files.regular import read_regular
 from zoo.registry import trust
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
@@ -180,11 +181,19 @@ def _decoded(path: Path) -> tuple[bytes, _File]:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
         hint = f"it starts with the line: schema = {SCHEMA}; its tables: plugins, recipes.NAME, weights.NAME"
-        raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
+        raise CatalogError(f"{path}: {_misfit(error)}", hint=hint) from None
     except ValueError as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
     except RecursionError:
         raise CatalogError(f"{path} is not valid TOML: it is nested too deeply") from None
+
+
+def _misfit(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with the top level of a file."""
+    why = options.reason(error)
+    if unknown := re.fullmatch("object contains unknown field (.*)", why):
+        return f"unknown table [{unknown[1]}]{did_you_mean(unknown[1], _File.__struct_fields__)}"
+    return f"schema must be {SCHEMA}" if why.startswith("schema: ") else why
 
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:

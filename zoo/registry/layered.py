@@ -61,7 +61,8 @@ class Layered(Mapping[str, T]):
             return matching[0] if matching else None
         if matching[0] == name:
             write = " or ".join(matching[1:])
-            warn(f"{name!r} means the {self.kind} of registry.toml; write {write} for the other")
+            meant = f"the {self.kind} in a registry.toml, yours or zoo's own"
+            warn(f"{name!r} means {meant}; write {write} for the other")
             return name
         owners = " and ".join(full.partition("/")[0] for full in matching)
         raise AmbiguousName(f"{name!r} is provided by {owners}; write {' or '.join(matching)}")

@@ -6,7 +6,6 @@ a plugin that fails half-way leaves nothing behind.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import inspect
 import io
@@ -224,16 +223,20 @@ def load(
 
 
 def _why(error: BaseException) -> str:
-    """Return the cause of an error; of one in a recipe or weights, also which, and where they are made."""
+    """Return the cause of an error and the line of code; of one in a recipe or weights, also which."""
     import traceback  # slow to import
 
-    notes: Sequence[str] = getattr(error, "__notes__", ())
-    if not isinstance(error, OptionError) or not notes:
-        return cause(error)
-    skipped = (_ZOO, dataclasses.__file__, "<")
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f" ({Path(f.filename).name}:{f.lineno})" for f in frames if not f.filename.startswith(skipped)]
-    return printable(f"{cause(error)}, {', '.join(notes)}{''.join(lines[-1:])}")
+    notes: Sequence[str] = getattr(error, "__notes__", ()) if isinstance(error, OptionError) else ()
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_plugin_s(frame.filename)]
+    lines = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames]
+    return printable(f"{', '.join([cause(error), *notes])}{''.join(lines[-1:])}")
+
+
+def _is_a_plugin_s(file: str) -> bool:
+    """Whether a file may be a plugin's: it is neither zoo's nor pluggy's, nor of the standard library."""
+    if file.startswith((_ZOO, f"{Path(pluggy.__file__).parent}", "<")):
+        return False
+    return "-packages" in file or not file.startswith(f"{Path(os.__file__).parent}")
 
 
 class _Manager(pluggy.PluginManager):

@@ -94,7 +94,7 @@ def _published(registry: Registry, name: str) -> Path:
     plugin, slash, short = name.rpartition("/")
     whence = f"the package of {plugin}" if slash else "zoo's repository"
     raise DataError(
-        f"the file of {name}, {spec.bytes / 1e6:.1f} MB, is not on this machine",
+        f"the file of {name}, {spec.file or short} of {spec.bytes:,} bytes, is not on this machine",
         hint=f"copy {short}.safetensors from {whence} into a folder that $ZOO_WEIGHTS names, or train it: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )

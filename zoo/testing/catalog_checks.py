@@ -204,7 +204,7 @@ def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, 
 def _skip_if(absent: list[str]) -> None:
     """Raise Skip if some weights or their data are not at hand."""
     if absent:
-        raise Skip(f"checks download nothing: {absent[0]}")
+        raise Skip(f"it cannot be measured here, where nothing is downloaded: {absent[0]}")
 
 
 def _registry(case: Case) -> Registry:

@@ -29,8 +29,7 @@ def loads(case: Case) -> None:
     assert not case.plugin.cause, message(
         expected=f"{case.plugin.where} to load, and its hooks to return specs",
         got=case.plugin.cause,
-        usually="a missing dependency, a misspelled hook or field, or a duplicate name; "
-        f"`zoo plugins --traceback {case.plugin.name}` shows where",
+        usually="a missing dependency, a misspelled hook or field, or a duplicate name",
     )
     failed = [entry for entry in case.registry.failed_entries if entry.plugin is case.plugin]
     assert not failed, message(
