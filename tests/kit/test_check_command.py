@@ -201,6 +201,12 @@ def test_a_report_escapes_what_a_plugin_says(tmp_path):
 def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification"), "--report", "report.pdf"]) == 2
     assert "a report must end in .md, .html, .json (got 'report.pdf')" in capsys.readouterr().err
+    assert run(["check", plugin(TinyImages="classification"), "--report", "nowhere/report.md"]) == 1
+    refused = capsys.readouterr()
+    assert (refused.out, refused.err.splitlines()[-1]) == (
+        "",
+        "zoo: there is no folder nowhere to write report.md to",
+    )
 
 
 def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo._version import __version__
-from zoo.errors import OptionError
+from zoo.errors import OptionError, OutputError
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import readable_json
 from zoo.registry.plugins import Plugin
@@ -43,9 +43,11 @@ td:last-child { overflow-wrap: anywhere }
 
 
 def require_format(path: Path) -> None:
-    """Raise OptionError unless a report can have this suffix."""
+    """Raise OptionError unless a report can have this suffix, OutputError if there is no such folder."""
     if path.suffix not in _FORMATS:
         raise OptionError(f"a report must end in {', '.join(_FORMATS)} (got {path.name!r})")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent} to write {path.name} to")
 
 
 def write_report(path: Path, target: str, plugins: Sequence[Plugin], outcomes: list[Outcome]) -> None:

@@ -41,6 +41,7 @@ def check(
         UnknownName: there is no such plugin, distribution, entry or file.
         PluginError: the plugin is disabled.
         OptionError: the report has another suffix.
+        OutputError: there is no folder to write the report to.
         OSError: the report cannot be written.
     """
     if report is not None:
