@@ -133,25 +133,41 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, which like Ctrl-C lets whoever is writing clean up."""
 
 
+class _Stops:
+    """What Ctrl-C and SIGTERM do: end the command, but twice at most, and not once it has ended."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._left = 2  # one to stop, and one that does not wait for the other to be handled
+
+    def listen(self) -> None:
+        """Handle both signals, unless whoever started this process has them ignored."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _: object) -> None:
+        if self.over or not self._left:
+            return
+        self._left -= 1
+        raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line and exit."""
-
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, terminate)
-    if not any(name in os.environ for name in _OPENMP):
-        os.environ["GOMP_SPINCOUNT"] = "1000"  # waiting threads spin for microseconds, not for 10 ms
-    gc.set_threshold(*gc.get_threshold()[:2], 100)  # going through all that torch imports takes 0.1 s a time
-    _open_closed_streams()
-    _ignore_matplotlibrc()
+    stops = _Stops()
     try:
+        stops.listen()
+        if not any(name in os.environ for name in _OPENMP):
+            os.environ["GOMP_SPINCOUNT"] = "1000"  # waiting threads spin for microseconds, not for 10 ms
+        gc.set_threshold(*gc.get_threshold()[:2], 100)  # all that torch imports takes 0.1 s a time
+        _open_closed_streams()
+        _ignore_matplotlibrc()
         outcome = _carry_out(sys.argv[1:])
-    except KeyboardInterrupt as error:  # a second one, while the first is handled
+        stops.over = True
+    except KeyboardInterrupt as error:  # early, late, or a second one while the first is handled
+        stops.over = True
         outcome = _Outcome(error=_interrupted(error), as_json=_asks_for_json(sys.argv[1:]))
-    for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing left to stop
-        signal.signal(number, signal.SIG_IGN)
     code = outcome.print()
     for stream in (sys.stdout, sys.stderr):
         try:
