@@ -420,6 +420,24 @@ def test_an_owner_of_what_is_gone_writes_nothing_to_what_took_its_place(path: Pa
     assert resumed(path).epoch == 2
 
 
+def test_a_directory_that_is_being_deleted_is_told_apart_from_one_that_cannot_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_run(path, resume=True) as run:
+        state = begin()
+        run.restore(state, device="cpu")
+        epoch(state)
+        real = os.replace
+
+        def replace(source: Any, target: Any, **at: Any) -> None:
+            os.unlink(source, dir_fd=at.get("src_dir_fd"))  # somebody else is quicker
+            real(source, target, **at)
+
+        monkeypatch.setattr(os, "replace", replace)
+        with pytest.raises(RunError, match=r"checkpoint\.safetensors was removed during the run"):
+            run.save(state)
+
+
 @pytest.mark.parametrize("kind", ["symbolic", "hard"])
 def test_no_file_that_is_a_link_is_written_to(path: Path, kind: str) -> None:
     outside = path.with_name("outside")

@@ -224,7 +224,9 @@ class RunDirectory:
         except OSError as error:
             self._owned.check()
             message, hint = f"{path} cannot be written: {error.strerror or error}", ""
-            if error.errno in _FULL:
+            if error.errno == errno.ENOENT:  # somebody is deleting the directory at this moment
+                message = f"{path} was removed during the run, while it was written"
+            elif error.errno in _FULL:
                 free = shutil.disk_usage(self.path).free
                 message += f" ({f'it needs {needs:,} bytes, ' if needs else ''}{free:,} bytes are free)"
                 hint = "free some space, then "
