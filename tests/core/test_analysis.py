@@ -238,7 +238,7 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
     assert found.inputs.names == [f"{tmp_path}/open/a.png"]
 
 
-@pytest.mark.filterwarnings("default::zoo.errors.ZooWarning")
+@pytest.mark.filterwarnings("ignore:the model sees")
 def test_pictures_that_cannot_be_read_are_left_out_of_an_analysis(
     registry: Registry, camnet: str, picture: str, tmp_path: Path
 ) -> None:
