@@ -117,7 +117,7 @@ def measure(name: str, registry: Registry, folder: Path) -> None:
     taken = time.perf_counter() - start
     equal = file.read_bytes()
     file.unlink()
-    model.export(file, drawn=True, progress=False)
+    model.export(file, drawn=not published, progress=False)
     assert file.read_bytes() == equal, "two exports differ"
     exported = zoo.load(file, progress=False)
     task = make_task(registry, model.card.task)
