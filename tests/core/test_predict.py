@@ -262,6 +262,19 @@ def test_folders_are_read_in_order_with_their_subfolders(
     assert len(net.predict(tmp_path / "in" / "c[1].png", **QUIET)) == 1
 
 
+def test_what_is_in_an_open_file_is_one_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+    with (pictures / "001.png").open("rb") as file, (pictures / "001.png").open(encoding="utf-8") as text:
+        rows = net.predict([pictures / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)
+    assert rows[1] == {**rows[0], "input": "input 1"}
+    assert [row["error"] for row in rows[3:]] == [
+        "cannot be read: it must be open in binary mode",
+        "the input cannot be read as a picture: it is empty",
+    ]
+    assert rows[2]["error"].startswith("cannot be read: 'utf-8' codec can't decode")
+    (row,) = net.predict(file, **QUIET)
+    assert row["error"] == "cannot be read: read of closed file"
+
+
 def test_a_name_that_is_not_utf_8_is_written_in_words(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
     Path(name).write_bytes((pictures / "001.png").read_bytes())

@@ -63,8 +63,22 @@ def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) 
         if isinstance(given, Path) or (isinstance(given, str) and not reader.strings):
             path = os.fspath(given)
             yield from _of_stdin(reader, left) if path == "-" else _of_path(path, reader, left)
+        elif isinstance(given, IOBase):
+            yield _of_open(f"input {number}", given, reader)
         else:
-            yield Source(f"input {number}", given.read() if isinstance(given, IOBase) else given)
+            yield Source(f"input {number}", given)
+
+
+def _of_open(name: str, file: Any, reader: InputReader) -> Source:
+    """Return what is in an open file as an input, or why it cannot be one."""
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:  # it is closed, only open for writing, or not text
+        return Source(name, error=f"cannot be read: {error}")
+    if isinstance(content, str) != reader.strings:
+        how = "as text" if reader.strings else "in binary mode"
+        return Source(name, error=f"cannot be read: it must be open {how}")
+    return Source(name, content)
 
 
 def _of_stdin(reader: InputReader, left: Collection[str]) -> Iterator[Source]:
