@@ -63,17 +63,16 @@ def _inputs(
     own = given.inputs is not None
     if own and (given.split or given.indices is not None or (names_data and not given.reference)):
         raise OptionError("give either inputs or a split of the data, not both")
-    if own and not given.reference:
-        inputs = of_own(card, task, given.inputs, **on)
-        return inputs, None, _own(inputs)
-    opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data)
-    facts = {"dataset": opened.name, "data": dict(given.data), "fingerprint": fed.fingerprint}
-    split = given.split
+    inputs, source, split = None, dict[str, Any](), None
     if own:
         inputs = of_own(card, task, given.inputs, **on)
-        source = _own(inputs)
-    else:
-        split = split or default_split(fed)
+        source = {"inputs": [each.name for each in inputs.sources]}
+        if not given.reference:
+            return inputs, None, source
+    opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data)
+    facts = {"dataset": opened.name, "data": dict(given.data), "fingerprint": fed.fingerprint}
+    if inputs is None:
+        split = given.split or default_split(fed)
         inputs, source = of_split(card, task, fed, split, given.indices, **on), {"split": split, **facts}
     if not given.reference:
         return inputs, None, source
@@ -82,11 +81,6 @@ def _inputs(
     among = numbers if split == given.reference else ()
     reference = Reference(batches=others, names=others.names, inputs=among)
     return inputs, reference, source | {"reference": {**facts, "split": given.reference}}
-
-
-def _own(inputs: Inputs) -> dict[str, Any]:
-    """Return where inputs of the user's own came from, for the manifest."""
-    return {"inputs": [source.name for source in inputs.sources]}
 
 
 def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
