@@ -374,6 +374,26 @@ def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model)
         proof_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
 
 
+def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
+    text: zoo.Model, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: Any = {"model": {"hidden_size": 64}, "epochs": 1, "batch_size": 8, "run": folder / "chaotic"}
+    model = zoo.train("rnn", "files", data={"paths": str(folder / "fox.txt")}, **settings, **QUIET).model
+    with torch.no_grad():
+        for name, weight in model.module.named_parameters():
+            if "weight_hh" in name:
+                weight.normal_(0, 2.5 / 8, generator=torch.Generator().manual_seed(0))  # chaos, from 1 / 8
+    proof = model.export(tmp_path / "x.onnx", drawn=True, **QUIET)
+    assert proof["largest_difference"] > 1e-3
+
+    def following(runner: Runner, outputs: Any, right: Any = Runner.following) -> Any:
+        return {name: array * np.float32(1.02) for name, array in right(runner, outputs).items()}
+
+    monkeypatch.setattr(Runner, "following", following)
+    with pytest.raises(WeightsError, match="its logits for 1 lanes of 3 tokens differ by"):
+        model.export(tmp_path / "y.onnx", drawn=True, **QUIET)
+
+
 HOSTILE = {
     "empty": lambda whole: b"",
     "cut off": lambda whole: whole[: len(whole) // 2],
