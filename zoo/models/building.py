@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.config.signatures import check_arguments, refuse_unknown, signature_options
 from zoo.errors import OptionError, SpecError, ZooError, first_line
+from zoo.models.memory import keep_freed_memory
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.seeds import GLOBAL_GENERATOR
@@ -70,6 +71,7 @@ def build_model(
 
     Raises SpecError with the architecture's own message if it refuses its arguments.
     """
+    keep_freed_memory()
     target = entry.load()
     try:
         with drawing_from(seed or 0):

@@ -1,0 +1,30 @@
+"""Freed memory that is kept for the next step."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+
+__all__ = ["keep_freed_memory"]
+
+# What mallopt(3) calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, and the most bytes that blocks may have
+_TRIM, _MMAP = -1, -3
+_MOST = 1 << 30
+_MOST_OF_OLD_GLIBC = 1 << 25
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, in blocks of up to 1 GiB, where its libc is glibc.
+
+    A step of a network allocates and frees the same few megabytes again and again. glibc gives such blocks
+    back to the system and asks for them anew, and the system fills each with zeros, page by page: up to a
+    third of a step. Where a variable of glibc's is set, such as `MALLOC_TRIM_THRESHOLD_`, that choice stands.
+    """
+    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None and (mallopt(_MMAP, _MOST) or mallopt(_MMAP, _MOST_OF_OLD_GLIBC)):
+        mallopt(_TRIM, _MOST)
