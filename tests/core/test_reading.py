@@ -14,24 +14,30 @@ from zoo.data.sources import Source
 from zoo.errors import DataError
 
 
-@pytest.mark.parametrize(("seconds", "several"), [(0.0, False), (0.005, True)])
-def test_threads_read_what_takes_long(seconds: float, several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "held_up", "several"),
+    [(0.0, 0.0, False), (0.005, 0.0, True), (0.0001, 0.002, False)],
+    ids=["quick", "slow", "quick beside other work"],
+)
+def test_threads_read_what_takes_long(
+    seconds: float, held_up: float, several: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     readers, now = set[threading.Thread](), 0.0
     monkeypatch.setattr(reading, "time", SimpleNamespace(perf_counter=lambda: now))
 
     def read(number: int) -> int:
         nonlocal now
-        now += seconds
+        now += seconds + held_up * (number % 7 == 0)
         readers.add(threading.current_thread())
         if number == 30:
             raise DataError("30 is broken")
         return number
 
-    sources = [Source(str(number), number) for number in range(40)]
+    sources = [Source(str(number), number) for number in range(90)]
     double: Any = lambda items: [2 * item for item in items]  # noqa: E731
     found = [*in_batches(sources, read, double, size=7, threads=3)]
-    assert [source.name for source, _ in found] == [str(number) for number in range(40)]
+    assert [source.name for source, _ in found] == [str(number) for number in range(90)]
     answers = [answer for _, answer in found]
-    assert answers == [Unread("is broken") if number == 30 else 2 * number for number in range(40)]
+    assert answers == [Unread("is broken") if number == 30 else 2 * number for number in range(90)]
     assert threading.current_thread() in readers
     assert bool(readers - {threading.current_thread()}) == several

@@ -18,8 +18,8 @@ __all__ = ["Unread", "in_batches", "require_number", "workers"]
 
 # The most threads that read, unless the user chooses
 _MOST_THREADS = 8
-# Seconds of a read that count: a shorter one is not worth handing to a thread, which also holds Python's lock
-# while the network wants it. After so many seconds of such reads, threads read.
+# Seconds of a read that is worth handing to a thread, which also holds Python's lock while the network wants
+# it. Threads read once reads have taken so much longer; shorter ones make up for those that were held up.
 _LONG, _PATIENCE = 0.0005, 0.01
 T = TypeVar("T")
 
@@ -91,8 +91,8 @@ def _while_quick(sources: Iterable[Source], attempt: Callable[[Source], Any]) ->
         began = time.perf_counter()
         item = attempt(source)
         took = time.perf_counter() - began
-        if took > _LONG and number:  # the first one may import what decodes
-            spent += took
+        if number:  # the first one may import what decodes
+            spent = max(0.0, spent + took - _LONG)
         yield source, item
         if spent > _PATIENCE:
             return
