@@ -285,7 +285,8 @@ def test_there_must_be_something_to_trust(tmp_path: Path, monkeypatch: pytest.Mo
     done = typed("trust", "--json")
     assert done.returncode == 1
     assert "nothing to trust" in json.loads(done.stdout)["error"]
-    assert typed("trust", "nowhere").returncode == 1
+    done = typed("trust", "nowhere")
+    assert (done.returncode, done.stderr) == (1, "zoo: no such file: nowhere\n")
 
 
 def test_a_missing_plugin_does_not_keep_the_others_from_being_trusted(home: Path, marks: Marks) -> None:
@@ -298,6 +299,14 @@ def test_a_missing_plugin_does_not_keep_the_others_from_being_trusted(home: Path
     (home / "gone.py").write_text("raise AssertionError('never trusted')")
     assert "changed since it was trusted" in typed("list").stderr
     assert marks() == []
+
+
+def test_without_a_plugin_that_can_be_read_nothing_is_trusted(home: Path, marks: Marks) -> None:
+    (home / f"{NAME}.py").rename(home / "elsewhere.py")
+    done = typed("trust")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is nothing to trust: no such file: {home / NAME}.py" in done.stderr
+    assert zoo.list_trusted() == []
 
 
 def test_a_file_that_is_named_twice_is_read_once(home: Path) -> None:

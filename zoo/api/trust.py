@@ -25,7 +25,8 @@ def trust(path: str | Path | None = None) -> dict[str, Any]:
         read, the `problem`.
 
     Raises:
-        CatalogError: there is no such file, it is not a valid registry.toml, or it names no plugins.
+        CatalogError: there is no such file, it is not a valid registry.toml, or it names no plugins that can
+            be read.
         OutputError: the user's configuration cannot be written.
     """
     toml = _toml(path)
@@ -33,7 +34,11 @@ def trust(path: str | Path | None = None) -> dict[str, Any]:
     if not local:
         hint = "recipes and weights are data, and need no trust"
         raise CatalogError(f"{toml} names no one-file plugins: there is nothing to trust", hint=hint)
-    files = store.remember(toml, data, local)
+    files = [store.LocalFile.read(file) for file in local]
+    if all(file.problem for file in files):
+        problems = "; ".join(file.problem for file in files)
+        raise CatalogError(f"{toml}: there is nothing to trust: {problems}")
+    store.remember(toml, data, files)
     rows = [_file(toml.resolve(), data), *(_file(file.path, file.source, file.problem) for file in files)]
     return {"path": str(toml.resolve()), "files": rows}
 

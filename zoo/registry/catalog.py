@@ -177,6 +177,8 @@ def _decoded(path: Path) -> tuple[bytes, _File]:
     try:
         data = read_regular(path, most=_MOST_BYTES)
         return data, msgspec.convert(rtoml.loads(data.decode()), _File)
+    except FileNotFoundError:
+        raise CatalogError(f"no such file: {path}") from None
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:

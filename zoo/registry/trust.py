@@ -110,14 +110,13 @@ def barred(local: Sequence[Path], problem: str = "not loaded") -> tuple[LocalFil
     return tuple(LocalFile(path=file, trusted=False, problem=problem) for file in local)
 
 
-def remember(path: Path, data: bytes, local: Sequence[Path]) -> tuple[LocalFile, ...]:
-    """Trust a registry.toml and the files it names, as they are now, and return those.
+def remember(path: Path, data: bytes, files: Sequence[LocalFile]) -> None:
+    """Trust a registry.toml and the files it names, as they were read.
 
     Raises OutputError if the user's configuration cannot be written.
     """
     from zoo.files.atomic import atomic_write  # only here
 
-    files = tuple(map(LocalFile.read, local))
     hashes = {str(file.path): file.sha256 for file in files}
     place = _place(path)
     try:
@@ -131,7 +130,6 @@ def remember(path: Path, data: bytes, local: Sequence[Path]) -> tuple[LocalFile,
     except OSError as error:
         hint = "set $ZOO_CONFIG to a folder that can be written"
         raise OutputError(f"{place} cannot be written: {error.strerror}", hint=hint) from None
-    return files
 
 
 def forget(path: Path) -> bool:
