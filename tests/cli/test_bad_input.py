@@ -144,7 +144,11 @@ CASES = {
         1,
         ["nietzsche.txt", "ZOO_OFFLINE", "https://"],
     ),
-    "no comparison": (["list", "--where", "task"], 2, ["where: 'task' is not a comparison", "KEY=VALUE"]),
+    "no comparison": (
+        ["list", "--where", "task"],
+        2,
+        ["zoo: --where: 'task' is not a comparison", "KEY=VALUE"],
+    ),
     "unknown kind": (
         ["list", "datset", "x"],
         2,
@@ -295,13 +299,13 @@ def test_sampling_from_an_image_model(net_file):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--temperature", "-1", "temperature must be at least 0 (got -1.0)"),
-        ("--top-k", "-1", "top_k must be at least 0 (got -1)"),
-        ("--top-p", "0", "top_p must be above 0 (got 0.0)"),
-        ("--top-p", "1.5", "top_p must be at most 1 (got 1.5)"),
-        ("--length", "-1", "length must be at least 0 (got -1)"),
-        ("--samples", "0", "samples must be at least 1 (got 0)"),
-        ("--samples", "-2", "samples must be at least 1 (got -2)"),
+        ("--temperature", "-1", "zoo: --temperature must be at least 0 (got -1.0)"),
+        ("--top-k", "-1", "zoo: --top-k must be at least 0 (got -1)"),
+        ("--top-p", "0", "zoo: --top-p must be above 0 (got 0.0)"),
+        ("--top-p", "1.5", "zoo: --top-p must be at most 1 (got 1.5)"),
+        ("--length", "-1", "zoo: --length must be at least 0 (got -1)"),
+        ("--samples", "0", "zoo: --samples must be at least 1 (got 0)"),
+        ("--samples", "-2", "zoo: --samples must be at least 1 (got -2)"),
     ],
 )
 def test_sampling_options_out_of_range(lstm_file, option, value, message):

@@ -64,7 +64,7 @@ def test_list_shows_and_compares_parameters():
 def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
     done = zoo("list", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("zoo: where: no entry ")
+    assert done.stderr.startswith("zoo: --where: no entry ")
     assert message in done.stderr
     assert hint in done.stderr
 

@@ -81,7 +81,7 @@ def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):
 def test_its_options_need_it(lstm_file, option):
     done = zoo("eval", lstm_file, option, "0.1")
     assert done.returncode == 2
-    assert f"{option[2:].replace('-', '_')} requires dynamic evaluation" in done.stderr
+    assert f"zoo: {option} requires dynamic evaluation" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_value_out_of_range_is_refused(lstm_file, option, value, message):
 def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
     done = zoo("eval", net_file, "--dynamic")
     assert done.returncode == 2
-    assert "dynamic evaluation is for sequences, but this model is for classification" in done.stderr
+    assert "zoo: dynamic evaluation is for sequences, but this model is for classification" in done.stderr
 
 
 def test_a_step_that_is_too_large_exits_3(lstm_file):

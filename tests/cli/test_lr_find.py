@@ -113,7 +113,7 @@ def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     [
         (["--steps", "3"], 2, "steps must be between 10 and 100,000 (got 3)"),
         (["--start", "0"], 2, "start must be a learning rate above 0 (got 0.0)"),
-        (["--start", "1", "--stop", "0.1"], 2, "stop must be above start=1 and at most 1e+38 (got 0.1)"),
+        (["--start", "1", "--stop", "0.1"], 2, "--stop must be above --start=1 and at most 1e+38 (got 0.1)"),
         (["--start", "1e30", "--stop", "1e35"], 3, "try a --start below 1e+30"),
         (["--plot", "none/lr.png"], 2, "--plot none/lr.png: no such folder: none"),
         (["--plot", "."], 2, "--plot . is a folder"),

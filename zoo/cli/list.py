@@ -13,6 +13,7 @@ from zoo.cli.layout import columns, lines, print_table, print_title
 from zoo.cli.names import PLURALS, KindType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.signature import flags_in_errors
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
@@ -43,6 +44,7 @@ def kind_of(word: str) -> str | None:
 @click.option(
     "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
+@flags_in_errors
 @json_option
 @quiet_option
 @pass_session

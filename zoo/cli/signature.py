@@ -1,16 +1,20 @@
 """Options made from the function behind a command: its names, types and defaults, its docstring as help."""
 
+import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from zoo.cli.names import NameType
 from zoo.config import options
 from zoo.config.docstrings import described
+from zoo.errors import OptionError
 
-__all__ = ["flag_of", "key_values", "options_of", "typed"]
+__all__ = ["flag_of", "flags_in_errors", "key_values", "options_of", "typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +41,7 @@ def options_of(
     """Return a decorator that adds an option for each parameter of a function that has a default.
 
     What the docstring says of it under `Args` is the option's help. A mapping becomes a repeatable KEY=VALUE,
-    a sequence an option that may be repeated.
+    a sequence an option that may be repeated. An OptionError of the command calls what was typed by its flag.
 
     Args:
         only: parameters to make options of; all by default.
@@ -54,9 +58,37 @@ def options_of(
         for parameter in reversed(parameters):
             if not only or parameter.name in only:
                 command = _option(parameter, meanings[parameter.name])(command)
-        return command
+        return flags_in_errors(command)
 
     return decorate
+
+
+def flags_in_errors(command: F) -> F:
+    """Let an OptionError that names an option as Python does call it by its flag, if it was typed.
+
+    Such as `batch_size must be at least 1`, or `ema_decay=0.9 and nonmono=5 both average weights`; what a
+    recipe sets keeps its name.
+    """
+
+    @functools.wraps(command)
+    def naming(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return command(*arguments, **settings)
+        except OptionError as error:
+            error.args = (_with_flags(str(error)),)
+            raise
+
+    return naming  # type: ignore[return-value]
+
+
+def _with_flags(message: str) -> str:
+    ctx = click.get_current_context()
+    for param in ctx.command.get_params(ctx):
+        name = str(param.name)
+        if isinstance(param, click.Option) and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            subject = rf"^{name}(?=:| (must|cannot|does|is|requires) )"  # not `dynamic evaluation is for ...`
+            message = re.sub(rf"{subject}|(?<!\S){name}(?==)", flag_of(name), message)
+    return message
 
 
 def flag_of(name: str) -> str:
