@@ -10,10 +10,12 @@ import importlib.util
 import inspect
 import io
 import os
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -27,10 +29,10 @@ from msgspec.structs import replace
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
-from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
+from zoo.errors import OptionError, PluginError, cause, did_you_mean, first_line, printable
 from zoo.registry import hookspecs
 from zoo.registry.printing import printing_to
-from zoo.registry.published import WeightsSpec, published
+from zoo.registry.published import PUBLISHING, WeightsSpec, published
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
@@ -39,6 +41,7 @@ from zoo.registry.specs import (
     ExporterSpec,
     FieldsSpec,
     Name,
+    Pretrained,
     Spec,
     TaskSpec,
 )
@@ -72,6 +75,12 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_commands", "command", CommandSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
 )
+
+# What plugins make, by name
+_SPECS = {type_.__name__: type_ for *_, type_ in (*HOOKS, *PUBLISHING.values(), (Pretrained,))}
+
+# What Python says of an argument that a function or a class does not have
+_UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(.*)'")
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +238,26 @@ def _why(error: BaseException) -> str:
     notes: Sequence[str] = getattr(error, "__notes__", ()) if isinstance(error, OptionError) else ()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_plugin_s(frame.filename)]
     lines = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames]
-    return printable(f"{', '.join([cause(error), *notes])}{''.join(lines[-1:])}")
+    said = ", ".join([f"{cause(error)}{_meant(error)}", *notes])
+    return printable(f"{said}{''.join(lines[-1:])}")
+
+
+def _meant(error: BaseException) -> str:
+    """Return which argument may have been meant, if something was called with one that it does not have.
+
+    It is looked up by its name: among specs, and where it was called.
+    """
+    import traceback
+
+    unexpected = _UNEXPECTED.fullmatch(first_line(error)) if isinstance(error, TypeError) else None
+    if unexpected is None:
+        return ""
+    name, argument = unexpected.groups()
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    with suppress(Exception):  # what a plugin calls may be anything
+        known = inspect.signature(_SPECS.get(name) or frame.f_globals[name]).parameters
+        return did_you_mean(argument, known)
+    return ""
 
 
 def _is_a_plugin_s(file: str) -> bool:
