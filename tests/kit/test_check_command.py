@@ -140,7 +140,7 @@ def test_a_file_that_does_not_load_fails_one_check_with_its_cause(tmp_path, caps
     assert run(["check", str(tmp_path / "does_not_load.py")]) == 1
     captured = capsys.readouterr()
     (failed,) = [line for line in captured.out.splitlines() if line.startswith("failed")]
-    assert failed.startswith("failed   does-not-load/does-not-load-loads: expected ")
+    assert failed.startswith("failed   does-not-load-loads: expected ")
     assert "got ZeroDivisionError: division by zero (does_not_load.py:1). Usually: " in failed
     assert captured.out.splitlines()[-1] == "1 ran, 0 skipped, 1 failed"
     assert captured.err == f"checking {tmp_path / 'does_not_load.py'}\n"

@@ -62,19 +62,19 @@ def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
 
     Checks that were skipped for one reason share a line.
     """
-    plugin, entry = outcomes[0].plugin, outcomes[0].entry
+    entry = outcomes[0].entry
     lines: list[tuple[str, str]] = []
     skipped: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.outcome == "skipped":
             skipped.setdefault(outcome.reason, []).append(outcome)
         elif outcome.outcome != "passed":
-            lines.append((outcome.outcome, f"{plugin}/{outcome.name}: {outcome.reason}"))
+            lines.append((outcome.outcome, f"{entry}-{outcome.check}: {outcome.reason}"))
     for reason, those in skipped.items():
         if len(those) == len(outcomes):
             lines.append(("skipped", f"{entry}: {reason}"))
         elif len(those) == 1:
-            lines.append(("skipped", f"{plugin}/{those[0].name}: {reason}"))
+            lines.append(("skipped", f"{entry}-{those[0].check}: {reason}"))
         else:
             lines.append(("skipped", f"{entry}: {len(those)} skipped: {reason}"))
     return lines
