@@ -382,16 +382,22 @@ def test_an_error_in_registry_toml_names_file_and_key(tmp_path, text, words):
         assert word in done.stderr
 
 
-def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path):
-    recipe = "architecture = 'mlp'\ndataset = 'shapes'\ntrain = { epoch = 3 }"
+@pytest.mark.parametrize(
+    ("train", "why"),
+    [
+        ("epoch = 3", "the training configuration has no option 'epoch'"),
+        ("lr = 'fast'", "lr must be a number (got 'fast')"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path, train, why):
+    recipe = f"architecture = 'mlp'\ndataset = 'shapes'\ntrain = {{ {train} }}"
     (tmp_path / "registry.toml").write_text(f"schema = 1\n[recipes.x]\n{recipe}")
     done = zoo("list", "recipes", cwd=tmp_path)
     assert done.returncode == 0
-    why = "[recipes.x] the training configuration has no option 'epoch'; did you mean 'epochs'?"
-    assert f"x cannot be trained: registry.toml: {why}" in done.stderr
+    assert f"x cannot be trained: registry.toml: [recipes.x] {why}" in done.stderr
     done = zoo("train", "x", cwd=tmp_path)
     assert done.returncode == 2
-    assert "recipe x: the training configuration has no option 'epoch'" in done.stderr
+    assert f"recipe x: {why}" in done.stderr
 
 
 def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_path: Path) -> None:

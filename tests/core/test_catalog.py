@@ -11,7 +11,7 @@ import pytest
 
 from zoo.api.listing import default_registry
 from zoo.errors import CatalogError, DataError, UnknownName, ZooWarning
-from zoo.registry.catalog import Catalog, shipped_path, user_path
+from zoo.registry.catalog import Catalog, read_recipe, shipped_path, user_path
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
 
@@ -113,7 +113,6 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
             'schema = 1\n[recipes.a]\narchitecture = "x"\ndataset = "y"\nseed = "1"',
             "[recipes.a] seed must be an integer (got '1')",
         ),
-        (RECIPE.replace("7", "0"), "[recipes.stdlib-lstm] epochs must be at least 1 (got 0)"),
         (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256 must be 64 hexadecimal digits (got 'AAAA"),
         ('schema = 1\n[plugins]\ndisable = 0', "[plugins] has no option 'disable'; did you mean 'disabled'"),
         ('schema = 1\n[plugins]\nlocal = 3', "[plugins] local must be a list, each item a string (got 3)"),
@@ -125,6 +124,14 @@ def test_an_error_names_the_file_and_the_key(write: Write, text: str, message: s
         Catalog.load()
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
+
+
+def test_of_a_training_field_in_the_config_of_a_run_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(RECIPE.partition("[recipes.mine]")[0].replace("7", "0"))
+    with pytest.raises(CatalogError) as caught:
+        read_recipe(tmp_path / "config.toml")
+    named = f"{tmp_path / 'config.toml'}: [recipes.stdlib-lstm]"
+    assert str(caught.value) == f"{named} epochs must be at least 1 (got 0)"
 
 
 def test_a_file_that_is_not_utf_8_is_refused(write: Write) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.config.training import checked_fields
 from zoo.errors import OptionError
 
 __all__ = ["Recipe"]
@@ -24,8 +23,7 @@ class Recipe:
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
         threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type, with a note of which recipe it is in. Training fields
-    that a task adds are checked when the recipe is used.
+    Raises OptionError for a field of the wrong type, with a note of which recipe it is in.
     """
 
     architecture: str
@@ -41,7 +39,6 @@ class Recipe:
     def __post_init__(self) -> None:
         try:
             options.validate(self)
-            checked_fields(self.train)
         except OptionError as error:
             architecture, dataset = options.shown(self.architecture), options.shown(self.dataset)
             error.add_note(f"in the recipe of {architecture} on {dataset}")

@@ -18,6 +18,7 @@ import rtoml
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
+from zoo.config.training import checked_fields
 from zoo.errors import CatalogError, OptionError, did_you_mean
 from zoo.files.regular import read_regular
 from zoo.registry import trust
@@ -128,11 +129,16 @@ def read_local(path: Path) -> tuple[bytes, list[Path]]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the one recipe of a run's config.toml. Raises CatalogError."""
+    """Return the one recipe of a run's config.toml. Raises CatalogError, also for its training fields."""
     recipes = _read(path)[0].recipes
     if len(recipes) != 1:
         raise CatalogError(f"{path} must hold one recipe (it holds {len(recipes)})")
-    return next(iter(recipes.values()))
+    ((name, recipe),) = recipes.items()
+    try:
+        checked_fields(recipe.train)
+    except OptionError as error:
+        raise CatalogError(f"{path}: [recipes.{name}] {error}") from None
+    return recipe
 
 
 def _paths(path: Path, settings: PluginSettings) -> list[Path]:

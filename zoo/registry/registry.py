@@ -190,8 +190,8 @@ class Registry:
     def unusable(self) -> list[str]:
         """Return a line for each problem with entries, and for the recipes that cannot be trained.
 
-        Of a plugin's recipes those are the ones whose architecture or dataset no plugin provides that is
-        there, and of the user's file the ones with a training field that is unknown or out of range.
+        Those are the recipes of a plugin whose architecture or dataset no plugin provides that is there, and
+        recipes with a training field that is unknown or has a wrong value.
         """
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
@@ -210,18 +210,21 @@ class Registry:
             if lacking:
                 names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
                 lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
-        return lines + self._misspelled()
+        return lines + self._wrong_training()
 
-    def _misspelled(self) -> list[str]:
-        """Return a line for each recipe of the user's file with a training field that nobody knows."""
-        if any(plugin.status != "ok" for plugin in self.plugins):
-            return []  # it may be a field of one that is not loaded
+    def _wrong_training(self) -> list[str]:
+        """Return a line for each recipe with a training field that nobody knows, or a wrong value of one."""
         usual, lines = TrainConfig.with_groups(self.groups), list[str]()
-        for name in sorted(self.catalog.own):
+        known = usual.fields()
+        all_known = all(plugin.status == "ok" for plugin in self.plugins)  # or it may be a field of another
+        own = {name: f"{self.catalog.path}: [recipes.{name}] " for name in sorted(self.catalog.own)}
+        of_plugins = {name: "" for plugin in self.plugins for name in plugin.recipes}
+        for name, where in (own | of_plugins).items():
+            train = self.recipes[name].train
             try:
-                usual.replace(self.catalog.recipes[name].train)
+                usual.replace({field: train[field] for field in train if all_known or field in known})
             except OptionError as error:
-                lines.append(f"{name} cannot be trained: {self.catalog.path}: [recipes.{name}] {error}")
+                lines.append(f"{name} cannot be trained: {where}{error}")
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
