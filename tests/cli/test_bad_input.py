@@ -400,6 +400,41 @@ def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path, train, why
     assert f"recipe x: {why}" in done.stderr
 
 
+URL = "https://example.org/x"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "FILE", URL],
+        ["predict", "FILE", "x.png", "--out", f"{URL}.csv"],
+        ["embed", "FILE", URL],
+        ["analyze", "cam", "FILE", URL],
+        ["eval", URL],
+        ["train", "mlp", "shapes", "--run", URL],
+        ["train", "mlp", "shapes", "--from", URL],
+        ["lr-find", "mlp", "shapes", "--plot", URL],
+        ["resume", URL],
+        ["trust", URL],
+        ["new-plugin", "mine", "--kind", "dataset", "--out", URL],
+        ["check", "cam", "--report", f"{URL}.md"],
+    ],
+    ids=" ".join,
+)
+def test_a_url_is_no_path_and_is_named_as_typed(words, net_file, tmp_path):
+    done = zoo(*(net_file if word == "FILE" else word for word in words), cwd=tmp_path)
+    (typed,) = (word for word in words if word.startswith(URL))
+    assert done.returncode == 2
+    assert f"zoo: '{typed}' is a URL, not a path\n" in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_of_data_a_url_is_named_as_typed(tmp_path):
+    done = zoo("train", "mlp", "folder", "--data", f"root={URL}", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"zoo: there is no folder '{URL}'\n" in done.stderr
+
+
 def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "registry.toml").write_text("x = [")
     done = zoo("train", "resnet20", "shapes", "--hidden-sise", "5", "--json", cwd=tmp_path)

@@ -10,7 +10,7 @@ from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.api.terminal import BLANKS, echo
 from zoo.cli.layout import SHARES, print_paragraph, print_table
-from zoo.cli.names import NameType
+from zoo.cli.names import NameType, PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
@@ -39,12 +39,10 @@ class IndicesType(click.ParamType[list[int]]):
 @click.command()
 @click.argument("analyzer", type=NameType("analyzer"))
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
-@click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
 @click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]"
-)
+@click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
 @click.option("--draw", type=click.IntRange(0), default=64, show_default=True, help="Most images to draw.")
 @device_option
 @json_option

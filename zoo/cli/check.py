@@ -13,7 +13,7 @@ import click
 
 from zoo.api.terminal import echo
 from zoo.cli.layout import print_table
-from zoo.cli.names import TargetType
+from zoo.cli.names import PathType, TargetType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import warn
@@ -28,7 +28,7 @@ COLUMNS = ("ran", "skipped", "failed")
 @click.argument("target", type=TargetType())
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathType(dir_okay=False),
     metavar="FILE",
     help="Write a report to publish, as its suffix says: .md, .html or .json.",
 )

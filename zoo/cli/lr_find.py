@@ -13,6 +13,7 @@ from zoo.api.terminal import echo
 from zoo.api.training import lr_find
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.layout import print_table
+from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of, typed
@@ -39,9 +40,7 @@ MEANING = {
 @training_arguments
 @options_of(lr_find, skip=["dataset"])
 @training_flags(skip=IRRELEVANT)
-@click.option(
-    "--plot", type=click.Path(path_type=Path), help="PNG file to draw the loss by learning rate in."
-)
+@click.option("--plot", type=PathType(), help="PNG file to draw the loss by learning rate in.")
 @device_option
 @json_option
 @quiet_option

@@ -10,10 +10,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
+from zoo.config.arguments import refuse_url
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ExporterSpec
 
-__all__ = ["PLURALS", "KindType", "NameType", "RunType", "TargetType"]
+__all__ = ["PLURALS", "KindType", "NameType", "PathType", "RunType", "TargetType"]
 
 PLURALS = {
     "architecture": "architectures",
@@ -115,6 +116,17 @@ def _runs(incomplete: str, suffixes: Sequence[str]) -> list[CompletionItem]:
     items = [CompletionItem(run, help="run directory") for run in runs]
     items += [CompletionItem(file, help="weights file") for file in files]
     return [item for item in items if item.value.startswith(incomplete)]
+
+
+class PathType(click.Path):
+    """The path of a file or a folder. A URL is refused as it was typed."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        refuse_url(value)
+        return super().convert(value, param, ctx)  # type: ignore[return-value]
 
 
 class TargetType(click.ParamType[str]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from zoo.api.terminal import echo
-from zoo.cli.names import NameType
+from zoo.cli.names import NameType, PathType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import OptionError
@@ -32,9 +32,7 @@ _ALONE = ("task", "command", "exporter")
 @click.option(
     "--task", type=NameType("task"), help="Task of the entry; by default the first of `zoo list tasks`."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path(), help="Folder to create the package in."
-)
+@click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @json_option
 @quiet_option
 @pass_session

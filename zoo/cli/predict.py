@@ -12,7 +12,7 @@ from zoo.api.model import Model
 from zoo.api.terminal import dim, echo
 from zoo.cli.files import interrupted
 from zoo.cli.layout import SHARES, columns, lines, print_paragraph
-from zoo.cli.names import NameType
+from zoo.cli.names import NameType, PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
@@ -24,11 +24,11 @@ _ROWS, _SECONDS = 64, 0.5
 
 @click.command()
 @click.argument("weights", type=NameType("weights", runs=True))
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PathType())
 @options_of(Model.predict)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="File to write, .csv, .jsonl or .npy, or a folder, rather than to print.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 if an input cannot be read.")

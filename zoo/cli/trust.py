@@ -9,12 +9,13 @@ import click
 from zoo.api.terminal import echo
 from zoo.api.trust import list_trusted, trust, untrust
 from zoo.cli.layout import print_table, print_title
+from zoo.cli.names import PathType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import print_json
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.argument("path", type=PathType(), required=False)
 @click.option("--list", "listing", is_flag=True, help="Show what is trusted, and whether it has changed.")
 @click.option("--remove", is_flag=True, help="Trust PATH no longer.")
 @json_option

@@ -6,6 +6,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -13,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from zoo.config import options
 from zoo.errors import OptionError
 
-__all__ = ["checked"]
+__all__ = ["checked", "is_url", "refuse_url"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,6 +57,17 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return checking
 
 
+def is_url(text: str) -> bool:
+    """Return whether a text is a web address, or another with a scheme, such as `s3://bucket/key`."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
+
+
+def refuse_url(path: str | Path) -> None:
+    """Raise OptionError for a URL in place of a path: `Path` would lose one of its slashes."""
+    if is_url(str(path)):
+        raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
+
+
 def _annotation(parameter: inspect.Parameter) -> str:
     """Return an annotation as it is written."""
     if isinstance(parameter.annotation, str):
@@ -76,7 +88,8 @@ def _checked(name: str, value: object, parts: Sequence[str]) -> object:
 
 
 def _require_path(name: str, path: str | Path) -> None:
-    """Raise OptionError for what no file can be called."""
+    """Raise OptionError for what no file can be called, and for a URL."""
+    refuse_url(path)
     try:
         os.lstat(path)
     except ValueError:  # a zero byte, or half a surrogate pair

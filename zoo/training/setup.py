@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.config.arguments import is_url
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import signature_options
@@ -160,8 +161,9 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
     """Return a dataset's options as a run records them: of the right types, the folder as a full path."""
     checked = entry.check({**entry.spec.config, **given}, flag="--data")
     root = checked.get("root")
-    full = {"root": str(Path(root).expanduser().absolute())} if isinstance(root, str) else {}
-    return {name: value for name, value in (checked | full).items() if name in given}
+    if isinstance(root, str) and not is_url(root):
+        checked["root"] = str(Path(root).expanduser().absolute())
+    return {name: value for name, value in checked.items() if name in given}
 
 
 def _require_size(
