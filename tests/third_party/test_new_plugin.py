@@ -24,6 +24,7 @@ NAMES = {
     ("task", ""): "tides",
     ("command", ""): "numbers",
     ("exporter", ""): "zipped",
+    ("recipe", ""): "quick-shapes",
 }
 
 
@@ -54,7 +55,7 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # The others, a few seconds each, are slow
-FIRST = ("tiny-net", "corners")
+FIRST = ("tiny-net", "corners", "quick-shapes")
 EACH = [
     pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.slow])
     for (kind, _), name in NAMES.items()
@@ -171,6 +172,24 @@ def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, cap
     assert "is a .zipped file, which zoo writes but does not read" in capsys.readouterr().err
 
 
+def test_a_new_recipe_trains(folder: Path, installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    readme = (folder / "zoo-quick-shapes" / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# zoo-quick-shapes\n\nA recipe for zoo, `quick-shapes/quick-shapes`.")
+    (words,) = re.findall(r"^zoo (train .*)$", readme, re.M)
+    assert run(["--strict", *words.split(), "--run", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["val"]["accuracy"] > 0.5  # chance is 0.1
+
+
+def test_a_new_recipe_has_the_task_of_its_data_and_a_name_of_its_own(tmp_path: Path, capsys) -> None:
+    new = ["--kind", "recipe", "--out", str(tmp_path)]
+    assert run(["new-plugin", "mine", *new, "--task", "classification"]) == 2
+    assert "a recipe is for the task of its dataset: leave --task out" in capsys.readouterr().err
+    assert run(["new-plugin", "stdlib-lstm", *new]) == 2
+    assert "the name 'stdlib-lstm' is already taken" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("name", ["train", "predict"])
 def test_a_new_command_cannot_be_called_like_one_of_zoos(name: str, tmp_path: Path, capsys) -> None:
     new = ["new-plugin", name, "--kind", "command", "--out", str(tmp_path)]
@@ -193,7 +212,7 @@ def test_a_new_task_belongs_to_no_other(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.slow  # the same checks, by pytest: a process each
-@pytest.mark.parametrize("name", ["corners", "tides", "numbers"])
+@pytest.mark.parametrize("name", ["corners", "tides", "numbers", "quick-shapes"])
 def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
     done = subprocess.run(
@@ -205,7 +224,7 @@ def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\b\d\d passed", done.stdout), done.stdout
+    assert re.search(r"\b(9|\d\d) passed", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES.values())
@@ -213,7 +232,8 @@ def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     package = f"zoo_{name.replace('-', '_')}"
     root = folder / f"zoo-{name}"
     files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    code = {f"{package}/{file}.py" for file in ("__init__", "plugin", package.removeprefix("zoo_"))}
+    code = {f"{package}/{file}.py" for file in ("__init__", "plugin")}
+    code |= {f"{package}/{package.removeprefix('zoo_')}.py"} if name != "quick-shapes" else set()
     code |= {f"{package}/{file}.py" for file in ("data", "net", "rows") if name == "tides"}
     rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
     assert {path.relative_to(root).as_posix() for path in files} == code | rest

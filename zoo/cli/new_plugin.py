@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,12 +13,19 @@ from zoo.cli.names import NameType, PathType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import OptionError
-from zoo.registry.plugins import Kind
 from zoo.registry.specs import OWN_COMMANDS
-from zoo.testing.scaffold import KINDS, new_plugin
+from zoo.testing.scaffold import KINDS, NewKind, new_plugin
 
-# Kinds of no task, whose names or files no two plugins can share
+# Kinds whose names or files no two plugins can share
 _ALONE = ("task", "command", "exporter")
+
+# Kinds that --task does not go with, and why
+_WITHOUT_TASK: Mapping[str, str] = {
+    "task": "--kind task creates a new task, and --task names an existing one: leave it out",
+    "command": "a command is for no task: leave --task out",
+    "exporter": "an exporter is for no task: leave --task out",
+    "recipe": "a recipe is for the task of its dataset: leave --task out",
+}
 
 
 @click.command()
@@ -36,23 +44,24 @@ _ALONE = ("task", "command", "exporter")
 @json_option
 @quiet_option
 @pass_session
-def command(session: Session, name: str, kind: Kind, task: str | None, out: Path, as_json: bool) -> None:
+def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
 
-    A new task comes with a small dataset and an architecture; a command is `zoo NAME`, an exporter a format
-    of `zoo export`. Recipes and weights are data, which any plugin may return from `zoo_recipes` and
-    `zoo_weights`, and a registry.toml may hold.
+    A new task comes with a small dataset and an architecture. A command is `zoo NAME`, and an exporter a
+    format of `zoo export`. A recipe names an architecture and a dataset that exist already; any plugin may
+    return recipes, and weights once they are trained, and a registry.toml may hold them.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
-    if kind == "task" and task:
-        raise OptionError("--kind task creates a new task, and --task names an existing one: leave it out")
-    if kind in ("command", "exporter") and task:
-        raise OptionError(f"{'a' if kind == 'command' else 'an'} {kind} is for no task: leave --task out")
+    if task and kind in _WITHOUT_TASK:
+        raise OptionError(_WITHOUT_TASK[kind])
     taken = [plugin.name for plugin in registry.plugins]
-    taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
+    if kind == "recipe":
+        taken += registry.recipes.names()
+    else:
+        taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
     taken += OWN_COMMANDS if kind == "command" else []
-    spec = None if kind in _ALONE else registry.task(task or next(iter(registry.tasks)))
+    spec = None if kind in _WITHOUT_TASK else registry.task(task or next(iter(registry.tasks)))
     lender = registry.tasks.get(spec.architectures_of) if spec else None
     files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)
     folder = out / f"zoo-{name}"

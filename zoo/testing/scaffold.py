@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from zoo._version import __version__
 from zoo.errors import OptionError, OutputError
 from zoo.registry.plugins import Kind
 from zoo.registry.specs import TaskSpec
 
-__all__ = ["KINDS", "new_plugin"]
+__all__ = ["KINDS", "NewKind", "new_plugin"]
 
 # What every plugin has, and a folder for each kind that is of no task; the rest comes from the task's plugin
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,12 +27,16 @@ _USED = {
     *("False", "None", "True"),
 }
 
-KINDS: tuple[Kind, ...] = ("architecture", "dataset", "analyzer", "task", "command", "exporter")
+NewKind = Kind | Literal["recipe"]
+
+KINDS: tuple[NewKind, ...] = (
+    *("architecture", "dataset", "analyzer", "task", "command", "exporter", "recipe"),
+)
 
 
 def new_plugin(
     name: str,
-    kind: Kind,
+    kind: NewKind,
     parent: Path,
     *,
     task: TaskSpec | None = None,
@@ -82,7 +87,7 @@ def new_plugin(
     return sorted(texts)
 
 
-def _templates(task: TaskSpec, kind: Kind) -> Path | None:
+def _templates(task: TaskSpec, kind: NewKind) -> Path | None:
     """Return the folder of a task's templates for a kind of entry, if there is one."""
     package, _, inside = task.templates.partition("/")
     found = find_spec(package) if package else None
@@ -90,7 +95,7 @@ def _templates(task: TaskSpec, kind: Kind) -> Path | None:
     return folder if found and (folder / "use.txt").is_file() else None
 
 
-def _words(name: str, kind: Kind, taken: Iterable[str]) -> dict[str, str]:
+def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     module = name.replace("-", "_")
     class_name = "".join(word.capitalize() for word in name.split("-"))
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
