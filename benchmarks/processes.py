@@ -11,9 +11,10 @@ Asked are, on two idle cores:
 Runs take turns, and a speed is that of the last of two epochs. The message is timed by itself, between
 processes that wait for each other first: what a step waits for the slower one is no part of it.
 
-What a step takes in more processes is computed from these: computing is divided, and a message goes around a
-ring, in which each process sends nearly twice the gradients, in two hops for each of the others. That is a
-bound: small parts of a batch are computed less well, and processes wait for the slowest.
+What a step takes in more processes is computed from these, as if each had a machine of its own: computing is
+divided, and a message goes around a ring by gloo, in which each process sends nearly twice the gradients, in
+two hops for each of the others. That is a bound: small parts of a batch are computed less well, and processes
+wait for the slowest.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ import torch.multiprocessing as mp
 
 import zoo
 from zoo.files.atomic import atomic_write
+from zoo.models.memory import keep_freed_memory
+from zoo.training.ranks import Ranks
 
 ROOT = Path(__file__).parents[1]
 ZOO = [sys.executable, "-m", "zoo"]
@@ -101,18 +104,19 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
             rates[way].append(_rate((*words, *more), place, processes, threads))
     params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
     step = items / statistics.median(rates["two processes"])
-    message, empty = _message(params), _message(1)
+    message, between, empty = _message(params, local=2), _message(params, local=1), _message(1, local=1)
     saved, seconds = _save(folder / f"{name}-0-one-thread" / "checkpoint.safetensors")
     lines = [
         f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
         f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
         f"  against one of one thread {_ratio(rates, 'one thread')}",
-        f"  adding up the gradients {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step",
+        f"  adding up the gradients {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step; "
+        f"by gloo, as between machines, {1000 * between:.1f} ms",
         f"  saving {saved / 1e6:.0f} MB {1000 * seconds:.0f} ms, by the first process alone",
     ]
     if "apart" in rates:
         lines.append(f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='apart')} as fast")
-    lines += _computed(items / statistics.median(rates["one thread"]), message, empty, params)
+    lines += _computed(items / statistics.median(rates["one thread"]), between, empty, params)
     return "\n".join(lines)
 
 
@@ -121,7 +125,7 @@ def _computed(one: float, message: float, empty: float, params: int) -> list[str
 
     Args:
         one: seconds of a step in one process of one thread.
-        message: seconds in which two processes add up the gradients.
+        message: seconds in which two processes add up the gradients by gloo.
         empty: seconds in which they add up one number, two hops.
     """
     lines: list[str] = []
@@ -162,21 +166,23 @@ def _rate(words: Sequence[str], place: Path, processes: int, threads: int) -> fl
     return rows[-1]["clock"]["rate"]
 
 
-def _message(count: int) -> float:
-    """Return the seconds in which two processes add up so many numbers."""
+def _message(count: int, *, local: int) -> float:
+    """Return the seconds in which two processes add up so many numbers, `local` of them on a machine."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_add_up, (count, folder), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
+        mp.spawn(_add_up, (count, local, folder), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
         return float(Path(folder, "seconds").read_text())
 
 
-def _add_up(rank: int, count: int, folder: str) -> None:
+def _add_up(rank: int, count: int, local: int, folder: str) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a training does
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    numbers, times = torch.ones(count), list[float]()
+    ranks, numbers, times = Ranks(rank, 2, local), torch.ones(count), list[float]()
+    ranks.begun()
     for _ in range(30):
-        dist.barrier()
+        ranks.largest(0)
         start = time.perf_counter()
-        dist.all_reduce(numbers)
+        ranks.total(numbers)
         times.append(time.perf_counter() - start)
     if rank == 0:
         Path(folder, "seconds").write_text(str(statistics.median(times[5:])))

@@ -129,6 +129,9 @@ class Lost(RunError):
 
     kind = "lost"
 
+    def __init__(self) -> None:
+        super().__init__("another process of this run has ended, or cannot be reached")
+
 
 class Diverged(ZooError):
     """Training produced a loss, a weight or a metric that is not finite."""

@@ -66,8 +66,8 @@ def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> Non
 
 def test_nonsense_is_refused_once_in_words(place: Path) -> None:
     for more, words in (
-        (["--processes", "0"], "processes must be between 1 and 1,024 (got 0)"),
-        (["--processes", "3", "--batch-size", "2"], "batch_size=2 is too small for 3 processes"),
+        (["--processes", "0"], "--processes must be between 1 and 1,024 (got 0)"),
+        (["--processes", "3", "--batch-size", "2"], "--batch-size=2 is too small for 3 processes"),
         (["--processes", "2", "--model", "embedding_dim=x"], "embedding_dim must be an integer (got 'x')"),
     ):
         command = [*toys.train(LSTM, "nonsense", "--threads", "1"), *more]

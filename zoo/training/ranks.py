@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -26,6 +27,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from zoo.data.parts import part_of
 from zoo.errors import Lost, OptionError
+from zoo.training.shared_memory import SharedMemory
 
 __all__ = ["ALONE", "Ranks", "joined"]
 
@@ -50,11 +52,28 @@ class Ranks:
     def __init__(self, rank: int = 0, world: int = 1, local: int = 1) -> None:
         self.rank, self.world, self.local = rank, world, local
         self._group: dist.ProcessGroup | None = None
+        self._memory: SharedMemory | None = None
 
     def begun(self) -> None:
         """From here on, wait for the others for 10 minutes at most, or `$ZOO_PATIENCE` seconds."""
-        if self.world > 1:
-            self._group = cast("dist.ProcessGroup", dist.new_group(timeout=_patience()))
+        if self.world == 1:
+            return
+        patience = _patience()
+        self._group = cast("dist.ProcessGroup", dist.new_group(timeout=patience))
+        if self.local == self.world:
+            self._memory = self._shared(patience.total_seconds())
+
+    def _shared(self, patience: float) -> SharedMemory | None:
+        """Return memory that all processes share, if they can."""
+        path = self.told(lambda: str(SharedMemory.create(self.world) or ""), str)
+        try:
+            memory = SharedMemory(Path(path), rank=self.rank, world=self.world, patience=patience)
+        except OSError:  # there is none, or this is another container
+            memory = None
+        (missing,) = self.largest(memory is None)
+        if path and self.first:
+            Path(path).unlink()
+        return None if missing else memory
 
     @property
     def first(self) -> bool:
@@ -64,8 +83,7 @@ class Ranks:
     def total(self, values: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes; it may be changed in place."""
         if self.world > 1:
-            with _losing():
-                dist.all_reduce(values, group=self._group)
+            self._reduce(values, dist.ReduceOp.SUM)
         return values
 
     def largest(self, *values: int) -> list[int]:
@@ -73,9 +91,15 @@ class Ranks:
         if self.world == 1:
             return [*values]
         agreed = torch.tensor(values)
-        with _losing():
-            dist.all_reduce(agreed, dist.ReduceOp.MAX, group=self._group)
+        self._reduce(agreed, dist.ReduceOp.MAX)
         return agreed.tolist()
+
+    def _reduce(self, values: Tensor, how: dist.ReduceOp.RedOpType) -> None:
+        if self._memory and values.device.type == "cpu":
+            self._memory.reduce(values, torch.add if how == dist.ReduceOp.SUM else torch.maximum)
+            return
+        with _losing():
+            dist.all_reduce(values, how, group=self._group)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter], statistics: Iterable[Tensor] = ()) -> None:
         """Give every process the sum of all gradients, in one message whose layout never changes.
@@ -210,4 +234,4 @@ def _losing() -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Lost("another process of this run has ended, or cannot be reached") from error
+        raise Lost from error

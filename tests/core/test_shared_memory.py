@@ -1,0 +1,114 @@
+"""Processes of one machine add up numbers in memory that they share, in an order that never changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.errors import Lost
+from zoo.training import shared_memory
+from zoo.training.shared_memory import SharedMemory
+
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="gloo adds up on other systems"
+)
+
+
+def opened(place: Path, world: int, patience: float = 60) -> list[SharedMemory]:
+    """Return the memory of several processes, all of which are this one."""
+    file = place / "memory"
+    file.write_bytes(bytes(SharedMemory.size(world)))
+    return [SharedMemory(file, rank=rank, world=world, patience=patience) for rank in range(world)]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("count", [0, 1, 1000, 700_001])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_all_get_the_same_sums(world: int, count: int, dtype: torch.dtype, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(count)
+    values = (torch.randn(3, world, count, generator=generator) * 1e6).to(dtype)
+
+    def add_up(memory: SharedMemory, rank: int) -> list[torch.Tensor]:
+        results = [turn[rank].clone() for turn in values]
+        for result, combine in zip(results, (torch.add, torch.maximum, torch.add), strict=True):
+            memory.reduce(result, combine)
+        return results
+
+    with ThreadPoolExecutor(world) as threads:
+        found = [*threads.map(add_up, opened(tmp_path, world), range(world))]
+    wanted = [values[0][0], values[1].amax(0), values[2][0]]
+    for rank in range(1, world):
+        wanted[0], wanted[2] = wanted[0] + values[0][rank], wanted[2] + values[2][rank]
+    for results in found:
+        assert all(torch.equal(got, want) for got, want in zip(results, wanted, strict=True))
+
+
+def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:
+    memory, _ = opened(tmp_path, 2)
+    other = f"""
+from pathlib import Path
+from zoo.training.shared_memory import SharedMemory
+SharedMemory(Path({str(tmp_path / "memory")!r}), rank=1, world=2, patience=60)
+print("there", flush=True)
+input()
+"""
+    ending = subprocess.Popen([sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert ending.stdin is not None
+    assert ending.stdout is not None
+    ending.stdout.readline()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(memory.reduce, torch.ones(1), torch.add)
+        time.sleep(0.5)
+        assert not waiting.done()
+        ending.kill()  # and nobody asks how it ended, so that it is still listed
+        with pytest.raises(Lost, match="another process of this run has ended"):
+            waiting.result(20)
+    ending.stdin.close()
+    ending.stdout.close()
+    ending.wait()
+
+
+def test_nobody_waits_longer_than_they_have_patience(tmp_path: Path) -> None:
+    memory, _ = opened(tmp_path, 2, patience=0.3)
+    with pytest.raises(Lost):
+        memory.reduce(torch.ones(1), torch.add)
+
+
+def full(handle: int, offset: int, size: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead"),
+    [
+        (platform, "machine", lambda: "aarch64"),
+        (os, "posix_fallocate", full),
+        (shared_memory.tempfile, "mkstemp", lambda **settings: full(0, 0, 0)),
+    ],
+    ids=["another processor", "no room", "no such folder"],
+)
+def test_where_no_memory_can_be_shared_nothing_is_left(
+    where: object, name: str, instead: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {*Path("/dev/shm").iterdir()}
+    monkeypatch.setattr(where, name, instead)
+    assert SharedMemory.create(2) is None
+    assert {*Path("/dev/shm").iterdir()} == before
+
+
+def test_the_file_is_as_large_as_it_is_used() -> None:
+    path = SharedMemory.create(3)
+    assert path is not None
+    try:
+        assert path.stat().st_size == SharedMemory.size(3)
+    finally:
+        path.unlink()
