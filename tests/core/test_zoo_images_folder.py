@@ -7,6 +7,8 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -460,6 +462,23 @@ def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: s
         pytest.skip("this Pillow reads no AVIF")
     (root / "cat/x.png").write_bytes(encoded(Image.new("RGB", (20, 20), "red"), format_))
     assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog"]
+
+
+def test_decoders_of_rare_formats_are_loaded_once_they_are_needed(tmp_path: Path) -> None:
+    for format_ in ("PNG", "WEBP"):
+        picture = encoded(Image.new("RGB", (20, 20), "red"), format_, lossless=True)
+        (tmp_path / format_).write_bytes(picture)
+    code = """
+import sys
+from pathlib import Path
+from zoo.data.pictures import decode
+for format_ in ("PNG", "WEBP"):
+    print(decode(Path(format_).read_bytes(), size=8, channels=3).mean((1, 2)).round(), end=" ")
+    print("PIL.WebPImagePlugin" in sys.modules)
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "[255.   0.   0.] False\n[255.   0.   0.] True\n", done.stderr
 
 
 def test_a_broken_link_is_named(root: Path) -> None:
