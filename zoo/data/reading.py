@@ -7,12 +7,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zoo.data.sources import Source
 from zoo.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Unread", "in_batches", "require_number", "workers"]
 
@@ -69,6 +71,8 @@ def _read_ahead(
     """Yield sources and their items in order. If reading takes long, threads read some that come later."""
     sources, attempt = iter(sources), partial(_attempt, read)
     yield from _while_quick(sources, attempt)
+    from concurrent.futures import ThreadPoolExecutor  # only here: few inputs are read without
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="zoo-read")
     waiting: deque[tuple[Source, Future[Any]]] = deque()
     try:
