@@ -15,9 +15,9 @@ JOB = Path(__file__).parent / "job.py"
 LSTM = "lstm"
 
 
-def undropped(name: str, directory: str) -> list[str]:
+def undropped(name: str, directory: str, *, threads: int = 1) -> list[str]:
     """Return the command that trains a toy without dropout, the only thing that depends on the process."""
-    words = toys.train(name, directory, "--threads", "1", "--quiet")
+    words = toys.train(name, directory, "--threads", str(threads), "--quiet")
     return ["dropout=0" if word.startswith("dropout=") else word for word in words]
 
 

@@ -15,17 +15,16 @@ from zoo.cli import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# How far the loss of a step may lie from that of one process: what chaotic networks make of another rounding
-NAMES = {
-    "lstm": 1e-6,
-    "resnet-lite": 1e-4,
-    "gru, windows": 1e-6,
-    "mlp, warmup": 1e-6,
-    "convnet-bn, mixup": 5e-3,
-    "resnet20, clipped": 5e-3,
-    "camnet, several labels, accumulated": 5e-3,
-    "resnet-lite, accumulated, mixup, EMA": 1e-4,
-}
+NAMES = (
+    "lstm",
+    "resnet-lite",
+    "gru, windows",
+    "mlp, warmup",
+    "convnet-bn, mixup",
+    "resnet20, clipped",
+    "camnet, several labels, accumulated",
+    "resnet-lite, accumulated, mixup, EMA",
+)
 # Evaluates three batches of images, with weights that do not change
 STILL = [
     *("train", "mlp", "shapes", "--data", "size=16", "--data", "train_size=32", "--data", "val_size=1200"),
@@ -36,13 +35,19 @@ STILL = [
 
 @pytest.fixture(scope="module")
 def of_one(place: Path) -> Path:
-    """Train every toy in this process."""
+    """Train every toy in this process, with one thread and with two."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         for number, name in enumerate(NAMES):
             assert run(undropped(name, f"one-{number}")) == 0
+            assert run(undropped(name, f"threads-{number}", threads=2)) == 0
         assert run([*STILL, "--run", "one-still"]) == 0
     return place
+
+
+def changes(losses: list[float], of_one: list[float]) -> list[float]:
+    """Return how far each loss lies from the one of one thread, relative to it."""
+    return [abs(loss / one - 1) for loss, one in zip(losses, of_one, strict=True)]
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
@@ -50,10 +55,14 @@ def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> Non
     commands = [undropped(name, f"{processes}-{number}") for number, name in enumerate(NAMES)]
     done = torchrun(processes, [*commands, [*STILL, "--run", f"{processes}-still"]], of_one)
     assert done.returncode == 0, done.stderr
-    for number, (name, tolerance) in enumerate(NAMES.items()):
-        one, several = (toys.rows(of_one / f"{who}-{number}/steps.jsonl") for who in ("one", processes))
-        assert [row["step"] for row in several] == [row["step"] for row in one]
-        first, *later = (abs(a["loss"] / b["loss"] - 1) for a, b in zip(several, one, strict=True))
+    for number, name in enumerate(NAMES):
+        one, threads, several = (
+            [row["loss"] for row in toys.rows(of_one / f"{who}-{number}/steps.jsonl")]
+            for who in ("one", "threads", processes)
+        )
+        # What the network makes of another rounding, by one more thread
+        tolerance = max(3 * max(changes(threads, one)), 1e-6)
+        first, *later = changes(several, one)
         assert first < 2e-6, name
         assert max(later) < tolerance, name
         one, several = (toys.rows(of_one / f"{who}-{number}/metrics.jsonl") for who in ("one", processes))
