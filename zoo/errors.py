@@ -129,8 +129,13 @@ class Lost(RunError):
 
     kind = "lost"
 
-    def __init__(self) -> None:
-        super().__init__("another process of this run has ended, or cannot be reached")
+    def __init__(
+        self,
+        message: str = "another process of this run has ended, or cannot be reached",
+        *,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 class Diverged(ZooError):

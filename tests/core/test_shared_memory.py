@@ -77,6 +77,23 @@ input()
     ending.wait()
 
 
+def test_nobody_waits_for_a_process_that_left_the_run(tmp_path: Path) -> None:
+    memory, other = opened(tmp_path, 2)
+    other.leave()
+    with pytest.raises(Lost):
+        memory.reduce(torch.ones(1), torch.add)
+
+
+def test_processes_of_two_containers_do_not_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, _ = opened(tmp_path, 2)
+    assert together.is_usable()
+    container = tmp_path / "namespace"
+    container.touch()
+    monkeypatch.setattr(shared_memory, "_NAMESPACE", container)
+    SharedMemory(tmp_path / "memory", rank=1, world=2, patience=60)
+    assert not together.is_usable()
+
+
 def test_nobody_waits_longer_than_they_have_patience(tmp_path: Path) -> None:
     memory, _ = opened(tmp_path, 2, patience=0.3)
     with pytest.raises(Lost):

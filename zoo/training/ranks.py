@@ -65,15 +65,23 @@ class Ranks:
 
     def _shared(self, patience: float) -> SharedMemory | None:
         """Return memory that all processes share, if they can."""
-        path = self.told(lambda: str(SharedMemory.create(self.world) or ""), str)
+        created = SharedMemory.create(self.world) if self.first else None
         try:
-            memory = SharedMemory(Path(path), rank=self.rank, world=self.world, patience=patience)
-        except OSError:  # there is none, or this is another container
-            memory = None
-        (missing,) = self.largest(memory is None)
-        if path and self.first:
-            Path(path).unlink()
-        return None if missing else memory
+            path = self.told(lambda: str(created or ""), str)
+            try:
+                memory = SharedMemory(Path(path), rank=self.rank, world=self.world, patience=patience)
+            except (OSError, ValueError, MemoryError):  # there is none, or this is another container
+                memory = None
+            (missing,) = self.largest(memory is None)
+        finally:
+            if created:
+                created.unlink()
+        return memory if memory and not missing and memory.is_usable() else None
+
+    def left(self) -> None:
+        """Let the others no longer wait for this process."""
+        if self._memory:
+            self._memory.leave()
 
     @property
     def first(self) -> bool:
@@ -205,9 +213,11 @@ def joined(device: str) -> Generator[Ranks]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    ranks = Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:
-        yield Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        yield ranks
     finally:
+        ranks.left()
         dist.destroy_process_group()
 
 

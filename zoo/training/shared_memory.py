@@ -1,4 +1,4 @@
-"""Sums over the processes of one machine, through memory that they share.
+"""Sums and the like over the processes of one machine, through memory that they share.
 
 gloo, which works between any machines, sends each message through sockets and threads of its own. Beside
 processes that compute on every core, that takes milliseconds even for one number, and a step has several.
@@ -25,8 +25,10 @@ __all__ = ["SharedMemory"]
 
 # Bytes that a process writes before the others read them, few enough to stay in a cache, and of a cache line
 _PIECE, _LINE = 1 << 20, 64
-# Seconds that a process waits without sleeping, and sleeps from then on
-_AWAKE, _ASLEEP = 0.1, 0.001
+# What is the same for processes that know each other by the same numbers
+_NAMESPACE = Path("/proc/self/ns/pid")
+# Seconds that a process waits without sleeping, since in a step one is rarely further behind, and sleeps then
+_AWAKE, _ASLEEP = 0.005, 0.001
 
 
 class SharedMemory:
@@ -45,12 +47,12 @@ class SharedMemory:
         with file.open("r+b") as opened:
             memory = mmap.mmap(opened.fileno(), self.size(world))
         self._rank, self._world, self._patience = rank, world, patience
-        # How often each process has met the others, and its process id; a line each, so that no two share one
+        # How often each process has met the others, its process id and where that is one: a line for each
         table = np.frombuffer(memory, np.int64, world * _LINE // 8).reshape(world, -1)
-        self._meetings, self._pids, self._met = table[:, 0], table[:, 1], 0
+        self._meetings, self._pids, self._places, self._met = table[:, 0], table[:, 1], table[:, 2], 0
         pieces = torch.frombuffer(memory, dtype=torch.uint8, offset=world * _LINE)
         *self._pieces, self._result = pieces.view(world + 1, _PIECE)
-        self._pids[rank] = os.getpid()
+        self._pids[rank], self._places[rank] = os.getpid(), _NAMESPACE.stat().st_ino
 
     @staticmethod
     def size(world: int) -> int:
@@ -78,6 +80,17 @@ class SharedMemory:
             os.close(handle)
         return Path(path)
 
+    def is_usable(self) -> bool:
+        """Return whether all processes, once they have opened the file, can see which of them are alive.
+
+        Containers may share the memory and no more.
+        """
+        return len({*self._places.tolist()}) == 1
+
+    def leave(self) -> None:
+        """Let the others no longer wait for this process."""
+        self._pids[self._rank] = 0
+
     def reduce(self, values: Tensor, combine: Callable[..., Tensor]) -> None:
         """Combine a tensor on the CPU with those of the other processes, in place: `torch.add`, for a sum.
 
@@ -99,15 +112,16 @@ class SharedMemory:
         self._met += 1
         self._meetings[self._rank] = self._met
         for other in range(self._world):
-            began = 0.0
+            began = time.monotonic()
             while self._meetings[other] < self._met:
-                os.sched_yield()
-                now = time.monotonic()
-                began = began or now
-                if now - began > _AWAKE:
-                    time.sleep(_ASLEEP)
-                    if now - began > self._patience or not _runs(int(self._pids[other])):
-                        raise Lost
+                waited = time.monotonic() - began
+                if waited < _AWAKE:
+                    os.sched_yield()
+                    continue
+                time.sleep(_ASLEEP)
+                alive = _runs(int(self._pids[other])) or self._meetings[other] >= self._met
+                if waited > self._patience or not alive:
+                    raise Lost
 
 
 def _runs(pid: int) -> bool:
