@@ -2,8 +2,8 @@
 
     python benchmarks/freed_memory.py [--rounds 5] [--threads 1]
 
-A variable of glibc's that changes nothing, `MALLOC_PERTURB_=0`, makes zoo leave memory alone. Of each way,
-the shortest step is printed, and the most memory that its process had.
+A setting of glibc's that changes nothing, `GLIBC_TUNABLES=glibc.malloc.perturb=0`, makes zoo leave memory
+alone. Of each way, the shortest step is printed, and the most memory that its process had.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
         given: list[tuple[float, float]] = []
         for _ in range(asked.rounds):
             kept.append(measured(name, asked.threads))
-            given.append(measured(name, asked.threads, MALLOC_PERTURB_="0"))
+            given.append(measured(name, asked.threads, GLIBC_TUNABLES="glibc.malloc.perturb=0"))
         ours, theirs = (min(seconds for seconds, _ in way) * 1e3 for way in (kept, given))
         most, before = (max(memory for _, memory in way) for way in (kept, given))
         print(

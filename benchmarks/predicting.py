@@ -172,7 +172,9 @@ def speed(folder: Path) -> None:
         timm_of = partial(rate_of_timm, files, count, size)
         zoo_of: Any = partial(model.predict_to, inputs=files, progress=False)
         ways: dict[str, Callable[[Path], float]] = {
-            "timm": partial(timm_of, MALLOC_PERTURB_="0"),  # any variable of glibc's leaves it as it is
+            "timm": partial(
+                timm_of, GLIBC_TUNABLES="glibc.malloc.perturb=0"
+            ),  # which changes nothing, and zoo leaves it at that
             "timm, memory kept": timm_of,
             "zoo": lambda out, zoo_of=zoo_of, count=count: rate(partial(zoo_of, out), count),
             "the network alone": lambda out, model=model, count=count: rate(

@@ -26,7 +26,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def pages(**variables: str) -> int:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    environment = {
+        name: value for name, value in os.environ.items() if "MALLOC" not in name and name != "GLIBC_TUNABLES"
+    }
     done = subprocess.run(
         [sys.executable, "-c", AGAIN], env=environment | variables, capture_output=True, text=True, check=True
     )
@@ -37,5 +39,13 @@ def test_freed_memory_is_used_again() -> None:
     assert pages() < 16
 
 
-def test_who_sets_up_glibc_keeps_their_own_ways() -> None:
-    assert pages(MALLOC_TRIM_THRESHOLD_="131072") > 16
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072")],
+)
+def test_who_sets_up_glibc_keeps_their_own_ways(name: str, value: str) -> None:
+    assert pages(**{name: value}) > 16
+
+
+def test_other_variables_of_glibc_change_nothing() -> None:
+    assert pages(MALLOC_ARENA_MAX="2") < 16

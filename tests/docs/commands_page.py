@@ -61,7 +61,7 @@ bring [more commands](../how-to/a-command-of-your-own.md), which `zoo --help` li
 | `ZOO_PATIENCE` | seconds that a process of a training waits for the others, in place of 600 |
 | `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, also files that have not changed |
 | `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
-| `MALLOC_...` | where a variable of glibc's is set, zoo does not ask glibc to keep freed memory |
+| `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` | where they set up glibc's malloc, zoo leaves its memory alone |
 """
 
 

@@ -9,6 +9,8 @@ import sys
 
 __all__ = ["keep_freed_memory"]
 
+# The variables that set what is set here, or that switch off that glibc adapts it
+_CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
 # What mallopt(3) calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, and the most bytes that blocks may have
 _TRIM, _MMAP = -1, -3
 _MOST = 1 << 30
@@ -21,9 +23,10 @@ def keep_freed_memory() -> None:
 
     A step of a network allocates and frees the same few megabytes again and again. glibc gives such blocks
     back to the system and asks for them anew, and the system fills each with zeros, page by page: up to a
-    third of a step. Where a variable of glibc's is set, such as `MALLOC_TRIM_THRESHOLD_`, that choice stands.
+    third of a step. Where a variable of glibc's says when memory is given back, that choice stands.
     """
-    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
+    chosen = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "") or any(map(os.environ.get, _CHOICES))
+    if chosen or not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None and (mallopt(_MMAP, _MOST) or mallopt(_MMAP, _MOST_OF_OLD_GLIBC)):
