@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,9 +36,17 @@ def test_threads_read_what_takes_long(
 
     sources = [Source(str(number), number) for number in range(90)]
     double: Any = lambda items: [2 * item for item in items]  # noqa: E731
+    pools = list[ThreadPoolExecutor]()
+
+    def pool(*arguments: Any, **settings: Any) -> ThreadPoolExecutor:
+        pools.append(ThreadPoolExecutor(*arguments, **settings))
+        return pools[-1]
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", pool)
     found = [*in_batches(sources, read, double, size=7, threads=3)]
     assert [source.name for source, _ in found] == [str(number) for number in range(90)]
     answers = [answer for _, answer in found]
     assert answers == [Unread("is broken") if number == 30 else 2 * number for number in range(90)]
     assert threading.current_thread() in readers
     assert bool(readers - {threading.current_thread()}) == several
+    assert bool(pools) == several, "nor is anything made for threads"

@@ -6,7 +6,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -70,7 +70,8 @@ def _read_ahead(
 ) -> Iterator[tuple[Source, Any]]:
     """Yield sources and their items in order. If reading takes long, threads read some that come later."""
     sources, attempt = iter(sources), partial(_attempt, read)
-    yield from _while_quick(sources, attempt)
+    if not (yield from _while_quick(sources, attempt)):
+        return
     from concurrent.futures import ThreadPoolExecutor  # only here: few inputs are read without
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="zoo-read")
@@ -88,8 +89,10 @@ def _read_ahead(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _while_quick(sources: Iterable[Source], attempt: Callable[[Source], Any]) -> Iterator[tuple[Source, Any]]:
-    """Yield sources and their items until reading has taken long."""
+def _while_quick(
+    sources: Iterable[Source], attempt: Callable[[Source], Any]
+) -> Generator[tuple[Source, Any], None, bool]:
+    """Yield sources and their items until reading has taken long; return whether it has."""
     spent = 0.0
     for number, source in enumerate(sources):
         began = time.perf_counter()
@@ -99,7 +102,8 @@ def _while_quick(sources: Iterable[Source], attempt: Callable[[Source], Any]) ->
             spent = max(0.0, spent + took - _LONG)
         yield source, item
         if spent > _PATIENCE:
-            return
+            return True
+    return False
 
 
 def _attempt(read: Callable[[Any], Any], source: Source) -> Any:
