@@ -185,8 +185,9 @@ def test_a_new_recipe_has_the_task_of_its_data_and_a_name_of_its_own(tmp_path: P
     new = ["--kind", "recipe", "--out", str(tmp_path)]
     assert run(["new-plugin", "mine", *new, "--task", "classification"]) == 2
     assert "a recipe is for the task of its dataset: leave --task out" in capsys.readouterr().err
-    assert run(["new-plugin", "stdlib-lstm", *new]) == 2
-    assert "the name 'stdlib-lstm' is already taken" in capsys.readouterr().err
+    for taken in ("stdlib-lstm", "convnet-bn"):
+        assert run(["new-plugin", taken, *new]) == 2
+        assert f"the name {taken!r} is already taken" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 
 

@@ -64,7 +64,7 @@ def is_url(text: str) -> bool:
 
 def refuse_url(path: str | Path) -> None:
     """Raise OptionError for a URL in place of a path: `Path` would lose one of its slashes."""
-    if is_url(str(path)):
+    if is_url(str(path)) and not os.path.lexists(path):  # a folder may be called `imgs:`
         raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
 
 

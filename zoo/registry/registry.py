@@ -213,8 +213,8 @@ class Registry:
         return lines + self._wrong_training()
 
     def _wrong_training(self) -> list[str]:
-        """Return a line for each recipe with a training field that nobody knows, or a wrong value of one."""
-        usual, lines = TrainConfig.with_groups(self.groups), list[str]()
+        """Return lines for the recipes with a training field that nobody knows, or a wrong value of one."""
+        usual, wrong = TrainConfig.with_groups(self.groups), dict[str, list[str]]()
         known = usual.fields()
         all_known = all(plugin.status == "ok" for plugin in self.plugins)  # or it may be a field of another
         own = {name: f"{self.catalog.path}: [recipes.{name}] " for name in sorted(self.catalog.own)}
@@ -224,8 +224,8 @@ class Registry:
             try:
                 usual.replace({field: train[field] for field in train if all_known or field in known})
             except OptionError as error:
-                lines.append(f"{name} cannot be trained: {where}{error}")
-        return lines
+                wrong.setdefault(f"{where}{error}", []).append(name)
+        return [f"{_several(names)} cannot be trained: {why}" for why, names in wrong.items()]
 
     def problem(self, entry: Entry[Spec]) -> str:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
@@ -464,3 +464,9 @@ def matches(name: str, pattern: str) -> bool:
     if any(mark in pattern for mark in "*?["):
         return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
     return pattern in name
+
+
+def _several(names: Sequence[str]) -> str:
+    """Return names, a few of them if there are many."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
