@@ -429,6 +429,14 @@ def test_a_url_is_no_path_and_is_named_as_typed(words, net_file, tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_file_that_is_there_is_no_url(tmp_path):
+    (tmp_path / "imgs:").mkdir()
+    (tmp_path / "imgs:/a.png").write_bytes(b"no picture")
+    done = zoo("predict", "shapes-resnet20", "imgs://a.png", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "its format is unknown or not supported" in done.stdout
+
+
 def test_of_data_a_url_is_named_as_typed(tmp_path):
     done = zoo("train", "mlp", "folder", "--data", f"root={URL}", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

@@ -314,6 +314,14 @@ def test_a_recipe_with_a_wrong_field_is_one_line_and_fails_nothing_else(
     assert f"acme/wrong cannot be trained: {why}" in Registry(plugins.with_ours(acme)).problems()
 
 
+def test_many_recipes_with_one_wrong_field_share_a_line() -> None:
+    wrong = replace(RECIPE, train={"lr": "fast"})
+    acme = loaded(zoo_recipes={**{f"wrong-{number}": wrong for number in range(5)}, "tiny": RECIPE})
+    (line,) = Registry(plugins.with_ours(acme)).unusable()
+    named = "acme/wrong-0, acme/wrong-1, acme/wrong-2 and 2 more"
+    assert line == f"{named} cannot be trained: lr must be a number (got 'fast')"
+
+
 def test_a_wrong_value_is_told_although_another_plugin_is_not_there() -> None:
     acme = loaded(zoo_recipes={"wrong": replace(RECIPE, train={"lr": "fast", "of_another": 1})})
     gone = Plugin(name="gone", status="failed", where="gone", cause="it is broken")
