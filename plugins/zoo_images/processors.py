@@ -69,9 +69,9 @@ class ClassProcessor(_ImageProcessor):
         names = preprocess["classes"]
         odds = np.exp(outputs - outputs.max(1, keepdims=True))  # (B, K)
         probabilities = odds / odds.sum(1, keepdims=True)
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1].tolist()
         found: list[Prediction] = []
-        for values in probabilities:
-            best = np.argsort(-values, kind="stable")[: top or 1].tolist()
+        for values, best in zip(probabilities, ranked, strict=True):
             answers = [{"class": names[number], "probability": float(values[number])} for number in best]
             found.append(Prediction(answers=answers, confidence=answers[0]["probability"], values=values))
         return found

@@ -208,6 +208,8 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "huge.png").touch()
+    os.truncate(tmp_path / "huge.png", 2**30 + 1)
     os.mkfifo(tmp_path / "pipe.png")
     names = [
         "cut.png",
@@ -215,6 +217,7 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
         "text.png",
         "folder.png",
         "gone.png",
+        "huge.png",
         "pipe.png",
         "nope.png",
         "*.jpg",
@@ -230,13 +233,14 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     assert reasons["empty.png"] == "cannot be read as a picture: it is empty"
     assert reasons["text.png"] == "cannot be read as a picture: its format is unknown or not supported"
     assert reasons["folder.png"] == "contains no pictures"
-    assert "No such file" in reasons["gone.png"]
+    assert reasons["gone.png"] == "cannot be read as a picture: No such file or directory"
+    assert reasons["huge.png"] == "cannot be read as a picture: it has more than 1,073,741,824 bytes"
     assert "a pipe or a device" in reasons["pipe.png"]
     assert reasons["nope.png"] == "no such file or folder"
     assert reasons["*.jpg"] == "matches nothing"
     assert reasons["a**b"].startswith("is no pattern: ")
     assert reasons["a\0b.png"] == "its name is not valid"
-    assert reasons["input 11"] == "the picture cannot be read: it has no pixels"
+    assert reasons["input 12"] == "the picture cannot be read: it has no pixels"
     usual = net.predict([pictures / "001.png", pictures / "002.png"], **QUIET)
     assert [row["answers"][0]["class"] for row in (rows[0], rows[-1])] == [name for name, _ in answers(usual)]
 

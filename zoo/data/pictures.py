@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo.errors import DataError, OptionError
+from zoo.errors import DataError, OptionError, first_line
+from zoo.files.regular import read_regular
 from zoo.processors import InputReader
 
 __all__ = [
@@ -43,6 +43,9 @@ SUFFIXES = (
 
 # 8192 x 8192, or 256 MiB decoded. Pillow's own limit is higher, and at first it only warns.
 MAX_PIXELS = 2**26
+
+# 1 GiB: twice what so many pixels take in the largest mode, 16-bit color with transparency, uncompressed
+MAX_BYTES = 2**30
 
 # Passes over all pixels of a JPEG, each of which may take a few bytes; progressive ones have about ten
 MAX_SCANS = 100
@@ -149,16 +152,9 @@ def _image(source: Any) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _read(file: str | Path, use: Callable[[bytes], T]) -> T:
+def _read(path: str | Path, use: Callable[[bytes], T]) -> T:
     """Return what `use` makes of a picture file's bytes. Raises DataError if it cannot be read."""
-    path = Path(file)
-
-    def read() -> bytes:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
-            raise ValueError("it is a pipe or a device, not a regular file")
-        return path.read_bytes()
-
-    return _used(read, use, what=str(path))
+    return _used(lambda: read_regular(path, most=MAX_BYTES), use, what=str(path))
 
 
 def _used(read: Callable[[], bytes], use: Callable[[bytes], T], *, what: str) -> T:
@@ -172,8 +168,10 @@ def _used(read: Callable[[], bytes], use: Callable[[bytes], T], *, what: str) ->
         why = "its format is unknown or not supported"
     except Image.DecompressionBombError:
         why = f"it has more than {MAX_PIXELS:,} pixels"
+    except OSError as error:
+        why = error.strerror or first_line(error)
     except Exception as error:  # Pillow raises all kinds of exceptions for a damaged picture
-        why = str(error).split("\n")[0]
+        why = first_line(error)
     raise DataError(f"{what} cannot be read as a picture: {why}", hint="repair or remove it")
 
 
@@ -256,4 +254,7 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    if image.mode != mode:
+        return image.convert(mode)
+    image.load()  # before its file is closed
+    return image

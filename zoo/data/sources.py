@@ -141,6 +141,7 @@ def _of_one(path: str, reader: InputReader, left: Collection[str]) -> Iterator[S
 def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
     """Yield the inputs in a folder and its subfolders."""
     suffixes, inner = tuple(reader.suffixes), os.path.realpath(folder)
+    skipped = {os.path.basename(path) for path in left if os.path.dirname(path) == inner}  # noqa: PTH119, PTH120
     if _of_analysis(os.path.join(folder, "manifest.json")):  # noqa: PTH118
         return
     try:
@@ -156,9 +157,9 @@ def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator
         yield Source(_readable(folder), error=f"cannot be read: {error.strerror}")
         return
     for name, is_folder in names:
-        path = os.path.join(folder, name)  # noqa: PTH118
-        if left and os.path.join(inner, name) in left:  # noqa: PTH118
+        if name in skipped:
             continue
+        path = os.path.join(folder, name)  # noqa: PTH118
         if is_folder:
             yield from _inside(path, reader, left)
         else:

@@ -140,10 +140,13 @@ def evaluating(model: nn.Module) -> Generator[None]:
     """
     modules = [*model.modules()]
     with _LOCK:
+        if not _EVALUATING and not any(module.training for module in modules):
+            modules = []  # nothing to switch, and nothing to restore
         for module in modules:  # whose modes may differ: a frozen BatchNorm stays in evaluation mode
             users, training = _EVALUATING.get(module, (0, module.training))
             _EVALUATING[module] = (users + 1, training)
-        model.eval()
+        if modules:
+            model.eval()
     try:
         yield
     finally:
