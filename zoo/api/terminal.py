@@ -5,7 +5,6 @@ The only escape sequences that get through are the colors that zoo gives a text 
 
 from __future__ import annotations
 
-import html
 import os
 import re
 import sys
@@ -110,6 +109,8 @@ def rich_text(text: str, style: str = "", *, cut: bool = False) -> Text:
 
 def markup(text: str) -> str:
     """Return a text as HTML, for a notebook."""
+    import html
+
     return html.escape(printable(text))
 
 
