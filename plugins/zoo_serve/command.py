@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import re
 import secrets
 import socket
+import sys
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -200,6 +202,9 @@ def _serve(
     more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}
     config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
     server = uvicorn.Server(config)
+    # Else the event loop keeps Python's lock for 5 ms, and a model waits for it after each of its operations
+    sys.setswitchinterval(1e-5)
+    gc.freeze()  # so that no request has to wait until Python has looked through all that torch imported
     with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
         warnings.simplefilter("ignore", ZooWarning)  # about what clients sent
         server.run([listening])
