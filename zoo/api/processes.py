@@ -50,7 +50,9 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         raise _failure(min(own, key=lambda failure: failure["rank"]))
     if number:
         raise Interrupted(f"stopped by signal {number}", signal=number, hint=hint)
-    for rank, code in sorted(codes.items(), key=lambda item: item[1]):  # signals first
+    lost = {failure["rank"] for failure in failures}  # because of another one
+    causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
+    for rank, code in sorted(causes.items(), key=lambda item: _unlike_a_cause(item[1])):
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise RunError(f"process {rank} of {processes} {ended}", hint=hint)
 
@@ -66,6 +68,11 @@ def report_failure(error: ZooError, folder: Path) -> None:
         "exit_code": error.exit_code,
     }
     (folder / f"failure-{rank}.json").write_text(json.dumps(failure))
+
+
+def _unlike_a_cause(code: int) -> int:
+    """Return how little an exit code looks like what ended the others, whom the launcher then stops."""
+    return 2 if code == -signal.SIGTERM else int(code >= 0)
 
 
 def _failure(failure: Mapping[str, Any]) -> ZooError:
