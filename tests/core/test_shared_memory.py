@@ -40,7 +40,7 @@ def test_all_get_the_same_sums(world: int, count: int, dtype: torch.dtype, tmp_p
     def add_up(memory: SharedMemory, rank: int) -> list[torch.Tensor]:
         results = [turn[rank].clone() for turn in values]
         for result, combine in zip(results, (torch.add, torch.maximum, torch.add), strict=True):
-            memory.reduce(result, combine)
+            memory.reduce([result], combine)
         return results
 
     with ThreadPoolExecutor(world) as threads:
@@ -50,6 +50,38 @@ def test_all_get_the_same_sums(world: int, count: int, dtype: torch.dtype, tmp_p
         wanted[0], wanted[2] = wanted[0] + values[0][rank], wanted[2] + values[2][rank]
     for results in found:
         assert all(torch.equal(got, want) for got, want in zip(results, wanted, strict=True))
+
+
+def test_several_tensors_are_one_message(tmp_path: Path) -> None:
+    lengths = [3, 0, 300_000, 262_144, 1, 5_000]  # 262,144 numbers are a piece
+    values = torch.randn(2, sum(lengths), generator=torch.Generator().manual_seed(0))
+
+    def add_up(memory: SharedMemory, rank: int) -> torch.Tensor:
+        whole = torch.full((2, sum(lengths)), torch.nan)
+        whole[0] = values[rank]
+        memory.reduce(whole[0].split(lengths), torch.add)
+        return whole
+
+    with ThreadPoolExecutor(2) as threads:
+        for found in threads.map(add_up, opened(tmp_path, 2), range(2)):
+            assert torch.equal(found[0], values[0] + values[1])
+            assert found[1].isnan().all()
+
+
+def test_a_slow_process_gets_the_message_that_it_came_for(tmp_path: Path) -> None:
+    def add_up(memory: SharedMemory, rank: int) -> list[float]:
+        def slowly(one: torch.Tensor, other: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.002 * rank)  # between writing and reading
+            return torch.add(one, other, out=out)
+
+        sums = [torch.tensor([float(number)]) for number in range(50)]
+        for each in sums:
+            memory.reduce([each], slowly)
+        return [float(each) for each in sums]
+
+    with ThreadPoolExecutor(3) as threads:
+        for found in threads.map(add_up, opened(tmp_path, 3), range(3)):
+            assert found == [3.0 * number for number in range(50)]
 
 
 def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:
@@ -66,7 +98,7 @@ input()
     assert ending.stdout is not None
     ending.stdout.readline()
     with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(memory.reduce, torch.ones(1), torch.add)
+        waiting = thread.submit(memory.reduce, [torch.ones(1)], torch.add)
         time.sleep(0.5)
         assert not waiting.done()
         ending.kill()  # and nobody asks how it ended, so that it is still listed
@@ -81,7 +113,7 @@ def test_nobody_waits_for_a_process_that_left_the_run(tmp_path: Path) -> None:
     memory, other = opened(tmp_path, 2)
     other.leave()
     with pytest.raises(Lost):
-        memory.reduce(torch.ones(1), torch.add)
+        memory.reduce([torch.ones(1)], torch.add)
 
 
 def test_processes_of_two_containers_do_not_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +129,7 @@ def test_processes_of_two_containers_do_not_share(tmp_path: Path, monkeypatch: p
 def test_nobody_waits_longer_than_they_have_patience(tmp_path: Path) -> None:
     memory, _ = opened(tmp_path, 2, patience=0.3)
     with pytest.raises(Lost):
-        memory.reduce(torch.ones(1), torch.add)
+        memory.reduce([torch.ones(1)], torch.add)
 
 
 def full(handle: int, offset: int, size: int) -> None:

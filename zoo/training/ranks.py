@@ -13,8 +13,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -104,7 +105,8 @@ class Ranks:
 
     def _reduce(self, values: Tensor, how: dist.ReduceOp.RedOpType) -> None:
         if self._memory and values.device.type == "cpu":
-            self._memory.reduce(values, torch.add if how == dist.ReduceOp.SUM else torch.maximum)
+            combine = torch.add if how == dist.ReduceOp.SUM else torch.maximum
+            self._memory.reduce([values.detach().view(-1)], combine)
             return
         with _losing():
             dist.all_reduce(values, how, group=self._group)
@@ -123,14 +125,26 @@ class Ranks:
         present = self.largest(*(parameter.grad is not None for parameter in trained))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         kept = [*statistics]
-        own = [each.reshape(-1) for each in gradients]
+        laid = [_as_laid_out(each, like) for each, like in zip(gradients, trained, strict=True)]
+        own = [each.reshape(-1) for each in laid]
+        dtype = reduce(torch.promote_types, [each.dtype for each in own])
+        own = [each.to(dtype) for each in own]  # what is a view of a gradient stays one
         own += [each.reshape(-1).to(own[0]) / self.world for each in kept]
-        parts = self.total(torch.cat(own)).split([each.numel() for each in own])
-        sums, means = parts[: len(trained)], parts[len(trained) :]
-        for each, mean in zip(kept, means, strict=True):
-            each.copy_(mean.view_as(each))
-        for parameter, gradient, total, held in zip(trained, gradients, sums, present, strict=True):
-            parameter.grad = gradient.copy_(total.view_as(gradient)) if held else None
+        self._add_up(own)
+        for each, total in zip([*laid, *kept], own, strict=True):
+            if each.data_ptr() != total.data_ptr():
+                each.copy_(total.view_as(each))
+        for parameter, gradient, held in zip(trained, gradients, present, strict=True):
+            parameter.grad = gradient if held else None
+
+    def _add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Give tensors of one dimension the sums over all processes, in one message."""
+        if self._memory and tensors[0].device.type == "cpu":
+            self._memory.reduce(tensors, torch.add)
+        else:
+            sums = self.total(torch.cat([*tensors])).split([len(each) for each in tensors])
+            for each, total in zip(tensors, sums, strict=True):
+                each.copy_(total)
 
     def told(self, value: Callable[[], T], kind: type[T] | Any) -> T:
         """Return what a function returned in the first process, the only one that calls it.
@@ -236,6 +250,12 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _as_laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Return a gradient with its dimensions in the order in which its parameter, if dense, is in memory."""
+    last = parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last)
+    return gradient.permute(0, 2, 3, 1) if last and not parameter.is_contiguous() else gradient
 
 
 @contextlib.contextmanager
