@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from zoo.errors import Lost
 from zoo.training import shared_memory
+from zoo.training.ranks import Ranks
 from zoo.training.shared_memory import SharedMemory
 
 pytestmark = pytest.mark.skipif(
@@ -82,6 +84,35 @@ def test_a_slow_process_gets_the_message_that_it_came_for(tmp_path: Path) -> Non
     with ThreadPoolExecutor(3) as threads:
         for found in threads.map(add_up, opened(tmp_path, 3), range(3)):
             assert found == [3.0 * number for number in range(50)]
+
+
+def test_gradients_are_added_up_whatever_their_layout(tmp_path: Path) -> None:
+    """One process has them in the order of the weights, and the other in that of their dimensions."""
+    generator = torch.Generator().manual_seed(0)
+    filters = torch.randn(2, 8, 4, 3, 3, generator=generator)
+    lines = torch.randn(2, 5, 6, generator=generator)
+
+    def add_up(memory: SharedMemory, rank: int) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+        ranks = Ranks(rank, 2, 2)
+        ranks._memory = memory  # pyright: ignore[reportPrivateUsage]
+        layout = (torch.channels_last, torch.contiguous_format)[rank]
+        kernel = nn.Parameter(torch.empty(8, 4, 3, 3).to(memory_format=torch.channels_last))
+        kernel.grad = filters[rank].clone(memory_format=layout)
+        exact, unused = nn.Parameter(torch.empty(5, 6, dtype=torch.float64)), nn.Parameter(torch.empty(2))
+        exact.grad = lines[rank].double() if rank else None
+        frozen = nn.Parameter(torch.empty(2), requires_grad=False)
+        statistic = torch.tensor([1.0, 2.0]) * (rank + 1)
+        ranks.add_gradients([kernel, frozen, exact, unused], [statistic])
+        return [kernel.grad, exact.grad, unused.grad], statistic
+
+    with ThreadPoolExecutor(2) as threads:
+        for (kernel, exact, unused), statistic in threads.map(add_up, opened(tmp_path, 2), range(2)):
+            assert kernel is not None
+            assert exact is not None
+            assert torch.equal(kernel, (filters[0].double() + filters[1].double()).float())
+            assert torch.equal(exact, lines[1].double())
+            assert unused is None
+            assert statistic.tolist() == [1.5, 3.0]
 
 
 def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:
