@@ -157,10 +157,11 @@ def train_step(
             begin_compiled_step()
         step = task.step(state.model, batch, state.carried, config=config)
     step = kept(step) if config.compile else step
-    step, loss, penalty = of_all(step, batch.share, ranks)
-    readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     first = batch.index - batch.index % config.grad_accum_steps
-    state.scaler.scale(step.loss / min(config.grad_accum_steps, batch.total - first)).backward()
+    part = step.loss if ranks.world == 1 else step.loss * batch.share
+    state.scaler.scale(part / min(config.grad_accum_steps, batch.total - first)).backward()
+    step, loss, penalty = of_all(step, batch.share, ranks)  # only now: processes wait for each other once
+    readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     state.account(step)
     if completes_step(batch, config):
         ranks.add_gradients(state.model.parameters(), running_statistics(state.model))

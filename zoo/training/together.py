@@ -49,8 +49,7 @@ def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor
 
     These are tensors of no dimensions.
 
-    Its sums and its count are those of the whole batch. Its loss is still its own, weighted so that the
-    gradients of all processes add up to that of the whole batch.
+    Its sums and its count are those of the whole batch, and its loss is still its own.
 
     Args:
         share: this process's share of the batch.
@@ -69,8 +68,7 @@ def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor
     parts = flat.split([math.prod(shape) for shape in shapes])
     loss, penalty, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
     named = dict(zip(step.sums, sums, strict=True))
-    whole = replace(step, loss=step.loss * share, sums=named, count=int(count))
-    return whole, loss, penalty
+    return replace(step, sums=named, count=int(count)), loss, penalty
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
