@@ -158,6 +158,7 @@ def train_step(
         step = task.step(state.model, batch, state.carried, config=config)
     step = kept(step) if config.compile else step
     first = batch.index - batch.index % config.grad_accum_steps
+    # Weighted so that the gradients of all processes add up to that of the whole batch
     part = step.loss if ranks.world == 1 else step.loss * batch.share
     state.scaler.scale(part / min(config.grad_accum_steps, batch.total - first)).backward()
     step, loss, penalty = of_all(step, batch.share, ranks)  # only now: processes wait for each other once
