@@ -10,10 +10,11 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty that is added to the loss.
 
-A language model that reads any number of tokens carries what it knows in its state. One with a bound, such as
-a Transformer with learned positions, says so in `ArchitectureSpec.context_length`; it is then never given
-more tokens from `state=None` on, in one call or several. It may return None, and is given the last tokens
-again, or a cache of keys and values, from which it reads on until it is full; it need not crop either.
+A language model that reads any number of tokens carries what it knows in its state. A model with a limit,
+such as a Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. From
+`state=None` on it never gets more tokens than that, in one call or several. It may return None as its state,
+and then gets the last tokens again; or a cache of keys and values, which it continues until it is full. It
+need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
 `HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `PreparesInputs`,
