@@ -34,12 +34,11 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         parameters = _split_off_norm_biases(parameters, model, config)
     lr, momentum, decay = config.lr, config.momentum, config.weight_decay
     places = {p.device.type if p.is_floating_point() else "complex" for p in model.parameters()}
+    given: Any = {"lr": lr, "weight_decay": decay, "fused": places <= {"cpu", "cuda"}}
     if config.optimizer == "sgd":
-        given: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
-        return torch.optim.SGD(parameters, **given, nesterov=momentum > 0, fused=places == {"cuda"})
+        return torch.optim.SGD(parameters, **given, momentum=momentum, nesterov=momentum > 0)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    fused = places <= {"cpu", "cuda"}
-    return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
+    return kind(parameters, **given, betas=(momentum, 0.999))
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
