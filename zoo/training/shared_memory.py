@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from zoo.errors import Lost
 
 __all__ = ["SharedMemory"]
 
-# Bytes that a process writes before the others read them, few enough to stay in a cache; of a short message,
-# which each process adds up by itself; and of a cache line
+# Bytes that a process writes before the others read them, few enough to stay in a cache; of a short message;
+# and of a cache line
 _PIECE, _NOTE, _LINE = 1 << 20, 1 << 15, 64
 # What is the same for processes that know each other by the same numbers
 _NAMESPACE = Path("/proc/self/ns/pid")
@@ -33,12 +33,13 @@ _AWAKE, _ASLEEP = 0.005, 0.001
 
 
 class SharedMemory:
-    """A piece of memory for each process, and one for the result.
+    """Two pieces of memory for each process, written by turns, and one for results.
 
-    Each process writes a part of its numbers into its own piece, adds up its share of all pieces in the order
-    of the processes, and reads the shares of the others: sums are the same in all of them, and in any run.
-    Of a short message, each adds up all. It does not wait until the others have, since the next short message
-    is written elsewhere, and by the one after that they have.
+    Each process writes as many of its numbers as a piece holds. If they are few, or there are two processes,
+    each then adds up the numbers of all. It does not wait until the others have done so: the next numbers
+    are written elsewhere, and before the ones after those, all have met again. Otherwise each adds up a
+    share, and reads the shares of the others. All add up in the order of the processes, so sums are the same
+    in all of them, and in any run.
 
     Args:
         file: of the size that `size` returns.
@@ -53,17 +54,15 @@ class SharedMemory:
         # How often each process has met the others, its process id and where that is one: a line for each
         table = np.frombuffer(memory, np.int64, world * _LINE // 8).reshape(world, -1)
         self._meetings, self._pids, self._places, self._met = table[:, 0], table[:, 1], table[:, 2], 0
-        table_size, notes_size = world * _LINE, 2 * world * _NOTE
-        notes = torch.frombuffer(memory, dtype=torch.uint8, offset=table_size, count=notes_size)
-        pieces = torch.frombuffer(memory, dtype=torch.uint8, offset=table_size + notes_size)
-        self._notes, self._turn = notes.view(2, world, _NOTE), 0
-        *self._pieces, self._result = pieces.view(world + 1, _PIECE)
+        rest = torch.frombuffer(memory, dtype=torch.uint8, offset=world * _LINE)
+        *pieces, self._result = rest.split(_PIECE)
+        self._now, self._next = pieces[:world], pieces[world:]
         self._pids[rank], self._places[rank] = os.getpid(), _NAMESPACE.stat().st_ino
 
     @staticmethod
     def size(world: int) -> int:
         """Return how many bytes so many processes need."""
-        return world * _LINE + 2 * world * _NOTE + (world + 1) * _PIECE
+        return world * _LINE + (2 * world + 1) * _PIECE
 
     @classmethod
     def create(cls, world: int) -> Path | None:
@@ -106,36 +105,24 @@ class SharedMemory:
         """
         if not tensors:
             return
-        width = tensors[0].element_size()
-        short = sum(map(len, tensors)) * width <= _NOTE
-        for parts in _cut(tensors, _PIECE // width):
-            result = self._note(parts, combine) if short else self._piece(parts, combine)
-            for part, combined in zip(parts, result.split([*map(len, parts)]), strict=True):
+        dtype = tensors[0].dtype
+        for parts in _cut(tensors, _PIECE // dtype.itemsize):
+            lengths = [*map(len, parts)]
+            size = sum(lengths) * dtype.itemsize
+            self._now, self._next = self._next, self._now
+            pieces = [piece[:size].view(dtype) for piece in self._now]
+            torch.cat([*parts], out=pieces[self._rank])
+            self._meet()
+            if self._world == 2 or size <= _NOTE:
+                for part, *all_parts in zip(parts, *(_split(each, lengths) for each in pieces), strict=True):
+                    _combine(all_parts, combine, part)
+                continue
+            result = self._result[:size].view(dtype)
+            share, *shares = (each.tensor_split(self._world)[self._rank] for each in (result, *pieces))
+            _combine(shares, combine, share)
+            self._meet()
+            for part, combined in zip(parts, _split(result, lengths), strict=True):
                 part.copy_(combined)
-
-    def _note(self, parts: list[Tensor], combine: Callable[..., Tensor]) -> Tensor:
-        """Return the result of a short message."""
-        size, self._turn = sum(part.nbytes for part in parts), 1 - self._turn
-        notes = [note[:size].view(parts[0].dtype) for note in self._notes[self._turn]]
-        torch.cat(parts, out=notes[self._rank])
-        self._meet()
-        result = notes[0].clone()
-        for other in notes[1:]:
-            combine(result, other, out=result)
-        return result
-
-    def _piece(self, parts: list[Tensor], combine: Callable[..., Tensor]) -> Tensor:
-        """Return the result of a piece of a message, in memory that the next piece changes."""
-        size = sum(part.nbytes for part in parts)
-        pieces = [piece[:size].view(parts[0].dtype) for piece in (*self._pieces, self._result)]
-        torch.cat(parts, out=pieces[self._rank])
-        self._meet()
-        first, *others, result = (piece.tensor_split(self._world)[self._rank] for piece in pieces)
-        result.copy_(first)
-        for other in others:
-            combine(result, other, out=result)
-        self._meet()
-        return pieces[-1]
 
     def _meet(self) -> None:
         """Wait until every process has come here as often as this one."""
@@ -154,8 +141,23 @@ class SharedMemory:
                     raise Lost
 
 
-def _cut(tensors: Iterable[Tensor], most: int) -> Iterator[list[Tensor]]:
+def _combine(tensors: Sequence[Tensor], combine: Callable[..., Tensor], result: Tensor) -> None:
+    """Combine two tensors or more, in their order."""
+    combine(*tensors[:2], out=result)
+    for tensor in tensors[2:]:
+        combine(result, tensor, out=result)
+
+
+def _split(tensor: Tensor, lengths: list[int]) -> Sequence[Tensor]:
+    """Return parts of such lengths."""
+    return tensor.split(lengths) if len(lengths) > 1 else [tensor]
+
+
+def _cut(tensors: Sequence[Tensor], most: int) -> Iterator[Sequence[Tensor]]:
     """Yield tensors in lists with at most so many numbers; those that do not fit are cut."""
+    if sum(map(len, tensors)) <= most:
+        yield tensors
+        return
     parts, room = list[Tensor](), most
     for tensor in tensors:
         rest = tensor
