@@ -1,10 +1,19 @@
-"""Which running statistics the processes of a training average."""
+"""BatchNorm over the parts of a batch that several processes have, and which statistics they average."""
 
 from __future__ import annotations
 
-from torch import nn
+import copy
+import platform
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
 
 from zoo.training.ranks import Ranks
+from zoo.training.shared_memory import SharedMemory
 from zoo.training.synced_norm import running_statistics, synced_norms
 
 
@@ -21,3 +30,58 @@ def test_statistics_of_the_whole_batch_are_not_averaged_again() -> None:
     with synced_norms(model, Ranks(0, 2)):
         assert [*running_statistics(model)] == []
     assert len([*running_statistics(model)]) == 2
+
+
+def results(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:
+    """Return what a layer makes of one batch: outputs, its buffers, and gradients."""
+    x = x.clone().requires_grad_()
+    y = norm(x)
+    y.backward(dy)
+    assert x.grad is not None
+    weights = [weight.grad for weight in norm.parameters() if weight.grad is not None]
+    return [y.detach(), x.grad, *norm.buffers(), *weights]
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
+)
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (nn.BatchNorm2d(4), (9, 4, 5, 5)),
+        (nn.BatchNorm2d(4, affine=False, momentum=None), (9, 4, 5, 5)),
+        (nn.BatchNorm1d(4, eps=1e-3), (9, 4)),
+        (nn.BatchNorm3d(4, track_running_stats=False), (9, 4, 2, 3, 2)),
+    ],
+    ids=["2d", "no weight", "1d", "no running statistics"],
+)
+@pytest.mark.parametrize("mean", [0, 1000, 33_333_333])
+def test_parts_of_a_batch_are_normalized_as_the_whole(
+    norm: nn.Module, shape: tuple[int, ...], mean: int, tmp_path: Path
+) -> None:
+    """Nearly as exactly as torch does it, which is the yardstick for layers whose mean is far from 0."""
+    generator = torch.Generator().manual_seed(0)
+    x, dy = torch.randn(2, *shape, generator=generator)
+    x = x * torch.tensor([1.0, 10.0, 0.1, 0.0]).view(4, *[1] * (len(shape) - 2)) + mean
+    for weight in norm.parameters():
+        nn.init.uniform_(weight, 0.5, 2, generator)
+    cuts = [0, 2, 3, 9]  # a process has 2, 1 and 6 items
+    (tmp_path / "memory").write_bytes(bytes(SharedMemory.size(3)))
+
+    def of_part(rank: int) -> list[Tensor]:
+        ranks, model, part = Ranks(rank, 3, 3), copy.deepcopy(norm), slice(cuts[rank], cuts[rank + 1])
+        memory = SharedMemory(tmp_path / "memory", rank=rank, world=3, patience=60)
+        ranks._memory = memory  # pyright: ignore[reportPrivateUsage]
+        with synced_norms(model, ranks):
+            return results(model, x[part], dy[part])
+
+    with ThreadPoolExecutor(3) as threads:
+        outputs, inputs, *others = zip(*threads.map(of_part, range(3)), strict=True)
+    buffers = len([*norm.buffers()])
+    assert all(torch.equal(of_one, of_all[0]) for of_all in others[:buffers] for of_one in of_all)
+    got = [torch.cat(outputs), torch.cat(inputs), *(each[0] for each in others[:buffers])]
+    got += [torch.stack(each).sum(0) for each in others[buffers:]]
+    theirs, exact = results(copy.deepcopy(norm), x, dy), results(copy.deepcopy(norm).double(), x.double(), dy)
+    for ours, torchs, wanted in zip(got, theirs, exact, strict=True):
+        error = (ours - wanted).abs().max()
+        assert error <= 10 * (torchs - wanted).abs().max() + 1e-6 * wanted.abs().max()

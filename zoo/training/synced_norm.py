@@ -60,58 +60,54 @@ def _synced(kind: Any, ranks: Ranks) -> Any:
     def forward(norm: Any, x: Tensor) -> Tensor:
         if not norm.training and norm.running_mean is not None:
             return kind.forward(norm, x)
-        y, mean, var, count = _WholeBatch.apply(x, norm.weight, norm.bias, norm.eps, ranks)
+        y, mean, var = _WholeBatch.apply(x, norm.weight, norm.bias, norm.eps, ranks)
         if norm.training and norm.running_mean is not None:
             with torch.no_grad():
                 norm.num_batches_tracked += 1
                 weight = norm.momentum or 1 / float(norm.num_batches_tracked)
                 norm.running_mean.lerp_(mean, weight)
-                norm.running_var.lerp_(var * (count / (count - 1)), weight)
+                norm.running_var.lerp_(var, weight)
         return y
 
     return type(f"Synced{kind.__name__}", (kind,), {"forward": forward, "of_the_whole_batch": True})
 
 
 class _WholeBatch(torch.autograd.Function):
-    """Normalize with the statistics of all processes' values, joined as in Chan et al. 1979."""
+    """Normalize with the statistics of all processes' values."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
-    ) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Return the normalized x (B, C, ...), mean and variance (C,), and the values in a channel."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalized x (B, C, ...), and mean and unbiased variance (C,)."""
         channels = x.shape[1]
         # As torch's own BatchNorm takes them, which would keep running statistics in these
         unused = x.new_zeros(channels, dtype=torch.promote_types(x.dtype, torch.float32))
         mean, var = torch.batch_norm_update_stats(x, unused, unused, 0.0)
-        own = torch.cat([mean, var, mean.new_tensor([x.numel() / channels])]).double()
-        table = own.new_zeros(ranks.world, len(own))
-        table[ranks.rank] = own
-        means, variances, counts = ranks.total(table).split([channels, channels, 1], 1)
-        total = counts.sum()
-        mean = (means * counts).sum(0) / total
-        var = ((variances + (means - mean).square()) * counts).sum(0) / total
+        # The variance of all is a difference of numbers that may be much larger
+        mean, var = mean.double(), var.double()
+        means = torch.cat([mean, torch.addcmul(var, mean, mean), mean.new_ones(1)])
+        *sums, count = ranks.total(means.mul_(x.numel() // channels)).split([channels, channels, 1])
+        mean, square = (each.div_(count) for each in sums)
+        var = torch.addcmul(square, mean, mean, value=-1).clamp_min_(0)
+        unbiased = (var * count).div_(count - 1).float()
         mean, var = mean.float(), var.float()
-        ctx.save_for_backward(x, weight, mean, var)
-        ctx.eps, ctx.total, ctx.ranks = eps, float(total), ranks
-        ctx.mark_non_differentiable(mean, var)
-        return F.batch_norm(x, mean, var, weight, bias, eps=eps), mean, var, ctx.total
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps, ctx.ranks = eps, ranks
+        ctx.mark_non_differentiable(mean, unbiased)
+        return F.batch_norm(x, mean, var, weight, bias, eps=eps), mean, unbiased
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients for x, weight and bias; those of weight and bias are of this part alone."""
-        (x, weight, mean, var), dy = ctx.saved_tensors, gradients[0]
+        (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
         _, dw, db = torch.ops.aten.native_batch_norm_backward(
             dy, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
         )
-        of_all = ctx.ranks.total(torch.stack([db, dw]).double()) / ctx.total
-        mean_dy, mean_dy_x = of_all.float()  # x normalized
-        inverse = (var + ctx.eps).rsqrt()
-        scale = inverse if weight is None else inverse * weight
-        # scale * (dy - mean_dy - (x - mean) * inverse * mean_dy_x), as a line in x and dy for each channel
-        slope = -scale * inverse * mean_dy_x
-        offset = -scale * mean_dy - slope * mean
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        dx = torch.addcmul(offset.view(shape), x, slope.view(shape))
-        dx = dx.addcmul_(dy, scale.view(shape)).to(x.dtype)
+        means = ctx.ranks.total(torch.stack([dw, db]).double()).div_(count)
+        scale = (var + ctx.eps).rsqrt_()
+        scale = scale if weight is None else scale.mul_(weight)
+        # scale * (dy - normalized x * the mean of (dy * normalized x) - the mean of dy)
+        dx = F.batch_norm(x.to(mean.dtype), mean, var, *means.mul_(-scale).float(), eps=ctx.eps)
+        dx = dx.addcmul_(dy, scale.view(1, -1, *[1] * (x.ndim - 2))).to(x.dtype)
         return dx, None if weight is None else dw, None if weight is None else db, None, None
