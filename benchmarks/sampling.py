@@ -3,6 +3,7 @@
 - The bare loop is the least that sampling takes: a step of the same model, a softmax and a draw.
 - The window is the lesson's way: no state is carried, and each character costs a pass over the last eight.
 - A batch is 64 samples drawn side by side; its rate is that of all of them together.
+- The exported model is run by ONNX Runtime.
 
 Plain kernels are those without oneDNN, which zoo bypasses for single steps.
 
@@ -16,18 +17,19 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import Registry
+import zoo
 from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample, sample_many
-from zoo.models.building import build_model
 
 LENGTH = 500
 SAMPLES = 64
@@ -102,9 +104,11 @@ def main() -> None:
 
 def compare() -> None:
     """Print the rate of each way to sample, and the ratios that matter."""
-    vocabulary = ["<unk>", "<pad>", *map(chr, range(32, 86))]
-    preprocess = {"tokens": "char", "lower": False, "vocabulary": vocabulary, "specials": 2}
-    model = build_model(Registry.discover().architecture("lstm"), {"vocab_size": 56}, seed=0).eval()
+    published = zoo.load("nietzsche-lstm", progress=False)
+    model, preprocess = published.module, published.card.preprocess
+    with tempfile.TemporaryDirectory() as folder:
+        published.export(Path(folder, "lstm.onnx"), drawn=True, progress=False)
+        exported = zoo.load(Path(folder, "lstm.onnx"))
 
     def one(**options: Any) -> None:
         sampling = Sampling(length=LENGTH, **options)
@@ -116,12 +120,13 @@ def compare() -> None:
         )
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 
-    loops: dict[str, tuple[int, Callable[[], None]]] = {
+    loops: dict[str, tuple[int, Callable[[], object]]] = {
         "bare loop": (LENGTH, lambda: bare(model, LENGTH)),
         "bare loop, plain": (LENGTH, lambda: plain(bare, model, LENGTH)),
         "window": (LENGTH // 5, lambda: window(model, LENGTH // 5)),
         "window, plain": (LENGTH // 5, lambda: plain(window, model, LENGTH // 5)),
         "zoo": (LENGTH, one),
+        "zoo, exported": (LENGTH, lambda: exported.sample(length=LENGTH, progress=False)),
         "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
         f"zoo, batch of {SAMPLES}": (LENGTH // 5 * SAMPLES, many),
     }
@@ -141,6 +146,8 @@ def compare() -> None:
         ("zoo", "window, plain"),
         (f"zoo, batch of {SAMPLES}", "zoo"),
         (f"zoo, batch of {SAMPLES}", "bare loop"),
+        ("zoo, exported", "zoo"),
+        ("zoo, exported", "bare loop, plain"),
     ):
         ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[base], strict=True)]
         print(f"{name} / {base}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")

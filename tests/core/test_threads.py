@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from zoo.errors import OptionError
+from zoo.files.exported import Port, Signature
+from zoo.inference.programs import usual_threads
 from zoo.models import threads
 
 PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
@@ -100,3 +103,17 @@ def test_importing_zoo_sets_nothing() -> None:
         "import os; before = {**os.environ}; import zoo; zoo.list_models(); assert {**os.environ} == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("cores", "classifying", "generating"), [(1, 1, 1), (2, 1, 2), (16, 15, 4)])
+def test_an_exported_file_uses_the_cores_that_its_work_can_use(
+    cores: int, classifying: int, generating: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are read beside a classifier; beside the short steps of a language model, nothing is."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {*range(cores)}, raising=False)
+    classifier = Signature(inputs=(Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8)),), outputs=())
+    steps = replace(classifier, state={"state_0": "next_state_0"})
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert [usual_threads(classifier), usual_threads(steps)] == [classifying, generating]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert [usual_threads(classifier), usual_threads(steps)] == [3, 3]

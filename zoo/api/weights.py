@@ -66,7 +66,7 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
     if device not in (None, "cpu"):
         raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
     require_fitting(exported, registry, name)
-    runner = Runner(exported.start(usual_threads()), exported.signature, name=name)
+    runner = Runner(exported.start(usual_threads(exported.signature)), exported.signature, name=name)
     return Model(runner, exported.card, path=path, device="cpu", registry=registry, name=name)
 
 

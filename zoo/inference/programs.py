@@ -30,6 +30,8 @@ __all__ = [
 Arrays = Mapping[str, NDArray[Any]]
 # Bytes of state of all lanes together; a file of a few kB may claim any shape
 _MOST_STATE = 1 << 30
+# The most threads for one step of a language model, unless the user chooses
+_STEP_THREADS = 4
 
 
 class Runner:
@@ -160,13 +162,16 @@ def require_finite(outputs: NDArray[Any]) -> NDArray[Any]:
     return outputs
 
 
-def usual_threads() -> int:
-    """Return how many threads a program runs on: $OMP_NUM_THREADS, or all cores but one for other work."""
+def usual_threads(signature: Signature) -> int:
+    """Return how many threads a program runs on: $OMP_NUM_THREADS, or all cores but one, which reads inputs.
+
+    Nothing is read beside the steps of a language model, which are too short for more than a few threads.
+    """
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if chosen.isdecimal() and int(chosen):
         return int(chosen)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores - 1)
+    return min(cores, _STEP_THREADS) if signature.state else max(1, cores - 1)
 
 
 class _Batches:
