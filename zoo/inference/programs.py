@@ -163,15 +163,15 @@ def require_finite(outputs: NDArray[Any]) -> NDArray[Any]:
 
 
 def usual_threads(signature: Signature) -> int:
-    """Return how many threads a program runs on: $OMP_NUM_THREADS, or all cores but one, which reads inputs.
+    """Return how many threads a program runs on: $OMP_NUM_THREADS, or one for each core.
 
-    Nothing is read beside the steps of a language model, which are too short for more than a few threads.
+    The steps of a language model are too short for more than a few.
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if chosen.isdecimal() and int(chosen):
         return int(chosen)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _STEP_THREADS) if signature.state else max(1, cores - 1)
+    return min(cores, _STEP_THREADS) if signature.state else cores
 
 
 class _Batches:
