@@ -38,7 +38,7 @@ def read(path: Path) -> Exported:
         from zoo_export.onnx_runtime import start
 
         try:
-            return start(content, threads)
+            return start(content, signature, threads)
         except ImportError:
             raise
         except Exception as error:  # of ONNX Runtime, which has its own for everything

@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from zoo.files.exported import Program
+from zoo.files.exported import Program, Signature
 
 __all__ = ["start"]
 
@@ -16,11 +16,14 @@ __all__ = ["start"]
 _FATAL = 4
 
 
-def start(content: bytes, threads: int) -> Program:
+def start(content: bytes, signature: Signature, threads: int) -> Program:
     """Return the program of an ONNX file's content."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for work without sleeping are worth it for the short steps of a language model only:
+    # they keep others from their cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if signature.state else "0")
     options.log_severity_level = _FATAL
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -34,7 +34,7 @@ class OnnxExporter(Exporter):
         return sealed(proto)
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        return start(content, threads)
+        return start(content, signature, threads)
 
 
 def _strip(proto: ModelProto) -> None:
