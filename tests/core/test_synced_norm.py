@@ -16,6 +16,10 @@ from zoo.training.ranks import Ranks
 from zoo.training.shared_memory import SharedMemory
 from zoo.training.synced_norm import running_statistics, synced_norms
 
+in_threads = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
+)
+
 
 def test_a_frozen_layer_keeps_its_statistics() -> None:
     """A mean of three equal numbers may be rounded."""
@@ -42,9 +46,27 @@ def results(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:
     return [y.detach(), x.grad, *norm.buffers(), *weights]
 
 
-@pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
-)
+def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path) -> list[Tensor]:
+    """Return the same of three processes, which have 2, 1 and the other items of the batch."""
+    cuts, file = [0, 2, 3, len(x)], folder / "memory"
+    file.write_bytes(bytes(SharedMemory.size(3)))
+    memories = [SharedMemory(file, rank=rank, world=3, patience=60) for rank in range(3)]
+
+    def of_part(rank: int) -> list[Tensor]:
+        ranks, model, part = Ranks(rank, 3, 3), copy.deepcopy(norm), slice(cuts[rank], cuts[rank + 1])
+        ranks._memory = memories[rank]  # pyright: ignore[reportPrivateUsage]
+        with synced_norms(model, ranks):
+            return results(model, x[part], dy[part])
+
+    with ThreadPoolExecutor(3) as threads:
+        outputs, inputs, *others = zip(*threads.map(of_part, range(3)), strict=True)
+    buffers = len([*norm.buffers()])
+    assert all(torch.equal(of_one, of_all[0]) for of_all in others[:buffers] for of_one in of_all)
+    sums = [torch.stack(each).sum(0) for each in others[buffers:]]
+    return [torch.cat(outputs), torch.cat(inputs), *(each[0] for each in others[:buffers]), *sums]
+
+
+@in_threads
 @pytest.mark.parametrize(
     ("norm", "shape"),
     [
@@ -65,23 +87,17 @@ def test_parts_of_a_batch_are_normalized_as_the_whole(
     x = x * torch.tensor([1.0, 10.0, 0.1, 0.0]).view(4, *[1] * (len(shape) - 2)) + mean
     for weight in norm.parameters():
         nn.init.uniform_(weight, 0.5, 2, generator)
-    cuts = [0, 2, 3, 9]  # a process has 2, 1 and 6 items
-    (tmp_path / "memory").write_bytes(bytes(SharedMemory.size(3)))
-
-    def of_part(rank: int) -> list[Tensor]:
-        ranks, model, part = Ranks(rank, 3, 3), copy.deepcopy(norm), slice(cuts[rank], cuts[rank + 1])
-        memory = SharedMemory(tmp_path / "memory", rank=rank, world=3, patience=60)
-        ranks._memory = memory  # pyright: ignore[reportPrivateUsage]
-        with synced_norms(model, ranks):
-            return results(model, x[part], dy[part])
-
-    with ThreadPoolExecutor(3) as threads:
-        outputs, inputs, *others = zip(*threads.map(of_part, range(3)), strict=True)
-    buffers = len([*norm.buffers()])
-    assert all(torch.equal(of_one, of_all[0]) for of_all in others[:buffers] for of_one in of_all)
-    got = [torch.cat(outputs), torch.cat(inputs), *(each[0] for each in others[:buffers])]
-    got += [torch.stack(each).sum(0) for each in others[buffers:]]
-    theirs, exact = results(copy.deepcopy(norm), x, dy), results(copy.deepcopy(norm).double(), x.double(), dy)
+    got, theirs = in_parts(norm, x, dy, tmp_path), results(copy.deepcopy(norm), x, dy)
+    exact = results(copy.deepcopy(norm).double(), x.double(), dy)
     for ours, torchs, wanted in zip(got, theirs, exact, strict=True):
         error = (ours - wanted).abs().max()
         assert error <= 10 * (torchs - wanted).abs().max() + 1e-6 * wanted.abs().max()
+
+
+@in_threads
+def test_a_layer_of_float64_stays_one(tmp_path: Path) -> None:
+    x, dy = torch.randn(2, 9, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    norm = nn.BatchNorm2d(4, dtype=torch.float64)
+    for ours, theirs in zip(in_parts(norm, x, dy, tmp_path), results(norm, x, dy), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)

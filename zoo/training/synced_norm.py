@@ -82,7 +82,8 @@ class _WholeBatch(torch.autograd.Function):
         """Return the normalized x (B, C, ...), and mean and unbiased variance (C,)."""
         channels = x.shape[1]
         # As torch's own BatchNorm takes them, which would keep running statistics in these
-        unused = x.new_zeros(channels, dtype=torch.promote_types(x.dtype, torch.float32))
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        unused = x.new_zeros(channels, dtype=dtype)
         mean, var = torch.batch_norm_update_stats(x, unused, unused, 0.0)
         # The variance of all is a difference of numbers that may be much larger
         mean, var = mean.double(), var.double()
@@ -90,8 +91,8 @@ class _WholeBatch(torch.autograd.Function):
         *sums, count = ranks.total(means.mul_(x.numel() // channels)).split([channels, channels, 1])
         mean, square = (each.div_(count) for each in sums)
         var = torch.addcmul(square, mean, mean, value=-1).clamp_min_(0)
-        unbiased = (var * count).div_(count - 1).float()
-        mean, var = mean.float(), var.float()
+        unbiased = (var * count).div_(count - 1).to(dtype)
+        mean, var = mean.to(dtype), var.to(dtype)
         ctx.save_for_backward(x, weight, mean, var, count)
         ctx.eps, ctx.ranks = eps, ranks
         ctx.mark_non_differentiable(mean, unbiased)
@@ -108,6 +109,6 @@ class _WholeBatch(torch.autograd.Function):
         scale = (var + ctx.eps).rsqrt_()
         scale = scale if weight is None else scale.mul_(weight)
         # scale * (dy - normalized x * the mean of (dy * normalized x) - the mean of dy)
-        dx = F.batch_norm(x.to(mean.dtype), mean, var, *means.mul_(-scale).float(), eps=ctx.eps)
+        dx = F.batch_norm(x.to(mean.dtype), mean, var, *means.mul_(-scale).to(mean.dtype), eps=ctx.eps)
         dx = dx.addcmul_(dy, scale.view(1, -1, *[1] * (x.ndim - 2))).to(x.dtype)
         return dx, None if weight is None else dw, None if weight is None else db, None, None
