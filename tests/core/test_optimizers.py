@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,3 +73,35 @@ def test_layer_decay_and_the_scale_of_biases_multiply() -> None:
         id(p): group["scale"] for group in make_optimizer(model, config).param_groups for p in group["params"]
     }
     assert [scales[id(p)] for p in model.parameters()] == [0.25, 0.25, 0.5, 4.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.ones(8, 8)[:, :5],
+        lambda: torch.ones(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        lambda: torch.ones(100, dtype=torch.bfloat16),
+    ],
+    ids=["a slice", "channels last", "bf16"],
+)
+def test_every_number_of_a_weight_takes_the_same_step(name: str, make: Callable[[], Tensor]) -> None:
+    """Whatever its memory looks like."""
+    model = nn.ParameterDict({"weight": nn.Parameter(make())})
+    optimizer = make_optimizer(model, configured(optimizer=name, lr=0.1, momentum=0.9))
+    for _ in range(3):
+        (model["weight"] * torch.ones(())).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert len(model["weight"].detach().unique()) == 1
+    assert model["weight"].max().item() < 1
+
+
+def test_a_weight_may_get_its_first_gradient_late() -> None:
+    model = nn.ParameterDict({"early": nn.Parameter(torch.ones(9)), "late": nn.Parameter(torch.ones(9))})
+    optimizer = make_optimizer(model, configured(optimizer="sgd", lr=0.1, momentum=0.9))
+    for step in range(3):
+        (model["early"] + (model["late"] if step else 0)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert model["early"].max().item() < model["late"].max().item() < 1

@@ -72,7 +72,7 @@ def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path) -> list[Tenso
     [
         (nn.BatchNorm2d(4), (9, 4, 5, 5)),
         (nn.BatchNorm2d(4, affine=False, momentum=None), (9, 4, 5, 5)),
-        (nn.BatchNorm1d(4, eps=1e-3), (9, 4)),
+        (nn.BatchNorm1d(4, eps=1e-3, momentum=0.0), (9, 4)),
         (nn.BatchNorm3d(4, track_running_stats=False), (9, 4, 2, 3, 2)),
     ],
     ids=["2d", "no weight", "1d", "no running statistics"],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 
@@ -33,12 +33,21 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     if config.norm_bias_lr_scale != 1:
         parameters = _split_off_norm_biases(parameters, model, config)
     lr, momentum, decay = config.lr, config.momentum, config.weight_decay
-    places = {p.device.type if p.is_floating_point() else "complex" for p in model.parameters()}
-    given: Any = {"lr": lr, "weight_decay": decay, "fused": places <= {"cpu", "cuda"}}
+    places = {p.device.type if _is_plain(p) else "other" for p in model.parameters()}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, **given, momentum=momentum, nesterov=momentum > 0)
+        given: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
+        # On the CPU, torch's fused SGD is wrong for half precision (its issue 191763), and fails on a weight
+        # whose first gradient comes later than that of others
+        return torch.optim.SGD(parameters, **given, nesterov=momentum > 0, fused=places == {"cuda"})
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, **given, betas=(momentum, 0.999))
+    fused = places <= {"cpu", "cuda"}
+    return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
+
+
+def _is_plain(parameter: Tensor) -> bool:
+    """Return whether fused kernels can take a parameter: they walk through memory, which must be dense."""
+    like = torch.empty_like(parameter, device="meta")  # dense, in the same order of dimensions
+    return parameter.is_floating_point() and like.stride() == parameter.stride()
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -64,7 +64,8 @@ def _synced(kind: Any, ranks: Ranks) -> Any:
         if norm.training and norm.running_mean is not None:
             with torch.no_grad():
                 norm.num_batches_tracked += 1
-                weight = norm.momentum or 1 / float(norm.num_batches_tracked)
+                weight = norm.momentum
+                weight = 1 / float(norm.num_batches_tracked) if weight is None else weight
                 norm.running_mean.lerp_(mean, weight)
                 norm.running_var.lerp_(var, weight)
         return y
