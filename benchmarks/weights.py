@@ -38,6 +38,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
+from msgspec import structs
 from torch import nn
 
 import zoo
@@ -145,7 +146,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
         for split, metric in itertools.product(whole, {"loss", headline})
     )
     metrics = rounded if half else whole
-    path = store(name, module, replace(card, metrics=metrics, by_seed={}), half=half)
+    path = store(name, module, structs.replace(card, metrics=metrics, by_seed={}), half=half)
     return WeightsSpec(
         recipe=recipe,
         file=str(path.relative_to(ROOT)),
@@ -170,7 +171,7 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
             split = "test" if "test" in reached else "val"
             by_seed[str(seed)] = reached[split][registry.task(card.task).headline]
     half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
-    path = store(name, module, replace(card, by_seed=by_seed), half=half)
+    path = store(name, module, structs.replace(card, by_seed=by_seed), half=half)
     times = [seconds_of(run) for seed in seeds if (run := folder / f"{spec.recipe}-{seed}").exists()]
     return replace(
         spec,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,8 +38,7 @@ class NotOnnx(Exception):
     """The bytes are no ONNX model, or not one that zoo reads; the message says why."""
 
 
-@dataclass(slots=True)
-class Described:
+class Described(msgspec.Struct):
     """What a file says of itself.
 
     Attributes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import zoo
 from zoo.api.model import Model
@@ -93,7 +94,9 @@ def test_an_option_that_could_name_a_path_is_refused_on_a_card(
 
 def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None:
     card = read_card(trained / "run/model.safetensors")
-    card = replace(card, dataset=replace(card.dataset, options={"paths": "/etc/passwd", "lower": True}))
+    card = structs.replace(
+        card, dataset=structs.replace(card.dataset, options={"paths": "/etc/passwd", "lower": True})
+    )
     task = make_task(registry, card.task)
     with pytest.warns(zoo.ZooWarning, match="not the text/files data"):
         _, data = open_fed(card, task, registry, data={"paths": str(trained / "a.txt")})

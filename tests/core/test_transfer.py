@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 from zoo.config.recipe import Recipe
@@ -40,6 +41,7 @@ PLUGIN = """
 from zoo import DatasetSpec, hookimpl
 from zoo.interfaces import Dataset
 import torch
+from msgspec import structs
 from torch import nn
 
 
@@ -287,7 +289,7 @@ def test_a_card_that_asks_for_a_giant_is_refused_before_it_is_built(
     registry: Registry, source: Path, tmp_path: Path
 ) -> None:
     model, card = weights.load(source, registry)
-    giant = replace(card, arguments=card.arguments | {"widths": [4, 10**6]})
+    giant = structs.replace(card, arguments=card.arguments | {"widths": [4, 10**6]})
     weights.save(tmp_path / "giant.safetensors", model, giant)
     with pytest.raises(WeightsError, match="does not fit its architecture"):
         train(
@@ -300,7 +302,7 @@ def test_a_card_that_asks_for_a_giant_is_refused_before_it_is_built(
 def test_a_card_without_classes_is_refused(registry: Registry, source: Path, tmp_path: Path) -> None:
     model, card = weights.load(source, registry)
     preprocess = {name: value for name, value in card.preprocess.items() if name != "classes"}
-    weights.save(tmp_path / "bare.safetensors", model, replace(card, preprocess=preprocess))
+    weights.save(tmp_path / "bare.safetensors", model, structs.replace(card, preprocess=preprocess))
     with pytest.raises(WeightsError, match=r"its card is wrong: preprocess: .*required field `?classes"):
         weights.load(tmp_path / "bare.safetensors", registry)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import pickle
@@ -144,7 +143,7 @@ def test_loading_restores_every_bit(path: Path, saved: nn.Module, registry: Regi
     assert model.state_dict().keys() == saved.state_dict().keys()
     for name, tensor in saved.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
-    assert dataclasses.replace(read, sha256="") == card()
+    assert replace(read, sha256="") == card()
     data = sorted(read_weights(path)[1].tensors.values(), key=lambda tensor: tensor.name)
     assert read.sha256 == hashlib.sha256(b"".join(tensor.data for tensor in data)).hexdigest()
 

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 
+from msgspec import structs
+
 from zoo_export import onnx_file, onnx_reader
 
 
@@ -15,7 +17,7 @@ def needs_torch(path):
 def forgets_the_data(path):
     """Read a file, but not all of its card."""
     found = onnx_reader.read(path)
-    return dataclasses.replace(found, card=dataclasses.replace(found.card, preprocess={}))
+    return dataclasses.replace(found, card=structs.replace(found.card, preprocess={}))
 
 
 def trusts(path):

@@ -11,9 +11,10 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from tests.reliability.figure import Figure
 from tests.reliability.files import CARD, changed_json, is_one_sentence, without_fsync

@@ -11,9 +11,10 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from zoo.files.canonical import canonical_json
 from zoo.files.container import StoredTensor, tensor_sha256, write_container

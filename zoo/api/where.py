@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from zoo.errors import OptionError, did_you_mean
 
@@ -25,8 +26,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """Comparisons (key, sign, value) that a row must all fulfil.
 
     A row that lacks the key, or has None there, fails every comparison except `!=`.

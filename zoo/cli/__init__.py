@@ -14,10 +14,10 @@ import os
 import signal
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
@@ -201,8 +201,7 @@ def _ignore_matplotlibrc() -> None:
             importlib.import_module("matplotlib")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
+class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a command ended: a document to print, or an error.
 
     Attributes:

@@ -5,9 +5,10 @@ It is one canonical JSON text under the key `zoo` of the safetensors metadata, r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
@@ -20,8 +21,7 @@ SCHEMA = 3
 KEY = "zoo"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetCard:
+class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
     """The data a model was trained on.
 
     Attributes:
@@ -33,8 +33,7 @@ class DatasetCard:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What a weights file says of itself.
 
     Attributes:
@@ -64,16 +63,16 @@ class Card:
     seed: int
     progress: dict[str, int]
     metrics: dict[str, dict[str, float]]
-    by_seed: dict[str, float] = field(default_factory=dict[str, float])
-    base_model: dict[str, str] = field(default_factory=dict[str, str])
+    by_seed: dict[str, float] = {}
+    base_model: dict[str, str] = {}
     changes: tuple[str, ...] = ()
     versions: dict[str, str]
     sha256: str = ""
-    tied: dict[str, str] = field(default_factory=dict[str, str])
+    tied: dict[str, str] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON data."""
-        return asdict(self)
+        return msgspec.to_builtins(self)
 
     def to_json(self) -> str:
         """Return the card as canonical JSON."""
@@ -114,7 +113,7 @@ def parse_card(text: str, path: Path) -> Card:
         message = f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
         raise WeightsError(message, hint="it was written by another version of zoo")
     try:
-        options.check_names(data, Card.__dataclass_fields__, what="the card")
+        options.check_names(data, Card.__struct_fields__, what="the card")
         return options.convert_table(data, Card, what="the card")
     except OptionError as error:
         raise WeightsError(f"{path}: {error}") from None

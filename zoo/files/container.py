@@ -16,10 +16,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import safetensors
 
 from zoo.errors import WeightsError, first_line
@@ -50,8 +50,7 @@ _FOREIGN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
+class StoredTensor(msgspec.Struct, frozen=True):
     """One tensor as bytes: its name, safetensors dtype (`F32`), shape and buffer."""
 
     name: str
@@ -65,8 +64,7 @@ class StoredTensor:
         return self.data.nbytes // _WIDTHS[self.dtype]
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """What a safetensors file holds.
 
     Attributes:

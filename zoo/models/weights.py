@@ -8,13 +8,13 @@ bounds the memory and time that loading takes.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import threading
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
@@ -117,12 +117,12 @@ def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
     except WeightsError:
         return None
     wanted = _completed(card, model, pack(untied(model)))
-    return found if dataclasses.replace(wanted, versions=found.versions) == found else None
+    return found if replace(wanted, versions=found.versions) == found else None
 
 
 def _completed(card: Card, model: nn.Module, packed: Sequence[StoredTensor]) -> Card:
     tied = {name: owner for name, owner in owners(model).items() if name != owner}
-    return dataclasses.replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
+    return replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
 
 
 @torch.inference_mode(False)  # so that a caller in inference mode gets weights that can have gradients
