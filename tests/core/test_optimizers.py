@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.training.optimizers import make_optimizer
+from zoo.training.optimizers import fused_sgd, make_optimizer
 
 
 def after(steps: int, **config: object) -> float:
@@ -97,11 +97,31 @@ def test_every_number_of_a_weight_takes_the_same_step(name: str, make: Callable[
     assert model["weight"].max().item() < 1
 
 
-def test_a_weight_may_get_its_first_gradient_late() -> None:
+def _sgd(model: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
+    """Return SGD as it is made on the CPU or, fused, on a GPU."""
+    if fused:
+        return fused_sgd([{"params": [*model.parameters()]}], lr=0.1, momentum=0.9, nesterov=True)
+    return make_optimizer(model, configured(optimizer="sgd", lr=0.1, momentum=0.9))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_weight_may_get_its_first_gradient_late(fused: bool) -> None:
     model = nn.ParameterDict({"early": nn.Parameter(torch.ones(9)), "late": nn.Parameter(torch.ones(9))})
-    optimizer = make_optimizer(model, configured(optimizer="sgd", lr=0.1, momentum=0.9))
+    optimizer = _sgd(model, fused=fused)
     for step in range(3):
         (model["early"] + (model["late"] if step else 0)).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert model["early"].max().item() < model["late"].max().item() < 1
+    after_three, after_two = (1 - 0.1 * sum((1.9, 2.71, 3.439)[:n]) for n in (3, 2))  # by Nesterov's formula
+    assert model["early"].tolist() == pytest.approx([after_three] * 9)
+    assert model["late"].tolist() == pytest.approx([after_two] * 9)
+
+
+def test_momentum_begins_as_zeros_although_a_first_step_overflows() -> None:
+    """With fp16, the scale of the loss starts high, so that first steps are skipped."""
+    model = nn.Linear(50, 50, bias=False)
+    optimizer = _sgd(model, fused=True)
+    model.weight.grad = torch.ones(50, 50)
+    optimizer.grad_scale, optimizer.found_inf = torch.ones(()), torch.ones(())  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer.step()
+    assert not optimizer.state[model.weight]["momentum_buffer"].any()

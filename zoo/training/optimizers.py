@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 
-__all__ = ["SLOTS", "make_optimizer"]
+__all__ = ["SLOTS", "fused_sgd", "make_optimizer"]
 
 # What each optimizer keeps for a parameter: a tensor of its shape, or the number of its steps
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -36,12 +36,31 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     places = {p.device.type if _is_plain(p) else "other" for p in model.parameters()}
     if config.optimizer == "sgd":
         given: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
-        # On the CPU, torch's fused SGD is wrong for half precision (its issue 191763), and fails on a weight
-        # whose first gradient comes later than that of others
-        return torch.optim.SGD(parameters, **given, nesterov=momentum > 0, fused=places == {"cuda"})
+        given["nesterov"] = momentum > 0
+        # On the CPU, torch's fused SGD is wrong for half precision (its issue 191763)
+        return fused_sgd(parameters, **given) if places == {"cuda"} else torch.optim.SGD(parameters, **given)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     fused = places <= {"cpu", "cuda"}
     return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
+
+
+def fused_sgd(parameters: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
+    """Return SGD in one kernel, with momentum that begins as zeros, which changes nothing.
+
+    Without, it begins as what is in memory where fp16 skips the first step, and torch fails on a weight whose
+    first gradient comes later than those of others.
+    """
+    optimizer = torch.optim.SGD(parameters, **given, fused=True)
+    if given["momentum"]:
+        optimizer.register_step_pre_hook(_begin_momentum)
+    return optimizer
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and "momentum_buffer" not in optimizer.state[parameter]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _is_plain(parameter: Tensor) -> bool:
