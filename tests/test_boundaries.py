@@ -116,6 +116,7 @@ OPEN_TO_PLUGINS = {
     "zoo.inference.tracing",
     "zoo.models.features",
     "zoo.models.hooks",
+    "zoo.models.recurrent",
 }
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}

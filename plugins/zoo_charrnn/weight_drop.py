@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.models.recurrent import in_one_chunk
 from zoo_charrnn.dropout import drop_connections
 
-__all__ = ["LayerState", "WeightDropLSTM", "in_one_chunk"]
+__all__ = ["LayerState", "WeightDropLSTM"]
 
 # Hidden state and cell state, both (1, B, H)
 LayerState = tuple[Tensor, Tensor]
@@ -69,10 +70,3 @@ def _loop(
         hidden = leave.sigmoid() * cell.tanh()
         outputs.append(hidden)
     return torch.stack(outputs), (hidden[None], cell[None])
-
-
-def in_one_chunk(weights: list[Tensor]) -> list[Tensor]:
-    """Return weights as views of one buffer, which cuDNN requires; otherwise it copies them and warns."""
-    buffer = torch.cat([weight.flatten() for weight in weights])
-    parts = buffer.split([weight.numel() for weight in weights])
-    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

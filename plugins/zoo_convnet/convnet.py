@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zoo_convnet.layers import Activation, ConvLayer, Norm, Order, Share, Style, Widths, require_size
 
@@ -63,7 +62,7 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.stages(self.stem(images))  # (B, W, H / 2^stages, ...)
-        x = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, W)
+        x = x.flatten(2).max(2).values  # (B, W)
         return self.out(self.dropout(x))
 
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zoo_convnet.layers import (
     Activation,
@@ -71,7 +70,7 @@ class ResNetLite(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.stages(self.stem(images))  # (B, W, H / 16, W / 16)
-        x = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, W)
+        x = x.flatten(2).max(2).values  # (B, W)
         return self.out(self.dropout(x))
 
 

@@ -84,7 +84,7 @@ class _Statistics:
 
     def add(self, values: Tensor) -> None:
         units = 1 if values.ndim == 4 else values.ndim - 1
-        flat = values.float().transpose(0, units).flatten(1)  # (units, values per unit)
+        flat = values.cpu().float().transpose(0, units).flatten(1)  # (units, values per unit)
         self.count += flat.numel()
         self.values_per_unit += flat.shape[1]
         self.sum += float(flat.sum(dtype=torch.float64))

@@ -33,7 +33,9 @@ def histograms(scores: Tensor, labels: Tensor) -> Tensor:
     """
     classes = scores.shape[1]
     places = labels.long() * classes + torch.arange(classes, device=scores.device)  # (N, K)
-    counts = torch.bincount((places * BINS + _bins(scores)).flatten(), minlength=2 * classes * BINS)
+    places = (places * BINS + _bins(scores)).flatten()
+    counts = places.new_zeros(2 * classes * BINS)
+    counts.scatter_add_(0, places, torch.ones_like(places))  # bincount would wait for a GPU
     return counts.view(2, classes, BINS)
 
 

@@ -24,7 +24,12 @@ from zoo.training.state import TrainState
 from zoo.training.store import NoStore
 
 # What makes the host wait for a GPU
-READS = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default"}
+READS = {
+    "aten._local_scalar_dense.default",
+    "aten.bincount.default",
+    "aten.masked_select.default",
+    "aten.nonzero.default",
+}
 
 
 class Unread(TorchDispatchMode):

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from zoo.config import options
 from zoo.errors import DataError, Diverged
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Step, Task
-from zoo.models.recurrent import Differentiable
+from zoo.models.recurrent import Differentiable, flattened
 from zoo.models.states import detach
 from zoo.models.windows import windowed
 
@@ -87,7 +87,7 @@ def evaluate_dynamic(
     for name in ("train", split):
         if len(dataset.split(name)) == 0:
             raise DataError(f"the {name} split is empty")
-    ours = windowed(copy.deepcopy(model), context).eval().requires_grad_()
+    ours = windowed(flattened(copy.deepcopy(model)), context).eval().requires_grad_()
     total, count = 0.0, 0
     with Differentiable():
         adapt = _adapter(ours, model, task, dataset, dynamic, device) if dynamic.lr else None

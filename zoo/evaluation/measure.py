@@ -105,13 +105,18 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
+    sums = {name: _on_the_host(value) for name, value in sums.items()}
     metrics = task.metrics(numbers(sums), count, dataset.preprocess)
     return Measured(metrics, task.details(sums, dataset.preprocess), count)
 
 
 def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return sums as `Task.metrics` takes them: scalars as numbers, others as they are."""
-    return {name: value if value.ndim else float(value) for name, value in sums.items()}
+    """Return sums as `Task.metrics` takes them: scalars as numbers, others in double precision on the CPU."""
+    return {name: _on_the_host(value) if value.ndim else float(value) for name, value in sums.items()}
+
+
+def _on_the_host(value: Tensor) -> Tensor:
+    return value.cpu().double()  # a GPU may lack double precision, and adds up running sums in any order
 
 
 def outputs_of(model: nn.Module, inputs: Tensor) -> Any:

@@ -13,7 +13,7 @@ from torch.backends import cudnn
 
 from zoo.errors import OptionError, first_line
 
-__all__ = ["autocast", "exact", "kernels", "pick_device", "resolve"]
+__all__ = ["autocast", "exact", "kernels", "on_device", "pick_device", "resolve"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -92,3 +92,9 @@ def kernels(device: str, *, deterministic: bool) -> Generator[None]:
 def exact(tensor: Tensor) -> Tensor:
     """Return a tensor without its graph in double precision, or in single where a device has no other."""
     return tensor.detach().to(torch.float32 if tensor.device.type == "mps" else torch.float64)
+
+
+def on_device(tensor: Tensor, device: str) -> Tensor:
+    """Return a tensor on a device, in single precision where that has no double precision."""
+    lacks = tensor.dtype == torch.float64 and torch.device(device).type == "mps"
+    return tensor.to(device, torch.float32 if lacks else tensor.dtype)

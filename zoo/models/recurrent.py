@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Differentiable", "SingleSteps"]
+__all__ = ["Differentiable", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
 
 _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
@@ -53,6 +55,80 @@ class Differentiable(TorchFunctionMode):
         if func in _LAYERS and args[0].is_cuda and isinstance(args[3], bool) and not args[6]:
             args = (*args[:5], 0.0, True, *args[7:])
         return func(*args, **(kwargs or {}))
+
+
+class Trainable(TorchFunctionMode):
+    """Inside, recurrent layers on a GPU train as all other layers do.
+
+    cuDNN's dropout between layers makes the host wait for the GPU after each new seed, so it is torch's here.
+    And where autocast is asked for bf16, it has cuDNN compute in fp16, for which the loss would have to be
+    scaled; these layers compute in fp32 then.
+
+    Args:
+        kind: the kind of device that this is for.
+    """
+
+    def __init__(self, kind: str = "cuda") -> None:
+        self._kind = kind
+        super().__init__()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        # A packed sequence has its weights where others say whether there are biases
+        if func not in _LAYERS or args[0].device.type != self._kind or not isinstance(args[3], bool):
+            return func(*args, **(kwargs or {}))
+        kind, whole = self._kind, contextlib.nullcontext()
+        if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.bfloat16:
+            whole = torch.autocast(kind, enabled=False)
+            tokens, state, weights, *rest = args
+            state = (
+                tuple(part.float() for part in state) if isinstance(state, tuple | list) else state.float()
+            )
+            args = (tokens.float(), state, [weight.float() for weight in weights], *rest)
+        with whole:
+            return _layer_by_layer(func, *args)
+
+
+def _layer_by_layer(
+    func: Callable[..., Any],
+    x: Tensor,
+    state: Any,
+    weights: Sequence[Tensor],
+    bias: bool,
+    layers: int,
+    dropout: float,
+    training: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> Any:
+    """Compute recurrent layers, with dropout between them that is not part of a kernel."""
+    plain = bias and not bidirectional and len(weights) == 4 * layers  # no projections
+    if not (plain and training and dropout and layers > 1):
+        return func(x, state, weights, bias, layers, dropout, training, bidirectional, batch_first)
+    ends: list[Any] = []
+    for n in range(layers):
+        x = F.dropout(x, dropout) if n else x
+        own = tuple(part[n : n + 1] for part in state) if func is torch.lstm else state[n : n + 1]
+        chunk = in_one_chunk(weights[4 * n : 4 * n + 4])
+        x, *end = func(x, own, chunk, True, 1, 0.0, True, False, batch_first)
+        ends.append(end)
+    return x, *(torch.cat(parts) for parts in zip(*ends, strict=True))
+
+
+def in_one_chunk(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return weights as views of one buffer, which cuDNN requires; otherwise it copies them and warns."""
+    buffer = torch.cat([weight.flatten() for weight in weights])
+    parts = buffer.split([weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+
+
+def flattened(model: nn.Module) -> nn.Module:
+    """Put the weights of each recurrent layer into one chunk, where copying a model has torn them apart."""
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()
+    return model
 
 
 def _is_plain_step(

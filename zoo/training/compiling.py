@@ -14,7 +14,7 @@ from zoo.errors import RunError, cause
 from zoo.interfaces import Step
 from zoo.models.states import tensors_of, with_tensors
 
-__all__ = ["begin_compiled_step", "compiled", "kept"]
+__all__ = ["begin_compiled_step", "compiled", "keep_gradients", "kept"]
 
 
 @contextlib.contextmanager
@@ -41,6 +41,13 @@ def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
 def begin_compiled_step() -> None:
     """Say that the tensors that CUDA graphs returned may be overwritten now."""
     torch.compiler.cudagraph_mark_step_begin()
+
+
+def keep_gradients(model: nn.Module) -> None:
+    """Give gradients memory of their own; that of CUDA graphs is overwritten by the next part of a step."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad = parameter.grad.clone()
 
 
 def kept(step: Step) -> Step:

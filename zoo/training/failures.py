@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ __all__ = [
     "out_of_memory_as_error",
     "require_finite",
 ]
+
+# What torch says on a CPU and in libraries for a GPU; other errors speak of what was allocated, too
+_NO_MEMORY = re.compile(r"Allocator|allocate memory|bad_alloc|ALLOC_FAILED|failed to allocate", re.IGNORECASE)
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
@@ -61,7 +65,7 @@ def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         reason = first_line(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "alloc" not in reason:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(reason):
             raise
         half = max(config.batch_size // 2, 1)
         steps = f" --grad-accum-steps {2 * config.grad_accum_steps}" if half < config.batch_size else ""

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from zoo.errors import RunError
 from zoo.interfaces import State
-from zoo.models.states import is_named
+from zoo.models.states import is_named, tensors_of, with_tensors
 from zoo.training.saved import Hidden
 
-__all__ = ["flatten", "holds_names", "tensor_names", "unflatten", "with_classes"]
+__all__ = ["flatten", "holds_names", "tensor_names", "unflatten", "widened", "with_classes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,17 @@ def with_classes(state: State, like: State) -> State:
         return classes[part.name, part.fields]._make(map(completed, part.parts))
 
     return completed(state)
+
+
+def widened(state: State, model: nn.Module) -> State:
+    """Return a hidden state in single precision, but for parts that have the dtype of a weight of the model.
+
+    So a run that was in half precision goes on without.
+    """
+    own = {parameter.dtype for parameter in model.parameters()}
+    half = {torch.bfloat16, torch.float16} - own
+    parts = tensors_of(state).values()
+    return with_tensors(state, (part.float() if part.dtype in half else part for part in parts))
 
 
 def _parts(state: State | _Named) -> tuple[State, ...]:

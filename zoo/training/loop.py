@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, numbers
-from zoo.interfaces import Batch, Dataset, Split, Task
+from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
 from zoo.models.building import generator_restored
 from zoo.models.hooks import evaluating
 from zoo.models.precision import Precision, autocast, resolve
+from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock, Progress
-from zoo.training.compiling import begin_compiled_step, compiled, kept
+from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import (
     diverged,
@@ -35,7 +36,7 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.hidden import holds_names, with_classes
+from zoo.training.hidden import holds_names, widened, with_classes
 from zoo.training.ranks import ALONE, Ranks
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState, check_rows
@@ -85,7 +86,7 @@ def fit(
     state, step = _begun(model, dataset, config, context, readings=readings, **on)
     batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
     store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
-    _restore(state, task, batches, store, device)
+    _restore(state, task, batches, store, precision=resolve(config.precision, device), device=device)
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
     pause = partial(_pause, state, store, stop, save)
     with _ready_to_train(model, config, **on):
@@ -151,7 +152,7 @@ def train_step(
         Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
     """
     readings = readings or Readings()
-    with GLOBAL_GENERATOR, autocast(precision, device):
+    with GLOBAL_GENERATOR, autocast(precision, device), _recurrent(task, config, device):
         _seed(batch.seed, device)
         if config.compile:
             begin_compiled_step()
@@ -167,7 +168,15 @@ def train_step(
     if completes_step(batch, config):
         ranks.add_gradients(state.model.parameters(), running_statistics(state.model))
         state.update(config, lr, readings)
+    elif config.compile:
+        keep_gradients(state.model)
     return loss - penalty
+
+
+def _recurrent(task: Task, config: TrainConfig, device: str) -> AbstractContextManager[object]:
+    """Return the context for recurrent layers on a GPU; the compiler, which leaves them alone, needs none."""
+    wanted = isinstance(task, CarriesState) and torch.device(device).type == "cuda" and not config.compile
+    return Trainable() if wanted else nullcontext()
 
 
 def _require_finite_loss(config: TrainConfig, lr: float, where: str, loss: float) -> None:
@@ -206,7 +215,13 @@ def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved
 
 
 def _restore(
-    state: TrainState, task: Task, batches: Callable[..., Iterator[Batch]], store: Store, device: str
+    state: TrainState,
+    task: Task,
+    batches: Callable[..., Iterator[Batch]],
+    store: Store,
+    *,
+    precision: Precision,
+    device: str,
 ) -> None:
     """Restore the last save, if there is one, and save the best weights if it stopped right before that.
 
@@ -219,6 +234,8 @@ def _restore(
         with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
             like = task.step(state.model, batch).state
         state.carried = with_classes(state.carried, like)
+    if precision == "fp32":
+        state.carried = widened(state.carried, state.model)
     _keep_if_best(state, task, store)
 
 
@@ -242,9 +259,10 @@ def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
 def _seed(seed: int, device: str) -> None:
     """Seed the generators that a model may draw from; torch.manual_seed would take half a millisecond."""
     torch.default_generator.manual_seed(seed)
-    kind = torch.device(device).type
+    kind, _, number = device.partition(":")
     if kind == "cuda":
-        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)
+        place = int(number) if number else torch.cuda.current_device()
+        torch.cuda.default_generators[place].manual_seed(seed)
     elif kind != "cpu":
         torch.manual_seed(seed)
 

@@ -224,7 +224,7 @@ def joined(device: str) -> Generator[Ranks]:
     backend = "gloo"
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(_own_gpu(device))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     ranks = Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
@@ -233,6 +233,18 @@ def joined(device: str) -> Generator[Ranks]:
     finally:
         ranks.left()
         dist.destroy_process_group()
+
+
+def _own_gpu(device: str) -> int:
+    """Return the number of this process's GPU. Raises OptionError if the processes cannot have one each."""
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if ":" in device:
+        message = f"several processes choose a GPU each (got device {device})"
+        raise OptionError(message, hint="use --device cuda")
+    if here > gpus:
+        message = f"{here} processes on a machine need a GPU each, and there are {gpus}"
+        raise OptionError(message, hint=f"use at most {gpus} processes, or --device cpu")
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _patience() -> timedelta:

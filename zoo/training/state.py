@@ -16,7 +16,8 @@ from zoo.config.training import TrainConfig
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
 from zoo.models.finite import infinite_buffers, not_finite
-from zoo.models.precision import Precision, exact
+from zoo.models.precision import Precision, exact, on_device
+from zoo.models.recurrent import flattened
 from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
@@ -205,7 +206,7 @@ class TrainState:
             tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
         check(saved)
         self._require_fit(tensors, saved)
-        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        tensors = {name: on_device(tensor, device) for name, tensor in tensors.items()}
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
         if average := _under("average/", tensors):
             self.average = self.average or _copy(self.model)
@@ -273,7 +274,7 @@ def _require_finite(what: str, config: TrainConfig, lr: float, where: str, norm:
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).requires_grad_(False)
+    return flattened(copy.deepcopy(model)).requires_grad_(False)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -103,8 +103,10 @@ class _WholeBatch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients for x, weight and bias; those of weight and bias are of this part alone."""
         (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
+        none = mean.new_empty(0)  # a GPU's kernel refuses None here, which a CPU's takes
+        ones = torch.ones_like(mean) if weight is None else weight
         _, dw, db = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
+            dy, x, ones, mean, var, none, none, False, ctx.eps, [False, True, True]
         )
         means = ctx.ranks.total(torch.stack([dw, db]).double()).div_(count)
         scale = (var + ctx.eps).rsqrt_()
