@@ -37,7 +37,7 @@ DISTURBANCES: dict[str, tuple[Disturb, int, str]] = {
         1,
         "was killed by signal 9",
     ),
-    "Ctrl-C": (lambda going: os.killpg(going.pid, signal.SIGINT), 130, "is saved in"),
+    "Ctrl-C": (lambda going: os.killpg(going.pid, signal.SIGINT), 130, "zoo resume Ctrl-C --processes 2"),
 }
 
 
@@ -70,6 +70,20 @@ def test_a_run_that_was_disturbed_continues_bit_for_bit(
     )
     assert done.returncode == 0, done.stderr
     assert toys.outcome(place / directory) == undisturbed
+
+
+def test_processes_that_have_not_met_yet_end_with_their_command(place: Path) -> None:
+    command = [*toys.train(LSTM, "early", "--threads", "1", epochs=6), "--processes", "2", "--quiet"]
+    going = subprocess.Popen([sys.executable, "-m", "zoo", *command], cwd=place, text=True)
+    while len(mine := workers(going)) < 2:
+        time.sleep(0.01)
+    going.kill()
+    going.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < deadline, "a process is left over"
+        time.sleep(0.1)
+    assert not (place / "early").exists()
 
 
 def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:

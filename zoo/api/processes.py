@@ -47,9 +47,12 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         failures = [json.loads(file.read_text()) for file in folder.glob("failure-*.json")]
     hint = f"`{resume}` continues the run"
     if own := [failure for failure in failures if failure["kind"] != "Lost"]:
-        raise _failure(min(own, key=lambda failure: failure["rank"]))
+        first = _failure(min(own, key=lambda failure: failure["rank"]))
+        first.hint = resume if isinstance(first, Interrupted) and first.hint else first.hint
+        raise first
     if number:
-        raise Interrupted(f"stopped by signal {number}", signal=number, hint=hint)
+        saved = Path(job["directory"], "checkpoint.safetensors").exists()
+        raise Interrupted("interrupted", signal=number, hint=hint if saved else None)
     lost = {failure["rank"] for failure in failures}  # because of another one
     causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
     for rank, code in sorted(causes.items(), key=lambda item: _unlike_a_cause(item[1])):
@@ -106,7 +109,7 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         shutdown_timeout=_TO_STOP,
     )
-    command: Sequence[str] = ("-m", "zoo.cli.worker", str(folder))
+    command: Sequence[str] = ("-m", "zoo.cli.worker", str(folder), str(os.getpid()))
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:

@@ -11,6 +11,7 @@ from zoo.api.processes import report_failure
 from zoo.api.training import train_job
 from zoo.cli.output import warnings_as_lines
 from zoo.errors import ZooError
+from zoo.training.parent import end_with
 
 __all__ = ["main"]
 
@@ -27,6 +28,7 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    end_with(int(sys.argv[2]))  # before anything takes long
     code = main(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()

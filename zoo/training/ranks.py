@@ -10,9 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
@@ -28,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from zoo.data.parts import part_of
 from zoo.errors import Lost, OptionError
+from zoo.training.parent import end_with
 from zoo.training.shared_memory import SharedMemory
 
 __all__ = ["ALONE", "Ranks", "joined"]
@@ -226,7 +224,7 @@ def joined(device: str) -> Generator[Ranks]:
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_own_gpu(device))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    end_with(os.getppid())
     ranks = Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:
         yield ranks
@@ -255,13 +253,6 @@ def _patience() -> timedelta:
     if not given.isdecimal() or not 0 < int(given) < 10**6:
         raise OptionError(f"ZOO_PATIENCE must be a number of seconds, such as 600 (got {given!r})")
     return timedelta(seconds=int(given))
-
-
-def _end_with(parent: int) -> None:
-    """Stop this process, as a signal would, once the one that started it has ended."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _as_laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
