@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 from PIL import Image
 
 from zoo import OptionError
 from zoo.files.downloads import offline
 from zoo_serve.errors import Refused
-from zoo_serve.requests import CurrentLimits, ModelName, Models, inputs_of
+from zoo_serve.requests import CurrentLimits, ModelName, Models, fields, inputs_of
 from zoo_serve.served import Served, find
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ _LARGEST = 1_024
 _PRIVATE = {"weights", "inputs", "data"}
 _TYPES = {".png": "image/png", ".html": "text/html;charset=utf-8"}
 
+_FIELDS = ("input", "text", "model", "analyzer", "class", "layer", "options")
+
 router = APIRouter()
 
 
-@router.post("/analyze")
+@router.post("/analyze", dependencies=[Depends(fields(*_FIELDS))])
 async def analyze(
     models: Models,
     limits: CurrentLimits,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
+import logging
+import math
 import re
 import secrets
 import socket
@@ -29,6 +32,9 @@ from zoo.cli.kit import (
 from zoo_serve.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
     from starlette.types import ASGIApp
 
     from zoo_serve.served import Served
@@ -132,6 +138,11 @@ def command(
     from zoo_serve.app import create_app
     from zoo_serve.served import named
 
+    if math.isnan(timeout):
+        raise OptionError("--timeout must be a number of seconds (got nan)")
+    for name in allow_host:
+        if not re.fullmatch(r"[\w.-]+|[\da-fA-F:.]+", name, re.ASCII):
+            raise OptionError(f"--allow-host takes a name such as models.example.org (got {name})")
     limits = Limits(
         body=max_body * _MIB,
         inputs=max_inputs,
@@ -150,7 +161,7 @@ def command(
         access = Access(hosts=[host, *allow_host], token=token)
         log = partial(echo, err=True) if session.progress else None
         app = create_app(models, limits=limits, access=access, log=log)
-        _serve(app, listening, models, patience=int(2 * timeout) + 10, quiet=not session.progress)
+        _serve(app, listening, models, patience=int(2 * timeout) + 10, log=log)
     if as_json:
         print_json({"url": url, "models": [model.name for model in models]})
 
@@ -176,7 +187,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         why = (error.strerror or "").partition(" (while ")[0]
-        hint = "--port 0 takes any port that is free"
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        hint = "--port 0 takes any port that is free" if taken else "--host 127.0.0.1 is this machine alone"
         raise OptionError(f"cannot listen on {host}, port {port}: {why}", hint=hint) from None
     # inherited by connections: otherwise an answer in two parts waits 40 ms for an acknowledgment
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -189,19 +201,34 @@ def _url(listening: socket.socket) -> str:
 
 
 def _serve(
-    app: ASGIApp, listening: socket.socket, models: list[Served], *, patience: int, quiet: bool
+    app: ASGIApp,
+    listening: socket.socket,
+    models: list[Served],
+    *,
+    patience: int,
+    log: Callable[[str], object] | None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is answered.
 
     Args:
         patience: seconds after which those who do not take their answers are left.
+        log: is told that answers are waited for; None if the server is to be quiet.
     """
     import uvicorn
 
-    level = "error" if quiet else "warning"
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            again = self.should_exit
+            super().handle_exit(sig, frame)
+            if again:  # requests are cut off, and nothing that is said of it is news
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+            elif log and self.server_state.tasks:
+                log("answering what was asked until now; Ctrl-C again stops at once")
+
+    level = "warning" if log else "error"
     more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}
     config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
-    server = uvicorn.Server(config)
+    server = Server(config)
     # Else the event loop keeps Python's lock for 5 ms, and a model waits for it after each of its operations
     sys.setswitchinterval(1e-5)
     gc.freeze()  # so that no request has to wait until Python has looked through all that torch imported

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from zoo import ZooError
 from zoo.errors import UnknownName, shortened
 
-__all__ = ["RESPONSES", "Refused", "answer", "error_of", "handle_errors"]
+__all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors"]
 
 # The folders of an absolute path, before its last part
 _FOLDERS = re.compile(r"(?<![\w.~:/-])/(?:[^\s/'\"`,;]+/)+")
@@ -99,6 +99,10 @@ def _public(text: str) -> str:
     return _FOLDERS.sub("", shortened(text))
 
 
+# The answer to a request that fails because of the server
+FAILED = _described("the server failed; its log says why")
+
+
 async def _zoo_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ZooError)
     if isinstance(error, Refused):
@@ -111,6 +115,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     what = "expected a file" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        where, what = "the body", f"it is not JSON, from character {where} on"
     return JSONResponse(_described(f"{where}: {what[:1].lower()}{what[1:]}"), 422)
 
 
@@ -130,4 +136,4 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    return JSONResponse(_described("the server failed; its log says why"), 500)
+    return JSONResponse(FAILED, 500)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Depends, Form
 
-from zoo_serve.requests import CurrentLimits, ModelName, Models, Pictures, Texts, inputs_of
+from zoo_serve.requests import CurrentLimits, ModelName, Models, Pictures, Texts, fields, inputs_of
 from zoo_serve.served import find
 
 __all__ = ["router"]
@@ -14,7 +14,7 @@ __all__ = ["router"]
 router = APIRouter()
 
 
-@router.post("/predict")
+@router.post("/predict", dependencies=[Depends(fields("input", "text", "model", "top"))])
 async def predict(
     models: Models,
     limits: CurrentLimits,

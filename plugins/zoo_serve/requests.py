@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -13,7 +13,16 @@ from zoo_serve.errors import Refused
 from zoo_serve.limits import Limits
 from zoo_serve.served import Served
 
-__all__ = ["CurrentLimits", "ModelName", "Models", "Pictures", "Texts", "inputs_of", "require_short"]
+__all__ = [
+    "CurrentLimits",
+    "ModelName",
+    "Models",
+    "Pictures",
+    "Texts",
+    "fields",
+    "inputs_of",
+    "require_texts",
+]
 
 
 async def _models(request: Request) -> dict[str, Served]:
@@ -29,6 +38,17 @@ CurrentLimits = Annotated[Limits, Depends(_limits)]
 ModelName = Annotated[str | None, Form(description="Name of the model; needed if there are several.")]
 Pictures = Annotated[list[UploadFile], File(description="Picture files, for a model that takes pictures.")]
 Texts = Annotated[list[str], Form(description="Texts, for a model that takes text.")]
+
+
+def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that refuses a form with other fields than these."""
+
+    async def known(request: Request) -> None:
+        for name in await request.form():
+            if name not in names:
+                raise Refused(422, f"{name}: there is no such field", hint=f"fields: {', '.join(names)}")
+
+    return known
 
 
 async def inputs_of(
@@ -49,7 +69,7 @@ async def inputs_of(
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":
-        require_short(texts, limits)
+        require_texts(texts, limits)
         return [(f"text {number}", text) for number, text in enumerate(texts)]
     contents = [await file.read() for file in pictures]
     pixels = sum(map(pixels_of, contents))
@@ -59,12 +79,17 @@ async def inputs_of(
     return [*zip(map(_named, pictures, range(len(pictures))), contents, strict=True)]
 
 
-def require_short(texts: Sequence[str], limits: Limits) -> None:
-    """Raise Refused if texts have too many characters in all."""
+def require_texts(texts: Sequence[str], limits: Limits) -> None:
+    """Raise Refused if texts have too many characters in all, or one that UTF-8 cannot write."""
     length = sum(map(len, texts))
     if length > limits.characters:
         most = f"the texts of a request may have at most {limits.characters:,} characters"
         raise Refused(413, f"{most} (got {length:,})")
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Refused(422, f"{text[error.start]!a} is half of a character") from None
 
 
 def _named(file: UploadFile, number: int) -> str:

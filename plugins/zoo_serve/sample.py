@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo import OptionError, ZooError
-from zoo_serve.errors import error_of
+from zoo_serve.errors import FAILED, error_of
 from zoo_serve.limits import MOST_TOKENS
-from zoo_serve.requests import CurrentLimits, Models, require_short
+from zoo_serve.requests import CurrentLimits, Models, require_texts
 from zoo_serve.served import Served, find
 
 __all__ = ["router"]
@@ -29,18 +29,30 @@ class SampleRequest(BaseModel):
 
     model: str | None = Field(None, description="Name of the model; needed if there are several.")
     prompt: str = Field("", description="Text to continue.")
-    length: int = Field(400, ge=0, le=MOST_TOKENS, description="Number of tokens to generate.")
+    length: int = Field(400, strict=True, ge=0, le=MOST_TOKENS, description="Number of tokens to generate.")
     temperature: float = Field(
-        0.8, ge=0, le=1_000, description="Divisor of the logits: lower is more conservative; 0 is greedy."
+        0.8,
+        ge=0,
+        le=1_000,
+        allow_inf_nan=False,
+        description="Divisor of the logits: lower is more conservative; 0 is greedy.",
     )
     top_k: int = Field(
-        0, ge=0, le=2**31, description="Sample from this many of the most likely tokens only; 0 is off."
+        0,
+        strict=True,
+        ge=0,
+        le=2**31,
+        description="Sample from this many of the most likely tokens only; 0 is off.",
     )
     top_p: float = Field(
-        1.0, gt=0, le=1, description="Sample from the likeliest that together have this probability."
+        1.0,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Sample from the likeliest that together have this probability.",
     )
     stop: str = Field("", description="Text to end right before.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Random seed of the draws.")
+    seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Random seed of the draws.")
 
 
 @router.post(
@@ -59,7 +71,7 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
     served = find(models, request.model)
     if not served.samples:
         raise OptionError(f"{served.name} does not generate text: it is for {served.model.card.task}")
-    require_short([request.prompt, request.stop], limits)
+    require_texts([request.prompt, request.stop], limits)
     settings = request.model_dump(exclude={"model", "prompt"})
     tokens = await served.worker.run(lambda: served.model.stream_with_surprise(request.prompt, **settings))
     events = _events(served, request, served.worker.stream(tokens, until=until))
@@ -77,6 +89,9 @@ async def _events(
     except ZooError as error:
         yield _event(error_of(error), "error")
         return
+    except Exception:
+        yield _event(FAILED, "error")
+        raise
     _, unknown = vocabulary.encode(request.prompt)
     about = {"model": served.name, "prompt": request.prompt, "seed": request.seed, "tokens": count}
     yield _event(about | {"unknown": unknown, "backwards": vocabulary.backwards}, "done")

@@ -146,6 +146,8 @@ OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
     ("arguments", "message", "code"),
     [
         (["--top", "0"], "--top must be between 1 and 100,000 (got 0)", 2),
+        ([""], "INPUT...: a path must have a name (got an empty string)", 2),
+        (["--out", "-"], f"{OUTPUT} (got -)", 2),
         (["--top", "many"], "--top must be an integer (got 'many')", 2),
         (["--unsure", "2"], "--unsure must be a probability from 0 to 1 (got 2.0)", 2),
         (["--unsure", "nan"], "--unsure must be finite (got nan)", 2),
@@ -160,7 +162,7 @@ OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
             2,
         ),
         (["--out", "."], f"{OUTPUT} (got .)", 2),
-        (["--out", ""], f"{OUTPUT} (got .)", 2),
+        (["--out", ""], "--out: a path must have a name (got an empty string)", 2),
         (["--out", "no/x.csv"], "no/x.csv cannot be written: No such file or directory", 1),
     ],
 )

@@ -249,7 +249,7 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
         ({"out": "x.pt2", "to": "onnx"}, OptionError, r"a file of onnx ends in \.onnx \(got x\.pt2\)"),
         ({"to": "onxx"}, ZooError, "unknown exporter 'onxx'; did you mean 'onnx'"),
         ({"out": "x.onnx", "drawn": True, "split": "val"}, OptionError, "random inputs are no split"),
-        ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: No such file or directory"),
+        ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: there is no folder no/such"),
     ],
 )
 def test_what_cannot_be_written_is_refused(
@@ -271,6 +271,14 @@ def test_a_file_that_exists_stays(net: zoo.Model, net_file: Path) -> None:
     with pytest.raises(OutputError, match="already exists"):
         net.export(**QUIET)
     assert net_file.read_bytes() == before
+
+
+def test_a_missing_folder_is_refused_before_the_proof(
+    net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.inference.exporting.prove", None)
+    with pytest.raises(OutputError, match="there is no folder .*none"):
+        net.export(tmp_path / "none" / "x.onnx", **QUIET)
 
 
 def test_missing_data_is_told_with_what_to_do(text: zoo.Model, tmp_path: Path) -> None:

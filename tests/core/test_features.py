@@ -396,6 +396,8 @@ def test_an_array_holds_maps_of_one_shape(
     with pytest.raises(OptionError, match=r"rows of one shape: input 1 has \(3, 256\), and those before"):
         reader.features_to(tmp_path / "y.npy", ["word", "two"], pool=False, **QUIET)
     assert not (tmp_path / "y.npy").exists()
+    lines = reader.features_to(tmp_path / "y.jsonl", ["word", "two", "four"], pool=False, **QUIET)
+    assert lines["shape"] == [None, 256]
 
 
 def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:

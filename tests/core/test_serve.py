@@ -247,6 +247,17 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "temperature: input should be greater",
         ),
         ("/sample", {"json": {"heat": 1}}, 422, "heat: extra inputs are not permitted"),
+        ("/sample", {"json": {"length": True}}, 422, "length: input should be a valid integer"),
+        ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature: input should be a finite number"),
+        ("/sample", {"content": "{"}, 422, "the body: it is not JSON, from character 1 on"),
+        (
+            "/sample",
+            {"content": r'{"model": "model", "prompt": "\ud800"}'},
+            422,
+            r"'\ud800' is half of a character",
+        ),
+        ("/predict", {"data": {"model": "net", "tpo": "3"}}, 422, "tpo: there is no such field"),
+        ("/analyze", {**CAM, "data": {**CAM["data"], "target": "9"}}, 422, "target: there is no such field"),
         ("/analyze", {**CAM, "data": {**CAM["data"], "class": "9" * 5_000}}, 400, "the model has no class"),
         ("/analyze", {"data": {"model": "model", "text": "a"}}, 422, "analyzer: field required"),
         ("/analyze", {"data": {"model": "model", "text": "ab", "analyzer": "cam"}}, 400, "cam/cam is for"),
@@ -263,7 +274,8 @@ def test_what_cannot_be_served_is_refused_in_words(
     client: TestClient, path: str, request_: dict[str, Any], status: int, message: str
 ) -> None:
     post = client.post if path != "/nowhere" else client.get
-    got, said = refused(post(path, **request_))
+    headers = {"content-type": "application/json"} if "content" in request_ else {}
+    got, said = refused(post(path, **request_, headers=headers))
     assert (got, message in said) == (status, True), said
 
 
@@ -404,6 +416,18 @@ def test_a_text_that_fails_ends_in_an_error(client: TestClient, monkeypatch: pyt
     assert found[1:] == [("error", {"error": {"message": "no more", "hint": "stop"}})]
 
 
+def test_a_text_of_which_we_fail_ends_in_an_error_too(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Iterator[tuple[str, float]]:
+        yield "a", 1.0
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(zoo.Model, "stream_with_surprise", fail)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        found = events(client.post("/sample", json={"model": "model"}).text)
+    message = "the server failed; its log says why"
+    assert found[1:] == [("error", {"error": {"message": message, "hint": None}})]
+
+
 @contextmanager
 def running(*words: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Lend a process of `zoo serve`, and the address it listens on."""
@@ -467,6 +491,25 @@ def test_whatever_was_accepted_is_answered(
     assert "event: done" in streamed
 
 
+@pytest.mark.slow  # in a process; `.ci/run` runs it
+def test_a_second_ctrl_c_cuts_requests_off_without_a_traceback(text: zoo.Model) -> None:
+    with running(text.path.parent) as (process, url):
+        with httpx2.stream("POST", f"{url}/sample", json={"length": 10_000}, timeout=60) as answer:
+            parts = answer.iter_raw()
+            next(parts)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            said = [process.stderr.readline() for _ in range(4)]
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(httpx2.HTTPError):
+                for _ in parts:
+                    pass
+        _, rest = process.communicate(timeout=30)
+    assert said[-1] == "answering what was asked until now; Ctrl-C again stops at once\n"
+    assert "Traceback" not in rest
+    assert process.returncode in (0, 130)
+
+
 def test_an_answer_is_sent_at_once(url: str) -> None:
     with httpx2.Client() as client:
         times: list[float] = []
@@ -493,6 +536,13 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         (["cifar10-resnet2"], "unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'?"),
         (["cifar10-resnet20", "cifar10-resnet20"], "would both be served as 'cifar10-resnet20'"),
         (["cifar10-resnet20", "--token", "short"], "token must have at least 16 letters"),
+        (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
+        (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host takes a name such as"),
+        (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "a token is required"),
+        (
+            ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],
+            "--host 127.0.0.1 is this machine",
+        ),
         (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "a token is required where others"),
     ],
 )

@@ -343,12 +343,12 @@ class Model:
         Returns:
             `{out, weights, layer, rows, before, errors, shape}`: rows in the file, how many of them an
             earlier call wrote, how many of the others are unreadable, and the shape of one's features, None
-            if there are none.
+            if there are none; a size that differs from row to row is None.
 
         Raises OutputError if the file is there and finished, was begun with another model, other options or
         other inputs, or cannot be written; and what `features` raises.
         """
-        from zoo.inference.arrays import UnreadRows, require_format
+        from zoo.inference.arrays import UnreadRows, common_shape, require_format
         from zoo.inference.tables import opened
 
         path, unread, shape = Path(out), UnreadRows(), None
@@ -357,7 +357,7 @@ class Model:
         with opened(path, {"weights_sha256": self.card.sha256, **asked}) as table:
             for row in self._features(inputs, (path, table), settings, progress=progress):
                 unread.see(row)
-                shape = shape if row["features"] is None else [*row["features"].shape]
+                shape = common_shape(shape, row["features"])
         unread.finish()
         about = {"out": str(out), "weights": str(self.path), "layer": asked["layer"]}
         return {**about, "rows": table.count, "before": table.before, "errors": unread.count, "shape": shape}

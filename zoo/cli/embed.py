@@ -89,7 +89,7 @@ def _write(
 def _print_result(result: Mapping[str, Any]) -> None:
     """Print what was written where."""
     shape = result["shape"]
-    of = f" of {'×'.join(f'{size:,}' for size in shape)} numbers" if shape else ""
+    of = f" of {'×'.join('?' if size is None else f'{size:,}' for size in shape)} numbers" if shape else ""
     parts = [f"{result['rows']:,} rows{of}"]
     parts += [f"{result['before']:,} of them written before"] if result["before"] else []
     parts += [f"{result['errors']:,} cannot be read"] if result["errors"] else []

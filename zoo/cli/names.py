@@ -126,6 +126,8 @@ class PathType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         refuse_url(value)
+        if value == "":  # which would be the current folder
+            self.fail("a path must have a name (got an empty string)", param, ctx)
         return super().convert(value, param, ctx)  # type: ignore[return-value]
 
 

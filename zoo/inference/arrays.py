@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from zoo.errors import DataError, OptionError, warn
 from zoo.inference.predicting import Answered
 from zoo.processors import Prediction
 
-__all__ = ["UnreadRows", "plain", "require_format", "stacked", "to_write"]
+__all__ = ["UnreadRows", "common_shape", "plain", "require_format", "stacked", "to_write"]
 
 # The most reasons that get a warning each
 _TOLD = 10
@@ -36,6 +36,15 @@ class UnreadRows:
         """Warn of those that were not told."""
         if self.count > _TOLD:
             warn(f"{self.count - _TOLD:,} more inputs cannot be read")
+
+
+def common_shape(
+    shape: Sequence[int | None] | None, features: NDArray[np.float32] | None
+) -> Sequence[int | None] | None:
+    """Return the shape of features and those before them; a size that differs is None."""
+    if features is None or shape is None:
+        return shape if features is None else [*features.shape]
+    return [one if one == other else None for one, other in zip(shape, features.shape, strict=True)]
 
 
 def stacked(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float32]:

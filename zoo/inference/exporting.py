@@ -73,6 +73,8 @@ def export(
     """
     if how.out.exists():
         raise OutputError(f"{how.out} already exists", hint="remove it, or choose another file: --out")
+    if not how.out.parent.is_dir():  # known now rather than after the proof
+        raise OutputError(f"{how.out} cannot be written: there is no folder {how.out.parent}")
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     if entry.spec.unexportable:
         raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")

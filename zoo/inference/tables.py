@@ -72,11 +72,13 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
         OutputError: there is such a file that is finished, or was begun with something else, or is being
             written; or it cannot be written.
     """
-    if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", ".."):
+    if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
     path = out if out.suffix else out / _IN_FOLDER
     try:
         if not out.suffix:
+            if os.path.lexists(out) and not out.is_dir():
+                raise OutputError(f"{out} is a file, and an output without a suffix a folder")
             out.mkdir(exist_ok=True)
         with _array(path) if out.suffix == ".npy" else _lines(path, made_with) as table:
             yield table
