@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo_serve.errors import Refused, answer
 
-__all__ = ["Access", "Guard", "is_loopback"]
+__all__ = ["Access", "Guard", "is_address", "is_loopback"]
 
 # Scripts and styles are files of the page. A frame may show what an analyzer draws as HTML.
 _POLICY = "; ".join(
@@ -51,6 +51,11 @@ class Access:
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches an address that is listened on."""
     return host == "localhost" or ((address := _address(host)) is not None and address.is_loopback)
+
+
+def is_address(host: str) -> bool:
+    """Return whether this is an IP address rather than a name."""
+    return _address(host) is not None
 
 
 class Guard:
@@ -99,7 +104,7 @@ class Guard:
 
         Somebody else's name may lead to any address (DNS rebinding), but an address belongs to no page.
         """
-        return name in self._hosts or _address(name) is not None
+        return name in self._hosts or is_address(name)
 
     def _has_token(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")

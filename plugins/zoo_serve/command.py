@@ -134,14 +134,14 @@ def command(
     """
     importlib.import_module("python_multipart")  # by which FastAPI reads forms
     importlib.import_module("uvicorn")
-    from zoo_serve.access import Access, is_loopback
+    from zoo_serve.access import Access, is_address, is_loopback
     from zoo_serve.app import create_app
     from zoo_serve.served import named
 
     if math.isnan(timeout):
         raise OptionError("--timeout must be a number of seconds (got nan)")
     for name in allow_host:
-        if not re.fullmatch(r"[\w.-]+|[\da-fA-F:.]+", name, re.ASCII):
+        if not (re.fullmatch(r"[\w.-]+", name, re.ASCII) or is_address(name)):
             raise OptionError(f"--allow-host takes a name such as models.example.org (got {name})")
     limits = Limits(
         body=max_body * _MIB,
@@ -218,10 +218,11 @@ def _serve(
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            again = self.should_exit
             super().handle_exit(sig, frame)
-            if again:  # requests are cut off, and nothing that is said of it is news
+            if self.force_exit:  # requests are cut off, and nothing that is said of it is news
                 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+                for connection in [*self.server_state.connections]:  # which Python 3.12 would wait for
+                    connection.loop.call_soon_threadsafe(connection.transport.abort)
             elif log and self.server_state.tasks:
                 log("answering what was asked until now; Ctrl-C again stops at once")
 

@@ -29,6 +29,7 @@ from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
 from zoo.training.clock import Progress
+from zoo.training.hidden import widened
 from zoo.training.ranks import joined
 from zoo.training.run import train
 from zoo_images.average_precision import histograms
@@ -130,6 +131,19 @@ def test_recurrent_layers_compute_in_fp32_where_a_gpu_would_take_fp16(kind: Any)
     assert torch.equal(found[0], model(x.bfloat16().float())[0])
 
 
+def test_recurrent_layers_keep_double_precision_and_take_keywords() -> None:
+    model, x = nn.GRU(5, 8).double(), torch.randn(4, 6, 5).double()
+    how: dict[str, Any] = {"has_biases": True, "num_layers": 1, "dropout": 0.0, "train": False}
+    weights: list[Tensor] = [*model.parameters()]
+    with autocast("bf16", "cpu"), Trainable("cpu"):
+        found, _ = model(x)
+        named, _ = torch.gru(
+            x, torch.zeros(1, 6, 8).double(), weights, bidirectional=False, batch_first=False, **how
+        )
+    assert found.dtype == torch.float64
+    assert torch.equal(found, named)
+
+
 def test_counting_scores_does_not_wait() -> None:
     with Unread():
         histograms(torch.randn(6, 3), torch.rand(6, 3) < 0.5)
@@ -202,6 +216,22 @@ def test_parts_of_a_compiled_step_do_not_share_memory_of_the_graph(
         Stripes(),
         config.replace({"compile": True, "epochs": 1}),
     )
+
+
+def test_a_hidden_state_alone_is_widened() -> None:
+    half, single = torch.ones(2, dtype=torch.bfloat16), torch.ones(2)
+    tensors = {
+        "carried": half,
+        "carried.0": half,
+        "carried.1": single,
+        "model/carried": half,
+        "carriedx": half,
+    }
+    found = widened("carried", tensors)
+    assert [name for name, tensor in found.items() if tensor.dtype != tensors[name].dtype] == [
+        "carried",
+        "carried.0",
+    ]
 
 
 def test_a_run_in_half_precision_goes_on_in_single(registry: Registry, tmp_path: Path) -> None:

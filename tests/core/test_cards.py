@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.errors import WeightsError
@@ -24,6 +25,16 @@ def test_equal_cards_have_equal_text(card: Callable[..., Card]) -> None:
     one = card(metrics={"val": {"loss": 1.0}, "test": {"loss": 2.0}})
     other = card(metrics={"test": {"loss": 2.0}, "val": {"loss": 1.0}})
     assert one.to_json() == other.to_json()
+
+
+def test_a_card_may_hold_texts_and_numbers_of_numpy_and_shares_none_of_them(
+    card: Callable[..., Card],
+) -> None:
+    classes = [*np.array(["cat", "dog"])]
+    made = card(preprocess={"classes": classes, "scale": np.float64(0.5)})
+    assert json.loads(made.to_json())["preprocess"] == {"classes": ["cat", "dog"], "scale": 0.5}
+    made.to_dict()["preprocess"]["classes"].clear()
+    assert len(classes) == 2
 
 
 @pytest.mark.parametrize(

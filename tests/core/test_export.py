@@ -277,7 +277,7 @@ def test_a_missing_folder_is_refused_before_the_proof(
     net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.inference.exporting.prove", None)
-    with pytest.raises(OutputError, match="there is no folder .*none"):
+    with pytest.raises(OutputError, match=r"there is no folder .*none"):
         net.export(tmp_path / "none" / "x.onnx", **QUIET)
 
 

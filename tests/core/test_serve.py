@@ -538,6 +538,7 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         (["cifar10-resnet20", "--token", "short"], "token must have at least 16 letters"),
         (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
         (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host takes a name such as"),
+        (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host takes a name such as"),
         (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "a token is required"),
         (
             ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],

@@ -5,6 +5,7 @@ It is one canonical JSON text under the key `zoo` of the safetensors metadata, r
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,7 +73,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON data."""
-        return msgspec.to_builtins(self)
+        fields = msgspec.structs.asdict(self)
+        return copy.deepcopy(fields | {"dataset": msgspec.structs.asdict(self.dataset)})
 
     def to_json(self) -> str:
         """Return the card as canonical JSON."""

@@ -76,18 +76,22 @@ class Trainable(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         # A packed sequence has its weights where others say whether there are biases
-        if func not in _LAYERS or args[0].device.type != self._kind or not isinstance(args[3], bool):
+        if func not in _LAYERS or len(args) != 9 or not isinstance(args[3], bool):
             return func(*args, **(kwargs or {}))
+        if args[0].device.type != self._kind:
+            return func(*args)
         kind, whole = self._kind, contextlib.nullcontext()
         if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.bfloat16:
             whole = torch.autocast(kind, enabled=False)
             tokens, state, weights, *rest = args
-            state = (
-                tuple(part.float() for part in state) if isinstance(state, tuple | list) else state.float()
-            )
-            args = (tokens.float(), state, [weight.float() for weight in weights], *rest)
+            state = tuple(map(_single, state)) if func is torch.lstm else _single(state)
+            args = (_single(tokens), state, [*map(_single, weights)], *rest)
         with whole:
             return _layer_by_layer(func, *args)
+
+
+def _single(part: Tensor) -> Tensor:
+    return part.float() if part.dtype in (torch.bfloat16, torch.float16) else part
 
 
 def _layer_by_layer(

@@ -34,6 +34,7 @@ from zoo.files.regular import open_regular
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
 from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
+from zoo.training.hidden import widened
 from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
@@ -153,7 +154,9 @@ class RunDirectory:
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
         saved, options = checkpoint.info.state, changes_batches(changes, self.cutting)
-        state.restore(checkpoint.tensors, saved, device=device, check=check, restart=bool(options))
+        single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
+        tensors = widened("carried", checkpoint.tensors) if single else checkpoint.tensors
+        state.restore(tensors, saved, device=device, check=check, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
         self._restored, self.changes = (state.epoch, state.steps, state.batch), checkpoint.info.changes

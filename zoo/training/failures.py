@@ -24,7 +24,10 @@ __all__ = [
 ]
 
 # What torch says on a CPU and in libraries for a GPU; other errors speak of what was allocated, too
-_NO_MEMORY = re.compile(r"Allocator|allocate memory|bad_alloc|ALLOC_FAILED|failed to allocate", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"(out of|not enough) memory|Allocator|allocate memory|failed to allocate|bad_alloc|ALLOC(ATION)?_FAILED",
+    re.IGNORECASE,
+)
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:

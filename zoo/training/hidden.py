@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.errors import RunError
 from zoo.interfaces import State
-from zoo.models.states import is_named, tensors_of, with_tensors
+from zoo.models.states import is_named
 from zoo.training.saved import Hidden
 
 __all__ = ["flatten", "holds_names", "tensor_names", "unflatten", "widened", "with_classes"]
@@ -104,15 +104,13 @@ def with_classes(state: State, like: State) -> State:
     return completed(state)
 
 
-def widened(state: State, model: nn.Module) -> State:
-    """Return a hidden state in single precision, but for parts that have the dtype of a weight of the model.
-
-    So a run that was in half precision goes on without.
-    """
-    own = {parameter.dtype for parameter in model.parameters()}
-    half = {torch.bfloat16, torch.float16} - own
-    parts = tensors_of(state).values()
-    return with_tensors(state, (part.float() if part.dtype in half else part for part in parts))
+def widened(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors, those of the state that `flatten` gave a name in single rather than half precision."""
+    half, prefix = (torch.bfloat16, torch.float16), f"{name}."
+    return {
+        key: tensor.float() if f"{key}.".startswith(prefix) and tensor.dtype in half else tensor
+        for key, tensor in tensors.items()
+    }
 
 
 def _parts(state: State | _Named) -> tuple[State, ...]:

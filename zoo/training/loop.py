@@ -36,7 +36,7 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.hidden import holds_names, widened, with_classes
+from zoo.training.hidden import holds_names, with_classes
 from zoo.training.ranks import ALONE, Ranks
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState, check_rows
@@ -86,7 +86,7 @@ def fit(
     state, step = _begun(model, dataset, config, context, readings=readings, **on)
     batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
     store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
-    _restore(state, task, batches, store, precision=resolve(config.precision, device), device=device)
+    _restore(state, task, batches, store, device)
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
     pause = partial(_pause, state, store, stop, save)
     with _ready_to_train(model, config, **on):
@@ -215,13 +215,7 @@ def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved
 
 
 def _restore(
-    state: TrainState,
-    task: Task,
-    batches: Callable[..., Iterator[Batch]],
-    store: Store,
-    *,
-    precision: Precision,
-    device: str,
+    state: TrainState, task: Task, batches: Callable[..., Iterator[Batch]], store: Store, device: str
 ) -> None:
     """Restore the last save, if there is one, and save the best weights if it stopped right before that.
 
@@ -234,8 +228,6 @@ def _restore(
         with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
             like = task.step(state.model, batch).state
         state.carried = with_classes(state.carried, like)
-    if precision == "fp32":
-        state.carried = widened(state.carried, state.model)
     _keep_if_best(state, task, store)
 
 
