@@ -174,7 +174,7 @@ def train_step(
 
 
 def _recurrent(task: Task, config: TrainConfig, device: str) -> AbstractContextManager[object]:
-    """Return the context for recurrent layers on a GPU; the compiler, which leaves them alone, needs none."""
+    """Return the context for recurrent layers on a GPU, unless torch.compile would have to trace it."""
     wanted = isinstance(task, CarriesState) and torch.device(device).type == "cuda" and not config.compile
     return Trainable() if wanted else nullcontext()
 
