@@ -212,7 +212,7 @@ def _serve(
 
     Args:
         patience: seconds after which those who do not take their answers are left.
-        log: is told that answers are waited for; None if the server is to be quiet.
+        log: called with a line when the server waits for answers to end; None if it is to be quiet.
     """
     import uvicorn
 
