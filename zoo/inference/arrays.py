@@ -44,7 +44,7 @@ def common_shape(
     """Return the shape of features and those before them; a size that differs is None."""
     if features is None or shape is None:
         return shape if features is None else [*features.shape]
-    return [one if one == other else None for one, other in zip(shape, features.shape, strict=True)]
+    return [one if one == other else None for one, other in zip(shape, features.shape, strict=False)]
 
 
 def stacked(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float32]:
