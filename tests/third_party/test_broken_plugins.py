@@ -123,6 +123,28 @@ def test_strict_makes_it_an_error(run_zoo: RunZoo, tmp_path: Path) -> None:
         assert "1 problem(s) with plugins: plugin broken-dist (broken-dist) failed: " in done.stderr
 
 
+def test_training_fields_that_are_not_described_are_options_still(run_zoo: RunZoo, tmp_path: Path) -> None:
+    source = """
+        from dataclasses import dataclass
+        from zoo import FieldsSpec, hookimpl
+
+        @dataclass(frozen=True)
+        class Fields:
+            sharpness: float = 0.0
+            bold: bool = False
+
+        @hookimpl
+        def zoo_training_fields():
+            return [FieldsSpec(name="silent", summary="", fields=Fields)]
+    """
+    place = distribution(tmp_path, "silent", source)
+    done = run_zoo("train", "--help", path=[place])
+    assert done.returncode == 0, done.stderr
+    assert "--sharpness" in done.stdout
+    assert "--bold" in done.stdout
+    assert run_zoo("show", "resnet20", path=[place]).returncode == 0
+
+
 def test_plugins_shows_status_cause_and_traceback(run_zoo: RunZoo, tmp_path: Path) -> None:
     place = distribution(tmp_path, "broken-dist", "\nimport not_there", points={"broken": "broken_dist"})
     rows = {row["name"]: row for row in json.loads(run_zoo("plugins", "--json", path=[place]).stdout)}

@@ -62,7 +62,7 @@ class FieldOption(click.Option):
         self.group = field.group
         type_ = None if field.type is bool else FieldType(field)
         meaning = field.meaning.replace("`", "")
-        super().__init__(param_decls, type=type_, default=None, help=meaning[0].upper() + meaning[1:])
+        super().__init__(param_decls, type=type_, default=None, help=meaning[:1].upper() + meaning[1:])
 
 
 class FieldsCommand(click.Command):
