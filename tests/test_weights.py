@@ -50,7 +50,7 @@ def test_the_card_matches_the_recipe(name: str) -> None:
     assert card.dataset.options == recipe.data
     assert recipe.model.items() <= card.arguments.items()
     config = REGISTRY.training_config(recipe).replace({"precision": card.training["precision"]})
-    theirs = {name: value for name, value in card.training.items() if name in config.fields()}
+    theirs = {name: value for name, value in card.training.items() if name in config.fields}
     assert REGISTRY.default_config(card.task).replace(theirs) == config
 
 

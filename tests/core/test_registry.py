@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -419,6 +420,38 @@ def test_many_entries_with_one_problem_are_one_line() -> None:
     (line,) = registry.problems()
     start = "3 entries of acme, such as architecture acme/a, cannot be used: unknown task 'classification'"
     assert line == start
+
+
+def test_looking_for_what_cannot_be_used_takes_time_in_proportion_to_the_plugins() -> None:
+    def operations(count: int) -> int:
+        made = []
+        for number in range(count):
+            name = f"many{number}"
+            owner = dataclasses.make_dataclass(
+                "Fields", [(f"field_{number}", float, dataclasses.field(default=0.0))], frozen=True
+            )
+            train = {"lr": 0.1, f"field_{number}": 0.5}
+            recipes = {f"{name}/r": Recipe(architecture=f"{name}/net", dataset="lstm", train=train)}
+            group = ("fields", FieldsSpec(name=f"group-{number}", summary="", fields=owner))
+            made.append(plugin(name, net("net"), group, recipes=recipes))
+        registry, executed = registry_of(made), 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+            nonlocal executed
+            frame.f_trace_opcodes = True
+            executed += event == "opcode"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert not [line for line in registry.unusable() if "lr" in line or "field_" in line]
+        finally:
+            sys.settrace(before)
+        return executed
+
+    operations(1)  # what is kept from the first time on
+    assert operations(80) < 2.5 * operations(40)
 
 
 def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> None:

@@ -129,8 +129,9 @@ class TrainConfig:
         """Return a group of fields, with its defaults if there is none of this name."""
         return self.groups[name] if name in self.groups else type_()
 
+    @functools.cached_property
     def fields(self) -> Mapping[str, "TrainingField"]:
-        """Return the fields by name, those of the groups last."""
+        """The fields by name, those of the groups last."""
         return training_fields({name: type(group) for name, group in self.groups.items()})
 
     @checked
@@ -139,21 +140,19 @@ class TrainConfig:
 
         Raises OptionError naming the field and what it must be.
         """
-        fields = self.fields()
-        if changes.keys() - fields:
-            check_known(changes, fields)
-        own = {name: value for name, value in changes.items() if not fields[name].group}
-        groups = dict(self.groups)
-        for group in groups:
-            inside = {name: value for name, value in changes.items() if fields[name].group == group}
-            if inside:
-                groups[group] = dataclasses.replace(groups[group], **inside)
-        return dataclasses.replace(self, groups=groups, **own)
+        if changes.keys() - self.fields:
+            check_known(changes, self.fields)
+        inside: dict[str, dict[str, Any]] = {}  # by group
+        for name, value in changes.items():
+            inside.setdefault(self.fields[name].group, {})[name] = value
+        own = inside.pop("", {})
+        groups = {name: dataclasses.replace(self.groups[name], **fields) for name, fields in inside.items()}
+        return dataclasses.replace(self, groups={**self.groups, **groups}, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as one flat table of JSON data."""
         flat: dict[str, Any] = {}
-        for name, item in self.fields().items():
+        for name, item in self.fields.items():
             value = getattr(self.groups[item.group] if item.group else self, name)
             flat[name] = list(value) if isinstance(value, tuple) else value
         return flat

@@ -215,7 +215,7 @@ class Registry:
     def _wrong_training(self) -> list[str]:
         """Return lines for the recipes with a training field that nobody knows, or a wrong value of one."""
         usual, wrong = TrainConfig.with_groups(self.groups), dict[str, list[str]]()
-        known = usual.fields()
+        known = usual.fields
         all_known = all(plugin.status == "ok" for plugin in self.plugins)  # or it may be a field of another
         own = {name: f"{self.catalog.path}: [recipes.{name}] " for name in sorted(self.catalog.own)}
         of_plugins = {name: "" for plugin in self.plugins for name in plugin.recipes}
@@ -364,7 +364,7 @@ class Registry:
         """Return an architecture's usual training configuration, for its own task or another it serves."""
         config = self.default_config(task or architecture.spec.task)
         training = architecture.spec.training
-        return config.replace({name: training[name] for name in training if name in config.fields()})
+        return config.replace({name: training[name] for name in training if name in config.fields})
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration with the recipe's fields on top.

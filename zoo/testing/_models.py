@@ -63,7 +63,7 @@ def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Mo
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
     """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
     task, config = case.task, case.registry.default_config(case.spec.task)
-    short = {"bptt": longest(case, 12)} if "bptt" in config.fields() else {}
+    short = {"bptt": longest(case, 12)} if "bptt" in config.fields else {}
     config = config.replace({"batch_size": size, **short})
     return next(task.train_batches(dataset or case.tiny(), config, seed=0, epoch=0))
 

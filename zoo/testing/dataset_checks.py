@@ -250,7 +250,7 @@ def order_is_reproducible(case: Case) -> None:
     """The same seed and epoch give the same batches."""
     dataset = dataset_of(case)
     config = case.registry.default_config(case.spec.task)
-    config = config.replace({"batch_size": 8} | ({"bptt": 8} if "bptt" in config.fields() else {}))
+    config = config.replace({"batch_size": 8} | ({"bptt": 8} if "bptt" in config.fields else {}))
 
     def first_batches() -> list[tuple[Tensor, Tensor]]:
         batches = make_task(case.registry, case.spec.task).train_batches(dataset, config, seed=0, epoch=0)
