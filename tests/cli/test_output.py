@@ -15,6 +15,7 @@ import torch
 from tests.cli.conftest import zoo
 from tests.reliability.hostile import write_forged
 from tests.reliability.invocations import EVIL, obeyed, strict_json
+from tests.third_party.made_up import distribution
 from zoo.api.terminal import bold, echo
 from zoo.errors import ZooError, printable
 from zoo.files.canonical import parse_json, readable_json
@@ -50,6 +51,31 @@ def test_json_is_strict_whatever_is_in_it():
     document = {"a": float("nan"), EVIL: [float("-inf"), ("\udcff", EVIL)], "é": {"b": True}}
     text = readable_json(document)
     assert strict_json(text) == {"a": None, EVIL: [None, ["\\udcff", EVIL]], "é": {"b": True}}
+
+
+def test_what_json_has_no_form_for_is_its_text():
+    document = {"path": Path("é/x"), "set": frozenset(), ("a", 1): [print, 2, True, None]}
+    assert strict_json(readable_json(document)) == {
+        "path": "é/x",
+        "set": "frozenset()",
+        "('a', 1)": ["<built-in function print>", 2, True, None],
+    }
+
+
+def test_an_option_that_is_no_json_is_shown(tmp_path: Path, monkeypatch):
+    source = """
+        from pathlib import Path
+        from zoo import DatasetSpec, hookimpl
+
+        def data(*, where: Path = Path("here")): ...
+
+        @hookimpl
+        def zoo_datasets():
+            return [DatasetSpec(name="odd", target="odd:data", task="classification", summary="")]
+    """
+    monkeypatch.syspath_prepend(str(distribution(tmp_path, "odd", source)))
+    done = zoo("show", "odd/odd", "--json")
+    assert strict_json(done.stdout)["options"] == {"where": "here"}
 
 
 @pytest.mark.parametrize("text", ["[" * 101 + "]" * 101, "[" * 50_000, '{"a": 1e999}', "9" * 5_000, "[NaN]"])

@@ -54,7 +54,7 @@ def readable_json(document: object) -> str:
     """Return JSON, indented, that any parser reads and no terminal obeys, whatever the document holds.
 
     It is ASCII. A number that is not finite is null, and half a surrogate pair, as in a file name that is not
-    UTF-8, is written in words: `\\udcff`.
+    UTF-8, is written in words: `\\udcff`. What JSON has no form for, such as a path, is its text.
     """
     return json.dumps(_readable(document), indent=2, allow_nan=False)
 
@@ -66,10 +66,12 @@ def _readable(value: object) -> object:
         return None
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
-        return {_readable(key): _readable(item) for key, item in items}
+        return {
+            _readable(str(key) if isinstance(key, tuple) else key): _readable(item) for key, item in items
+        }
     if isinstance(value, list | tuple):
         return [_readable(item) for item in cast("list[object]", value)]
-    return value
+    return value if isinstance(value, int | float | None) else _readable(str(value))
 
 
 def _require_shallow(value: object, level: int = 0) -> None:
