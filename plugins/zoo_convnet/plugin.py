@@ -123,6 +123,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
                 "norm_bias_lr_scale": 64.0,
                 "warmup_epochs": 2.3,
                 "clip_grad_norm": 0.0,
+                "augment": ["translate", "alternating-flip"],
                 "label_smoothing": 0.2,
                 "ema_decay": 0.98,
             },

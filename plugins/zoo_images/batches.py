@@ -74,9 +74,10 @@ class ImageBatches:
         beside = int(fields.mixup_alpha > 0 and world > 1)  # an image is blended with the one before it
         parts = [_part(len(chunk), rank, world, beside) for chunk in chunks]
         wanted = [chunk[places].tolist() for chunk, (places, _) in zip(chunks, parts, strict=True)]
+        turns = _turns(len(images), seed=seed, epoch=epoch)
         for index, (inputs, labels) in enumerate(_fetched(images, wanted[start:]), start):
             chunk, (places, share) = chunks[index], parts[index]
-            draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places)
+            draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places, turns[chunk])
             inputs = augment(moved(inputs, device), fields.augment, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), moved(labels, device)
             if fields.mixup_alpha:
@@ -118,6 +119,12 @@ def _part(count: int, rank: int, world: int, beside: int) -> tuple[Tensor, float
     mine, share = part_of(count, rank=rank, world=world)
     places = torch.arange(count)[mine]
     return torch.cat([(places[:1] - 1) % count, places]) if beside else places, share
+
+
+def _turns(count: int, *, seed: int, epoch: int) -> Tensor:
+    """Return which images have the turn of being mirrored in an epoch, (count,): the others have the next."""
+    first = torch.rand(count, generator=_generator(seed, "turns")) < 0.5
+    return ~first if epoch % 2 else first
 
 
 def _generator(*position: int | str) -> torch.Generator:

@@ -8,7 +8,7 @@ from typing import Literal
 from zoo.config import options
 from zoo.config.training import Fraction, NonNegative
 
-Augmentation = Literal["crop", "cutout", "flip", "translate"]
+Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"]
 
 
 @dataclass(frozen=True, kw_only=True)

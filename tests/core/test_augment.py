@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.data.augment import AUGMENTATIONS, Draws, augment, crop, cutout, flip, mixup, translate
+from zoo.data.augment import (
+    AUGMENTATIONS,
+    Draws,
+    alternating_flip,
+    augment,
+    crop,
+    cutout,
+    flip,
+    mixup,
+    translate,
+)
 from zoo_images.views import Views
 
 
@@ -63,13 +75,21 @@ def test_crop_offsets_are_uniform() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 26, counts  # chi-squared, p = 0.001, 8 degrees
 
 
-def test_half_of_the_images_are_flipped() -> None:
+@pytest.mark.parametrize("change", [flip, alternating_flip])
+def test_half_of_the_images_are_flipped(change: Callable[[Tensor, Draws], Tensor]) -> None:
     images = random_images(4_000, 4)
-    flipped = flip(images, draws(images))
+    flipped = change(images, draws(images))
     same = (flipped == images).flatten(1).all(1)
     mirrored = (flipped == images.flip(3)).flatten(1).all(1)
     assert (same ^ mirrored).all()
     assert abs(mirrored.float().mean() - 0.5) < 0.04  # five deviations
+
+
+def test_an_alternating_flip_mirrors_the_images_whose_turn_it_is() -> None:
+    images = random_images(3)
+    turns, places = torch.tensor([True, True, False, False, True]), torch.tensor([4, 1, 3])
+    flipped = alternating_flip(images, Draws(generator(), 5, places, turns))
+    assert torch.equal(flipped, torch.stack([images[0].flip(2), images[1].flip(2), images[2]]))
 
 
 def slow_translate(image: Tensor, row: int, column: int, pad: int) -> Tensor:
@@ -172,7 +192,7 @@ def test_every_augmentation_is_a_value_of_the_training_field(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_images() -> None:
     images = random_images(32)
-    names = ("crop", "flip", "translate", "cutout")
+    names = (*AUGMENTATIONS,)
     on_gpu = augment(images.cuda(), names, draws(images))
     assert torch.equal(on_gpu.cpu(), augment(images, names, draws(images)))
 

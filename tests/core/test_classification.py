@@ -131,6 +131,25 @@ def test_augmentation_draws_anew_for_each_batch_epoch_and_seed(images: Any) -> N
     assert len(set(batches)) == len(batches) == 16
 
 
+def test_an_alternating_flip_shows_both_sides_of_each_image_in_any_two_epochs(images: Any) -> None:
+    image = torch.tensor([0, 0, 255, 255], dtype=torch.uint8).expand(3, 4, 4)  # its right half is bright
+    data = type(images())({"train": [(image, number) for number in range(50)]}, 4)
+    config = configured(batch_size=8, augment=("alternating-flip",))
+
+    def mirrored(seed: int, epoch: int) -> list[bool]:
+        sides = {}
+        for batch in TASK.train_batches(data, config, seed=seed, epoch=epoch):
+            left_is_bright = batch.inputs[:, 0, 0, 0] > batch.inputs[:, 0, 0, 3]
+            sides |= dict(zip(batch.targets.tolist(), left_is_bright.tolist(), strict=True))
+        return [sides[number] for number in range(50)]
+
+    for seed in range(2):
+        for epoch in range(3):
+            assert mirrored(seed, epoch + 1) == [not side for side in mirrored(seed, epoch)]
+        assert 10 < sum(mirrored(seed, 0)) < 40
+    assert mirrored(0, 0) != mirrored(1, 0)
+
+
 def test_images_are_normalized_by_channel(images: Any) -> None:
     data = images(0, 9, 0)
     (batch,) = TASK.eval_batches(data, "val")

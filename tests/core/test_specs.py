@@ -55,8 +55,8 @@ def net(**changes: Any) -> ArchitectureSpec:
         (
             "augment",
             ["crop", "flop"],
-            "augment must be a list, each item one of 'crop', 'cutout', 'flip', 'translate' "
-            "(got ['crop', 'flop'])",
+            "augment must be a list, each item one of 'alternating-flip', 'crop', 'cutout', 'flip', "
+            "'translate' (got ['crop', 'flop'])",
         ),
     ],
 )

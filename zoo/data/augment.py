@@ -15,7 +15,17 @@ from torch.nn import functional as F
 
 from zoo.data.devices import moved
 
-__all__ = ["AUGMENTATIONS", "Draws", "augment", "crop", "cutout", "flip", "mixup", "translate"]
+__all__ = [
+    "AUGMENTATIONS",
+    "Draws",
+    "alternating_flip",
+    "augment",
+    "crop",
+    "cutout",
+    "flip",
+    "mixup",
+    "translate",
+]
 
 
 class Draws:
@@ -25,11 +35,23 @@ class Draws:
         generator: a CPU generator.
         count: images of the whole batch.
         places: of which images there are numbers, as integers (n,); by default, of all.
+        turns: which images of the whole batch are mirrored in this epoch, if they are in every second one,
+            as booleans (count,); by default, that is drawn.
     """
 
-    def __init__(self, generator: torch.Generator, count: int, places: Tensor | None = None) -> None:
-        self._generator, self._count = generator, count
+    def __init__(
+        self,
+        generator: torch.Generator,
+        count: int,
+        places: Tensor | None = None,
+        turns: Tensor | None = None,
+    ) -> None:
+        self._generator, self._count, self._turns = generator, count, turns
         self._places = slice(None) if places is None else places
+
+    def turns(self) -> Tensor:
+        """Return which images are mirrored in this epoch, as booleans (n,)."""
+        return self.uniform() < 0.5 if self._turns is None else self._turns[self._places]
 
     def uniform(self) -> Tensor:
         """Return numbers (n,) in [0, 1)."""
@@ -58,10 +80,16 @@ def translate(images: Tensor, draws: Draws) -> Tensor:
 
 def flip(images: Tensor, draws: Draws) -> Tensor:
     """Flip each image horizontally with probability one half."""
-    flipped = moved((draws.uniform() < 0.5).nonzero().squeeze(1), images.device)
-    images = images.clone()
-    images[flipped] = images[flipped].flip(3)
-    return images
+    return _mirrored(images, draws.uniform() < 0.5)
+
+
+def alternating_flip(images: Tensor, draws: Draws) -> Tensor:
+    """Flip each image horizontally in every second epoch, half of them in the first.
+
+    So any two epochs in a row show both sides of every image, where chance shows half of the images twice
+    from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
+    """
+    return _mirrored(images, draws.turns())
 
 
 def cutout(images: Tensor, draws: Draws) -> Tensor:
@@ -96,6 +124,7 @@ def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: i
 
 
 AUGMENTATIONS: Mapping[str, Callable[[Tensor, Draws], Tensor]] = {
+    "alternating-flip": alternating_flip,
     "crop": crop,
     "cutout": cutout,
     "flip": flip,
@@ -107,6 +136,14 @@ def augment(images: Tensor, names: Sequence[str], draws: Draws) -> Tensor:
     """Apply augmentations in order to images (B, C, H, W)."""
     for name in names:
         images = AUGMENTATIONS[name](images, draws)
+    return images
+
+
+def _mirrored(images: Tensor, which: Tensor) -> Tensor:
+    """Flip some images horizontally; `which` are booleans (B,) on the CPU."""
+    flipped = moved(which.nonzero().squeeze(1), images.device)
+    images = images.clone()
+    images[flipped] = images[flipped].flip(3)
     return images
 
 
