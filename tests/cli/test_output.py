@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +61,11 @@ def test_what_json_has_no_form_for_is_its_text():
         "set": "frozenset()",
         "('a', 1)": ["<built-in function print>", 2, True, None],
     }
+
+
+def test_tensors_and_arrays_are_written_as_numbers():
+    document = {"one": torch.tensor(0.5), "many": torch.arange(5_000), "numpy": np.float32("nan")}
+    assert strict_json(readable_json(document)) == {"one": 0.5, "many": [*range(5_000)], "numpy": None}
 
 
 def test_an_option_that_is_no_json_is_shown(tmp_path: Path, monkeypatch):

@@ -54,7 +54,8 @@ def readable_json(document: object) -> str:
     """Return JSON, indented, that any parser reads and no terminal obeys, whatever the document holds.
 
     It is ASCII. A number that is not finite is null, and half a surrogate pair, as in a file name that is not
-    UTF-8, is written in words: `\\udcff`. What JSON has no form for, such as a path, is its text.
+    UTF-8, is written in words: `\\udcff`. Tensors and arrays are numbers and lists of them; what else JSON
+    has no form for, such as a path, is its text.
     """
     return json.dumps(_readable(document), indent=2, allow_nan=False)
 
@@ -71,6 +72,8 @@ def _readable(value: object) -> object:
         }
     if isinstance(value, list | tuple):
         return [_readable(item) for item in cast("list[object]", value)]
+    if hasattr(value, "tolist"):
+        return _readable(cast("Any", value).tolist())
     return value if isinstance(value, int | float | None) else _readable(str(value))
 
 
