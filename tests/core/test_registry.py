@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from msgspec import Meta
 
 import zoo
 from zoo.api.describing import describe
@@ -468,6 +469,27 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
     with pytest.raises(SpecError, match=f"group loss: no training field can be called '{name}': it is "):
+        FieldsSpec(name="loss", summary="", fields=fields)
+
+
+@pytest.mark.parametrize("name", ["session", "no_compile", "no_gamma"])
+def test_a_field_cannot_take_the_option_that_switches_another_off(name: str) -> None:
+    fields = dataclasses.make_dataclass("F", [(name, bool, False)], frozen=True)
+    with pytest.raises(SpecError, match=f"group loss: no training field can be called '{name}'"):
+        FieldsSpec(name="loss", summary="", fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("type_", "default", "why"),
+    [
+        (int, "nine", r"gamma must be an integer \(got 'nine'\)"),
+        (str | Path, "x", "Type unions containing a custom type"),
+        (Annotated[int | None, Meta(ge=1)], 3, "Can only set `ge` on a numeric type"),
+    ],
+)
+def test_a_field_has_a_type_that_an_option_can_have(type_: Any, default: object, why: str) -> None:
+    fields = dataclasses.make_dataclass("F", [("gamma", type_, default)], frozen=True)
+    with pytest.raises(SpecError, match=f"training field 'gamma': {why}"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 

@@ -126,12 +126,15 @@ def test_strict_makes_it_an_error(run_zoo: RunZoo, tmp_path: Path) -> None:
 def test_training_fields_that_are_not_described_are_options_still(run_zoo: RunZoo, tmp_path: Path) -> None:
     source = """
         from dataclasses import dataclass
+        from typing import Literal
         from zoo import FieldsSpec, hookimpl
 
         @dataclass(frozen=True)
         class Fields:
             sharpness: float = 0.0
             bold: bool = False
+            level: Literal[1, 2] = 1
+            names: tuple[()] = ()
 
         @hookimpl
         def zoo_training_fields():
@@ -142,6 +145,7 @@ def test_training_fields_that_are_not_described_are_options_still(run_zoo: RunZo
     assert done.returncode == 0, done.stderr
     assert "--sharpness" in done.stdout
     assert "--bold" in done.stdout
+    assert "--level [1|2]" in done.stdout
     assert run_zoo("show", "resnet20", path=[place]).returncode == 0
 
 

@@ -34,8 +34,8 @@ class FieldType(click.ParamType[Any]):
     def __init__(self, field: TrainingField) -> None:
         self.field = field
         self.listed = get_origin(field.type) is tuple
-        item = get_args(field.type)[0] if self.listed else field.type
-        self.choices = [*get_args(item)] if get_origin(item) is Literal else []
+        item = next(iter(get_args(field.type)), Any) if self.listed else field.type
+        self.choices = [*map(options.text, get_args(item))] if get_origin(item) is Literal else []
         kind = options.describe(item).removeprefix("an ").removeprefix("a ")
         self.name = "|".join(self.choices) or kind.partition(" ")[0]
 

@@ -182,8 +182,8 @@ RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
         *("groups", "help", "json", "model", "name", "option", "options", "plot", "processes", "progress"),
-        *("quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "start", "steps", "stop"),
-        *("threads", "track"),
+        *("quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "session", "start", "steps"),
+        *("stop", "threads", "track"),
     )
 )
 
@@ -198,6 +198,9 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, TrainingField]:
         raise SpecError(f"a group of training fields must be a frozen dataclass (got {owner!r:.80})")
     defaults = owner()  # fails unless each field has one
     resolved, meaning = options.resolved_hints(owner), described(owner)
+    for item in dataclasses.fields(owner):
+        if owner is not TrainConfig:
+            _require_fitting(item.name, resolved[item.name], getattr(defaults, item.name))
     return {
         item.name: TrainingField(
             item.name, group, resolved[item.name], getattr(defaults, item.name), meaning.get(item.name, "")
@@ -205,6 +208,14 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, TrainingField]:
         for item in dataclasses.fields(owner)
         if (owner, item.name) != (TrainConfig, "groups")
     }
+
+
+def _require_fitting(name: str, type_: Any, default: object) -> None:
+    """Raise SpecError if a training field has a type that no option can have, or another default."""
+    try:
+        options.convert(default, type_, what=name)
+    except (OptionError, TypeError) as error:
+        raise SpecError(f"training field {name!r}: {error}") from None
 
 
 def training_fields(groups: Mapping[str, type]) -> Mapping[str, TrainingField]:

@@ -324,6 +324,9 @@ class FieldsSpec(_Named):
             if name in RESERVED or name in fields_of(TrainConfig):
                 whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
                 raise SpecError(f"group {self.name}: no training field can be called {name!r}: it is {whose}")
+            if name.startswith("no_"):
+                message = f"group {self.name}: no training field can be called {name!r}"
+                raise SpecError(message, hint="an option that begins with --no- switches a field off")
 
 
 @dataclass(frozen=True, kw_only=True)
