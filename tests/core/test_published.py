@@ -314,6 +314,15 @@ def test_a_recipe_with_a_wrong_field_is_one_line_and_fails_nothing_else(
     assert f"acme/wrong cannot be trained: {why}" in Registry(plugins.with_ours(acme)).problems()
 
 
+def test_a_metric_does_not_take_the_place_of_what_weights_are_called() -> None:
+    metrics = {"test": {"name": 0.1, "kind": 0.2, "dataset": 0.3, "params": 0.4, "accuracy": 0.5}}
+    acme = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": replace(WEIGHTS, metrics=metrics)})
+    registry = Registry(plugins.with_ours(acme))
+    (row,) = (row for row in rows(registry, "weights") if row["name"] == "acme/tiny")
+    assert (row["kind"], row["dataset"], row["params"]) == ("weights", "acme/images", WEIGHTS.params)
+    assert row["accuracy"] == 0.5
+
+
 def test_many_recipes_with_one_wrong_field_share_a_line() -> None:
     wrong = replace(RECIPE, train={"lr": "fast"})
     acme = loaded(zoo_recipes={**{f"wrong-{number}": wrong for number in range(5)}, "tiny": RECIPE})

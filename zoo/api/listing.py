@@ -213,7 +213,7 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
         parts = [best, f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))
-        more = {
+        more = metrics | {
             "architecture": architecture,
             "dataset": dataset,
             "seeds": max(1, len(weights.by_seed)),
@@ -221,9 +221,8 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
             "bytes": weights.bytes,
             "at_hand": at_hand(name, weights, homes=homes) is not None,
             "license": weights.license,
-        } | metrics
-        plugin = _owner(name, architecture)
-        listed.append(_row("weights", name, plugin, task, summary, **more))
+        }
+        listed.append(more | _row("weights", name, _owner(name, architecture), task, summary))
     return listed
 
 
