@@ -405,6 +405,17 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
         again.write(out)
 
 
+@pytest.mark.parametrize("name", ["../mine.png", "a/b.png", "manifest.json", "..", ""])
+def test_a_figure_is_a_file_in_the_folder(registry: Registry, camnet: str, tmp_path: Path, name: str) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[2])
+    found.write(tmp_path / "out")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    analysis = dataclasses.replace(found.analysis, figures={name: lambda: b"figure"})
+    with pytest.raises(SpecError, match="cam/cam: a figure cannot be called"):
+        dataclasses.replace(found, analysis=analysis).write(tmp_path / "out")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: str, tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "keep.txt"
     found = analyze("cam", camnet, registry, split="test", indices=[2])

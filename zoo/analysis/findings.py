@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
 from zoo.config.arguments import checked
-from zoo.errors import OutputError, printable
+from zoo.errors import OutputError, SpecError, printable
 from zoo.evaluation.inputs import Inputs
 from zoo.files.canonical import readable_json
 from zoo.interfaces import Analysis
@@ -121,11 +121,15 @@ class Findings:
         all, (N, K, h, w). Files that an earlier analysis wrote to the folder, and that are still as it wrote
         them, are removed; the sha256 of each is in the manifest.
 
-        Raises OutputError if the folder cannot be written to.
+        Raises OutputError if the folder cannot be written to, SpecError if the analyzer's figures have names
+        that no file in it can have.
         """
         out = Path(out)
         require_folder(out)
         files, items = self._maps_to_write(draw, out)
+        for name in self.analysis.figures:
+            if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
+                raise SpecError(f"{self.facts['analyzer']}: a figure cannot be called {name!r}")
         files |= self.analysis.figures
         earlier = _earlier(out)
         for name in (*files, MANIFEST):
