@@ -28,7 +28,8 @@ class Masked(nn.Module):
     """Adds a mask of -inf to the scores of a text's tokens, and turns its embeddings by complex numbers."""
 
     def __init__(
-        self, *, vocab_size: int, persistent: bool = True, double: bool = False, weighed: bool = False
+        self, *, vocab_size: int, persistent: bool = True, double: bool = False, weighed: bool = False,
+        odd: str = ""
     ):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, 8)
@@ -41,6 +42,12 @@ class Masked(nn.Module):
         self.scale = nn.Parameter(torch.ones(4, dtype=torch.complex64)) if weighed else None
         if double and weighed:
             self.scale = nn.Parameter(torch.ones(4, dtype=torch.complex128))
+        if odd == "read":
+            self.rate = torch.linspace(0, 0.1, 4)[1].item()
+        if odd == "expanded":
+            self.register_buffer("wide", torch.ones(1, 8).expand(8, 8))
+        if odd == "large":
+            self.register_buffer("large", torch.zeros(17_000_000), persistent=False)
 
     def forward(self, tokens, state=None):
         length = len(tokens)
@@ -170,3 +177,22 @@ def test_a_type_that_no_file_can_hold_is_refused_before_training(
     assert hint in str(caught.value.hint)
     assert not (tmp_path / "run").exists()
     assert train(tmp_path / "run", {"double": True, "persistent": False}).history
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (
+            "read",
+            r"^masked/masked cannot be built with .*odd=read.*: Tensor.item\(\) cannot be called",
+        ),
+        ("expanded", "^masked/masked: wide has values that share memory, so none can be loaded into it$"),
+        ("large", "^masked/masked takes 68,0.* bytes, but stores only .*, so it could not be loaded$"),
+    ],
+)
+def test_a_model_whose_weights_could_not_be_loaded_is_refused_before_training(
+    train: Any, tmp_path: Path, odd: str, message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        train(tmp_path / "run", {"odd": odd})
+    assert not (tmp_path / "run").exists()

@@ -12,6 +12,7 @@ import functools
 import threading
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -33,7 +34,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["can_hold", "kept", "load", "pack", "require_storable", "save", "unpack"]
+__all__ = ["can_hold", "kept", "load", "pack", "require_loadable", "require_storable", "save", "unpack"]
 
 _DTYPES = {
     torch.complex64: "C64",
@@ -70,6 +71,29 @@ def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
             if kind == "buffer":
                 hint = f"{hint}; or, if it can be computed again, register it with persistent=False"
             raise SpecError(message, hint=hint)
+
+
+def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any]) -> None:
+    """Raise SpecError if the weights of a model could be saved, but not be loaded again.
+
+    Before a file is loaded, its model is built on the meta device, to compare them.
+    """
+    try:
+        with on_meta():
+            planned = build_model(entry, arguments)
+    except SpecError as error:
+        hint = "to load weights, zoo builds a model on the meta device first, where tensors have no values"
+        raise SpecError(str(error), hint=hint) from error
+    stored = model.state_dict()
+    for name, tensor in stored.items():
+        if any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
+            message = f"{entry.name}: {name} has values that share memory, so none can be loaded into it"
+            raise SpecError(message, hint="copy what `expand` returns, by `clone()`")
+    needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
+    size = sum(tensor.nbytes for tensor in stored.values())
+    if needed > 2 * size + _SPARE:
+        message = f"{entry.name} takes {needed:,} bytes, but stores only {size:,}, so it could not be loaded"
+        raise SpecError(message, hint="compute large buffers that are not persistent when they are needed")
 
 
 def save(

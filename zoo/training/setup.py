@@ -25,7 +25,7 @@ from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, m
 from zoo.models.building import build_model, drawing_from, model_arguments, require_size
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
-from zoo.models.weights import require_storable
+from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.registry.weights_files import find_weights
@@ -134,6 +134,7 @@ def set_up(
     config = config.replace({"precision": resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     require_storable(model, architecture)
+    require_loadable(model, architecture, arguments)
     freeze(model, config.freeze)
     base_model = resumed.identity.base_model if resumed else {}
     changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
