@@ -45,7 +45,7 @@ class ImageBatches:
             if ours != theirs:
                 hint = f"it was trained on {card.dataset.name}"
                 raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
-        if dataset.preprocess["classes"] != card.preprocess["classes"]:
+        if [*dataset.preprocess["classes"]] != [*card.preprocess["classes"]]:
             raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
         dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint
         return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=fingerprint)

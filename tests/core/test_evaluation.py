@@ -51,10 +51,15 @@ class WithoutTest(Plain):
         return {"train": super().split(name), "val": super().split(name)}[name]
 
 
+class Nameless(Plain):
+    fingerprint = None
+
+
 @hookimpl
 def zoo_datasets():
     fields = {"task": "language-modelling", "summary": "Plain"}
     return [
+        DatasetSpec(name="nameless", target="plain:Nameless", **fields),
         DatasetSpec(name="data", target="plain:Plain", **fields),
         DatasetSpec(name="untested", target="plain:WithoutTest", **fields),
     ]
@@ -69,6 +74,15 @@ def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_traini
     message = r"^plain/data does not say how to feed a model: preprocess: tokens: invalid enum value 'bpe'$"
     with pytest.raises(DataError, match=message):
         train(recipe, registry, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_without_a_fingerprint_is_refused_before_training(plain: Registry, tmp_path: Path) -> None:
+    recipe = Recipe(architecture="lstm", dataset="plain/nameless")
+    with pytest.raises(
+        SpecError, match=r"^dataset plain/nameless: its fingerprint must be a text \(got None\)$"
+    ):
+        train(recipe, plain, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

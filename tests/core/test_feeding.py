@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.data.views import View
 from zoo.errors import DataError
 from zoo.files.cards import Card
 from zoo_images.classification import Classification
@@ -134,3 +135,10 @@ def test_images_that_do_not_fit_are_refused(
 def test_other_classes_or_another_order_are_refused(images: Any, image_card: Callable[..., Card]) -> None:
     with pytest.raises(DataError, match="the data's classes are not those of text/files"):
         IMAGES.feed(images(), image_card(classes=["b", "a", "c", "d"]))
+
+
+def test_classes_may_be_any_sequence(images: Any, image_card: Callable[..., Card]) -> None:
+    data = images()
+    named = {**data.preprocess, "classes": tuple(data.preprocess["classes"])}
+    view = View(dims=data.dims, preprocess=named, split=data.split, fingerprint=data.fingerprint)
+    assert IMAGES.feed(view, image_card()).preprocess["classes"] == data.preprocess["classes"]

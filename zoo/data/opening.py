@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from zoo.config.options import text
 from zoo.config.signatures import bounded_options, signature_options
@@ -19,6 +19,7 @@ __all__ = [
     "open_dataset",
     "open_fed",
     "options_to_fine_tune",
+    "require_fingerprint",
     "require_splits",
 ]
 
@@ -47,6 +48,14 @@ def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
         except Exception as error:
             message = f"dataset {entry.name} has no {name} split: split({name!r}) raised {cause(error)}"
             raise SpecError(message, hint="a split without data must be empty, such as []") from error
+
+
+def require_fingerprint(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
+    """Raise SpecError unless the fingerprint of a dataset is a text, which a card can hold."""
+    found = cast("object", dataset.fingerprint)
+    if not isinstance(found, str):
+        message = f"dataset {entry.name}: its fingerprint must be a text (got {found!r:.80})"
+        raise SpecError(message, hint="the sha256 of what it reads tells its data from other data")
 
 
 def default_split(dataset: Dataset) -> Split:

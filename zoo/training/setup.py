@@ -18,7 +18,13 @@ from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import signature_options
 from zoo.config.training import TrainConfig
-from zoo.data.opening import decidable, open_dataset, options_to_fine_tune, require_splits
+from zoo.data.opening import (
+    decidable,
+    open_dataset,
+    options_to_fine_tune,
+    require_fingerprint,
+    require_splits,
+)
 from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
@@ -125,6 +131,7 @@ def set_up(
     _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
     require_splits(data, dataset)
+    require_fingerprint(data, dataset)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
     _require_feeding(task, dataset, data, arguments)
