@@ -212,6 +212,23 @@ def test_an_architecture_means_its_only_published_weights(
         find_weights(Registry([IMAGES, loaded(zoo_recipes={"tiny": RECIPE})]), "net")
 
 
+def test_a_plugin_cannot_take_the_name_of_an_architecture_of_zoos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
+    (tmp_path / "mlp.safetensors").write_bytes(CONTENT)
+    acme = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"mlp": WEIGHTS})
+    zoos = Registry.discover()
+    both = Registry([*zoos.plugins, acme], zoos.catalog)
+    with pytest.warns(ZooWarning) as told:
+        assert find_weights(both, "mlp").name == "cifar10-mlp.safetensors"
+    assert [str(line.message) for line in told] == [
+        "mlp means cifar10-mlp, the only published weights of that architecture",
+        "write acme/mlp for the weights of that plugin",
+    ]
+    assert find_weights(both, "acme/mlp") == tmp_path / "mlp.safetensors"
+
+
 @pytest.mark.parametrize("find", [Registry.recipe, find_weights])
 def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(find: Callable[..., Any]) -> None:
     with pytest.raises(AmbiguousName) as caught:
@@ -321,6 +338,15 @@ def test_a_metric_does_not_take_the_place_of_what_weights_are_called() -> None:
     (row,) = (row for row in rows(registry, "weights") if row["name"] == "acme/tiny")
     assert (row["kind"], row["dataset"], row["params"]) == ("weights", "acme/images", WEIGHTS.params)
     assert row["accuracy"] == 0.5
+
+
+def test_an_architecture_and_a_dataset_of_one_name_are_trained_together() -> None:
+    net = ArchitectureSpec(name="net", target="m:Net", task="classification", summary="")
+    data = DatasetSpec(name="net", target="m:D", task="classification", summary="")
+    acme = loaded(entries=False, zoo_architectures=[net], zoo_datasets=[data])
+    both = Registry(plugins.with_ours(acme))
+    recipe = find_recipe("acme/net", "acme/net", both)
+    assert (recipe.architecture, recipe.dataset) == ("acme/net", "acme/net")
 
 
 def test_many_recipes_with_one_wrong_field_share_a_line() -> None:

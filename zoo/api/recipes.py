@@ -66,7 +66,8 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
                 f"{name} is a recipe, which names its dataset",
                 hint=f"leave {dataset} out, or name an architecture in its place",
             )
-        if registry.has("dataset", name) and registry.has("architecture", dataset):
+        swapped = registry.has("dataset", name) and registry.has("architecture", dataset)
+        if swapped and not (registry.has("architecture", name) and registry.has("dataset", dataset)):
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         architecture = registry.architecture(name)
         if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110

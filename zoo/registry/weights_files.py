@@ -29,11 +29,7 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
         WeightsError: the name is none of these, or an architecture with several published files.
         DataError: a published file is damaged, is not on this machine, or cannot be downloaded.
     """
-    if isinstance(name, str) and (found := registry.weights.find(name)) is not None:
-        if "/" in name and os.path.lexists(name):
-            warn(f"{name} means the weights of that plugin; write ./{name} for the file")
-        return _published(registry, found)
-    if isinstance(name, str) and (found := _of_architecture(registry, name)) is not None:
+    if isinstance(name, str) and (found := _meant(registry, name)) is not None:
         return _published(registry, found)
     if isinstance(name, str) and "/" not in name and "." not in name:
         raise _unknown(registry, name)
@@ -98,6 +94,23 @@ def _published(registry: Registry, name: str) -> Path:
         hint=f"copy {short}.safetensors from {whence} into a folder that $ZOO_WEIGHTS names, or train it: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )
+
+
+def _meant(registry: Registry, name: str) -> str | None:
+    """Return the id of the published weights that a name means, if it means any.
+
+    No plugin can take the name of an architecture of zoo's own.
+    """
+    found = registry.weights.find(name)
+    if found is None:
+        return _of_architecture(registry, name)
+    if found != name and registry.has("architecture", name) and registry.architecture(name).plugin.ours:
+        if (ours := _of_architecture(registry, name)) is not None:
+            warn(f"write {found} for the weights of that plugin")
+            return ours
+    elif "/" in name and os.path.lexists(name):
+        warn(f"{name} means the weights of that plugin; write ./{name} for the file")
+    return found
 
 
 def _of_architecture(registry: Registry, name: str) -> str | None:
