@@ -46,8 +46,11 @@ def results(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:
     return [y.detach(), x.grad, *norm.buffers(), *weights]
 
 
-def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path) -> list[Tensor]:
-    """Return the same of three processes, which have 2, 1 and the other items of the batch."""
+def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path, *, copies: int = 1) -> list[Tensor]:
+    """Return the same of three processes, which have 2, 1 and the other items of the batch.
+
+    With three `copies`, each has all items, and only what the first makes of them counts.
+    """
     cuts, file = [0, 2, 3, len(x)], folder / "memory"
     file.write_bytes(bytes(SharedMemory.size(3)))
     memories = [SharedMemory(file, rank=rank, world=3, patience=60) for rank in range(3)]
@@ -55,7 +58,10 @@ def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path) -> list[Tenso
     def of_part(rank: int) -> list[Tensor]:
         ranks, model, part = Ranks(rank, 3, 3), copy.deepcopy(norm), slice(cuts[rank], cuts[rank + 1])
         ranks._memory = memories[rank]  # pyright: ignore[reportPrivateUsage]
+        ranks.copies = copies
         with synced_norms(model, ranks):
+            if copies == 3:
+                return results(model, x, dy * (rank == 0))
             return results(model, x[part], dy[part])
 
     with ThreadPoolExecutor(3) as threads:
@@ -63,6 +69,8 @@ def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path) -> list[Tenso
     buffers = len([*norm.buffers()])
     assert all(torch.equal(of_one, of_all[0]) for of_all in others[:buffers] for of_one in of_all)
     sums = [torch.stack(each).sum(0) for each in others[buffers:]]
+    if copies == 3:
+        return [outputs[0], torch.stack(inputs).sum(0), *(each[0] for each in others[:buffers]), *sums]
     return [torch.cat(outputs), torch.cat(inputs), *(each[0] for each in others[:buffers]), *sums]
 
 
@@ -92,6 +100,16 @@ def test_parts_of_a_batch_are_normalized_as_the_whole(
     for ours, torchs, wanted in zip(got, theirs, exact, strict=True):
         error = (ours - wanted).abs().max()
         assert error <= 10 * (torchs - wanted).abs().max() + 1e-6 * wanted.abs().max()
+
+
+@in_threads
+def test_a_batch_that_is_too_small_to_be_divided_counts_once(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, dy = torch.randn(2, 2, 4, 2, 2, generator=generator)
+    norm = nn.BatchNorm2d(4)
+    got, wanted = in_parts(norm, x, dy, tmp_path, copies=3), results(copy.deepcopy(norm), x, dy)
+    for ours, torchs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, torchs)
 
 
 @in_threads

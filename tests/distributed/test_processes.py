@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.distributed.commands import LSTM, torchrun, undropped
 from tests.reliability import toys
@@ -71,6 +73,23 @@ def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> Non
             assert a["train"]["loss"] == pytest.approx(b["train"]["loss"], rel=tolerance), name
     one, several = (toys.rows(of_one / f"{who}-still/metrics.jsonl")[0]["val"] for who in ("one", processes))
     assert several == one, "an evaluation of images is equal, bit for bit"
+
+
+def test_a_last_batch_of_fewer_items_than_processes_counts_once(place: Path) -> None:
+    """BatchNorm corrects the variance for the number of items: of the batch, not of all its copies."""
+    command = [
+        *("train", "convnet-bn", "shapes", "--data", "size=16", "--data", "train_size=18", "--epochs", "3"),
+        *("--data", "val_size=0", "--data", "test_size=0", "--batch-size", "16", "--lr", "1e-12"),
+        *("--threads", "1", "--precision", "fp32", "--device", "cpu", "--quiet", "--run"),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert run([*command, "small-1"]) == 0
+    done = torchrun(3, [[*command, "small-3"]], place)
+    assert done.returncode == 0, done.stderr
+    one, three = (load_file(place / f"small-{count}/model.safetensors") for count in (1, 3))
+    for name, tensor in one.items():
+        torch.testing.assert_close(three[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
 
 
 def test_nonsense_is_refused_once_in_words(place: Path) -> None:

@@ -152,6 +152,7 @@ def train_step(
         Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
     """
     readings = readings or Readings()
+    ranks.copies = ranks.world if batch.share in (0, 1) else 1
     with GLOBAL_GENERATOR, autocast(precision, device), _recurrent(task, config, device):
         _seed(batch.seed, device)
         if config.compile:

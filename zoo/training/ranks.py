@@ -45,11 +45,15 @@ class Ranks:
         world: how many there are.
         local: how many of them this machine has.
 
+    Attributes:
+        copies: how many processes have each item of the batch: all, if it has fewer items than they are.
+
     Each collective method raises Lost if another process has ended.
     """
 
     def __init__(self, rank: int = 0, world: int = 1, local: int = 1) -> None:
         self.rank, self.world, self.local = rank, world, local
+        self.copies = 1
         self._group: dist.ProcessGroup | None = None
         self._memory: SharedMemory | None = None
 

@@ -92,7 +92,7 @@ class _WholeBatch(torch.autograd.Function):
         *sums, count = ranks.total(means.mul_(x.numel() // channels)).split([channels, channels, 1])
         mean, square = (each.div_(count) for each in sums)
         var = torch.addcmul(square, mean, mean, value=-1).clamp_min_(0)
-        unbiased = (var * count).div_(count - 1).to(dtype)
+        unbiased = (var * count).div_((count - ranks.copies).clamp_min_(1)).to(dtype)
         mean, var = mean.to(dtype), var.to(dtype)
         ctx.save_for_backward(x, weight, mean, var, count)
         ctx.eps, ctx.ranks = eps, ranks
