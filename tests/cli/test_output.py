@@ -218,3 +218,9 @@ def test_a_folder_s_matplotlibrc_is_not_read(tmp_path, run_zoo):
 def test_what_shows_nothing_is_escaped():
     assert printable("a\ufe0f\u3164\u034fb\u2800") == "a\\ufe0f\\u3164\\u034fb\\u2800"
     assert printable("né 日本") == "né 日本"
+
+
+@pytest.mark.parametrize(("world", "speaks"), [("1", True), ("2", False)])
+def test_only_one_of_several_processes_is_silent(world: str, speaks: bool):
+    env = {"RANK": "1", "WORLD_SIZE": world}
+    assert bool(zoo("list", "exporters", "--json", env=env).stdout) == speaks

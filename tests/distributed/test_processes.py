@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import subprocess
 import sys
 import time
@@ -90,6 +93,51 @@ def test_a_last_batch_of_fewer_items_than_processes_counts_once(place: Path) -> 
     one, three = (load_file(place / f"small-{count}/model.safetensors") for count in (1, 3))
     for name, tensor in one.items():
         torch.testing.assert_close(three[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
+
+
+BROKEN = """
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+
+class Net(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
+        super().__init__()
+        print("built")
+        self.out = nn.Linear(1, 1)
+
+    def forward(self, x):
+        raise ValueError("it is broken")
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="net", target="broken_net:Net", task="classification", summary="Broken")]
+"""
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "broken-net/net"])
+def test_they_end_as_one_process_does(tmp_path: Path, architecture: str) -> None:
+    """In a folder with a file named like a module of Python, without stdout, and where a plugin fails."""
+    (tmp_path / "random.py").write_text("raise SystemExit('code of the folder')")
+    (tmp_path / "broken_net.py").write_text(BROKEN)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["broken_net.py"]\n')
+    words = [*STILL[:1], architecture, *STILL[2:], "--run", "run", "--processes", "2", "--json"]
+    zoo = Path(sys.executable).with_name("zoo")
+    done = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join([str(zoo), *words])} {'>&-' if architecture == 'mlp' else ''}"],
+        cwd=tmp_path,
+        env={**os.environ, "ZOO_TRUST": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "code of the folder" not in done.stderr
+    if architecture == "mlp":
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "ValueError: it is broken"
+    assert "built" in done.stderr
 
 
 def test_nonsense_is_refused_once_in_words(place: Path) -> None:

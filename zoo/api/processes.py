@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -11,19 +12,22 @@ import sys
 import tempfile
 import threading
 import uuid
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zoo import errors
-from zoo.errors import Interrupted, OptionError, RunError, ZooError
+from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning
 
 __all__ = ["report_failure", "run_together"]
 
 # Seconds to finish a step and to save in, after a request to stop
 _TO_STOP = 300
 _MOST = 1_024
+# That the launcher passes on, unless this process ignores them, as below nohup
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
@@ -42,17 +46,17 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_launcher():
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(job))
+        (folder / "job.json").write_text(json.dumps({**job, "quiet": _is_quiet()}, default=_plain))
         codes, number = _launched(processes, folder)
         failures = [json.loads(file.read_text()) for file in folder.glob("failure-*.json")]
-    hint = f"`{resume}` continues the run"
+    saved = Path(job["directory"], "checkpoint.safetensors").exists()
+    hint = f"`{resume}` continues the run" if saved else None
     if own := [failure for failure in failures if failure["kind"] != "Lost"]:
         first = _failure(min(own, key=lambda failure: failure["rank"]))
         first.hint = resume if isinstance(first, Interrupted) and first.hint else first.hint
         raise first
     if number:
-        saved = Path(job["directory"], "checkpoint.safetensors").exists()
-        raise Interrupted("interrupted", signal=number, hint=hint if saved else None)
+        raise Interrupted("interrupted", signal=number, hint=hint)
     lost = {failure["rank"] for failure in failures}  # because of another one
     causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
     for rank, code in sorted(causes.items(), key=lambda item: _unlike_a_cause(item[1])):
@@ -71,6 +75,25 @@ def report_failure(error: ZooError, folder: Path) -> None:
         "exit_code": error.exit_code,
     }
     (folder / f"failure-{rank}.json").write_text(json.dumps(failure))
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
+def _is_quiet() -> bool:
+    """Return whether this process is not to show notices."""
+    with warnings.catch_warnings(record=True) as shown, contextlib.suppress(ZooWarning):
+        warnings.warn("a notice", ZooWarning, stacklevel=1)
+        return not shown
+    return False  # notices are errors
+
+
+def _plain(value: object) -> object:
+    """Return a number of NumPy as one of Python, for `json`. Raises OptionError for what is none."""
+    if hasattr(value, "item"):
+        return cast("Any", value).item()
+    raise OptionError(f"{value!r:.80} cannot be given to other processes, which are told in JSON")
 
 
 def _unlike_a_cause(code: int) -> int:
@@ -108,8 +131,10 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         shutdown_timeout=_TO_STOP,
+        signals_to_handle=",".join(each.name for each in _SIGNALS if not _is_ignored(each)),
     )
-    command: Sequence[str] = ("-m", "zoo.cli.worker", str(folder), str(os.getpid()))
+    # Without -P, Python would run files of the working directory that have the names of its own modules
+    command: Sequence[str] = ("-P", "-m", "zoo.cli.worker", str(folder), str(os.getpid()))
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
@@ -126,12 +151,16 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
 
 @contextmanager
 def _quiet_launcher() -> Generator[None]:
-    """Keep the launcher from logging, and undo the signal handlers that it sets in the main thread."""
+    """Keep the launcher from logging, and undo the signal handlers that it sets in the main thread.
+
+    And the variable that it sets for them.
+    """
     importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
     main = threading.current_thread() is threading.main_thread()
     names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
     levels = {name: logging.getLogger(name).level for name in names}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    listed = os.environ.get("TORCHELASTIC_SIGNALS_TO_HANDLE")
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -141,3 +170,6 @@ def _quiet_launcher() -> Generator[None]:
             logging.getLogger(name).setLevel(level)
         for number, handler in handlers.items() if main else ():
             signal.signal(number, handler)
+        os.environ.pop("TORCHELASTIC_SIGNALS_TO_HANDLE", None)
+        if listed is not None:
+            os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = listed

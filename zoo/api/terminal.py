@@ -129,4 +129,4 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
 
 def is_first() -> bool:
     """Return whether this process is the one that speaks: the only one, or the first of several."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
