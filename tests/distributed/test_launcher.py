@@ -141,7 +141,7 @@ def test_a_job_is_told_in_json(monkeypatch: pytest.MonkeyPatch, given: object, t
     monkeypatch.setattr(api, "elastic_launch", launch)
     job = {"directory": "runs/x", "lr": given}
     if told is None:
-        with pytest.raises(OptionError, match="cannot be given to other processes, which are told in JSON"):
+        with pytest.raises(OptionError, match="is not JSON data, and cannot be passed to several processes"):
             run_together(2, job, resume="")
         return
     for action in ("default", "ignore"):

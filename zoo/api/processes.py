@@ -93,7 +93,7 @@ def _plain(value: object) -> object:
     """Return a number of NumPy as one of Python, for `json`. Raises OptionError for what is none."""
     if hasattr(value, "item"):
         return cast("Any", value).item()
-    raise OptionError(f"{value!r:.80} cannot be given to other processes, which are told in JSON")
+    raise OptionError(f"{value!r:.80} is not JSON data, and cannot be passed to several processes")
 
 
 def _unlike_a_cause(code: int) -> int:
@@ -151,10 +151,7 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
 
 @contextmanager
 def _quiet_launcher() -> Generator[None]:
-    """Keep the launcher from logging, and undo the signal handlers that it sets in the main thread.
-
-    And the variable that it sets for them.
-    """
+    """Keep the launcher from logging, and undo the signal handlers and the variable that it sets."""
     importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
     main = threading.current_thread() is threading.main_thread()
     names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
