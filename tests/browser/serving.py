@@ -15,8 +15,28 @@ import zoo
 __all__ = ["Server", "chromium", "free_port", "tiny_run"]
 
 
+# A thousand tokens a second, so that a text is not finished before somebody can look at it or stop it
+SLOWLY = """
+import time
+from zoo.__main__ import main
+from zoo.inference import sampling
+
+choose = sampling.choose
+
+def slowly(*arguments):
+    time.sleep(0.001)
+    return choose(*arguments)
+
+sampling.choose = slowly
+main()
+"""
+
+
 class Server:
-    """`zoo serve` in a process of its own, which can be killed and started again at its address."""
+    """`zoo serve` in a process of its own, which can be killed and started again at its address.
+
+    It generates text slowly.
+    """
 
     def __init__(self, *weights: str, port: int = 0) -> None:
         self._weights, self._port = weights, port
@@ -30,7 +50,7 @@ class Server:
         self.kill()
 
     def start(self) -> None:
-        words = [sys.executable, "-m", "zoo", "serve", *self._weights, "--port", str(self._port)]
+        words = [sys.executable, "-c", SLOWLY, "serve", *self._weights, "--port", str(self._port)]
         self._process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None
         said = ""
