@@ -74,7 +74,7 @@ def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path:
         (["resnet20", "shapes", "--epochs", "1.5"], "--epochs must be an integer (got 1.5)"),
         (
             ["resnet20", "shapes", "--augment", "flip,zoom"],
-            "--augment must be a list, each item one of 'crop'",
+            "--augment must be a list, each item one of 'alternating-flip', 'crop'",
         ),
         (["resnet20", "shapes", "--label-smoothing", "1"], "--label-smoothing must be below 1 (got 1)"),
         (

@@ -40,7 +40,9 @@ class FieldType(click.ParamType[Any]):
         self.name = "|".join(self.choices) or kind.partition(" ")[0]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return (f"[{self.name}]" if self.choices else self.name.upper()) + ",..." * self.listed
+        if self.listed:  # without brackets, so that the names of all augmentations fit in 60 columns
+            return f"{self.name if self.choices else self.name.upper()},..."
+        return f"[{self.name}]" if self.choices else self.name.upper()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         flag = flag_of(self.field.name)
