@@ -127,8 +127,8 @@ def test_the_launcher_leaves_no_handler_and_passes_on_no_signal_that_is_ignored(
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [(np.float32(0.5), 0.5), (np.int64(8), 8), (Path("x"), None)],
-    ids=["float", "int", "path"],
+    [(np.float32(0.5), 0.5), (np.arange(2), [0, 1]), (Path("x"), None)],
+    ids=["number", "array", "path"],
 )
 def test_a_job_is_told_in_json(monkeypatch: pytest.MonkeyPatch, given: object, told: object) -> None:
     from torch.distributed.launcher import api
@@ -139,7 +139,7 @@ def test_a_job_is_told_in_json(monkeypatch: pytest.MonkeyPatch, given: object, t
         return lambda *words: jobs.append(json.loads(Path(words[3], "job.json").read_text()))
 
     monkeypatch.setattr(api, "elastic_launch", launch)
-    job = {"directory": "runs/x", "lr": given}
+    job = {"directory": "runs/x", "given": given}
     if told is None:
         with pytest.raises(OptionError, match="is not JSON data, and cannot be passed to several processes"):
             run_together(2, job, resume="")
@@ -148,4 +148,4 @@ def test_a_job_is_told_in_json(monkeypatch: pytest.MonkeyPatch, given: object, t
         with warnings.catch_warnings():
             warnings.simplefilter(action, ZooWarning)
             run_together(2, job, resume="")
-    assert jobs == [{**job, "lr": told, "quiet": False}, {**job, "lr": told, "quiet": True}]
+    assert jobs == [{**job, "given": told, "quiet": False}, {**job, "given": told, "quiet": True}]

@@ -90,9 +90,9 @@ def _is_quiet() -> bool:
 
 
 def _plain(value: object) -> object:
-    """Return a number of NumPy as one of Python, for `json`. Raises OptionError for what is none."""
-    if hasattr(value, "item"):
-        return cast("Any", value).item()
+    """Return numbers of NumPy as those of Python, for `json`. Raises OptionError for anything else."""
+    if hasattr(value, "tolist"):
+        return cast("Any", value).tolist()
     raise OptionError(f"{value!r:.80} is not JSON data, and cannot be passed to several processes")
 
 
