@@ -20,7 +20,7 @@ import torch
 from PIL import EpsImagePlugin, Image, ImageOps, features
 from torchvision.transforms import v2
 
-from zoo.cli.output import warnings_as_lines
+from zoo.api.terminal import warnings_as_lines
 from zoo.data import pictures
 from zoo.data.pictures import SUFFIXES, read_picture, read_square
 from zoo.errors import DataError

@@ -31,7 +31,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
-    """Run `python -m zoo.cli.worker` in several processes.
+    """Run `python -m zoo.api.worker` in several processes.
 
     Args:
         job: what to do, JSON data.
@@ -134,7 +134,7 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         signals_to_handle=",".join(each.name for each in _SIGNALS if not _is_ignored(each)),
     )
     # Without -P, Python would run files of the working directory that have the names of its own modules
-    command: Sequence[str] = ("-P", "-m", "zoo.cli.worker", str(folder), str(os.getpid()))
+    command: Sequence[str] = ("-P", "-m", "zoo.api.worker", str(folder), str(os.getpid()))
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from zoo.errors import OutputError, printable
+from zoo.errors import OutputError, ZooWarning, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,6 +30,7 @@ __all__ = [
     "is_terminal",
     "markup",
     "rich_text",
+    "warnings_as_lines",
 ]
 
 # What a text of several lines keeps: line breaks, tabs, and spaces of other widths, as in Japanese
@@ -93,6 +97,27 @@ def echo_json(document: object) -> None:
     from zoo.files.canonical import readable_json  # not needed to print a table
 
     echo(readable_json(document), keep="\n")
+
+
+@contextmanager
+def warnings_as_lines() -> Generator[set[str]]:
+    """Print each ZooWarning as one line on stderr; other warnings as Python does. Yields what was printed."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ZooWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of matplotlib, which draws a box instead
+
+        def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
+            if issubclass(category, ZooWarning):
+                echo(f"zoo: {message}", err=True)  # above a live line
+                told.add(str(message))
+            else:
+                text = warnings.formatwarning(message, category, *where[:2])
+                echo(text.rstrip(), err=True, keep=BLANKS)
+
+        warnings.showwarning = print_line
+        yield told
 
 
 def is_terminal(stream: TextIO | None) -> bool:

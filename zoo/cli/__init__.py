@@ -21,8 +21,16 @@ import msgspec
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
-from zoo.api.terminal import BLANKS, Unread, echo, echo_json, is_first, is_terminal
-from zoo.cli.output import quiet_option, warnings_as_lines
+from zoo.api.terminal import (
+    BLANKS,
+    Unread,
+    echo,
+    echo_json,
+    is_first,
+    is_terminal,
+    warnings_as_lines,
+)
+from zoo.cli.output import quiet_option
 from zoo.cli.session import COMPLETE, Session, pass_session
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
 

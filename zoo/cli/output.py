@@ -1,4 +1,4 @@
-"""What goes to stdout and stderr: documents, warnings, and the options that commands share."""
+"""The options that commands share, and what they mean for stdout and stderr."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import contextlib
 import functools
 import sys
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from zoo.api.terminal import BLANKS, echo
 from zoo.errors import ZooWarning
 
 __all__ = [
@@ -20,7 +18,6 @@ __all__ = [
     "device_option",
     "json_option",
     "quiet_option",
-    "warnings_as_lines",
 ]
 
 # Set in the context of a command that must be quiet
@@ -55,24 +52,3 @@ quiet_option = click.option(
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"
 )
-
-
-@contextmanager
-def warnings_as_lines() -> Generator[set[str]]:
-    """Print each ZooWarning as one line on stderr; other warnings as Python does. Yields what was printed."""
-    told: set[str] = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ZooWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of matplotlib, which draws a box instead
-
-        def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
-            if issubclass(category, ZooWarning):
-                echo(f"zoo: {message}", err=True)  # above a live line
-                told.add(str(message))
-            else:
-                text = warnings.formatwarning(message, category, *where[:2])
-                echo(text.rstrip(), err=True, keep=BLANKS)
-
-        warnings.showwarning = print_line
-        yield told

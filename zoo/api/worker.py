@@ -22,8 +22,8 @@ def main(folder: Path) -> int:
     """
     # They import torch, which takes long enough to be interrupted
     from zoo.api.processes import report_failure
+    from zoo.api.terminal import warnings_as_lines
     from zoo.api.training import train_job
-    from zoo.cli.output import warnings_as_lines
 
     job = json.loads((folder / "job.json").read_text())
     quiet = job.pop("quiet")
