@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 import pytest
 from msgspec import Meta
 
 from tests.configs import configured
 from zoo.config import options
+from zoo.config.recipe import Recipe
 from zoo.errors import OptionError
 
 
@@ -198,6 +202,26 @@ def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -
     value = 10**20 if name in ("batch_size", "epochs") else 1e300
     with pytest.raises(OptionError, match=f"{name} must be at most (1,000,000,000|1e\\+38) "):
         configured().replace({name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "converted"),
+    [
+        (Path("a/b"), str, "a/b"),
+        (Path("a/b"), str | None, "a/b"),
+        ([Path("a"), "b"], tuple[str, ...], ("a", "b")),
+        (np.array([1, 2]), tuple[int, ...], (1, 2)),
+        ((np.int64(8),), tuple[int, ...], (8,)),
+        ({"a": np.float32(0.5)}, dict[str, float], {"a": 0.5}),
+    ],
+)
+def test_paths_and_numbers_of_numpy_are_taken_as_what_they_stand_for(
+    value: Any, type_: Any, converted: object
+) -> None:
+    """In a recipe, they are so from the start: files and other processes get JSON data."""
+    assert options.convert(value, type_, what="it") == converted
+    recipe = Recipe(architecture="mlp", dataset="shapes", data={"value": value})
+    assert options.convert(json.loads(json.dumps(recipe.data["value"])), type_, what="it") == converted
 
 
 def test_choices_may_be_numbers() -> None:

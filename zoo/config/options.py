@@ -9,6 +9,7 @@ import functools
 import math
 import numbers
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 import msgspec
@@ -24,6 +25,7 @@ __all__ = [
     "describe",
     "in_64_bits",
     "parse",
+    "plain",
     "plain_number",
     "reason",
     "resolved_hints",
@@ -114,9 +116,10 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
 
     Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
     string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
-    number or a string, `True` as a boolean, `none` as no value or as an empty tuple.
+    number or a string, `True` as a boolean, `none` as no value or as an empty tuple. What `plain` converts is
+    taken as that.
     """
-    value = plain_number(value)
+    value = plain(value)
     given = value
     if isinstance(value, Typed):
         value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
@@ -146,6 +149,20 @@ def plain_number(value: object) -> object:
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if isinstance(value, numbers.Real) else value
+
+
+def plain(value: object) -> object:
+    """Return numbers and arrays of numpy's as numbers and lists, a path as a string; all else as it is."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in cast("dict[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        items = map(plain, cast("list[object]", value))
+        return tuple(items) if isinstance(value, tuple) else [*items]
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    return cast("Any", value).tolist() if hasattr(value, "__array__") else plain_number(value)
 
 
 def in_64_bits(number: int) -> bool:

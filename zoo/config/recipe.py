@@ -39,6 +39,9 @@ class Recipe:
     def __post_init__(self) -> None:
         try:
             options.validate(self)
+            for name in ("model", "data", "train"):
+                table = {key: options.plain(value) for key, value in getattr(self, name).items()}
+                object.__setattr__(self, name, table)
         except OptionError as error:
             architecture, dataset = options.shown(self.architecture), options.shown(self.dataset)
             error.add_note(f"in the recipe of {architecture} on {dataset}")
