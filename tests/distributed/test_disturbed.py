@@ -86,6 +86,62 @@ def test_processes_that_have_not_met_yet_end_with_their_command(place: Path) -> 
     assert not (place / "early").exists()
 
 
+def test_ctrl_c_while_they_start_is_one_line(place: Path) -> None:
+    command = [*toys.train(LSTM, "starting", "--threads", "1"), "--processes", "2", "--quiet"]
+    going = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *command], cwd=place, stderr=subprocess.PIPE, text=True
+    )
+    while len(mine := [pid for pid in workers(going) if "libtorch_cpu" in mapped(pid)]) < 2:
+        assert going.poll() is None, "torch was imported before anyone could look"
+        time.sleep(0.001)
+    going.send_signal(signal.SIGINT)
+    code, errors = ended(going)
+    assert (code, errors) == (130, "zoo: interrupted\n"), mine
+
+
+def mapped(pid: int) -> str:
+    """Return the libraries that a process has loaded, or is loading."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return ""
+
+
+def states(pids: list[int]) -> set[str]:
+    """Return the states of processes, such as T for stopped."""
+    return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids}
+
+
+def test_ctrl_z_stops_them_all_until_they_are_continued(place: Path, undisturbed: dict[str, object]) -> None:
+    going = started(place, "suspended")
+    all_of_them = [going.pid, *workers(going)]
+    going.send_signal(signal.SIGTSTP)
+    deadline = time.monotonic() + 10
+    while states(all_of_them) != {"T"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    going.send_signal(signal.SIGCONT)
+    code, errors = ended(going)
+    assert code == 0, errors
+    assert toys.outcome(place / "suspended") == undisturbed
+
+
+def test_a_command_that_was_killed_leaves_no_folder(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    going = started(place, "left")
+    (folder,) = tmp_path.glob("zoo-*")
+    mine = workers(going)
+    going.kill()
+    going.communicate()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < deadline, "a process is left over"
+        time.sleep(0.1)
+    assert not folder.exists()
+
+
 def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:
     """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
     with pytest.MonkeyPatch.context() as patch:

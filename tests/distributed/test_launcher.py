@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+import zoo
 from zoo.api.processes import run_together
+from zoo.api.terminal import is_first_to_say, warnings_as_lines
 from zoo.errors import Interrupted, OptionError, RunError, ZooWarning
+from zoo.registry.registry import Registry
+from zoo.training.ranks import joined
 
 
 def test_a_launcher_that_fails_as_a_signal_stops_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,27 +130,106 @@ def test_the_launcher_leaves_no_handler_and_passes_on_no_signal_that_is_ignored(
             signal.signal(number, before[number])
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [(np.float32(0.5), 0.5), (np.arange(2), [0, 1]), (Path("x"), None)],
-    ids=["number", "array", "path"],
-)
-def test_a_job_is_told_in_json(monkeypatch: pytest.MonkeyPatch, given: object, told: object) -> None:
+def test_a_report_that_a_full_disk_cut_short_does_not_hide_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.launcher import api
 
-    jobs: list[Any] = []
-
     def launch(*_: Any) -> Callable[..., None]:
-        return lambda *words: jobs.append(json.loads(Path(words[3], "job.json").read_text()))
+        def run(*words: str) -> None:
+            Path(words[3], "failure-0.json").touch()
+            Path(words[3], "warnings-0.json").write_text('["a war')
+            raise SignalException("SIGINT", signal.SIGINT)
+
+        return run
 
     monkeypatch.setattr(api, "elastic_launch", launch)
-    job = {"directory": "runs/x", "given": given}
-    if told is None:
-        with pytest.raises(OptionError, match="is not JSON data, and cannot be passed to several processes"):
-            run_together(2, job, resume="")
+    with pytest.raises(Interrupted) as caught:
+        run_together(2, {"directory": "runs/x"}, resume="zoo resume runs/x")
+    assert caught.value.exit_code == 130
+
+
+@pytest.mark.parametrize("mode", ["python", "lines", "quiet"])
+def test_what_processes_warn_of_is_a_warning_in_python_and_a_line_in_the_command(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    from torch.distributed.launcher import api
+
+    printed: list[bool] = []
+
+    def launch(*_: Any) -> Callable[..., None]:
+        def run(*words: str) -> None:
+            printed.append(json.loads(Path(words[3], "job.json").read_text())["printed"])
+            Path(words[3], "warnings-0.json").write_text('["a", "b"]')
+            Path(words[3], "warnings-1.json").write_text('["b", "c"]')
+
+        return run
+
+    monkeypatch.setattr(api, "elastic_launch", launch)
+    if mode == "python":
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run_together(2, {"directory": "runs/x"}, resume="")
+        assert [(str(each.message), each.category) for each in caught] == [(n, ZooWarning) for n in "abc"]
+        assert printed == [False]
         return
-    for action in ("default", "ignore"):
-        with warnings.catch_warnings():
-            warnings.simplefilter(action, ZooWarning)
-            run_together(2, job, resume="")
-    assert jobs == [{**job, "given": told, "quiet": False}, {**job, "given": told, "quiet": True}]
+    with warnings_as_lines() as told:
+        if mode == "quiet":
+            warnings.simplefilter("ignore", ZooWarning)
+        run_together(2, {"directory": "runs/x"}, resume="")
+    assert told == ([] if mode == "quiet" else ["a", "b", "c"])
+    assert printed == [mode == "lines"]
+
+
+def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="is not JSON data, and cannot be passed to several processes"):
+        run_together(2, {"directory": "runs/x", "device": object()}, resume="")
+    with pytest.raises(OptionError, match="processes must be 1 with a registry of your own"):
+        zoo.train("mlp", "shapes", processes=2, registry=Registry(Registry.discover().plugins))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with pytest.raises(OptionError, match="processes must be 1 in each process that torchrun starts"):
+        run_together(2, {"directory": "runs/x"}, resume="")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK and WORLD_SIZE are set, but not MASTER_ADDR"),
+        ({"MASTER_ADDR": "x", "MASTER_PORT": "1", "RANK": "0", "WORLD_SIZE": "many"}, "WORLD_SIZE must be a"),
+        ({"MASTER_ADDR": "x", "MASTER_PORT": "a", "RANK": "0", "WORLD_SIZE": "2"}, "MASTER_PORT must be a"),
+        ({"MASTER_ADDR": "x", "MASTER_PORT": "1", "RANK": "2", "WORLD_SIZE": "2"}, "RANK must be less than"),
+    ],
+)
+def test_variables_that_torchrun_would_not_set_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=words), joined("cpu"):
+        pass
+
+
+def test_one_process_of_a_machine_says_what_all_would_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "attempt_0").mkdir()
+    said = [_said_by(rank, words, tmp_path) for words in ("no such option", "another") for rank in (1, 0, 2)]
+    assert said == [True, False, False, True, False, False]
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "elsewhere/0/error.json"))
+    assert is_first_to_say("no such option")
+
+
+def _said_by(rank: int, words: str, folder: Path) -> bool:
+    """Return whether a process says something, and would say it again."""
+    twice = "say(sys.argv[1]) + say(sys.argv[1])"
+    code = f"import sys; from zoo.api.terminal import is_first_to_say as say; print({twice})"
+    file = folder / f"attempt_0/{rank}/error.json"
+    done = subprocess.run(
+        [sys.executable, "-c", code, words],
+        env={**os.environ, "TORCHELASTIC_ERROR_FILE": str(file)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {"2": True, "0": False}[done.stdout.strip()]

@@ -8,15 +8,18 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import zoo
 from tests.distributed.commands import LSTM, torchrun, undropped
 from tests.reliability import toys
 from zoo.cli import run
+from zoo.errors import ZooWarning
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -153,6 +156,50 @@ def test_nonsense_is_refused_once_in_words(place: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.count(words) == 1
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "patience"),
+    [
+        (["--bogus", "3"], "no such option: --bogus", ""),
+        (["--device", "abacus"], "there is no device 'abacus'", ""),
+        (["--model", "bogus=1"], "has no option 'bogus'", ""),
+        (["--processes", "2"], "--processes must be 1 in each process that torchrun starts (got 2)", ""),
+        ([], "ZOO_PATIENCE must be a number of seconds", "long"),
+    ],
+)
+def test_one_voice_refuses_below_torchrun(
+    more: list[str], words: str, patience: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_PATIENCE", patience)
+    done = torchrun(2, [[*STILL, "--run", "refused", *more]], place)
+    assert done.returncode == 1
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("zoo:")]
+    assert words in said
+
+
+def test_what_they_warn_of_is_warned_of_in_python(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    told: list[list[str]] = []
+    for processes in (1, 2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            zoo.train(
+                "mlp",
+                "shapes",
+                data={"size": 16, "train_size": 64, "val_size": 10, "test_size": 0},
+                epochs=1,
+                lr=1e-30,
+                threads=1,
+                processes=processes,
+                progress=False,
+            )
+        told.append([str(each.message) for each in caught if each.category is ZooWarning])
+    assert told[0] == told[1]
+    assert len(told[0]) == 3
+    assert not capfd.readouterr().err
 
 
 def test_processes_that_normalize_by_themselves_agree_on_their_statistics(place: Path) -> None:

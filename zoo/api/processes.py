@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -12,16 +13,17 @@ import sys
 import tempfile
 import threading
 import uuid
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from zoo import errors
-from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning
+from zoo.api.suspending import stopping_with_this_one
+from zoo.api.terminal import lines_told
+from zoo.errors import Interrupted, OptionError, RunError, ZooError, warn
 
-__all__ = ["report_failure", "run_together"]
+__all__ = ["report", "report_failure", "run_together"]
 
 # Seconds to finish a step and to save in, after a request to stop
 _TO_STOP = 300
@@ -31,7 +33,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
-    """Run `python -m zoo.api.worker` in several processes.
+    """Run `python -m zoo.api.worker` in several processes; what they warned of is warned of in the end.
 
     Args:
         job: what to do, JSON data.
@@ -44,11 +46,18 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
     """
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
-    with tempfile.TemporaryDirectory(prefix="zoo-") as name, _quiet_launcher():
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
+        raise OptionError(message, hint="torchrun's own --nproc-per-node says how many a machine runs")
+    lines = lines_told()
+    with tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps({**job, "quiet": _is_quiet()}, default=_plain))
-        codes, number = _launched(processes, folder)
-        failures = [json.loads(file.read_text()) for file in folder.glob("failure-*.json")]
+        (folder / "job.json").write_text(json.dumps({**job, "printed": lines is not None}, default=_refuse))
+        with _quiet_launcher(), stopping_with_this_one(folder):
+            codes, number = _launched(processes, folder)
+        failures, told = [*_reports(folder, "failure")], [*_reports(folder, "warnings")]
+    for message in dict.fromkeys(itertools.chain(*told)):
+        warn(message) if lines is None else lines.append(message)
     saved = Path(job["directory"], "checkpoint.safetensors").exists()
     hint = f"`{resume}` continues the run" if saved else None
     if own := [failure for failure in failures if failure["kind"] != "Lost"]:
@@ -64,35 +73,35 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         raise RunError(f"process {rank} of {processes} {ended}", hint=hint)
 
 
+def report(what: str, content: object, folder: Path) -> None:
+    """Leave the warnings or the failure of this process where `run_together` finds them."""
+    with contextlib.suppress(OSError):  # the disk is full, or the command was killed
+        (folder / f"{what}-{os.environ['RANK']}.json").write_text(json.dumps(content))
+
+
 def report_failure(error: ZooError, folder: Path) -> None:
     """Leave an error of this process where `run_together` finds it."""
-    rank = int(os.environ.get("RANK", "0"))
     failure = {
-        "rank": rank,
+        "rank": int(os.environ["RANK"]),
         "kind": type(error).__name__,
         "message": str(error),
         "hint": error.hint,
         "exit_code": error.exit_code,
     }
-    (folder / f"failure-{rank}.json").write_text(json.dumps(failure))
+    report("failure", failure, folder)
+
+
+def _reports(folder: Path, what: str) -> Generator[Any]:
+    for file in sorted(folder.glob(f"{what}-*.json")):
+        with contextlib.suppress(ValueError):  # the disk was full
+            yield json.loads(file.read_text())
 
 
 def _is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
 
 
-def _is_quiet() -> bool:
-    """Return whether this process is not to show notices."""
-    with warnings.catch_warnings(record=True) as shown, contextlib.suppress(ZooWarning):
-        warnings.warn("a notice", ZooWarning, stacklevel=1)
-        return not shown
-    return False  # notices are errors
-
-
-def _plain(value: object) -> object:
-    """Return numbers of NumPy as those of Python, for `json`. Raises OptionError for anything else."""
-    if hasattr(value, "tolist"):
-        return cast("Any", value).tolist()
+def _refuse(value: object) -> object:
     raise OptionError(f"{value!r:.80} is not JSON data, and cannot be passed to several processes")
 
 

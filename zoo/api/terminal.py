@@ -11,7 +11,8 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from zoo.errors import OutputError, ZooWarning, printable
 
@@ -27,7 +28,9 @@ __all__ = [
     "echo",
     "echo_json",
     "is_first",
+    "is_first_to_say",
     "is_terminal",
+    "lines_told",
     "markup",
     "rich_text",
     "warnings_as_lines",
@@ -38,6 +41,8 @@ BLANKS = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000"
 # Bold, dim, the sixteen colors, a color of its own, and back to normal; nothing that hides or moves a text
 _CODE = r"(?:[012]|[349][0-7]|10[0-7]|[34]8;2(?:;\d{1,3}){3})"
 _COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
+# What this process, one of several, was the first to say
+_said: set[str] = set()
 
 
 class Unread(OutputError):
@@ -99,25 +104,51 @@ def echo_json(document: object) -> None:
     echo(readable_json(document), keep="\n")
 
 
+class _Lines:
+    """Shows warnings on stderr: each ZooWarning as one line, others as Python does.
+
+    Attributes:
+        told: the ZooWarnings so far, also those that were not printed.
+    """
+
+    def __init__(self, *, printed: bool) -> None:
+        self.told: list[str] = []
+        self._printed = printed
+
+    def __call__(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+    ) -> None:
+        if not issubclass(category, ZooWarning):
+            text = warnings.formatwarning(message, category, filename, lineno)
+            echo(text.rstrip(), err=True, keep=BLANKS)
+            return
+        self.told.append(str(message))
+        if self._printed and is_first_to_say(str(message)):
+            echo(f"zoo: {message}", err=True)  # above a live line
+
+
 @contextmanager
-def warnings_as_lines() -> Generator[set[str]]:
-    """Print each ZooWarning as one line on stderr; other warnings as Python does. Yields what was printed."""
-    told: set[str] = set()
+def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
+    """Print each ZooWarning as one line on stderr, or none; other warnings as Python does.
+
+    Yields the ZooWarnings as they come.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of matplotlib, which draws a box instead
+        warnings.showwarning = lines = _Lines(printed=printed)
+        yield lines.told
 
-        def print_line(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
-            if issubclass(category, ZooWarning):
-                echo(f"zoo: {message}", err=True)  # above a live line
-                told.add(str(message))
-            else:
-                text = warnings.formatwarning(message, category, *where[:2])
-                echo(text.rstrip(), err=True, keep=BLANKS)
 
-        warnings.showwarning = print_line
-        yield told
+def lines_told() -> list[str] | None:
+    """Return the warnings printed as lines so far, or None where they are not: in Python, or if quiet."""
+    lines = cast("object", warnings.showwarning)
+    if not isinstance(lines, _Lines):
+        return None
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.warn("a notice", ZooWarning, stacklevel=1)
+    return lines.told if shown else None
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -155,3 +186,23 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
 def is_first() -> bool:
     """Return whether this process is the one that speaks: the only one, or the first of several."""
     return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+
+
+def is_first_to_say(text: str) -> bool:
+    """Return whether no other process that torchrun has started on this machine has said the same.
+
+    torchrun gives each attempt to run them a folder.
+    """
+    folder = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "")).parent.parent
+    if text in _said or not folder.name.startswith("attempt_"):
+        return True
+    import hashlib  # slow to import
+
+    try:
+        (folder / f"said-{hashlib.sha256(text.encode(errors='replace')).hexdigest()}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        pass
+    _said.add(text)
+    return True

@@ -18,7 +18,7 @@ from zoo.api.terminal import is_first
 from zoo.config.arguments import checked
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
-from zoo.errors import warn
+from zoo.errors import OptionError, warn
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
 
@@ -76,7 +76,8 @@ def train(
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
         progress: show progress on stderr, or in the notebook.
-        registry: where to look for names; by default, installed plugins and registry.toml.
+        registry: where to look for names; by default, installed plugins and registry.toml. One of your own
+            cannot be used in several processes.
         fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
 
     Raises:
@@ -237,6 +238,9 @@ class _Job:
         """Do it in this process or in several others, and return the finished run."""
         if processes == 1:
             return self.train(registry, report)
+        if not registry.discovered:
+            message = f"processes must be 1 with a registry of your own (got {processes:,})"
+            raise OptionError(message, hint="torchrun can start a script that makes it in each process")
         from zoo.api.run import Run
 
         recipe = self.recipe.to_dict()

@@ -27,6 +27,7 @@ from zoo.api.terminal import (
     echo,
     echo_json,
     is_first,
+    is_first_to_say,
     is_terminal,
     warnings_as_lines,
 )
@@ -64,8 +65,8 @@ COMMANDS = {
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
-# Kinds of errors that each process of a training has, and the first one tells
-_OF_ALL = ("diverged", "interrupted", "lost")
+# Kinds of errors that each process of a training has, on every machine, and the first one tells
+_OF_ALL = ("diverged", "interrupted")
 
 
 class LazyGroup(click.Group):
@@ -243,13 +244,12 @@ class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _is_silent(error: ZooError | None) -> bool:
-    """Return whether another process of the training says what there is to say.
-
-    The first one says how it ended for all, and the first of each machine that it lost the others.
-    """
-    if is_first() or (error is not None and error.kind not in _OF_ALL):
-        return False
-    return error is None or error.kind != "lost" or os.environ.get("LOCAL_RANK") != "0"
+    """Return whether another process of the training says what there is to say."""
+    if error is None or error.kind in _OF_ALL:
+        return not is_first()
+    if error.kind == "lost" and os.environ.get("LOCAL_RANK", "0") != "0":
+        return True
+    return not is_first_to_say(str(error))
 
 
 def _echo_error(error: ZooError, *, told: bool = False) -> None:
@@ -261,7 +261,7 @@ def _echo_error(error: ZooError, *, told: bool = False) -> None:
 
 def _carry_out(arguments: Sequence[str]) -> _Outcome:
     """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
-    session, told = Session(), set[str]()
+    session, told = Session(), list[str]()
     try:
         with warnings_as_lines() as told:
             return _Outcome(code=_invoke(session, arguments), document=session.document)

@@ -98,6 +98,7 @@ class Registry:
     Attributes:
         recipes: by the names under which they are listed: plain those of registry.toml, `plugin/name` others.
         weights: likewise, by id.
+        discovered: whether it is what another process would discover as well.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class Registry:
         catalog: Catalog | None = None,
         *,
         chosen: Sequence[str] | None = None,
+        discovered: bool = False,
     ) -> None:
+        self.discovered = discovered
         self.plugins = tuple(loaded)
         self._chosen = chosen  # those that $ZOO_PLUGINS names; None without it
         self.catalog = catalog or Catalog()
@@ -146,6 +149,7 @@ class Registry:
             CatalogError: a registry.toml cannot be read.
             UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
         """
+        discovered = catalog is None and only is None
         catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
         named = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
@@ -155,7 +159,7 @@ class Registry:
         for name in named or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
-        return cls(loaded, catalog, chosen=named)
+        return cls(loaded, catalog, chosen=named, discovered=discovered)
 
     @classmethod
     def beside(cls, plugin: Plugin) -> Registry:

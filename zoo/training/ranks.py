@@ -24,7 +24,7 @@ from torch.distributed import distributed_c10d as c10d
 from torch.distributed.rendezvous import rendezvous
 
 from zoo.data.parts import part_of
-from zoo.errors import Lost, OptionError
+from zoo.errors import Lost, OptionError, RunError
 from zoo.training.parent import end_with
 from zoo.training.shared_memory import SharedMemory
 
@@ -33,6 +33,10 @@ __all__ = ["ALONE", "Ranks", "joined"]
 # How long a process waits for the others: at the start, where a first one may have a large dataset to
 # prepare, and from then on, by default
 _TO_BEGIN, _TO_GO_ON = timedelta(minutes=30), timedelta(minutes=10)
+# Variables that torchrun sets: the place of the first process among those of a machine and of all, and where
+# it can be reached
+_NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_PLACE = ("MASTER_ADDR", "MASTER_PORT")
 _MEETINGS = itertools.count()
 T = TypeVar("T")
 
@@ -213,15 +217,23 @@ ALONE = Ranks()
 
 @contextlib.contextmanager
 def joined(device: str) -> Generator[Ranks]:
-    """Meet the other processes that torchrun has started, if it has."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1 or "RANK" not in os.environ:
+    """Meet the other processes that torchrun has started, if it has.
+
+    Raises:
+        OptionError: the variables that it sets are incomplete, or are no numbers.
+        RunError: the first process cannot be reached.
+    """
+    if not _is_one_of_several():
         yield ALONE
         return
     # torchrun gives every attempt the same store, which still has the addresses of processes that died, or
     # that met for an earlier training
     attempt = f"zoo-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{next(_MEETINGS)}"
-    store, rank, world = next(rendezvous("env://"))
+    try:
+        store, rank, world = next(rendezvous("env://"))
+    except dist.DistNetworkError as error:
+        place = ":".join(os.environ[name] for name in _PLACE)
+        raise RunError(f"the first process of the training cannot be reached at {place}") from error
     store = c10d.PrefixStore(attempt, store)
     backend = "gloo"
     if torch.device(device).type == "cuda":
@@ -235,6 +247,24 @@ def joined(device: str) -> Generator[Ranks]:
     finally:
         ranks.left()
         dist.destroy_process_group()
+
+
+def _is_one_of_several() -> bool:
+    """Return whether torchrun has started this process as one of several. Raises as `joined` does."""
+    given = {name: os.environ[name] for name in (*_NUMBERS, *_PLACE) if name in os.environ}
+    if "RANK" not in given or given.get("WORLD_SIZE", "1") == "1":
+        return False
+    hint = "torchrun sets it; without torchrun, unset RANK and WORLD_SIZE"
+    for name in _PLACE:
+        if not given.get(name):
+            raise OptionError(f"RANK and WORLD_SIZE are set, but not {name}", hint=hint)
+    for name in (*_NUMBERS, "MASTER_PORT"):
+        if not given.get(name, "0").isdecimal():
+            raise OptionError(f"{name} must be a whole number (got {given[name]!r})", hint=hint)
+    rank, world = int(given["RANK"]), int(given["WORLD_SIZE"])
+    if rank >= world:
+        raise OptionError(f"RANK must be less than WORLD_SIZE={world} (got {rank})", hint=hint)
+    return True
 
 
 def _own_gpu(device: str) -> int:

@@ -129,15 +129,18 @@ class SharedMemory:
         self._met += 1
         self._meetings[self._rank] = self._met
         for other in range(self._world):
-            began = time.monotonic()
+            began, slept = (
+                time.monotonic(),
+                0.0,
+            )  # the latter not by the clock: all may be stopped for a while
             while self._meetings[other] < self._met:
-                waited = time.monotonic() - began
-                if waited < _AWAKE:
+                if time.monotonic() - began < _AWAKE:
                     os.sched_yield()
                     continue
                 time.sleep(_ASLEEP)
+                slept += _ASLEEP
                 alive = _runs(int(self._pids[other])) or self._meetings[other] >= self._met
-                if waited > self._patience or not alive:
+                if slept > self._patience or not alive:
                     raise Lost
 
 
