@@ -351,7 +351,10 @@ class Task(ABC):
         """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn sums over a whole split into results that are more than a number, as JSON data."""
+        """Turn sums over a whole split into results that are more than a number, as JSON data.
+
+        None of them replaces what zoo itself says, such as `split`.
+        """
         return {}
 
 
@@ -501,7 +504,8 @@ class Analysis:
         tables: rows of JSON data by the table's name.
         figures: functions that draw a picture or a page, by file name with its suffix, such as
             `confusion.png`.
-        details: JSON data on how it was computed, such as the layer that was used.
+        details: JSON data on how it was computed, such as the layer that was used; none of them replaces what
+            zoo itself says.
         text: what a terminal shows, colors as ANSI codes.
     """
 

@@ -412,3 +412,21 @@ def test_a_closed_pipe_is_not_an_error():
         f"{sys.executable} -m zoo list | head -n 1", shell=True, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+def test_an_option_is_made_of_any_parameter_whose_type_an_option_can_have():
+    import click
+
+    from zoo.cli.kit import options_of
+
+    def describe(path: str | Path = "x", *, often: int = 2, bare: bool = False):
+        """Describe nothing."""
+
+    def unfit(numbers: list[str] | None = None):
+        """Describe nothing."""
+
+    describe.__annotations__ |= {"path": str | Path, "often": int}  # as without `from __future__`
+    command = click.command()(options_of(describe)(lambda **settings: None))
+    assert [param.opts for param in command.params] == [["--path"], ["--often"], ["--bare"]]
+    with pytest.raises(TypeError, match=r"^numbers: an option cannot be list\[str\]; skip it"):
+        options_of(unfit)(lambda **settings: None)

@@ -13,11 +13,30 @@ from tests.configs import FIELDS
 from zoo.registry.registry import Registry
 
 PLUGIN = """
-from zoo import DatasetSpec, hookimpl
+from dataclasses import dataclass
+
+from zoo import DatasetSpec, FieldsSpec, hookimpl
+from zoo_images.tiny import TinyImages
 
 
 def absent(*, depth: int = 1):
     raise FileNotFoundError("no such disk")
+
+
+class numbered(TinyImages):  # a target by its entry's name
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "classes": [*range(10)]}
+
+
+@dataclass(frozen=True)
+class Fields:
+    strength: float = 1.0
+
+
+@hookimpl
+def zoo_training_fields():
+    return [FieldsSpec(name="bare", summary="Nothing is described", fields=Fields)]
 
 
 def particular(*, first: int, second: int, third: int = 3):
@@ -28,7 +47,7 @@ def particular(*, first: int, second: int, third: int = 3):
 def zoo_datasets():
     return [
         DatasetSpec(name=name, target=f"sealed:{name}", task="classification", summary="Sealed")
-        for name in ("absent", "particular")
+        for name in ("absent", "particular", "numbered")
     ]
 """
 
@@ -184,6 +203,15 @@ def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, argume
     facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"})
     assert reason in facts["unknown"]
     assert facts["options"]
+
+
+def test_classes_without_names_and_fields_without_descriptions_are_shown(sealed):
+    where = {"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"}
+    done = zoo("show", "sealed/numbered", env=where)
+    assert done.returncode == 0, done.stderr
+    assert "0, 1, 2, 3" in done.stdout
+    done = zoo("show", "sealed/bare", env=where)
+    assert re.search(r"--strength +\(not described\)", done.stdout), done.stdout
 
 
 def test_options_without_the_required_one_are_refused():

@@ -416,6 +416,13 @@ def test_a_figure_is_a_file_in_the_folder(registry: Registry, camnet: str, tmp_p
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_details_of_an_analyzer_replace_nothing_that_zoo_says(registry: Registry, camnet: str) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[2])
+    details = {"analyzer": "mine", "items": "none", "layer": "last"}
+    more = dataclasses.replace(found, analysis=dataclasses.replace(found.analysis, details=details))
+    assert more.manifest() == {**found.manifest(), "layer": "last"}
+
+
 def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: str, tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "keep.txt"
     found = analyze("cam", camnet, registry, split="test", indices=[2])

@@ -39,6 +39,12 @@ def with_paths(*, paths: list[str]):
 def asserts():
     assert not "what should hold"
 
+def leaves():
+    raise SystemExit("it has left")
+
+class Nameless(TinyImages):
+    fingerprint = None
+
 def with_key(*, key: str):
     return TinyText()
 """
@@ -159,6 +165,19 @@ def test_an_assertion_without_a_message_is_reported_by_its_place(plugin, capsys)
     target = plugin(asserts="classification")
     run(["check", target])
     assert f"an assertion without a message, at {target}:" in capsys.readouterr().out
+
+
+def test_a_plugin_that_ends_the_process_fails_and_the_others_are_checked(plugin, capsys):
+    assert run(["check", plugin(leaves="classification", TinyImages="classification"), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    ended = {check["reason"] for check in report["checks"] if check["outcome"] == "failed"}
+    assert any("SystemExit: it has left" in reason for reason in ended)
+    assert {check["entry"][-3:] for check in report["checks"] if check["outcome"] == "passed"} > {"/d1"}
+
+
+def test_what_a_dataset_does_not_have_is_named(plugin, capsys):
+    run(["check", plugin(Nameless="classification")])
+    assert "expected a dataset with fingerprint; got None." in capsys.readouterr().out
 
 
 def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):

@@ -106,7 +106,7 @@ class Findings:
         """Return everything but the arrays as JSON data."""
         return {
             **self.facts,
-            **self.analysis.details,
+            **{name: detail for name, detail in self.analysis.details.items() if name not in self.facts},
             "items": self.items,
             "scores": self.scores,
             "tables": dict(self.analysis.tables),

@@ -80,7 +80,7 @@ def _dataset(facts: Mapping[str, Any]) -> None:
         batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
         splits.append(("batches per epoch", batches))
     print_section("Splits", splits)
-    classes = enumerated(facts.get("classes", []))
+    classes = enumerated([*map(str, facts.get("classes", []))])
     dims = [(name, f"{value:,}") for name, value in facts.get("dims", {}).items()]
     print_section("Model inputs", [*dims, ("classes", classes)])
     download = f"{facts['download_bytes'] / 1e6:,.1f} MB" if facts["download_bytes"] else "none"
@@ -141,7 +141,10 @@ def _task(facts: Mapping[str, Any]) -> None:
 
 
 def _group(facts: Mapping[str, Any]) -> None:
-    fields = [(flag_of(field["name"]), field["meaning"].replace("`", "")) for field in facts["fields"]]
+    fields = [
+        (flag_of(field["name"]), field["meaning"].replace("`", "") or "(not described)")
+        for field in facts["fields"]
+    ]
     print_section("Training fields", fields)
     print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
 

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from zoo.cli.names import NameType
 from zoo.config import options
+from zoo.config.arguments import written
 from zoo.config.docstrings import described
 from zoo.errors import OptionError
 
@@ -46,6 +47,8 @@ def options_of(
     Args:
         only: parameters to make options of; all by default.
         skip: parameters that the command takes in a way of its own.
+
+    Raises TypeError for a parameter whose type no option can have.
     """
     meanings = described(function)
     parameters = [
@@ -57,7 +60,7 @@ def options_of(
     def decorate(command: F) -> F:
         for parameter in reversed(parameters):
             if not only or parameter.name in only:
-                command = _option(parameter, meanings[parameter.name])(command)
+                command = _option(parameter, meanings.get(parameter.name, ""))(command)
         return flags_in_errors(command)
 
     return decorate
@@ -106,8 +109,8 @@ def typed(name: str, value: object) -> list[str]:
 def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
     name, default, text = parameter.name, parameter.default, text.replace("`", "")
     flag = flag_of(name)
-    type_ = str(parameter.annotation).removesuffix(" | None")
-    about: dict[str, Any] = {"help": text[0].upper() + text[1:]}
+    type_ = written(parameter).removesuffix(" | None")
+    about: dict[str, Any] = {"help": text[:1].upper() + text[1:]}
     if type_ == "bool":
         flag = f"{flag}/--no-{flag[2:]}" if default else flag
         about |= {"is_flag": True, "default": default, "show_default": default}
@@ -115,6 +118,8 @@ def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
         about |= {"multiple": True, "metavar": "K=V", "callback": key_values}
     elif type_.startswith("Sequence"):
         about |= {"multiple": True, "metavar": flag.strip("-").upper()}
+    elif name not in _NAMES and type_ not in _TYPES:
+        raise TypeError(f"{name}: an option cannot be {type_}; skip it, and add a click.option for it")
     else:
         type_ = _NAMES.get(name) or _TYPES[type_]
         about |= {"type": type_, "default": default, "show_default": default not in (None, "")}

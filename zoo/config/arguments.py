@@ -47,7 +47,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*arguments, **named)
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
-            parts = _annotation(parameter).split(" | ")
+            parts = written(parameter).split(" | ")
             if parameter.kind is parameter.VAR_POSITIONAL:
                 bound.arguments[name] = tuple(_checked(name, item, parts) for item in value)
             elif parameter.kind is not parameter.VAR_KEYWORD and name != "self":
@@ -68,12 +68,12 @@ def refuse_url(path: str | Path) -> None:
         raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
 
 
-def _annotation(parameter: inspect.Parameter) -> str:
+def written(parameter: inspect.Parameter) -> str:
     """Return an annotation as it is written."""
     if isinstance(parameter.annotation, str):
         return parameter.annotation
-    return (
-        inspect.formatannotation(parameter.annotation).replace("collections.abc.", "").replace("typing.", "")
+    return re.sub(
+        r"\b(collections\.abc|typing|pathlib)\.", "", inspect.formatannotation(parameter.annotation)
     )
 
 

@@ -79,8 +79,8 @@ def evaluate(
         "metrics": measured.metrics,
         "chance": task.chance(fed.preprocess),
         "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=split),
-        **measured.details,
     }
+    result |= {name: detail for name, detail in measured.details.items() if name not in result}
     if dynamic is not None:
         result["dynamic"] = _dynamic(model, task, fed, split, dynamic, on, report=report)
     return result

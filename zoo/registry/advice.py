@@ -14,7 +14,7 @@ __all__ = ["advising"]
 
 @contextlib.contextmanager
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
-    """Add a note to an error that is not zoo's own: `zoo check PLUGIN` may explain it.
+    """Add a note to an error that is not zoo's own, or a `sys.exit()`: `zoo check PLUGIN` may explain it.
 
     Args:
         names: names of the entries in use; zoo's own plugins are not suggested.
@@ -23,7 +23,7 @@ def advising(registry: Registry, *names: str | None) -> Generator[None]:
         yield
     except ZooError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         used = [
             e.plugin for e in registry.entries() if not e.plugin.ours and {e.name, e.spec.name} & {*names}
         ]

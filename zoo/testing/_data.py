@@ -229,9 +229,11 @@ def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
 
 def read_through(dataset: Dataset) -> None:
     """Read every property of a dataset, and the first item of each split."""
-    assert dataset.dims
-    assert dataset.preprocess is not None
-    assert dataset.fingerprint
+    for name in ("dims", "preprocess", "fingerprint"):
+        got = getattr(dataset, name)
+        assert got or (name == "preprocess" and got is not None), message(
+            expected=f"a dataset with {name}", got=repr(got), usually=f"a property {name} without a return"
+        )
     for name in SPLITS:
         split = dataset.split(name)
         if len(split):

@@ -105,7 +105,7 @@ class Suite:
         except Warned:
             self._verdicts[name] = _Verdict("passed")
             raise
-        except Exception:
+        except BaseException:  # also a plugin's `sys.exit()`
             expected = ", as expected" if name in self.expected else ""
             reason = f"{self.items[name].check.name} failed{expected}"
             self._verdicts[name] = _Verdict("failed", reason, name)
@@ -126,8 +126,12 @@ class Suite:
     def _verdict(self, name: str) -> _Verdict:
         """Return how a check ended, after running it unless it has run."""
         if name not in self._verdicts:
-            with contextlib.suppress(Exception):
+            try:
                 self.run(name)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # the verdict says so
+                pass
         return self._verdicts[name]
 
     def outcome(self, name: str) -> Outcome:
@@ -153,7 +157,9 @@ class Suite:
             warning = str(warned)
         except Skip as skip:
             return "skipped", str(skip), skip.cause
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return ("failed", _reason(error), "") if expected is None else ("xfailed", expected, "")
         if expected is not None:
             return "failed", f"it was expected to fail, but passed: {expected}", ""
@@ -250,7 +256,7 @@ def _applies(check: Check, case: Case) -> bool:
     return check.dim is None or any(check.dim in case.registry.task(name).dims for name in case.entry.tasks)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return why a check failed, in one line."""
     if isinstance(error, ZooError):
         return str(error)
