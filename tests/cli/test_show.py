@@ -15,12 +15,22 @@ from zoo.registry.registry import Registry
 PLUGIN = """
 from dataclasses import dataclass
 
-from zoo import DatasetSpec, FieldsSpec, hookimpl
+from zoo import ArchitectureSpec, DatasetSpec, FieldsSpec, hookimpl
 from zoo_images.tiny import TinyImages
 
 
 def absent(*, depth: int = 1):
     raise FileNotFoundError("no such disk")
+
+
+def absent_net():
+    raise AssertionError
+
+
+@hookimpl
+def zoo_architectures():
+    fields = {"target": "sealed:absent_net", "task": "classification", "summary": "Sealed"}
+    return [ArchitectureSpec(name="absent", **fields)]
 
 
 class numbered(TinyImages):  # a target by its entry's name
@@ -196,7 +206,10 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
             ["sealed/particular"],
             "sealed/particular requires first, second; add --data first=... --data second=...",
         ),
-        (["sealed/absent"], "splits, batches per epoch: FileNotFoundError: no such disk"),
+        (
+            ["sealed/absent", "--kind", "dataset"],
+            "splits, batches per epoch: FileNotFoundError: no such disk",
+        ),
     ],
 )
 def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, arguments, reason):
@@ -212,6 +225,18 @@ def test_classes_without_names_and_fields_without_descriptions_are_shown(sealed)
     assert "0, 1, 2, 3" in done.stdout
     done = zoo("show", "sealed/bare", env=where)
     assert re.search(r"--strength +\(not described\)", done.stdout), done.stdout
+
+
+def test_a_kind_tells_entries_of_one_name_apart(sealed):
+    where = {"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"}
+    done = zoo("show", "sealed/absent", env=where)
+    assert done.returncode == 1
+    assert "architecture sealed/absent, dataset sealed/absent; --kind says which" in done.stderr
+    for kind in ("architecture", "dataset"):
+        assert shown("sealed/absent", "--kind", kind, env=where)["kind"] == kind
+    done = zoo("show", "sealed/absent", "--kind", "data", env=where)
+    assert done.returncode == 2
+    assert "--kind must be one of architecture, dataset, " in done.stderr
 
 
 def test_options_without_the_required_one_are_refused():

@@ -18,6 +18,7 @@ from zoo.api.describing import describe
 from zoo.config.training import TrainConfig
 from zoo.errors import SpecError
 from zoo.evaluation.measure import measure, numbers
+from zoo.evaluation.measure import metrics_of as checked_metrics
 from zoo.interfaces import Batch
 from zoo_images.multi_label import MultiLabel
 from zoo_images.plugin import MULTI_LABEL
@@ -89,6 +90,17 @@ def test_details_have_each_class() -> None:
             {"class": "c", "count": 1, "average_precision": pytest.approx(plain(LOGITS[:, 2], labels[:, 2]))},
         ]
     }
+
+
+@pytest.mark.parametrize(("metric", "taken"), [(True, 1.0), (torch.tensor(0.5), 0.5), ("much", None)])
+def test_a_metric_is_a_number(monkeypatch: pytest.MonkeyPatch, metric: object, taken: float | None) -> None:
+    """One that is not is known after the first epoch, not after the last."""
+    monkeypatch.setattr(MultiLabel, "metrics", lambda *_: {"good": metric})
+    if taken is None:
+        with pytest.raises(SpecError, match="multi-label: metric 'good' must be a number"):
+            checked_metrics(TASK, {}, 1, {})
+        return
+    assert repr(checked_metrics(TASK, {}, 1, {})) == repr({"good": taken})
 
 
 def test_measuring_in_batches_gives_the_metrics_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,6 @@ def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -
         ([Path("a"), "b"], tuple[str, ...], ("a", "b")),
         (np.array([1, 2]), tuple[int, ...], (1, 2)),
         ((np.int64(8),), tuple[int, ...], (8,)),
-        ({"a": np.float32(0.5)}, dict[str, float], {"a": 0.5}),
     ],
 )
 def test_paths_and_numbers_of_numpy_are_taken_as_what_they_stand_for(

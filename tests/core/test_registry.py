@@ -211,6 +211,15 @@ def test_discovery_reads_the_plugins_of_registry_toml(
     assert capsys.readouterr() == ("", "")
 
 
+def test_targets_name_a_file_with_a_dash(local: Callable[..., Path]) -> None:
+    path = local("my-own-nets")
+    path.write_text(
+        "import zoo\ndef net(): ...\n@zoo.hookimpl\ndef zoo_architectures():\n    return ["
+        "zoo.ArchitectureSpec(name='net', target='my_own_nets:net', task='classification', summary='A net')]"
+    )
+    assert Registry.discover().architecture("my-own-nets/net").load().__name__ == "net"
+
+
 def test_a_disabled_one_file_plugin_is_not_imported(local: Callable[..., Path]) -> None:
     local("my_disabled_nets", "tiny-net", disabled="my-disabled-nets")
     registry = Registry.discover()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.listing import over_seeds, rows
+from zoo.api.listing import KINDS, over_seeds, rows
 from zoo.config.signatures import option_rows, signature_options
 from zoo.config.training import TrainConfig
 from zoo.errors import AmbiguousName, OptionError, SpecError, UnknownName, ZooError, cause, did_you_mean, warn
@@ -39,6 +39,7 @@ def describe(
     name: str,
     registry: Registry,
     *,
+    kind: str | None = None,
     data: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def describe(
     reason. Nothing is downloaded.
 
     Args:
+        kind: kind of the entry, where an architecture and a dataset have one name.
         data: option to open a dataset with.
         fields: training fields to count a dataset's batches with, such as `batch_size`.
 
@@ -55,7 +57,9 @@ def describe(
         UnknownName, AmbiguousName: there is no such name, or several.
         OptionError: an option is wrong, or options are given for something other than a dataset.
     """
-    row = _find(registry, name)
+    if kind not in (None, *KINDS):
+        raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
+    row = _find(registry, name, kind)
     if row["kind"] != "dataset" and (data or fields):
         raise OptionError(
             f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
@@ -107,8 +111,8 @@ def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
 _TOGETHER = (["recipe", "weights"], ["task", "group"])
 
 
-def _find(registry: Registry, name: str) -> dict[str, Any]:
-    listed = rows(registry)
+def _find(registry: Registry, name: str, kind: str | None) -> dict[str, Any]:
+    listed = rows(registry, kind)
     named = [row for row in listed if name in (row["name"], row["name"].rpartition("/")[2])]
     ours = {plugin.name for plugin in registry.plugins if plugin.ours}
     others = [row["name"] for row in named if row["plugin"] not in ours and "/" in row["name"]]
@@ -121,7 +125,8 @@ def _find(registry: Registry, name: str) -> dict[str, Any]:
         return named[0]
     if len(named) > 1:
         choices = ", ".join(f"{row['kind']} {row['name']}" for row in named)
-        raise AmbiguousName(f"{name!r} could be {choices}; write the full name")
+        how = "write the full name" if len({row["name"] for row in named}) > 1 else "--kind says which"
+        raise AmbiguousName(f"{name!r} could be {choices}; {how}")
     if not named:
         known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked

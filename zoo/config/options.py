@@ -153,8 +153,6 @@ def plain_number(value: object) -> object:
 
 def plain(value: object) -> object:
     """Return numbers and arrays of numpy's as numbers and lists, a path as a string; all else as it is."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in cast("dict[object, object]", value).items()}
     if isinstance(value, list | tuple):
         items = map(plain, cast("list[object]", value))
         return tuple(items) if isinstance(value, tuple) else [*items]

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError, WeightsError
+from zoo.config.options import shown
+from zoo.errors import DataError, SpecError, WeightsError
 from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "finished", "measure", "numbers", "outputs_of", "steps_of"]
+__all__ = ["Measured", "finished", "measure", "metrics_of", "numbers", "outputs_of", "steps_of"]
 
 # The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
 # of a model from a file, since a small file could take all memory
@@ -106,8 +107,21 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
         hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
     sums = {name: _on_the_host(value) for name, value in sums.items()}
-    metrics = task.metrics(numbers(sums), count, dataset.preprocess)
+    metrics = metrics_of(task, sums, count, dataset.preprocess)
     return Measured(metrics, task.details(sums, dataset.preprocess), count)
+
+
+def metrics_of(
+    task: Task, sums: Mapping[str, Tensor], count: int, preprocess: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return a task's metrics. Raises SpecError if one is no number."""
+    metrics: dict[str, float] = {}
+    for name, value in task.metrics(numbers(sums), count, preprocess).items():
+        try:
+            metrics[name] = float(value)
+        except (TypeError, ValueError):
+            raise SpecError(f"{task.name}: metric {name!r} must be a number (got {shown(value)})") from None
+    return metrics
 
 
 def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:

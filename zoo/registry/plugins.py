@@ -378,7 +378,7 @@ def _import_file(file: LocalFile) -> ModuleType:
     """Run the source of a file as a module, exactly as it was read: no byte-code of it is used or written."""
     if file.problem:
         raise PluginError(file.problem)
-    name, path = file.path.stem, file.path
+    name, path = file.path.stem.replace("-", "_"), file.path
     found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
     if found is not None and Path(found.origin or "").resolve() != path:
         raise PluginError(f"there is already a module named {name!r}; rename the file {path.name}")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, WeightsError
-from zoo.evaluation.measure import measure, numbers
+from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
 from zoo.models.building import generator_restored
 from zoo.models.hooks import evaluating
@@ -316,7 +316,7 @@ def _evaluate_epoch(
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "steps": state.steps,
-        "train": task.metrics(numbers(state.sums), state.count, dataset.preprocess),
+        "train": metrics_of(task, state.sums, state.count, dataset.preprocess),
         "clock": clock.read(),
     }
     last = state.epoch + 1 == config.epochs
