@@ -423,6 +423,18 @@ def test_details_of_an_analyzer_replace_nothing_that_zoo_says(registry: Registry
     assert more.manifest() == {**found.manifest(), "layer": "last"}
 
 
+def test_a_figure_that_cannot_be_drawn_names_its_analyzer(
+    registry: Registry, camnet: str, tmp_path: Path
+) -> None:
+    found = analyze("cam", camnet, registry, split="test", indices=[2])
+    found.write(tmp_path / "out")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    analysis = dataclasses.replace(found.analysis, figures={"a.png": lambda: bytes(1 // 0)})
+    with pytest.raises(SpecError, match=r"^cam/cam: a.png cannot be drawn: ZeroDivisionError"):
+        dataclasses.replace(found, analysis=analysis).write(tmp_path / "out")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: str, tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "keep.txt"
     found = analyze("cam", camnet, registry, split="test", indices=[2])

@@ -263,3 +263,11 @@ def test_the_command_of_a_folder_runs_once_it_is_trusted(tmp_path: Path, monkeyp
         assert not Path("ran").exists(), line
     assert zoo("say", "hello").stdout.endswith("hello\n")
     assert "Say something." in zoo("--help").stdout
+
+
+def test_an_error_of_a_command_names_its_plugin(install: Install) -> None:
+    install(body="1 / 0")
+    done = zoo("say", "hello")
+    assert done.returncode == 1
+    assert "zoo: ZeroDivisionError: " in done.stderr
+    assert "`zoo check acme` may explain it; `zoo --debug ...` shows where" in done.stderr

@@ -57,6 +57,19 @@ def test_a_missing_extra_is_named(install) -> None:
     assert not Path("nietzsche-rnn.x").exists()
 
 
+def test_an_exporter_that_fails_names_its_plugin(install) -> None:
+    install("acme")
+    (module,) = Path("site").rglob("acme_files.py")
+    module.write_text(
+        "from zoo.interfaces import Exporter\n\nclass Writer(Exporter):\n"
+        "    def write(self, model): 1 / 0\n    def start(self, content, signature, threads): ...\n"
+    )
+    done = zoo("export", "nietzsche-rnn", "--to", "thing", "--drawn")
+    assert done.returncode == 1
+    assert "charrnn/rnn cannot be exported to thing: ZeroDivisionError" in done.stderr
+    assert "`zoo check acme` may explain it" in done.stderr
+
+
 def test_nobody_can_take_a_suffix_of_zoos_own(install) -> None:
     install("acme", ".onnx")
     shown = zoo("plugins").stdout

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
 from zoo.config.arguments import checked
-from zoo.errors import OutputError, SpecError, printable
+from zoo.errors import OutputError, SpecError, ZooError, cause, printable
 from zoo.evaluation.inputs import Inputs
 from zoo.files.canonical import readable_json
 from zoo.interfaces import Analysis
@@ -121,8 +121,8 @@ class Findings:
         all, (N, K, h, w). Files that an earlier analysis wrote to the folder, and that are still as it wrote
         them, are removed; the sha256 of each is in the manifest.
 
-        Raises OutputError if the folder cannot be written to, SpecError if the analyzer's figures have names
-        that no file in it can have.
+        Raises OutputError if the folder cannot be written to, SpecError if a figure of the analyzer cannot be
+        drawn, or has a name that no file in the folder can have.
         """
         out = Path(out)
         require_folder(out)
@@ -130,7 +130,7 @@ class Findings:
         for name in self.analysis.figures:
             if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
                 raise SpecError(f"{self.facts['analyzer']}: a figure cannot be called {name!r}")
-        files |= self.analysis.figures
+        files |= {name: partial(self._figure, name) for name in self.analysis.figures}
         earlier = _earlier(out)
         for name in (*files, MANIFEST):
             if name not in earlier and os.path.lexists(out / name):
@@ -150,6 +150,14 @@ class Findings:
         except OSError as error:
             raise OutputError(f"cannot write to {out}: {error.strerror or error}", hint=_OTHER) from None
         return document
+
+    def _figure(self, name: str) -> bytes:
+        try:
+            return self.analysis.figures[name]()
+        except ZooError:
+            raise
+        except Exception as error:
+            raise SpecError(f"{self.facts['analyzer']}: {name} cannot be drawn: {cause(error)}") from error
 
     def _maps_to_write(
         self, draw: int, out: Path

@@ -261,7 +261,8 @@ def _echo_error(error: ZooError, *, told: bool = False) -> None:
 
 def _carry_out(arguments: Sequence[str]) -> _Outcome:
     """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
-    session, told = Session(), list[str]()
+    session = Session()
+    told: Sequence[str] = ()
     try:
         with warnings_as_lines() as told:
             return _Outcome(code=_invoke(session, arguments), document=session.document)
@@ -312,7 +313,12 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
         with warnings_as_lines():  # to find the right spelling, plugins may be loaded
             error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
             return usage_error(error, _command_among(arguments, session))
-    hint = "; ".join([*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"])
+    notes = [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"]
+    if session.running is not None:
+        from zoo.registry.advice import advice
+
+        notes.insert(0, advice([session.running.plugin]))
+    hint = "; ".join(filter(None, notes))
     if isinstance(error, OSError) and error.strerror:
         return ZooError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", hint=hint)
     if isinstance(error, ModuleNotFoundError) and error.name:

@@ -119,10 +119,7 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     number or a string, `True` as a boolean, `none` as no value or as an empty tuple. What `plain` converts is
     taken as that.
     """
-    value = plain_number(value)
-    if isinstance(value, PurePath) and not _fits(value, type_):
-        value = str(value)
-    given = value
+    value = given = value if _fits(value, type_) else plain(value)
     if isinstance(value, Typed):
         value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
         given = value if isinstance(value, int | float | list) else str(given)
@@ -133,10 +130,7 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except _UNFIT:
-        try:
-            converted = msgspec.convert(plain(value), type_, strict=True)
-        except _UNFIT:
-            raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)})") from None
+        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)})") from None
     if type(converted) in _NO_NUMBERS:
         return converted
     for number in converted if isinstance(converted, list | tuple) else (converted,):

@@ -21,6 +21,7 @@ from zoo.inference.programs import Runner
 from zoo.inference.proof import Proof, drawn, prove
 from zoo.interfaces import Dataset, Exporter, Split, Task, make_task
 from zoo.models.windows import context_of
+from zoo.registry.advice import advice
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ExporterSpec
@@ -83,6 +84,7 @@ def export(
     dataset, split = _data(card, task, registry, how)
     unit, doing = task.processor.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
     report(doing, 0, 0, unit)
+    hint = advice([how.entry.plugin, entry.plugin]) or None
     try:
         with needing_extra(how.entry, doing):
             exporter = how.entry.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
@@ -91,10 +93,9 @@ def export(
     except ZooError:
         raise
     except Exception as error:
-        raise WeightsError(
-            f"{card.architecture} cannot be exported to {how.entry.spec.name}: {cause(error)}"
-        ) from error
-    runner = Runner(program, made.signature, name=how.out.name)
+        message = f"{card.architecture} cannot be exported to {how.entry.spec.name}: {cause(error)}"
+        raise WeightsError(message, hint=hint) from error
+    runner = Runner(program, made.signature, name=how.out.name, hint=hint)
     reference = copy.deepcopy(model).cpu().float()
     proof = prove(runner, reference, landmarks, task, dataset, split, report=partial(_plainly, report, unit))
     _write(how.out, content)

@@ -39,13 +39,21 @@ class Runner:
 
     Args:
         name: of the file, for messages.
+        hint: what to do about a program that fails.
 
     Attributes:
         outputs: the name of each output, in order.
     """
 
-    def __init__(self, program: Program, signature: Signature, *, name: str) -> None:
-        self._program = program
+    def __init__(
+        self,
+        program: Program,
+        signature: Signature,
+        *,
+        name: str,
+        hint: str | None = "export the model again",
+    ) -> None:
+        self._program, self._hint = program, hint
         self.signature = signature
         self.name = name
         self.outputs = [port.name for port in signature.outputs]
@@ -93,7 +101,7 @@ class Runner:
         return {before: outputs[after] for before, after in self.signature.state.items()}
 
     def _wrong(self, what: str) -> WeightsError:
-        return WeightsError(f"{self.name} {what}", hint="export the model again")
+        return WeightsError(f"{self.name} {what}", hint=self._hint)
 
 
 class ProgramReader:

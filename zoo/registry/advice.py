@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from zoo.errors import ZooError
+from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
-__all__ = ["advising"]
+__all__ = ["advice", "advising"]
+
+
+def advice(plugins: Iterable[Plugin]) -> str:
+    """Return that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
+    others = [plugin for plugin in plugins if not plugin.ours]
+    commands = [f"`zoo check {shlex.quote(p.name if p.dist else p.where)}`" for p in others]
+    return f"{' or '.join(dict.fromkeys(commands))} may explain it" if commands else ""
 
 
 @contextlib.contextmanager
@@ -24,10 +32,7 @@ def advising(registry: Registry, *names: str | None) -> Generator[None]:
     except ZooError:
         raise
     except (Exception, SystemExit) as error:
-        used = [
-            e.plugin for e in registry.entries() if not e.plugin.ours and {e.name, e.spec.name} & {*names}
-        ]
-        commands = [f"`zoo check {shlex.quote(p.name if p.dist else p.where)}`" for p in used]
-        if commands:
-            error.add_note(f"{' or '.join(dict.fromkeys(commands))} may explain it")
+        used = [entry.plugin for entry in registry.entries() if {entry.name, entry.spec.name} & {*names}]
+        if note := advice(used):
+            error.add_note(note)
         raise
