@@ -177,7 +177,8 @@ def test_each_device_is_seeded_by_its_number(monkeypatch: pytest.MonkeyPatch) ->
 def test_processes_that_cannot_have_a_gpu_each_are_refused(
     device: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+    variables = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in (variables | {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr("zoo.training.ranks.rendezvous", lambda url: iter([(HashStore(), 0, 2)]))

@@ -76,8 +76,7 @@ def train(
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
         progress: show progress on stderr, or in the notebook.
-        registry: where to look for names; by default, installed plugins and registry.toml. One of your own
-            cannot be used in several processes.
+        registry: where to look for names, in one process; by default, installed plugins and registry.toml.
         fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
 
     Raises:
