@@ -126,13 +126,18 @@ def test_ctrl_z_stops_them_all_until_they_are_continued(place: Path, undisturbed
     assert toys.outcome(place / "suspended") == undisturbed
 
 
-def test_a_command_that_was_killed_leaves_no_folder(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_command_that_was_killed_leaves_nothing(
+    stopped: bool, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    going = started(place, "left")
+    going = started(place, f"left-{stopped}")
     (folder,) = tmp_path.glob("zoo-*")
     mine = workers(going)
+    if stopped:
+        going.send_signal(signal.SIGTSTP)
+        while states([going.pid, *mine]) != {"T"}:
+            time.sleep(0.01)
     going.kill()
     going.communicate()
     deadline = time.monotonic() + 30

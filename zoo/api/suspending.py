@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import threading
@@ -13,10 +14,16 @@ from pathlib import Path
 __all__ = ["can_be_stopped", "stopping_with_this_one"]
 
 _PID = "pid-"
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def can_be_stopped(folder: Path) -> None:
-    """Let this process be stopped and continued together with the one that has started it."""
+    """Let this process be stopped and continued together with the one that has started it.
+
+    Where Linux can, it also continues if that one ends, and so can end itself.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGCONT)
     (folder / f"{_PID}{os.getpid()}").touch()
 
 

@@ -37,7 +37,7 @@ def main(place: str, parent: str) -> int:
         except ZooError as error:
             report_failure(error, folder)
             return error.exit_code
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             hint = "; ".join([*getattr(error, "__notes__", ()), "one process shows where this comes from"])
             report_failure(ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint), folder)
             return 1

@@ -181,21 +181,9 @@ class TrainingField(NamedTuple):
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
-        *(
-            "groups",
-            "help",
-            "json",
-            "kind",
-            "model",
-            "name",
-            "option",
-            "options",
-            "plot",
-            "processes",
-            "progress",
-        ),
-        *("quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "session", "start", "steps"),
-        *("stop", "threads", "track"),
+        *("groups", "help", "json", "kind", "model", "name", "option", "options", "plot", "processes"),
+        *("progress", "quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "session"),
+        *("start", "steps", "stop", "threads", "track"),
     )
 )
 
