@@ -41,8 +41,8 @@ _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "
 _OPENING = ("", "[", "{", '"')
 # What msgspec raises: the last two for half a surrogate pair, and for an array of numpy's
 _UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
-# Types of values that are no number of numpy's; asking whether another type is a number takes longer
-_PLAIN = frozenset((str, bool, int, float, tuple, list, dict, type(None)))
+# Types of values that are what they stand for; to look at those of others takes longer
+_PLAIN = frozenset((str, bool, int, float, dict, type(None)))
 _NO_NUMBERS = frozenset((str, bool, dict, type(None)))
 # Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
@@ -116,10 +116,12 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
 
     Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
     string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
-    number or a string, `True` as a boolean, `none` as no value or as an empty tuple. What `plain` converts is
-    taken as that.
+    number or a string, `True` as a boolean, `none` as no value or as an empty tuple. Of numpy's numbers and
+    of paths it takes what `plain` makes of them, unless their own type is wanted.
     """
-    value = given = value if _fits(value, type_) else plain(value)
+    given = value
+    if type(value) not in _PLAIN and not _fits(value, type_):
+        value = given = plain(value)
     if isinstance(value, Typed):
         value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
         given = value if isinstance(value, int | float | list) else str(given)
