@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, make_norm, require_size
+from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, largest, make_norm, require_size
 
 
 class Airbench(nn.Module):
@@ -71,7 +71,7 @@ class Airbench(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.groups(self.activation(self.stem(images)))  # (B, W, H / 8, W / 8)
-        x = x.flatten(2).max(2).values  # (B, W)
+        x = largest(x)  # (B, W)
         return self.out(x) * self.scale
 
 

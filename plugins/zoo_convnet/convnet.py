@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo_convnet.layers import Activation, ConvLayer, Norm, Order, Share, Style, Widths, require_size
+from zoo_convnet.layers import Activation, ConvLayer, Norm, Order, Share, Style, Widths, largest, require_size
 
 
 class ConvNet(nn.Module):
@@ -62,7 +62,7 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.stages(self.stem(images))  # (B, W, H / 2^stages, ...)
-        x = x.flatten(2).max(2).values  # (B, W)
+        x = largest(x)  # (B, W)
         return self.out(self.dropout(x))
 
 

@@ -16,6 +16,7 @@ from zoo_convnet.layers import (
     Share,
     Style,
     Widths,
+    largest,
     require_size,
 )
 
@@ -70,7 +71,7 @@ class ResNetLite(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         x = self.stages(self.stem(images))  # (B, W, H / 16, W / 16)
-        x = x.flatten(2).max(2).values  # (B, W)
+        x = largest(x)  # (B, W)
         return self.out(self.dropout(x))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -57,7 +57,15 @@ UNREPEATABLE = {
 
 
 class Repeatable(TorchDispatchMode):
-    """Refuse what does not repeat on a GPU."""
+    """Refuse what does not repeat on a GPU, while only that is asked for."""
+
+    def __enter__(self) -> Self:
+        torch.use_deterministic_algorithms(True)
+        return super().__enter__()
+
+    def __exit__(self, *of: Any) -> None:
+        super().__exit__(*of)
+        torch.use_deterministic_algorithms(False)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
