@@ -125,17 +125,14 @@ class RunError(ZooError):
 
 
 class Lost(RunError):
-    """Another process of the run ended, and says why itself."""
+    """Another process of the run ended, and says why itself, or has not answered for `waited` seconds."""
 
     kind = "lost"
 
-    def __init__(
-        self,
-        message: str = "another process of this run has ended, or cannot be reached",
-        *,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, *, waited: float = 0) -> None:
+        did = f"has not answered for {waited:,.0f} seconds" if waited else "has ended, or cannot be reached"
+        super().__init__(f"another process of this run {did}")
+        self.waited = waited
 
 
 class Diverged(ZooError):

@@ -43,7 +43,11 @@ TEXT_RECIPE = configured(
 SMALL = {"vocab_size": 128, "hidden_size": 32}
 IMAGES = {"in_channels": 3, "image_size": 16, "num_classes": 4}
 SGD: dict[str, Any] = {
-    "batch_size": 16, "optimizer": "sgd", "lr": 2e-2, "weight_decay": 5e-4, "schedule": "one-cycle",
+    "batch_size": 16,
+    "optimizer": "sgd",
+    "lr": 2e-2,
+    "weight_decay": 5e-4,
+    "schedule": "one-cycle",
     "precision": "fp32",
 }
 FAMILIES: dict[str, tuple[dict[str, Any], TrainConfig]] = {

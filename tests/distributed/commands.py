@@ -15,9 +15,9 @@ JOB = Path(__file__).parent / "job.py"
 LSTM = "lstm"
 
 
-def undropped(name: str, directory: str, *, threads: int = 1) -> list[str]:
+def undropped(name: str, directory: str, *, threads: int = 1, epochs: int = 2) -> list[str]:
     """Return the command that trains a toy without dropout, the only thing that depends on the process."""
-    words = toys.train(name, directory, "--threads", str(threads), "--quiet")
+    words = toys.train(name, directory, "--threads", str(threads), "--quiet", epochs=epochs)
     return ["dropout=0" if word.startswith("dropout=") else word for word in words]
 
 
@@ -34,9 +34,16 @@ def torchrun(processes: int, commands: list[list[str]], place: Path) -> subproce
     )
 
 
-def started(place: Path, directory: str, *more: str) -> subprocess.Popen[str]:
+def command(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of zoo in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "zoo", *words], cwd=place, capture_output=True, text=True, check=False
+    )
+
+
+def started(place: Path, directory: str, *more: str, epochs: int = 6) -> subprocess.Popen[str]:
     """Start a training in two processes that is saved after each step, and wait until it is under way."""
-    command = [*toys.train(LSTM, directory, "--threads", "1", epochs=6), "--processes", "2", *more]
+    command = [*toys.train(LSTM, directory, "--threads", "1", epochs=epochs), "--processes", "2", *more]
     going = subprocess.Popen(
         [sys.executable, "-m", "zoo", *command],
         cwd=place,

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from tests.distributed.commands import LSTM, torchrun, undropped
+from tests.distributed.commands import LSTM, command, torchrun, undropped
 from tests.reliability import toys
 from zoo.cli import run
 from zoo.errors import ZooWarning
@@ -83,15 +83,15 @@ def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> Non
 
 def test_a_last_batch_of_fewer_items_than_processes_counts_once(place: Path) -> None:
     """BatchNorm corrects the variance for the number of items: of the batch, not of all its copies."""
-    command = [
+    words = [
         *("train", "convnet-bn", "shapes", "--data", "size=16", "--data", "train_size=18", "--epochs", "3"),
         *("--data", "val_size=0", "--data", "test_size=0", "--batch-size", "16", "--lr", "1e-12"),
         *("--threads", "1", "--precision", "fp32", "--device", "cpu", "--quiet", "--run"),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert run([*command, "small-1"]) == 0
-    done = torchrun(3, [[*command, "small-3"]], place)
+        assert run([*words, "small-1"]) == 0
+    done = torchrun(3, [[*words, "small-3"]], place)
     assert done.returncode == 0, done.stderr
     one, three = (load_file(place / f"small-{count}/model.safetensors") for count in (1, 3))
     for name, tensor in one.items():
@@ -143,16 +143,120 @@ def test_they_end_as_one_process_does(tmp_path: Path, architecture: str) -> None
     assert "built" in done.stderr
 
 
+ON_ONE = """
+import os
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+
+class Net(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
+        super().__init__()
+        self.out = nn.Linear(in_channels * image_size**2, num_classes)
+        self.seen = 0
+
+    def forward(self, x):
+        self.seen += self.training
+        if self.seen > 2 and os.environ["RANK"] == "1":
+            raise ValueError("it is broken here")
+        return self.out(x.flatten(1))
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="net", target="on_one:Net", task="classification", summary="Broken")]
+"""
+
+
+@pytest.mark.parametrize("launcher", [False, True])
+def test_an_error_in_one_process_stops_all_and_is_told(launcher: bool, tmp_path: Path) -> None:
+    (tmp_path / "on_one.py").write_text(ON_ONE)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["on_one.py"]\n')
+    words = ["train", "on-one/net", *STILL[2:], "--run", "run", "--save-every", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_TRUST", "1")
+        if launcher:
+            done = torchrun(2, [[*words, "--json"]], tmp_path)
+            assert json.loads(done.stdout)["error"] == "ValueError: it is broken here"
+            return
+        done = command([*words, "--processes", "2"], tmp_path)
+    assert done.returncode == 1
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("zoo:")]
+    assert said == "zoo: ValueError: it is broken here"
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run/checkpoint.safetensors").exists()
+
+
+def test_a_process_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = ON_ONE.replace('raise ValueError("it is broken here")', "__import__('time').sleep(1000)")
+    (tmp_path / "on_one.py").write_text(hanging)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["on_one.py"]\n')
+    monkeypatch.setenv("ZOO_TRUST", "1")
+    monkeypatch.setenv("ZOO_PATIENCE", "3")
+    done = command(["train", "on-one/net", *STILL[2:], "--run", "run", "--processes", "2"], tmp_path)
+    assert done.returncode == 1
+    (said,) = [line for line in done.stderr.splitlines() if line]
+    assert said == "zoo: process 1 of 2 has not answered for 3 seconds"
+
+
+def test_help_is_printed_once_below_torchrun(place: Path) -> None:
+    assert torchrun(2, [["train", "--help"]], place).stdout.count("Usage: ") == 1
+
+
+def test_a_loss_that_is_not_finite_stops_all_and_is_told_once(place: Path) -> None:
+    words = [*undropped(LSTM, "diverged"), "--optimizer", "sgd", "--lr", "1e30", "--save-every", "1"]
+    for done in (command([*words, "--processes", "2"], place), torchrun(2, [words], place)):
+        assert done.stderr.count("zoo: ") == 1, done.stderr
+        assert done.returncode in (3, 1), "torchrun has an exit code of its own"
+
+
+PREPARES = """
+import os
+from pathlib import Path
+from zoo import DatasetSpec, hookimpl
+from zoo_images.tiny import TinyImages
+
+def prepared():
+    place = Path("prepared")
+    if not place.exists():
+        with open("who", "a") as file:
+            file.write(os.environ["RANK"])
+        place.touch()
+    return TinyImages()
+
+@hookimpl
+def zoo_datasets():
+    return [DatasetSpec(name="data", target="prepares:prepared", task="classification", summary="Tiny")]
+"""
+
+
+def test_one_process_of_a_machine_prepares_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_TRUST", "1")
+    (tmp_path / "prepares.py").write_text(PREPARES)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["prepares.py"]\n')
+    words = [
+        "train",
+        "mlp",
+        "prepares/data",
+        "--epochs",
+        "1",
+        "--run",
+        "run",
+        "--processes",
+        "3",
+        "--threads",
+        "1",
+    ]
+    done = command(words, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "who").read_text() == "0"
+
+
 def test_nonsense_is_refused_once_in_words(place: Path) -> None:
     for more, words in (
         (["--processes", "0"], "--processes must be between 1 and 1,024 (got 0)"),
         (["--processes", "3", "--batch-size", "2"], "--batch-size=2 is too small for 3 processes"),
         (["--processes", "2", "--model", "embedding_dim=x"], "embedding_dim must be an integer (got 'x')"),
     ):
-        command = [*toys.train(LSTM, "nonsense", "--threads", "1"), *more]
-        done = subprocess.run(
-            [sys.executable, "-m", "zoo", *command], cwd=place, capture_output=True, text=True, check=False
-        )
+        done = command([*toys.train(LSTM, "nonsense", "--threads", "1"), *more], place)
         assert done.returncode == 2
         assert done.stderr.count(words) == 1
         assert "Traceback" not in done.stderr
@@ -204,13 +308,13 @@ def test_what_they_warn_of_is_warned_of_in_python(
 
 def test_processes_that_normalize_by_themselves_agree_on_their_statistics(place: Path) -> None:
     """Resuming gives each process the saved statistics, so it is bit-equal only if they were all the same."""
-    command = [
+    words = [
         *("train", "convnet-bn", "shapes", "--data", "size=16", "--data", "train_size=64"),
         *("--data", "val_size=1200", "--data", "test_size=0", "--epochs", "2", "--batch-size", "8"),
         *("--lr", "0.05", "--threads", "1", "--precision", "fp32", "--device", "cpu", "--quiet", "--resume"),
     ]  # both evaluate some of three batches
-    apart = [*command, "--no-sync-batch-norm", "--save-every", "1", "--run"]
-    done = torchrun(2, [[*command, "--run", "synced"], [*apart, "whole"]], place)
+    apart = [*words, "--no-sync-batch-norm", "--save-every", "1", "--run"]
+    done = torchrun(2, [[*words, "--run", "synced"], [*apart, "whole"]], place)
     assert done.returncode == 0, done.stderr
     going = subprocess.Popen(
         [sys.executable, "-m", "zoo", *apart, "stopped", "--processes", "2"],

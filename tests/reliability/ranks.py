@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -96,7 +97,7 @@ def killed(folder: Path, *, twos: int, threes: int) -> Figure:
 
 def stopped(folder: Path, *, runs: int) -> Figure:
     """Send SIGTERM to a process, to the command or to all, or kill the command; then resume."""
-    draw, broken, left = random.Random(2), list[str](), 0
+    draw, broken, left, midway = random.Random(2), list[str](), 0, 0
     toys.lay_out(folder)
     expected, seconds = _undisturbed(folder, 2)
     for number in range(runs):
@@ -105,13 +106,12 @@ def stopped(folder: Path, *, runs: int) -> Figure:
         going.wait_for(run / "checkpoint.safetensors")
         time.sleep(draw.uniform(0, seconds))
         ranks = going.ranks
-        if what == "one" and len(ranks) == 2:
-            os.kill(draw.choice(ranks), signal.SIGTERM)
-        elif what == "all":
-            os.killpg(going.process.pid, signal.SIGTERM)
-        elif what != "one":
-            going.process.send_signal(signal.SIGKILL if what == "killed" else signal.SIGTERM)
+        meant = {"one": draw.sample(ranks, min(1, len(ranks))), "all": [going.process.pid, *ranks]}
+        for pid in meant.get(what, [going.process.pid]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL if what == "killed" else signal.SIGTERM)
         code = going.ended()
+        midway += code != 0
         if code not in ((-9, 0) if what == "killed" else (143, 0)) or "Traceback" in going.said:
             broken.append(f"{run.name} ({what}) ended with {code}: {going.said[-300:]}")
         if not _gone(ranks):
@@ -126,7 +126,7 @@ def stopped(folder: Path, *, runs: int) -> Figure:
         runs,
         runs - len({text.split()[0] for text in broken}),
         "times exit code 143 where it was SIGTERM, nobody left, and bit-equal in the end",
-        f"{left} left over",
+        f"{midway} stopped before their end, {left} left over",
         tuple(broken),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from PIL import Image
 
 from zoo.files.container import read_container
 from zoo.training.checkpoint import KEY
+
+# Where they are trained, such as `cuda`; a GPU repeats its bits only if that is asked for
+_ON = os.environ.get("ZOO_TEST_DEVICE", "cpu")
+DEVICE = ("--device", _ON, *([] if _ON == "cpu" else ["--deterministic"]))
 
 TOYS = {
     "rnn": [
@@ -31,7 +36,7 @@ TOYS = {
     ],
 }
 """Arguments of `zoo train`. All have dropout; the last also has augmentation, an average of the weights and a
-dataset that decodes images in threads. zoo starts no worker processes."""
+dataset that decodes images in threads."""
 
 _TEXT = ("files", "--data", "paths=text.txt", "--batch-size", "8", "--bptt", "12")
 _PICTURES = ("folder", "--data", "root=pictures", "--data", "size=16", "--batch-size", "8")
@@ -79,6 +84,7 @@ COMBINATIONS = {
     "camnet, several labels, accumulated": [
         *("camnet", *_SCENES, "--model", "widths=[4, 8]", "--grad-accum-steps", "2", "--ema-decay", "0.9"),
     ],
+    "mlp, uncached": ["mlp", *_PICTURES, "--data", "cache=false", "--augment", "crop,flip", "--lr", "0.01"],
     "resnet-lite, accumulated, mixup, EMA": [
         *("resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--model", "dropout=0.3"),
         *("--grad-accum-steps", "2", "--mixup-alpha", "0.2", "--ema-decay", "0.9"),
@@ -106,7 +112,7 @@ def lay_out(folder: Path) -> None:
 def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
     """Return the command that trains a toy in a run directory, or resumes it there."""
     fixed = ("--epochs", f"{epochs}", "--precision", "fp32", "--run", run, "--resume")
-    return ["train", *fixed, "--device", "cpu", *(TOYS | COMBINATIONS)[name], *more]
+    return ["train", *fixed, *DEVICE, *(TOYS | COMBINATIONS)[name], *more]
 
 
 def outcome(run: Path) -> dict[str, Any]:

@@ -20,16 +20,17 @@ from typing import Any
 
 from zoo import errors
 from zoo.api.suspending import stopping_with_this_one
-from zoo.api.terminal import lines_told
-from zoo.errors import Interrupted, OptionError, RunError, ZooError, warn
+from zoo.api.terminal import is_one_of_several, lines_told
+from zoo.errors import Interrupted, Lost, OptionError, RunError, ZooError, ZooWarning, warn
 
-__all__ = ["report", "report_failure", "run_together"]
+__all__ = ["report", "report_failure", "report_success", "run_together"]
 
 # Seconds to finish a step and to save in, after a request to stop
 _TO_STOP = 300
 _MOST = 1_024
-# That the launcher passes on, unless this process ignores them, as below nohup
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_FINISHED = "finished-"
+# That the launcher handles, unless this process ignores them; one that dies of another signal lets them stop
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
@@ -46,9 +47,11 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
     """
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if "TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several():
         message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
-        raise OptionError(message, hint="torchrun's own --nproc-per-node says how many a machine runs")
+        raise OptionError(
+            message, hint="RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
+        )
     lines = lines_told()
     with tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -56,27 +59,68 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         with _quiet_launcher(), stopping_with_this_one(folder):
             codes, number = _launched(processes, folder)
         failures, told = [*_reports(folder, "failure")], [*_reports(folder, "warnings")]
-    for message in dict.fromkeys(itertools.chain(*told)):
-        warn(message) if lines is None else lines.append(message)
+        finished = {rank for rank in range(processes) if (folder / f"{_FINISHED}{rank}").exists()}
+        codes |= dict.fromkeys({*range(processes)} - codes.keys() - finished, 0)
     saved = Path(job["directory"], "checkpoint.safetensors").exists()
-    hint = f"`{resume}` continues the run" if saved else None
+    failure = _cause(processes, codes, number, failures, resume=resume if saved else "")
+    for message in dict.fromkeys(itertools.chain(*told)):
+        if lines is None:
+            with contextlib.nullcontext() if failure is None else contextlib.suppress(ZooWarning):
+                warn(message)
+        else:
+            lines.append(message)
+    if failure is not None:
+        raise failure
+
+
+def _cause(
+    processes: int,
+    codes: Mapping[int, int],
+    number: int,
+    failures: Sequence[Mapping[str, Any]],
+    *,
+    resume: str,
+) -> ZooError | None:
+    """Return why a training in several processes has ended, or None if it is done.
+
+    Args:
+        codes: the exit code of each process that did not finish, negative for a signal.
+        number: the signal that stopped all, or 0.
+        failures: what processes have left by `report_failure`.
+        resume: the command that continues what they did, if anything was saved.
+    """
+    hint = f"`{resume}` continues the run" if resume else None
     if own := [failure for failure in failures if failure["kind"] != "Lost"]:
         first = _failure(min(own, key=lambda failure: failure["rank"]))
-        first.hint = resume if isinstance(first, Interrupted) and first.hint else first.hint
-        raise first
+        if isinstance(first, Interrupted):
+            first.hint = resume if first.hint else None
+            first.exit_code = 128 + number if number else first.exit_code
+        return first
     if number:
-        raise Interrupted("interrupted", signal=number, hint=hint)
+        return Interrupted("interrupted", signal=number, hint=hint)
     lost = {failure["rank"] for failure in failures}  # because of another one
     causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
+    waited = max((failure["waited"] for failure in failures), default=0)
     for rank, code in sorted(causes.items(), key=lambda item: _unlike_a_cause(item[1])):
-        ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise RunError(f"process {rank} of {processes} {ended}", hint=hint)
+        did = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if code == 0:
+            did = "ended before the training was over"
+        if waited:
+            did = f"has not answered for {waited:,.0f} seconds"
+        return RunError(f"process {rank} of {processes} {did}", hint=hint)
+    return None
 
 
 def report(what: str, content: object, folder: Path) -> None:
     """Leave the warnings or the failure of this process where `run_together` finds them."""
     with contextlib.suppress(OSError):  # the disk is full, or the command was killed
         (folder / f"{what}-{os.environ['RANK']}.json").write_text(json.dumps(content))
+
+
+def report_success(folder: Path) -> None:
+    """Let `run_together` know that this process has done its part: one that just ends has not."""
+    with contextlib.suppress(OSError):
+        (folder / f"{_FINISHED}{os.environ['RANK']}").touch()
 
 
 def report_failure(error: ZooError, folder: Path) -> None:
@@ -87,6 +131,7 @@ def report_failure(error: ZooError, folder: Path) -> None:
         "message": str(error),
         "hint": error.hint,
         "exit_code": error.exit_code,
+        "waited": error.waited if isinstance(error, Lost) else 0,
     }
     report("failure", failure, folder)
 
@@ -107,7 +152,7 @@ def _refuse(value: object) -> object:
 
 def _unlike_a_cause(code: int) -> int:
     """Return how little an exit code looks like what ended the others, whom the launcher then stops."""
-    return 2 if code == -signal.SIGTERM else int(code >= 0)
+    return 2 if code in (-signal.SIGTERM, 128 + signal.SIGTERM) else int(code >= 0)
 
 
 def _failure(failure: Mapping[str, Any]) -> ZooError:
@@ -140,10 +185,19 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         shutdown_timeout=_TO_STOP,
-        signals_to_handle=",".join(each.name for each in _SIGNALS if not _is_ignored(each)),
+        signals_to_handle="" if _is_ignored(signal.SIGTERM) else "SIGTERM",
     )
     # Without -P, Python would run files of the working directory that have the names of its own modules
     command: Sequence[str] = ("-P", "-m", "zoo.api.worker", str(folder), str(os.getpid()))
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise SignalException("SIGINT", signal.SIGTERM)  # which ends a Python that starts without a traceback
+
+    if threading.current_thread() is threading.main_thread() and not _is_ignored(signal.SIGINT):
+        signal.signal(signal.SIGINT, interrupt)
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
@@ -152,7 +206,7 @@ def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
         cause: BaseException | None = error
         while cause is not None:  # the launcher may fail at the moment in which a signal stops it
             if isinstance(cause, SignalException):
-                return {}, int(cause.sigval)
+                return {}, signal.SIGINT if interrupted else int(cause.sigval)
             cause = cause.__context__
         raise
     return {}, 0

@@ -37,8 +37,10 @@ def stopping_with_this_one(folder: Path) -> Generator[None]:
 
     def stop(*_: object) -> None:
         _send(signal.SIGSTOP, folder)
-        os.kill(os.getpid(), signal.SIGSTOP)  # until `fg` or `bg`
-        _send(signal.SIGCONT, folder)
+        try:
+            os.kill(os.getpid(), signal.SIGSTOP)  # until `fg`, `bg` or `kill`
+        finally:  # a signal that came in the meantime raises here
+            _send(signal.SIGCONT, folder)
 
     signal.signal(signal.SIGTSTP, stop)
     try:

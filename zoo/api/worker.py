@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 
 __all__: list[str] = []
@@ -17,6 +18,7 @@ def main(place: str, parent: str) -> int:
     from zoo.training.parent import end_with
 
     end_with(int(parent))  # before anything takes long
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what goes wrong is told in one voice
     import json
     from pathlib import Path
 
@@ -24,7 +26,7 @@ def main(place: str, parent: str) -> int:
 
     folder = Path(place)
     can_be_stopped(folder)
-    from zoo.api.processes import report, report_failure
+    from zoo.api.processes import report, report_failure, report_success
     from zoo.api.terminal import warnings_as_lines
     from zoo.api.training import train_job
     from zoo.errors import ZooError, first_line
@@ -33,6 +35,7 @@ def main(place: str, parent: str) -> int:
     with contextlib.redirect_stdout(sys.stderr), warnings_as_lines(printed=job.pop("printed")) as told:
         try:
             train_job(job)
+            report_success(folder)
             return 0
         except ZooError as error:
             report_failure(error, folder)
@@ -45,11 +48,20 @@ def main(place: str, parent: str) -> int:
             report("warnings", told, folder)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, before or after the training, which handles it itself."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 if __name__ == "__main__":
     try:  # from here on, as what is imported takes long enough to be interrupted
+        signal.signal(signal.SIGTERM, _terminate)
         code = main(*sys.argv[1:])
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as error:
+        code = 143 if isinstance(error, _Terminated) else 130
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by who started zoo
             stream.flush()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import itertools
 import os
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +31,7 @@ from zoo.api.terminal import (
     is_first,
     is_first_to_say,
     is_terminal,
+    is_told_by_another,
     warnings_as_lines,
 )
 from zoo.cli.output import quiet_option
@@ -63,10 +66,6 @@ COMMANDS = {
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-
-
-# Kinds of errors that each process of a training has, on every machine, and the first one tells
-_OF_ALL = ("diverged", "interrupted")
 
 
 class LazyGroup(click.Group):
@@ -245,11 +244,13 @@ class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def _is_silent(error: ZooError | None) -> bool:
     """Return whether another process of the training says what there is to say."""
-    if error is None or error.kind in _OF_ALL:
+    if error is None or error.kind == "diverged":
         return not is_first()
-    if error.kind == "lost" and os.environ.get("LOCAL_RANK", "0") != "0":
+    if error.kind == "interrupted":
+        return not is_first() or is_told_by_another()
+    if error.kind == "lost" and (os.environ.get("LOCAL_RANK", "0") != "0" or is_told_by_another(wait=1)):
         return True
-    return not is_first_to_say(str(error))
+    return not is_first_to_say(str(error), ending=True)
 
 
 def _echo_error(error: ZooError, *, told: bool = False) -> None:
@@ -287,11 +288,16 @@ def _invoke(session: Session, arguments: Sequence[str]) -> int:
 
         return complete(cli, instruction)
     try:
-        with cli.make_context("zoo", [*arguments], obj=session) as ctx:
+        with _one_voice(), cli.make_context("zoo", [*arguments], obj=session) as ctx:
             answer = cli.invoke(ctx)
         return answer if isinstance(answer, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
+
+
+def _one_voice() -> AbstractContextManager[object]:
+    """Keep stdout to the first of several processes."""
+    return contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(io.StringIO())
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
@@ -58,6 +59,7 @@ class Ranks:
     def __init__(self, rank: int = 0, world: int = 1, local: int = 1) -> None:
         self.rank, self.world, self.local = rank, world, local
         self.copies = 1
+        self._wait = _TO_BEGIN
         self._group: dist.ProcessGroup | None = None
         self._memory: SharedMemory | None = None
 
@@ -65,10 +67,12 @@ class Ranks:
         """From here on, wait for the others for 10 minutes at most, or `$ZOO_PATIENCE` seconds."""
         if self.world == 1:
             return
-        patience = _patience()
-        self._group = cast("dist.ProcessGroup", dist.new_group(timeout=patience))
+        self.largest(0)  # until the last one has set up
+        self._wait = _patience()
+        with _losing(self._wait):
+            self._group = cast("dist.ProcessGroup", dist.new_group(timeout=self._wait))
         if self.local == self.world:
-            self._memory = self._shared(patience.total_seconds())
+            self._memory = self._shared(self._wait.total_seconds())
 
     def _shared(self, patience: float) -> SharedMemory | None:
         """Return memory that all processes share, if they can."""
@@ -114,7 +118,7 @@ class Ranks:
             combine = torch.add if how == dist.ReduceOp.SUM else torch.maximum
             self._memory.reduce([values.detach().view(-1)], combine)
             return
-        with _losing():
+        with _losing(self._wait):
             dist.all_reduce(values, how, group=self._group)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter], statistics: Iterable[Tensor] = ()) -> None:
@@ -163,7 +167,7 @@ class Ranks:
         content = msgspec.json.encode(value()) if self.first else b""
         (size,) = self.largest(len(content))
         buffer = torch.frombuffer(bytearray(content or size), dtype=torch.uint8)
-        with _losing():
+        with _losing(self._wait):
             dist.broadcast(buffer, 0, group=self._group)
         return msgspec.json.decode(buffer.numpy().tobytes(), type=kind)
 
@@ -178,7 +182,7 @@ class Ranks:
             made = tensors[name] if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
             got[name] = made.detach().cpu().contiguous()
             if made.numel():
-                with _losing():
+                with _losing(self._wait):
                     dist.broadcast(got[name].view(-1).view(torch.uint8), 0, group=self._group)
         return got
 
@@ -202,7 +206,7 @@ class Ranks:
             here, _ = part_of(count, rank=rank, world=self.world)
             shape = [*part.shape[:dim], here.stop - here.start, *part.shape[dim + 1 :]]
             parts.append(part.contiguous() if rank == self.rank else part.new_empty(shape))
-            with _losing():
+            with _losing(self._wait):
                 dist.broadcast(parts[-1], rank, group=self._group)
         return torch.cat(parts, dim)
 
@@ -239,7 +243,8 @@ def joined(device: str) -> Generator[Ranks]:
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_own_gpu(device))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
+    with _losing(_TO_BEGIN):
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
     end_with(os.getppid())
     ranks = Ranks(rank, world, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:
@@ -296,9 +301,10 @@ def _as_laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _losing() -> Generator[None]:
-    """Raise Lost for what a collective call raises if another process has ended."""
+def _losing(wait: timedelta) -> Generator[None]:
+    """Raise Lost for what a collective call raises if another process has ended, or does not answer."""
     try:
         yield
     except RuntimeError as error:
-        raise Lost from error
+        late = re.search("timed out|timeout", str(error), re.IGNORECASE)
+        raise Lost(waited=wait.total_seconds() if late else 0) from error

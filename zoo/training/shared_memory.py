@@ -139,9 +139,10 @@ class SharedMemory:
                     continue
                 time.sleep(_ASLEEP)
                 slept += _ASLEEP
-                alive = _runs(int(self._pids[other])) or self._meetings[other] >= self._met
-                if slept > self._patience or not alive:
+                if not _runs(int(self._pids[other])) and self._meetings[other] < self._met:
                     raise Lost
+                if slept > self._patience:
+                    raise Lost(waited=self._patience)
 
 
 def _combine(tensors: Sequence[Tensor], combine: Callable[..., Tensor], result: Tensor) -> None:
