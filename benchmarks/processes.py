@@ -12,9 +12,10 @@ Runs take turns, and a speed is that of the last of two epochs. The message is t
 processes that wait for each other first: what a step waits for the slower one is no part of it.
 
 What a step takes in more processes is computed from these, as if each had a machine of its own: computing is
-divided, and a message goes around a ring by gloo, in which each process sends nearly twice the gradients, in
-two hops for each of the others. That is a bound: small parts of a batch are computed less well, and processes
-wait for the slowest.
+divided, and messages go around a ring by gloo, in two hops for each of the others: that of the gradients, of
+which each process sends nearly twice their size, and the five short ones of a step. It is computed for this
+batch, and for one 64 times as large. That is a bound: small parts of a batch are computed less well, and
+processes wait for the slowest; BatchNorm's messages are not in it.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ WIDE = (
 WIDE += ("--batch-size", "128", "--optimizer", "sgd", "--lr", "0.1")
 # Numbers of the two networks' gradients, and the items of a batch
 MODELS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
-# Processes for which the time of a step is computed
-COUNTS = (1, 2, 8, 64, 512)
+# Processes for which the time of a step is computed, sizes of its batch, in these, and its short messages
+COUNTS, BATCHES, SHORT = (1, 2, 8, 64, 512), (1, 64), 5
 # Processes, threads and further options of each
 WAYS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "two processes": (2, 1, ()),
@@ -116,12 +117,16 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
     ]
     if "apart" in rates:
         lines.append(f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='apart')} as fast")
-    lines += _computed(items / statistics.median(rates["one thread"]), between, empty, params)
+    one = items / statistics.median(rates["one thread"])
+    for times in BATCHES:
+        lines.append(f"  computed for a batch {times} times as large" if times > 1 else "  computed")
+        # A batch has 64 lanes of text, or 128 images
+        lines += _computed(times * one, between, empty, params, most=64 * times)
     return "\n".join(lines)
 
 
-def _computed(one: float, message: float, empty: float, params: int) -> list[str]:
-    """Return a line about a step in more processes for each of COUNTS.
+def _computed(one: float, message: float, empty: float, params: int, *, most: int) -> list[str]:
+    """Return a line about a step in more processes for each of COUNTS, of which there are at most `most`.
 
     Args:
         one: seconds of a step in one process of one thread.
@@ -129,9 +134,9 @@ def _computed(one: float, message: float, empty: float, params: int) -> list[str
         empty: seconds in which they add up one number, two hops.
     """
     lines: list[str] = []
-    for count in COUNTS:
+    for count in [count for count in COUNTS if count <= most]:
         sent = 2 * 4 * params * (count - 1) / count
-        adding = sent * max(0.0, message - empty) / (4 * params) + empty * (count - 1)
+        adding = sent * max(0.0, message - empty) / (4 * params) + (1 + SHORT) * empty * (count - 1)
         step = one / count + adding
         lines.append(
             f"  {count:3} processes: {1000 * one / count:.1f} ms + {1000 * adding:.1f} ms, "

@@ -157,7 +157,7 @@ def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def _normalize(images: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel, channels last."""
-    mean, std = (moved(torch.tensor(preprocess[name]), images.device) for name in ("mean", "std"))
+    mean, std = moved(torch.tensor([preprocess["mean"], preprocess["std"]]), images.device)  # in one copy
     count, channels, height, width = images.shape
     scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
     rows = images.permute(0, 2, 3, 1).contiguous().view(count, height, width * channels)  # long, for speed

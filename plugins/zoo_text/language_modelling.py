@@ -18,10 +18,14 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
+from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields
 from zoo_text.processor import metrics_of
 
 __all__ = ["LanguageModelling"]
+
+# Tokens that are renumbered at a time
+_BLOCK = 1 << 20
 
 
 class LanguageModelling(Task):
@@ -53,11 +57,14 @@ class LanguageModelling(Task):
         table = None
         if ours.texts != theirs.texts:
             texts = [text.lower() if ours.lower else text for text in theirs.texts]
-            table = torch.tensor([ours.number(text) for text in texts])
+            numbers = [ours.number(text) for text in texts]
+            table = torch.tensor(numbers, dtype=token_dtype(len(ours)))
         return View(
             dims={"vocab_size": len(ours)},
             preprocess=card.preprocess,
-            split=lambda name: dataset.split(name) if table is None else table[dataset.split(name).long()],
+            split=lambda name: (
+                dataset.split(name) if table is None else _renumbered(dataset.split(name), table)
+            ),
             fingerprint=dataset.fingerprint,
         )
 
@@ -154,6 +161,14 @@ class LanguageModelling(Task):
 
 def _token_order(vocabulary: Vocabulary) -> str:
     return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
+
+
+def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:
+    """Return `table[token]` of each token, (N,), block by block: an index takes eight bytes a token."""
+    numbers = torch.empty(len(tokens), dtype=table.dtype)
+    for start in range(0, len(tokens), _BLOCK):
+        numbers[start : start + _BLOCK] = table[tokens[start : start + _BLOCK].long()]
+    return numbers
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:

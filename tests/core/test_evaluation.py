@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from zoo.api.describing import describe
@@ -22,6 +23,7 @@ from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 from zoo.registry.trust import LocalFile
 from zoo.training.run import train
+from zoo_text import language_modelling
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60
 READING = {"tokens": "word", "lower": True, "newline_eos": True, "backwards": True}
@@ -206,3 +208,11 @@ def test_dynamic_evaluation_is_compared_with_the_same_lane_unadapted(
     adapted, unadapted = result["dynamic"].pop("metrics"), result["dynamic"].pop("unadapted")
     assert adapted["loss"] < unadapted["loss"]
     assert result["dynamic"] == asdict(Dynamic(lr=1e-3))
+
+
+def test_tokens_of_another_vocabulary_are_renumbered_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, table = torch.randint(0, 40, (1_000,)).to(torch.uint8), torch.randperm(40).to(torch.uint8)
+    monkeypatch.setattr(language_modelling, "_BLOCK", 300)
+    numbers = language_modelling._renumbered(tokens, table)  # pyright: ignore[reportPrivateUsage]
+    assert numbers.dtype == torch.uint8
+    assert torch.equal(numbers, table[tokens.long()])
