@@ -124,6 +124,14 @@ def test_what_it_cannot_read_is_told(registry: Registry, options: dict[str, Any]
         zoo.open_dataset("hf/shades", registry=registry, progress=False, **options)
 
 
+def test_why_a_dataset_cannot_be_streamed_is_told(registry: Registry) -> None:
+    with pytest.raises(DataError) as caught:
+        zoo.open_dataset("hf/shades", path="nowhere", registry=registry, progress=False)
+    assert "of a streamed dataset: of that, a run that was stopped would have to read" in str(
+        caught.value.hint
+    )
+
+
 def test_a_file_that_has_changed_is_another_dataset(registry: Registry, saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path / "other")
     one = zoo.open_dataset("hf/shades", registry=registry, progress=False)

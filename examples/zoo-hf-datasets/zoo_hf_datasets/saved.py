@@ -51,7 +51,10 @@ class Saved(interfaces.Dataset):
         try:
             found = load_from_disk(path)
         except FileNotFoundError as error:
-            hint = "write one with save_to_disk; a streamed dataset has to be saved first"
+            hint = (
+                "write one with save_to_disk, also of a streamed dataset: of that, a run that was stopped would "
+                "have to read everything again, to go on where it was"
+            )
             raise DataError(f"{path} is no dataset that was saved to disk", hint=hint) from error
         self.splits = {**found} if isinstance(found, DatasetDict) else {"train": found}
         if "train" not in self.splits:
