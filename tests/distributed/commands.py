@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.reliability import toys
@@ -81,6 +82,14 @@ def workers(of: subprocess.Popen[str]) -> list[int]:
     """Return the processes that a command has started, in the order of their ranks."""
     found = subprocess.run(["pgrep", "-P", str(of.pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
+
+
+def require_gone(processes: Sequence[int]) -> None:
+    """Raise AssertionError unless processes end within 30 seconds."""
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in processes):
+        assert time.monotonic() < deadline, "a process is left over"
+        time.sleep(0.1)
 
 
 def ended(going: subprocess.Popen[str]) -> tuple[int, str]:

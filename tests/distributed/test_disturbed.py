@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributed.commands import LSTM, ended, started, undropped, workers
+from tests.distributed.commands import LSTM, ended, require_gone, started, undropped, workers
 from tests.reliability import toys
 from zoo.cli import run
 
@@ -54,10 +54,7 @@ def test_a_run_that_was_disturbed_continues_bit_for_bit(
     returned, errors = ended(going)
     assert (returned, words in errors) == (code, True), errors
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in mine):
-        assert time.monotonic() < deadline, "a process is left over"
-        time.sleep(0.1)
+    require_gone(mine)
     again = [
         *toys.train(LSTM, directory, "--threads", "1", epochs=6),
         "--processes",
@@ -83,10 +80,7 @@ def test_processes_that_have_not_met_yet_end_with_their_command(
     time.sleep(0.3)
     going.kill()
     going.wait()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in mine):
-        assert time.monotonic() < deadline, "a process is left over"
-        time.sleep(0.1)
+    require_gone(mine)
     assert not (place / "early").exists()
     assert not [*tmp_path.glob("zoo-*")]
 
@@ -149,10 +143,7 @@ def test_processes_save_when_their_command_dies_of_any_signal(place: Path, numbe
     going.send_signal(number)
     code, _ = ended(going)
     assert code == -number
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in mine):
-        assert time.monotonic() < deadline, "a process is left over"
-        time.sleep(0.1)
+    require_gone(mine)
     assert toys.steps(place / number.name) >= toys.rows(place / number.name / "steps.jsonl")[-1]["step"]
 
 
@@ -169,10 +160,7 @@ def test_a_command_that_was_killed_leaves_nothing(
             time.sleep(0.01)
     going.kill()
     going.communicate()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in mine):
-        assert time.monotonic() < deadline, "a process is left over"
-        time.sleep(0.1)
+    require_gone(mine)
     assert not [*tmp_path.glob("zoo-*"), *tmp_path.glob("torchelastic*")]
 
 

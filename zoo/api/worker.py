@@ -18,7 +18,7 @@ def main(place: str, parent: str) -> int:
     from zoo.training.parent import end_with
 
     end_with(int(parent))  # before anything takes long
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what goes wrong is told in one voice
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of lines that would come from each process
     import json
     from pathlib import Path
 

@@ -52,8 +52,8 @@ class Saved(interfaces.Dataset):
             found = load_from_disk(path)
         except FileNotFoundError as error:
             hint = (
-                "write one with save_to_disk, also of a streamed dataset: of that, a run that was stopped would "
-                "have to read everything again, to go on where it was"
+                "write one with save_to_disk, also of a streamed dataset: of that, a run that was stopped "
+                "would have to read everything again, to go on where it was"
             )
             raise DataError(f"{path} is no dataset that was saved to disk", hint=hint) from error
         self.splits = {**found} if isinstance(found, DatasetDict) else {"train": found}
