@@ -29,7 +29,7 @@ __all__ = ["report", "report_failure", "report_success", "run_together"]
 _TO_STOP = 300
 _MOST = 1_024
 _FINISHED = "finished-"
-# That the launcher handles, unless this process ignores them; one that dies of another signal lets them stop
+# Signals that are handled while the others run; of any other this process dies, and they stop by themselves
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -98,17 +98,19 @@ def _cause(
         return first
     if number:
         return Interrupted("interrupted", signal=number, hint=hint)
+    if not codes:
+        return None
     lost = {failure["rank"] for failure in failures}  # because of another one
     causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
     waited = max((failure["waited"] for failure in failures), default=0)
-    for rank, code in sorted(causes.items(), key=lambda item: _unlike_a_cause(item[1])):
-        did = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        if code == 0:
-            did = "ended before the training was over"
-        if waited:
-            did = f"has not answered for {waited:,.0f} seconds"
-        return RunError(f"process {rank} of {processes} {did}", hint=hint)
-    return None
+    rank, code = min(causes.items(), key=lambda item: _unlike_a_cause(item[1]))
+    if waited:
+        did = f"has not answered for {waited:,.0f} seconds"
+    elif code < 0:
+        did = f"was killed by signal {-code}"
+    else:
+        did = f"ended with exit code {code}" if code else "ended before the training was over"
+    return RunError(f"process {rank} of {processes} {did}", hint=hint)
 
 
 def report(what: str, content: object, folder: Path) -> None:
