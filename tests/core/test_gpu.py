@@ -1,8 +1,15 @@
-"""On a GPU: training, stopping and resuming, evaluation, sampling, analysis."""
+"""On a GPU of NVIDIA or Apple: training, stopping and resuming, evaluation, sampling, analysis.
+
+`ZOO_TEST_DEVICE` names another device than the one that zoo would choose.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +29,7 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
+from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import find_weights
@@ -30,7 +38,12 @@ from zoo.training.clock import Progress
 from zoo.training.result import Result
 from zoo.training.run import train
 
-pytestmark = pytest.mark.gpu
+GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(GPU == "cpu" and "ZOO_TEST_DEVICE" not in os.environ, reason="there is no GPU"),
+]
+nvidia = pytest.mark.skipif(GPU != "cuda", reason="is about a GPU of NVIDIA")
 
 TEXT = Recipe(
     architecture="lstm", dataset="files", model={"hidden_size": 32}, train={"epochs": 2, "batch_size": 8}
@@ -60,15 +73,15 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
 def whole_and_resumed(recipe: Recipe, folder: Path) -> tuple[Result, Result]:
     """Return a run, and one that was stopped in its first epoch and resumed."""
     registry = Registry.discover()
-    whole = train(recipe, registry, directory=folder / "whole", device="cuda")
+    whole = train(recipe, registry, directory=folder / "whole", device=GPU)
 
     def stop(progress: Progress) -> None:
         if progress.is_step and progress.batch == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(recipe, registry, directory=folder / "stopped", device="cuda", report=stop)
-    resumed = train(recipe, registry, directory=folder / "stopped", device="cuda", resume=True)
+        train(recipe, registry, directory=folder / "stopped", device=GPU, report=stop)
+    resumed = train(recipe, registry, directory=folder / "stopped", device=GPU, resume=True)
     return whole, resumed
 
 
@@ -79,23 +92,26 @@ def test_a_stopped_run_resumes_and_ends_with_the_same_metrics(recipe: Recipe, tm
 
 def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) -> None:
     registry = Registry.discover()
-    file = train(recipe, registry, directory=tmp_path / "run", device="cuda").weights
+    file = train(recipe, registry, directory=tmp_path / "run", device=GPU).weights
     metrics = {}
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", GPU):
         model, card = weights.load(file, registry, device=device)
-        metrics[device] = evaluate(model, card, registry, split="val", device=device)["metrics"]
-    assert metrics["cpu"] == pytest.approx(metrics["cuda"], rel=1e-2)
+        data = {name: value for name, value in recipe.data.items() if name == "paths"}
+        metrics[device] = evaluate(model, card, registry, split="val", device=device, data=data)["metrics"]
+    assert metrics["cpu"] == pytest.approx(metrics[GPU], rel=1e-2)
     if card.task == "language-modelling":
-        pieces = sample(ModuleReader(model, device="cuda"), card.preprocess, sampling=Sampling(length=20))
+        pieces = sample(ModuleReader(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
         assert len("".join(pieces)) == 20
 
 
+@nvidia
 def test_with_deterministic_kernels_a_resumed_run_has_the_same_bits(recipe: Recipe, tmp_path: Path) -> None:
     recipe = replace(recipe, train={**recipe.train, "deterministic": True})
     whole, resumed = whole_and_resumed(recipe, tmp_path)
     assert Path(resumed.weights).read_bytes() == Path(whole.weights).read_bytes()
 
 
+@nvidia
 def test_no_step_waits_for_the_gpu(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step: Callable[..., Any] = loop.train_step
 
@@ -108,9 +124,10 @@ def test_no_step_waits_for_the_gpu(recipe: Recipe, tmp_path: Path, monkeypatch: 
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(loop, "train_step", checked)
-    train(recipe, Registry.discover(), directory=tmp_path / "run", device="cuda")
+    train(recipe, Registry.discover(), directory=tmp_path / "run", device=GPU)
 
 
+@nvidia
 def test_a_small_set_of_images_is_kept_on_the_gpu(registry: Registry) -> None:
     data = open_dataset(registry.dataset("shapes"), {"train_size": 64, "val_size": 0, "test_size": 8})
     near = data.split("train").on("cuda")
@@ -119,6 +136,33 @@ def test_a_small_set_of_images_is_kept_on_the_gpu(registry: Registry) -> None:
     assert images.is_cuda
     assert labels.is_cuda
     assert torch.equal(images.cpu(), data.split("train").__getitems__([3, 1])[0])
+
+
+@nvidia
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
+@pytest.mark.parametrize("fields", [{"compile": True}, {"precision": "fp16", "grad_accum_steps": 2}], ids=str)
+def test_other_ways_to_compute_learn_about_the_same(
+    fields: dict[str, Any], recipe: Recipe, tmp_path: Path
+) -> None:
+    registry = Registry.discover()
+    usual = train(recipe, registry, directory=tmp_path / "usual", device=GPU)
+    changed = replace(recipe, train={**recipe.train, **fields})
+    other = train(changed, registry, directory=tmp_path / "other", device=GPU)
+    assert other.metrics["val"]["loss"] == pytest.approx(usual.metrics["val"]["loss"], rel=0.3)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
+    """In fp32, by NCCL."""
+    losses: list[list[float]] = []
+    for processes in ("1", "2"):
+        words = ["train", "mlp", "shapes", "--epochs", "2", "--precision", "fp32", "--deterministic"]
+        words += ["--quiet", "--run", processes, "--processes", processes]
+        subprocess.run([sys.executable, "-m", "zoo", *words], cwd=tmp_path, check=True)
+        rows = (tmp_path / processes / "steps.jsonl").read_text().splitlines()
+        losses.append([json.loads(row)["loss"] for row in rows])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def look(analyzer: str, registry: Registry, device: str, **options: Any) -> Findings:
@@ -130,20 +174,21 @@ def look(analyzer: str, registry: Registry, device: str, **options: Any) -> Find
 @pytest.mark.parametrize("analyzer", ["cam", "grad-cam", "grad-cam++", "layer-cam", "score-cam", "eigen-cam"])
 def test_maps_and_scores_equal_those_on_the_cpu(registry: Registry, analyzer: str) -> None:
     classes = [] if analyzer == "eigen-cam" else ["true"]  # its map is the same for every class
-    gpu, cpu = (look(analyzer, registry, name, classes=classes, score=True) for name in ("cuda", "cpu"))
+    gpu, cpu = (look(analyzer, registry, name, classes=classes, score=True) for name in (GPU, "cpu"))
     assert gpu.analysis.maps is not None
     assert cpu.analysis.maps is not None
-    assert gpu.analysis.maps.device.type == "cuda"
+    assert gpu.analysis.maps.device.type == torch.device(GPU).type
     torch.testing.assert_close(gpu.analysis.maps.cpu(), cpu.analysis.maps, rtol=1e-3, atol=1e-3)
     assert gpu.scores == pytest.approx(cpu.scores, abs=0.05)
 
 
 @pytest.mark.parametrize("analyzer", ["activations", "confusion"])
 def test_diagnoses_run_on_a_gpu(registry: Registry, analyzer: str, tmp_path: Path) -> None:
-    files = look(analyzer, registry, "cuda").write(tmp_path)["files"]
+    files = look(analyzer, registry, GPU).write(tmp_path)["files"]
     assert any(name.endswith(".png") for name in files)
 
 
+@nvidia
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_a_recurrent_layer_in_eval_mode_has_a_gradient_with_cudnn(kind: Callable[..., nn.RNNBase]) -> None:
     layer = kind(7, 9, 2, dropout=0.5).eval()
