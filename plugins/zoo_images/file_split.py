@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,7 @@ class FileSplit:
             batch_sampler=[*map(list, chosen)],
             num_workers=min(_MOST_WORKERS, os.cpu_count() or 1, len(chosen)),
             collate_fn=_stacked,
-            worker_init_fn=_ignore_ctrl_c,
+            worker_init_fn=partial(_begin, os.getpid()),
             generator=torch.Generator(),  # or each epoch would draw from torch's own
         )
         for indices, images in zip(chosen, loader, strict=True):
@@ -86,6 +89,20 @@ def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
     return reasons[0] if reasons else torch.stack(pictures)
 
 
-def _ignore_ctrl_c(_: int) -> None:
-    """Leave Ctrl-C to the training, which ends the workers once it has saved."""
+def _begin(training: int, _: int) -> None:
+    """Leave Ctrl-C to the training, which saves before it ends the workers, and end with one that is killed.
+
+    torch looks whether their parent is still there, which is another process where multiprocessing forks them
+    from a server.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=[training], daemon=True).start()
+
+
+def _watch(training: int) -> None:
+    try:
+        while True:
+            os.kill(training, 0)
+            time.sleep(1)
+    except ProcessLookupError:
+        os._exit(1)

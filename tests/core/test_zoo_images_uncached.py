@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,42 @@ def test_an_epoch_that_is_left_ends_its_processes(root: Path) -> None:
     assert torch.equal(labels, split.labels[:2])
     batches.close()
     assert not multiprocessing.active_children()
+
+
+READS = """
+import multiprocessing, sys
+from zoo_images.folder import folder
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[2])
+    split = folder(root=sys.argv[1], size=16, cache=False).split("train")
+    batches = split.batches([[n % 24] for n in range(1_000)])
+    next(batches)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_processes_end_with_a_reader_that_is_killed(root: Path, tmp_path: Path, method: str) -> None:
+    (tmp_path / "reads.py").write_text(READS)
+    reader = subprocess.Popen(
+        [sys.executable, str(tmp_path / "reads.py"), str(root), method],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    workers = [int(word) for word in reader.stdout.readline().split()]
+    assert workers
+    reader.kill()
+    reader.wait()  # before its streams are read to their end, which its processes hold open
+    reader.communicate()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a process is left over"
+        time.sleep(0.1)
 
 
 def test_a_picture_that_is_gone_is_named(root: Path) -> None:
