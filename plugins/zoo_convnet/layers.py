@@ -62,8 +62,8 @@ def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
 def largest(x: Tensor) -> Tensor:
     """Return the largest value of each channel, (B, C, H, W) to (B, C): global max-pooling.
 
-    A GPU's pooling adds up gradients in any order, so it is left alone under `--deterministic`; a CPU's is up
-    to twenty times as fast as `max`.
+    A GPU's pooling adds up gradients in any order, so `--deterministic` takes `max` in its place; on a CPU,
+    pooling is up to twenty times as fast.
     """
     if torch.are_deterministic_algorithms_enabled():
         return x.flatten(2).max(2).values

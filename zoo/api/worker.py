@@ -18,7 +18,7 @@ def main(place: str, parent: str) -> int:
     from zoo.training.parent import end_with
 
     end_with(int(parent))  # before anything takes long
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of lines that would come from each process
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each would print lines of C++
     import json
     from pathlib import Path
 
@@ -58,7 +58,8 @@ def _terminate(*_: object) -> None:
 
 if __name__ == "__main__":
     try:  # from here on, as what is imported takes long enough to be interrupted
-        signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, _terminate)
         code = main(*sys.argv[1:])
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, _Terminated) else 130
