@@ -2,9 +2,10 @@
 
 zoo shuffles, augments and normalizes its data, reports each step and writes a checkpoint. The bare loop has
 its batches ready in memory and does nothing but train. `--against OTHER` compares zoo's training of two
-architectures instead, both with the training configuration of the other.
+architectures instead, both with the training configuration of the other. On a GPU the bare loop has its
+batches there, and both are timed until it has computed everything.
 
-    python benchmarks/throughput.py [rnn gru lstm resnet-lite] [--rounds 7]
+    python benchmarks/throughput.py [rnn gru lstm resnet-lite] [--rounds 7] [--device cuda]
     python benchmarks/throughput.py awd-lstm --against lstm
 """
 
@@ -65,21 +66,21 @@ def _cut(images: Any, items: int) -> Any:
     return type(images)(images.images[:items], images.labels[:items])
 
 
-def bare_images(model: nn.Module, batches: list[Batch], config: TrainConfig) -> None:
+def bare_images(model: nn.Module, batches: list[Batch], config: TrainConfig, device: str) -> None:
     optimizer = make_optimizer(model, config)
     for batch in batches:
-        with autocast(resolve(config.precision, "cpu"), "cpu"):
+        with autocast(resolve(config.precision, device), device):
             loss = F.cross_entropy(model(batch.inputs), batch.targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
-def bare_text(model: nn.Module, batches: list[Batch], config: TrainConfig) -> None:
+def bare_text(model: nn.Module, batches: list[Batch], config: TrainConfig, device: str) -> None:
     optimizer = make_optimizer(model, config)
     state = None
     for batch in batches:
-        with autocast(resolve(config.precision, "cpu"), "cpu"):
+        with autocast(resolve(config.precision, device), device):
             logits, state, *_ = model(batch.inputs, state)
             loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         loss.backward()
@@ -92,8 +93,8 @@ def bare_text(model: nn.Module, batches: list[Batch], config: TrainConfig) -> No
 class Contest:
     """An architecture's first steps on real data, trained by zoo or by a bare loop."""
 
-    def __init__(self, name: str, registry: Registry, *, like: str | None = None) -> None:
-        self.entry = registry.architecture(name)
+    def __init__(self, name: str, registry: Registry, *, device: str, like: str | None = None) -> None:
+        self.entry, self.device = registry.architecture(name), device
         text = self.entry.spec.task == "language-modelling"
         self.dataset = "nietzsche" if text else "cifar10"
         whole = open_dataset(registry.dataset(self.dataset), {})
@@ -104,7 +105,7 @@ class Contest:
         )
         self.spec = registry.task(self.entry.spec.task)
         self.task = make_task(registry, self.spec.name)
-        self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0))
+        self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0, device=device))
         self._bare: Callable[..., None] = bare_text if text else bare_images
 
     def rate(self, seconds: float) -> str:
@@ -117,11 +118,13 @@ class Contest:
         recipe = Recipe(architecture=self.entry.name, dataset=self.dataset)
         identity = RunIdentity(recipe=recipe)
         with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
-            fit(self._build(), self.task, self.data, self.config, store=store)
+            fit(self._build(), self.task, self.data, self.config, store=store, device=self.device)
 
     def bare(self) -> None:
         """Train with as little code as possible."""
-        self._bare(self._build(), self.batches, self.config)
+        self._bare(self._build().to(self.device), self.batches, self.config, self.device)
+        if self.device != "cpu":
+            torch.accelerator.synchronize()
 
     def _build(self) -> nn.Module:
         arguments = model_arguments(self.entry, self.spec, self.data.dims, {})
@@ -147,14 +150,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["rnn", "gru", "lstm", "resnet-lite"])
     parser.add_argument("--against", metavar="OTHER", help="Compare with this architecture.")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     registry = Registry.discover()
     for name in options.names:
-        contest = Contest(name, registry, like=options.against)
-        other = Contest(options.against, registry).zoo if options.against else contest.bare
+        contest = Contest(name, registry, device=options.device, like=options.against)
+        against = options.against
+        other = Contest(against, registry, device=options.device).zoo if against else contest.bare
         ratios, seconds = ratio(contest.zoo, other, options.rounds)
         print(
-            f"{name:12} against {options.against or 'a bare loop'}: median {statistics.median(ratios):.3f} "
+            f"{name:12} against {against or 'a bare loop'}: median {statistics.median(ratios):.3f} "
             f"({min(ratios):.3f} to {max(ratios):.3f}), {len(contest.batches)} steps × {options.rounds}, "
             f"{contest.rate(seconds)}",
             flush=True,

@@ -50,7 +50,5 @@ def build(*, in_channels: int, image_size: int, num_classes: int, name: str) -> 
     if not name.startswith("regnet"):
         return models.get_model(name, weights=None, **options)
     device = torch.get_default_device()
-    with torch.device(
-        "cpu"
-    ):  # its constructor reads values of tensors, and on the meta device there are none
+    with torch.device("cpu"):  # the constructor reads values of tensors, which the meta device lacks
         return models.get_model(name, weights=None, **options).to(device)

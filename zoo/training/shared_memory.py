@@ -129,10 +129,8 @@ class SharedMemory:
         self._met += 1
         self._meetings[self._rank] = self._met
         for other in range(self._world):
-            began, slept = (
-                time.monotonic(),
-                0.0,
-            )  # the latter not by the clock: all may be stopped for a while
+            began = time.monotonic()
+            slept = 0.0  # counted, since all may be stopped for a while, in which the clock goes on
             while self._meetings[other] < self._met:
                 if time.monotonic() - began < _AWAKE:
                     os.sched_yield()
