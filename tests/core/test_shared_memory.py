@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.errors import Lost
+from zoo.errors import Lost, SpecError
 from zoo.training import shared_memory
 from zoo.training.ranks import Ranks
 from zoo.training.shared_memory import SharedMemory
@@ -92,7 +92,7 @@ def test_gradients_are_added_up_whatever_their_layout(tmp_path: Path) -> None:
     filters = torch.randn(2, 8, 4, 3, 3, generator=generator)
     lines = torch.randn(2, 5, 6, generator=generator)
 
-    def add_up(memory: SharedMemory, rank: int) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    def add_up(memory: SharedMemory, rank: int) -> list[torch.Tensor | None]:
         ranks = Ranks(rank, 2, 2)
         ranks._memory = memory  # pyright: ignore[reportPrivateUsage]
         layout = (torch.channels_last, torch.contiguous_format)[rank]
@@ -101,18 +101,33 @@ def test_gradients_are_added_up_whatever_their_layout(tmp_path: Path) -> None:
         exact, unused = nn.Parameter(torch.empty(5, 6, dtype=torch.float64)), nn.Parameter(torch.empty(2))
         exact.grad = lines[rank].double() if rank else None
         frozen = nn.Parameter(torch.empty(2), requires_grad=False)
-        statistic = torch.tensor([1.0, 2.0]) * (rank + 1)
-        ranks.add_gradients([kernel, frozen, exact, unused], [statistic])
-        return [kernel.grad, exact.grad, unused.grad], statistic
+        ranks.add_gradients([kernel, frozen, exact, unused])
+        return [kernel.grad, exact.grad, unused.grad]
 
     with ThreadPoolExecutor(2) as threads:
-        for (kernel, exact, unused), statistic in threads.map(add_up, opened(tmp_path, 2), range(2)):
+        for kernel, exact, unused in threads.map(add_up, opened(tmp_path, 2), range(2)):
             assert kernel is not None
             assert exact is not None
             assert torch.equal(kernel, (filters[0].double() + filters[1].double()).float())
             assert torch.equal(exact, lines[1].double())
             assert unused is None
-            assert statistic.tolist() == [1.5, 3.0]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_messages_of_different_sizes_are_not_mixed(world: int, tmp_path: Path) -> None:
+    """Here the last process skips a message that the others send; 60,000 numbers are no short one."""
+
+    def add_up(memory: SharedMemory, rank: int) -> str:
+        memory.reduce([torch.ones(1)], torch.add)
+        try:
+            memory.reduce([torch.ones(5 if rank < world - 1 else 60_000)], torch.add)
+        except SpecError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(world) as threads:
+        found = {*threads.map(add_up, opened(tmp_path, world), range(world))}
+    assert found == {"the processes of the training do not compute the same layers"}
 
 
 def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""BatchNorm over the parts of a batch that several processes have, and which statistics they average."""
+"""BatchNorm over the parts of a batch that several processes have."""
 
 from __future__ import annotations
 
@@ -14,26 +14,22 @@ from torch import Tensor, nn
 
 from zoo.training.ranks import Ranks
 from zoo.training.shared_memory import SharedMemory
-from zoo.training.synced_norm import running_statistics, synced_norms
+from zoo.training.synced_norm import synced_norms
 
 in_threads = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
 )
 
 
-def test_a_frozen_layer_keeps_its_statistics() -> None:
-    """A mean of three equal numbers may be rounded."""
-    model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(4)).train()
-    assert [len(each) for each in running_statistics(model)] == [3, 3, 4, 4]
-    model[0].eval()
-    assert [len(each) for each in running_statistics(model)] == [4, 4]
-
-
-def test_statistics_of_the_whole_batch_are_not_averaged_again() -> None:
-    model = nn.Sequential(nn.BatchNorm2d(3)).train()
-    with synced_norms(model, Ranks(0, 2)):
-        assert [*running_statistics(model)] == []
-    assert len([*running_statistics(model)]) == 2
+@pytest.mark.parametrize("kept", [True, False], ids=["running statistics", "no running statistics"])
+def test_an_evaluation_normalizes_each_batch_by_itself(kept: bool) -> None:
+    """Processes evaluate batches of their own, so none waits for another, or mixes in what it has."""
+    norm = nn.BatchNorm2d(3, track_running_stats=kept).eval()
+    x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted = norm(x)
+        with synced_norms(norm, Ranks(0, 2)):
+            assert torch.equal(norm(x), wanted)
 
 
 def results(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:

@@ -97,6 +97,107 @@ def test_a_last_batch_of_fewer_items_than_processes_counts_once(place: Path) -> 
         torch.testing.assert_close(three[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
 
 
+ODD = """
+import torch
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+
+class Net(nn.Module):
+    \"\"\"With another norm, or with a moving mean that it subtracts, or skipping the norm at random.\"\"\"
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, way: str = "skipping"):
+        super().__init__()
+        self.way = way
+        self.features = nn.Conv2d(in_channels, 8, 3)
+        self.norm = nn.BatchNorm2d(8, track_running_stats=way != "untracked")
+        self.register_buffer("center", torch.zeros(8))
+        self.out = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        x = self.features(x).relu()
+        if self.way == "untracked" or self.way == "skipping" and torch.rand(()) < 0.5:
+            x = self.norm(x)
+        x = x.mean((2, 3))
+        if self.way == "centered":
+            if self.training:
+                with torch.no_grad():
+                    self.center.lerp_(x.mean(0), 0.5)
+            x = x - self.center
+        return self.out(x)
+
+@hookimpl
+def zoo_architectures():
+    return [ArchitectureSpec(name="net", target="odd:Net", task="classification", summary="Odd")]
+"""
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a plugin whose network is `odd/net`."""
+    (tmp_path / "odd.py").write_text(ODD)
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["odd.py"]\n')
+    monkeypatch.setenv("ZOO_TRUST", "1")
+    return tmp_path
+
+
+def train_odd(way: str, directory: str, *more: str) -> list[str]:
+    """Return the command that trains the network; both processes evaluate some of three batches."""
+    data = (
+        "--data",
+        "size=16",
+        "--data",
+        "train_size=64",
+        "--data",
+        "val_size=1200",
+        "--data",
+        "test_size=0",
+    )
+    words = ("--epochs", "4", "--batch-size", "8", "--lr", "0.01", "--threads", "1", "--precision", "fp32")
+    model = ("train", "odd/net", "shapes", "--model", f"way={way}")
+    return [*model, *data, *words, "--device", "cpu", "--quiet", "--run", directory, *more]
+
+
+def test_norms_without_running_statistics_evaluate_as_in_one_process(odd: Path) -> None:
+    for processes in ("1", "2"):
+        done = command(train_odd("untracked", processes, "--processes", processes), odd)
+        assert done.returncode == 0, done.stderr
+    one, two = (toys.rows(odd / f"{processes}/metrics.jsonl")[0]["val"] for processes in (1, 2))
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+
+
+def test_layers_that_are_skipped_at_random_are_refused_where_they_speak_to_each_other(odd: Path) -> None:
+    done = command(train_odd("skipping", "run", "--processes", "2"), odd)
+    assert done.returncode == 1
+    first, hint = done.stderr.splitlines()
+    assert first == "zoo: the processes of the training do not compute the same layers"
+    assert "--no-sync-batch-norm" in hint
+    apart = train_odd("skipping", "apart", "--processes", "2", "--no-sync-batch-norm", "--epochs", "1")
+    assert command(apart, odd).returncode == 0
+
+
+def test_a_buffer_that_a_model_changes_is_the_same_in_all_processes(odd: Path) -> None:
+    """So what is reported is of the weights that are saved, and a resumed run has the same bits."""
+    several = ("--processes", "2", "--save-every", "1")
+    done = command(train_odd("centered", "whole", *several), odd)
+    assert done.returncode == 0, done.stderr
+    scored = command(["eval", "./whole/model.safetensors", "--split", "val", "--json"], odd)
+    reported = toys.rows(odd / "whole/metrics.jsonl")[-1]["val"]
+    assert json.loads(scored.stdout)["metrics"]["loss"] == pytest.approx(reported["loss"], rel=1e-6)
+    going = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *train_odd("centered", "stopped", *several)],
+        cwd=odd,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (odd / "stopped/checkpoint.previous.safetensors").exists():
+        assert going.poll() is None
+        time.sleep(0.01)
+    going.terminate()
+    assert going.wait(60) == 143
+    done = command(["resume", "stopped", "--processes", "2"], odd)
+    assert done.returncode == 0, done.stderr
+    assert toys.outcome(odd / "stopped") == toys.outcome(odd / "whole")
+
+
 BROKEN = """
 from torch import nn
 from zoo import ArchitectureSpec, hookimpl

@@ -25,6 +25,7 @@ from zoo.models.hooks import evaluating
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
+from zoo.training.buffers import ChangedBuffers
 from zoo.training.clock import Clock, Progress
 from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept
 from zoo.training.early_stopping import best_epoch, out_of_patience
@@ -43,7 +44,7 @@ from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore, Store
-from zoo.training.synced_norm import running_statistics, synced_norms
+from zoo.training.synced_norm import synced_norms
 from zoo.training.together import lane_dims, measure_together, of_all, own_batches, shared
 
 __all__ = ["completes_step", "fit", "train_step"]
@@ -89,14 +90,14 @@ def fit(
     _restore(state, task, batches, store, device)
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
     pause = partial(_pause, state, store, stop, save)
-    with _ready_to_train(model, config, **on):
+    with _ready_to_train(model, config, **on) as buffers:
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, task.spec, unit=unit)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
-                    loss = step(state, task, batch, config, lr)
+                    loss = step(state, task, batch, config, lr, buffers=buffers)
                 steps = state.steps if completes_step(batch, config) else None
                 readings.then(loss, partial(_tell, batch, lr, steps, clock, store, report))
                 readings.read_if_due()
@@ -111,11 +112,13 @@ def fit(
 
 
 @contextmanager
-def _ready_to_train(model: nn.Module, config: TrainConfig, *, device: str, ranks: Ranks) -> Generator[None]:
+def _ready_to_train(
+    model: nn.Module, config: TrainConfig, *, device: str, ranks: Ranks
+) -> Generator[ChangedBuffers]:
     """Let a model be trained inside as the configuration says. Restore torch's global generator."""
     synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
     with generator_restored(), synced, compiled(model, device, wanted=config.compile):
-        yield
+        yield ChangedBuffers(model, ranks)
 
 
 def _begun(
@@ -140,6 +143,7 @@ def train_step(
     device: str,
     ranks: Ranks = ALONE,
     readings: Readings | None = None,
+    buffers: ChangedBuffers | None = None,
 ) -> Tensor:
     """Run one batch forward and backward; update the weights if it completes an optimizer step.
 
@@ -147,6 +151,7 @@ def train_step(
 
     Args:
         readings: by default, what is looked at is read at once.
+        buffers: those of the model, if several processes train it.
 
     Raises:
         Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
@@ -167,7 +172,9 @@ def train_step(
     readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     state.account(step)
     if completes_step(batch, config):
-        ranks.add_gradients(state.model.parameters(), running_statistics(state.model))
+        ranks.add_gradients(state.model.parameters())
+        if buffers:
+            buffers.even_out()
         state.update(config, lr, readings)
     elif config.compile:
         keep_gradients(state.model)

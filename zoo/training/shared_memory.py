@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import Lost
+from zoo.errors import Lost, SpecError
 
 __all__ = ["SharedMemory"]
 
@@ -51,12 +51,14 @@ class SharedMemory:
         with file.open("r+b") as opened:
             memory = mmap.mmap(opened.fileno(), self.size(world))
         self._rank, self._world, self._patience = rank, world, patience
-        # How often each process has met the others, its process id and where that is one: a line for each
+        # How often each process has met the others, its process id, where that is one, and the sizes of what
+        # it has written: a line for each
         table = np.frombuffer(memory, np.int64, world * _LINE // 8).reshape(world, -1)
         self._meetings, self._pids, self._places, self._met = table[:, 0], table[:, 1], table[:, 2], 0
         rest = torch.frombuffer(memory, dtype=torch.uint8, offset=world * _LINE)
         *pieces, self._result = rest.split(_PIECE)
-        self._now, self._next = pieces[:world], pieces[world:]
+        # What each process has written, and how many bytes
+        self._now, self._next = (pieces[:world], table[:, 3]), (pieces[world:], table[:, 4])
         self._pids[rank], self._places[rank] = os.getpid(), _NAMESPACE.stat().st_ino
 
     @staticmethod
@@ -101,7 +103,7 @@ class SharedMemory:
 
         They are on the CPU, of one dimension and one dtype, as long in all processes, and one message.
 
-        Raises Lost if another process has ended.
+        Raises Lost if another process has ended, and SpecError if one has sent more or less than another.
         """
         if not tensors:
             return
@@ -110,9 +112,12 @@ class SharedMemory:
             lengths = [*map(len, parts)]
             size = sum(lengths) * dtype.itemsize
             self._now, self._next = self._next, self._now
-            pieces = [piece[:size].view(dtype) for piece in self._now]
+            pieces, sizes = [piece[:size].view(dtype) for piece in self._now[0]], self._now[1]
             torch.cat([*parts], out=pieces[self._rank])
+            sizes[self._rank] = size
             self._meet()
+            if (sizes != size).any():
+                raise _not_the_same()
             if self._world == 2 or size <= _NOTE:
                 for part, *all_parts in zip(parts, *(_split(each, lengths) for each in pieces), strict=True):
                     _combine(all_parts, combine, part)
@@ -141,6 +146,12 @@ class SharedMemory:
                     raise Lost
                 if slept > self._patience:
                     raise Lost(waited=self._patience)
+
+
+def _not_the_same() -> SpecError:
+    message = "the processes of the training do not compute the same layers"
+    hint = "--no-sync-batch-norm lets a model skip BatchNorm at random; other options keep it from doing so"
+    return SpecError(message, hint=hint)
 
 
 def _combine(tensors: Sequence[Tensor], combine: Callable[..., Tensor], result: Tensor) -> None:

@@ -1,12 +1,12 @@
 """BatchNorm with the statistics of the whole batch, when several processes have a part of it each.
 
 torch's SyncBatchNorm does so on GPUs only. Where it is not wanted, or a layer is of another kind, each
-process normalizes its own part, and the running statistics are averaged after each step.
+process normalizes its own part; see `zoo.training.buffers` for the running statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from zoo.training.ranks import Ranks
 
-__all__ = ["running_statistics", "synced_norms", "unsynced_norms"]
+__all__ = ["synced_norms", "unsynced_norms"]
 
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -45,20 +45,12 @@ def unsynced_norms(model: nn.Module) -> list[str]:
     ]
 
 
-def running_statistics(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the running means and variances that each process has by itself, but for frozen ones."""
-    for module in (module for module in model.modules() if module.training):
-        for name in ("running_mean", "running_var"):
-            kept = getattr(module, name, None)
-            if isinstance(kept, Tensor) and not hasattr(module, "of_the_whole_batch"):
-                yield kept
-
-
 def _synced(kind: Any, ranks: Ranks) -> Any:
     """Return a kind of BatchNorm that takes the statistics of all processes in training."""
 
     def forward(norm: Any, x: Tensor) -> Tensor:
-        if not norm.training and norm.running_mean is not None:
+        evaluating = torch.is_inference_mode_enabled()  # in which each process has whole batches
+        if evaluating or (not norm.training and norm.running_mean is not None):
             return kind.forward(norm, x)
         y, mean, var = _WholeBatch.apply(x, norm.weight, norm.bias, norm.eps, ranks)
         if norm.training and norm.running_mean is not None:

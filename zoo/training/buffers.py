@@ -1,0 +1,76 @@
+"""Buffers that a model changes as it trains, kept equal in several processes.
+
+The running statistics of layers that see only their process's part of a batch are such buffers, and so are
+moving averages of any kind. Synchronized BatchNorm (see `zoo.training.synced_norm`) has no need of this.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.training.ranks import Ranks
+
+__all__ = ["ChangedBuffers"]
+
+
+class ChangedBuffers:
+    """The buffers of a model, and which of them have changed since the last time that they were evened out.
+
+    Args:
+        model: as it is trained, with synchronized layers if there are any.
+    """
+
+    def __init__(self, model: nn.Module, ranks: Ranks) -> None:
+        self._model, self._ranks = model, ranks
+        self._before = self._now()
+
+    def even_out(self) -> None:
+        """Give every process the mean of each buffer that any of them has changed; of integers, the first's.
+
+        What nobody has changed is not sent.
+        """
+        now = self._now()
+        if not now:
+            return
+        flags = self._ranks.largest(*(self._has_changed(name, buffer) for name, buffer in now.items()))
+        changed = [_numbers(buffer) for (buffer, _), flag in zip(now.values(), flags, strict=True) if flag]
+        if changed:
+            parts = [self._part(each).reshape(-1) for each in changed]
+            means = self._ranks.total(torch.cat(parts)).split([len(part) for part in parts])
+            for each, mean in zip(changed, means, strict=True):
+                each.copy_(mean.view_as(each))
+        self._before = self._now()
+
+    def _now(self) -> dict[str, tuple[Tensor, int | None]]:
+        """Return each buffer by its name, with the number of times that it has been written to, if known."""
+        if self._ranks.world == 1:
+            return {}
+        return {
+            f"{place}.{name}": (buffer, _times_written(buffer, name, module))
+            for place, module in self._model.named_modules()
+            if not hasattr(module, "of_the_whole_batch")
+            for name, buffer in module.named_buffers(recurse=False)
+        }
+
+    def _has_changed(self, name: str, now: tuple[Tensor, int | None]) -> bool:
+        buffer, times = self._before.get(name, (None, None))
+        return now[1] is None or now[0] is not buffer or now[1] != times
+
+    def _part(self, numbers: Tensor) -> Tensor:
+        """Return what this process adds to the sum, in double precision: equal numbers have an equal mean."""
+        if numbers.is_floating_point():
+            return numbers.double() / self._ranks.world
+        return numbers.double() * self._ranks.first
+
+
+def _times_written(buffer: Tensor, name: str, module: nn.Module) -> int | None:
+    """Return None for running statistics, which PyTorch's kernels for BatchNorm write to without counting."""
+    if module.training and name in ("running_mean", "running_var"):
+        return None
+    return 0 if buffer.is_inference() else buffer._version
+
+
+def _numbers(buffer: Tensor) -> Tensor:
+    """Return a buffer without its history, as real numbers."""
+    return torch.view_as_real(buffer.detach()) if buffer.is_complex() else buffer.detach()
