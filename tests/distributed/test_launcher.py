@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch._C._distributed_c10d import TCPStore
 
 import zoo
 from zoo.api.processes import run_together
@@ -244,6 +245,79 @@ def test_variables_that_torchrun_would_not_set_are_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(OptionError, match=words), joined("cpu"):
         pass
+
+
+def test_several_processes_do_not_train_on_apples_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MASTER_ADDR", "x"), ("MASTER_PORT", "1"), ("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match="several processes cannot train on Apple's GPU"), joined("mps"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("patience", "last"),
+    [("", "stopped"), ("1", "another process of this run has not answered for 1 seconds")],
+    ids=["a signal", "nobody comes"],
+)
+def test_a_process_that_waits_for_the_others_can_be_stopped(patience: str, last: str) -> None:
+    """PyTorch waits for them in C++, where no signal is handled."""
+    code = """
+import signal, sys
+from zoo.errors import ZooError
+from zoo.training.ranks import joined
+
+def stop(*_):
+    sys.exit("stopped")
+
+signal.signal(signal.SIGALRM, stop)
+signal.alarm(int(sys.argv[1]))
+try:
+    with joined("cpu"):
+        pass
+except ZooError as error:
+    sys.exit(str(error))
+"""
+    launcher = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launcher.port), "RANK": "0", "WORLD_SIZE": "2"}
+    place["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "20" if patience else "3"],
+        env={**os.environ, **place, "ZOO_PATIENCE": patience},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.splitlines()[-1:] == [last]
+
+
+def test_an_interrupt_that_python_wraps_while_it_imports_is_no_failure(tmp_path: Path) -> None:
+    """As Python 3.11 does with what is raised while it makes a class."""
+    code = f"""
+import os, runpy, signal, sys
+import zoo.api.training
+
+def interrupted(job):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException as error:
+        raise RuntimeError("Error calling __set_name__") from error
+
+zoo.api.training.train_job = interrupted
+sys.argv = ["worker", {str(tmp_path)!r}, str(os.getppid())]
+runpy.run_module("zoo.api.worker", run_name="__main__")
+"""
+    (tmp_path / "job.json").write_text('{"printed": true}')
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "RANK": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (143, "")
+    assert not [*tmp_path.glob("failure-*")]
 
 
 def test_one_process_of_a_machine_says_what_all_would_say(

@@ -41,11 +41,20 @@ def main(place: str, parent: str) -> int:
             report_failure(error, folder)
             return error.exit_code
         except (Exception, SystemExit) as error:
+            if interrupt := _interrupt(error):
+                raise interrupt from None
             hint = "; ".join([*getattr(error, "__notes__", ()), "one process shows where this comes from"])
             report_failure(ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint), folder)
             return 1
         finally:
             report("warnings", told, folder)
+
+
+def _interrupt(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error comes from, if it does; Python 3.11 wraps some while it imports."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class _Terminated(KeyboardInterrupt):

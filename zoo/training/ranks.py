@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
@@ -31,8 +32,8 @@ from zoo.training.shared_memory import SharedMemory
 
 __all__ = ["ALONE", "Ranks", "joined"]
 
-# How long a process waits for the others: at the start, where a first one may have a large dataset to
-# prepare, and from then on, by default
+# How long a process waits for the others: once all have met, since a first one may have a large dataset to
+# prepare; and before that and in the training, by default
 _TO_BEGIN, _TO_GO_ON = timedelta(minutes=30), timedelta(minutes=10)
 # Variables that torchrun sets: the place of the first process among those of a machine and of all, and where
 # it can be reached
@@ -121,10 +122,8 @@ class Ranks:
         with _losing(self._wait):
             dist.all_reduce(values, how, group=self._group)
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter], statistics: Iterable[Tensor] = ()) -> None:
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the sum of all gradients, in one message whose layout never changes.
-
-        Statistics, tensors that each process has kept by itself, become the mean over all.
 
         A parameter that no process has a gradient of gets none. DistributedDataParallel lays its messages out
         anew after the first step, so the sums of a resumed run would be rounded in another order.
@@ -134,14 +133,12 @@ class Ranks:
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         present = self.largest(*(parameter.grad is not None for parameter in trained))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-        kept = [*statistics]
         laid = [_as_laid_out(each, like) for each, like in zip(gradients, trained, strict=True)]
         own = [each.reshape(-1) for each in laid]
         dtype = reduce(torch.promote_types, [each.dtype for each in own])
         own = [each.to(dtype) for each in own]  # what is a view of a gradient stays one
-        own += [each.reshape(-1).to(own[0]) / self.world for each in kept]
         self._add_up(own)
-        for each, total in zip([*laid, *kept], own, strict=True):
+        for each, total in zip(laid, own, strict=True):
             if each.data_ptr() != total.data_ptr():
                 each.copy_(total.view_as(each))
         for parameter, gradient, held in zip(trained, gradients, present, strict=True):
@@ -224,12 +221,16 @@ def joined(device: str) -> Generator[Ranks]:
     """Meet the other processes that torchrun has started, if it has.
 
     Raises:
-        OptionError: the variables that it sets are incomplete, or are no numbers.
+        OptionError: the variables that it sets are incomplete, or are no numbers; or the device is Apple's
+            GPU, from which PyTorch sends nothing to other processes.
         RunError: the first process cannot be reached.
+        Lost: another process does not come.
     """
     if not _is_one_of_several():
         yield ALONE
         return
+    if torch.device(device).type == "mps":
+        raise OptionError("several processes cannot train on Apple's GPU", hint="use --device cpu")
     # torchrun gives every attempt the same store, which still has the addresses of processes that died, or
     # that met for an earlier training
     attempt = f"zoo-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{next(_MEETINGS)}"
@@ -243,6 +244,7 @@ def joined(device: str) -> Generator[Ranks]:
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_own_gpu(device))
+    _meet(store, world)
     with _losing(_TO_BEGIN):
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TO_BEGIN)
     end_with(os.getppid())
@@ -252,6 +254,18 @@ def joined(device: str) -> Generator[Ranks]:
     finally:
         ranks.left()
         dist.destroy_process_group()
+
+
+def _meet(store: c10d.Store, world: int) -> None:
+    """Wait until all processes are here: in Python, so that a signal is handled at once. Raises Lost."""
+    wait = _patience()
+    with _losing(wait):
+        store.add("here", 1)
+        until = time.monotonic() + wait.total_seconds()
+        while store.add("here", 0) < world:
+            if time.monotonic() > until:
+                raise Lost(waited=wait.total_seconds())
+            time.sleep(0.02)
 
 
 def _is_one_of_several() -> bool:
