@@ -123,7 +123,9 @@ def machine() -> str:
 def test_the_first_losses_are_the_golden_ones_and_fall(name: str, registry: Registry) -> None:
     golden = json.loads(GOLDEN.read_text())[name]
     losses = first_losses(name, registry)
-    assert losses == pytest.approx(golden["losses"], abs=1e-4)
+    first = len(losses) // 2  # a network of convolutions makes more and more of another rounding
+    assert losses[:first] == pytest.approx(golden["losses"][:first], abs=2e-6)
+    assert losses == pytest.approx(golden["losses"], abs=1e-3)
     if machine() in golden["machines"]:
         assert losses == golden["losses"], "bits have changed"
     assert sum(losses[-2:]) < sum(losses[:2])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from zoo.errors import OptionError
 from zoo.models.precision import autocast, pick_device, resolve
@@ -53,6 +57,26 @@ def test_auto_is_fp32_elsewhere() -> None:
 def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype) -> None:
     with autocast(resolve(precision, "cpu"), "cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_lstm_computes_in_fp32_on_a_processor_without_bf16(
+    monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """And everything else in bf16."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    lstm, x = nn.LSTM(3, 4, 2), torch.randn(5, 2, 3)
+    given: Any = pack_padded_sequence(x, torch.tensor([5, 3])) if packed else x
+    expected, (hidden, _) = lstm(given)
+    with autocast("bf16", "cpu"):
+        found, state = lstm(given)
+        lstm(given, tuple(part.bfloat16() for part in state))  # of a run that went on in bf16
+        assert (x[0] @ x[0].T).dtype == torch.bfloat16
+    assert torch.equal(state[0], hidden)
+    for one, other in zip(found, expected, strict=True):
+        assert one is other or torch.equal(one, other)
+    state[0].sum().backward()
+    assert lstm.weight_ih_l0.grad is not None
 
 
 @pytest.mark.parametrize("name", ["warp", "mps:99" if torch.cuda.is_available() else "cuda:99"])

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from zoo.errors import OptionError, first_line
+from zoo.models.recurrent import SingleLSTMs
 
 __all__ = ["autocast", "exact", "kernels", "on_device", "pick_device", "resolve"]
 
@@ -58,7 +59,16 @@ def autocast(precision: Precision, device: str) -> contextlib.AbstractContextMan
     """Return a context in which matrix products and convolutions run in `precision`."""
     if precision == "fp32":
         return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    kind, dtype = torch.device(device).type, torch.bfloat16 if precision == "bf16" else torch.float16
+    if kind == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return _autocast_but_for_lstms(dtype)
+    return torch.autocast(kind, dtype)
+
+
+@contextlib.contextmanager
+def _autocast_but_for_lstms(dtype: torch.dtype) -> Generator[None]:
+    with torch.autocast("cpu", dtype), SingleLSTMs():
+        yield
 
 
 @contextlib.contextmanager

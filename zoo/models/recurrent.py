@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Differentiable", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
+__all__ = ["Differentiable", "SingleLSTMs", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
 
 _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
@@ -55,6 +55,22 @@ class Differentiable(TorchFunctionMode):
         if func in _LAYERS and args[0].is_cuda and isinstance(args[3], bool) and not args[6]:
             args = (*args[:5], 0.0, True, *args[7:])
         return func(*args, **(kwargs or {}))
+
+
+class SingleLSTMs(TorchFunctionMode):
+    """Inside, an LSTM on a CPU computes in fp32 where autocast asks for bf16.
+
+    For processors without AVX-512, oneDNN has none in bf16, and PyTorch asks for it all the same.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is not torch.lstm or args[0].device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return func(*args, **(kwargs or {}))
+        parts = [[*map(_single, part)] if isinstance(part, list | tuple) else part for part in args]
+        with torch.autocast("cpu", enabled=False):
+            return func(*(_single(part) if isinstance(part, Tensor) else part for part in parts))
 
 
 class Trainable(TorchFunctionMode):
