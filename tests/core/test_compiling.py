@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch.profiler import ProfilerActivity, profile
 
 import zoo
+from zoo.errors import Interrupted
+from zoo.training import loop
+from zoo.training.state import TrainState
 
 TEXT = "a rolling stone gathers no moss. " * 60
 
@@ -29,6 +37,46 @@ def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
         losses[compile_] = run.history[-1]["val"]["loss"]
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
     assert losses[True] < math.log(len(set(TEXT)))
+
+
+def compiled_regions(run: Path, *, stopped: bool = False) -> list[int]:
+    """Train a small classifier, whose last batch is smaller; return the compiled regions of each step.
+
+    Args:
+        stopped: stop it in its second epoch, and continue it in a process of its own.
+    """
+    data = {"train_size": 50, "val_size": 16, "test_size": 0, "size": 16}
+    fields = {"epochs": 2, "batch_size": 16, "precision": "fp32", "compile": True, "threads": 1}
+    torch.compiler.reset()
+    counts: list[int] = []
+    train_step = loop.train_step
+
+    def step(state: TrainState, *args: Any, **options: Any) -> torch.Tensor:
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            loss = train_step(state, *args, **options)
+        counts.append(sum("Torch-Compiled Region" in event.name for event in seen.events() or ()))
+        if stopped and (state.epoch, state.batch) == (1, 1):
+            signal.raise_signal(signal.SIGTERM)
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", step)
+        given = {"data": data, "run": run, "seed": 1, "device": "cpu", "progress": False}
+        zoo.train("mlp", "shapes", **given, **fields)
+    return counts
+
+
+@pytest.mark.slow  # torch.compile is imported
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_model_stays_compiled_after_a_validation_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    counts = compiled_regions(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        compiled_regions(tmp_path / "stopped", stopped=True)
+    command = [sys.executable, "-m", "zoo", "resume", str(tmp_path / "stopped"), "--device", "cpu", "--quiet"]
+    subprocess.run(command, check=True)
+    assert counts == [1] * 8
+    whole, resumed = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
 
 
 @pytest.mark.slow  # torch.compile is imported

@@ -28,6 +28,7 @@ __all__ = [
     "no_larger_outputs",
     "receiving",
     "stored",
+    "uncompiled",
     "untouched",
     "watching",
 ]
@@ -173,12 +174,17 @@ def untouched(model: nn.Module) -> Generator[nn.Module]:
         module._compiled_call_impl is not None or hasattr(module, "_orig_mod")  # pyright: ignore
         for module in inner.modules()
     )
-    with _uncompiled() if compiled else contextlib.nullcontext(), evaluating(inner):
+    with uncompiled() if compiled else contextlib.nullcontext(), evaluating(inner):
         yield inner
 
 
 @contextlib.contextmanager
-def _uncompiled() -> Generator[None]:
+def uncompiled() -> Generator[None]:
+    """Run compiled modules uncompiled inside, in one thread at a time.
+
+    Dynamo cannot trace the hooks of this module, and a module that it has met with them runs uncompiled for
+    good.
+    """
     with _STANCE, torch.compiler.set_stance("force_eager"):  # which is of the whole process
         yield
 

@@ -21,7 +21,7 @@ from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
 from zoo.models.building import generator_restored
-from zoo.models.hooks import evaluating
+from zoo.models.hooks import evaluating, uncompiled
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
@@ -337,7 +337,8 @@ def _evaluate_epoch(
         report(clock.evaluating(split, done, total))
 
     on: Any = {"context": state.context, "device": device, "report": evaluated}
-    with out_of_memory_as_error(config, state.where):
+    plain = uncompiled() if config.compile else nullcontext()
+    with out_of_memory_as_error(config, state.where), plain:
         if ranks.world > 1:
             measured = measure_together(state.best, task, dataset, split, ranks=ranks, **on)
         else:
