@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo import DataError, TrainConfig, seed_for
+from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.data.parts import part_of
 from zoo_text.fields import TextFields
 
@@ -58,9 +58,14 @@ def batch_text(
 ) -> Iterator[TextBatch]:
     """Yield the batches of an epoch of a text (N,) from number `start` on, cut as `batching` says.
 
-    Raises DataError for a text too short for its lanes, or not longer than `bptt`.
+    Raises DataError for a text too short for its lanes, or not longer than `bptt`, and OptionError for
+    lengths that vary with `compile`.
     """
     text = config.group("text", TextFields)
+    if config.compile and text.batching == "stateful" and text.bptt_jitter:
+        # torch.compile gives up after eight lengths, which depend on where a run was resumed
+        message = "bptt_jitter=true does not go with compile: each length would be compiled anew"
+        raise OptionError(message, hint="try --no-bptt-jitter")
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
     if len(tokens) <= text.bptt:

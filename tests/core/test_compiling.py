@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch.profiler import ProfilerActivity, profile
 
 import zoo
-from zoo.errors import Interrupted
+from zoo.errors import Interrupted, OptionError, ZooWarning
 from zoo.training import loop
 from zoo.training.state import TrainState
 
@@ -28,11 +28,18 @@ TEXT = "a rolling stone gathers no moss. " * 60
 def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     given = {"data": {"paths": str(tmp_path / "text.txt")}, "model": {"hidden_size": 16}, "seed": 1}
-    fields = {"batch_size": 4, "bptt": 16, "precision": "fp32", "threads": 1, "progress": False}
+    fields = {
+        "batch_size": 4,
+        "bptt": 16,
+        "bptt_jitter": False,
+        "precision": "fp32",
+        "threads": 1,
+        "progress": False,
+    }
     losses: dict[bool, float] = {}
     for compile_ in (False, True):
         run = zoo.train(
-            "rnn", "files", run=tmp_path / f"{compile_}", compile=compile_, epochs=2, **given, **fields
+            "rnn-cell", "files", run=tmp_path / f"{compile_}", compile=compile_, epochs=2, **given, **fields
         )
         losses[compile_] = run.history[-1]["val"]["loss"]
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
@@ -89,6 +96,7 @@ def test_a_missing_compiler_is_told_in_words(tmp_path: Path) -> None:
         "--data",
         f"paths={tmp_path / 'text.txt'}",
         "--compile",
+        "--no-bptt-jitter",
         "--quiet",
     ]
     done = subprocess.run(
@@ -102,3 +110,34 @@ def test_a_missing_compiler_is_told_in_words(tmp_path: Path) -> None:
     assert "zoo: torch.compile failed: " in done.stderr
     assert "train without --compile" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_with_a_recurrent_layer_of_torch_is_not_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    given = {"data": {"paths": str(tmp_path / "text.txt")}, "model": {"hidden_size": 8}, "device": "cpu"}
+    fields = {"batch_size": 4, "bptt_jitter": False, "compile": True, "epochs": 1, "progress": False}
+    monkeypatch.setattr("zoo.training.loop.begin_compiled_step", lambda: pytest.fail("it is compiled"))
+    with pytest.warns(ZooWarning) as seen:
+        zoo.train("gru", "files", run=tmp_path / "run", **given, **fields)
+    told = [str(each.message) for each in seen if "compile" in str(each.message)]
+    assert told == [
+        "the model is not compiled: torch.compile does not support gru, a recurrent layer of torch"
+    ]
+
+
+def test_lengths_that_vary_are_not_compiled(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    with pytest.raises(OptionError, match="bptt_jitter=true does not go with compile") as caught:
+        zoo.train(
+            "min-gru",
+            "files",
+            data={"paths": str(tmp_path / "text.txt")},
+            run=tmp_path / "run",
+            compile=True,
+            batch_size=4,
+            progress=False,
+        )
+    assert caught.value.hint == "try --no-bptt-jitter"
+    assert not (tmp_path / "run").exists()

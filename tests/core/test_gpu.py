@@ -147,7 +147,8 @@ def test_other_ways_to_compute_learn_about_the_same(
 ) -> None:
     registry = Registry.discover()
     usual = train(recipe, registry, directory=tmp_path / "usual", device=GPU)
-    changed = replace(recipe, train={**recipe.train, **fields})
+    steady = {"bptt_jitter": False} if recipe.dataset == "files" and "compile" in fields else {}
+    changed = replace(recipe, train={**recipe.train, **steady, **fields})
     other = train(changed, registry, directory=tmp_path / "other", device=GPU)
     assert other.metrics["val"]["loss"] == pytest.approx(usual.metrics["val"]["loss"], rel=0.3)
 

@@ -14,7 +14,7 @@ from zoo.errors import RunError, cause
 from zoo.interfaces import Step
 from zoo.models.states import tensors_of, with_tensors
 
-__all__ = ["begin_compiled_step", "compiled", "keep_gradients", "kept"]
+__all__ = ["begin_compiled_step", "compiled", "keep_gradients", "kept", "uncompilable"]
 
 
 @contextlib.contextmanager
@@ -36,6 +36,15 @@ def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
             raise
         hint = "train without --compile, or install a C++ compiler if there is none"
         raise RunError(f"torch.compile failed: {cause(error)}", hint=hint) from error
+
+
+def uncompilable(model: nn.Module) -> str:
+    """Return the name of a layer because of which a model is not compiled; empty if there is none.
+
+    Dynamo skips whatever calls torch's recurrent layers; inside a function mode it unrolls them, for minutes.
+    """
+    layers = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.RNNBase))
+    return next((name or type(module).__name__ for name, module in layers), "")
 
 
 def begin_compiled_step() -> None:

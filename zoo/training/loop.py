@@ -27,7 +27,7 @@ from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.buffers import ChangedBuffers
 from zoo.training.clock import Clock, Progress
-from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept
+from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import (
     diverged,
@@ -82,6 +82,8 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
+    if config.compile and uncompilable(model):
+        config = config.replace({"compile": False})
     readings = Readings(at_once=torch.device(device).type == "cpu")
     on: Any = {"device": device, "ranks": ranks}
     state, step = _begun(model, dataset, config, context, readings=readings, **on)
@@ -182,7 +184,7 @@ def train_step(
 
 
 def _recurrent(task: Task, config: TrainConfig, device: str) -> AbstractContextManager[object]:
-    """Return the context for recurrent layers on a GPU, unless torch.compile would have to trace it."""
+    """Return the context for recurrent layers on a GPU, unless torch.compile would trace it."""
     wanted = isinstance(task, CarriesState) and torch.device(device).type == "cuda" and not config.compile
     return Trainable() if wanted else nullcontext()
 

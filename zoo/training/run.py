@@ -19,6 +19,7 @@ from zoo.registry.registry import Registry
 from zoo.training.card import make_card
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.clock import Progress
+from zoo.training.compiling import uncompilable
 from zoo.training.directory import RunDirectory
 from zoo.training.lock import alone
 from zoo.training.loop import fit
@@ -81,6 +82,7 @@ def train(
             setup.check_batches(ranks.world)
         ranks.begun()
         _warn_of_unsynced(setup, ranks)
+        _warn_of_uncompiled(setup)
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
         stopping = listening(patient=ranks.world > 1)
@@ -109,6 +111,11 @@ def train(
 def _warn_of_unsynced(setup: TrainingSetup, ranks: Ranks) -> None:
     if ranks.world > 1 and setup.config.sync_batch_norm and (apart := unsynced_norms(setup.model)):
         warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
+
+
+def _warn_of_uncompiled(setup: TrainingSetup) -> None:
+    if setup.config.compile and (name := uncompilable(setup.model)):
+        warn(f"the model is not compiled: torch.compile does not support {name}, a recurrent layer of torch")
 
 
 @contextmanager
