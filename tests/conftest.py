@@ -13,6 +13,8 @@ import pytest
 
 # One thread: the models are so small that threads only wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# PyTorch reads it at the first product on a GPU, whichever test that is in
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+import os
 
 import pytest
 import torch
@@ -92,6 +93,22 @@ def test_a_gpu_is_chosen_where_there_is_one(kind: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch, "empty", lambda *_, device: device)
     assert pick_device(None) == kind
     assert pick_device("cpu") == "cpu"
+
+
+def test_cublas_can_repeat_its_results_from_its_first_call_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda")
+    )
+    monkeypatch.setattr(torch, "empty", lambda *_, device: device)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # to be restored
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    pick_device("cpu")
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    pick_device("cuda:0")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    pick_device(None)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 def test_another_accelerator_is_used_only_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,12 +20,18 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def pick_device(name: str | None) -> str:
-    """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device."""
+    """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device.
+
+    cuBLAS repeats its results only with memory of a fixed size. PyTorch reads how much once in a process, at
+    the first product, so it is set here, whether or not the first training is a deterministic one.
+    """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
     chosen = name or (here[-1] if here[-1] in ("cuda", "mps") else "cpu")
     if chosen.partition(":")[0] not in here:
         raise OptionError(f"there is no device {chosen!r}; this machine has {' and '.join(here)}")
+    if chosen.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # such as a second GPU where there is only one
@@ -82,21 +88,17 @@ def kernels(device: str, *, deterministic: bool) -> Generator[None]:
         yield
         return
     precision, mode = torch.get_float32_matmul_precision(), (cudnn.benchmark, cudnn.allow_tf32)
-    checked, workspace = torch.are_deterministic_algorithms_enabled(), "CUBLAS_WORKSPACE_CONFIG"
-    before = os.environ.get(workspace)
+    checked = torch.are_deterministic_algorithms_enabled()
     try:
         torch.set_float32_matmul_precision("highest" if deterministic else "high")
         cudnn.benchmark, cudnn.allow_tf32 = not deterministic, not deterministic
         if deterministic:
-            os.environ.setdefault(workspace, ":4096:8")  # cuBLAS repeats only with memory of a fixed size
             torch.use_deterministic_algorithms(True)
         yield
     finally:
         torch.set_float32_matmul_precision(precision)
         cudnn.benchmark, cudnn.allow_tf32 = mode
         torch.use_deterministic_algorithms(checked)
-        if deterministic and before is None:
-            os.environ.pop(workspace, None)
 
 
 def exact(tensor: Tensor) -> Tensor:
