@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,14 @@ from zoo.errors import DataError, Diverged, OptionError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.interfaces import SPLITS
 from zoo.models.building import build_model
+from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 
 TASK = LanguageModelling(LANGUAGE_MODELLING)
 SIZE = 8
+GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 
 
 def lstm(registry: Registry, name: str = "lstm", **arguments: Any) -> nn.Module:
@@ -214,11 +217,12 @@ def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str)
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(GPU == "cpu", reason="there is no GPU")
 @pytest.mark.parametrize("name", ["lstm", "awd-lstm"])
 def test_a_gpu_gives_the_same_loss(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
     model = lstm(registry, name)
     here, _ = evaluate_dynamic(model, TASK, text(), "test", Dynamic())
-    there, _ = evaluate_dynamic(model.cuda(), TASK, text(), "test", Dynamic(), device="cuda")
+    there, _ = evaluate_dynamic(model.to(GPU), TASK, text(), "test", Dynamic(), device=GPU)
     assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
 
 

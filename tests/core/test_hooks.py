@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,9 @@ import torch.distributed
 from torch import Tensor, nn
 
 from zoo.models.hooks import evaluating, receiving, stored, untouched, watching
+from zoo.models.precision import pick_device
+
+GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 
 
 class Net(nn.Module):
@@ -178,8 +182,9 @@ def test_nothing_is_kept_alive(net: Net) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(GPU == "cpu", reason="there is no GPU")
 def test_a_gradient_on_a_gpu(net: Net) -> None:
-    net.to("cuda")
+    net.to(GPU)
     with untouched(net) as inner, stored(inner.get_submodule("conv"), differentiable=True) as kept:
-        logits = inner(IMAGES.to("cuda"))
-    assert kept.gradient(logits, torch.ones(2, 2)).device.type == "cuda"
+        logits = inner(IMAGES.to(GPU))
+    assert kept.gradient(logits, torch.ones(2, 2)).device.type == torch.device(GPU).type
