@@ -97,6 +97,23 @@ def test_every_number_of_a_weight_takes_the_same_step(name: str, make: Callable[
     assert model["weight"].max().item() < 1
 
 
+class OnApple(nn.Parameter):
+    """A parameter that says to be on Apple's GPU."""
+
+    device = torch.device("mps")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_is_fused_on_apples_gpu_but_for_fp16_whose_steps_it_could_not_skip(name: str) -> None:
+    model = nn.Module()
+    model.weight = OnApple(torch.ones(2))
+    fused = [
+        make_optimizer(model, configured(optimizer=name, precision=precision)).defaults["fused"]
+        for precision in ("fp32", "bf16", "fp16")
+    ]
+    assert fused == [True, True, False]
+
+
 def _sgd(model: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
     """Return SGD as it is made on the CPU or, fused, on a GPU."""
     if fused:

@@ -337,3 +337,15 @@ def test_gradients_are_clipped_by_their_norm_over_all_parameters(
     after = torch.cat([p.detach().flatten() for p in state.model.parameters()])
     assert (before - after).norm().item() == pytest.approx(expected, rel=1e-4)
     assert all(parameter.grad is None for parameter in state.model.parameters())
+
+
+def test_steps_that_no_fused_kernel_counts_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a run that was not stopped: a GPU would be waited for at each weight."""
+    monkeypatch.setattr("zoo.training.state.infinite_buffers", lambda model: frozenset())
+    config = configured(optimizer="adamw")
+    before = TrainState.begin(nn.Linear(4, 4), config, precision="fp32", device="cpu")
+    advance(before, config, 1)
+    after = TrainState.begin(nn.Linear(4, 4, device="meta"), config, precision="fp32", device="meta")
+    after.restore(*before.capture(), device="meta")
+    slots = [*after.optimizer.state.values()]
+    assert {(each["step"].device.type, each["exp_avg"].device.type) for each in slots} == {("cpu", "meta")}

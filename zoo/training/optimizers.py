@@ -40,7 +40,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         # On the CPU, torch's fused SGD is wrong for half precision (its issue 191763)
         return fused_sgd(parameters, **given) if places == {"cuda"} else torch.optim.SGD(parameters, **given)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    fused = places <= {"cpu", "cuda"}
+    # On Apple's GPU, torch's fused kernels take the steps that fp16 has to skip
+    fused = places <= ({"cpu", "cuda"} if config.precision == "fp16" else {"cpu", "cuda", "mps"})
     return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
 
 

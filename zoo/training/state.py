@@ -206,7 +206,10 @@ class TrainState:
             tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
         check(saved)
         self._require_fit(tensors, saved)
-        tensors = {name: on_device(tensor, device) for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor if self._is_on_the_host(name) else on_device(tensor, device)
+            for name, tensor in tensors.items()
+        }
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
         if average := _under("average/", tensors):
             self.average = self.average or _copy(self.model)
@@ -262,6 +265,11 @@ class TrainState:
                 )
         if self.scaler.is_enabled() and saved.scaler is None:
             raise _misfit("it has no loss scale, which fp16 needs")
+
+    def _is_on_the_host(self, name: str) -> bool:
+        """Return whether a tensor is on the CPU on any device: the steps that no fused kernel counts."""
+        counts = name.startswith("optimizer/") and name.endswith("/step")
+        return counts and not self.optimizer.defaults["fused"]
 
     @property
     def _parameters(self) -> list[Tensor]:
