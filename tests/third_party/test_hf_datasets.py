@@ -127,9 +127,21 @@ def test_what_it_cannot_read_is_told(registry: Registry, options: dict[str, Any]
 def test_why_a_dataset_cannot_be_streamed_is_told(registry: Registry) -> None:
     with pytest.raises(DataError) as caught:
         zoo.open_dataset("hf/shades", path="nowhere", registry=registry, progress=False)
-    assert "of a streamed dataset: of that, a run that was stopped would have to read" in str(
+    assert "of a streamed dataset after Dataset.from_generator: of a stream, a run that" in str(
         caught.value.hint
     )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_file_that_was_cut_off_is_told(
+    registry: Registry, saved: Path, tmp_path: Path, share: float
+) -> None:
+    shutil.copytree(saved, tmp_path / "cut")
+    (file,) = (tmp_path / "cut" / "train").glob("*.arrow")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"cut cannot be read, it may be damaged: "):
+        zoo.open_dataset("hf/shades", path=str(tmp_path / "cut"), registry=registry, progress=False)
 
 
 def test_a_file_that_has_changed_is_another_dataset(registry: Registry, saved: Path, tmp_path: Path) -> None:

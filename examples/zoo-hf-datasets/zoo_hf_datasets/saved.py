@@ -7,9 +7,11 @@ from typing import Annotated
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Image, load_from_disk
 from msgspec import Meta
+from pyarrow import ArrowInvalid
 
 from zoo import DataError, interfaces
 from zoo.data.pictures import as_picture
+from zoo.errors import cause
 from zoo.files.hashes import remembered
 
 Size = Annotated[int, Meta(ge=8, le=1_024)]
@@ -37,8 +39,8 @@ class Pictures:
 class Saved(interfaces.Dataset):
     """The splits `train`, `validation` and `test` of a folder that `save_to_disk` wrote.
 
-    A streamed dataset has to be saved first: its rows come as they arrive, so a run that was stopped would
-    have to read again all that it had read before, to go on.
+    A streamed dataset has to be made one of `Dataset.from_generator` and saved first: its rows come as they
+    arrive, so a run that was stopped would have to read again all that it had read before, to go on.
 
     Args:
         path: the folder.
@@ -52,10 +54,12 @@ class Saved(interfaces.Dataset):
             found = load_from_disk(path)
         except FileNotFoundError as error:
             hint = (
-                "write one with save_to_disk, also of a streamed dataset: of that, a run that was stopped "
-                "would have to read everything again, to go on where it was"
+                "write one with save_to_disk, of a streamed dataset after Dataset.from_generator: "
+                "of a stream, a run that was stopped would have to read everything again, to go on"
             )
             raise DataError(f"{path} is no dataset that was saved to disk", hint=hint) from error
+        except (OSError, ArrowInvalid) as error:
+            raise DataError(f"{path} cannot be read, it may be damaged: {cause(error)}") from error
         self.splits = {**found} if isinstance(found, DatasetDict) else {"train": found}
         if "train" not in self.splits:
             raise DataError(f"{path} has no split 'train', only {', '.join(map(str, self.splits))}")
