@@ -82,11 +82,9 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
-    if config.compile and uncompilable(model):
-        config = config.replace({"compile": False})
     readings = Readings(at_once=torch.device(device).type == "cpu")
     on: Any = {"device": device, "ranks": ranks}
-    state, step = _begun(model, dataset, config, context, readings=readings, **on)
+    config, state, step = _begun(model, dataset, config, context, readings=readings, **on)
     batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
     store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
     _restore(state, task, batches, store, device)
@@ -125,13 +123,14 @@ def _ready_to_train(
 
 def _begun(
     model: nn.Module, dataset: Dataset, config: TrainConfig, context: int, *, device: str, **on: Any
-) -> tuple[TrainState, Callable[..., Tensor]]:
-    """Return the state before the first step, and `train_step` as this run takes it."""
+) -> tuple[TrainConfig, TrainState, Callable[..., Tensor]]:
+    """Return what the run goes by, the state before the first step, and `train_step` as this run takes it."""
+    config = config.replace({"compile": config.compile and not uncompilable(model)})
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
     begun = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
-    return begun, partial(train_step, precision=precision, device=device, **on)
+    return config, begun, partial(train_step, precision=precision, device=device, **on)
 
 
 def train_step(

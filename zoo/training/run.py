@@ -81,8 +81,7 @@ def train(
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
             setup.check_batches(ranks.world)
         ranks.begun()
-        _warn_of_unsynced(setup, ranks)
-        _warn_of_uncompiled(setup)
+        _warn_of_layers(setup, ranks)
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
         stopping = listening(patient=ranks.world > 1)
@@ -108,13 +107,12 @@ def train(
         return read_result(run.path, state.history, setup.task)
 
 
-def _warn_of_unsynced(setup: TrainingSetup, ranks: Ranks) -> None:
-    if ranks.world > 1 and setup.config.sync_batch_norm and (apart := unsynced_norms(setup.model)):
+def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
+    """Warn of layers that training cannot treat as its configuration says."""
+    config, model = setup.config, setup.model
+    if ranks.world > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
         warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
-
-
-def _warn_of_uncompiled(setup: TrainingSetup) -> None:
-    if setup.config.compile and (name := uncompilable(setup.model)):
+    if config.compile and (name := uncompilable(model)):
         warn(f"the model is not compiled: torch.compile does not support {name}, a recurrent layer of torch")
 
 
