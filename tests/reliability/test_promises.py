@@ -59,6 +59,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
 
 
 @pytest.mark.slow  # a minute in all; `.ci/run` runs them
+@pytest.mark.timeout(600)  # for slow cores that have other work to do as well
 @pytest.mark.parametrize("name", FEW)
 def test_a_promise_holds(name: str, tmp_path: Path) -> None:
     figure = FEW[name](tmp_path)
