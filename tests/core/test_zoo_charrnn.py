@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import OptionError
 from zoo.models.building import build_model, model_arguments
+from zoo.models.precision import autocast
 from zoo.models.states import detach
 from zoo.registry.registry import Registry
 from zoo_charrnn.gru import CharGRU
@@ -134,7 +135,7 @@ def test_two_steps_in_bf16_leave_finite_gradients_near_those_of_fp32(name: str, 
     for lowered in (False, True):
         model.zero_grad()
         torch.manual_seed(0)
-        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+        with autocast("bf16" if lowered else "fp32", "cpu"):
             state = detach(model(TOKENS)[1])
             logits = model(TOKENS, state)[0]
         logits.float().logsumexp(2).mean().backward()
