@@ -150,7 +150,7 @@ class SharedMemory:
 
 def _not_the_same() -> SpecError:
     message = "the processes of the training do not compute the same layers"
-    hint = "--no-sync-batch-norm lets a model skip BatchNorm at random; other options keep it from doing so"
+    hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm, or one process"
     return SpecError(message, hint=hint)
 
 
