@@ -421,8 +421,8 @@ def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
     data = zoo.open_dataset("files", **dict(reader.own), **QUIET)
     measured = measure(reader.module, task, data, "val", one_lane=True)
     (row,) = reader.predict(reader.vocabulary.decode(data.split("val").tolist()), **QUIET)
-    rounded = pytest.approx(measured.metrics["loss"], abs=1e-4)
-    assert row["answers"][0]["loss"] == rounded
+    six_digits = pytest.approx(measured.metrics["loss"], rel=5e-6)
+    assert row["answers"][0]["loss"] == six_digits
 
 
 class Mute(Processor):
