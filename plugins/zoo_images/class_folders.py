@@ -32,7 +32,7 @@ class Picture:
     @property
     def name(self) -> str:
         """The class and the file name, such as `cat/1.jpg`."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return "/".join(self.path.parts[-2:])
 
 
 def find_pictures(

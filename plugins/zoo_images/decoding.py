@@ -124,11 +124,12 @@ def _statistics_in(place: Path, channels: int) -> Statistics | None:
 def _hashes_of(paths: Sequence[Path]) -> list[str]:
     """Return the sha256 of each file. Threads read those that are new or have changed."""
     with remembered(paths) as known:
-        before = {path: sha256 for path in paths if (sha256 := known.known(path))}
-        new = [path for path in paths if path not in before]
-        found = _for_each(new, lambda place: _sha256_of(new[place], known), "hashing pictures")
-        hashes = before | dict(zip(new, found, strict=True))
-    return [hashes[path] for path in paths]
+        hashes = [known.known(path) for path in paths]
+        new = [place for place, sha256 in enumerate(hashes) if sha256 is None]
+        files = [paths[place] for place in new]
+        found = _for_each(files, lambda place: _sha256_of(files[place], known), "hashing pictures")
+    both = dict(zip(new, found, strict=True))
+    return [sha256 or both[place] for place, sha256 in enumerate(hashes)]
 
 
 def _sha256_of(path: Path, known: Hashes) -> str:

@@ -48,7 +48,7 @@ def is_verifying() -> bool:
     return bool(os.environ.get("ZOO_VERIFY"))
 
 
-class _Known(msgspec.Struct, array_like=True, frozen=True):
+class _Known(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What is remembered of a file: its size, its two times in nanoseconds, and its sha256."""
 
     size: int
@@ -73,11 +73,14 @@ class Hashes:
 
     def known(self, path: Path) -> str | None:
         """Return a file's sha256 if it is remembered; the file is not read."""
-        if (known := self._before.get(_name(path))) is not None:
-            with contextlib.suppress(OSError):
-                if _seen(path) == (known.size, known.written, known.changed):
-                    return known.sha256
-        return None
+        known = self._before.get(_name(path))
+        if known is None:
+            return None
+        try:
+            is_same = _seen(path) == (known.size, known.written, known.changed)
+        except OSError:
+            return None
+        return known.sha256 if is_same else None
 
     def of(self, path: Path) -> str:
         """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device."""
@@ -99,8 +102,8 @@ def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
 
     Where the cache cannot be written, nothing is remembered.
     """
-    parents = {os.path.dirname(path) for path in paths}  # noqa: PTH120 - as text, many times as fast
-    folder = os.path.commonpath([_name(Path(parent)) for parent in parents] or [b"/"])
+    parents = {path.parts[:-1] for path in paths}
+    folder = os.path.commonpath([_name(Path(*parent)) for parent in parents] or [b"/"])
     place = cache_home() / "hashes" / f"{hashlib.sha256(folder).hexdigest()[:32]}.msgpack"
     before = _read(place)
     hashes = Hashes({} if is_verifying() else before)
