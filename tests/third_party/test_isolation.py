@@ -223,5 +223,7 @@ def test_a_check_loads_no_neighbor_that_would_break_it(run_zoo: RunZoo, tmp_path
         distribution(tmp_path, "neighbor", "import json, sys\njson.dumps = None\nsys.exit('was imported')"),
     ]
     (places[0] / "acme_model.py").write_text("from zoo_images.tiny import TinyImages")
+    assert "was imported" in run_zoo("list", path=places).stderr
     done = run_zoo("check", "acme", path=places)
-    assert (done.returncode, done.stderr) == (0, "checking acme\n")
+    lines = done.stderr.splitlines()  # a slow machine adds lines of progress
+    assert (done.returncode, [line for line in lines if not line.startswith("checking acme")]) == (0, [])

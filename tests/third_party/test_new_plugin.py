@@ -177,8 +177,9 @@ def test_a_new_recipe_trains(folder: Path, installed: Path, tmp_path: Path, monk
     readme = (folder / "zoo-quick-shapes" / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# zoo-quick-shapes\n\nA recipe for zoo, `quick-shapes/quick-shapes`.")
     (words,) = re.findall(r"^zoo (train .*)$", readme, re.M)
-    assert run(["--strict", *words.split(), "--run", str(tmp_path / "run"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["val"]["accuracy"] > 0.5  # chance is 0.125
+    short = ["--epochs", "2", "--run", str(tmp_path / "run"), "--json"]
+    assert run(["--strict", *words.split(), *short]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["val"]["accuracy"] > 0.2  # chance is 0.125
 
 
 def test_a_new_recipe_has_the_task_of_its_data_and_a_name_of_its_own(tmp_path: Path, capsys) -> None:
