@@ -2,7 +2,8 @@
 
 zoo augments and normalizes a whole batch at a time in the training process. The other loop is the usual one:
 a torch DataLoader with two workers, each of which converts one image at a time to PIL, and crops, flips and
-normalizes it with torchvision. Same network, precision and steps, in turn, in one process.
+normalizes it with torchvision. Same network, precision and steps, in turn, in one process, each with its own
+default number of threads: zoo's is a thread for each core that is idle when the benchmark starts.
 
     python benchmarks/feeding.py [resnet-lite] [--steps 60] [--rounds 5]
 """
@@ -24,6 +25,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from zoo import Registry
+from zoo.config.threads import idle_threads
 from zoo.data.augment import Draws, augment
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
@@ -72,6 +74,8 @@ class Contest:
         )
         self.precision: Precision = resolve(self.config.precision, "cpu")
         self.steps = steps
+        self.torchs = torch.get_num_threads()
+        self.zoos = idle_threads()
         self.one_by_one = OneByOne(self.data)
 
     def build(self) -> nn.Module:
@@ -81,6 +85,7 @@ class Contest:
 
     def zoo(self) -> float:
         """Return the seconds that zoo takes, from the end of the first step to the end of the last."""
+        torch.set_num_threads(self.zoos)
         state = TrainState.begin(self.build(), self.config, precision=self.precision, device="cpu")
         task = Classification(CLASSIFICATION)
         start = 0.0
@@ -93,6 +98,7 @@ class Contest:
 
     def loader(self) -> float:
         """Return the seconds that the loop with a DataLoader takes, measured alike."""
+        torch.set_num_threads(self.torchs)
         model, config = self.build(), self.config
         optimizer = make_optimizer(model, config)
         start = 0.0
@@ -136,6 +142,7 @@ def main() -> None:
     rows = in_turn((contest.zoo, contest.loader, contest.augmentation), options.rounds)
     faster = [loader / zoo for zoo, loader, _ in rows]
     shares = [alone / zoo for zoo, _, alone in rows]
+    print(f"threads: {contest.zoos} in zoo, {contest.torchs} in the loop with a DataLoader")
     images = options.steps * contest.config.batch_size
     print(
         f"{options.name}: {images / rows[-1][0]:,.0f} images/s, {statistics.median(faster):.2f} times a "

@@ -5,37 +5,115 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import torch
 
+from zoo.config.threads import idle_threads
 from zoo.errors import OptionError
 from zoo.files.exported import Port, Signature
 from zoo.inference.programs import usual_threads
 from zoo.models import threads
 
 PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
+TRAIN = ("mlp", "images/shapes", "--data", "train_size=64", "--data", "val_size=0", "--epochs", "1")
+
+
+def train_without_omp(directory: Path, *words: str) -> Mapping[str, Any]:
+    """Train in a process of its own; return the recipe in its config.toml."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-m", "zoo", "train", *TRAIN, "--run", str(directory), *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tomllib.loads((directory / "config.toml").read_text())["recipes"][directory.name]
+
+
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that gives this machine other cores, each with the percent that it is busy."""
+
+    def give(*busy: float, physical: int | None = None, in_torch: int = 64) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {*range(len(busy))}, raising=False)
+        monkeypatch.setattr(psutil, "cpu_count", lambda logical: physical)
+        monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: [*busy])
+        monkeypatch.setattr(torch, "get_num_threads", lambda: in_torch)
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("busy", "expected"),
+    [
+        ((0,), 1),
+        ((100,), 1),
+        ((0, 0), 2),
+        ((10, 20), 2),
+        ((100, 0), 1),
+        ((100, 100), 1),
+        ((0,) * 8, 8),
+        ((100,) * 3 + (0,) * 5, 5),
+    ],
+)
+def test_a_training_takes_the_idle_cores(
+    busy: Sequence[float], expected: int, cores: Callable[..., None]
+) -> None:
+    cores(*busy)
+    assert idle_threads() == expected
+
+
+def test_two_hyper_threads_are_one_core(cores: Callable[..., None]) -> None:
+    cores(*[0] * 16, physical=8)
+    assert idle_threads() == 8
+
+
+def test_cores_of_others_do_not_count(cores: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    cores(0, 100, 0, 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3}, raising=False)
+    assert idle_threads() == 2
+
+
+def test_fewer_threads_in_torch_are_kept_whatever_the_load(cores: Callable[..., None]) -> None:
+    cores(100, 100, 100, 0, in_torch=3)
+    assert idle_threads() == 3
+
+
+def test_a_training_beside_busy_processes_computes_with_one_thread(tmp_path: Path) -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        assert train_without_omp(tmp_path / "run")["threads"] == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_the_number_that_the_user_gives_a_training_is_kept(tmp_path: Path) -> None:
+    assert train_without_omp(tmp_path / "run", "--threads", "3")["threads"] == 3
 
 
 @pytest.mark.parametrize(("cores", "computing", "expected"), [(1, 1, 1), (2, 2, 1), (8, 8, 7), (16, 8, 8)])
-def test_a_core_is_left_to_other_work(
+def test_outside_of_a_training_a_core_is_left_to_other_work(
     cores: int, computing: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: computing)
-    monkeypatch.setattr(threads, "_cores", lambda: cores)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
     assert threads.default_threads() == expected
 
 
 @pytest.mark.parametrize(("processes", "expected"), [(2, 4), (3, 2), (16, 1)])
 def test_several_processes_divide_the_cores(
-    processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+    processes: int, expected: int, cores: Callable[..., None]
 ) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(threads, "_cores", lambda: 8)
-    assert threads.default_threads(processes) == expected
+    cores(*[0] * 8)
+    assert idle_threads(processes) == expected
 
 
 def test_the_number_that_the_user_chose_is_kept() -> None:
@@ -62,7 +140,7 @@ def test_a_number_of_threads_that_makes_no_sense_here_is_refused(
     cores: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "_cores", lambda: cores)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
     message = rf"^threads must be at most {most}, since this machine has {cores} cores \(got 5,000\)$"
     with pytest.raises(OptionError, match=message), threads.computing_with(5_000):
         pass

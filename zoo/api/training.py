@@ -67,7 +67,7 @@ def train(
         data: option of the dataset.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
-        threads: number of CPU threads; by default one fewer than there are cores, or OMP_NUM_THREADS.
+        threads: number of CPU threads; by default one for each idle core, or OMP_NUM_THREADS.
         processes: processes of this machine that share each batch; torchrun starts them on several.
         run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.

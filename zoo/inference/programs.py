@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.config.threads import chosen_threads, cores
 from zoo.errors import Diverged, OptionError, WeightsError, first_line
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES, Port, Program, Signature
@@ -175,11 +175,9 @@ def usual_threads(signature: Signature) -> int:
 
     The steps of a language model are too short for more than a few.
     """
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdecimal() and int(chosen):
-        return int(chosen)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _STEP_THREADS) if signature.state else cores
+    if chosen := chosen_threads():
+        return chosen
+    return min(cores(), _STEP_THREADS) if signature.state else cores()
 
 
 class _Batches:

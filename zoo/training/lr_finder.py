@@ -29,13 +29,14 @@ from torch import nn
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
+from zoo.config.threads import idle_threads
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.files import style
 from zoo.interfaces import Dataset, Task
 from zoo.models.building import generator_restored
 from zoo.models.precision import resolve
-from zoo.models.threads import computing_with, default_threads
+from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.lock import alone
@@ -151,7 +152,7 @@ def find_lr_for(
     Raises ZooError; see `zoo.errors`.
     """
     recipe = replace(recipe, train={**recipe.train, "lr": test.start})  # nobody needs to choose one
-    with computing_with(recipe.threads or default_threads()):
+    with computing_with(recipe.threads or idle_threads()):
         setup = set_up(recipe, registry, device=device)
         on: Any = {"context": setup.context, "seed": recipe.seed, "device": device}
         curve = find_lr(*setup.parts, test, **on, report=report)

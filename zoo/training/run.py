@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Recipe
+from zoo.config.threads import idle_threads
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
 from zoo.models.precision import kernels
-from zoo.models.threads import computing_with, default_threads
+from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.training.card import make_card
 from zoo.training.checkpoint import Checkpoints
@@ -75,8 +76,8 @@ def train(
     with joined(device) as ranks, _one_voice(ranks):
         checkpoint = checkpoints.newest() if resume and ranks.first else None
         info = ranks.told(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
-        usual = info.identity.recipe.threads if info else default_threads(ranks.local)
-        threads = ranks.told(lambda: recipe.threads or usual, int)
+        before = info.identity.recipe.threads if info else 0
+        threads = ranks.told(lambda: recipe.threads or before or idle_threads(ranks.local), int)
         with computing_with(threads), ranks.in_turn():
             setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
             setup.check_batches(ranks.world)

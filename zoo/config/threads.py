@@ -1,0 +1,44 @@
+"""How many threads to compute with. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["chosen_threads", "cores", "idle_threads"]
+
+# Seconds for which the cores are watched before a training
+_WATCHED = 0.1
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen_threads() -> int:
+    """Return the number in $OMP_NUM_THREADS; 0 if there is none."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return int(chosen) if chosen.isdecimal() else 0
+
+
+def idle_threads(processes: int = 1) -> int:
+    """Return a thread for each core that is idle now, at least 1.
+
+    The steps of a small network are short, and each ends when its slowest thread does: a thread on a busy
+    core holds up all others. A number that the user chose is returned whatever the load: $OMP_NUM_THREADS, or
+    fewer threads in torch than there are cores. Two hyper-threads count as one core. Several processes of a
+    training divide the cores among them.
+    """
+    import psutil
+
+    most = min(cores(), psutil.cpu_count(logical=False) or cores())
+    in_torch = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else most
+    if chosen := chosen_threads() or (in_torch if in_torch < most else 0):
+        return chosen
+    if processes > 1:
+        return max(1, most // processes)
+    busy = psutil.cpu_percent(_WATCHED, percpu=True)
+    if hasattr(os, "sched_getaffinity"):
+        busy = [percent for core, percent in enumerate(busy) if core in os.sched_getaffinity(0)] or busy
+    return max(1, round(most * (1 - sum(busy) / len(busy) / 100)))
