@@ -35,7 +35,6 @@ The default is that of a plain `TrainConfig`; [below](#training-fields-of-the-ar
 architecture says instead. `zoo train NAME --help` shows the values that hold for a recipe or an
 architecture. A refinement whose default is 0 is off.
 """
-GROUPS = {"": "Every task", "images": "Images only", "text": "Text only"}
 ARCHITECTURES = """\
 ## Training fields of the architectures
 
@@ -77,10 +76,12 @@ def _parts() -> Iterator[str]:
     registry = Registry.discover()
     yield START
     yield FIELDS
-    for group, title in GROUPS.items():
-        fields = [field for field in registry.training_fields.values() if field.group == group]
-        rows = [Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields]
-        yield f"### {title}\n\n{_table(rows)}"
+    yield f"### Every task\n\n{_fields('', registry)}"
+    for entry in registry.entries("group"):
+        if entry.plugin.ours:
+            name, tasks = entry.spec.name, registry.tasks.values()
+            having = ", ".join(f"`{task.name}`" for task in tasks if name in task.groups)
+            yield f"### {entry.spec.summary}\n\nFor {having}.\n\n{_fields(name, registry)}"
     yield ARCHITECTURES
     yield _trainings(registry)
     for kind, (title, about) in KINDS.items():
@@ -88,6 +89,12 @@ def _parts() -> Iterator[str]:
         entries = [entry for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
         for plugin, group in itertools.groupby(entries, key=lambda entry: entry.plugin.name):
             yield from _of_plugin(plugin, [*group], registry)
+
+
+def _fields(group: str, registry: Registry) -> str:
+    """Return a table of the training fields of one group."""
+    fields = [field for field in registry.training_fields.values() if field.group == group]
+    return _table(Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields)
 
 
 def _trainings(registry: Registry) -> str:
