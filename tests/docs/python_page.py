@@ -5,12 +5,21 @@ python -m tests.docs.python_page > docs/reference/python.md
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import zoo
+from zoo import errors
+from zoo.analysis.findings import Findings
+from zoo.config.recipe import Recipe
+from zoo.data.vocabulary import Vocabulary
+from zoo.interfaces import Dataset, Task
+from zoo.testing import Outcome
+from zoo.training.lr_finder import Curve, Suggestions
+from zoo.training.result import Result
 
 START = """\
 # Python
@@ -43,8 +52,43 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Train": ("train", "resume", "lr_find"),
     "Load and build": ("load", "create_model", "open_dataset"),
     "Check a plugin": ("check",),
+    "Trust the plugins of a folder": ("trust", "untrust", "list_trusted"),
+    "Small helpers": ("seed_for", "tokenize"),
 }
 CLASSES = ("Model", "Run")
+_WRAPPED = ("fget", "func", "__func__")  # of properties, cached properties and class methods
+RETURNED = (Recipe, Result, Findings, Curve, Suggestions, Vocabulary, Dataset, Task, Outcome)
+"""Classes of what functions and properties return, besides those two."""
+
+LISTED: dict[type, str] = {zoo.TrainConfig: "the training fields of [options.md](options.md)"}
+"""Classes whose fields are on another page."""
+
+RETURNED_START = """\
+## What they return
+
+Classes with their fields, properties and methods. How to write a `Dataset` or a `Task` is in
+[plugins.md](plugins.md).
+"""
+FOR_PLUGINS = ("Registry", "TrainConfig")
+SPECS = (
+    *("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec", "CommandSpec"),
+    *("ExporterSpec", "WeightsSpec", "Pretrained"),
+)
+SPECS_START = """\
+## For plugins
+
+`zoo.hookimpl` marks a function as a hook, and hooks return specs. Their fields are in
+[plugins.md](plugins.md). `zoo.__version__` is the version of zoo as a string.
+"""
+ERRORS_START = """\
+## Errors
+
+Every error is a `zoo.ZooError`: one sentence, and a `hint` that says what to do or is None. `kind` is its
+name in `--json` output, `exit_code` that of the command. `zoo.ZooWarning` is the class of all notices.
+
+| error | kind | exit code | when |
+|---|---|---|---|
+"""
 
 
 def page() -> str:
@@ -64,6 +108,64 @@ def _parts() -> Iterator[str]:
         for member, value in vars(owner).items():
             if not member.startswith("_"):
                 yield from _member(f"{name.lower()}.{member}", value)
+    yield RETURNED_START
+    for owner in RETURNED:
+        yield from _class(f"zoo.{owner.__name__}" if owner.__name__ in zoo.__all__ else owner.__name__, owner)
+    yield SPECS_START
+    yield "".join(f"- `zoo.{name}`: {_first(getattr(zoo, name))}\n" for name in SPECS)
+    for name in FOR_PLUGINS:
+        yield from _class(f"zoo.{name}", getattr(zoo, name))
+    yield ERRORS_START + "".join(map(_error, _errors()))
+
+
+def _class(name: str, owner: type) -> Iterator[str]:
+    """Yield a class in short: its docstring, its fields, then its properties and methods."""
+    documented = inspect.getdoc(owner) or ""
+    yield f"### `{name}`\n\n{_prose(documented.split('Attributes:')[0] if owner in LISTED else documented)}"
+    fields = inspect.get_annotations(owner) if dataclasses.is_dataclass(owner) else {}
+    if owner in LISTED:
+        yield f"Its fields are {LISTED[owner]}.\n"
+    elif fields:
+        yield f"Fields: {', '.join(f'`{field}: {_type(type_)}`' for field, type_ in fields.items())}.\n"
+    lines: list[str] = []
+    for member, value in vars(owner).items():
+        if not member.startswith("_") and member not in fields:
+            function = next(filter(None, (getattr(value, key, None) for key in _WRAPPED)), value)
+            if inspect.isfunction(function):
+                called = inspect.isfunction(value) or isinstance(value, classmethod)
+                lines.append(f"- `{member}{_arguments(function) if called else ''}`: {_first(function)}\n")
+    if lines:
+        yield "Properties and methods:\n\n" + "".join(lines)
+
+
+def _type(annotation: Any) -> str:
+    """Return a type as it is written, without its bounds."""
+    annotation = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return text.replace("typing.", "")
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    """Return the names and defaults of a function's parameters, in parentheses."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    bare = [each.replace(annotation=each.empty) for each in parameters if each.name not in ("self", "cls")]
+    return str(inspect.Signature(bare))
+
+
+def _first(documented: Any) -> str:
+    """Return the first sentence of a docstring."""
+    return _joined((inspect.getdoc(documented) or "").split("\n\n")[0])
+
+
+def _errors() -> list[type[zoo.ZooError]]:
+    found = [value for value in vars(errors).values() if inspect.isclass(value)]
+    return [each for each in found if issubclass(each, zoo.ZooError)]
+
+
+def _error(owner: type[zoo.ZooError]) -> str:
+    name = owner.__name__ if owner.__name__ in zoo.__all__ else f"errors.{owner.__name__}"
+    code = "128 + signal" if owner.__name__ == "Interrupted" else owner.exit_code
+    return f"| `zoo.{name}` | `{owner.kind}` | {code} | {_first(owner)} |\n"
 
 
 def _member(name: str, value: Any) -> Iterator[str]:
@@ -104,6 +206,7 @@ def _prose(text: str) -> str:
     """Return a docstring as Markdown: its sections become lists, an example a block of code."""
     code = r"\n*::\n\n((?:    .*\n?|\n)+)"
     text = re.sub(code, lambda match: f"\n\n```python\n{inspect.cleandoc(match[1])}\n```\n\n", text)
+    text = re.sub(r"^(>>> .*(?:\n.+)*)", r"```pycon\n\1\n```", text, flags=re.M)
     parts = re.split(r"^(Args|Attributes|Returns|Raises):\n", text, flags=re.M)
     lines = [parts[0].strip()]
     for title, body in zip(parts[1::2], parts[2::2], strict=True):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import zoo
 from tests.docs import commands_page, options_page, python_page, weights_page
+from zoo import errors
 from zoo.registry.registry import Registry
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -33,3 +37,33 @@ def test_every_training_field_of_every_group_is_on_the_page() -> None:
         field.name: f"| `{field.name}` | {field.meaning[0].upper()}{field.meaning[1:]}" for field in fields
     }
     assert [name for name, row in rows.items() if row not in written] == []
+
+
+def test_everything_that_import_zoo_offers_is_on_the_page() -> None:
+    written = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    assert [name for name in zoo.__all__ if f"`zoo.{name}`" not in written] == []
+
+
+def test_every_class_that_a_public_function_returns_has_a_part_of_the_page() -> None:
+    written = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    owned = (*vars(zoo.Model).items(), *vars(zoo.Run).items())
+    members = [value for name, value in owned if not name.startswith("_")]
+    offered = [getattr(zoo, name) for name in zoo.__all__]
+    functions = [getattr(value, "fget", None) or getattr(value, "func", value) for value in offered + members]
+    annotations = [
+        inspect.signature(each).return_annotation for each in functions if inspect.isfunction(each)
+    ]
+    names = {name for each in annotations for name in re.findall(r"\b[A-Z]\w+", str(each))}
+    others = {"Any", "Figure", "Generator", "Iterator", "Module", "NDArray", "None"}
+    assert {"Findings", "Curve", "Result"} <= names
+    headings = re.findall(r"^##+ `(?:zoo\.)?(\w+)`$", written, re.MULTILINE)
+    assert sorted(names - others - {*headings}) == []
+
+
+def test_every_error_is_on_the_page() -> None:
+    written = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    every = [value for value in vars(errors).values() if inspect.isclass(value)]
+    kinds = {each.__name__: each.kind for each in every if issubclass(each, zoo.ZooError)}
+    assert "WeightsError" in kinds
+    rows = {name: rf"`zoo\.(errors\.)?{name}` \| `{kind}` \|" for name, kind in kinds.items()}
+    assert [name for name, row in rows.items() if not re.search(row, written)] == []
