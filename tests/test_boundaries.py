@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -389,6 +390,13 @@ def test_an_example_imports_the_open_part_of_zoo_and_no_plugin(path: Path) -> No
         assert other.partition(".")[0] not in packages, f"{path} imports {other}, a plugin"
         if other.partition(".")[0] == "zoo":
             assert other in OPEN_TO_PLUGINS, f"{path} imports {other}, which is not open to plugins"
+
+
+def test_the_reference_lists_what_is_open_to_plugins() -> None:
+    page = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
+    part = page.partition("## What a plugin may use\n")[2].partition("No other module")[0]
+    listed = re.findall(r"`(zoo[.\w]*)`", part)
+    assert listed == sorted(OPEN_TO_PLUGINS)
 
 
 def test_folders_packages_and_entry_points_agree() -> None:
