@@ -32,7 +32,7 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
 
     The file takes its name once the program in it is proven to answer as the model does: on the test split,
     or 2,000 items of it, and in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS
-    in `zoo predict`, `zoo sample` and `zoo inspect`.
+    in `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
 
     \b
     zoo export cifar10-resnet20

@@ -20,8 +20,9 @@ START = """\
 Every command and its options, as `zoo COMMAND --help` shows them. The page is made from the code: `python
 -m tests.docs.commands_page > docs/reference/commands.md`.
 
-Each command is a thin face of a [Python function](python.md) with the same arguments and defaults. Plugins
-bring [more commands](../how-to/a-command-of-your-own.md), which `zoo --help` lists below these.
+Most commands are a [Python function or method](python.md#commands-in-python) with the same arguments and
+defaults. Plugins bring [more commands](../how-to/a-command-of-your-own.md), which `zoo --help` lists below
+these.
 
 - **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id or a
   name; a path has a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).

@@ -40,6 +40,40 @@ says what to do; notices are `zoo.ZooWarning`s; `progress=False` silences the pr
 fields are keywords (`epochs=1`); options of a model, a dataset or an analyzer are dictionaries (`model=`,
 `data=`, `options=`).
 """
+AS_PYTHON = {
+    "list": (
+        "zoo.list_models",
+        "zoo.list_datasets",
+        "zoo.list_analyzers",
+        "zoo.list_recipes",
+        "zoo.list_weights",
+    ),
+    "plugins": ("zoo.list_plugins",),
+    "train": ("zoo.train",),
+    "resume": ("zoo.resume",),
+    "lr-find": ("zoo.lr_find",),
+    "eval": ("zoo.Model.evaluate",),
+    "predict": ("zoo.Model.predict", "zoo.Model.predict_to"),
+    "embed": ("zoo.Model.features", "zoo.Model.features_to"),
+    "sample": ("zoo.Model.sample", "zoo.Model.sample_many", "zoo.Model.stream"),
+    "analyze": ("zoo.Model.analyze",),
+    "export": ("zoo.Model.export",),
+    "inspect": ("zoo.load(WEIGHTS).card",),
+    "trust": ("zoo.trust", "zoo.untrust", "zoo.list_trusted"),
+    "check": ("zoo.check",),
+    **dict.fromkeys(("show", "serve", "completion", "new-plugin"), ()),
+}
+"""What does in Python what a command does; nothing for those that are for the command line alone."""
+
+TABLE = """\
+## Commands in Python
+
+A function or method takes the arguments of its command, with the same defaults. `model` is what
+`zoo.load(WEIGHTS)` returns.
+
+| command | in Python |
+|---|---|
+"""
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Find": (
         "list_models",
@@ -98,6 +132,7 @@ def page() -> str:
 
 def _parts() -> Iterator[str]:
     yield START
+    yield TABLE + "".join(_row(command, names) for command, names in AS_PYTHON.items())
     for title, names in FUNCTIONS.items():
         yield f"## {title}\n"
         for name in names:
@@ -116,6 +151,11 @@ def _parts() -> Iterator[str]:
     for name in FOR_PLUGINS:
         yield from _class(f"zoo.{name}", getattr(zoo, name))
     yield ERRORS_START + "".join(map(_error, _errors()))
+
+
+def _row(command: str, names: tuple[str, ...]) -> str:
+    shown = ", ".join(f"`{name.replace('zoo.Model.', 'model.')}`" for name in names)
+    return f"| `zoo {command}` | {shown or 'none: for the command line only'} |\n"
 
 
 def _class(name: str, owner: type) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 import zoo
 from tests.docs import commands_page, options_page, python_page, weights_page
 from zoo import errors
+from zoo.cli import COMMANDS
 from zoo.registry.registry import Registry
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -67,3 +68,18 @@ def test_every_error_is_on_the_page() -> None:
     assert "WeightsError" in kinds
     rows = {name: rf"`zoo\.(errors\.)?{name}` \| `{kind}` \|" for name, kind in kinds.items()}
     assert [name for name, row in rows.items() if not re.search(row, written)] == []
+
+
+def test_the_page_says_of_every_command_what_it_is_in_python() -> None:
+    commands = {*COMMANDS} | {entry.spec.name for entry in Registry.discover().entries("command")}
+    assert python_page.AS_PYTHON.keys() == commands
+    for name in (name for names in python_page.AS_PYTHON.values() for name in names):
+        if "(" not in name:
+            owner = zoo.Model if name.startswith("zoo.Model.") else zoo
+            assert callable(getattr(owner, name.rpartition(".")[2]))
+
+
+def test_the_help_of_export_names_each_command_that_takes_an_exported_file() -> None:
+    written = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+    sentence = written.partition("An ONNX file can then stand for WEIGHTS")[2].partition(".")[0]
+    assert {*re.findall(r"`zoo (\w+)`", sentence)} == {"embed", "inspect", "predict", "sample", "serve"}
