@@ -39,3 +39,11 @@ def test_every_page_is_reached_from_the_index() -> None:
     linked = {(ROOT / "docs" / link["file"]).resolve() for link in _LINK.finditer(index) if link["file"]}
     pages = {page for page in PAGES if (ROOT / "docs") in page.parents and page.name != "README.md"}
     assert pages - linked == set()
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    text = (ROOT / "docs" / "explanation" / "decisions.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"^### (\d+)\.", text, flags=re.M)
+    assert sorted(number for number in {*numbers} if numbers.count(number) > 1) == []
+    named = {number for page in PAGES for number in re.findall(r"[Dd]ecision (\d+)", page.read_text("utf-8"))}
+    assert named <= {*numbers}

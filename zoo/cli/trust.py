@@ -25,7 +25,8 @@ def command(path: Path | None, listing: bool, remove: bool, as_json: bool) -> No
 
     By default, PATH is $ZOO_REGISTRY, or the registry.toml in the current folder. A plugin is code that can
     do whatever you can, so read it first. It is these very bytes in this place that are trusted: once a byte
-    changes or the folder moves, zoo asks again. Recipes and weights are data, and need no trust.
+    changes or the folder moves, nothing of it runs until you trust it again. Recipes and weights are data,
+    and need no trust.
 
     \b
     zoo trust

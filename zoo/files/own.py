@@ -2,7 +2,7 @@
 
 The user's state directory has an empty file for each of them, named by its sha256. So a run directory may be
 moved, and a changed file is one from elsewhere. Where the state directory cannot be written, nothing is
-remembered, and zoo asks where the data is.
+remembered, and the user has to name where the data is.
 """
 
 from __future__ import annotations
