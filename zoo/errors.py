@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "AmbiguousName",
@@ -52,7 +53,22 @@ class ZooError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(shortened(message))
+        self._hint: str | None = None
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:  # without calling __init__, which may require keywords
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
+    @property
+    def hint(self) -> str | None:
+        """What to do next; a traceback shows it below the message."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        notes = [note for note in getattr(self, "__notes__", ()) if note != self._hint]
+        self.__notes__ = [*([hint] if hint else []), *notes]
+        self._hint = hint
 
 
 class UnknownName(ZooError):

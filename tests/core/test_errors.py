@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+import zoo
 import zoo.errors
-from zoo.errors import Interrupted, ZooError, ZooWarning, cause, did_you_mean, first_line, printable, warn
+from zoo.cli import run
+from zoo.errors import (
+    Interrupted,
+    Lost,
+    MissingModule,
+    ZooError,
+    ZooWarning,
+    cause,
+    did_you_mean,
+    first_line,
+    printable,
+    warn,
+)
 
 
 class Mute(Exception):
@@ -100,3 +117,51 @@ def test_a_warning_may_be_made_an_error() -> None:
         warnings.simplefilter("error", ZooWarning)
         with pytest.raises(ZooWarning, match="look"):
             warn("look")
+
+
+def test_a_hint_stands_in_the_traceback() -> None:
+    assert "weights 'nope'\n`zoo list weights`" in traceback_of(lambda: zoo.load("nope"))
+
+
+def test_a_hint_stands_in_the_traceback_once_whatever_becomes_of_it() -> None:
+    error = ZooError("wrong", hint="do this")
+    error.add_note("and know this")
+    error.hint = "do that"
+    assert "".join(traceback.format_exception_only(error)).endswith("wrong\ndo that\nand know this\n")
+    error.hint = None
+    assert "".join(traceback.format_exception_only(error)).endswith("wrong\nand know this\n")
+
+
+def pickled(error: ZooError) -> ZooError:
+    return pickle.loads(pickle.dumps(error))
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZooError("wrong", hint="do this"),
+        Interrupted("stopped", signal=2, hint="go on"),
+        MissingModule("not there", module="timm"),
+        Lost(waited=3),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_a_copy(error: ZooError, again: Callable[[ZooError], ZooError]) -> None:
+    copied = again(error)
+    assert type(copied) is type(error)
+    assert (str(copied), copied.hint, copied.exit_code) == (str(error), error.hint, error.exit_code)
+    assert traceback.format_exception_only(copied) == traceback.format_exception_only(error)
+
+
+def test_the_command_prints_a_hint_once(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "lstm"]) == 1
+    assert capfd.readouterr().err.count("`zoo list datasets`") == 1
+
+
+def traceback_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except zoo.ZooError:
+        return traceback.format_exc()
+    raise AssertionError("nothing was raised")

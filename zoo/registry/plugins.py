@@ -235,7 +235,9 @@ def _why(error: BaseException) -> str:
     """Return the cause of an error and the line of code; of one in a recipe or weights, also which."""
     import traceback  # slow to import
 
-    notes: Sequence[str] = getattr(error, "__notes__", ()) if isinstance(error, OptionError) else ()
+    notes: list[str] = []
+    if isinstance(error, OptionError):
+        notes = [note for note in getattr(error, "__notes__", ()) if note != error.hint]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_plugin_s(frame.filename)]
     lines = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames]
     said = ", ".join([f"{cause(error)}{_meant(error)}", *notes])
