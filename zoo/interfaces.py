@@ -57,6 +57,7 @@ __all__ = [
     "LoadsPretrained",
     "PreparesInputs",
     "ReadsAhead",
+    "ReadsBatches",
     "Reference",
     "Split",
     "State",
@@ -110,11 +111,10 @@ class Dataset(ABC):
     def split(self, name: Split) -> Any:
         """Return one split, which may be empty.
 
-        - classification: a map-style dataset of (uint8 image (C, H, W), label). It may define
-          `__getitems__(indices)` to return a whole batch, (uint8 images (B, C, H, W), labels (B,)), and may
-          be a `HasBoxes`, a `HasFiles` or a `ReadsAhead`.
+        - classification: a map-style dataset of (uint8 image (C, H, W), label), which torch's `DataLoader`
+          reads too. It may be a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
-          a `HasClassBoxes`, a `HasFiles` or a `ReadsAhead`.
+          a `HasClassBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
@@ -147,6 +147,15 @@ class HasFiles(Protocol):
     @property
     def files(self) -> Sequence[Path] | None:
         """The file of each image; None if they are not files after all."""
+        ...
+
+
+@runtime_checkable
+class ReadsBatches(Protocol):
+    """A split of images that reads a batch faster than image by image."""
+
+    def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
+        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) of some indices, in order."""
         ...
 
 

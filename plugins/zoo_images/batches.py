@@ -14,7 +14,7 @@ from zoo.data.devices import moved
 from zoo.data.parts import part_of
 from zoo.data.views import View
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, ReadsAhead, Split
+from zoo.interfaces import Batch, Dataset, ReadsAhead, ReadsBatches, Split
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
 
@@ -142,13 +142,10 @@ def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ten
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return images (B, C, H, W), and labels (B,) or float (B, K), of a split of items or of batches."""
-    if hasattr(images, "__getitems__"):  # torch's protocol for a whole batch at once
-        items = images.__getitems__(list(indices))
+    if isinstance(images, ReadsBatches):
+        batch, labels = images.read_batch(list(indices))
     else:
         items = [images[index] for index in indices]
-    if isinstance(items, tuple):
-        batch, labels = items
-    else:
         batch = torch.stack([image for image, _ in items])
         several = isinstance(items[0][1], Tensor) and items[0][1].ndim
         labels = (torch.stack if several else torch.tensor)([label for _, label in items])

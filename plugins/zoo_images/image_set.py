@@ -56,7 +56,7 @@ class ImageSplit:
         label = self.labels[index]
         return self.images[index], label if label.ndim else int(label)
 
-    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
         chosen = moved(torch.as_tensor(indices), self.images.device)
         return self.images[chosen], self.labels[chosen]
 

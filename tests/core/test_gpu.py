@@ -132,10 +132,10 @@ def test_a_small_set_of_images_is_kept_on_the_gpu(registry: Registry) -> None:
     data = open_dataset(registry.dataset("shapes"), {"train_size": 64, "val_size": 0, "test_size": 8})
     near = data.split("train").on("cuda")
     assert near is data.split("train").on("cuda")
-    images, labels = near.__getitems__([3, 1])
+    images, labels = near.read_batch([3, 1])
     assert images.is_cuda
     assert labels.is_cuda
-    assert torch.equal(images.cpu(), data.split("train").__getitems__([3, 1])[0])
+    assert torch.equal(images.cpu(), data.split("train").read_batch([3, 1])[0])
 
 
 @nvidia

@@ -44,7 +44,7 @@ def test_statistics_are_those_of_the_training_pixels() -> None:
 
 def test_a_batch_is_the_images_one_by_one() -> None:
     split = shapes(**SMALL).split("train")
-    images, labels = split.__getitems__([5, 0, 31])
+    images, labels = split.read_batch([5, 0, 31])
     for number, image, label in zip([5, 0, 31], images, labels, strict=True):
         assert torch.equal(split[number][0], image)
         assert split[number][1] == label

@@ -207,7 +207,7 @@ def test_pictures_get_the_label_of_their_folder(root: Path) -> None:
     assert data.preprocess["classes"] == ["cat", "dog"]
     assert [len(data.split(split)) for split in ("train", "val", "test")] == [16, 2, 2]
     for split in ("train", "val", "test"):
-        images, labels = data.split(split).__getitems__(range(len(data.split(split))))
+        images, labels = data.split(split).read_batch(range(len(data.split(split))))
         assert labels.bincount().tolist() == [len(labels) // 2] * 2
         for image, label in zip(images, labels, strict=True):
             assert image[0 if label == 0 else 2].min() >= 253

@@ -79,7 +79,7 @@ def test_an_image_is_padded_and_its_channel_repeated(small: Release, tmp_path: P
     plain = small.read(root=str(tmp_path), val_size=10)
     wide = small.read(root=str(tmp_path), val_size=10, size=33, channels=3)
     assert wide.dims == {"in_channels": 3, "image_size": 33, "num_classes": 10}
-    images, _ = wide.split("train").__getitems__([4, 7])
+    images, _ = wide.split("train").read_batch([4, 7])
     assert images.shape == (2, 3, 33, 33)
     for channel in images.unbind(1):
         assert torch.equal(channel[:, 2:30, 2:30], plain.split("train").images[[4, 7], 0])

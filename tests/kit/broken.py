@@ -943,13 +943,19 @@ class Batched(list):
 
 
 class Sorted(list):
-    def __getitems__(self, indices):
+    def read_batch(self, indices, /):
         images, labels = zip(*(self[index] for index in sorted(indices)), strict=True)
         return torch.stack(images), torch.tensor(labels)
 
 
+class Collated(list):
+    def __getitems__(self, indices):
+        images, labels = zip(*(self[index] for index in indices), strict=True)
+        return torch.stack(images), torch.tensor(labels)
+
+
 class FetchesBatches(TinyImages):
-    """Honest: it returns a batch as torch's own subsets do."""
+    """Honest: it returns several items as torch's own subsets do."""
 
     def split(self, name):
         return Batched(super().split(name))
@@ -958,6 +964,11 @@ class FetchesBatches(TinyImages):
 class FetchesSorted(TinyImages):
     def split(self, name):
         return Sorted(super().split(name))
+
+
+class FetchesCollated(TinyImages):
+    def split(self, name):
+        return Collated(super().split(name))
 
 
 class LabelsFromOne(TinyImages):

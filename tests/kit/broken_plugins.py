@@ -416,6 +416,7 @@ entries = Provider(
     images(DatasetSpec, "trains_a_model", "FloatLabels"),
     images(DatasetSpec, "trains_a_model.shape", "LabelsOfOneNumber"),
     images(DatasetSpec, "fetches_its_items", "FetchesSorted"),
+    images(DatasetSpec, "fetches_its_items.torch", "FetchesCollated"),
     images(DatasetSpec, "labels_in_range.several", "ListsOfTags", task="multi-label"),
     images(DatasetSpec, "labels_in_range.counts", "CountsOfTags", task="multi-label"),
     images(DatasetSpec, "splits_differ", "TestsOnTraining"),

@@ -59,6 +59,7 @@ CLASSES = (
         "HasBoxes",
         "HasClassBoxes",
         "HasFiles",
+        "ReadsBatches",
         "ReadsAhead",
         "CarriesState",
         "PreparesInputs",

@@ -82,7 +82,7 @@ def test_it_gives_the_pictures_that_were_saved(registry: Registry) -> None:
     assert data.dims == {"in_channels": 3, "image_size": 8, "num_classes": 2}
     assert data.preprocess["classes"] == ["dark", "light"]
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [64, 16, 0]
-    images, labels = data.split("train").__getitems__([3, 0])
+    images, labels = data.split("train").read_batch([3, 0])
     assert (images == 173).all(1).all(1).all(1).tolist() == [True, False]
     assert (images[1] == 20).all()
     assert labels.tolist() == [1, 0]

@@ -7,8 +7,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from zoo.config.signatures import option_types
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
-from zoo.interfaces import CarriesState, Dataset, Split, make_task
+from zoo.interfaces import CarriesState, Dataset, ReadsBatches, Split, make_task
 from zoo.processors import ReadsInputs
 from zoo.testing._altered import versions
 from zoo.testing._case import Case, message
@@ -265,24 +265,38 @@ def order_is_reproducible(case: Case) -> None:
 
 
 def fetches_its_items(case: Case) -> None:
-    """`__getitems__`, if a split has it, returns what `__getitem__` does, in the order asked for."""
+    """`read_batch` and torch's `__getitems__`, if a split has them, return the items asked for, in order."""
+    indices = [2, 0, 1]
     for name in SPLITS:
-        split = dataset_of(case).split(name)
-        if isinstance(split, Tensor) or not hasattr(split, "__getitems__") or len(split) < 3:
+        split: Any = dataset_of(case).split(name)
+        if isinstance(split, Tensor) or len(split) < 3:
             continue
-        indices = [2, 0, 1]
-        fetched = split.__getitems__(indices)
-        rows = zip(*fetched, strict=True) if isinstance(fetched, tuple) else fetched
-        same = all(
-            torch.equal(torch.as_tensor(one), torch.as_tensor(other))
-            for row, index in zip(rows, indices, strict=True)
-            for one, other in zip(row, split[index], strict=True)
-        )
-        assert same, message(
-            expected=f"__getitems__({indices}) of {name} to return the items {indices}",
-            got="others",
-            usually="sorted indices, or images and labels in two orders",
-        )
+        fetches = getattr(split, "__getitems__", None)
+        if isinstance(split, ReadsBatches):
+            _require_items(
+                split, indices, zip(*split.read_batch(indices), strict=True), f"read_batch of {name}"
+            )
+        if fetches is not None:
+            fetched = fetches(indices)
+            assert isinstance(fetched, list), message(
+                expected=f"__getitems__ of {name} to return a list of items, as torch's DataLoader expects",
+                got=f"a {type(fetched).__name__}",
+                usually="a whole batch, which `read_batch` returns",
+            )
+            _require_items(split, indices, cast("list[Any]", fetched), f"__getitems__ of {name}")
+
+
+def _require_items(split: Any, indices: Sequence[int], rows: Iterable[Any], what: str) -> None:
+    same = all(
+        torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+        for row, index in zip(rows, indices, strict=True)
+        for one, other in zip(row, split[index], strict=True)
+    )
+    assert same, message(
+        expected=f"{what} to return the items {indices}",
+        got="others",
+        usually="sorted indices, or images and labels in two orders",
+    )
 
 
 def trains_a_model(case: Case) -> None:

@@ -26,13 +26,14 @@ class Pictures:
     def __len__(self):
         return len(self.rows)
 
-    def __getitems__(self, indices):
+    def read_batch(self, indices, /):
+        """Return the pictures (B, C, H, W), uint8, and the labels (B,)."""
         rows = self.rows[list(indices)]
         pictures = [as_picture(each, size=self.size, channels=3) for each in rows[self.image]]
         return torch.stack([torch.from_numpy(each) for each in pictures]), torch.tensor(rows[self.label])
 
     def __getitem__(self, index):
-        pictures, labels = self.__getitems__([range(len(self))[index]])
+        pictures, labels = self.read_batch([range(len(self))[index]])
         return pictures[0], int(labels[0])
 
 
@@ -74,7 +75,7 @@ class Saved(interfaces.Dataset):
             content = [hashes.of(file) for file in files], self.columns, size
         self.hashed = hashlib.sha256(repr(content).encode()).hexdigest()
         train = self.split("train")
-        some = train.__getitems__(range(0, len(train), -(-len(train) // 1_000)))[0] / 255
+        some = train.read_batch(range(0, len(train), -(-len(train) // 1_000)))[0] / 255
         self.mean = [round(each, 4) for each in some.mean((0, 2, 3)).tolist()]
         self.std = [round(each, 4) for each in some.std((0, 2, 3)).clamp(min=0.01).tolist()]
 
