@@ -2,9 +2,9 @@
 
     python benchmarks/agreement.py [--processes 2 3]
 
-Asked are, in fp32, losses of the first step within 2e-6 of those of one process, relative to them; later ones
-at most 3 times as far apart as one more thread changes them, or 1e-6; the evaluation of images equal, bit for
-bit; and after a stop and with another number of processes, a validation loss within 1e-6. Networks are small,
+Printed are, in fp32, the differences of the losses of the first step, relative to those of one process; those
+of later steps, beside what one more thread changes; whether the evaluation of images is equal, bit for bit;
+and the difference of a validation loss after a stop and with another number of processes. Networks are small,
 and have no dropout, which each process draws for itself.
 """
 

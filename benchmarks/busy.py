@@ -34,7 +34,7 @@ THREADS = {
     "all cores": {"OMP_NUM_THREADS": str(CORES), "GOMP_SPINCOUNT": "300000"},
     "default": {},
 }
-ASKED = {"idle": 1.15, "busy": 2.0, "pair": 2.5}
+LOADS = ("idle", "busy", "pair")
 OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         times: dict[tuple[str, str], list[float]] = {}
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(options.rounds):
-                for load in ASKED:
+                for load in LOADS:
                     for threads, environment in THREADS.items():
                         if options.quick and threads == "all cores" and load != "idle":
                             continue
@@ -88,10 +88,9 @@ def main() -> None:
         bases = times["all cores", "idle"]
         for (threads, load), taken in times.items():
             ratios = [one / base for one, base in zip(taken, bases, strict=True)]
-            asked = f"  (at most {ASKED[load]} is asked)" if threads == "default" else ""
             listed = ", ".join(f"{one:.1f}" for one in taken)
             ratio = statistics.median(ratios)
-            print(f"{name:12} {load}  {threads:9}  {ratio:5.2f} times  {listed} s{asked}", flush=True)
+            print(f"{name:12} {load}  {threads:9}  {ratio:5.2f} times  {listed} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/kit.py
 
-Whole processes, in turn. Asked are at most 15 s for each on an idle machine.
+Whole processes, in turn.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python benchmarks/many_plugins.py
     python benchmarks/many_plugins.py --quick    # without the kit
 
-Whole processes, in turn. Asked are at most 2 times a `zoo list` of the first-party plugins alone, at most 1.5
-times `zoo list`, and at most 20 s. Loading 20,000 entries of 50 plugins takes at most 1 s
-of processor time, which depends less on the machine's load.
+Whole processes, in turn: beside a `zoo list` of the first-party plugins alone, beside `zoo list`, and in
+seconds. The time of loading 20,000 entries of 50 plugins is that of the processor, which depends less on the
+machine's load.
 """
 
 from __future__ import annotations

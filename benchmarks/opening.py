@@ -2,7 +2,7 @@
 
     python benchmarks/opening.py [--pictures 100000]
 
-Asked are at most 3 s for opening them again. Each opening is a process of its own; its time is that of
+Each opening is a process of its own; its time is that of
 `zoo.open_dataset`, once torch has been imported. The pictures are JPEG files of 32 pixels, no two of them
 equal, read at 64; what is remembered and decoded goes to a folder that is removed in the end.
 """

@@ -244,7 +244,7 @@ def kills(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure what the arguments name."""
     measures = {"accuracy": accuracy, "speed": speed, "memory": memory, "kills": kills}
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="*", default=[*measures], choices=[*measures, []])

@@ -2,11 +2,11 @@
 
     python benchmarks/processes.py [lstm resnet-lite-wide] [--rounds 3]
 
-Asked are, on two idle cores:
+Two idle cores are needed for
 
-- two processes of one thread: at least as fast as one process of two threads, and 1.6 times one of one;
-- adding up the gradients: at most 5 % of a step;
-- steps with BatchNorm of the whole batch: at most 1.25 times as long as with that of each process's part.
+- two processes of one thread, against one process of two threads and one of one;
+- adding up the gradients, as a share of a step;
+- steps with BatchNorm of the whole batch, against those with that of each process's part.
 
 Runs take turns, and a speed is that of the last of two epochs. The message is timed by itself, between
 processes that wait for each other first: what a step waits for the slower one is no part of it.

@@ -357,7 +357,7 @@ def memory(process: int) -> float:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure what the arguments name."""
     measures = {"load": load, "batching": batching, "hostile": hostile}
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="*", default=[*measures], choices=[*measures, []])

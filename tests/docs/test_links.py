@@ -41,6 +41,11 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert pages - linked == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_states_what_is_measured_and_no_target(page: Path) -> None:
+    assert re.findall(r"[Aa]sked for (?:was|were)|(?:was|were) asked for", page.read_text("utf-8")) == []
+
+
 def test_each_decision_has_a_number_of_its_own() -> None:
     text = (ROOT / "docs" / "explanation" / "decisions.md").read_text(encoding="utf-8")
     numbers = re.findall(r"^### (\d+)\.", text, flags=re.M)
