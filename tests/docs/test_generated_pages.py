@@ -83,3 +83,23 @@ def test_the_help_of_export_names_each_command_that_takes_an_exported_file() -> 
     written = (REFERENCE / "commands.md").read_text(encoding="utf-8")
     sentence = written.partition("An ONNX file can then stand for WEIGHTS")[2].partition(".")[0]
     assert {*re.findall(r"`zoo (\w+)`", sentence)} == {"embed", "inspect", "predict", "sample", "serve"}
+
+
+@pytest.mark.parametrize(("page", "prefix"), [("convnets", "cifar10-"), ("char-rnn", "")])
+def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: str, prefix: str) -> None:
+    """Accuracy is that of weights.md; of char-rnn.md, whose losses are of another split, parameters alone."""
+    row = re.compile(r"^\| `([\w-]+)` \| ([\d,]+) \| (?:\d+ \| )?(.*?) \|", re.MULTILINE)
+    text = (REFERENCE.parent / "explanation" / f"{page}.md").read_text(encoding="utf-8")
+    published = re.findall(
+        r"^\| `([\w-]+)` \| (.*?) \| (.*?) \| ([\d,]+) \|",
+        (REFERENCE / "weights.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    shown = {
+        name: (parameters, by_seed if "±" in by_seed else one) for name, one, by_seed, parameters in published
+    }
+    rows = {prefix + name: (parameters, value) for name, parameters, value in row.findall(text)}
+    assert len(rows) >= 7
+    for name, (parameters, value) in rows.items():
+        assert parameters == shown[name][0]
+        assert value == shown[name][1] or page == "char-rnn", name
