@@ -29,7 +29,7 @@ test: $(READY) ## Each file's tests run in order, in one of the processes.
 test-all: $(READY) ## The slow tests too.
 	$(BIN)/python -m pytest -m "not gpu and not network"
 
-reliability: $(READY) ## Kills, failing disks and hostile files, in full: a quarter of an hour on an idle machine, an hour on a busy one. Writes docs/explanation/reliability.md.
+reliability: $(READY) ## Kills, failing disks and hostile files, in full: two hours where the cores have other work too. Writes docs/explanation/reliability.md.
 	nice $(BIN)/python -m tests.reliability.full --out docs/explanation/reliability.md
 
 weights: $(READY) ## Train published weights again: make weights NAMES="cifar10-resnet20". What was begun goes on.

@@ -53,6 +53,7 @@ these.
 | `ZOO_DATA` | folder in which datasets look for their files |
 | `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
 | `ZOO_STATE` | folder for what zoo remembers; by default `zoo` in the user's state folder |
+| `ZOO_WEIGHTS` | folder with files of published weights, `ID.safetensors`, that are not in the package |
 | `ZOO_OFFLINE` | `1` forbids downloads |
 | `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
 | `ZOO_TRUST` | `1` trusts every one-file plugin that a `registry.toml` names, for CI |
@@ -61,6 +62,7 @@ these.
 | `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
 | `ZOO_PATIENCE` | seconds that a process of a training waits for the others, in place of 600 |
 | `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, also files that have not changed |
+| `ZOO_SERVE_TOKEN` | the token of `zoo serve`, unless `--token` is given |
 | `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
 | `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` | where they set up glibc's malloc, zoo leaves its memory alone |
 """

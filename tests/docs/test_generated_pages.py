@@ -103,3 +103,13 @@ def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: st
     for name, (parameters, value) in rows.items():
         assert parameters == shown[name][0]
         assert value == shown[name][1] or page == "char-rnn", name
+
+
+def test_every_environment_variable_that_zoo_reads_is_on_the_page() -> None:
+    root = REFERENCE.parents[1]
+    sources = [*(root / "zoo").rglob("*.py"), *(root / "plugins").rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    read = {*re.findall(r"""["'](ZOO_[A-Z]+(?:_[A-Z]+)*)["']""", code)}
+    written = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+    assert {"ZOO_DATA", "ZOO_PATIENCE", "ZOO_WEIGHTS"} <= read
+    assert sorted(name for name in read if f"| `{name}` |" not in written) == []
