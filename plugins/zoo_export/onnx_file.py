@@ -1,8 +1,10 @@
 """What an ONNX file says of itself, read without ONNX: a walk over its protobuf messages. Torch-free.
 
 zoo's own files are sealed: their metadata holds the sha256 of the file, computed with that field zeroed, so
-that damage is noticed before anything is run. Nothing here follows what a file names: one that keeps its
-weights in other files is refused, since it could name any.
+that damage is noticed before anything is run.
+
+A file can name others in many places, and ONNX Runtime opens them. So only the fields in a table are
+accepted: what an export has, and nothing that can name a file, whatever later versions of ONNX add.
 """
 
 from __future__ import annotations
@@ -16,22 +18,50 @@ import msgspec
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Described", "NotOnnx", "described", "sealed"]
+__all__ = ["FIELDS", "Described", "NotOnnx", "described", "sealed"]
 
 _SEAL = "zoo_sha256"
 _NO_SEAL = "0" * 64
-# Fields of messages that hold other messages, by number; those of tensors that name other files
-_INSIDE = {
-    "model": {7: "graph", 8: "opset", 14: "text", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "external"},
-}
 _DEEPEST = 40
+# Fields and messages in all; a ResNet with 56 layers has 3,560
+_MOST = 1_000_000
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+# The wire types of a field that holds a number, several (which may be packed), or bytes
+_INT, _INTS = (_VARINT,), (_VARINT, _LENGTH)
+_FLOAT, _FLOATS, _DOUBLES = (_FIXED32,), (_FIXED32, _LENGTH), (_FIXED64, _LENGTH)
+_BYTES = (_LENGTH,)
+# What each message may hold: by the number of a field its wire types, or the message inside. Refused with all
+# the rest are functions, training, sparse tensors and tensors in other files.
+FIELDS: dict[str, dict[int, tuple[int, ...] | str]] = {
+    "ModelProto": {
+        1: _INT, 2: _BYTES, 3: _BYTES, 4: _BYTES, 5: _INT, 6: _BYTES,
+        7: "GraphProto", 8: "OperatorSetIdProto", 14: "StringStringEntryProto",
+    },
+    "GraphProto": {
+        1: "NodeProto", 2: _BYTES, 5: "TensorProto", 10: _BYTES, 11: "ValueInfoProto",
+        12: "ValueInfoProto", 13: "ValueInfoProto", 16: "StringStringEntryProto",
+    },
+    "NodeProto": {
+        1: _BYTES, 2: _BYTES, 3: _BYTES, 4: _BYTES, 5: "AttributeProto", 6: _BYTES, 7: _BYTES,
+        9: "StringStringEntryProto",
+    },
+    "AttributeProto": {
+        1: _BYTES, 2: _FLOAT, 3: _INT, 4: _BYTES, 5: "TensorProto", 6: "GraphProto", 7: _FLOATS, 8: _INTS,
+        9: _BYTES, 10: "TensorProto", 11: "GraphProto", 13: _BYTES, 20: _INT,
+    },
+    "TensorProto": {
+        1: _INTS, 2: _INT, 4: _FLOATS, 5: _INTS, 6: _BYTES, 7: _INTS, 8: _BYTES, 9: _BYTES, 10: _DOUBLES,
+        11: _INTS, 12: _BYTES, 16: "StringStringEntryProto",
+    },
+    "ValueInfoProto": {1: _BYTES, 2: "TypeProto", 3: _BYTES, 4: "StringStringEntryProto"},
+    "TypeProto": {1: "Tensor", 6: _BYTES},
+    "Tensor": {1: _INT, 2: "TensorShapeProto"},
+    "TensorShapeProto": {1: "Dimension"},
+    "Dimension": {1: _INT, 2: _BYTES, 3: _BYTES},
+    "OperatorSetIdProto": {1: _BYTES, 2: _INT},
+    "StringStringEntryProto": {1: _BYTES, 2: _BYTES},
+}  # fmt: skip
 
 
 class NotOnnx(Exception):
@@ -50,14 +80,17 @@ class Described(msgspec.Struct):
     texts: dict[str, str]
     opset: int = 0
     graphs: int = 0
+    fields: int = 0
     seal: tuple[int, int] | None = None
 
 
 def described(content: bytes) -> Described:
     """Return what a file says of itself. Raises NotOnnx."""
+    if content[4:8] == b"ORTM":  # ONNX Runtime would read it as a file of its own format
+        raise NotOnnx("it is an ORT file as well")
     found = Described({})
     try:
-        _walk(content, 0, len(content), "model", found, 0)
+        _walk(content, 0, len(content), "ModelProto", found, 0)
     except (IndexError, UnicodeDecodeError):
         raise NotOnnx("it is not an ONNX model, or cut off") from None
     if found.graphs == 0:
@@ -72,7 +105,7 @@ def sealed(proto: ModelProto) -> bytes:
     proto.metadata_props.add(key=_SEAL, value=_NO_SEAL)
     content = proto.SerializeToString(deterministic=True)
     found = Described({})
-    _walk(content, 0, len(content), "model", found, 0)
+    _walk(content, 0, len(content), "ModelProto", found, 0)
     assert found.seal is not None
     start, end = found.seal
     return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[end:]
@@ -89,18 +122,24 @@ def _walk(content: bytes, start: int, end: int, kind: str, found: Described, dep
     """Note what a message says, and those inside it. Raises NotOnnx, or IndexError where it is cut off."""
     if depth > _DEEPEST:
         raise NotOnnx("its graphs are nested too deeply")
-    if kind == "text":
-        _note(content, start, end, found)
-        return
     for number, wire, first, last in _fields(content, start, end):
-        inner = _INSIDE.get(kind, {}).get(number)
-        if inner == "external":
+        found.fields += 1
+        if found.fields > _MOST:
+            raise NotOnnx(f"it has more than {_MOST:,} fields")
+        if kind == "TensorProto" and number in (13, 14):  # external_data, data_location
             raise NotOnnx("it keeps weights in other files, which zoo does not open")
-        if kind == "opset" and number == 2 and wire == _VARINT:
+        known = FIELDS[kind].get(number, ())
+        if wire not in (_BYTES if isinstance(known, str) else known):
+            raise NotOnnx(f"its field {number} of a {kind} (wire type {wire}) is not one that zoo writes")
+        if kind == "NodeProto" and number == 7 and first < last:
+            raise NotOnnx("it uses operators that are not those of ONNX itself")
+        if kind == "OperatorSetIdProto" and number == 2:
             found.opset = max(found.opset, first)
-        if inner and wire == _LENGTH:
-            found.graphs += inner == "graph"
-            _walk(content, first, last, inner, found, depth + 1)
+        if kind == "ModelProto" and number == 14:
+            _note(content, first, last, found)
+        if isinstance(known, str):
+            found.graphs += known == "GraphProto"
+            _walk(content, first, last, known, found, depth + 1)
 
 
 def _note(content: bytes, start: int, end: int, found: Described) -> None:
@@ -109,6 +148,8 @@ def _note(content: bytes, start: int, end: int, found: Described) -> None:
     key, value = (content[slice(*parts.get(n, (0, 0)))].decode() for n in (1, 2))
     if key in found.texts:
         raise NotOnnx("its metadata says something twice")
+    if key == "ort_config":
+        raise NotOnnx("it configures ONNX Runtime")
     found.texts[key] = value
     if key == _SEAL:
         found.seal = parts.get(2, (0, 0))

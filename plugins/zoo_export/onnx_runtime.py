@@ -24,6 +24,7 @@ def start(content: bytes, signature: Signature, threads: int) -> Program:
     # Threads that wait for work without sleeping are worth it for the short steps of a language model only:
     # they keep others from their cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if signature.state else "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever it looks like
     options.log_severity_level = _FATAL
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

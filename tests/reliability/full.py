@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.reliability import (
     cards,
+    exported,
     fetching,
     files,
     folders,
@@ -58,6 +59,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "remade": lambda folder: runs.remade(folder, rounds=40),
     "threads": lambda folder: threads.mixed(folder, threads=8, each=1_000),
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
+    "exported": lambda folder: exported.opens_nothing(folder, files=10_000),
     "never_unpickled": opening.never_unpickled,
     "untrusted": folders.untrusted,
     "in_terminal": invocations.in_terminal,

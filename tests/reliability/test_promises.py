@@ -9,6 +9,7 @@ import pytest
 
 from tests.reliability import (
     cards,
+    exported,
     fetching,
     files,
     folders,
@@ -47,6 +48,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "remade": lambda folder: runs.remade(folder, rounds=4),
     "threads": lambda folder: threads.mixed(folder, threads=4, each=20),
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=1),
+    "exported": lambda folder: exported.opens_nothing(folder, files=20),
     "never_unpickled": opening.never_unpickled,
     "untrusted": lambda folder: folders.untrusted(folder, commands=("list", "eval")),
     "in_terminal": lambda folder: invocations.in_terminal(folder, every=20),
