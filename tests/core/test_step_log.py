@@ -6,6 +6,9 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from zoo.errors import RunError
 from zoo.interfaces import Batch
 from zoo.training.clock import Clock
 from zoo.training.directory import RunDirectory
-from zoo.training.saved import Row, RunIdentity
+from zoo.training.saved import Row, RunIdentity, StepRow
 from zoo.training.state import TrainState
 from zoo.training.step_log import StepLog, read_rows
 from zoo_text.plugin import LANGUAGE_MODELLING
@@ -202,3 +205,19 @@ def test_rows_are_read_from_a_file_of_bounded_size_only(
     (tmp_path / "long").write_bytes(bytes(101))
     with pytest.raises(RunError, match=r"long cannot be read: .*more than 100 bytes"):
         read_rows(tmp_path / "long", Row)
+
+
+def test_a_log_deleted_during_a_training_is_whole_at_its_end(tmp_path: Path) -> None:
+    data = ("--data", "size=16", "--data", "train_size=64", "--data", "val_size=8", "--data", "test_size=8")
+    words = ("mlp", "shapes", *data, "--model", "widths=8", "--batch-size", "16", "--epochs", "60")
+    command = [sys.executable, "-m", "zoo", "train", *words, "--run", "run"]
+    log = tmp_path / "run" / "steps.jsonl"
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as training:
+        while training.poll() is None and not (log.exists() and log.stat().st_size):
+            time.sleep(0.001)
+        log.unlink()
+        assert training.stderr
+        said = training.stderr.read()
+    assert training.returncode == 0, said
+    assert [row["step"] for row in read_rows(log, StepRow)] == [*range(1, 241)]
+    assert said.count("run/steps.jsonl was deleted during the run; it is written again") == 1
