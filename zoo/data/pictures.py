@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo.errors import DataError, OptionError, first_line
 from zoo.files.regular import read_regular
@@ -50,11 +50,35 @@ MAX_BYTES = 2**30
 # Passes over all pixels of a JPEG, each of which may take a few bytes; progressive ones have about ten
 MAX_SCANS = 100
 
+# Before the pixels, where Pillow parses in Python: how often a file is read from, and bytes. Profiles,
+# previews and the layers of Photoshop take megabytes, in few pieces.
+HEADER_READS, HEADER_BYTES = 10_000, 2**22
+
+# The same for the pixels and what follows them. A GIF takes two for 255 bytes.
+MAX_READS = 2**20
+
+# What a JPEG segment holds. Pillow parses it in full for one number
+MAX_EXIF = 2**16
+
+# Comments among the pixels of a plain PPM, each of which costs Pillow a copy of the rest
+MAX_COMMENTS = 100
+
 # Pixels converted at a time: copies of a whole picture in other modes take several times its memory
 STRIP_PIXELS = 2**20
 
 # Where a scan of a JPEG begins; what is compressed never has these two bytes in a row
 _SCAN = b"\xff\xda"
+
+# How to turn a picture upright, by its orientation in EXIF data
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
@@ -183,7 +207,8 @@ def decode(content: bytes, *, size: int, channels: int) -> Pixels:
 
     Raises:
         DecompressionBombError: the header announces more than MAX_PIXELS.
-        ValueError: the pixels are floating-point numbers, there is only one, or a JPEG has too many scans.
+        ValueError: the pixels are floating-point numbers, there is only one, or the file has too much before
+            them, too many pieces, scans or comments, or too much EXIF data.
         Exception: whatever else Pillow raises for a damaged picture.
     """
     return _pixels(_square(content, size, "RGB" if channels == 3 else "L"))
@@ -209,7 +234,35 @@ def _opened(content: bytes) -> Image.Image:
 
 def _identified(content: bytes) -> Image.Image:
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF; HEIF is an add-on
-    return Image.open(io.BytesIO(content), formats=formats)
+    file = _Pieces(content)
+    opened = Image.open(file, formats=formats)
+    file.has_opened = True
+    return opened
+
+
+class _Pieces(io.BytesIO):
+    """An encoded picture that is read from a bounded number of times.
+
+    Whatever is repeated in it, such as segments, chunks, tags and comments, costs a read each time.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.has_opened = False
+        self._reads = self._bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self._reads += 1
+        if not self.has_opened:
+            # what is read in one piece, to the end, is not parsed in Python
+            self._bytes += len(found) if size is not None and size >= 0 else 0
+            if self._reads > HEADER_READS or self._bytes > HEADER_BYTES:
+                most = f"more than {HEADER_READS:,} pieces or {HEADER_BYTES:,} bytes"
+                raise ValueError(f"too much precedes its pixels ({most})")
+        elif self._reads > MAX_READS:
+            raise ValueError(f"it is in more than {MAX_READS:,} pieces")
+        return found
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
@@ -221,9 +274,20 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
             raise ValueError("it has a single pixel")
         if opened.format in ("JPEG", "MPO") and content.count(_SCAN) > MAX_SCANS:
             raise ValueError(f"it has more than {MAX_SCANS} scans")
+        if content[:2] in (b"P1", b"P2", b"P3") and content.count(b"#") > MAX_COMMENTS:
+            raise ValueError(f"it has more than {MAX_COMMENTS} comments")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-        ImageOps.exif_transpose(opened, in_place=True)
-        return _central_square(opened, size if enlarge else min(size, *opened.size), mode)
+        upright = _upright(opened)
+        return _central_square(upright, size if enlarge else min(size, *upright.size), mode)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a picture rotated as its EXIF data says; Pillow's `exif_transpose` writes all of that anew."""
+    image.load()  # a PNG may have it after the pixels
+    if any(len(image.info.get(name, "")) > MAX_EXIF for name in ("exif", "Raw profile type exif")):
+        raise ValueError(f"it has more than {MAX_EXIF:,} bytes of EXIF data")
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
