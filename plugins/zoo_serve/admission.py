@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from starlette.datastructures import Headers
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo_serve.errors import Refused, answer
@@ -28,27 +29,31 @@ class Admission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             return await self._app(scope, receive, send)
-        if refused := self._refuses(scope):
+        headers = Headers(scope=scope)
+        has_files = headers.get("content-type", "").lower().startswith("multipart/")
+        most = self._limits.body if has_files else self._limits.words
+        if refused := self._refuses(headers, most):
             return await answer(refused)(scope, receive, send)
         self.inside += 1
+        app = RequestBodyLimitMiddleware(self._app, max_body_size=most)
         try:
-            await self._serve(scope, _Exchange(receive, send, self._limits.seconds))
+            await self._serve(app, scope, _Exchange(receive, send, self._limits.seconds))
         finally:
             self.inside -= 1
 
-    def _refuses(self, scope: Scope) -> Refused | None:
+    def _refuses(self, headers: Headers, most: int) -> Refused | None:
         if self.inside >= self._limits.requests:
             message = f"the server is busy: {self.inside} requests are being served"
             return Refused(503, message, hint="try again later", headers={"Retry-After": "1"})
-        length = Headers(scope=scope).get("content-length", "0")
-        if length.isdecimal() and int(length) > self._limits.body:
-            return Refused.too_large(self._limits.body)
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > most:
+            return Refused.too_large(most)
         return None
 
-    async def _serve(self, scope: Scope, exchange: _Exchange) -> None:
+    async def _serve(self, app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
         try:
             async with asyncio.timeout(self._limits.seconds) as exchange.timer:
-                await self._app(scope, exchange.receive, exchange.send)
+                await app(scope, exchange.receive, exchange.send)
         except TimeoutError:
             if not exchange.timer.expired():
                 raise

@@ -48,7 +48,6 @@ def create_app(
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        max_body_size=limits.body,
         form_limits={
             "max_files": limits.inputs,
             "max_fields": limits.inputs + 100,

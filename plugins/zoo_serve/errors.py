@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from zoo import ZooError
 from zoo.errors import UnknownName, shortened
@@ -124,7 +125,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     limits = request.app.state.limits
     if error.status_code == 413:
-        return answer(Refused.too_large(limits.body))
+        return answer(Refused.too_large(request.scope[MAX_BODY_SIZE_SCOPE_KEY]))
     if error.detail.startswith("Too many f"):  # files, or fields of a form
         return answer(Refused(413, f"a request may have at most {limits.inputs} inputs"))
     if error.detail.startswith("Field exceeded"):

@@ -15,7 +15,7 @@ class Limits:
     """The limits of a server; a proxy in front of it should have lower ones, or the same.
 
     Attributes:
-        body: bytes of a request's body, which is refused while it arrives.
+        body: bytes of a form with files, which is refused while it arrives.
         inputs: pictures or texts of a request.
         pixels: pixels of all pictures of a request, as their headers announce; decoded, each takes 4 bytes.
         characters: characters of all texts of a request, or of a prompt.
@@ -24,9 +24,14 @@ class Limits:
             ends then.
     """
 
-    body: int = 32 * 2**20
+    body: int = 16 * 2**20
     inputs: int = 64
     pixels: int = 2**26
     characters: int = 20_000
     requests: int = 128
     seconds: float = 60.0
+
+    @property
+    def words(self) -> int:
+        """Bytes of a body without files: JSON writes a character in at most 12, and so does a form."""
+        return min(self.body, 12 * self.characters + 2**16)

@@ -28,7 +28,8 @@ from zoo_serve.limits import Limits
 from zoo_serve.served import Served
 
 LOCAL = "http://localhost:8000"
-SMALL = Limits(body=20_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)
+SMALL = Limits(body=200_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)
+FORM = {"content-type": "application/x-www-form-urlencoded"}
 TOKEN = "a token of somebody"
 
 
@@ -36,6 +37,7 @@ class Fake:
     """A model that predicts once it may, samples without end, and calls its module without end to analyze."""
 
     name = "fake"
+    analyzers = ()
     vocabulary = Vocabulary({"vocabulary": ["a", "b"], "specials": 0})
 
     def __init__(self) -> None:
@@ -117,7 +119,10 @@ def files(count: int, side: int = 10) -> dict[str, Any]:
         ("/sample", {"json": {"length": 10_001}}, 422, "length: input should be less than or equal to 10000"),
         ("/sample", {"json": {"temperature": 1e9}}, 422, "temperature: input should be less"),
         ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature: input should be"),
-        ("/sample", {"json": {"prompt": "a" * 30_000}}, 413, "at most 20,000 bytes"),
+        ("/sample", {"json": {"prompt": "a" * 90_000}}, 413, "at most 66,136 bytes"),
+        ("/sample", {"content": b" " * 90_000, "headers": {}}, 413, "at most 66,136 bytes"),
+        ("/predict", {"content": b"&" * 90_000, "headers": FORM}, 413, "at most 66,136 bytes"),
+        ("/predict", {"files": [("input", ("x", b"a" * 300_000))]}, 413, "at most 200,000 bytes"),
         ("/predict", {"data": {"model": "net", "top": 0}, "files": files(1)["files"]}, 422, "top: input sh"),
     ],
 )
@@ -125,7 +130,8 @@ def test_a_request_is_limited(
     client: TestClient, path: str, request_: dict[str, Any], status: int, message: str
 ) -> None:
     headers = {"content-type": "application/json"} if "content" in request_ else {}
-    answer = client.post(path, headers=headers, **request_)
+    asked: Any = {"headers": headers} | request_
+    answer = client.post(path, **asked)
     if status == 200:
         assert answer.status_code == 200, answer.text
     else:
@@ -133,22 +139,34 @@ def test_a_request_is_limited(
         assert (got, message in words) == (status, True), words
 
 
-def test_a_body_of_unknown_length_is_refused_while_it_arrives() -> None:
+@pytest.mark.parametrize(
+    ("path", "kind", "most"),
+    [
+        ("/predict", "multipart/form-data; boundary=a", 200_000),
+        ("/predict", "application/x-www-form-urlencoded", 66_136),
+        ("/sample", "application/json", 66_136),
+        ("/sample", "text/plain", 66_136),
+    ],
+)
+def test_a_body_of_unknown_length_is_refused_while_it_arrives(path: str, kind: str, most: int) -> None:
     taken, sent = 0, list[Any]()
 
     async def receive() -> Any:
         nonlocal taken
         taken += 1
-        return {"type": "http.request", "body": b" " * 1_000, "more_body": True}
+        start = b'--a\r\nContent-Disposition: form-data; name="input"; filename="x"\r\n\r\n'
+        filler = b"&" if "urlencoded" in kind else b" "
+        body = start.ljust(1_000) if taken == 1 and "multipart" in kind else filler * 1_000
+        return {"type": "http.request", "body": body, "more_body": True}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     with serving() as (_, app):
-        asyncio.run(asyncio.wait_for(app(scope("/sample", "application/json"), receive, send), 20))
-    assert (sent[0]["status"], taken) == (413, 21)
+        asyncio.run(asyncio.wait_for(app(scope(path, kind), receive, send), 20))
+    assert (sent[0]["status"], taken) == (413, most // 1_000 + 1)
     assert (b"connection", b"close") in sent[0]["headers"]  # or the rest would be read as part of it
-    assert b"a request may have at most 20,000 bytes" in sent[1]["body"]
+    assert f"a request may have at most {most:,} bytes".encode() in sent[1]["body"]
 
 
 def scope(path: str, kind: str) -> dict[str, Any]:
@@ -227,6 +245,44 @@ def test_what_waits_too_long_is_refused_and_never_computed() -> None:
         refused, served = together(ask, app)
     assert [said(one) for one in refused] == [(504, "the request took more than 0.2 seconds")] * 2
     assert (served.status_code, model.seen) == (200, ["a", "c"])
+
+
+def test_the_server_answers_while_an_image_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, go_on, waited = threading.Event(), threading.Event(), list[bool]()
+
+    def open_(*_: Any, **__: Any) -> Any:
+        opening.set()
+        waited.append(go_on.wait(20))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(Image, "open", open_)
+    with serving(Limits(seconds=60)) as (_, app):
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            first = asyncio.create_task(client.post("/predict", **files(1)))
+            await until(opening.is_set)
+            health = await client.get("/healthz")
+            go_on.set()
+            return health, await first
+
+        answers = together(ask, app)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert waited == [True]
+
+
+def test_the_time_limit_does_not_wait_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def open_(*_: Any, **__: Any) -> Any:
+        go_on.wait(20)
+
+    monkeypatch.setattr(Image, "open", open_)
+    with serving(Limits(seconds=0.2)) as (model, app):
+        try:
+            refused = together(lambda client: client.post("/predict", **files(1)), app)
+        finally:
+            go_on.set()
+    assert (said(refused)[0], model.seen) == (504, [])
 
 
 def test_what_a_client_leaves_is_never_computed() -> None:
