@@ -95,7 +95,8 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "metrics": card.metrics,
         "headline": spec.headline,
         "units": dict(spec.units),
-        "analyzers": [row for row in model.analyzers if not row["labels"]],  # a request has none
+        # a request has no labels, and no time to read a whole dataset
+        "analyzers": [row for row in model.analyzers if not (row["labels"] or row["reference"])],
         "landmarks": [] if model.exported else [*registry.architecture(card.architecture).spec.landmarks],
         "card": card.to_dict(),
         "history": _history(weights),

@@ -139,7 +139,7 @@ def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Mode
     assert [row["epoch"] for row in first["history"]] == [1, 2]
     assert second["history"] is None
     names = {row["name"] for row in first["analyzers"]}
-    assert ("grad-cam" in names, "confusion" in names) == (True, False)
+    assert ("grad-cam" in names, "confusion" in names, "neighbours" in names) == (True, False, False)
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -267,6 +267,18 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             400,
             "options must be a JSON object (got [])",
         ),
+        (
+            "/analyze",
+            {**CAM, "data": {"model": "net", "analyzer": "neighbours"}},
+            400,
+            "neighbours is not offered: it compares an input with a whole split of the dataset",
+        ),
+        (
+            "/analyze",
+            {**CAM, "data": {"model": "net", "analyzer": "diagnose/neighbours"}},
+            400,
+            "diagnose/neighbours is not offered",
+        ),
         ("/nowhere", {}, 404, "not found"),
     ],
 )
@@ -290,7 +302,7 @@ def test_an_analyzer_downloads_nothing(client: TestClient, monkeypatch: pytest.M
         raise OptionError("enough")
 
     monkeypatch.setattr(zoo.Model, "analyze", analyze)
-    form = {"model": "net", "analyzer": "neighbours"}
+    form = {"model": "net", "analyzer": "grad-cam"}
     assert refused(client.post("/analyze", files={"input": ("x", picture())}, data=form)) == (400, "enough")
     assert seen == [True]
 
