@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
@@ -63,6 +64,8 @@ class InputReader:
         suffixes: lower-case suffixes of the files to read in a folder; all files are read if there are none.
         strings: whether a string is an input itself, rather than the path of one.
         notice: what users should know of how each input is read; empty if nothing.
+        refuse: returns why a file that a user names is of another kind, such as a text among pictures; empty
+            if it may be read. It is called for each of them before any is read.
     """
 
     read: Callable[[Any], Any]
@@ -70,6 +73,7 @@ class InputReader:
     suffixes: Sequence[str] = ()
     strings: bool = False
     notice: str = ""
+    refuse: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

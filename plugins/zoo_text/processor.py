@@ -20,6 +20,9 @@ from zoo.processors import InputReader, Prediction, Processor
 
 __all__ = ["TextProcessor", "metrics_of", "text_of", "tokens_of"]
 
+# What a file with a zero byte is, and the bytes at its beginning that are looked at
+_BINARY, _BEGINNING = "not text: it contains zero bytes", 1 << 16
+
 
 class _Feeding(TypedDict):
     """What the `preprocess` of a card must say, and what it may also say."""
@@ -63,7 +66,7 @@ class TextProcessor(Processor):
                 raise OptionError(f"expected a text or the Path of one (got a {type(source).__name__})")
             return tokens_of(source if isinstance(source, str) else text_of(source), vocabulary)[0]
 
-        return InputReader(read=read, what="texts", strings=True)
+        return InputReader(read=read, what="texts", strings=True, refuse=_refuse)
 
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
@@ -100,8 +103,20 @@ def text_of(path: Path) -> str:
     """Return the text of a file, UTF-8. Raises DataError if it cannot be read."""
     try:
         with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
-            return file.read()
+            text = file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeError:
         raise DataError(f"{path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise DataError(f"{path} is {_BINARY}")
+    return text
+
+
+def _refuse(path: Path) -> str:
+    """Return why a file is not text: it begins with binary content."""
+    try:
+        with open_regular(path) as file:
+            return _BINARY if b"\0" in file.read(_BEGINNING) else ""
+    except OSError:  # reading it again says why
+        return ""

@@ -68,10 +68,11 @@ def test_a_terminal_shows_the_features_that_fit(net_file, pictures, features, wi
 
 
 def test_json_is_an_array_of_rows(net_file, pictures, features):
-    arguments = net_file, "pictures/?.png", "nope.png", "--json"
+    arguments = net_file, "pictures/?.png", "pictures/cut.png", "--json"
     *rows, last = json.loads(done(*arguments, cwd=pictures.parent).stdout)
     np.testing.assert_allclose([row["features"] for row in rows], features, rtol=1e-5)
-    assert last == {"input": "nope.png", "features": None, "error": "no such file or folder"}
+    assert (last["input"], last["features"]) == ("pictures/cut.png", None)
+    assert last["error"] == "cannot be read as a picture: image file is truncated"
     (maps,) = json.loads(done(net_file, pictures / "0.png", "--no-pool", "--json").stdout)
     assert np.array(maps["features"]).ndim == 3
 

@@ -133,7 +133,7 @@ def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Mod
     good = pictures / "03.png"
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", ZooWarning)
-        found = net.features(["nope.png", good, *[f"gone-{n}.png" for n in range(12)]], **QUIET)
+        found = net.features(iter(["nope.png", good, *[f"gone-{n}.png" for n in range(12)]]), **QUIET)
     assert np.isnan(found[[0, *range(2, 14)]]).all()
     np.testing.assert_array_equal(found[1], net.features(good, **QUIET)[0])
     told = [str(one.message) for one in seen if "central square" not in str(one.message)]
@@ -141,7 +141,7 @@ def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Mod
     assert len(told) == 11
     assert told[-1] == "3 more inputs cannot be read"
     with pytest.raises(DataError, match="none of the inputs can be read"), pytest.warns(ZooWarning):
-        net.features("nope.png", **QUIET)
+        net.features(iter(["nope.png"]), **QUIET)
     with pytest.raises(DataError, match="no pictures were given"):
         net.features([], **QUIET)
 
@@ -374,7 +374,7 @@ def test_an_array_has_a_row_for_each_input_and_the_names_beside_it(
 ) -> None:
     out = tmp_path / "x.npy"
     with pytest.warns(ZooWarning, match=r"nope\.png no such file"):
-        result = net.features_to(out, ["nope.png", pictures, "nope.png"], **QUIET)
+        result = net.features_to(out, iter(["nope.png", pictures, "nope.png"]), **QUIET)
     about = {"out": str(out), "weights": str(net.path), "layer": "features"}
     assert result == {**about, "rows": 8, "before": 0, "errors": 2, "shape": [64]}
     array = np.load(out)
@@ -402,7 +402,7 @@ def test_an_array_holds_maps_of_one_shape(
 
 def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features_to(tmp_path / "x.csv", ["nope.png", pictures], **QUIET)
+        net.features_to(tmp_path / "x.csv", iter(["nope.png", pictures]), **QUIET)
     rows = [*csv.DictReader((tmp_path / "x.csv").read_text().splitlines())]
     assert [*rows[0]] == ["input", *(f"feature_{n}" for n in range(64)), "error"]
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
@@ -415,7 +415,7 @@ def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, pictures: Path, tmp
 
 def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features_to(tmp_path / "x.jsonl", [pictures, "nope.png"], pool=False, **QUIET)
+        net.features_to(tmp_path / "x.jsonl", iter([pictures, "nope.png"]), pool=False, **QUIET)
     *rows, last = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
     assert last == {"input": "nope.png", "features": None, "error": "no such file or folder"}
     found = np.array([row["features"] for row in rows])

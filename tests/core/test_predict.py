@@ -225,7 +225,8 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     ]
     paths = [tmp_path / name for name in names]
     black = np.zeros((0, 4), np.uint8)
-    rows = net.predict([pictures / "001.png", *paths, "a\0b.png", black, pictures / "002.png"], **QUIET)
+    given = iter([pictures / "001.png", *paths, "a\0b.png", black, pictures / "002.png"])  # as they come
+    rows = net.predict(given, **QUIET)
     assert [row["error"] for row in rows[:1] + rows[-1:]] == [None, None]
     assert all(row["answers"] == [] for row in rows[1:-1])
     reasons = {Path(row["input"]).name: row["error"] for row in rows[1:-1]}
@@ -504,16 +505,17 @@ def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_pat
 
 
 def test_a_jsonl_has_the_rows_as_they_are(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    net.predict_to(tmp_path / "x.jsonl", [pictures, tmp_path / "nope"], top=2, **QUIET)
+    net.predict_to(tmp_path / "x.jsonl", iter([pictures, tmp_path / "nope"]), top=2, **QUIET)
     lines = (tmp_path / "x.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == net.predict([pictures, tmp_path / "nope"], top=2, **QUIET)
+    rows = net.predict(iter([pictures, tmp_path / "nope"]), top=2, **QUIET)
+    assert [json.loads(line) for line in lines] == rows
 
 
 def test_an_array_has_every_probability_and_the_names_beside_it(
     net: zoo.Model, pictures: Path, tmp_path: Path
 ) -> None:
     missing = tmp_path / "nope"
-    net.predict_to(tmp_path / "x.npy", [missing, pictures, missing], **QUIET)
+    net.predict_to(tmp_path / "x.npy", iter([missing, pictures, missing]), **QUIET)
     array = np.load(tmp_path / "x.npy")
     assert (array.dtype, array.shape) == (np.dtype("<f4"), (42, len(net.classes)))
     assert np.isnan(array[[0, 41]]).all()
@@ -552,7 +554,8 @@ def cut(out: Path, content: bytes, at: int, asked: dict[str, Any]) -> None:
 def test_a_file_that_was_cut_anywhere_is_continued(
     net: zoo.Model, pictures: Path, tmp_path: Path, name: str
 ) -> None:
-    inputs, out = [tmp_path / "nope", pictures], tmp_path / name
+    inputs, out = [tmp_path / "damaged.png", pictures], tmp_path / name
+    inputs[0].write_bytes(b"no picture")
     net.predict_to(out, inputs, batch_size=1, **QUIET)
     whole = out.read_bytes()
     asked = {"weights_sha256": net.card.sha256, "top": None, "unsure": None}

@@ -127,3 +127,10 @@ def test_python_compiles_and_uses_names_of_the_door(page: Path) -> None:
             for node in ast.walk(ast.parse(block.text)):
                 if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "zoo":
                     assert hasattr(zoo, node.attr), f"zoo has no {node.attr}"
+
+
+def test_the_images_that_the_readme_predicts_are_in_the_repository() -> None:
+    typed = [words for block in blocks(ROOT / "README.md") for words in zoo_commands(block.script)]
+    named = [word for words in typed if words[0] == "predict" for word in words[2 : words.index("--out")]]
+    assert named
+    assert all((ROOT / name).exists() for name in named)

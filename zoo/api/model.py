@@ -204,9 +204,11 @@ class Model:
         Returns:
             Rows `{"input", "answers", "error"}`. A classifier's answers are `{"class", "probability"}`; a
             language model's only answer has its metrics, such as `loss` in nats per token, and `tokens`. The
-            error of an input that cannot be read says why, and there are no answers.
+            error of an input that is damaged says why, and there are no answers.
 
         Raises:
+            DataError: a path, alone or in a list, does not exist or is of another kind of file, a pattern
+                matches nothing, a folder contains no inputs, or none of them can be read.
             OptionError: an option is out of range or does not fit the model, or an input can be none.
             WeightsError: models for this task cannot predict.
             Diverged: an answer is not finite.
@@ -237,8 +239,9 @@ class Model:
             `{out, weights, rows, before, errors, unsure}`: rows in the file, how many of them an earlier call
             wrote, and how many of the others are unreadable or unsure.
 
-        Raises OutputError if the file is there and finished, was begun with another model, other options or
-        other inputs, or cannot be written; and what `predict` raises.
+        Raises OutputError if the file is there and finished, was interrupted with another model, options or
+        inputs, or cannot be written; and what `predict` raises. A call that fails does not leave a
+        file in the way of the next.
         """
         from zoo.inference.predicting import UNSURE
         from zoo.inference.tables import opened
@@ -265,7 +268,7 @@ class Model:
         from zoo.inference.programs import Runner, answering_exported
 
         how, reader = Predicting(**settings), require_reading(self._processor).input_reader(self.card)
-        sources = _sources(inputs, reader, to)
+        sources, paths = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             answer = answering_exported(self._runs, self.card, self._processor)
         else:
@@ -275,7 +278,7 @@ class Model:
             answer = answering(self._runs, self.card, self._task, **on)
         answered = predict(answer, self.card, self._processor, sources, how=how)
         rows = (to[1].write(one) if to else one.row for one in answered)
-        return _shown(rows, "predicting", reader.what, to, progress=progress)
+        return _shown(rows, "predicting", reader.what, to, paths, progress=progress)
 
     @checked
     def features(
@@ -310,7 +313,7 @@ class Model:
         Raises:
             OptionError: the model has no such layer, an option is out of range, an input can be none, or the
                 features differ in shape.
-            DataError: no input can be read.
+            DataError: as for `predict`, and if no input can be read.
             WeightsError: models for this task do not read inputs one by one.
             Diverged: features are not finite.
         """
@@ -345,8 +348,8 @@ class Model:
             earlier call wrote, how many of the others are unreadable, and the shape of one's features, None
             if there are none; a size that differs from row to row is None.
 
-        Raises OutputError if the file is there and finished, was begun with another model, other options or
-        other inputs, or cannot be written; and what `features` raises.
+        Raises OutputError if the file is there and finished, was interrupted with another model, options or
+        inputs, or cannot be written; and what `features` raises.
         """
         from zoo.inference.arrays import UnreadRows, common_shape, require_format
         from zoo.inference.tables import opened
@@ -377,7 +380,7 @@ class Model:
 
         how = Embedding(**settings)
         reader = require_reading(self._processor).input_reader(self.card)
-        sources = _sources(inputs, reader, to)
+        sources, paths = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             extract = extracting_exported(self._runs, self._processor, how)
         else:
@@ -393,7 +396,7 @@ class Model:
                     to[1].write(to_write(row, to[0]))
                 yield row
 
-        return _shown(written(), "computing features", reader.what, to, progress=progress)
+        return _shown(written(), "computing features", reader.what, to, paths, progress=progress)
 
     @checked
     def sample(
@@ -680,25 +683,47 @@ class Model:
         return self.card.preprocess
 
 
-def _sources(inputs: object, reader: InputReader, to: tuple[Path, Table] | None) -> Iterator[Source]:
-    """Return the inputs to read, without those that have a row in a file; warn of how each is read."""
-    from zoo.data.sources import find
+def _sources(
+    inputs: object, reader: InputReader, to: tuple[Path, Table] | None
+) -> tuple[Iterator[Source], list[str]]:
+    """Return the inputs to read, without those that have a row in a file, and the paths among those named.
+
+    Warns of how each is read.
+    """
+    from zoo.data.sources import find, named
     from zoo.inference.tables import being_written
 
     sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
     if reader.notice:
         warn(reader.notice)
-    return to[1].rest(sources) if to else sources
+    return to[1].rest(sources) if to else sources, named(inputs, reader)
 
 
 def _shown(
-    rows: Iterable[dict[str, Any]], doing: str, what: str, to: tuple[Path, Table] | None, *, progress: bool
+    rows: Iterable[dict[str, Any]],
+    doing: str,
+    what: str,
+    to: tuple[Path, Table] | None,
+    paths: Sequence[str],
+    *,
+    progress: bool,
 ) -> Generator[dict[str, Any]]:
-    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either."""
-    done = 0
+    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either.
+
+    If paths were named, it also does if no input can be read; until one is, rows are held back.
+    """
+    done, held = 0, list[dict[str, Any]]()
+    holding = bool(paths) and not (to and to[1].before)
     with Bar() if progress else quiet() as bar:
         for done, row in enumerate(rows, 1):
-            yield row
+            holding = holding and row["error"] is not None
+            held.append(row)
+            if not holding:
+                yield from held
+                held.clear()
             bar(doing, done, 0, what)
+    if held:
+        none = f"none of the {done:,} inputs can be read: " if done > 1 else ""
+        raise DataError(f"{none}{held[0]['input']}: {held[0]['error']}")
     if not (done or (to and to[1].count)):
         raise DataError(f"no {what} were given")

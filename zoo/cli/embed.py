@@ -44,8 +44,9 @@ def command(
     """Compute what WEIGHTS (an id, a file or a run directory) see in each INPUT: a vector of features.
 
     INPUT is as in zoo predict: pictures, folders of them, patterns, or text files; - reads from stdin. A .npy
-    holds an input a row, and a .txt beside it their names. An input that cannot be read is a row that is not
-    a number. A .csv or .jsonl that was not finished is continued by the same command.
+    holds an input a row, and a .txt beside it their names. A damaged file is a row that is not a number, and
+    an error if nothing else can be read. A .csv or .jsonl that was interrupted is continued by the same
+    command.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

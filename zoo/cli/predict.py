@@ -49,8 +49,10 @@ def command(
     """Say what WEIGHTS (an id, a file or a run directory) make of each INPUT.
 
     INPUT is pictures, folders of them, or patterns such as 'holiday/**/*.jpg'; - reads paths from stdin, one
-    a line. For a language model, INPUT is text files, and - a text. An input that cannot be read is a row
-    with the reason. A .csv or .jsonl that was not finished is continued by the same command.
+    a line. For a language model, INPUT is text files, and - a text. A path that does not exist, a pattern
+    that matches nothing and a file of another kind are errors before anything is written. A damaged file is a
+    row with the reason, and an error if nothing else can be read. A .csv or .jsonl that was interrupted is
+    continued by the same command.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3

@@ -99,7 +99,20 @@ def picture_reader(*, size: int, channels: int) -> InputReader:
     def read(source: Any) -> tuple[Pixels, int]:
         return as_picture(source, size=size, channels=channels), -1
 
-    return InputReader(read=read, what="pictures", suffixes=SUFFIXES, notice=_notice(size))
+    about: Any = {"what": "pictures", "suffixes": SUFFIXES, "notice": _notice(size)}
+    return InputReader(read=read, refuse=_refuse, **about)
+
+
+def _refuse(path: Path) -> str:
+    """Return why a file is not a picture: neither its suffix nor its content is that of one."""
+    if path.suffix.lower() not in SUFFIXES:
+        try:
+            _opened(read_regular(path, most=MAX_BYTES)).close()
+        except UnidentifiedImageError:
+            return "not a picture"
+        except Exception:  # reading it again says why
+            return ""
+    return ""
 
 
 def as_picture(source: Any, *, size: int, channels: int) -> Pixels:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import IOBase
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from zoo.errors import OptionError
+from zoo.errors import DataError, OptionError, did_you_mean
 from zoo.files.regular import open_regular
 from zoo.processors import InputReader
 
-__all__ = ["Source", "find"]
+__all__ = ["Source", "find", "named"]
+
+# Names in a folder among which the right one is looked for
+_NEAR = 2_000
 
 
 class Source(NamedTuple):
@@ -47,7 +51,10 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
             in an open file is one input.
         leave: files and folders not to look at, such as those being written.
 
-    Raises OptionError if it is something else, such as a dict.
+    Raises:
+        DataError: a path that is `named` is missing, a pattern without a match, a folder without inputs, or a
+            file of another kind; before any input is read.
+        OptionError: it is something else, such as a dict.
     """
     alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     if isinstance(inputs, Mapping | int | float | None):
@@ -55,7 +62,43 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
         raise OptionError(f"expected {reader.what} or a list of them (got {got})")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
     left = {os.path.realpath(path) for path in leave}
+    for path in named(inputs, reader):
+        _require(path, reader, left)
     return _each(several, reader, left)
+
+
+def named(inputs: object, reader: InputReader) -> list[str]:
+    """Return the paths among inputs that are given at once, alone or in a list."""
+    alone = not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes)
+    given = [inputs] if alone else cast("Sequence[object]", inputs)
+    kinds = Path if reader.strings else (Path, str)
+    return [os.fspath(one) for one in given if isinstance(one, kinds)]
+
+
+def _require(path: str, reader: InputReader, left: Collection[str]) -> None:
+    """Raise DataError unless there is something to read at a path."""
+    if path == "-":
+        return
+    first, name = next(_of_path(path, reader, left), Source("")), _readable(path)
+    if first.name != name:  # found in a folder, or by a pattern
+        return
+    if first.error:
+        near = "" if os.path.lexists(path) or glob.has_magic(path) else _near(path)
+        ends = f"those end in {', '.join(reader.suffixes)}" if reader.suffixes else None
+        hint = ends if os.path.isdir(path) else None  # noqa: PTH112 - as below
+        raise DataError(f"{name}: {first.error}{near}", hint=hint)
+    if reader.refuse and (why := reader.refuse(first.value)):
+        raise DataError(f"{name}: {why}", hint=f"the model reads {reader.what}")
+
+
+def _near(path: str) -> str:
+    """Return `; did you mean 'x'?` for the file of a folder whose name is nearest to that of a path."""
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or ".") as entries:
+            return did_you_mean(name, [entry.name for entry in islice(entries, _NEAR)])
+    except OSError:
+        return ""
 
 
 def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) -> Iterator[Source]:

@@ -2,7 +2,8 @@
 
 While a CSV or JSONL file is being written, a file beside it says with what: `x.csv.unfinished`. Whatever
 stops the writing, the file holds whole rows and perhaps half of one, and goes on from there if the inputs
-begin as they did and the model and the options are the same.
+begin as they did and the model and the options are the same. If they are not, it is refused, unless what
+stopped the writing was an error: then it starts over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data.sources import Source
-from zoo.errors import OptionError, OutputError, printable
+from zoo.errors import OptionError, OutputError, ZooError, printable
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.inference.predicting import Answered
@@ -74,16 +75,20 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
-    path = out if out.suffix else out / _IN_FOLDER
+    path, new = out if out.suffix else out / _IN_FOLDER, not (out.suffix or os.path.lexists(out))
     try:
         if not out.suffix:
-            if os.path.lexists(out) and not out.is_dir():
+            if not new and not out.is_dir():
                 raise OutputError(f"{out} is a file, and an output without a suffix a folder")
             out.mkdir(exist_ok=True)
         with _array(path) if out.suffix == ".npy" else _lines(path, made_with) as table:
             yield table
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        if new:
+            with suppress(OSError):
+                out.rmdir()  # unless there is a row
 
 
 def _marker(path: Path) -> Path:
@@ -103,29 +108,38 @@ def _exists(path: Path) -> OutputError:
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
     """Open a CSV or JSONL file; once the block succeeds, it is finished."""
     marker = _marker(path)
-    if os.path.lexists(marker):
-        _require_same(path, marker, made_with)
-    elif os.path.lexists(path):
-        raise _exists(path)
-    else:
-        with atomic_write(marker) as file:
-            file.write(canonical_json(made_with).encode())
+    begun = os.path.lexists(marker)
+    if not begun:
+        if os.path.lexists(path):
+            raise _exists(path)
+        _mark(marker, made_with)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with os.fdopen(handle, "r+b", buffering=0) as file:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"{path} is being written by another process") from None
-        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line)
+        failed = bool(begun and file.seek(0, os.SEEK_END)) and _failed(path, marker, made_with)
+        if begun:
+            _mark(marker, made_with)
+        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line, failed=failed)
         try:
             yield table
             table.finish()
-        except BaseException:
+        except BaseException as error:
             if not file.seek(0, os.SEEK_END):  # nothing to go on with
                 path.unlink(missing_ok=True)
                 marker.unlink(missing_ok=True)
+            elif isinstance(error, ZooError) and not isinstance(error, OutputError):
+                _mark(marker, {**made_with, "failed": True})
             raise
         marker.unlink(missing_ok=True)
+
+
+def _mark(marker: Path, made_with: Mapping[str, Any]) -> None:
+    """Write what a file is being written with."""
+    with atomic_write(marker) as file:
+        file.write(canonical_json(made_with).encode())
 
 
 def _change(option: str, begun: object, now: object) -> str:
@@ -134,27 +148,39 @@ def _change(option: str, begun: object, now: object) -> str:
     return f"{was} (now {'none' if now is None else now})"
 
 
-def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
-    """Raise OutputError unless a file was begun with the same model and options."""
+def _failed(path: Path, marker: Path, made_with: Mapping[str, Any]) -> bool:
+    """Return whether writing a file ended with an error; if the model or options differ, it is then emptied.
+
+    Raises OutputError if they differ and the writing was only interrupted.
+    """
     try:
         begun = parse_json(marker.read_text(encoding="utf-8"))
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
+        failed = "failed" in begun
     except (ValueError, KeyError, TypeError):
         raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
-    if differ:
+    if differ and failed:
+        os.truncate(path, 0)
+    elif differ:
         changes = " and ".join(_change(key, begun[key], made_with[key]) for key in differ)
         hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
         raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
+    return failed
 
 
 class _Lines:
-    """A file of lines, one for each input; a CSV begins with one that names the columns."""
+    """A file of lines, one for each input; a CSV begins with one that names the columns.
 
-    def __init__(self, path: Path, file: IO[bytes], line: Any) -> None:
+    Args:
+        failed: whether rows of other inputs are replaced, rather than refused.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes], line: Any, *, failed: bool) -> None:
         self.count = self.before = 0
-        self._path, self._file, self._line = path, file, line
+        self._path, self._file, self._line, self._failed = path, file, line, failed
         self._columns: list[str] = []
-        self._waiting: list[Answered] = []  # unread inputs, until an answer says which columns there are
+        self._flushed = False  # whether there are rows in the file
+        self._waiting: list[Answered] = []  # unread inputs, until there is an answer
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row, and cut off half a row at the end."""
@@ -167,29 +193,32 @@ class _Lines:
                 if self._path.suffix == ".csv" and number == 0:
                     self._columns = next(csv.reader([line.decode()]))
                 else:
-                    self._require_next(line, sources)
+                    source = next(sources, None)
+                    if not self._is_of(line, source):
+                        sources = itertools.chain([source] if source else [], sources)
+                        break
+                    self.count += 1
                 whole += len(line)
         self._file.truncate(whole)
         self._file.seek(whole)
+        self._flushed = whole > 0
         self.before = self.count
         return sources
 
-    def _require_next(self, line: bytes, sources: Iterator[Source]) -> None:
-        hint = f"remove {self._path.name}, or choose another output"
-        self.count += 1
+    def _is_of(self, line: bytes, source: Source | None) -> bool:
+        """Return whether a line is the row of an input; one of another is refused, or may be replaced."""
+        number, hint = self.count + 1, f"remove {self._path.name}, or choose another output"
         try:
             text = line.decode()
             wrote = next(csv.reader([text]))[0] if self._columns else parse_json(text)["input"]
         except (ValueError, KeyError, TypeError, IndexError, csv.Error):
-            raise OutputError(
-                f"row {self.count:,} of {self._path} is not as zoo wrote it", hint=hint
-            ) from None
-        source = next(sources, None)
+            raise OutputError(f"row {number:,} of {self._path} is not as zoo wrote it", hint=hint) from None
         name = source and (_cell(source.name) if self._columns else source.name)
-        if name != wrote:
+        if name != wrote and not self._failed:
             now = f"{name}" if source else "missing"
-            message = f"{self._path} has other inputs: number {self.count:,} was {wrote} and is {now}"
+            message = f"{self._path} has other inputs: number {number:,} was {wrote} and is {now}"
             raise OutputError(message, hint=hint)
+        return name == wrote
 
     def write(self, answered: Answered) -> dict[str, Any]:
         """Add a row, the pictures of the input first, and return it."""
@@ -198,7 +227,7 @@ class _Lines:
             row[name] = self._draw(row["input"], name, draw())
         self.count += 1
         self._waiting.append(answered)
-        if prediction is not None or self._columns or self._path.suffix != ".csv":
+        if prediction is not None or self._flushed:
             self._flush()
         return row
 
@@ -223,6 +252,7 @@ class _Lines:
         while data:
             data = data[self._file.write(data) :]
         self._waiting.clear()
+        self._flushed = True
 
     def finish(self) -> None:
         """Write what is left, and wait until it is on the disk."""
