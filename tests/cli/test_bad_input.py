@@ -170,7 +170,7 @@ CASES = {
     "folder without a run": (
         ["inspect", "."],
         1,
-        [". is a folder without a model.safetensors", "a run writes it when it finishes"],
+        [". is a folder without a run", "`zoo train` writes one"],
     ),
     "unknown plugin": (["plugins", "--traceback", "tex"], 1, ["unknown plugin 'tex'; did you mean 'text'?"]),
 }

@@ -59,15 +59,18 @@ def test_the_best_epoch_is_named(tmp_path):
     few = ("--epochs", "3", "--batch-size", "32", "--lr", "1e-9")
     done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
                "--run", tmp_path / "run")  # fmt: skip
-    best = json.loads(done.stdout)["best"]
+    result = json.loads(done.stdout)
     card = read_card(tmp_path / "run" / "best.safetensors")
-    assert best["weights"] == str(tmp_path / "run" / "best.safetensors")
-    assert best["epoch"] == card.progress["epochs"]
+    assert result["weights"] == str(tmp_path / "run" / "best.safetensors")
+    assert result["epoch"] == card.progress["epochs"]
     again = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
                 "--run", tmp_path / "run")  # fmt: skip
-    accuracy = f"val accuracy {best['metrics']['val']['accuracy']:.2%}"
-    lines = again.stdout.splitlines()[1:3]
-    assert lines == [f"best     epoch {best['epoch']} of 3, {accuracy}", f"         {best['weights']}"]
+    accuracy = f"val accuracy {result['metrics']['val']['accuracy']:.2%}"
+    assert again.stdout.splitlines()[:3] == [
+        f"weights  {result['weights']}",
+        f"         epoch {result['epoch']} of 3, the best by validation: {accuracy}",
+        f"last     {tmp_path / 'run' / 'model.safetensors'}",
+    ]
 
 
 def test_patience_ends_a_run(tmp_path):
@@ -75,7 +78,7 @@ def test_patience_ends_a_run(tmp_path):
                "--lr", "1e-30", "--ema-decay", "0.9999", "--patience", "1", "--json",
                "--run", tmp_path / "run")  # fmt: skip
     result = json.loads(done.stdout)
-    assert result["epochs"] == result["best"]["epoch"] + 1 < 9
+    assert result["epochs"] == result["epoch"] + 1 < 9
 
 
 def test_eval_counts_by_class(net_file):

@@ -121,6 +121,6 @@ def test_resume_and_new_plugin_say_what_they_do(words: dict[str, list[str | Path
     left, _ = run(tmp_path, 60, "resume", "run")
     assert left[0] == "resuming run"
     assert "zoo: the run in run is already finished: 2 of 2 epochs are done" in left
-    assert "weights  run/model.safetensors" in left
+    assert "last     run/model.safetensors" in left
     left, _ = run(tmp_path, 60, "new-plugin", "tiny", "--kind", "dataset")
     assert any("zoo check tiny" in line for line in left), left

@@ -36,6 +36,12 @@ FORMS = ["id", "file", "folder"]
 
 
 @pytest.fixture(scope="module")
+def lstm_file(lstm_file: Path) -> Path:
+    """Return the file that the directory of a run stands for."""
+    return lstm_file.with_name("best.safetensors")
+
+
+@pytest.fixture(scope="module")
 def desk(lstm_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder whose registry.toml publishes a small LSTM under the id `fox`."""
     folder = tmp_path_factory.mktemp("desk")
@@ -94,16 +100,16 @@ def test_from(desk: Path, text_file: Path, weights: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "command", [["eval"], ["sample"], ["inspect"], ["analyze", "activations"]], ids=lambda words: words[0]
 )
-def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_refused(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
+    done = zoo(*command, "./run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run is a folder without a run" in done.stderr
     (tmp_path / "run" / "config.toml").write_text("")
     done = zoo(*command, "./run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "run is a folder without a model.safetensors" in done.stderr
-    for name in ("checkpoint", "best"):
-        (tmp_path / "run" / f"{name}.safetensors").write_bytes(b"")
-    hint = "`zoo resume ./run` continues this one; run/best.safetensors holds its best epoch so far"
-    assert hint in zoo(*command, "./run", cwd=tmp_path).stderr
+    assert "run has no weights yet: it was stopped before its first save" in done.stderr
+    assert "`zoo resume run` continues it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_a_run_without_final_weights_is_refused(command: list[str], tmp_path: Pa
         ("resnet44", "resnet44 is an architecture, not weights"),
         ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
         ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
-        ("./runs", "./runs is a folder without a model.safetensors"),
+        ("./runs", "runs is a folder without a run"),
         ("", "unknown weights ''"),
     ],
 )

@@ -125,9 +125,9 @@ def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
     [
         ({}, "is not a zoo checkpoint$"),
         ({"zoo-checkpoint": "{"}, "is not a zoo checkpoint$"),
-        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 8$"),
-        ({"zoo-checkpoint": '{"schema": 4}'}, "is a checkpoint of schema 4, but this zoo reads schema 8$"),
-        ({"zoo-checkpoint": '{"schema": 8}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
+        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 9$"),
+        ({"zoo-checkpoint": '{"schema": 4}'}, "is a checkpoint of schema 4, but this zoo reads schema 9$"),
+        ({"zoo-checkpoint": '{"schema": 9}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
     ],
 )
 def test_another_file_in_its_place_is_refused(tmp_path: Path, metadata: dict[str, str], message: str) -> None:

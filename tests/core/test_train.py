@@ -64,7 +64,7 @@ def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
     } <= names
     assert (run.epochs, run.steps) == (2, 6)
     assert run.metrics.keys() == {"val"}
-    assert run.to_dict()["weights"] == str(Path(run.run) / "model.safetensors")
+    assert run.to_dict()["last"] == str(Path(run.run) / "model.safetensors")
 
 
 def test_the_best_epoch_s_weights_are_kept_apart_and_score_as_that_epoch_did(
@@ -73,11 +73,11 @@ def test_the_best_epoch_s_weights_are_kept_apart_and_score_as_that_epoch_did(
     rows = [json.loads(line) for line in (Path(run.run) / "metrics.jsonl").read_text().splitlines()]
     scores = [(row["val"]["accuracy"], -row["val"]["loss"]) for row in rows]
     best = scores.index(max(scores)) + 1
-    assert run.best["epoch"] == best
-    card = read_card(Path(run.best["weights"]))
+    assert (run.epoch, run.weights) == (best, str(Path(run.run) / "best.safetensors"))
+    card = read_card(Path(run.weights))
     assert card.progress["epochs"] == best
-    assert card.metrics == run.best["metrics"] == {"val": rows[best - 1]["val"]}
-    measured = evaluated(run.best["weights"], registry, split="val")
+    assert card.metrics == run.metrics == {"val": rows[best - 1]["val"]}
+    measured = evaluated(run.weights, registry, split="val")
     assert measured["metrics"] == card.metrics["val"]
 
 

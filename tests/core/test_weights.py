@@ -373,7 +373,7 @@ def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, sa
     assert find_weights(registry, "tiny-lstm") == path
     run = path.parent / "run"
     run.mkdir()
-    with pytest.raises(WeightsError, match=r"run is a folder without a model\.safetensors"):
+    with pytest.raises(WeightsError, match=r"run is a folder without a run"):
         find_weights(registry, str(run))
     result = path.rename(run / "model.safetensors")
     assert find_weights(registry, str(run)) == result

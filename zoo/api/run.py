@@ -18,6 +18,8 @@ from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import of_run
+from zoo.training.early_stopping import best_epoch
 from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
 from zoo.training.saved import Row, StepRow, check_rows
@@ -44,8 +46,9 @@ class Run:
 
     def __repr__(self) -> str:
         history = self.history
-        last = history[-1] if history else {}
-        measured = {split: last[split] for split in SPLITS[1:] if split in last}
+        epoch = best_epoch(history, self.task) or len(history)
+        row = history[epoch - 1] if history else {}
+        measured = {split: row[split] for split in SPLITS[1:] if split in row}
         parts = [
             self._title,
             f"{len(history)} epoch{'s' * (len(history) != 1)}",
@@ -76,13 +79,17 @@ class Run:
 
     @cached_property
     def model(self) -> Model:
-        """The model with its final weights. Raises WeightsError if the run is not finished."""
+        """The model with the best weights by validation; without validation, with the last ones.
+
+        Warns if the run is not finished: those are the best so far, or the weights of its last save. Raises
+        WeightsError if nothing is saved yet.
+        """
         return load(self.directory, device=self._device, registry=self._registry)
 
     @cached_property
-    def best(self) -> Model:
-        """The model of the epoch with the best validation. Raises WeightsError if there is none."""
-        return load(self.directory / "best.safetensors", device=self._device, registry=self._registry)
+    def last(self) -> Model:
+        """The model with the last weights: of the last epoch, or of the last save of a run not finished."""
+        return load(of_run(self.directory, last=True), device=self._device, registry=self._registry)
 
     @property
     def result(self) -> Result:

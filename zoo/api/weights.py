@@ -19,7 +19,7 @@ from zoo.inference.programs import Runner, usual_threads
 from zoo.inference.signatures import require_fitting
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.registry.weights_files import find_weights, warn_if_unfinished
 
 __all__ = ["load"]
 
@@ -34,8 +34,8 @@ def load(
 
     Args:
         name: a published id, an architecture that has one published file, or the path of a weights file, of
-            a run directory (its final weights), or of an exported file such as `x.onnx`, which can predict
-            and sample.
+            a run directory (its best weights; `runs/x/model.safetensors` are the last), or of an exported
+            file such as `x.onnx`, which can predict and sample.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
@@ -57,6 +57,7 @@ def load(
 
         device = pick_device(device)
         module, card = weights.load(path, registry, device=device)
+        warn_if_unfinished(name, path, card.progress)
     own = _own_options(path.parent / "config.toml", card)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)
 

@@ -28,7 +28,7 @@ from zoo.files.container import Container
 from zoo.files.exported import Exported
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.registry.weights_files import find_weights, warn_if_unfinished
 
 # Most rows of a section; a card of 1 MB may say a hundred thousand
 _ROWS = 100
@@ -50,6 +50,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     path = find_weights(session.registry, weights)
     exported = read_exported(session.registry, path)
     card, container = (exported.card, None) if exported else read_weights(path)
+    warn_if_unfinished(weights, path, card.progress)
     if as_json:
         print_json(card.to_dict())
         return

@@ -13,6 +13,7 @@ from zoo.cli.session import Session
 from zoo.config.arguments import refuse_url
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ExporterSpec
+from zoo.registry.weights_files import runs_in
 
 __all__ = ["PLURALS", "KindType", "NameType", "PathType", "RunType", "TargetType"]
 
@@ -106,12 +107,12 @@ def _suffixes(registry: Registry) -> list[str]:
 
 
 def _runs(incomplete: str, suffixes: Sequence[str]) -> list[CompletionItem]:
-    """Return the finished runs and the weights files in the folder that the word so far names.
+    """Return the runs and the weights files in the folder that the word so far names.
 
     Without one, those are the runs in runs/ and the files in the current folder.
     """
     folder = incomplete[: incomplete.rfind("/") + 1]
-    runs = sorted(str(weights.parent) for weights in Path(folder or "runs").glob("*/model.safetensors"))
+    runs = map(str, runs_in(Path(folder or "runs")))
     files = sorted(str(path) for suffix in suffixes for path in Path(folder).glob(f"*{suffix}"))
     items = [CompletionItem(run, help="run directory") for run in runs]
     items += [CompletionItem(file, help="weights file") for file in files]

@@ -67,18 +67,20 @@ def command(session: Session, name: str, dataset: str | None, as_json: bool, **s
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
-    """Print where a finished run's weights are, which epoch was best, and commands to try."""
+    """Print which weights a finished run stands for and where they are, and commands to try."""
     if not is_first():
         return
     result = run.result
     if as_json:
         print_json(result.to_dict())
         return
+    best = result.weights != result.last
+    figures = ", ".join(headlines(result.metrics, run.task.spec))
+    which = f"epoch {result.epoch} of {result.epochs}{', the best by validation' * best}"
     echo(f"weights  {result.weights}")
-    if result.best is not None:
-        figures = ", ".join(headlines(result.best["metrics"], run.task.spec))
-        echo(f"best     epoch {result.best['epoch']} of {result.epochs}, {figures}")
-        echo(f"         {result.best['weights'] or 'its weights are gone'}")
+    echo(f"         {which}{f': {figures}' * bool(figures)}")
+    if best:
+        echo(f"last     {result.last}")
     echo(f"curve    {run.directory / 'curve.png'}")
     if session.progress:
         _print_next(run, session.registry)

@@ -14,12 +14,14 @@ import msgspec
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.files.container import Container, damaged, read_container
+from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
-__all__ = ["SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights"]
+__all__ = ["CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights"]
 
 SCHEMA = 3
 KEY = "zoo"
+# The key of what else a checkpoint says, which is read where runs are continued
+CHECKPOINT = "zoo-checkpoint"
 
 
 class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,8 @@ def read_card(path: Path) -> Card:
 def read_weights(path: Path) -> tuple[Card, Container]:
     """Return a file's card and content, once every byte is found to be the one that was written.
 
+    Of a run's checkpoint, that is what its weights file would hold: the averaged weights, if there are any.
+
     Raises WeightsError if the file is damaged or not a zoo weights file.
     """
     container = read_container(path)
@@ -101,7 +105,20 @@ def read_weights(path: Path) -> tuple[Card, Container]:
         raise damaged(path, "its header has no checksum")
     if container.tensor_sha256 != card.sha256:
         raise damaged(path, "the sha256 of its tensors is not the one in its card")
-    return card, container
+    return _without_the_rest(card, container) if CHECKPOINT in container.metadata else (card, container)
+
+
+def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container]:
+    """Return the card and the weights of a checkpoint, without what only training needs."""
+    prefix = "average/" if any(name.startswith("average/") for name in container.tensors) else "model/"
+    tensors = {
+        short: msgspec.structs.replace(tensor, name=short)
+        for name, tensor in container.tensors.items()
+        if (short := name.removeprefix(prefix)) != name
+    }
+    sha256, size = tensor_sha256([*tensors.values()]), sum(t.data.nbytes for t in tensors.values())
+    container = msgspec.structs.replace(container, tensors=tensors, tensor_sha256=sha256, size=size)
+    return msgspec.structs.replace(card, sha256=sha256), container
 
 
 def parse_card(text: str, path: Path) -> Card:

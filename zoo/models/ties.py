@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-__all__ = ["owners", "untied", "with_ties"]
+__all__ = ["owners", "ties", "untied", "with_ties"]
 
 
 def owners(module: nn.Module) -> dict[str, str]:
@@ -14,6 +14,11 @@ def owners(module: nn.Module) -> dict[str, str]:
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
     return {name: first.setdefault(id(state[name]), name) for name in sorted(state)}
+
+
+def ties(module: nn.Module) -> dict[str, str]:
+    """Return the names of the module's state that share the storage of another, with the other's name."""
+    return {name: owner for name, owner in owners(module).items() if name != owner}
 
 
 def untied(module: nn.Module) -> dict[str, Tensor]:

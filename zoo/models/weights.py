@@ -29,7 +29,7 @@ from zoo.files.container import Container, StoredTensor, tensor_sha256, write_co
 from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
 from zoo.models.finite import infinite_buffers, not_finite
-from zoo.models.ties import owners, untied, with_ties
+from zoo.models.ties import ties, untied, with_ties
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
@@ -145,8 +145,7 @@ def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
 
 
 def _completed(card: Card, model: nn.Module, packed: Sequence[StoredTensor]) -> Card:
-    tied = {name: owner for name, owner in owners(model).items() if name != owner}
-    return replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=tied)
+    return replace(card, schema=SCHEMA, sha256=tensor_sha256(packed), tied=ties(model))
 
 
 @torch.inference_mode(False)  # so that a caller in inference mode gets weights that can have gradients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.config.arguments import checked
@@ -14,7 +14,12 @@ from zoo.registry import plugins
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-__all__ = ["at_hand", "find_weights"]
+__all__ = ["at_hand", "find_weights", "of_run", "runs_in", "warn_if_unfinished"]
+
+# A run directory stands for the first of these that there is; the last ones are those of a finished run
+_BEST, _LAST = "best.safetensors", "model.safetensors"
+_SAVES = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
+_RUN_FILES = (_BEST, _LAST, *_SAVES)
 
 
 @checked
@@ -22,8 +27,8 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
     """Return the file behind a published id, an architecture, a path or a run directory.
 
     An architecture stands for its published weights, if there is one file of them, and a run directory for
-    its final weights. The sha256 of a published file is checked. A bare word is a name: a path has a
-    separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
+    its best ones: see `of_run`. The sha256 of a published file is checked. A bare word is a name: a path has
+    a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
 
     Raises:
         WeightsError: the name is none of these, or an architecture with several published files.
@@ -36,22 +41,54 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
     path = Path(name)
     if not path.exists():
         here = "./" if str(name).startswith("./") else ""
-        known = [*(f"{here}{run.parent}" for run in path.parent.glob("*/model.safetensors"))]
+        known = [f"{here}{run}" for run in runs_in(path.parent)]
         known += registry.weights.names()
         nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
         hint = "`zoo list weights` shows the published ones"
         raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
-    if not path.is_dir():
-        return path
-    if not (path / "model.safetensors").is_file():
-        runs = ", ".join(sorted(str(inner.parent) for inner in path.glob("*/model.safetensors"))[:5])
-        hint = f"runs in it: {runs}" if runs else "a run writes it when it finishes"
-        if (path / "checkpoint.safetensors").is_file():
-            hint += f": `zoo resume {shlex.quote(str(name))}` continues this one"
-        if (path / "best.safetensors").is_file():
-            hint += f"; {path / 'best.safetensors'} holds its best epoch so far"
-        raise WeightsError(f"{name} is a folder without a model.safetensors", hint=hint)
-    return path / "model.safetensors"
+    return of_run(path) if path.is_dir() else path
+
+
+def of_run(directory: Path, *, last: bool = False) -> Path:
+    """Return the file of a run's best weights by validation; without validation, of its last ones.
+
+    Those of a run that is not finished are its best so far, or else those of its last save.
+
+    Args:
+        last: return the file of the last weights in any case.
+
+    Raises WeightsError if nothing is saved yet, or the directory holds no run.
+    """
+    for name in _RUN_FILES[last:]:
+        if (directory / name).is_file():
+            return directory / name
+    if (directory / "config.toml").is_file():
+        hint = f"`zoo resume {shlex.quote(str(directory))}` continues it"
+        raise WeightsError(f"{directory} has no weights yet: it was stopped before its first save", hint=hint)
+    runs = ", ".join(map(str, runs_in(directory)[:5]))
+    hint = f"runs in it: {runs}" if runs else "`zoo train` writes one"
+    raise WeightsError(f"{directory} is a folder without a run", hint=hint)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the run directories in a folder that have weights."""
+    return sorted({file.parent for file in folder.glob("*/*.safetensors") if file.name in _RUN_FILES})
+
+
+def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]) -> None:
+    """Warn which weights a run directory stands for, if the run is not finished.
+
+    Args:
+        name: what was asked for.
+        path: the file that was found.
+        progress: `epochs` and `steps` done, as on the card of that file.
+    """
+    if not Path(name).is_dir() or path.name == _LAST or (path.parent / _LAST).exists():
+        return
+    which = f"its best weights so far, of epoch {progress['epochs']}"
+    if path.name != _BEST:
+        which = f"the weights of its last save, epoch {progress['epochs'] + 1}, step {progress['steps']:,}"
+    warn(f"{name} is not finished: using {which}")
 
 
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:

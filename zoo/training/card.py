@@ -7,6 +7,7 @@ import torch
 from zoo._version import __version__
 from zoo.data.opening import decidable
 from zoo.files.cards import Card, DatasetCard
+from zoo.models.ties import ties
 from zoo.training.setup import TrainingSetup
 from zoo.training.state import TrainState
 
@@ -14,12 +15,13 @@ __all__ = ["make_card"]
 
 
 def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
-    """Return the card of weights that are written now, after a whole epoch.
+    """Return the card of weights that are written now; within an epoch they have no metrics.
 
     Args:
         changes: what was changed during the run, and when.
     """
-    last, plugin = state.history[-1], setup.architecture.plugin
+    last = state.history[-1] if state.history and not state.batch else {}
+    plugin = setup.architecture.plugin
     name, fingerprint = setup.data.name, setup.dataset.fingerprint
     safe = decidable(setup.data)
     options = {  # a number that a card may not decide is worth telling; a text could be a path
@@ -39,6 +41,7 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         metrics={split: last[split] for split in ("val", "test") if split in last},
         base_model=setup.base_model,
         changes=changes,
+        tied=ties(state.best),
         versions={
             "zoo": __version__,
             "torch": torch.__version__.partition("+")[0],

@@ -13,14 +13,14 @@ from torch import Tensor
 from zoo.config import options
 from zoo.errors import OptionError, RunError, WeightsError, warn
 from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.cards import CHECKPOINT, KEY, Card
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models.weights import unpack
 from zoo.training.saved import CheckpointInfo, RunIdentity, SavedState
 
 __all__ = ["SCHEMA", "Checkpoint", "Checkpoints"]
 
-SCHEMA = 8
-KEY = "zoo-checkpoint"
+SCHEMA = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,13 @@ class Checkpoints:
         identity: RunIdentity,
         changes: tuple[str, ...],
         *,
+        card: Card | None = None,
         folder: int | None = None,
     ) -> None:
         """Commit a checkpoint; keep the one before it unless that is damaged. Raises OSError.
 
         Args:
+            card: that of the weights, so that they can be used as those of a weights file.
             folder: descriptor of the open run directory.
         """
         info = CheckpointInfo(
@@ -109,7 +111,9 @@ class Checkpoints:
             sha256=tensor_sha256(tensors),
             state=state,
         )
-        metadata = {"format": "pt", KEY: canonical_json(msgspec.to_builtins(info))}
+        metadata = {"format": "pt", CHECKPOINT: canonical_json(msgspec.to_builtins(info))}
+        if card is not None:
+            metadata[KEY] = msgspec.structs.replace(card, sha256=info.sha256).to_json()
         keep = None if self.current in self._damaged else self.previous
         write_container(self.current, tensors, metadata, keep=keep, folder=folder)
         self._damaged.clear()
@@ -118,7 +122,7 @@ class Checkpoints:
 def _read(path: Path) -> Checkpoint:
     container = read_container(path)
     try:
-        data = parse_json(container.metadata[KEY])
+        data = parse_json(container.metadata[CHECKPOINT])
     except (KeyError, ValueError):
         raise WeightsError(f"{path} is not a zoo checkpoint") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None

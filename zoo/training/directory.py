@@ -174,8 +174,12 @@ class RunDirectory:
         tensors, data = state.capture()
         packed = weights.pack(tensors)
         with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
-            self._checkpoints.write(packed, data, self.identity, self.changes, folder=self._owned.descriptor)
+            card = self.make_card(state, self.changes) if self.make_card else None
+            on: Any = {"card": card, "folder": self._owned.descriptor}
+            self._checkpoints.write(packed, data, self.identity, self.changes, **on)
         self._saved = (state.steps, self.clock())
+        with self.writing(self.weights), contextlib.suppress(FileNotFoundError):
+            os.unlink(self.weights.name, dir_fd=self._owned.descriptor)  # those of a run that now goes on
         with self.writing(self.path / "metrics.jsonl"):
             self._write_metrics(state)
         self._owned.check_place(saved=state.steps)

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import WeightsError
 from zoo.evaluation.chance import no_better_than_chance
 from zoo.files.cards import read_card
 from zoo.interfaces import Task
-from zoo.training.early_stopping import best_epoch
+from zoo.registry.weights_files import of_run
 
 __all__ = ["Result", "read_result"]
 
@@ -21,8 +20,12 @@ class Result:
     """The result of a run.
 
     Attributes:
-        best: `{weights, epoch, metrics}` of the epoch with the best validation; None without validation.
-            `weights` is None if the file is gone.
+        weights: the file that the run stands for: that of the best epoch; without validation, of the last.
+        epoch: the epoch that it is from.
+        metrics: its metrics, by split.
+        last: the file of the last epoch's weights.
+        epochs: epochs done.
+        steps: optimizer steps done.
         chance: the metrics of guessing.
         better_than_chance: whether every one of them is surpassed; None without validation or test.
         rate: items per second in the last epoch.
@@ -31,12 +34,13 @@ class Result:
 
     run: str
     weights: str
+    epoch: int
+    metrics: dict[str, dict[str, float]]
+    last: str
     epochs: int
     steps: int
-    metrics: dict[str, dict[str, float]]
     chance: dict[str, float]
     better_than_chance: bool | None
-    best: dict[str, Any] | None
     rate: float
     seconds: float
 
@@ -47,33 +51,22 @@ class Result:
 
 def read_result(directory: Path, history: Sequence[Mapping[str, Any]], task: Task) -> Result:
     """Return the result of a finished run. Raises WeightsError if it has no final weights."""
-    weights = directory / "model.safetensors"
-    card = read_card(weights)
+    last, weights = directory / "model.safetensors", of_run(directory)
+    done, card = read_card(last).progress, read_card(weights)
     return Result(
         run=str(directory),
         weights=str(weights),
-        epochs=card.progress["epochs"],
-        steps=card.progress["steps"],
+        epoch=card.progress["epochs"],
         metrics=card.metrics,
+        last=str(last),
+        epochs=done["epochs"],
+        steps=done["steps"],
         chance=task.chance(card.preprocess),
         better_than_chance=not any(
             no_better_than_chance(metrics, task, card.preprocess) for metrics in card.metrics.values()
         )
         if card.metrics
         else None,
-        best=_best(directory / "best.safetensors", history, task),
         rate=history[-1]["clock"]["rate"],
         seconds=round(sum(row["clock"]["seconds"] for row in history), 3),
     )
-
-
-def _best(path: Path, history: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any] | None:
-    epoch = best_epoch(history, task)
-    if epoch is None:
-        return None
-    try:
-        kept = read_card(path).progress["epochs"] == epoch
-    except WeightsError:
-        kept = False  # the user removed it
-    metrics = {"val": history[epoch - 1]["val"]}
-    return {"weights": str(path) if kept else None, "epoch": epoch, "metrics": metrics}

@@ -103,9 +103,7 @@ def train(
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))
                     _save_curve(run, setup, state)
         _warn_of_early_end(run, setup, state)
-        for split in state.history[-1].keys() & {"val", "test"}:
-            beats_chance(state.history[-1][split], setup.task, setup.dataset.preprocess, split=split)
-        return read_result(run.path, state.history, setup.task)
+        return _compared_with_chance(read_result(run.path, state.history, setup.task), setup)
 
 
 def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
@@ -170,6 +168,13 @@ def _warning_of_a_rise(
         report(progress)
 
     return watching
+
+
+def _compared_with_chance(result: Result, setup: TrainingSetup) -> Result:
+    """Return a result; warn if its weights are no better than guessing."""
+    for split, metrics in result.metrics.items():
+        beats_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
+    return result
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

@@ -34,7 +34,7 @@ from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.weights_files import find_weights
+from zoo.registry.weights_files import find_weights, warn_if_unfinished
 from zoo.seeds import seed_for
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
@@ -228,7 +228,10 @@ def _source(
     if not recipe.from_weights:
         return None, recipe
     try:
-        return open_source(find_weights(registry, recipe.from_weights), architecture, registry), recipe
+        path = find_weights(registry, recipe.from_weights)
+        source = open_source(path, architecture, registry)
+        warn_if_unfinished(recipe.from_weights, path, source.card.progress)
+        return source, recipe
     except (DataError, WeightsError):
         if resumed is None:
             raise
