@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, ReadsAhead, ReadsBatches, Split
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
+from zoo_images.matching import match_classes, renumbered
 
 __all__ = ["ImageBatches"]
 
@@ -38,17 +40,21 @@ class ImageBatches:
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the images, to be normalized with the card's mean and standard deviation.
 
-        Raises DataError if their size or their classes are not those of the card.
+        Classes are matched by name, in any order; the data may lack some.
+
+        Raises DataError if their size is not that of the card, or they have a class that it does not.
         """
-        for key in ("in_channels", "image_size", "num_classes"):
+        for key in ("in_channels", "image_size"):
             ours, theirs = card.arguments[key], dataset.dims[key]
             if ours != theirs:
                 hint = f"it was trained on {card.dataset.name}"
                 raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
-        if [*dataset.preprocess["classes"]] != [*card.preprocess["classes"]]:
-            raise DataError(f"the data's classes are not those of {card.dataset.name}, which the model knows")
-        dims, split, fingerprint = dataset.dims, dataset.split, dataset.fingerprint
-        return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=fingerprint)
+        theirs, ours = ([*map(str, of.preprocess["classes"])] for of in (dataset, card))
+        split, dims = dataset.split, {**dataset.dims, "num_classes": len(ours)}
+        if theirs != ours:
+            numbers = match_classes(theirs, ours)
+            split = partial(_renumbered, dataset, numbers, len(ours))
+        return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=dataset.fingerprint)
 
     def data_options(self, card: Card) -> dict[str, Any]:
         """Return the size of the images and their number of channels."""
@@ -96,6 +102,10 @@ class ImageBatches:
         for index, (inputs, labels) in enumerate(_fetched(images, wanted)):
             inputs = _normalize(moved(inputs, device), dataset.preprocess)
             yield Batch(inputs, moved(labels, device), index, len(starts), 0)
+
+
+def _renumbered(dataset: Dataset, numbers: Sequence[int], count: int, name: Split) -> Any:
+    return renumbered(dataset.split(name), numbers, count)
 
 
 def _near(images: Any, device: str) -> Any:

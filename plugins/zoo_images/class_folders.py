@@ -40,16 +40,18 @@ def find_pictures(
 ) -> tuple[list[str], dict[Split, list[Picture]]]:
     """Return the names of the classes, and the pictures of train, val and test, sorted by path.
 
-    If there are no split folders, the `shares` of val and test are drawn from each class.
+    If there are no split folders, the `shares` of val and test are drawn from each class. Without any, the
+    pictures may be there to measure a model that knows other classes too: one is enough, and one without
+    pictures is none.
 
     Raises DataError if the folders do not follow LAYOUT, a class has no pictures or none left to train on, or
     the splits have different classes.
     """
     home = existing(root, LAYOUT)
-    places = _split_folders(home) or {"train": home}
-    folders = {split: _class_folders(place) for split, place in places.items()}
+    places, undivided = _split_folders(home) or {"train": home}, not any(shares.values())
+    folders = {split: _class_folders(place, empty=undivided) for split, place in places.items()}
     classes = sorted(folders["train"])
-    if len(classes) == 1:
+    if len(classes) == 1 and not undivided:
         raise DataError(f"{places['train']} must have at least two classes (got {classes[0]!r})", hint=LAYOUT)
     for split, place in places.items():
         strange = sorted(folders[split].keys() ^ folders["train"].keys())
@@ -98,8 +100,8 @@ def _split_folders(home: Path) -> dict[Split, Path]:
     return places
 
 
-def _class_folders(place: Path) -> dict[str, list[Path]]:
-    """Return the pictures of each class, by the name of its folder."""
+def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
+    """Return the pictures of each class, by the name of its folder; `empty` ones are left out, or refused."""
     folders, _ = _inside(place)
     if not folders:
         raise DataError(f"{place} contains no class folders", hint=LAYOUT)
@@ -108,8 +110,9 @@ def _class_folders(place: Path) -> dict[str, list[Path]]:
         deeper, files = _inside(folder)
         if deeper:
             raise DataError(f"class folders cannot contain folders, such as {deeper[0]}", hint=LAYOUT)
-        classes[folder.name] = [path for path in files if path.suffix.lower() in SUFFIXES]
-        if not classes[folder.name]:
+        if pictures := [path for path in files if path.suffix.lower() in SUFFIXES]:
+            classes[folder.name] = pictures
+        elif not empty or (folder == folders[-1] and not classes):
             raise DataError(
                 f"the class folder {folder} contains no pictures",
                 hint=f"the suffixes of pictures are {', '.join(SUFFIXES)}",

@@ -63,10 +63,14 @@ class Classification(ImageBatches, Task):
         return metrics
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`."""
+        """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`.
+
+        Also `missing_classes`, those without an image.
+        """
         confusion = sums["confusion"].long()
         counts = confusion.sum(1)
         shares = confusion.diagonal().double() / counts.clamp(min=1)
         rows = zip(preprocess["classes"], counts.tolist(), shares.tolist(), strict=True)
         classes = [{"class": name, "count": n, "accuracy": share if n else None} for name, n, share in rows]
-        return {"classes": classes, "confusion": confusion.tolist()}
+        missing = [row["class"] for row in classes if not row["count"]]
+        return {"classes": classes, "missing_classes": missing, "confusion": confusion.tolist()}

@@ -71,10 +71,12 @@ class MultiLabel(ImageBatches, Task):
         return {"mAP": mean, "loss": sums["loss"] / count, "f1": f1}
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each class's number of images and its average precision, None without images."""
+        """Return each class's number of images and its average precision, None without images.
+
+        Also `missing_classes`, those without an image.
+        """
         counts = sums["histograms"][1].sum(1).long().tolist()
         precisions = average_precision(sums["histograms"]).tolist()
         rows = zip(preprocess["classes"], counts, precisions, strict=True)
-        return {
-            "classes": [{"class": k, "count": n, "average_precision": p if n else None} for k, n, p in rows]
-        }
+        classes = [{"class": k, "count": n, "average_precision": p if n else None} for k, n, p in rows]
+        return {"classes": classes, "missing_classes": [row["class"] for row in classes if not row["count"]]}

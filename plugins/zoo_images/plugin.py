@@ -36,6 +36,9 @@ MULTI_LABEL = TaskSpec(
     source="mAP: Everingham et al. 2010, The Pascal Visual Object Classes Challenge, IJCV 88",
 )
 
+# No split is drawn from the user's own images: they are all one
+UNDIVIDED = {"val_share": 0, "test_share": 0}
+
 
 @hookimpl
 def zoo_tasks() -> list[TaskSpec]:
@@ -88,12 +91,14 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_images.folder:folder",
             task="classification",
             summary="Your own pictures, one folder per class: --data root=FOLDER",
+            undivided=UNDIVIDED,
         ),
         DatasetSpec(
             name="labelled",
             target="zoo_images.labelled:labelled",
             task="multi-label",
             summary="Your own pictures, and a CSV file of their labels: --data root=FOLDER",
+            undivided=UNDIVIDED,
         ),
         DatasetSpec(
             name="mnist",

@@ -144,7 +144,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
         ),
         (["grad-cam", "NET", "--option", "flips=2"], 2, "flips must be true or false (got 2)", None),
         (["confusion", "NET", "PICTURE"], 2, "requires labels, but these images have none", "--split"),
-        (["surprise", "LSTM", "PICTURE"], 1, "is not UTF-8 text", None),
+        (["surprise", "LSTM", "PICTURE"], 1, "not text: it contains zero bytes", None),
         (
             ["surprise", "LSTM", "--indices", "1"],
             2,

@@ -110,8 +110,8 @@ def test_a_step_that_is_too_large_exits_3(lstm_file):
     assert done.stdout == ""
 
 
-def test_an_option_that_the_model_overrides_gives_a_warning(lstm_file):
-    plain, done = zoo("eval", lstm_file), zoo("eval", lstm_file, "--data", "backwards=true")
-    assert done.stdout == plain.stdout
-    assert "the model reads text with its own backwards; --data cannot change that" in done.stderr
-    assert "its own" not in plain.stderr
+def test_an_option_that_does_not_suit_the_model_is_refused(lstm_file):
+    done = zoo("eval", lstm_file, "--data", "backwards=true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "zoo: the model requires backwards=false (got backwards=true)" in done.stderr
+    assert "leave out --data backwards=true: the weights decide it" in done.stderr

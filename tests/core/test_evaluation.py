@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -123,16 +122,12 @@ def test_options_cannot_change_how_the_model_reads(
 ) -> None:
     paths = {"paths": str(folder / "a.txt")}
     usual = evaluate(*model, registry, data=paths)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert evaluate(*model, registry, data=OTHER | paths) == usual
-    (message,) = [
-        str(warning.message) for warning in caught
-    ]  # no warning of other data: in the end it is the same
-    assert {warning.filename for warning in caught} == {__file__}
-    assert message.startswith("the model reads text with its own ")
-    assert message.endswith("; --data cannot change that")
-    assert all(name in message for name in OTHER)
+    with pytest.raises(OptionError) as caught:
+        evaluate(*model, registry, data=OTHER | paths)
+    assert str(caught.value).startswith("the model requires tokens=word, lower=true")
+    assert "(got tokens=char, lower=false, newline_eos=false, backwards=false)" in str(caught.value)
+    with pytest.warns(ZooWarning, match="the model reads text with its own vocabulary; --data cannot change"):
+        assert evaluate(*model, registry, data={"vocabulary": ["<unk>", "<eos>"], **paths}) == usual
     assert usual["unit"] == "tokens"
 
 

@@ -118,7 +118,6 @@ def test_images_are_normalized_with_the_cards_mean_and_std(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 10}, "the data has num_classes=4, but the model num_classes=10"),
         ({"image_size": 32}, "the data has image_size=8, but the model image_size=32"),
         ({"in_channels": 1}, "the data has in_channels=3, but the model in_channels=1"),
     ],
@@ -132,9 +131,14 @@ def test_images_that_do_not_fit_are_refused(
     assert "text/files" in (caught.value.hint or "")
 
 
-def test_other_classes_or_another_order_are_refused(images: Any, image_card: Callable[..., Card]) -> None:
-    with pytest.raises(DataError, match="the data's classes are not those of text/files"):
-        IMAGES.feed(images(), image_card(classes=["b", "a", "c", "d"]))
+def test_classes_are_matched_by_name(images: Any, image_card: Callable[..., Card]) -> None:
+    data, names = images(), images().preprocess["classes"]
+    theirs = [label for _, label in data.split("val")]
+    fed = IMAGES.feed(data, image_card(classes=["other", *reversed(names)]))
+    assert [label for _, label in fed.split("val")] == [len(names) - label for label in theirs]
+    assert fed.dims["num_classes"] == len(names) + 1
+    with pytest.raises(DataError, match="the model has no class "):
+        IMAGES.feed(data, image_card(classes=["other", *names[1:]]))
 
 
 def test_classes_may_be_any_sequence(images: Any, image_card: Callable[..., Card]) -> None:

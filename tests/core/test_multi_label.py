@@ -88,7 +88,8 @@ def test_details_have_each_class() -> None:
             {"class": "a", "count": 2, "average_precision": pytest.approx(plain(LOGITS[:, 0], labels[:, 0]))},
             {"class": "b", "count": 0, "average_precision": None},
             {"class": "c", "count": 1, "average_precision": pytest.approx(plain(LOGITS[:, 2], labels[:, 2]))},
-        ]
+        ],
+        "missing_classes": ["b"],
     }
 
 

@@ -43,7 +43,10 @@ DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
 # What a page takes for granted besides pictures and texts
 GIVEN = {
     "completion": "mkdir -p ~/.config/fish/completions\n",
-    "evaluate-and-sample": f"{DEMO}zoo train lstm nietzsche\n",
+    "evaluate-and-sample": f"""{DEMO}zoo train lstm nietzsche
+        (cd pictures && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
+        mv labels pictures/labels.csv
+    """,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=pictures --from cifar10-resnet20\n",
     "multi-label": """
         echo file,labels > labels

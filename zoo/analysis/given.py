@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from zoo.data.opening import default_split, open_fed
+from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import OptionError
 from zoo.evaluation.inputs import Inputs, of_own, of_split
 from zoo.files.cards import Card
@@ -69,11 +69,13 @@ def _inputs(
         source = {"inputs": [each.name for each in inputs.sources]}
         if not given.reference:
             return inputs, None, source
-    opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data)
+    whole = given.split is None and not given.reference
+    opened, fed = open_fed(card, task, registry, dataset=given.dataset, data=given.data, whole=whole)
     facts = {"dataset": opened.name, "data": dict(given.data), "fingerprint": fed.fingerprint}
     if inputs is None:
         split = given.split or default_split(fed)
-        inputs, source = of_split(card, task, fed, split, given.indices, **on), {"split": split, **facts}
+        inputs = of_split(card, task, fed, split, given.indices, **on)
+        source = {"split": split_name(fed, split), **facts}
     if not given.reference:
         return inputs, None, source
     others = of_split(card, task, fed, given.reference, None, **on)
@@ -88,7 +90,7 @@ def _title(weights: str, card: Card, source: Mapping[str, Any]) -> str:
     path = Path(weights)
     model = path.parent.name if path.stem in ("model", "best") else path.stem
     if "dataset" in source:
-        inputs = f"{source['dataset']}, {source['split']} split"
+        inputs = source["dataset"] + (f", {source['split']} split" if source["split"] != "all" else "")
     else:
         first, *others = (Path(name).name for name in source["inputs"])
         inputs = f"{first} and {len(others)} more" if others else first

@@ -133,8 +133,10 @@ class Model:
         """Measure the model on a split, every item once, in fp32.
 
         Args:
-            split: split of the data to measure on; `test` by default, or `val` if there is no test split.
-            dataset: other data than the model was trained on.
+            split: split of the data to measure on; `test` by default, or `val` if there is no test split; all
+                of other data that is not split.
+            dataset: other data than the model was trained on, such as `folder`; its classes are matched by
+                name.
             data: option of the dataset, on top of those the model was trained with.
             tta: average the answers to several views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
@@ -143,9 +145,10 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            `{weights, dataset, split, count, unit, tta, metrics, chance, better_than_chance}`, where `chance`
-            has the metrics of guessing. For a classifier, also `classes` and `confusion[label][predicted]`;
-            with `dynamic`, also `dynamic`.
+            `{weights, dataset, split, count, counts, unit, tta, metrics, chance, better_than_chance}`, where
+            `chance` has the metrics of guessing, `split` is `all` for data that is not split, and `counts` is
+            what it holds, such as `unknown` tokens. For a classifier, also `classes`, `missing_classes`
+            (without an image) and `confusion[label][predicted]`; with `dynamic`, also `dynamic`.
 
         Raises:
             OptionError: an option does not fit the model or the data.

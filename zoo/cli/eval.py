@@ -18,6 +18,9 @@ from zoo.cli.kit import (
     weights_argument,
 )
 
+# The most classes that are named
+_NAMED = 10
+
 
 @click.command()
 @weights_argument
@@ -42,10 +45,19 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
         return
     units = session.registry.task(model.card.task).units
     views = ", several views of each" if result["tta"] else ""
-    about = f"{result['dataset']} {result['split']}, {result['count']:,} {result['unit']}{views}"
+    every = result["split"] == "all"
+    place = f"{result['dataset']}, all" if every else f"{result['dataset']} {result['split']},"
+    about = f"{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units)}")
     if result["chance"]:
         print_paragraph(f"guessing gives {figures(result['chance'], units)}")
+    if missing := result.get("missing_classes"):
+        some = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        known = len(result["classes"])
+        print_paragraph(f"no {result['unit']} of {len(missing)} of the model's {known} classes: {some}")
+    if unknown := result["counts"].get("unknown"):
+        total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
+        print_paragraph(f"{total} are not in the model's vocabulary, and are read as <unk>")
     if adapted := result.get("dynamic"):
         print_paragraph(f"the same in one lane: {figures(adapted['unadapted'], units)}")
         about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"

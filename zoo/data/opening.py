@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from zoo.config.options import text
 from zoo.config.signatures import bounded_options, signature_options
+from zoo.data.views import View
 from zoo.errors import OptionError, SpecError, ZooError, cause, warn
 from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, Dataset, Split, Task
@@ -21,6 +22,7 @@ __all__ = [
     "options_to_fine_tune",
     "require_fingerprint",
     "require_splits",
+    "split_name",
 ]
 
 
@@ -93,15 +95,18 @@ def open_fed(
     *,
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
+    whole: bool = False,
 ) -> tuple[Entry[DatasetSpec], Dataset]:
     """Open the data a model was trained on, or other data, and feed it as the model's card says.
 
-    Warns if the data is not what the model was trained on. A card decides no path: see `decidable`.
+    Warns if the data has the name of what the model was trained on, and is not that. A card decides no path:
+    see `decidable`.
 
     Args:
         task: the card's.
-        dataset: other data; its own options then start from their defaults.
+        dataset: other data; its options then start from their defaults, but for those that the model needs.
         data: options of the dataset, on top of those of the card.
+        whole: make all of other data the test split, if neither it nor `data` says how it is split.
 
     Raises:
         UnknownName, SpecError, OptionError, DataError: the data does not exist or does not fit.
@@ -109,10 +114,16 @@ def open_fed(
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")
-    given, safe = data or {}, decidable(entry)
-    options = dict(given)
-    if entry.name == card.dataset.name:
+    given, safe, own = data or {}, decidable(entry), entry.name == card.dataset.name
+    if own:
         options = _options_of(card, entry, given)
+    else:
+        options = {**options_to_fine_tune(entry, card, task, given), **given}
+    _require_suited(entry, task.data_options(card), options, given)
+    undivided = dict(entry.spec.undivided) if whole and dataset else {}
+    if undivided.keys() & given.keys() or (undivided and own and _is_of(card, open_dataset(entry, options))):
+        undivided = {}
+    options |= undivided
     opened = open_dataset(entry, options)
     require_splits(entry, opened)
     reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
@@ -121,9 +132,43 @@ def open_fed(
         warn(f"the model reads text with its own {overruled}; --data cannot change that")
     if reading:
         opened = open_dataset(entry, {**options, **reading})
-    if opened.fingerprint != card.dataset.fingerprint:
+    if own and not _is_of(card, opened):
         warn(f"this is not the {card.dataset.name} data that the model was trained on")
-    return entry, task.feed(opened, card)
+    fed = task.feed(opened, card)
+    return entry, _as_test(fed) if undivided and not any(len(fed.split(name)) for name in SPLITS[1:]) else fed
+
+
+def split_name(dataset: Dataset, split: Split) -> str:
+    """Return what a split is called: `all` for a test split that is all there is."""
+    return "all" if split == "test" and not any(len(dataset.split(name)) for name in SPLITS[:2]) else split
+
+
+def _as_test(data: Dataset) -> Dataset:
+    """Return data whose train split is all there is, as the test split."""
+    items = data.split("train")
+    return View(
+        dims=data.dims,
+        preprocess=data.preprocess,
+        split=lambda name: items if name == "test" else [],
+        fingerprint=data.fingerprint,
+    )
+
+
+def _is_of(card: Card, opened: Dataset) -> bool:
+    """Return whether data is what a model was trained on."""
+    return opened.fingerprint == card.dataset.fingerprint
+
+
+def _require_suited(
+    entry: Entry[DatasetSpec], suited: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Raise OptionError if the user has given an option another value than a model needs."""
+    checked = entry.check({**entry.spec.config, **options}, flag="--data")
+    wrong = [name for name in suited if name in given and checked[name] != suited[name]]
+    if wrong:
+        needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, checked))
+        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights decide it"
+        raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
 
 
 def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.data.opening import default_split, open_fed
+from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
 from zoo.evaluation.chance import beats_chance
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
@@ -41,13 +41,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
-    `chance` has the metrics of guessing; a result that is no better is warned of.
-    For a classifier, also `classes` (each one's count and accuracy) and `confusion[label][predicted]`; for
-    multi-label, `classes` with each one's count and average precision. With `dynamic`, also `dynamic`: its
+    `chance` has the metrics of guessing; a result that is no better is warned of. `split` is `all` for other
+    data that is not split, and `counts` what it holds, such as tokens that are unknown to the model.
+    For a classifier, also `classes` (each one's count and accuracy), `missing_classes`, which have no image,
+    and `confusion[label][predicted]`; for multi-label, `classes` with each one's count and average precision,
+    and `missing_classes`. With `dynamic`, also `dynamic`: its
     `metrics`, those of the same lane without adaptation (`unadapted`), and its settings.
 
     Args:
-        split: the split to measure on; by default `test`, or `val` if there is no test split.
+        split: the split to measure on; by default `test`, or `val` if there is no test split; all of other
+            data that is not split.
         dataset: other data than the model was trained on; its own options then start from their defaults.
         data: options of the dataset, on top of those the model was trained with.
         tta: average the answers to several views of each input (test-time augmentation), if the task has it.
@@ -65,20 +68,23 @@ def evaluate(
     if dynamic is not None and not isinstance(task, CarriesState):
         raise OptionError(f"dynamic evaluation is for sequences, but this model is for {card.task}")
     seen = _views(model, task) if tta else model
-    entry, fed = open_fed(card, task, registry, dataset=dataset, data=data)
+    entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
     on: Any = {"context": context_of(card, registry), "device": device}
     measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
+    shown = split_name(fed, split)
+    where = entry.name if shown == "all" else split
     result: dict[str, Any] = {
         "dataset": entry.name,
-        "split": split,
+        "split": shown,
         "count": measured.count,
+        "counts": task.counts(fed, split),
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
         "chance": task.chance(fed.preprocess),
-        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=split),
+        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=where),
     }
     result |= {name: detail for name, detail in measured.details.items() if name not in result}
     if dynamic is not None:

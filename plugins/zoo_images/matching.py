@@ -1,0 +1,85 @@
+"""Classes of the user's own data matched by name with those that a model knows, in whatever order."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo import DataError
+from zoo.errors import did_you_mean
+from zoo_images.file_split import FileSplit
+from zoo_images.image_set import ImageSplit
+
+__all__ = ["match_classes", "renumbered"]
+
+# The most names in an error
+_NAMED = 5
+
+
+def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
+    """Return the number that each class of the data has among those of the model.
+
+    A name that the model does not have stands for the only one that differs in case, spaces and punctuation.
+
+    Raises DataError if the model has no such class, or two of the data are the same.
+    """
+    exact = {name: number for number, name in enumerate(ours)}
+    often = Counter(map(_plain, ours))
+    plain = {_plain(name): number for number, name in enumerate(ours) if often[_plain(name)] == 1}
+    plain.pop("", None)  # of punctuation alone
+    found = {name: exact.get(name, plain.get(_plain(name))) for name in theirs}
+    if unknown := [name for name, number in found.items() if number is None]:
+        named = " and ".join(map(repr, unknown[:_NAMED]))
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        near = did_you_mean(unknown[0], ours) if len(unknown) == 1 else ""
+        listed = f"its classes: {', '.join(ours[:20])}{', ...' if len(ours) > 20 else ''}"
+        raise DataError(f"the model has no class{'es' * (len(unknown) > 1)} {named}{more}{near}", hint=listed)
+    numbers = [number for number in found.values() if number is not None]
+    if len({*numbers}) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        both = " and ".join(repr(name) for name, number in found.items() if number == twice)
+        raise DataError(f"{both} of the data are both the class {ours[twice]!r}")
+    return numbers
+
+
+def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
+    """Return a split with the numbers of `match_classes` in its labels, of `count` classes."""
+    table = torch.tensor(numbers)
+    if not isinstance(images, ImageSplit | FileSplit):
+        return _Renumbered(images, table, count)
+    labels = _relabelled(images.labels, table, count)
+    if isinstance(images, FileSplit):
+        return FileSplit(images.files, labels, images.shape)
+    return ImageSplit(images.images, labels, files=images.files)
+
+
+class _Renumbered:
+    """Any map-style dataset of images and labels, with other labels."""
+
+    def __init__(self, images: Any, table: Tensor, count: int) -> None:
+        self._images, self._table, self._count = images, table, count
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
+        image, label = self._images[index]
+        found = _relabelled(torch.as_tensor(label)[None], self._table, self._count)[0]
+        return image, found if found.ndim else int(found)
+
+
+def _relabelled(labels: Tensor, table: Tensor, count: int) -> Tensor:
+    """Return labels (N,), or (N, K) of several, with the numbers of a table, (K,)."""
+    if labels.ndim == 1:
+        return table[labels.long()]
+    return labels.new_zeros(len(labels), count).index_copy_(1, table, labels)
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, in lower case."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
