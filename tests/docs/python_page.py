@@ -246,7 +246,7 @@ def _prose(text: str) -> str:
     """Return a docstring as Markdown: its sections become lists, an example a block of code."""
     code = r"\n*::\n\n((?:    .*\n?|\n)+)"
     text = re.sub(code, lambda match: f"\n\n```python\n{inspect.cleandoc(match[1])}\n```\n\n", text)
-    text = re.sub(r"^(>>> .*(?:\n.+)*)", r"```pycon\n\1\n```", text, flags=re.M)
+    text = re.sub(r"^(>>> .*(?:\n.+)*)", r"```text\n\1\n```", text, flags=re.M)
     parts = re.split(r"^(Args|Attributes|Returns|Raises):\n", text, flags=re.M)
     lines = [parts[0].strip()]
     for title, body in zip(parts[1::2], parts[2::2], strict=True):
