@@ -216,6 +216,8 @@ def _serve(
     """
     import uvicorn
 
+    from zoo_serve.protocol import Protocol
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             super().handle_exit(sig, frame)
@@ -228,7 +230,7 @@ def _serve(
 
     level = "warning" if log else "error"
     more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}
-    config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
+    config = uvicorn.Config(app, http=Protocol, log_level=level, timeout_graceful_shutdown=patience, **more)
     server = Server(config)
     # Else the event loop keeps Python's lock for 5 ms, and a model waits for it after each of its operations
     sys.setswitchinterval(1e-5)

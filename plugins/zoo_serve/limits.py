@@ -33,5 +33,5 @@ class Limits:
 
     @property
     def words(self) -> int:
-        """Bytes of a body without files: JSON writes a character in at most 12, and so does a form."""
-        return min(self.body, 12 * self.characters + 2**16)
+        """Bytes of a body without files: a form takes at most 9 for a 16-bit character, JSON 6."""
+        return min(self.body, 9 * self.characters + 2**14)

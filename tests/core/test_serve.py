@@ -475,6 +475,28 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert asked == ["GET /healthz 200 N ms", "POST /predict 200 N ms"]
 
 
+@pytest.mark.parametrize("head", ["POST /predict", "GET /models"])
+def test_a_body_in_too_many_pieces_ends_the_connection(net: zoo.Model, head: str) -> None:
+    kind = "multipart/form-data; boundary=a"
+    start = (
+        f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with running(net.path.parent, "--quiet") as (process, url):
+        port = int(url.rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=30) as client,
+            contextlib.suppress(ConnectionError),  # closed while more is sent
+        ):
+            client.sendall(start.encode())
+            for _ in range(100):
+                client.sendall(b"1\r\na\r\n" * 1_000)
+            while client.recv(2**16):
+                pass
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in "".join(process.communicate(timeout=30))
+
+
 @pytest.mark.slow  # in a process; `.ci/run` runs it
 def test_whatever_was_accepted_is_answered(
     net: zoo.Model, text: zoo.Model, monkeypatch: pytest.MonkeyPatch
