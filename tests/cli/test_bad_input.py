@@ -259,14 +259,14 @@ def test_an_unknown_device_is_answered_with_those_of_this_machine(
     file = [] if command[0] == "train" else [lstm_file]
     done = zoo(*command, *file, "--device", device, cwd=desk)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[1:] == [f"zoo: there is no device {device!r}; this machine has cpu"]
+    assert done.stderr.splitlines()[-1].startswith(f"zoo: there is no device {device!r}; ")
 
 
 def test_a_gpu_is_among_the_devices_of_this_machine(lstm_file, monkeypatch):
     cuda = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: cuda)
-    done = zoo("eval", lstm_file, "--device", "gpu")
-    assert done.stderr.splitlines()[1:] == ["zoo: there is no device 'gpu'; this machine has cpu and cuda"]
+    done = zoo("eval", lstm_file, "--device", "mps")
+    assert done.stderr.splitlines()[1:] == ["zoo: there is no device 'mps'; this machine has cpu and cuda"]
 
 
 def test_debug_shows_the_traceback(run_zoo, desk):

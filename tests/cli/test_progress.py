@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -327,3 +329,27 @@ def test_a_model_without_test_data_is_measured_on_its_validation_data(tmp_path) 
     out = tmp_path / "out"
     analyzed = zoo("analyze", "grad-cam", tmp_path / "run", "--indices", "0", "--json", "--out", out)
     assert json.loads(analyzed.stdout)["split"] == "val"
+
+
+def test_time_left_is_estimated_once_a_twentieth_of_an_epoch_is_done(tmp_path: Path) -> None:
+    script = """
+import json, zoo
+from zoo.api import training
+seen = []
+class Display(training.TrainingProgress):
+    def __call__(self, progress):
+        if progress.is_step:
+            seen.append((progress.epoch, progress.batch / progress.batches, progress.left))
+training.TrainingProgress = Display
+zoo.train("resnet-lite", "shapes", epochs=2, batch_size=20, model={"widths": [4, 8]},
+          data={"train_size": 2000, "val_size": 100, "test_size": 0}, run="run")
+print(json.dumps(seen))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert {epoch for epoch, _, _ in seen} == {1, 2}
+    assert all((left is None) == (share < 0.05) for _, share, left in seen)
+    assert all(left >= 0 for _, _, left in seen if left is not None)

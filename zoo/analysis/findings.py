@@ -22,9 +22,10 @@ from zoo.config.arguments import checked
 from zoo.errors import OutputError, SpecError, ZooError, cause, printable
 from zoo.evaluation.inputs import Inputs
 from zoo.files.canonical import readable_json
+from zoo.files.folders import require_folder
 from zoo.interfaces import Analysis
 
-__all__ = ["MANIFEST", "Findings", "require_folder"]
+__all__ = ["MANIFEST", "Findings"]
 
 MANIFEST = "manifest.json"
 _OTHER = "choose another --out folder"
@@ -181,18 +182,6 @@ class Findings:
         if len(maps) > draw:
             files["maps.npy"] = partial(_npy, maps)
         return files, items
-
-
-def require_folder(out: Path) -> None:
-    """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""
-    nearest = out
-    while not os.path.exists(nearest) and nearest != nearest.parent:  # noqa: PTH110 - of any length
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        hint = "--out must name a folder, new or existing"
-        raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
-    if not os.access(nearest, os.W_OK):
-        raise OutputError(f"{nearest} is not writable", hint=_OTHER)
 
 
 def _earlier(out: Path) -> set[str]:

@@ -23,7 +23,7 @@ from zoo.api.suspending import stopping_with_this_one
 from zoo.api.terminal import is_one_of_several, lines_told
 from zoo.errors import Interrupted, Lost, OptionError, RunError, ZooError, ZooWarning, warn
 
-__all__ = ["report", "report_failure", "report_success", "run_together"]
+__all__ = ["report", "report_failure", "report_success", "require_processes", "run_together"]
 
 # Seconds to finish a step and to save in, after a request to stop
 _TO_STOP = 300
@@ -33,10 +33,22 @@ _FINISHED = "finished-"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def require_processes(processes: int) -> None:
+    """Raise OptionError for a number of processes that `run_together` cannot start here."""
+    if not 1 <= processes <= _MOST:
+        raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
+    if processes > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several()):
+        message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
+        raise OptionError(
+            message, hint="RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
+        )
+
+
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
     """Run `python -m zoo.api.worker` in several processes; what they warned of is warned of in the end.
 
     Args:
+        processes: how many; see `require_processes`.
         job: what to do, JSON data.
         resume: the command that continues what they did.
 
@@ -45,13 +57,6 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         RunError: one of them was killed.
         Interrupted: a signal stopped them before they had anything to save.
     """
-    if not 1 <= processes <= _MOST:
-        raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
-    if "TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several():
-        message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
-        raise OptionError(
-            message, hint="RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
-        )
     lines = lines_told()
     with tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

@@ -128,8 +128,9 @@ class TrainingProgress(_Display):
             self.work(f"{epoch} {progress.split}", progress.done, progress.total, progress.unit)
         elif (now := time.monotonic()) - self._shown >= _LIVE_SECONDS:
             self._shown, fraction = now, progress.batch / max(progress.batches, 1)
-            pace = f"{_figure(progress.rate)} {short_unit(progress.unit)}/s  {duration(progress.left)} left"
-            self._screen.show(epoch, fraction, f"{fraction:4.0%}  loss {progress.loss:.4f}  {pace}")
+            pace = f"{_figure(progress.rate)} {short_unit(progress.unit)}/s"
+            left = "" if progress.left is None else f"  {duration(progress.left)} left"
+            self._screen.show(epoch, fraction, f"{fraction:4.0%}  loss {progress.loss:.4f}  {pace}{left}")
 
     def _keep_row(self, progress: Progress, row: Mapping[str, Any]) -> None:
         if self._table is None:

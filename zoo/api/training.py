@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.api.checking import check_recipe, check_run
 from zoo.api.listing import default_registry
 from zoo.api.processes import run_together
 from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.recipes import find_recipe
 from zoo.api.run_directories import require_run
 from zoo.api.terminal import is_first
-from zoo.config.arguments import checked
+from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, warn
@@ -87,6 +88,8 @@ def train(
     recipe = find_recipe(name, dataset, registry, **options, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
+    check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
+    check_recipe(recipe, registry, resume=resume)
     shown = _Shown(_title(recipe, directory, resume=resume), all_metrics) if progress else None
     with _display(shown, processes) as report:
         return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)
@@ -119,6 +122,7 @@ def resume(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     require_run(Path(run))
+    check_run(Path(run), resume=True, processes=processes, save_every=save_every, device=device)
     shown = _Shown(f"resuming {run}", all_metrics) if progress else None
     with _display(shown, processes) as report:
         from zoo.api.run import Run
@@ -165,6 +169,8 @@ def lr_find(
     """
     registry = default_registry() if registry is None else registry
     recipe = find_recipe(name, dataset, registry, **training)
+    refuse_device(device)
+    check_recipe(recipe, registry)
 
     title = f"trying learning rates from {start:g} to {stop:g}: {recipe.architecture} on {recipe.dataset}"
     advice = advising(registry, recipe.architecture, recipe.dataset)

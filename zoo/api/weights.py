@@ -10,7 +10,7 @@ import rtoml
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
 from zoo.api.progress import Bar, quiet
-from zoo.config.arguments import checked
+from zoo.config.arguments import checked, refuse_device
 from zoo.errors import OptionError
 from zoo.files.cards import Card
 from zoo.files.exported import Exported
@@ -46,6 +46,7 @@ def load(
         DataError: a published file is damaged, is not on this machine or cannot be downloaded.
         OptionError: the device does not exist.
     """
+    refuse_device(device)
     registry = default_registry() if registry is None else registry
     with Bar() if progress else quiet():
         path = find_weights(registry, name)

@@ -15,6 +15,7 @@ from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.errors import OptionError
+from zoo.files.folders import require_folder
 
 if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
@@ -73,9 +74,6 @@ def command(
     """
     entry = session.registry.analyzer(analyzer)
     session.begin(f"analyzing {weights} with {entry.spec.name}")
-
-    from zoo.analysis.findings import require_folder
-
     folder = out or Path("runs") / f"{entry.spec.name}-{_short_name(Path(weights))}"
     require_folder(folder)
     model = session.load(weights, device=device)

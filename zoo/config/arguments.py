@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from zoo.config import options
 from zoo.errors import OptionError
 
-__all__ = ["checked", "is_url", "refuse_url"]
+__all__ = ["checked", "is_url", "refuse_device", "refuse_url"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +66,15 @@ def refuse_url(path: str | Path) -> None:
     """Raise OptionError for a URL in place of a path: `Path` would lose one of its slashes."""
     if is_url(str(path)) and not os.path.lexists(path):  # a folder may be called `imgs:`
         raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
+
+
+def refuse_device(name: str | None) -> None:
+    """Raise OptionError for what is no device on any machine; torch knows those of this one."""
+    if name is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
+        meant = (
+            "did you mean 'cuda'?" if name.lower() in ("gpu", "nvidia") else "use cpu, cuda, cuda:1 or mps"
+        )
+        raise OptionError(f"there is no device {name!r}; {meant}")
 
 
 def written(parameter: inspect.Parameter) -> str:

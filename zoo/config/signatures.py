@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from zoo.config import options
@@ -16,9 +19,11 @@ __all__ = [
     "check_arguments",
     "option_rows",
     "option_types",
+    "refuse_missing",
     "refuse_unknown",
     "required_options",
     "signature_options",
+    "written_options",
 ]
 
 
@@ -111,6 +116,39 @@ def required_options(target: Callable[..., Any]) -> list[str]:
     return [name for name, option in signature_options(target).items() if option.default is option.empty]
 
 
+def written_options(target: str) -> dict[str, bool] | None:
+    """Return the options that a target is written with, and whether each is required; it is not imported.
+
+    None if its source does not say, as for a class that inherits its constructor.
+
+    Args:
+        target: `module:name` of a function or a class.
+    """
+    module, _, name = target.partition(":")
+    try:
+        found = importlib.util.find_spec(module)
+        tree = ast.parse(Path(str(found.origin)).read_bytes()) if found else ast.Module([], [])
+    except Exception:  # whatever is wrong with it is reported when it is imported
+        return None
+    node = next((item for item in tree.body if getattr(item, "name", "") == name), None)
+    if isinstance(node, ast.ClassDef):
+        node = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
+    if not isinstance(node, ast.FunctionDef) or node.decorator_list or node.args.kwarg:
+        return None
+    if node.args.posonlyargs or node.args.args not in ([], node.args.args[:1]):
+        return None
+    defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return {argument.arg: default is None for argument, default in defaults}
+
+
+def refuse_missing(given: Collection[str], required: Iterable[str], *, what: str, flag: str) -> None:
+    """Raise OptionError for required options that are not given."""
+    missing = [name for name in required if name not in given]
+    if missing:
+        hint = " ".join(f"{flag} {name}=..." for name in missing)
+        raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")
+
+
 def check_arguments(
     target: Callable[..., Any],
     given: Mapping[str, Any],
@@ -135,10 +173,7 @@ def check_arguments(
         types = option_types(target)
     except NameError:
         types = {}
-    missing = [name for name in required_options(target) if name not in filled and name not in given]
-    if missing:
-        hint = " ".join(f"{flag} {name}=..." for name in missing)
-        raise OptionError(f"{what} requires {', '.join(missing)}", hint=f"add {hint}")
+    refuse_missing({*given, *filled}, required_options(target), what=what, flag=flag)
     return {
         key: options.convert(value, types.get(key, Any), what=f"{what}: {key}")
         for key, value in given.items()

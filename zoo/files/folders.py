@@ -1,4 +1,4 @@
-"""Folders that others name, searched without leaving anything out in silence."""
+"""Folders that users name, to read all of or to write to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["refuse_unreadable"]
+from zoo.errors import OutputError
+
+__all__ = ["refuse_unreadable", "require_folder"]
 
 
 def refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool] | None = None) -> None:
@@ -23,3 +25,15 @@ def refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool] |
 
     for _, folders, _ in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def require_folder(out: Path) -> None:
+    """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""
+    nearest = out
+    while not os.path.exists(nearest) and nearest != nearest.parent:  # noqa: PTH110 - of any length
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        hint = "--out must name a folder, new or existing"
+        raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(f"{nearest} is not writable", hint="choose another --out folder")

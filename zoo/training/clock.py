@@ -17,6 +17,8 @@ __all__ = ["Clock", "Progress"]
 
 # Rows that the log of a run's steps has at most, give or take the last step of an epoch
 _STEP_ROWS = 1_000
+# The share of an epoch to see before its end is estimated
+_ENOUGH = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Progress:
     Attributes:
         epoch: from 1.
         rate: items (images or tokens) per second in this epoch so far, evaluation excluded.
-        left: estimated seconds of training left, at the pace of this epoch so far.
+        left: estimated seconds of training left, evaluation included; None before 5 % of an epoch are done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
         headline: the metric that people look at first.
@@ -41,7 +43,7 @@ class Progress:
     loss: float = 0.0
     lr: float = 0.0
     rate: float = 0.0
-    left: float = 0.0
+    left: float | None = None
     row: dict[str, Any] | None = None
     split: Split | None = None
     done: int = 0
@@ -64,9 +66,13 @@ class Clock:
         epoch: from 1.
         unit: the name of the items that are counted.
         task: what its metrics are.
+        before: that of the epoch before, whose evaluation took as long as those to come will.
     """
 
-    def __init__(self, epoch: int, config: TrainConfig, task: TaskSpec, *, unit: str = "") -> None:
+    def __init__(
+        self, epoch: int, config: TrainConfig, task: TaskSpec, *, unit: str = "", before: Clock | None = None
+    ) -> None:
+        self._evaluation = time.perf_counter() - before._now if before else 0.0
         self._epochs, self._accumulated = config.epochs, config.grad_accum_steps
         self._start = self._now = time.perf_counter()
         self._items = self._batches = 0
@@ -76,6 +82,8 @@ class Clock:
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Record a finished batch."""
         self._now = time.perf_counter()
+        if not self._batches:
+            self._warm = self._now  # the first batch takes longer
         self._items += round(batch.count / (batch.share or 1))
         self._batches += 1
         self._losses.append(loss)
@@ -87,9 +95,17 @@ class Clock:
             loss=loss,
             lr=lr,
             rate=self._rate(),
-            left=(self._now - self._start) / self._batches * to_come,
+            left=self._left(to_come, batch.total),
         )
         return self._last
+
+    def _left(self, to_come: int, total: int) -> float | None:
+        """Return how many seconds so many batches and the evaluations will take, if that can be told."""
+        seen = self._batches - 1
+        if seen < 1 or self._batches < _ENOUGH * total:
+            return None
+        evaluations = self._epochs - self._last.epoch + 1
+        return (self._now - self._warm) / seen * to_come + self._evaluation * evaluations
 
     def step_row(self, steps: int) -> dict[str, Any] | None:
         """Return what to log of the optimizer step just taken; None for most steps of a long run.

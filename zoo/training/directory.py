@@ -30,12 +30,11 @@ from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
 from zoo.files.own import remember
-from zoo.files.regular import open_regular
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
+from zoo.training.claim import CONFIG_HEAD, RUN_FILES, claimed
 from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
 from zoo.training.hidden import widened
-from zoo.training.lock import owned
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
 from zoo.training.state import Check, TrainState, nothing_more
@@ -43,20 +42,7 @@ from zoo.training.step_log import StepLog
 
 __all__ = ["RunDirectory"]
 
-_OURS = (
-    "best.safetensors",
-    "checkpoint.safetensors",
-    "checkpoint.previous.safetensors",
-    "config.toml",
-    "curve.png",
-    "metrics.jsonl",
-    "model.safetensors",
-    "steps.jsonl",
-)
-# What a run may have written before its first checkpoint
-_BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
-_LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, _OURS))})\..*\.tmp")
-_CONFIG_HEAD = b"# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.\n"
+_LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, RUN_FILES))})\..*\.tmp")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -109,14 +95,7 @@ class RunDirectory:
 
     def __enter__(self) -> RunDirectory:
         with contextlib.ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                self._owned = stack.enter_context(owned(self.path))
-            except FileExistsError:
-                raise RunError(f"{self.path} is a file, not a folder", hint="choose another --run") from None
-            except OSError as error:
-                raise RunError(f"{self.path} cannot be used as a run directory: {error.strerror}") from None
-            self._refuse_foreign_files()
+            self._owned = stack.enter_context(claimed(self.path, resume=self.resume))
             for name in os.listdir(self._owned.descriptor):  # noqa: PTH208 - of a descriptor
                 if _LEFTOVER.fullmatch(name):  # this process owns the folder now
                     with contextlib.suppress(IsADirectoryError, PermissionError):  # a folder is not zoo's
@@ -244,25 +223,10 @@ class RunDirectory:
                 hint=f"{hint}continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
             ) from error
 
-    def _refuse_foreign_files(self) -> None:
-        """Refuse to overwrite a run, or files that no run here wrote or whose checkpoint is gone."""
-        if self._checkpoints and not self.resume:
-            hint = f"`zoo resume {shlex.quote(str(self.path))}` continues it; or choose another --run"
-            raise RunError(f"{self.path} already holds a run", hint=hint)
-        if self._checkpoints:
-            return
-        begun = False
-        with contextlib.suppress(OSError), open_regular(self.path / "config.toml") as file:
-            begun = file.read(len(_CONFIG_HEAD)) == _CONFIG_HEAD
-        for name in _OURS:
-            if os.path.lexists(self.path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
-                message = f"{self.path} contains {name} but no checkpoint, and training would overwrite it"
-                raise RunError(message, hint="choose another --run, or move the file away")
-
     def _write_config(self) -> None:
         recipe = _without_none(self.identity.recipe.to_dict())
         table = {"schema": 1, "recipes": {self.path.resolve().name: recipe}}
-        content = _CONFIG_HEAD + rtoml.dumps(table).encode()
+        content = CONFIG_HEAD + rtoml.dumps(table).encode()
         with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)
         remember(content)

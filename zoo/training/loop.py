@@ -91,8 +91,9 @@ def fit(
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
     pause = partial(_pause, state, store, stop, save)
     with _ready_to_train(model, config, **on) as buffers:
+        clock: Clock | None = None
         while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config, task.spec, unit=unit)
+            clock = Clock(state.epoch + 1, config, task.spec, unit=unit, before=clock)
             train_mode(model, config.freeze)
             for batch in batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)

@@ -1,0 +1,51 @@
+"""How right the estimates of the time left are: each against what the training then took, evaluation included.
+
+python benchmarks/time_left.py [RECIPE] [--epochs 3]
+python benchmarks/time_left.py lstm stdlib --epochs 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import zoo
+from zoo.api import training
+from zoo.api.progress import TrainingProgress
+from zoo.training.clock import Progress
+
+SEEN: list[tuple[float, int, float, float]] = []  # when, epoch, share of it, seconds left
+
+
+class Recording(TrainingProgress):
+    """A display that also records each estimate."""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.is_step and progress.left is not None:
+            share = progress.batch / progress.batches
+            SEEN.append((time.perf_counter(), progress.epoch, share, progress.left))
+        super().__call__(progress)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare estimates of the time left with the truth.")
+    parser.add_argument("names", nargs="*", default=["shapes-resnet20"], help="As in zoo train.")
+    parser.add_argument("--epochs", type=int, default=3, help="Epochs to train.")
+    options = parser.parse_args()
+    training.TrainingProgress = Recording
+    with tempfile.TemporaryDirectory() as folder:
+        zoo.train(*options.names, epochs=options.epochs, run=Path(folder, "run"))
+    end = time.perf_counter()
+    ratios = [(left / (end - when), epoch, share) for when, epoch, share, left in SEEN if end - when > 1]
+    print(f"{'EPOCH':>5}  {'DONE':>4}  ESTIMATE / TRUTH, first, smallest and largest of the epoch")
+    for number in range(1, options.epochs + 1):
+        of = [(ratio, share) for ratio, epoch, share in ratios if epoch == number]
+        if of:
+            values = [ratio for ratio, _ in of]
+            print(f"{number:5}  {of[0][1]:4.0%}  {values[0]:.2f}  {min(values):.2f}  {max(values):.2f}")
+
+
+if __name__ == "__main__":
+    main()
