@@ -1,4 +1,4 @@
-"""How right the estimates of the time left are: each against what the training then took, evaluation included.
+"""Estimates of the time left against what the training then took, evaluation included.
 
 python benchmarks/time_left.py [RECIPE] [--epochs 3]
 python benchmarks/time_left.py lstm stdlib --epochs 1

@@ -8,7 +8,7 @@ A name is an id of weights, or a recipe that has none yet. A training that was i
 that is finished is not done again. Each is done on one thread, so the tensors are equal, bit for bit, on
 machines whose PyTorch computes alike.
 
-Published is seed 0, whatever the others reach. Its matrices are stored as bf16 if that changes its metrics by
+Published are the last weights of seed 0, whatever the others reach. Its matrices are stored as bf16 if that changes its metrics by
 at most 0.0005 nats and 0.05 points of a percentage. What its card and registry.toml say is measured on the
 stored file.
 

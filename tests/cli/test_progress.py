@@ -261,7 +261,7 @@ def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) ->
     assert wrong.stderr.startswith("zoo: ")
 
 
-CONFIG = """
+CONFIG = """# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.
 schema = 1
 
 [recipes.x]
