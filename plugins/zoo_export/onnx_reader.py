@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from hashlib import sha256
 from pathlib import Path
 
 from zoo.errors import WeightsError
@@ -13,6 +15,7 @@ __all__ = ["read"]
 
 # Bytes; protobuf allows no more
 _LARGEST = 2**31
+_HINT = "zoo runs the .onnx files that `zoo export` writes"
 
 
 def read(path: Path) -> Exported:
@@ -22,14 +25,16 @@ def read(path: Path) -> Exported:
     """
     try:
         with open_regular(path) as file:
-            content = file.read(_LARGEST)
+            size, first = os.fstat(file.fileno()).st_size, file.read(1)
+            if size >= _LARGEST or first != b"\x08":  # the tag of ir_version
+                raise WeightsError(f"{path} cannot be used: it is not an ONNX model", hint=_HINT)
+            content = first + file.read(_LARGEST)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
     try:
         found = described(content)
     except NotOnnx as error:
-        hint = "zoo runs the .onnx files that `zoo export` writes"
-        raise WeightsError(f"{path} cannot be used: {error}", hint=hint) from None
+        raise WeightsError(f"{path} cannot be used: {error}", hint=_HINT) from None
     card, signature = parse_metadata(found.texts, path)
     if found.seal is None:
         raise WeightsError(f"{path} is damaged: it has no checksum", hint="export the model again")
@@ -45,4 +50,5 @@ def read(path: Path) -> Exported:
             raise WeightsError(f"{path} cannot be run: {str(error).strip().split(chr(10))[0]}") from None
 
     facts = {"operators": f"ONNX opset {found.opset}"}
-    return Exported(card=card, signature=signature, size=len(content), facts=facts, start=run)
+    digest = sha256(content).hexdigest()
+    return Exported(card=card, signature=signature, size=len(content), facts=facts, start=run, sha256=digest)

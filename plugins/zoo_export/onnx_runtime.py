@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-import onnxruntime
 from numpy.typing import NDArray
 
 from zoo.files.exported import Program, Signature
+
+# Read when it is imported: from 1.29 on it reports the models that it runs to Microsoft unless this is set
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 __all__ = ["start"]
 

@@ -19,7 +19,7 @@ from zoo.inference.programs import Runner, usual_threads
 from zoo.inference.signatures import require_fitting
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights, warn_if_unfinished
+from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 __all__ = ["load"]
 
@@ -49,15 +49,15 @@ def load(
     refuse_device(device)
     registry = default_registry() if registry is None else registry
     with Bar() if progress else quiet():
-        path = find_weights(registry, name)
-        if (exported := read_exported(registry, path)) is not None:
+        path, sha256 = locate_weights(registry, name)
+        if (exported := read_exported(registry, path, sha256=sha256)) is not None:
             return _exported(exported, path, registry, str(name), device)
         # what needs torch, which an exported file does not
         from zoo.models import weights
         from zoo.models.precision import pick_device
 
         device = pick_device(device)
-        module, card = weights.load(path, registry, device=device)
+        module, card = weights.load(path, registry, device=device, sha256=sha256)
         warn_if_unfinished(name, path, card.progress)
     own = _own_options(path.parent / "config.toml", card)
     return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)

@@ -28,7 +28,7 @@ from zoo.files.container import Container
 from zoo.files.exported import Exported
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights, warn_if_unfinished
+from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 # Most rows of a section; a card of 1 MB may say a hundred thousand
 _ROWS = 100
@@ -47,9 +47,9 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     zoo inspect runs/lstm-nietzsche
     zoo inspect cifar10-resnet20.onnx
     """
-    path = find_weights(session.registry, weights)
-    exported = read_exported(session.registry, path)
-    card, container = (exported.card, None) if exported else read_weights(path)
+    path, sha256 = locate_weights(session.registry, weights)
+    exported = read_exported(session.registry, path, sha256=sha256)
+    card, container = (exported.card, None) if exported else read_weights(path, sha256=sha256)
     warn_if_unfinished(weights, path, card.progress)
     if as_json:
         print_json(card.to_dict())

@@ -16,12 +16,18 @@ from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
-__all__ = ["CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights"]
+__all__ = [
+    "CHECKPOINT", "KEY", "LARGEST", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights",
+    "too_large",
+]  # fmt: skip
 
 SCHEMA = 3
 KEY = "zoo"
 # The key of what else a checkpoint says, which is read where runs are continued
 CHECKPOINT = "zoo-checkpoint"
+# Bytes of a card, and marks of JSON in it, which bound its values; 100,000 words take about as many bytes
+LARGEST = 1_000_000
+_MOST_MARKS = 200_000
 
 
 class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +94,15 @@ def read_card(path: Path) -> Card:
     return read_weights(path)[0]
 
 
-def read_weights(path: Path) -> tuple[Card, Container]:
+def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     """Return a file's card and content, once every byte is found to be the one that was written.
 
     Of a run's checkpoint, that is what its weights file would hold: the averaged weights, if there are any.
 
-    Raises WeightsError if the file is damaged or not a zoo weights file.
+    Raises WeightsError if the file is damaged or not a zoo weights file, DataError if it does not have the
+    `sha256` that it must have.
     """
-    container = read_container(path)
+    container = read_container(path, sha256=sha256)
     text = container.metadata.get(KEY)
     if text is None:
         hint = "zoo reads the model.safetensors that `zoo train` writes"
@@ -121,8 +128,15 @@ def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container
     return msgspec.structs.replace(card, sha256=sha256), container
 
 
+def too_large(text: str, *, spare: int = 0) -> bool:
+    """Return whether the JSON of a card has more bytes or values than zoo reads, less `spare` of them."""
+    return len(text.encode()) > LARGEST - spare or sum(map(text.count, ",[{")) > _MOST_MARKS - spare
+
+
 def parse_card(text: str, path: Path) -> Card:
     """Parse a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
+    if too_large(text):
+        raise WeightsError(f"{path} has a card of more than {LARGEST:,} bytes, or of too many values")
     try:
         data = parse_json(text)
     except ValueError:

@@ -25,11 +25,14 @@ import safetensors
 from zoo.errors import WeightsError, first_line
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.downloads import require_sha256
 
 __all__ = ["Container", "StoredTensor", "damaged", "read_container", "tensor_sha256", "write_container"]
 
-# Bytes. The format allows three times as much, which as Python objects would be gigabytes.
+# Bytes of a header, and marks of JSON in it, which bound the objects that it becomes: enough for checkpoints
+# of tens of thousands of epochs, or of a hundred thousand tensors.
 _MAX_HEADER = 32_000_000
+_MAX_MARKS = 1_000_000
 _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
 _SEAL = "header_sha256"
@@ -137,24 +140,26 @@ def write_container(
             raise OSError(errno.EIO, "the file reads back differently from what was written", str(path))
 
 
-def read_container(path: Path) -> Container:
-    """Read a sealed safetensors file, once.
+def read_container(path: Path, *, sha256: str = "") -> Container:
+    """Read a sealed safetensors file, once. The header is checked before anything else is read.
+
+    Args:
+        sha256: what the bytes of the file must have, if it is pinned.
 
     Raises:
         WeightsError: the file is missing, unreadable, damaged or something else, and the message says what.
+        DataError: it does not have the `sha256`.
     """
-    data = _read(path)
+    data, head = _read(path)
+    if sha256:
+        require_sha256(path, hashlib.sha256(data).hexdigest(), sha256)
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    _refuse_foreign(path, data[:32], len(data), length)
     text = data[_LENGTH_BYTES : _LENGTH_BYTES + length]
     try:
         stored = safetensors.deserialize(data)
-        metadata: dict[str, str] = parse_json(text.decode()).get("__metadata__", {})
-    except (safetensors.SafetensorError, ValueError) as error:
-        what = first_line(error).removeprefix("Error while deserializing: ")
-        if "not fully covered" in what:
-            what = "it is shorter or longer than its header says"
-        raise damaged(path, what) from None
+    except safetensors.SafetensorError as error:
+        raise damaged(path, first_line(error).removeprefix("Error while deserializing: ")) from None
+    metadata: dict[str, str] = head.get("__metadata__", {})
     seal = metadata.get(_SEAL)
     if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
         raise damaged(path, "its header is not the one that was written")
@@ -173,23 +178,53 @@ def damaged(path: Path, what: str) -> WeightsError:
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return the bytes of a file, and its header as JSON; tensors are read only if it describes them all."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a pipe
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, descriptor)
-            mode = os.fstat(descriptor).st_mode  # of the very file that is read
-            if not stat.S_ISREG(mode):  # reading a pipe might never end
-                what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+            status = os.fstat(descriptor)  # of the very file that is read
+            if not stat.S_ISREG(status.st_mode):  # reading a pipe might never end
+                what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
                 raise WeightsError(f"{path} is {what}, not a weights file")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read()
+                start = file.read(32)
+                length = int.from_bytes(start[:_LENGTH_BYTES], "little")
+                _refuse_foreign(path, start, status.st_size, length)
+                file.seek(_LENGTH_BYTES)
+                text = file.read(length)
+                head = _parsed(path, text)
+                if _end(head) != status.st_size - _LENGTH_BYTES - length:
+                    raise damaged(path, "it is shorter or longer than its header says")
+                file.seek(0)
+                data = file.read(status.st_size)
+                if not data.startswith(start[:_LENGTH_BYTES] + text):
+                    raise damaged(path, "it changed while it was read")
+                return data, head
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:  # such as a zero byte in its name
         raise WeightsError(f"{str(path)!r} is not a valid file name: {error}") from None
+
+
+def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    if sum(map(text.count, (b",", b"[", b"{"))) > _MAX_MARKS:
+        raise damaged(path, "its header holds too many values")
+    try:
+        return parse_json(text.decode())
+    except ValueError as error:
+        raise damaged(path, first_line(error)) from None
+
+
+def _end(head: Mapping[str, Any]) -> Any:
+    """Return where the last tensor ends; None if the header is not one of tensors."""
+    try:
+        return max((head[name]["data_offsets"][1] for name in head if name != "__metadata__"), default=0)
+    except (TypeError, KeyError, IndexError):
+        return None
 
 
 def _with_seal(text: bytes, before: str, after: str) -> bytes:
@@ -204,7 +239,7 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
     for magic, what in _FOREIGN:
         if start.lower().startswith(magic.lower()) and (len(magic) > 1 or length > size):
             raise WeightsError(f"{path} is {what}")
-    if size < _LENGTH_BYTES + 2 or length > _MAX_HEADER:
+    if size < _LENGTH_BYTES + 2 or not 2 <= length <= _MAX_HEADER:
         raise WeightsError(f"{path} is not a safetensors file")
     if _LENGTH_BYTES + length > size:
         is_header = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"

@@ -25,7 +25,7 @@ from zoo.files.work import report_work
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["data_file", "is_offline", "offline", "sha256_of", "verified"]
+__all__ = ["data_file", "is_offline", "offline", "require_sha256", "sha256_of", "verified"]
 
 # The most that is downloaded or unpacked by default: a hash is known only at the end
 MAX_BYTES = 1 << 30
@@ -96,13 +96,17 @@ def data_file(
 
 def verified(path: Path, sha256: str) -> Path:
     """Return `path` if its hash is the pinned one. Raises DataError naming both hashes."""
-    actual = sha256_of(path)
-    if actual != sha256:
+    require_sha256(path, sha256_of(path), sha256)
+    return path
+
+
+def require_sha256(path: Path, actual: str, expected: str) -> None:
+    """Raise DataError naming both hashes unless they are the same."""
+    if actual != expected:
         raise DataError(
-            f"{path} has the wrong content: expected sha256 {sha256}, got {actual}",
+            f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
             hint="copy it again; what lies in zoo's cache is downloaded again once it is deleted",
         )
-    return path
 
 
 def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:

@@ -69,6 +69,7 @@ class Exported:
         size: bytes of the file.
         facts: what else there is to say of the file, such as `{"opset": "20"}`.
         start: returns the program that the file holds, to run on a number of threads.
+        sha256: of the bytes that were read and that `start` runs; a file whose hash is pinned must have it.
     """
 
     card: Card
@@ -76,6 +77,7 @@ class Exported:
     size: int
     facts: Mapping[str, str]
     start: Callable[[int], Program]
+    sha256: str = ""
 
 
 def metadata_of(card: Card, signature: Signature) -> dict[str, str]:

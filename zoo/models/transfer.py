@@ -79,12 +79,14 @@ class Source:
         return {name for name in now if now[name].shape != then[name].shape}
 
 
-def open_source(path: Path, entry: Entry[ArchitectureSpec], registry: Registry) -> Source:
-    """Load weights from a file, which must be of the architecture `entry`.
+def open_source(
+    path: Path, entry: Entry[ArchitectureSpec], registry: Registry, *, sha256: str = ""
+) -> Source:
+    """Load weights from a file, which must be of the architecture `entry` and have the `sha256`, if given.
 
-    Raises SpecError if they are of another architecture, WeightsError if the file is damaged.
+    Raises SpecError if they are of another architecture, WeightsError or DataError if the file is damaged.
     """
-    model, card = load(path, registry)
+    model, card = load(path, registry, sha256=sha256)
     if card.architecture != entry.name:
         command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
         hint = f"train the same architecture: `{command}`"

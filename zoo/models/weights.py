@@ -149,14 +149,16 @@ def _completed(card: Card, model: nn.Module, packed: Sequence[StoredTensor]) -> 
 
 
 @torch.inference_mode(False)  # so that a caller in inference mode gets weights that can have gradients
-def load(path: Path | str, registry: Registry, *, device: str = "cpu") -> tuple[nn.Module, Card]:
+def load(
+    path: Path | str, registry: Registry, *, device: str = "cpu", sha256: str = ""
+) -> tuple[nn.Module, Card]:
     """Return the model in evaluation mode, and its card.
 
     Raises WeightsError if the file is damaged or does not fit its architecture, and if the plugin that
-    provides the architecture is not installed.
+    provides the architecture is not installed; DataError if it does not have the `sha256` that it must have.
     """
     path = Path(path)
-    card, container = read_weights(path)
+    card, container = read_weights(path, sha256=sha256)
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.errors import SpecError, WeightsError
+from zoo.files.downloads import require_sha256
 from zoo.files.exported import Exported, Program
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Registry
@@ -13,11 +14,12 @@ from zoo.registry.registry import Registry
 __all__ = ["read_exported"]
 
 
-def read_exported(registry: Registry, path: Path) -> Exported | None:
+def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Exported | None:
     """Return what an exported file holds; None if its suffix is that of no format.
 
     Raises:
         WeightsError: its format is only written, or it is damaged or none of zoo's.
+        DataError: it does not have the `sha256` that it must have.
         SpecError: what reads it is not installed.
     """
     entry = registry.exporter_of(path)
@@ -33,6 +35,8 @@ def read_exported(registry: Registry, path: Path) -> Exported | None:
         found = entry.spec.load_reader()(path)
     if not isinstance(found, Exported):
         raise SpecError(f"{entry.name}: its reader must return an Exported (got a {type(found).__name__})")
+    if sha256:
+        require_sha256(path, found.sha256, sha256)
 
     def start(threads: int) -> Program:
         with needing_extra(entry, running):

@@ -14,7 +14,7 @@ from zoo.registry import plugins
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-__all__ = ["at_hand", "find_weights", "of_run", "runs_in", "warn_if_unfinished"]
+__all__ = ["at_hand", "find_weights", "locate_weights", "of_run", "runs_in", "warn_if_unfinished"]
 
 # A run directory stands for the first of these that there is; the last ones are those of a finished run
 _BEST, _LAST = "best.safetensors", "model.safetensors"
@@ -34,10 +34,27 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
         WeightsError: the name is none of these, or an architecture with several published files.
         DataError: a published file is damaged, is not on this machine, or cannot be downloaded.
     """
+    from zoo.files import downloads
+
+    path, sha256 = locate_weights(registry, name)
+    return downloads.verified(path, sha256) if sha256 else path
+
+
+@checked
+def locate_weights(registry: Registry, name: str | Path) -> tuple[Path, str]:
+    """Return the file as `find_weights` does, unread, and the sha256 that its content must have, if any.
+
+    Whoever reads the file compares the hash of what it read. Raises as `find_weights` does.
+    """
     if isinstance(name, str) and (found := _meant(registry, name)) is not None:
-        return _published(registry, found)
+        return _published(registry, found), registry.weights[found].sha256
     if isinstance(name, str) and "/" not in name and "." not in name:
         raise _unknown(registry, name)
+    return _path(registry, name), ""
+
+
+def _path(registry: Registry, name: str | Path) -> Path:
+    """Return the file that a path means: itself, or the best weights of a run directory."""
     path = Path(name)
     if not path.exists():
         here = "./" if str(name).startswith("./") else ""
@@ -111,7 +128,7 @@ def _download(name: str, spec: WeightsSpec) -> str:
 
 
 def _published(registry: Registry, name: str) -> Path:
-    """Return the verified file of published weights, which is downloaded if it can be.
+    """Return the file of published weights, which is downloaded if it can be.
 
     Raises DataError.
     """
@@ -119,7 +136,7 @@ def _published(registry: Registry, name: str) -> Path:
 
     spec = registry.weights[name]
     if (path := at_hand(name, spec)) is not None:
-        return downloads.verified(path, spec.sha256)
+        return path
     if spec.url:
         return downloads.data_file(
             _download(name, spec), url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes

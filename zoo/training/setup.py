@@ -27,6 +27,8 @@ from zoo.data.opening import (
 )
 from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
+from zoo.files.canonical import canonical_json
+from zoo.files.cards import LARGEST, too_large
 from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, drawing_from, model_arguments, require_size
 from zoo.models.precision import resolve
@@ -34,13 +36,16 @@ from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.weights_files import find_weights, warn_if_unfinished
+from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 from zoo.seeds import seed_for
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
 from zoo.training.saved import CheckpointInfo, RunIdentity
 
 __all__ = ["TrainingSetup", "set_up"]
+
+# Bytes of a card for what is known only after the training
+_FOR_METRICS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,7 @@ def set_up(
     require_splits(data, dataset)
     require_fingerprint(data, dataset)
     _require_utf8(recipe.to_dict(), dataset.preprocess)
+    _require_small_card(recipe, data, dataset)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
     _require_feeding(task, dataset, data, arguments)
     dataset = _normalized(dataset, architecture, arguments)
@@ -218,6 +224,17 @@ def _require_utf8(*names: Any) -> None:
         raise DataError(f"{strange[0][1:-1]!a} is not a name in UTF-8", hint=hint)
 
 
+def _require_small_card(recipe: Recipe, data: Entry[DatasetSpec], dataset: Dataset) -> None:
+    """Raise DataError if weights trained on this data could not be loaded: their card would be too large."""
+    card = canonical_json([recipe.to_dict(), dict(dataset.preprocess)])
+    if too_large(card, spare=_FOR_METRICS):
+        size = f"{len(card.encode()):,} bytes (at most {LARGEST - _FOR_METRICS:,}), or too many values"
+        hint = "use a smaller vocabulary, or fewer classes"
+        raise DataError(
+            f"weights trained on {data.name} could not be loaded: their card has {size}", hint=hint
+        )
+
+
 def _source(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec], resumed: CheckpointInfo | None
 ) -> tuple[Source | None, Recipe]:
@@ -228,8 +245,8 @@ def _source(
     if not recipe.from_weights:
         return None, recipe
     try:
-        path = find_weights(registry, recipe.from_weights)
-        source = open_source(path, architecture, registry)
+        path, sha256 = locate_weights(registry, recipe.from_weights)
+        source = open_source(path, architecture, registry, sha256=sha256)
         warn_if_unfinished(recipe.from_weights, path, source.card.progress)
         return source, recipe
     except (DataError, WeightsError):

@@ -24,8 +24,8 @@ _MOST_BYTES = 1 << 27
 class StepLog:
     """`steps.jsonl`, open to append to. Every method may raise OSError.
 
-    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`. A file that
-    was deleted meanwhile is written again, with a warning.
+    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`, which
+    writes a file that was deleted meanwhile again, with a warning.
 
     Args:
         path: created if it does not exist; a link is replaced by a file with the same rows.
