@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from zoo.files.exported import Program, Signature
 
 # Read when it is imported: from 1.29 on it reports the models that it runs to Microsoft unless this is set
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+_before = os.environ.get(_TELEMETRY)
+os.environ[_TELEMETRY] = "1"
+import onnxruntime  # noqa: E402 - after the setting
+
+if _before is None:
+    del os.environ[_TELEMETRY]
+else:
+    os.environ[_TELEMETRY] = _before
 
 __all__ = ["start"]
 

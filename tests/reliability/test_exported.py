@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_no_server_starts_with_it(real: Path, here: Path) -> None:
 def test_no_other_file_is_opened(tmp_path: Path) -> None:
     figure = opens_nothing(tmp_path, files=100)
     assert figure.holds, figure.text
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_onnx_runtime_reports_to_nobody(real: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, sys, zoo; before = len(os.listdir('/proc/self/task'));"
+        "zoo.load(sys.argv[1], progress=False); print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, real], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr  # its telemetry has threads of its own
 
 
 LEFT_OUT = {
