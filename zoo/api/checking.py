@@ -12,7 +12,7 @@ from zoo.config.arguments import is_url, refuse_device
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.registry.weights_files import locate_weights
 from zoo.training.claim import claimed
 from zoo.training.save_interval import SaveInterval
 
@@ -41,4 +41,4 @@ def check_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) ->
         raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {dataset.name}` says what root is")
     name = recipe.from_weights
     if name and not (resume or registry.weights.find(name) or registry.has("architecture", name)):
-        find_weights(registry, name)
+        locate_weights(registry, name)
