@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import zoo
 from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
@@ -81,13 +82,17 @@ def test_from_scratch_batches_and_rate_suit_the_data(
 
 @pytest.mark.parametrize("items", [168, 50_000])
 def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
-    config = fine_tuning(USUAL.to_dict(), USUAL, {}, steps_of(items), again=False, cutting=CUTTING)
+    config = fine_tuning(
+        USUAL.to_dict(), USUAL, {}, steps_of(items), again=False, close=False, cutting=CUTTING
+    )
     steps = steps_of(items)(config)
     assert steps >= FEWEST_STEPS
     assert config.epochs * steps >= 250
     assert config.lr < USUAL.lr / 2
     assert config.groups == USUAL.groups
-    again = fine_tuning(config.to_dict(), USUAL, {}, steps_of(items), again=True, cutting=CUTTING)
+    again = fine_tuning(
+        config.to_dict(), USUAL, {}, steps_of(items), again=True, close=False, cutting=CUTTING
+    )
     assert again == config, "a rate that is low already stays"
 
 
@@ -95,7 +100,13 @@ def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None
     text = {"batching": "sections", "bptt": 48}
     theirs = configured(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, **text)
     config = fine_tuning(
-        theirs.to_dict(), USUAL, {"weight_decay": 0.0}, steps_of(168), again=False, cutting=CUTTING
+        theirs.to_dict(),
+        USUAL,
+        {"weight_decay": 0.0},
+        steps_of(168),
+        again=False,
+        close=False,
+        cutting=CUTTING,
     )
     assert (config.optimizer, config.groups["text"]) == ("adam", TextFields(**text))
     assert (config.freeze, config.patience) == ((), 0)
@@ -119,6 +130,39 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
     assert made.dataset.dims["image_size"] == 24
     assert (made.config.batch_size, made.config.lr, made.config.epochs) == (12, 0.3, 2)
     assert not [line for line in messages(caught) if line.startswith("chosen")]
+
+
+# What `shapes-resnet20` was trained on, with another seed
+KNOWN = {"size": 64, "objects": 3, "clutter": 8, "train_size": 16, "val_size": 0, "seed": 1}
+
+
+def tuned(folder: Path, **options: Any) -> tuple[zoo.Run, str]:
+    """Return a run that starts from `shapes-resnet20`, and the line that names what was chosen."""
+    with pytest.warns(ZooWarning) as caught:
+        run = zoo.train(
+            "resnet20", "shapes", from_weights="shapes-resnet20", run=folder, progress=False, **options
+        )
+    return run, " ".join(line for line in messages(caught) if line.startswith("chosen"))
+
+
+def test_weights_keep_their_accuracy_when_fine_tuned_on_a_few_more_images(tmp_path: Path) -> None:
+    run, chosen = tuned(tmp_path / "run", data={**KNOWN, "test_size": 200})
+    assert run.result.metrics["test"]["accuracy"] >= 0.985, "it was 1.0"
+    assert chosen == "chosen for fine-tuning: epochs=30, batch_size=8, lr=0.008; each can be set"
+    assert run.recipe.train["lr"] == 0.008, "recorded"
+
+
+def test_the_rate_is_low_only_where_the_weights_predict_the_data_and_nobody_sets_it(tmp_path: Path) -> None:
+    known, unknown = ({**data, "test_size": 0} for data in (KNOWN, {**KNOWN, "objects": 1}))
+    run, _ = tuned(tmp_path / "unknown", data=unknown, epochs=1)
+    assert run.recipe.train["lr"] == 0.08, "the same classes, drawn in another way"
+    run, chosen = tuned(tmp_path / "set", data=known, epochs=1, lr=0.05)
+    assert run.recipe.train["lr"] == 0.05
+    assert "lr=" not in chosen
+    run, _ = tuned(tmp_path / "known", data=known, epochs=1)
+    before = (run.directory / "model.safetensors").read_bytes()
+    run, _ = tuned(tmp_path / "known", data=known, epochs=1, resume=True)
+    assert (run.directory / "model.safetensors").read_bytes() == before
 
 
 def test_a_run_with_chosen_options_resumes_with_the_same_command(

@@ -1,9 +1,10 @@
 """What a training does where neither the user nor the recipe says.
 
 From scratch, the architecture's own training configuration applies, in batches small enough for the data.
-Fine-tuning starts from that of the weights, with a lower learning rate and more epochs on little data. What
-the user or the recipe says always holds, and what is chosen here depends on that, on the weights and on the
-number of steps in an epoch alone, so a run can be resumed with the same command.
+Fine-tuning starts from that of the weights, with a lower learning rate and more epochs on little data. The
+rate is lower still if the weights predict the data well before they are trained on it: a high one would make
+them forget what they learned from more data. What the user or the recipe says always holds, and what is
+chosen here depends on that, on the weights and the data alone, so a run can be resumed with the same command.
 
 Sources: Goyal et al. 2017, arXiv 1706.02677, for the learning rate of another batch size with SGD; Malladi et
 al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with lower rates.
@@ -17,16 +18,20 @@ from typing import Any
 
 from zoo.config.training import TrainConfig
 
-__all__ = ["FEWEST_STEPS", "SMALLEST_BATCH", "fine_tuning", "from_scratch"]
+__all__ = ["CLOSE", "FEWEST_STEPS", "SMALLEST_BATCH", "fine_tuning", "from_scratch"]
 
 # With fewer steps in an epoch, momentum and the running averages of BatchNorm lag behind the weights
 FEWEST_STEPS = 10
 # Smaller batches make the statistics of BatchNorm too noisy
 SMALLEST_BATCH = 8
 
-# Fine-tuning: the learning rate as a fraction of that of the weights, the largest norm of the gradient, the
-# steps of an epoch, and those of the whole training, in at least and at most so many epochs
+# Fine-tuning: the learning rate as a fraction of that of the weights, and as a fraction of that again where
+# the weights are close to the data: where their loss is at most this fraction of the random baseline's
 LR_SHARE = 0.4
+LR_SHARE_CLOSE = 0.1
+CLOSE = 0.5
+# The largest norm of the gradient, the steps of an epoch, and those of the whole training, in at least and at
+# most so many epochs
 CLIP_GRAD_NORM = 1.0
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
@@ -60,6 +65,7 @@ def fine_tuning(
     steps: Steps,
     *,
     again: bool,
+    close: bool,
     cutting: Collection[str],
 ) -> TrainConfig:
     """Return the configuration of a training that starts from other weights.
@@ -74,10 +80,11 @@ def fine_tuning(
     source = usual.replace({name: value for name, value in theirs.items() if name in usual.to_dict()})
     known = source.to_dict()
     inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
+    share = (1.0 if again else LR_SHARE) * (LR_SHARE_CLOSE if close else 1.0)
     config = TrainConfig(
         groups=usual.groups,
         batch_size=source.batch_size,
-        lr=_scaled(source.lr, 1.0 if again else LR_SHARE),
+        lr=_scaled(source.lr, share),
         schedule="one-cycle",
         clip_grad_norm=CLIP_GRAD_NORM,
     )

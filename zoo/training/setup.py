@@ -29,8 +29,9 @@ from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import LARGEST, too_large
-from zoo.interfaces import SPLITS, Dataset, FitsInputs, LoadsPretrained, Task, make_task
+from zoo.interfaces import SPLITS, CarriesState, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, drawing_from, model_arguments, require_size
+from zoo.models.hooks import evaluating
 from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_loadable, require_storable
@@ -38,7 +39,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 from zoo.seeds import seed_for
-from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
+from zoo.training.defaults import CLOSE, FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
 from zoo.training.saved import CheckpointInfo, RunIdentity
 
@@ -285,7 +286,8 @@ def _training_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs, again = source.card.training, bool(source.card.base_model)
-    config = fine_tuning(theirs, usual, said, steps, again=again, cutting=registry.cutting_fields())
+    close, cutting = _close(source, task, dataset), registry.cutting_fields()
+    config = fine_tuning(theirs, usual, said, steps, again=again, close=close, cutting=cutting)
     return _within(context, config, said, task, architecture)
 
 
@@ -309,6 +311,24 @@ def _within(
             hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
             raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
     return config.replace(changes)
+
+
+def _close(source: Source, task: Task, dataset: Dataset) -> bool:
+    """Return whether weights predict a batch of the training data well before they are trained on it.
+
+    Language models never count as close: a new text usually has a new vocabulary.
+    """
+    if source.task.name != task.name or isinstance(task, CarriesState):
+        return False
+    few = TrainConfig(batch_size=128)  # not augmented
+    try:
+        batch = next(task.train_batches(task.feed(dataset, source.card), few, seed=0, epoch=0))
+    except (DataError, StopIteration):  # other classes, or images of another size; or no data
+        return False
+    with torch.inference_mode(), evaluating(source.model):
+        step = task.step(source.model, batch)
+    chance = task.chance(source.card.preprocess).get("loss", 0.0)
+    return float(step.sums["loss"]) / step.count < CLOSE * chance
 
 
 def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:
