@@ -101,7 +101,12 @@ def __getattr__(name: str) -> object:
     for module, names in _ON_USE.items():
         if name in names.split():
             return getattr(import_module(module), name)
-    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    nearest = ""
+    if not name.startswith("_"):
+        from zoo.config.synonyms import meant
+
+        nearest = meant(name, __all__, place="zoo")
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}{nearest}")
 
 
 def __dir__() -> list[str]:

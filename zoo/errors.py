@@ -225,15 +225,17 @@ def cause(error: BaseException) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
 
-    Of names that are equally near, it is the one that begins as the name does.
+    Of names that are equally near, it is the one that begins as the name does. A name without a plugin is
+    not compared with the full names of entries.
     """
     import difflib  # only for a wrong name
 
-    by_case, name = {word.lower(): word for word in known}, name.lower()
+    by_case = {word.lower(): word for word in known if "/" in name or "/" not in word}
+    name = name.lower()
 
     def nearness(word: str) -> tuple[float, int]:
         alike = len(os.path.commonprefix([word, name]))  # noqa: RUF071 - words, not paths
         return difflib.SequenceMatcher(None, word, name).ratio(), alike
 
-    close = difflib.get_close_matches(name, by_case, n=5, cutoff=0.6)
+    close = difflib.get_close_matches(name, by_case, n=5, cutoff=0.65)
     return f"; did you mean {by_case[max(close, key=nearness)]!r}?" if close else ""

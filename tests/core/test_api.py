@@ -380,7 +380,12 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
         (("stdlib", "lstm"), {}, UnknownName, "the architecture comes first: lstm stdlib"),
         (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modelling"),
         (("lstm", "stdlib"), {"epoch": 3}, OptionError, "no option 'epoch'; did you mean 'epochs'"),
-        (("lstm", "stdlib"), {"learning_rate": 0.1}, OptionError, "field 'learning_rate'; did you mean 'lr'"),
+        (
+            ("lstm", "stdlib"),
+            {"learning_rate": 0.1},
+            OptionError,
+            "no option 'learning_rate'; did you mean 'lr'",
+        ),
         (("lstm", "stdlib"), {"lr": -1}, OptionError, r"lr must be above 0 \(got -1"),
         (("lstm", "stdlib"), {"model": {"hidden_sise": 3}}, OptionError, "did you mean 'hidden_size'"),
         (("lstm", "stdlib"), {"device": "tpu9"}, OptionError, "device 'tpu9'"),

@@ -229,7 +229,7 @@ def test_a_loss_that_rises_a_hundredfold_is_warned_of_once(registry: Registry, t
         train(BAD, registry, directory=tmp_path / "run")
     rising = [line for line in messages(caught) if line.startswith("the loss rose from 2.")]
     assert len(rising) == 1
-    assert rising[0].endswith("try a lr below 100")
+    assert rising[0].endswith("try lr=0.01")
 
 
 def test_a_result_better_than_chance_is_not_warned_of(registry: Registry, tmp_path: Path) -> None:

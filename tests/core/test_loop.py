@@ -190,7 +190,7 @@ def test_a_value_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
         fit(Fails(calls[where], where), IMAGES, images(20), config, store=store)
     assert message in str(caught.value)
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "try a --lr below 0.05, or --clip-grad-norm 1"
+    assert caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests one"
     (kept,) = store.saved
     assert kept["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
@@ -201,7 +201,7 @@ def test_the_hint_does_not_suggest_clipping_to_a_run_that_clips(images: Any, whe
     config = TrainConfig(batch_size=5, optimizer="sgd", lr=0.05, clip_grad_norm=2.0, precision="fp32")
     with pytest.raises(Diverged) as caught:
         fit(Fails(4, where), IMAGES, images(20), config)
-    assert caught.value.hint == "try a --lr below 0.05"
+    assert caught.value.hint == "try --lr 0.005; `zoo lr-find` suggests one"
 
 
 @pytest.mark.parametrize("number", [2, 15])

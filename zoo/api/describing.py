@@ -10,9 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import KINDS, over_seeds, rows
+from zoo.config import synonyms
 from zoo.config.signatures import option_rows, signature_options
 from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, OptionError, SpecError, UnknownName, ZooError, cause, did_you_mean, warn
+from zoo.errors import AmbiguousName, OptionError, SpecError, UnknownName, ZooError, cause, warn
 from zoo.files.cards import Card
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import (
@@ -131,7 +132,8 @@ def _find(registry: Registry, name: str, kind: str | None) -> dict[str, Any]:
         known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run" if path else "`zoo list` shows all"
-        raise UnknownName(f"unknown name {name!r}{did_you_mean(name, known)}", hint=hint)
+        nearest = synonyms.meant(name, known, place="dataset")
+        raise UnknownName(f"unknown name {name!r}{nearest}", hint=hint)
     return named[0]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.api.progress import Bar, headlines, quiet
 from zoo.config.arguments import checked
-from zoo.config.signatures import required_options
+from zoo.config.options import check_names
+from zoo.config.signatures import required_options, signature_options
+from zoo.config.synonyms import refuse_attribute
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import DataError, OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from zoo.processors import InputReader, Processor
 
 __all__ = ["Model"]
+
+T = TypeVar("T")
 
 
 class Model:
@@ -81,6 +86,11 @@ class Model:
         """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
         return self.module(*inputs)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_attribute(self, name)
+
     @property
     def exported(self) -> bool:
         """Whether this is an exported file, which can only predict, embed and sample."""
@@ -114,7 +124,8 @@ class Model:
     def vocabulary(self) -> Vocabulary:
         """The tokens, by number. Raises WeightsError if this is not a language model."""
         if not isinstance(self._processor, WritesText):
-            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}")
+            hint = f"`zoo predict {shlex.quote(self.name)} INPUT` and model.predict(INPUT) use it"
+            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}", hint=hint)
         return self._processor.vocabulary(self.card.preprocess)
 
     @checked
@@ -270,7 +281,8 @@ class Model:
         from zoo.inference.predicting import Predicting, predict, require_reading
         from zoo.inference.programs import Runner, answering_exported
 
-        how, reader = Predicting(**settings), require_reading(self._processor).input_reader(self.card)
+        how = _made(Predicting, settings, "predict")
+        reader = require_reading(self._processor).input_reader(self.card)
         sources, paths = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             answer = answering_exported(self._runs, self.card, self._processor)
@@ -381,7 +393,7 @@ class Model:
         from zoo.inference.embedding import Embedding, embed, require_reading
         from zoo.inference.programs import Runner, extracting_exported
 
-        how = Embedding(**settings)
+        how = _made(Embedding, settings, "features")
         reader = require_reading(self._processor).input_reader(self.card)
         sources, paths = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
@@ -443,7 +455,7 @@ class Model:
         """Return texts drawn side by side; the first is that of `sample`, whose settings they take."""
         from zoo.inference.sampling import Sampling, sample_many
 
-        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
         with Bar() if progress else quiet() as bar:
             return sample_many(
                 self._reader(),
@@ -459,7 +471,7 @@ class Model:
         """Yield the text of `sample`, whose settings it takes, each piece as soon as it is final."""
         from zoo.inference.sampling import Sampling, sample
 
-        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
         return sample(self._reader(), preprocess, prompt=prompt, sampling=sampling)
 
     @checked
@@ -472,7 +484,7 @@ class Model:
         """
         from zoo.inference.sampling import Sampling, sample_with_surprise
 
-        preprocess, sampling = self._prompted(prompt), Sampling(**settings)
+        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
         return sample_with_surprise(self._reader(), preprocess, prompt=prompt, sampling=sampling)
 
     @property
@@ -730,3 +742,10 @@ def _shown(
         raise DataError(f"{none}{held[0]['input']}: {held[0]['error']}")
     if not (done or (to and to[1].count)):
         raise DataError(f"no {what} were given")
+
+
+def _made(kind: Callable[..., T], settings: Mapping[str, Any], method: str) -> T:
+    """Return settings that were given by name as what they are made into, for a method of a model."""
+    hint = f"help(zoo.Model.{method}) lists its options"
+    check_names(settings, signature_options(kind), what=f"Model.{method}", place=method, hint=hint)
+    return kind(**settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,16 +75,8 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
                 f"{dataset} is a path, not a dataset", hint=_hint_for_path(architecture, dataset, registry)
             )
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
-    if name not in recipes and registry.has("dataset", name):
-        raise UnknownName(
-            f"{name} is a dataset and needs an architecture: ARCHITECTURE {name}",
-            hint="`zoo list architectures` shows them",
-        )
-    if name not in recipes and registry.has("architecture", name):
-        raise UnknownName(
-            f"{name} is an architecture and needs a dataset: {name} DATASET",
-            hint="`zoo list datasets` shows them",
-        )
+    if name not in recipes:
+        _refuse_alone(name, registry)
     recipe = registry.recipe(name)
     try:
         registry.training_config(recipe)
@@ -94,14 +86,53 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
     return recipe
 
 
+def _refuse_alone(name: str, registry: Registry) -> None:
+    """Raise UnknownName for what is no recipe, if it is something else."""
+    if registry.has("dataset", name):
+        raise UnknownName(
+            f"{name} is a dataset and needs an architecture: ARCHITECTURE {name}",
+            hint="`zoo list architectures` shows them",
+        )
+    if registry.has("architecture", name):
+        raise UnknownName(
+            f"{name} is an architecture and needs a dataset: {name} DATASET",
+            hint="`zoo list datasets` shows them",
+        )
+    if os.path.exists(name):  # noqa: PTH110
+        raise UnknownName(f"{name} is a path, not a recipe", hint=_hint_for_path_alone(name, registry))
+    if registry.has("architecture", name.split(" ")[0]):
+        raise UnknownName(f"unknown recipe {name!r}", hint=f"write separate words: `zoo train {name}`")
+
+
 def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: Registry) -> str:
-    """Return how to train on a path: with a dataset whose one required option says where its files are."""
+    """Return how to train an architecture on a path."""
+    for spec, option in _readers(registry):
+        if registry.serves(architecture, spec.task):
+            names = f"{architecture.spec.name} {spec.name}"
+            return f"`zoo train {names} --data {shlex.quote(f'{option}={path}')}` reads it"
+    return f"`zoo list datasets --where task={architecture.spec.task}` shows those that fit"
+
+
+def _hint_for_path_alone(path: str, registry: Registry) -> str:
+    """Return what to do with a path alone: resume a run, start from weights, or train on data."""
+    if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
+        return f"`zoo resume {shlex.quote(path)}` continues a run"
+    if path.endswith(".safetensors"):
+        return f"`zoo train ARCHITECTURE DATASET --from {shlex.quote(path)}` fine-tunes weights"
+    ways = [
+        f"`zoo train ARCHITECTURE {spec.name} --data {shlex.quote(f'{option}={path}')}`"
+        for spec, option in _readers(registry)
+        if os.path.isdir(path) or option != "root"  # noqa: PTH112
+    ]
+    return f"{' or '.join(ways)} reads it" if ways else "`zoo list datasets` shows what reads files"
+
+
+def _readers(registry: Registry) -> Iterator[tuple[DatasetSpec, str]]:
+    """Yield the datasets whose one required option says where their files are, with that option."""
     for entry in registry.entries("dataset"):
         spec = entry.spec
-        if isinstance(spec, DatasetSpec) and registry.serves(architecture, spec.task):
+        if isinstance(spec, DatasetSpec):
             with suppress(ZooError):  # another plugin's target that cannot be imported
                 required = [name for name in required_options(entry.load()) if name not in spec.config]
                 if len(required) == 1:
-                    names = f"{architecture.spec.name} {spec.name}"
-                    return f"`zoo train {names} --data {shlex.quote(f'{required[0]}={path}')}` reads it"
-    return f"`zoo list datasets --where task={architecture.spec.task}` shows those that fit"
+                    yield spec, required[0]

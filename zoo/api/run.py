@@ -13,6 +13,7 @@ from zoo.api.run_directories import require_run
 from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
+from zoo.config.synonyms import refuse_attribute
 from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
@@ -55,6 +56,11 @@ class Run:
             *headlines(measured, self.task.spec),
         ]
         return printable(f"<Run {self.directory}: {', '.join(parts)}>")
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_attribute(self, name)
 
     def _repr_png_(self) -> bytes | None:
         return style.png(self.plot()) if self.history else None

@@ -12,7 +12,7 @@ import click
 from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
 from zoo.config.signatures import signature_options
-from zoo.config.synonyms import field_called
+from zoo.config.synonyms import renamed
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError
 from zoo.registry.registry import Registry
@@ -21,31 +21,22 @@ __all__ = ["respell", "respelled_word"]
 
 # What other tools call an option that is no training field, by what it is called here; one that takes
 # KEY=VALUE ends in `KEY=`
-_ELSEWHERE: Mapping[str, Sequence[str]] = {
-    "--data root=": ("data-dir", "data-path", "data-root", "root"),
-    "--data size=": ("image-size", "img-size", "imgsz", "resolution"),
-    "--device": ("accelerator", "gpu", "gpus"),
-    "--from": (
-        "checkpoint",
-        "ckpt",
-        "finetune",
-        "from-weights",
-        "fromweights",
-        "init-from",
-        "initial-checkpoint",
-        "pretrained",
-        "weights",
-    ),
-    "--length": ("max-length", "max-new-tokens", "max-tokens", "num-tokens", "tokens"),
-    "--out": ("output", "output-dir", "outdir", "save-dir"),
-    "--run": ("name", "out", "out-dir", "outdir", "output", "output-dir", "project", "save-dir"),
-    "--samples": ("num-return-sequences", "num-samples"),
-    "--split": ("subset",),
-    "--temperature": ("temp",),
-    "--top-k": ("topk",),
-    "--top-p": ("nucleus", "topp"),
-    "--where task=": ("task",),
+_ELSEWHERE: Mapping[str, str] = {
+    "--data root=": "data-dir data-path data-root root",
+    "--data size=": "image-size img-size imgsz resolution",
+    "--device": "accelerator cuda gpu gpus",
+    "--from": "checkpoint ckpt finetune from-weights init-from initial-checkpoint pretrained weights",
+    "--out": "output output-dir outdir save-dir",
+    "--run": "logdir name out out-dir outdir output output-dir project save-dir",
+    "--samples": "num-return-sequences num-samples",
+    "--split": "subset",
+    "--temperature": "temp",
+    "--top-k": "topk",
+    "--top-p": "nucleus topp",
+    "--where task=": "task",
 }
+# What other tools give by an option, and a command here as its first words
+_WORDS = ("arch", "architecture", "dataset", "model-name", "recipe")
 
 
 def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError:
@@ -57,6 +48,8 @@ def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError
     message = f"no such option: {wrong}"
     if name.replace("-", "_") in fields_of(TrainConfig) and not _has(error.ctx, f"--{name}"):
         message = f"{wrong} makes no difference to `{error.ctx.command_path}`"
+    elif name in _WORDS and error.ctx.command.name in ("train", "lr-find"):
+        message += f"; it is given without an option: `{error.ctx.command_path} ARCHITECTURE DATASET`"
     elif right := next(_meant(error.ctx, name, words), ""):
         message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
     return click.UsageError(message, error.ctx)
@@ -85,10 +78,11 @@ def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]
     """Yield what a name may have meant: an option of the command, the likeliest first."""
     if _has(ctx, f"--{name}"):
         yield f"--{name}"
-    if (field := field_called(name.replace("-", "_"))) and _has(ctx, flag_of(field)):
+    names = {param.name for param in ctx.command.get_params(ctx) if param.name}
+    if (field := renamed(name.replace("-", "_"), names)) and _has(ctx, flag_of(field)):
         yield flag_of(field)
     for option, aliases in _ELSEWHERE.items():
-        if name in aliases and _has(ctx, option.partition(" ")[0]):
+        if name in aliases.split() and _has(ctx, option.partition(" ")[0]):
             yield option
     own = {}
     if _has(ctx, "--model") or _has(ctx, "--data"):
@@ -112,7 +106,7 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
     """Return an option with its value, as one types it."""
     if option.endswith("="):
         return f"{option}{shlex.quote(value) if value else '...'}"
-    if option == "--device" and value.isdigit():  # the number of GPUs, or of one
+    if option == "--device" and (not value or value.isdigit()):  # the number of GPUs, or of one
         value = "cuda"
     params = ctx.command.get_params(ctx)
     param = next(param for param in params if option in (*param.opts, *param.secondary_opts))

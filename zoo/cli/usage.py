@@ -15,34 +15,24 @@ from zoo.errors import ZooError, did_you_mean
 
 __all__ = ["unknown_command", "usage_error"]
 
-# Commands of other tools, and what is nearest here
+# Commands of other tools, by what is nearest here
 _ELSEWHERE: Mapping[str, str] = {
-    "cam": "zoo analyze",
-    "classify": "zoo predict",
-    "create": "zoo new-plugin",
-    "datasets": "zoo list datasets",
-    "describe": "zoo show",
-    "explain": "zoo analyze",
-    "fine-tune": "zoo train ARCH DATASET --from WEIGHTS",
-    "finetune": "zoo train ARCH DATASET --from WEIGHTS",
-    "fit": "zoo train",
-    "generate": "zoo sample",
-    "help": "zoo --help",
-    "infer": "zoo predict",
-    "inference": "zoo predict",
-    "info": "zoo show",
-    "init": "zoo new-plugin",
-    "ls": "zoo list",
-    "models": "zoo list models",
-    "new": "zoo new-plugin",
-    "pretrained": "zoo list weights",
-    "recipes": "zoo list recipes",
-    "run": "zoo train",
-    "search": "zoo list",
-    "test": "zoo eval",
-    "validate": "zoo eval",
-    "version": "zoo --version",
-    "weights": "zoo list weights",
+    "zoo --help": "help",
+    "zoo --version": "version",
+    "zoo analyze": "cam explain gradcam interpret",
+    "zoo eval": "score test val validate",
+    "zoo list": "ls search",
+    "zoo list datasets": "data datasets",
+    "zoo list models": "models",
+    "zoo list recipes": "recipes",
+    "zoo list weights": "pretrained weights",
+    "zoo new-plugin": "create init new",
+    "zoo predict": "classify infer inference",
+    "zoo resume": "continue restart",
+    "zoo sample": "chat complete generate",
+    "zoo show": "describe info summary",
+    "zoo train": "fit run",
+    "zoo train ARCHITECTURE DATASET --from WEIGHTS": "fine-tune finetune",
 }
 
 # What click says of a value, and what it must be
@@ -106,7 +96,9 @@ def _value_message(name: str, message: str) -> str:
 def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
     """Return the error for words that begin with no command, and what may have been meant."""
     word = words[0]
-    meant = _ELSEWHERE.get(word.lower().replace("_", "-")) or _meant(ctx.ensure_object(Session), words)
+    typed = word.lower().replace("_", "-")
+    elsewhere = (ours for ours, theirs in _ELSEWHERE.items() if typed in theirs.split())
+    meant = next(elsewhere, "") or _meant(ctx.ensure_object(Session), words)
     nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
     chosen = ctx.ensure_object(Session).registry.left_out(" ({})")
     return click.UsageError(f"unknown command {word!r}{chosen}{nearest}", ctx)

@@ -38,12 +38,18 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function that first checks each argument against its annotation.
 
     A number of numpy's becomes one of Python's. Raises OptionError naming the argument, what it must be and
-    what was given.
+    what was given; or for an argument that there is not.
     """
     signature = inspect.signature(function)
+    varied = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+    what = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def checking(*arguments: P.args, **named: P.kwargs) -> R:
+        if not varied:
+            hint = f"help(zoo.{what}) lists its options"
+            place = function.__name__
+            options.check_names(named, signature.parameters, what=what, place=place, hint=hint)
         bound = signature.bind(*arguments, **named)
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast, get_origin, get_type_hints
 import msgspec
 import rtoml
 
-from zoo.errors import OptionError, did_you_mean
+from zoo.config.synonyms import meant
+from zoo.errors import OptionError
 
 __all__ = [
     "Typed",
@@ -37,6 +38,8 @@ __all__ = [
 T = TypeVar("T")
 
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
+# The most names that an error lists
+_FEW = 8
 # What an item of a list that is separated by commas cannot start with
 _OPENING = ("", "[", "{", '"')
 # What msgspec raises: the last two for half a surrogate pair, and for an array of numpy's
@@ -102,13 +105,22 @@ def _toml(value: object) -> str:
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def check_names(given: Iterable[str], known: Iterable[str], *, what: str, hint: str | None = None) -> None:
-    """Raise OptionError for the first given name that is not known."""
+def check_names(
+    given: Iterable[str], known: Iterable[str], *, what: str, place: str = "", hint: str | None = None
+) -> None:
+    """Raise OptionError for the first given name that is not known.
+
+    Args:
+        place: as in `meant`.
+        hint: where the names are listed, if there are too many for the message.
+    """
     known = sorted(known)
     for name in given:
         if name not in known:
-            nearest = did_you_mean(name, known) or f" (known: {', '.join(known) or 'none'})"
-            raise OptionError(f"{what} has no option {name!r}{nearest}", hint=hint)
+            few = f" (known: {', '.join(known) or 'none'})" if len(known) <= _FEW or not hint else ""
+            raise OptionError(
+                f"{what} has no option {name!r}{meant(name, known, place=place) or few}", hint=hint
+            )
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:

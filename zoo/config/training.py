@@ -15,7 +15,6 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.docstrings import described
-from zoo.config.synonyms import field_called
 from zoo.errors import OptionError, SpecError
 
 __all__ = [
@@ -226,11 +225,8 @@ def training_fields(groups: Mapping[str, type]) -> Mapping[str, TrainingField]:
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
     """Raise OptionError for the first name that is no known training field."""
-    for name in given:
-        if name not in known and (field := field_called(name)) in known:
-            raise OptionError(f"unknown training field {name!r}; did you mean {field!r}?")
-    hint = "options of an architecture or a dataset are given apart: --model or --data, model= or data="
-    options.check_names(given, known, what="the training configuration", hint=hint)
+    hint = "`zoo train --help` lists them; those of an architecture and a dataset go to model= and data="
+    options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,11 @@ _MAX_HEADER = 32_000_000
 _MAX_MARKS = 1_000_000
 _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
+_EXPECTED = "expected an id that `zoo list weights` shows, a run directory, or a .safetensors file"
+_STATE_DICT = (
+    "load its state dict in Python: "
+    "zoo.create_model(ARCHITECTURE).load_state_dict(torch.load(PATH, weights_only=True))"
+)
 _SEAL = "header_sha256"
 _NO_SEAL = "0" * 64
 # Bytes per number of each dtype that zoo stores
@@ -238,10 +243,10 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
         raise WeightsError(f"{path} is empty")
     for magic, what in _FOREIGN:
         if start.lower().startswith(magic.lower()) and (len(magic) > 1 or length > size):
-            raise WeightsError(f"{path} is {what}")
+            raise WeightsError(f"{path} is {what}", hint=_STATE_DICT if "pickle" in what else _EXPECTED)
     if size < _LENGTH_BYTES + 2 or not 2 <= length <= _MAX_HEADER:
-        raise WeightsError(f"{path} is not a safetensors file")
+        raise WeightsError(f"{path} is not a safetensors file", hint=_EXPECTED)
     if _LENGTH_BYTES + length > size:
         is_header = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
         what = "is cut short" if is_header else "is not a safetensors file"
-        raise WeightsError(f"{path} {what}", hint=_AGAIN)
+        raise WeightsError(f"{path} {what}", hint=_AGAIN if is_header else _EXPECTED)

@@ -15,6 +15,7 @@ from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments, refuse_missing, refuse_unknown, written_options
+from zoo.config.synonyms import meant
 from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
 from zoo.errors import (
     AmbiguousName,
@@ -460,7 +461,8 @@ class Registry:
         """Return the error for a name that no entry of a kind has, with what may have been meant."""
         owner, slash, _ = name.partition("/")
         known = [entry.name for entry in self.entries(kind)]
-        if slash and owner not in [plugin.name for plugin in self.plugins]:
+        path = os.path.exists(name)  # noqa: PTH110 - which any text may be asked
+        if slash and not path and owner not in [plugin.name for plugin in self.plugins]:
             hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
         else:
             known += [entry.spec.name for entry in self.entries(kind)]
@@ -468,7 +470,19 @@ class Registry:
             hint = f"`zoo list {kind}` shows all"
             hint += f"; these plugins failed to load: {failed}" if failed else ""
         hint += self.left_out("; {}")
-        return UnknownName(f"unknown {kind} {name!r}{did_you_mean(name, known)}", hint=hint)
+        nearest = self._another_kind(name) or meant(name, known, place=kind)
+        nearest = f"; it is a path, and the {kind} comes first" if path and not nearest else nearest
+        return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
+
+    def _another_kind(self, name: str) -> str:
+        """Return what a name is that was given for something else; empty if there is none of that name."""
+        if name in self.weights.names():
+            return f"; it is an id of trained weights, which zoo.load({name!r}) loads"
+        if name in self.recipes.names():
+            return f"; it is a recipe, which zoo.train({name!r}) trains"
+        kinds: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
+        kind = next((kind for kind in kinds if self.has(kind, name)), None)
+        return f"; it is {'a' if kind == 'dataset' else 'an'} {kind}" if kind else ""
 
     def left_out(self, form: str) -> str:
         """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""

@@ -53,8 +53,10 @@ def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
 def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     if any((path / name).exists() for name in CHECKPOINTS):
         if not resume:
-            hint = f"`zoo resume {shlex.quote(str(path))}` continues it; or choose another --run"
-            raise RunError(f"{path} already holds a run", hint=hint)
+            finished = (path / "model.safetensors").is_file()
+            does = "`zoo eval {}` measures it" if finished else "`zoo resume {}` continues it"
+            hint = f"{does.format(shlex.quote(str(path)))}; or choose another --run"
+            raise RunError(f"{path} already holds a {'finished ' * finished}run", hint=hint)
         return
     begun = False
     with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:

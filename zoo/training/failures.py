@@ -18,6 +18,7 @@ from zoo.models.finite import not_finite
 __all__ = [
     "diverged",
     "interrupted",
+    "lower",
     "misfit_as_error",
     "out_of_memory_as_error",
     "require_finite",
@@ -33,8 +34,13 @@ _NO_MEMORY = re.compile(
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
     """Return the error that says what is not finite and where, such as `epoch 1, batch 3`."""
     clipping = "" if config.clip_grad_norm else ", or --clip-grad-norm 1"
-    hint = f"try a --lr below {config.lr:g}{clipping}"
+    hint = f"try --lr {lower(config.lr)}{clipping}; `zoo lr-find` suggests one"
     return Diverged(f"training diverged in {where}: {what}", hint=hint)
+
+
+def lower(lr: float) -> str:
+    """Return a learning rate to try after one that was too high."""
+    return f"{min(lr / 10, 0.01):g}"
 
 
 def require_finite(

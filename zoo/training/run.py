@@ -22,6 +22,7 @@ from zoo.training.checkpoint import Checkpoints
 from zoo.training.clock import Progress
 from zoo.training.compiling import uncompilable
 from zoo.training.directory import RunDirectory
+from zoo.training.failures import lower
 from zoo.training.lock import alone
 from zoo.training.loop import fit
 from zoo.training.plots import draw_learning_curve, save_figure
@@ -164,7 +165,7 @@ def _warning_of_a_rise(
             risen = True
             rise = f"from {start:.3g} to {progress.loss:.3g}"
             where = f"epoch {progress.epoch}, batch {progress.batch}"
-            warn(f"the loss rose {rise} in {where}: try a lr below {setup.config.lr:g}")
+            warn(f"the loss rose {rise} in {where}: try lr={lower(setup.config.lr)}")
         report(progress)
 
     return watching
