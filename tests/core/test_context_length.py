@@ -127,7 +127,7 @@ def test_batches_are_as_long_as_the_context_unless_said_otherwise(train: Any, tm
         (
             {"bptt": 17},
             r"^bptt=17 makes batches of more than the 16 tokens that attention/attention reads at once "
-            r"\(block_size=16\)$",
+            r"\(block_size=16\)(?m:$)",
             "try --bptt 16",
         ),
         (

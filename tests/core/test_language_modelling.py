@@ -69,7 +69,9 @@ def test_the_parts_of_processes_are_lanes_of_the_whole(bptt_jitter: bool) -> Non
 
 
 def test_fewer_lanes_than_processes_are_refused() -> None:
-    with pytest.raises(DataError, match=r"^batch_size=3 lanes are too few for 4 processes: each needs one$"):
+    with pytest.raises(
+        DataError, match=r"^batch_size=3 lanes are too few for 4 processes: each needs one(?m:$)"
+    ):
         train(200, rank=0, world=4)
 
 

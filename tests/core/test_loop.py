@@ -80,7 +80,7 @@ def test_two_accumulated_half_batches_equal_a_whole_batch(images: Any) -> None:
 
 @pytest.mark.parametrize("name", ["nonmono", "patience"])
 def test_options_that_depend_on_validation_require_a_val_split(images: Any, name: str) -> None:
-    message = f"^{name} requires a val split, which this data does not have$"
+    message = f"^{name} requires a val split, which this data does not have(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
         fit(Linear(), IMAGES, images(36, val=0), configured().replace({name: 1}))
     assert caught.value.hint == "give it one, for example with --data val_size=... or val_share=..."

@@ -73,7 +73,7 @@ def test_a_value_that_is_not_finite_is_noticed_in_every_parameter_group(name: st
         assert spoilt is not None
         spoilt[0] = float("nan")
         before = parameter.detach().clone()
-        message = rf"^training diverged in epoch 1, batch 1: {what} is not finite at a learning rate of 0.1$"
+        message = rf"^training diverged in epoch 1, batch 1: {what} is not finite at a learning rate of 0.1"
         with pytest.raises(Diverged, match=message):
             state.update(GROUPS, 0.1, Readings())
         assert what == "a weight" or torch.equal(parameter, before)

@@ -48,7 +48,7 @@ def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError
     message = f"no such option: {wrong}"
     if name.replace("-", "_") in fields_of(TrainConfig) and not _has(error.ctx, f"--{name}"):
         message = f"{wrong} makes no difference to `{error.ctx.command_path}`"
-    elif name in _WORDS and error.ctx.command.name in ("train", "lr-find"):
+    elif name in _WORDS and error.ctx.info_name in ("train", "lr-find"):
         message += f"; it is given without an option: `{error.ctx.command_path} ARCHITECTURE DATASET`"
     elif right := next(_meant(error.ctx, name, words), ""):
         message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
