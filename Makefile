@@ -6,6 +6,9 @@ STARTED := $(VENV)/.installing
 CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
+# In a terminal, pip shows what it downloads and installs; a log needs only the result.
+INSTALL := $(BIN)/python -m pip install $$([ -t 1 ] || echo --quiet) --disable-pip-version-check
+
 # Even where Python is told to keep no compiled files: each of the tests' processes would compile zoo again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -54,10 +57,10 @@ $(CORE): pyproject.toml
 	fi
 	@echo "installing zoo into $(VENV) (minutes the first time)"
 	@touch $(STARTED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(INSTALL) --editable .
 	@mv $(STARTED) $@
 
 $(READY): $(CORE)
 	@echo "installing the development tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@

@@ -1,0 +1,47 @@
+"""`zoo cache`: what zoo keeps on this machine, and how to remove it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from zoo.api.caching import clear_cache, list_cache
+from zoo.api.terminal import echo
+from zoo.cli.layout import print_table
+from zoo.cli.output import json_option, quiet_option
+from zoo.cli.session import print_json
+from zoo.files.cache import cache_home
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "clear"]), default="list")
+@click.argument("names", nargs=-1)
+@json_option
+@quiet_option
+def command(action: Literal["list", "clear"], names: tuple[str, ...], as_json: bool) -> None:
+    """List what is kept in the cache, with its size, or clear it.
+
+    `zoo cache clear` removes everything, or only the NAMES: kinds (downloads, decoded, synthesized, hashes)
+    or single entries. What is removed is downloaded or made again when it is needed.
+
+    \b
+    zoo cache
+    zoo cache clear synthesized
+    zoo cache clear cifar10
+    """
+    if action == "list" and names:
+        raise click.UsageError("`zoo cache list` takes no names")
+    rows = list_cache() if action == "list" else clear_cache(*names)
+    if as_json:
+        print_json(rows)
+        return
+    if rows:
+        cells = [[row["kind"], row["name"], f"{row['files']:,}", _size(row["bytes"])] for row in rows]
+        print_table(cells, ["KIND", "NAME", "FILES", "SIZE"], numbers=(2, 3))
+    total = _size(sum(row["bytes"] for row in rows))
+    echo(f"{total} {'in' if action == 'list' else 'freed in'} {cache_home()}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
