@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +12,7 @@ from msgspec import Meta
 from zoo.interfaces import Split
 from zoo_images.class_folders import find_pictures
 from zoo_images.decoding import decoded, measured
+from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
 
@@ -31,7 +33,8 @@ def folder(
 
     Classes are named after their folders. Hidden files and files without a picture's suffix are skipped. Each
     picture is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
-    Pictures of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded pictures are cached.
+    Pictures of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded pictures are cached. A
+    warning says how many files are in two splits or in two classes.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
@@ -58,10 +61,14 @@ def folder(
     else:
         hashes, statistics = measured(paths, size=size, channels=channels, count=counts[0])
         images = [None] * len(counts)
+    files: dict[Split, list[Path]] = {}
+    for split, held in splits.items():
+        files[split] = [picture.path for picture in held]
+    warn_of_duplicates(root, files, [picture.label for picture in pictures], hashes)
     made: dict[Split, ImageSplit | FileSplit] = {}
-    for (split, held), part, own in zip(splits.items(), images, labels.split(counts), strict=True):
-        files, shape = [picture.path for picture in held], (channels, size, size)
-        made[split] = FileSplit(files, own, shape) if part is None else ImageSplit(part, own, files=files)
+    for (split, those), part, own in zip(files.items(), images, labels.split(counts), strict=True):
+        shape = (channels, size, size)
+        made[split] = FileSplit(those, own, shape) if part is None else ImageSplit(part, own, files=those)
     source = (size, channels, counts, [picture.name for picture in pictures], hashes)
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
     return ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)

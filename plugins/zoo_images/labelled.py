@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +12,7 @@ from msgspec import Meta
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
 from zoo_images.decoding import decoded
+from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.folder import Share
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
 from zoo_images.label_tables import Labelled, find_labelled
@@ -53,10 +55,14 @@ def labelled(
     labels = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
     for number, row in enumerate(rows):
         labels[number, [classes.index(name) for name in row.labels]] = 1
+    files: dict[Split, list[Path]] = {}
+    for split in SPLITS:
+        files[split] = [row.path for row in splits.get(split, [])]
+    warn_of_duplicates(root, files, [frozenset(row.labels) for row in rows], found.hashes)
     parts = zip(SPLITS, found.images.split(counts), labels.split(counts), strict=True)
     made: dict[Split, ImageSplit] = {}
     for split, *part in parts:
-        made[split] = ImageSplit(*part, files=[row.path for row in splits.get(split, [])])
+        made[split] = ImageSplit(*part, files=files[split])
     source = (size, channels, counts, classes, labels.tolist(), [row.name for row in rows], found.hashes)
     return ImageSet(
         made,

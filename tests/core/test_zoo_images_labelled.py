@@ -176,3 +176,21 @@ def test_a_model_learns_them_and_knows_where_they_lie(home: Path, tmp_path: Path
         run = zoo.train("mlp", "labelled", data=data, epochs=1, run=tmp_path / "run", progress=False)
         assert run.model.evaluate("test")["count"] == 2
     assert "root" not in run.model.card.dataset.options
+
+
+def test_images_in_two_tables_or_with_other_labels_are_warned_of(home: Path) -> None:
+    (home / "copy.png").write_bytes((home / "0.png").read_bytes())
+    (home / "test.csv").write_text("file,labels\n1.png,dog\ncopy.png,dog\n")
+    with pytest.warns(zoo.ZooWarning) as caught:
+        opened(home, "file,labels\n0.png,cat\n2.png,dog cat\n3.png,cat dog\n", "train.csv")
+    assert [str(warning.message) for warning in caught] == [
+        "1 of 2 test images is also in train, such as copy.png = 0.png; "
+        "1 image is there with different labels, such as 0.png = copy.png"
+    ]
+
+
+def test_labels_in_another_order_are_the_same(home: Path) -> None:
+    (home / "copy.png").write_bytes((home / "0.png").read_bytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened(home, "file,labels\n0.png,cat dog\ncopy.png,dog cat\n", val_share=0, test_share=0)
