@@ -347,6 +347,10 @@ class Task(ABC):
         """Return what a split holds, such as `{"images": 5000}`."""
         return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
+    def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
+        """Return how many items of a split each class has; empty without classes, or if it takes long."""
+        return {}
+
     @abstractmethod
     def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return the metrics of a guess that gives every class, or every token, the same probability."""

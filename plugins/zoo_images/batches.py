@@ -60,6 +60,14 @@ class ImageBatches:
         """Return the size of the images and their number of channels."""
         return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
 
+    def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
+        """Return how many images of a split each class has; nothing if only reading all would tell."""
+        labels, names = getattr(dataset.split(split), "labels", None), dataset.preprocess["classes"]
+        if not isinstance(labels, Tensor) or labels.is_floating_point():
+            return {}
+        counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(names))
+        return dict(zip(names, counts.tolist(), strict=False))
+
     def train_batches(
         self,
         dataset: Dataset,

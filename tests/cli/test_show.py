@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import TEXT, zoo
 from tests.configs import FIELDS
@@ -185,8 +186,8 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     monkeypatch.delenv("ZOO_OFFLINE", raising=False)
     monkeypatch.setattr("requests.Session", None)
     empty = {"ZOO_DATA": "", "ZOO_CACHE": str(tmp_path)}
-    facts = shown("nietzsche", env=empty)
-    assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {tmp_path}, and")
+    facts, home = shown("nietzsche", env=empty), tmp_path / "downloads"
+    assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {home}, and")
     assert facts["unknown"].endswith(
         "; it can be downloaded from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
     )
@@ -284,3 +285,28 @@ def test_analyzers_and_architectures_name_each_other():
     assert "convnet/camnet" in cam["architectures"]
     assert not {"convnet/convnet", "charrnn/lstm"} & set(cam["architectures"])
     assert cam["options"] == {"flips": False, "rectify": True}
+
+
+def test_a_dataset_is_shown_with_the_images_of_each_class_by_split(tmp_path: Path) -> None:
+    for split, counts in {"train": (3, 2), "test": (1, 2)}.items():
+        for name, count in zip(("cat", "dog"), counts, strict=True):
+            for number in range(count):
+                path = tmp_path / split / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (9, 9 + number), 10 * len(f"{split}{name}{count}")).save(path)
+    words = ("show", "folder", "--data", f"root={tmp_path}", "--data", "size=8")
+    lines = [line.split() for line in zoo(*words).stdout.splitlines()]
+    table = lines[lines.index(["CLASS", "TRAIN", "VAL", "TEST"]) :]
+    assert table[1:3] == [["cat", "3", "0", "1"], ["dog", "2", "0", "2"]]
+    facts = json.loads(zoo(*words, "--json").stdout)
+    expected = {"train": {"cat": 3, "dog": 2}, "val": {"cat": 0, "dog": 0}, "test": {"cat": 1, "dog": 2}}
+    assert facts["by_class"] == expected
+
+
+def test_images_with_several_labels_count_for_each(tmp_path: Path) -> None:
+    facts = json.loads(zoo("show", "scenes", "--data", "train_size=50", "--json").stdout)
+    assert sum(facts["by_class"]["train"].values()) > 50
+
+
+def test_a_text_has_no_counts_by_class(text_file: Path) -> None:
+    assert "by_class" not in json.loads(zoo("show", "files", "--data", f"paths={text_file}", "--json").stdout)

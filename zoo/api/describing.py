@@ -209,7 +209,9 @@ def _of_dataset(
         require_splits(entry, dataset())
         classes = {"classes": names} if (names := dataset().preprocess.get("classes")) else {}
         counts = {split: task.counts(dataset(), split) for split in SPLITS}
-        return {"dims": dict(dataset().dims), **classes, "splits": counts}
+        found = {split: task.class_counts(dataset(), split) for split in SPLITS}
+        by_class = {"by_class": found} if any(found.values()) else {}
+        return {"dims": dict(dataset().dims), **classes, "splits": counts, **by_class}
 
     def batches() -> dict[str, Any]:
         from zoo.interfaces import make_task

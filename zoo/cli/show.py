@@ -10,8 +10,9 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import KINDS, figures
+from zoo.api.terminal import echo
 from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
-from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_title
+from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.cli.names import PLURALS, NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
@@ -80,6 +81,10 @@ def _dataset(facts: Mapping[str, Any]) -> None:
         batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
         splits.append(("batches per epoch", batches))
     print_section("Splits", splits)
+    if by_class := facts.get("by_class"):
+        rows = [[name, *(f"{held[name]:,}" for held in by_class.values())] for name in by_class["train"]]
+        echo()
+        print_table(rows, ["CLASS", *map(str.upper, by_class)], indent=2, numbers=(1, 2, 3))
     classes = enumerated([*map(str, facts.get("classes", []))])
     dims = [(name, f"{value:,}") for name, value in facts.get("dims", {}).items()]
     print_section("Model inputs", [*dims, ("classes", classes)])
