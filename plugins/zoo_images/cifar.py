@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from msgspec import Meta
+from torch import Tensor
 
 from zoo import DataError
 from zoo.files.archives import tar_members
-from zoo.files.cache import cache_home, data_home, made_once, private, private_folder
+from zoo.files.cache import data_home, private_folder
 from zoo.files.downloads import data_file, verified
 from zoo.files.hashes import remembered
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
-from zoo_images.kept_array import ARRAY, kept_array, seal
+from zoo_images.kept_array import Kept, kept
 
-_FORMAT = 1
+_FORMAT = 2
 _PIXELS = 3 * 32 * 32
 ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
@@ -48,6 +50,11 @@ class Release:
     def url(self) -> str:
         """The address of the archive."""
         return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
+
+    @property
+    def name(self) -> str:
+        """The name of the dataset."""
+        return "cifar10" if self.labels == 1 else "cifar100"
 
     @property
     def record(self) -> int:
@@ -96,9 +103,9 @@ def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
     Raises:
         DataError: a file is missing, or has the wrong length or sha256.
     """
-    train, test = _read(RELEASE_10, root)
+    train, test, found = _read(RELEASE_10, root)
     source = (sorted(RELEASE_10.hashes.values()), val_size)
-    return split_off_val(train, test, val_size, classes=CIFAR10, source=source)
+    return split_off_val(train, test, val_size, classes=CIFAR10, source=source, found=found)
 
 
 def cifar100(
@@ -114,14 +121,14 @@ def cifar100(
     Raises:
         DataError: as for `cifar10`.
     """
-    train, test = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
+    train, test, found = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
     classes = CIFAR100_FINE if labels == "fine" else CIFAR100_COARSE
     source = (sorted(RELEASE_100.hashes.values()), val_size, labels)
-    return split_off_val(train, test, val_size, classes=classes, source=source)
+    return split_off_val(train, test, val_size, classes=classes, source=source, found=found)
 
 
-def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit]:
-    """Return the training and the test images.
+def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:
+    """Return the training and the test images, and how all are kept.
 
     Args:
         label: which byte of a record is the label.
@@ -129,15 +136,11 @@ def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageS
     paths = _checked(release, _folder(release, root))
     counts = [count for count, _ in release.files.values()]
     total, train = sum(counts), sum(counts[:-1])
-    array = made_once(
-        cache_home() / "cifar" / hashlib.sha256(repr((_FORMAT, release.hashes)).encode()).hexdigest()[:32],
-        lambda home: _copy(home, release, paths),
-        lambda home: kept_array(home, total * release.record),
-        what="the images",
-    )
-    pixels, labels = array.split([total * _PIXELS, total * release.labels])
+    place = f"decoded/{release.name}"
+    found = kept(place, (_FORMAT, release.hashes), lambda: _decode(release, paths), what="the images")
+    pixels, labels = found.content.split([total * _PIXELS, total * release.labels])
     images, labels = pixels.view(total, 3, 32, 32), labels.view(total, -1)[:, label].long()
-    return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:])
+    return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:]), found
 
 
 def _checked(release: Release, folder: Path) -> list[Path]:
@@ -155,24 +158,25 @@ def _checked(release: Release, folder: Path) -> list[Path]:
     return paths
 
 
-def _copy(home: Path, release: Release, paths: Sequence[Path]) -> None:
-    """Write the pixels of all files into a folder, and after them the labels. Raises DataError."""
-    labels: list[bytes] = []
-    with open(home / ARRAY, "wb", opener=private) as file:
-        for path, (_, sha256) in zip(paths, release.files.values(), strict=True):
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != sha256:
-                raise DataError(f"{path} changed while it was being read", hint="try again")
-            records = np.frombuffer(content, dtype=np.uint8).reshape(-1, release.record)
-            labels.append(records[:, : release.labels].tobytes())
-            file.write(records[:, release.labels :].tobytes())
-        file.writelines(labels)
-    seal(home)
+def _decode(release: Release, paths: Sequence[Path]) -> Tensor:
+    """Return the pixels of all files, and after them the labels. Raises DataError."""
+    total, start = sum(count for count, _ in release.files.values()), 0
+    both = np.empty(total * release.record, np.uint8)
+    pixels, labels = both[: total * _PIXELS].reshape(total, -1), both[total * _PIXELS :].reshape(total, -1)
+    for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise DataError(f"{path} changed while it was being read", hint="try again")
+        records = np.frombuffer(content, np.uint8).reshape(count, release.record)
+        pixels[start : start + count] = records[:, release.labels :]
+        labels[start : start + count] = records[:, : release.labels]
+        start += count
+    return torch.from_numpy(both)
 
 
 def _folder(release: Release, root: str | None) -> Path:
     """Return the folder of the files, after unpacking the archive into the cache if necessary."""
-    cache = cache_home()
+    cache = data_home(None)[-1]
     for home in data_home(root):
         folder = home / release.folder
         missing = [name for name in release.files if not (folder / name).is_file()]

@@ -7,10 +7,8 @@ for a WebP.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import msgspec
 import PIL
 import torch
 from torch import Tensor
@@ -26,10 +23,10 @@ from torch import Tensor
 from zoo import DataError
 from zoo.data.pictures import read_picture
 from zoo.files.cache import cache_home, made_once, private
-from zoo.files.hashes import Hashes, is_verifying, remembered
+from zoo.files.hashes import Hashes, remembered
 from zoo.files.work import report_work
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
-from zoo_images.kept_array import ARRAY, kept_array, seal
+from zoo_images.kept_array import ARRAY, kept_array, kept_fact, known_fact, seal, write_fact
 
 MAX_THREADS = 8
 # The version of the decoder, raised whenever the same picture becomes other bytes
@@ -52,13 +49,8 @@ class Decoded(NamedTuple):
 
     def statistics(self, count: int) -> Statistics:
         """Return mean and standard deviation of the first `count` pictures, which the cache remembers."""
-        place = self.home / f"statistics-{count}.json"
-        if not is_verifying() and (known := _statistics_in(place, self.images.shape[1])):
-            return known
-        found = statistics_of(self.images[:count])
-        with contextlib.suppress(OSError), open(place, "wb", opener=private) as file:
-            file.write(msgspec.json.encode(found))
-        return found
+        path = self.home / f"statistics-{count}"
+        return kept_fact(path, lambda: statistics_of(self.images[:count]), Statistics)
 
 
 def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
@@ -70,11 +62,11 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
     shape = (len(paths), channels, size, size)
     source = [_FORMAT, PIL.__version__, shape, hashes]
     key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
-    home = cache_home() / "pictures" / key
+    home = cache_home() / "decoded" / "images" / key
     images = made_once(
         home,
         lambda folder: _decode(folder, paths, hashes, shape),
-        lambda folder: kept_array(folder, math.prod(shape)),
+        kept_array,
         what="the decoded pictures",
     )
     return Decoded(images.view(shape), hashes, home)
@@ -103,22 +95,13 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
                     counts.add_(own)
 
         _for_each(paths, add, "measuring pictures")
-        with open(folder / "statistics.json", "wb", opener=private) as file:
-            file.write(msgspec.json.encode(statistics_from(counts)))
+        write_fact(folder / "statistics", statistics_from(counts))
 
     def read(folder: Path) -> Statistics | None:
-        return _statistics_in(folder / "statistics.json", channels)
+        return known_fact(folder / "statistics", Statistics)
 
-    return hashes, made_once(cache_home() / "measured" / key, measure, read, what="the means of the pictures")
-
-
-def _statistics_in(place: Path, channels: int) -> Statistics | None:
-    """Return the statistics in a file, or None if it is missing or damaged."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        mean, std = msgspec.json.decode(place.read_bytes(), type=Statistics)
-        if len(mean) == len(std) == channels and all(0 < value <= 1 for value in std):
-            return mean, std
-    return None
+    home = cache_home() / "decoded" / "statistics" / key
+    return hashes, made_once(home, measure, read, what="the means of the pictures")
 
 
 def _hashes_of(paths: Sequence[Path]) -> list[str]:
@@ -154,8 +137,6 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
                 file.write(pixels.tobytes())
 
         _for_each(paths, keep, "decoding pictures")
-        file.flush()
-        os.fsync(file.fileno())
     seal(folder)
 
 

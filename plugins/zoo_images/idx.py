@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import struct
 import zlib
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from zoo import DataError
@@ -43,9 +42,14 @@ def unpacked(path: Path, *, sha256: str) -> bytes:
     return content
 
 
-def tensor(content: bytes) -> Tensor:
-    """Return the data of an idx file of bytes as a uint8 tensor."""
-    dims = content[3]
-    start = 4 + 4 * dims
-    shape = struct.unpack_from(f">{dims}I", content, 4)
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
+def tensors(content: Tensor) -> list[Tensor]:
+    """Return the data of idx files of bytes, one after the other in an array, as uint8 tensors."""
+    found: list[Tensor] = []
+    while len(content):
+        dims = int(content[3])
+        start = 4 + 4 * dims
+        shape = struct.unpack(f">{dims}I", content[4:start].numpy().tobytes())
+        end = start + math.prod(shape)
+        found.append(content[start:end].view(shape))
+        content = content[end:]
+    return found

@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.data.devices import fits_on, moved
 from zoo.interfaces import Dataset, Split
 from zoo_images.file_split import FileSplit
+from zoo_images.kept_array import Kept
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # The mean and the standard deviation of each channel, for pixels from 0 to 1
@@ -108,22 +109,26 @@ class ImageSet(Dataset):
 
 
 def split_off_val(
-    train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object
+    train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object, found: Kept
 ) -> ImageSet:
     """Return a set whose val split is the last `val_size` training images.
 
     Args:
         source: identifies the data; its repr is hashed into the fingerprint.
+        found: the images as they are kept, the statistics of training images beside them.
     """
     border = len(train) - val_size
+    chosen = train.images[:border]
+    fact = "-".join(map(str, ("statistics", *chosen.shape)))
     return ImageSet(
         {
-            "train": ImageSplit(train.images[:border], train.labels[:border]),
+            "train": ImageSplit(chosen, train.labels[:border]),
             "val": ImageSplit(train.images[border:], train.labels[border:]),
             "test": test,
         },
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
+        statistics=found.fact(fact, lambda: statistics_of(chosen), Statistics),
     )
 
 

@@ -1,29 +1,82 @@
-"""An array of bytes in a folder of the cache, mapped from its file, which is read whole once, as a check."""
+"""An array of bytes in a folder of the cache, mapped from its file, which is read whole once, as a check.
+
+Beside it are facts about it that take a while to compute, such as the mean of each channel.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+import msgspec
 import torch
 from torch import Tensor
 
-from zoo.files.cache import mapped, private
+from zoo import DataError
+from zoo.files.cache import cache_home, made_once, mapped, private
 from zoo.files.downloads import sha256_of
-from zoo.files.hashes import remembered
+from zoo.files.hashes import is_verifying, remembered
 
-__all__ = ["ARRAY", "kept_array", "seal"]
+__all__ = ["ARRAY", "Kept", "kept", "kept_array", "kept_fact", "known_fact", "seal", "write_fact"]
 
 ARRAY = "pixels.bin"
+T = TypeVar("T")
+
+
+class Kept(NamedTuple):
+    """An array of bytes, and the folder of the cache that it is in; None if it is only in memory."""
+
+    content: Tensor
+    home: Path | None
+
+    def fact(self, name: str, compute: Callable[[], T], kind: type[T]) -> T:
+        """Return a fact about the array: see `kept_fact`."""
+        return compute() if self.home is None else kept_fact(self.home / name, compute, kind)
+
+
+def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -> Kept:
+    """Return an array of bytes from the cache, where it is made and kept first if necessary.
+
+    If it cannot be kept, because the disk is full or the cache cannot be written, it is in memory only.
+
+    Args:
+        place: the folder inside the cache, such as `decoded/mnist`.
+        source: what the array is a function of; its repr is hashed into the name of its folder.
+        make: returns the array, uint8 (N,).
+        what: the content of the array, for messages.
+    """
+    made: list[Tensor] = []
+
+    def write(folder: Path) -> None:
+        made[:] = [make()]
+        with open(folder / ARRAY, "wb", opener=private) as file:
+            file.write(made[0].numpy().data)
+        seal(folder)
+
+    try:
+        home = cache_home() / place / hashlib.sha256(repr(source).encode()).hexdigest()[:32]
+        return Kept(made_once(home, write, kept_array, what=what), home)
+    except DataError:  # if it is of `make`, it comes again
+        return Kept(made[0] if made else make(), None)
 
 
 def seal(folder: Path) -> None:
-    """Write the sha256 of `pixels.bin` beside it."""
+    """Write `pixels.bin` to the disk, and its sha256 beside it."""
+    handle = os.open(folder / ARRAY, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
     with open(folder / "sha256", "w", encoding="ascii", opener=private) as file:
         file.write(sha256_of(folder / ARRAY))
 
 
-def kept_array(folder: Path, length: int) -> Tensor | None:
-    """Return `pixels.bin`, uint8 (length,), or None if it is missing or damaged.
+def kept_array(folder: Path) -> Tensor | None:
+    """Return `pixels.bin`, uint8 (N,), or None if it is missing or damaged.
 
     It may be larger than memory, and several processes share what they have read of it.
     """
@@ -33,6 +86,32 @@ def kept_array(folder: Path, length: int) -> Tensor | None:
     except (OSError, ValueError):  # missing, or empty
         return None
     with remembered([folder / ARRAY]) as known:
-        if known.of(folder / ARRAY) != wanted or len(content) != length:
+        if known.of(folder / ARRAY, final=True) != wanted:
             return None
     return torch.frombuffer(content, dtype=torch.uint8)
+
+
+def kept_fact(path: Path, compute: Callable[[], T], kind: type[T]) -> T:
+    """Return what a file beside an array holds; compute it if that is missing or damaged, or to verify."""
+    if not is_verifying() and (known := known_fact(path, kind)) is not None:
+        return known
+    found = compute()
+    with contextlib.suppress(OSError):
+        write_fact(path, found)
+    return found
+
+
+def write_fact(path: Path, fact: object) -> None:
+    """Write a fact after its sha256. Raises OSError."""
+    content = msgspec.json.encode(fact)
+    with open(path, "wb", opener=private) as file:
+        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def known_fact(path: Path, kind: type[T]) -> T | None:
+    """Return what a file holds after its sha256, or None if it is missing or damaged."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        sha256, _, content = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() == sha256:
+            return msgspec.json.decode(content, type=kind)
+    return None

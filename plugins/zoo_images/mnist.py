@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
+import torch
 from msgspec import Meta
+from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.files.cache import data_home
 from zoo.files.downloads import data_file
-from zoo_images.idx import tensor, unpacked
+from zoo.files.hashes import remembered
+from zoo_images.idx import tensors, unpacked
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
+from zoo_images.kept_array import kept
 
 ValSize = Annotated[int, Meta(ge=0, le=59_999)]
 Size = Annotated[int, Meta(ge=28, le=64)]
@@ -26,6 +30,8 @@ Channels = Literal[1, 3]
 
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# The version of the unpacking, raised whenever the same files become other bytes
+_FORMAT = 1
 # Where Debian's packages of datasets put their files
 DEBIAN = Path("/usr/share/datasets")
 
@@ -69,18 +75,21 @@ class Release:
         Raises:
             DataError: a file is missing, damaged or has the wrong sha256.
         """
-        train, test = (self._split(names, root, size, channels) for names in (TRAIN, TEST))
-        source = (sorted(hashes.content for hashes in self.hashes.values()), val_size, size, channels)
-        return split_off_val(train, test, val_size, classes=self.classes, source=source)
+        paths = {name: self._find(name, root) for name in (*TRAIN, *TEST)}
+        with remembered([*paths.values()]) as known:
+            packed = {name: known.of(path) for name, path in paths.items()}
+        hashes = {name: self.hashes[name].content for name in paths}
 
-    def _split(self, names: tuple[str, str], root: str | None, size: int, channels: int) -> ImageSplit:
-        pixels, numbers = (
-            tensor(unpacked(self._find(name, root), sha256=self.hashes[name].content)) for name in names
-        )  # (N, 28, 28), (N,)
-        left = (size - pixels.shape[-1]) // 2
-        right = size - pixels.shape[-1] - left
-        pixels = F.pad(pixels, (left, right, left, right))
-        return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers.long())
+        def unpack() -> Tensor:
+            parts = [unpacked(path, sha256=hashes[name]) for name, path in paths.items()]
+            return torch.frombuffer(bytearray().join(parts), dtype=torch.uint8)
+
+        source = (_FORMAT, packed, hashes)
+        found = kept(f"decoded/{self.folders[0]}", source, unpack, what="the images")
+        parts = tensors(found.content)  # (N, 28, 28), (N,), and the same of test
+        train, test = (_split(parts[at], parts[at + 1], size, channels) for at in (0, 2))
+        source = (sorted(hashes.values()), val_size, size, channels)
+        return split_off_val(train, test, val_size, classes=self.classes, source=source, found=found)
 
     def _find(self, name: str, root: str | None) -> Path:
         """Return the path of a file, gzipped or not, downloading it if it is nowhere."""
@@ -96,6 +105,14 @@ class Release:
             sha256=self.hashes[name].packed,
             root=root,
         )
+
+
+def _split(pixels: Tensor, numbers: Tensor, size: int, channels: int) -> ImageSplit:
+    left = (size - pixels.shape[-1]) // 2
+    right = size - pixels.shape[-1] - left
+    if left or right:
+        pixels = F.pad(pixels, (left, right, left, right))
+    return ImageSplit(pixels[:, None].expand(-1, channels, -1, -1), numbers.long())
 
 
 MNIST = Release(

@@ -6,36 +6,43 @@ labels are the kinds that are there. Image number i is a function of (seed, spli
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 import torch
 from msgspec import Meta
+from torch import Tensor
 
 from zoo import seed_for
-from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
-from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSize, draw, drawn
+from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSize, drawn
 
 
 class Scenes(ImageSplit):
-    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasClassBoxes`."""
+    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasClassBoxes`.
 
-    def __init__(self, count: int, split: Split, style: Style) -> None:
-        images = torch.empty(count, 3, style.size, style.size, dtype=torch.uint8)
-        super().__init__(images, torch.zeros(count, len(SHAPES), dtype=torch.uint8))
-        self.class_boxes: list[dict[int, list[Box]]] = []
-        for number in range(count):
-            random = np.random.Generator(np.random.Philox(seed_for(style.seed, "kinds", split, number)))
-            kinds = random.integers(0, len(SHAPES), random.integers(0, style.objects + 1)).tolist()
-            image, boxes = draw(kinds, seed_for(style.seed, "scenes", split, number), style)
-            images[number] = torch.from_numpy(image)
-            self.labels[number, kinds] = 1
-            self.class_boxes.append(
-                {k: [box for kind, box in zip(kinds, boxes, strict=True) if kind == k] for k in {*kinds}}
-            )
-            report_work("drawing scenes", number + 1, count, "images")
+    Args:
+        images: uint8 (N, 3, size, size).
+        drawn: int16 (N, objects, 5), as of `Shapes`.
+    """
+
+    def __init__(self, images: Tensor, drawn: Tensor) -> None:
+        labels = (drawn[:, :, :1] == torch.arange(len(SHAPES))).any(1)
+        super().__init__(images, labels.to(torch.uint8))
+        self._drawn = drawn
+
+    @cached_property
+    def class_boxes(self) -> list[dict[int, list[Box]]]:
+        """The boxes of each image's objects, by kind."""
+        found: list[dict[int, list[Box]]] = []
+        for objects in self._drawn.tolist():
+            found.append({})
+            for kind, a, b, c, d in objects:
+                if kind >= 0:
+                    found[-1].setdefault(kind, []).append((a, b, c, d))
+        return found
 
 
 def scenes(
@@ -62,4 +69,10 @@ def scenes(
     Raises OptionError if all images together would take more than 400 MB.
     """
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
-    return drawn(Scenes, counts, Style(size, objects, clutter, seed))
+
+    def plan(split: Split, number: int) -> tuple[list[int], int]:
+        random = np.random.Generator(np.random.Philox(seed_for(seed, "kinds", split, number)))
+        kinds = random.integers(0, len(SHAPES), random.integers(0, objects + 1)).tolist()
+        return kinds, seed_for(seed, "scenes", split, number)
+
+    return drawn("scenes", Scenes, plan, counts, Style(size, objects, clutter, seed))

@@ -7,18 +7,22 @@ that belong to no class. Image number i is a function of (seed, split, i) alone.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 import torch
 from msgspec import Meta
+from torch import Tensor
 
 from zoo import OptionError, seed_for
 from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
-from zoo_images.image_set import ImageSet, ImageSplit, Seed
+from zoo_images.image_set import ImageSet, ImageSplit, Seed, Statistics, statistics_of
+from zoo_images.kept_array import kept
 
 Array = np.ndarray
 
@@ -28,6 +32,8 @@ Clutter = Annotated[int, Meta(ge=0, le=50)]
 TrainSize = Annotated[int, Meta(ge=8, le=100_000)]
 HeldOutSize = Annotated[int, Meta(ge=0, le=100_000)]
 
+# The version of the drawing, raised whenever the same options give other images
+_FORMAT = 1
 # Of all images: a weights file may say how many are drawn, and must not take all memory
 _MOST_BYTES = 400_000_000
 
@@ -55,18 +61,21 @@ class Style:
 
 
 class Shapes(ImageSplit):
-    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`."""
+    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
 
-    def __init__(self, count: int, split: Split, style: Style) -> None:
-        labels = torch.arange(count) % len(SHAPES)
-        images = torch.empty(count, 3, style.size, style.size, dtype=torch.uint8)
-        super().__init__(images, labels)
-        self.boxes: list[list[Box]] = []
-        for number, label in enumerate(labels.tolist()):
-            image, boxes = draw([label] * style.objects, seed_for(style.seed, split, number), style)
-            images[number] = torch.from_numpy(image)
-            self.boxes.append(boxes)
-            report_work("drawing shapes", number + 1, count, "images")
+    Args:
+        images: uint8 (N, 3, size, size).
+        drawn: int16 (N, objects, 5), the kind and the box of each object; the kind is -1 where there is none.
+    """
+
+    def __init__(self, images: Tensor, drawn: Tensor) -> None:
+        super().__init__(images, drawn[:, 0, 0].long())
+        self._drawn = drawn
+
+    @cached_property
+    def boxes(self) -> list[list[Box]]:
+        """The boxes of each image's objects."""
+        return [[(a, b, c, d) for _, a, b, c, d in objects] for objects in self._drawn.tolist()]
 
 
 def shapes(
@@ -94,23 +103,67 @@ def shapes(
     """
     style = Style(size, objects, clutter, seed)
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
-    return drawn(Shapes, counts, style)
+
+    def plan(split: Split, number: int) -> tuple[list[int], int]:
+        return [number % len(SHAPES)] * objects, seed_for(seed, split, number)
+
+    return drawn("shapes", Shapes, plan, counts, style)
 
 
 def drawn(
-    make: Callable[[int, Split, Style], ImageSplit], counts: Mapping[Split, int], style: Style
+    name: str,
+    make: Callable[[Tensor, Tensor], ImageSplit],
+    plan: Callable[[Split, int], tuple[list[int], int]],
+    counts: Mapping[Split, int],
+    style: Style,
 ) -> ImageSet:
-    """Return a set of drawn images. Raises OptionError if they would take more than 400 MB."""
+    """Return a set of drawn images, from the cache if they were drawn before.
+
+    Args:
+        name: of the dataset.
+        make: makes a split of images (N, 3, size, size) and int16 (N, objects, 5): see `Shapes`.
+        plan: returns the kinds of the objects in an image of a split, by number, and its seed.
+
+    Raises OptionError if all images would take more than 400 MB.
+    """
     total, most = sum(counts.values()), _MOST_BYTES // (3 * style.size**2)
     if total > most:
         size = f"{style.size}×{style.size}"
         message = f"{most:,} images of {size} pixels are the most that can be drawn (got {total:,})"
         raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
-    splits: dict[Split, ImageSplit] = {name: make(count, name, style) for name, count in counts.items()}
-    digest = hashlib.sha256()
-    for part in splits.values():
-        digest.update(part.images.numpy().data)
-    return ImageSet(splits, classes=list(SHAPES), fingerprint=digest.hexdigest())
+    shape, border = (total, 3, style.size, style.size), total * 3 * style.size**2
+
+    def draw_all() -> Tensor:
+        content = torch.empty(border + total * style.objects * 10, dtype=torch.uint8)
+        images, objects = _parts(content, shape, style.objects)
+        rows = objects.fill_(-1).numpy()
+        plans = [plan(split, number) for split, count in counts.items() for number in range(count)]
+        for place, (kinds, seed) in enumerate(plans):
+            image, boxes = draw(kinds, seed, style)
+            images[place] = torch.from_numpy(image)
+            for turn, (kind, box) in enumerate(zip(kinds, boxes, strict=True)):
+                rows[place, turn] = (kind, *box)
+            report_work(f"drawing {name}", place + 1, total, "images")
+        return content
+
+    found = kept(f"synthesized/{name}", (_FORMAT, np.__version__, style, counts), draw_all, what=name)
+    images, objects = _parts(found.content, shape, style.objects)
+    sizes = [*counts.values()]
+    parts = zip(counts, images.split(sizes), objects.split(sizes), strict=True)
+    train = images[: counts["train"]]
+    return ImageSet(
+        {split: make(*part) for split, *part in parts},
+        classes=list(SHAPES),
+        fingerprint=found.fact("fingerprint", lambda: hashlib.sha256(images.numpy().data).hexdigest(), str),
+        statistics=found.fact("statistics", lambda: statistics_of(train), Statistics),
+    )
+
+
+def _parts(content: Tensor, shape: tuple[int, ...], objects: int) -> tuple[Tensor, Tensor]:
+    """Return the images, and the objects of each, as parts of one array of bytes."""
+    border = math.prod(shape)
+    numbers = content[border:].numpy().view("<i2").reshape(shape[0], objects, 5)
+    return content[:border].view(shape), torch.from_numpy(numbers)
 
 
 def draw(kinds: Sequence[int], seed: int, style: Style) -> tuple[Array, list[Box]]:

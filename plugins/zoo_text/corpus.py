@@ -96,7 +96,7 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
         "files": [[hashes[path] for path in paths] for paths in parts],
     }
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:32]
-    home = cache_home() / "text" / key
+    home = cache_home() / "decoded" / "text" / key
     return made_once(
         home,
         lambda folder: encode(folder, files, reading, hashes),

@@ -40,7 +40,7 @@ def find(*, url: str = URL, root: str | None = None) -> Path:
 
 
 def test_the_users_data_folder_is_searched_before_the_cache(tmp_path: Path) -> None:
-    cached = put(tmp_path / "cache/text.txt")
+    cached = put(tmp_path / "cache/downloads/text.txt")
     assert find() == cached
     mine = put(tmp_path / "data/text.txt")
     assert find() == mine
@@ -67,7 +67,7 @@ def test_the_error_for_a_wrong_hash_shows_both_hashes(tmp_path: Path) -> None:
 def test_nothing_is_downloaded_offline(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="and ZOO_OFFLINE forbids downloading it") as caught:
         find()
-    assert f"{tmp_path / 'data'} or {tmp_path / 'cache'}" in str(caught.value)
+    assert f"{tmp_path / 'data'} or {tmp_path / 'cache' / 'downloads'}" in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", ""])

@@ -23,7 +23,7 @@ from zoo.interfaces import Batch
 from zoo_images.multi_label import MultiLabel
 from zoo_images.plugin import MULTI_LABEL
 from zoo_images.scenes import Scenes, scenes
-from zoo_images.shapes import SHAPES, Style
+from zoo_images.shapes import SHAPES
 from zoo_images.tiny import TinyTags
 
 TASK = MultiLabel(MULTI_LABEL)
@@ -166,7 +166,7 @@ def test_views_average_the_probability_of_each_class() -> None:
 
 
 def test_a_scene_has_the_labels_of_its_boxes() -> None:
-    data = Scenes(60, "train", Style(size=32, objects=4, clutter=4, seed=0))
+    data = scenes(train_size=60, val_size=0, test_size=0).split("train")
     counts = [sum(map(len, boxes.values())) for boxes in data.class_boxes]
     assert {*counts} == {0, 1, 2, 3, 4}
     for labels, boxes in zip(data.labels, data.class_boxes, strict=True):
@@ -181,7 +181,7 @@ def test_a_box_of_a_scene_holds_a_shape_of_its_kind() -> None:
     ys, xs = np.mgrid[-1:1:200j, -1:1:200j]
     masks = [inside(xs, ys) for inside in SHAPES.values()]
     tight = [mask[mask.any(1)][:, mask.any(0)] for mask in masks]
-    data = Scenes(60, "test", Style(size=64, objects=4, clutter=0, seed=0))
+    data = scenes(size=64, clutter=0, train_size=8, val_size=0, test_size=60).split("test")
     for image, boxes in zip(data.images.numpy().astype(int), data.class_boxes, strict=True):
         ground = np.median(image, axis=(1, 2))
         strange = abs(image - ground[:, None, None]).max(0) > 60

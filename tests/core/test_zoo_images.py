@@ -19,7 +19,7 @@ from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, Release, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit
-from zoo_images.shapes import SHAPES, Shapes, Style, draw, shapes
+from zoo_images.shapes import SHAPES, Style, draw, shapes
 
 SMALL = {"train_size": 32, "val_size": 16, "test_size": 8}
 
@@ -84,7 +84,8 @@ def test_classes_come_in_turn() -> None:
 
 @pytest.mark.parametrize(("size", "objects"), [(32, 1), (64, 1), (48, 3)])
 def test_each_box_holds_an_object_that_stands_out_from_the_ground(size: int, objects: int) -> None:
-    clean = Shapes(40, "test", Style(size=size, objects=objects, clutter=0, seed=0))
+    counts = {"train_size": 8, "val_size": 0, "test_size": 40}
+    clean = shapes(size=size, objects=objects, clutter=0, **counts).split("test")
     for image, boxes in zip(clean.images.numpy().astype(int), clean.boxes, strict=True):
         outside = np.ones((size, size), dtype=bool)
         for x0, y0, x1, y1 in boxes:
@@ -103,7 +104,7 @@ def test_each_box_holds_an_object_that_stands_out_from_the_ground(size: int, obj
 
 
 def test_boxes_of_several_objects_do_not_overlap() -> None:
-    for boxes in Shapes(40, "train", Style(size=64, objects=4, clutter=4, seed=0)).boxes:
+    for boxes in shapes(size=64, objects=4, train_size=40, val_size=0, test_size=0).split("train").boxes:
         seen = np.zeros((64, 64), dtype=int)
         for x0, y0, x1, y1 in boxes:
             seen[y0:y1, x0:x1] += 1
@@ -154,8 +155,9 @@ def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path: Path) -> Non
 def test_an_interrupted_unpacking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.delenv("ZOO_DATA", raising=False)
-    (tmp_path / RELEASE_10.folder).mkdir()
-    (tmp_path / RELEASE_10.folder / "data_batch_1.bin").write_bytes(b"")
+    unpacked = tmp_path / "downloads" / RELEASE_10.folder
+    unpacked.mkdir(parents=True)
+    (unpacked / "data_batch_1.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is not in"):
         cifar10()
 
@@ -223,10 +225,8 @@ def test_cifar100_is_unpacked_from_its_archive(
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     data = cifar100(root=str(home), val_size=50)
     assert len(data.split("train")) == 150
-    assert sorted(path.name for path in (tmp_path / "cache" / pinned.folder).iterdir()) == [
-        "test.bin",
-        "train.bin",
-    ]
+    unpacked = tmp_path / "cache" / "downloads" / pinned.folder
+    assert sorted(path.name for path in unpacked.iterdir()) == ["test.bin", "train.bin"]
 
 
 def cifar_release(monkeypatch: pytest.MonkeyPatch, **changes: str) -> Release:

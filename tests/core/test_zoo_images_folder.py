@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,13 @@ import torch
 from PIL import EpsImagePlugin, Image, ImageOps, features
 from torchvision.transforms import v2
 
+import zoo
 from zoo.api.terminal import warnings_as_lines
 from zoo.data import pictures
 from zoo.data.pictures import SUFFIXES, read_picture, read_square
 from zoo.errors import DataError
 from zoo.files.hashes import verifying
-from zoo.interfaces import HasFiles
+from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
 from zoo_images.class_folders import find_pictures
 from zoo_images.folder import folder
@@ -263,7 +266,7 @@ def test_all_pictures_are_decoded_at_opening(root: Path) -> None:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the empty cache of decoded pictures."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "pictures"
+    return tmp_path / "cache" / "decoded" / "images"
 
 
 @pytest.fixture
@@ -291,7 +294,7 @@ def test_a_cached_picture_is_not_decoded_again(root: Path, cache: Path, decoding
     assert not torch.equal(first.split("train").images, folder(root=str(root), size=16).split("train").images)
     assert len(decodings) == 40
     assert sorted(path.name for made in cache.iterdir() for path in made.iterdir()) == (
-        ["pixels.bin"] * 2 + ["sha256"] * 2 + ["statistics-16.json"] * 2
+        ["pixels.bin"] * 2 + ["sha256"] * 2 + ["statistics-16"] * 2
     )
 
 
@@ -299,13 +302,15 @@ def test_what_is_known_of_the_training_images_is_measured_again_to_verify(
     root: Path, cache: Path, decodings: list[Path]
 ) -> None:
     first = folder(root=str(root), size=16).preprocess
-    (place,) = cache.glob("*/statistics-16.json")
-    place.write_text("[[0.1,0.2,0.3],[0.4,0.5,0.6]]")
+    (place,) = cache.glob("*/statistics-16")
+    whole, other = place.read_bytes(), b"[[0.1,0.2,0.3],[0.4,0.5,0.6]]"
+    place.write_bytes(hashlib.sha256(other).hexdigest().encode() + b"\n" + other)
     assert folder(root=str(root), size=16).preprocess["std"] == [0.4, 0.5, 0.6]
     with verifying():
         assert folder(root=str(root), size=16).preprocess == first
-    place.write_text("[[0.1],[0.2]]")
-    assert folder(root=str(root), size=16).preprocess == first
+    for damaged in (b"", whole[:-9], whole.replace(b"0.", b"1.", 1)):
+        place.write_bytes(damaged)
+        assert folder(root=str(root), size=16).preprocess == first
 
 
 @pytest.mark.parametrize("damage", ["pixels", "cut", "no hash"])
@@ -676,3 +681,52 @@ def test_decoded_pictures_are_for_the_user_alone(
         os.umask(before)
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in (cache.parent, *cache.parent.rglob("*"))}
     assert modes == {True: 0o700, False: 0o600}
+
+
+def copies(root: Path, *pairs: tuple[str, str]) -> None:
+    for source, target in pairs:
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / source, root / target)
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    """Return train, val and test folders of cats and dogs, no two of them equal."""
+    names = [f"{split}/{name}/{n}.png" for split in SPLITS for name in ("cat", "dog") for n in range(4)]
+    return put(tmp_path / "own", *names)
+
+
+def warned(root: Path, **options: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        zoo.open_dataset("folder", root=str(root), size=8, progress=False, **options)
+    return [str(warning.message) for warning in found]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_images_that_are_in_two_splits_are_counted_with_two_examples(splits: Path, cache: bool) -> None:
+    assert warned(splits, cache=cache) == []
+    copies(
+        splits,
+        ("train/cat/0.png", "test/cat/a.png"),
+        ("train/cat/1.png", "test/cat/b.png"),
+        ("train/dog/0.png", "test/dog/c.png"),
+        ("val/dog/2.png", "test/dog/d.png"),
+    )
+    assert warned(splits, cache=cache) == [
+        "3 of 12 test images are also in train, such as test/cat/a.png = train/cat/0.png and "
+        "test/cat/b.png = train/cat/1.png; 1 of 12 test images is also in val, such as "
+        "test/dog/d.png = val/dog/2.png"
+    ]
+
+
+def test_copies_within_one_class_of_one_split_are_no_leak(splits: Path) -> None:
+    copies(splits, ("train/cat/0.png", "train/cat/copy.png"))
+    assert warned(splits) == []
+
+
+def test_an_image_in_two_classes_is_named(splits: Path) -> None:
+    copies(splits, ("train/cat/0.png", "train/dog/a.png"), ("train/cat/0.png", "train/dog/b.png"))
+    assert warned(splits) == [
+        "1 image is there with different labels, such as train/cat/0.png = train/dog/a.png"
+    ]

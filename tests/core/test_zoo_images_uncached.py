@@ -135,7 +135,7 @@ def test_pictures_are_measured_once(root: Path, tmp_path: Path, monkeypatch: pyt
     assert len(read) == 24
     assert folder(root=str(root), size=16, cache=False).preprocess == first.preprocess
     assert len(read) == 24
-    assert not (tmp_path / "cache" / "pictures").exists()
+    assert not (tmp_path / "cache" / "decoded" / "images").exists()
     (root / "a" / "00.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"a/00\.png"):
         folder(root=str(root), size=16, cache=False)

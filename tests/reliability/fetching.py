@@ -58,7 +58,7 @@ def _round(
     """Return what went wrong, the number of transfers, and of temporary files that were left behind."""
     home, requests = served
     requests.clear()
-    go, cache = folder / "go", folder / "cache"
+    go, cache = folder / "go", folder / "cache" / "downloads"
     logs = [folder / f"{number}.log" for number in range(processes)]
     children = [start(log, _fetch, f"{home}/file", str(go), locks) for log in logs]
     go.touch()

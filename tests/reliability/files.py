@@ -459,7 +459,7 @@ def _texts(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
 
 
 def _idx_files(draw: random.Random, folder: Path, registry: Registry) -> Attempts:
-    from zoo_images.idx import tensor, unpacked
+    from zoo_images.idx import tensors, unpacked
 
     images = folder / "images.gz"
     inner = struct.pack(">4B3I", 0, 0, 8, 3, 4, 5, 5) + bytes(100)
@@ -469,7 +469,7 @@ def _idx_files(draw: random.Random, folder: Path, registry: Registry) -> Attempt
             images.write_bytes(gzip.compress(draw.choice(MUTATORS)(draw, inner), mtime=0))
         else:
             images.write_bytes(draw.choice(MUTATORS)(draw, gzip.compress(inner, mtime=0)))
-        yield lambda: tensor(unpacked(images, sha256=sha256))
+        yield lambda: tensors(torch.frombuffer(bytearray(unpacked(images, sha256=sha256)), dtype=torch.uint8))
 
 
 def hand_made(folder: Path) -> Figure:

@@ -50,7 +50,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.CERTIFICATE))
     monkeypatch.setattr(downloads, "TIMEOUT", 1.0)
-    return tmp_path / "cache"
+    return tmp_path / "cache" / "downloads"
 
 
 @pytest.mark.parametrize("path", GOOD)

@@ -20,10 +20,15 @@ from typing import Literal, TypeVar
 from zoo.errors import DataError
 from zoo.files.atomic import sweep, sync_folder, temporary_folder
 
-__all__ = ["cache_home", "data_home", "made_once", "mapped", "private", "private_folder", "users_folder"]
+__all__ = [
+    "KINDS", "cache_home", "data_home", "is_ours", "made_once", "mapped", "private", "private_folder",
+    "users_folder",
+]  # fmt: skip
 
 T = TypeVar("T")
 
+# The folders in the cache: what can only be downloaded again, then what zoo makes again by itself
+KINDS = ("downloads", "decoded", "synthesized", "hashes")
 # MAP_NORESERVE, which Python names from 3.13 on
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 # What to do about a full disk
@@ -58,11 +63,11 @@ def users_folder(kind: Literal["cache", "config", "state"]) -> Path:
 
 
 def data_home(root: str | None) -> list[Path]:
-    """Return the folders to look for data in: `root` alone, else `$ZOO_DATA` and the cache."""
+    """Return the folders to look for data in: `root` alone, else `$ZOO_DATA` and the cache's downloads."""
     if root is not None:
         return [Path(root).expanduser()]
     named = os.environ.get("ZOO_DATA")
-    return [*([Path(named).expanduser()] if named else []), cache_home()]
+    return [*([Path(named).expanduser()] if named else []), cache_home() / "downloads"]
 
 
 def private(path: str, flags: int) -> int:
@@ -70,6 +75,15 @@ def private(path: str, flags: int) -> int:
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file or folder is there, and nobody but this user and root can write it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
 
 
 def mapped(path: Path) -> mmap.mmap:
@@ -107,7 +121,8 @@ def _make_private(folder: Path) -> None:
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
     """Return what `read` finds in a folder of the cache, which `make` fills first if necessary.
 
-    The folder appears in one rename, so it is there whole or not at all, however many processes make it.
+    The folder appears in one rename, so it is there whole or not at all, however many processes make it. One
+    that another user can write is not read.
 
     Args:
         make: writes the content into the new folder it is given.
@@ -119,7 +134,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
     """
     _make_private(home.parent)
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
-        content = read(home)
+        content = read(home) if is_ours(home) else None
         if content is not None:
             return content
         shutil.rmtree(home, ignore_errors=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from zoo.files.atomic import atomic_write
-from zoo.files.cache import cache_home, private_folder
+from zoo.files.cache import cache_home, is_ours, private_folder
 from zoo.files.downloads import sha256_of
 
 __all__ = ["Hashes", "is_verifying", "remembered", "verifying"]
@@ -82,14 +82,18 @@ class Hashes:
             return None
         return known.sha256 if is_same else None
 
-    def of(self, path: Path) -> str:
-        """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device."""
+    def of(self, path: Path, *, final: bool = False) -> str:
+        """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device.
+
+        Args:
+            final: nothing writes to the file any more, so it is remembered at once.
+        """
         if (known := self.known(path)) is not None:
             return known
         try:
             before, now = _seen(path), time.time_ns()
             sha256 = sha256_of(path)
-            if before == _seen(path) and max(before[1:]) < now - _TOO_RECENT:
+            if before == _seen(path) and (final or max(before[1:]) < now - _TOO_RECENT):
                 self.found[_name(path)] = _Known(*before, sha256)
             return sha256
         except OSError:
@@ -118,7 +122,8 @@ def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
 
 def _read(place: Path) -> dict[bytes, _Known]:
     try:
-        return msgspec.msgpack.decode(place.read_bytes(), type=dict[bytes, _Known])
+        content = place.read_bytes() if is_ours(place) else b""
+        return msgspec.msgpack.decode(content, type=dict[bytes, _Known])
     except (OSError, msgspec.MsgspecError):  # none, or of another version
         return {}
 
