@@ -51,6 +51,7 @@ TORCH_FREE_ROOMS = {"errors", "seeds", "_version", "config", "files", "registry"
 TORCH_FREE_MODULES = {
     "zoo",
     "zoo.data.vocabulary",
+    "zoo.api.caching",
     "zoo.api.listing",
     "zoo.api.describing",
     "zoo.api.recipes",

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from zoo._version import __version__
 
 if TYPE_CHECKING:
+    from zoo.api.caching import clear_cache, list_cache
     from zoo.api.listing import (
         list_analyzers,
         list_datasets,
@@ -69,13 +70,15 @@ __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "ExporterSpec",
     "FieldsSpec", "Model",
     "OptionError", "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec",
-    "ZooError", "ZooWarning", "__version__", "check", "create_model", "hookimpl", "list_analyzers",
-    "list_datasets", "list_models", "list_plugins", "list_recipes", "list_trusted", "list_weights", "load",
-    "lr_find", "open_dataset", "resume", "seed_for", "tokenize", "train", "trust", "untrust",
+    "ZooError", "ZooWarning", "__version__", "check", "clear_cache", "create_model", "hookimpl",
+    "list_analyzers", "list_cache", "list_datasets", "list_models", "list_plugins", "list_recipes",
+    "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
+    "train", "trust", "untrust",
 ]  # fmt: skip
 
 # Imported when it is first used, so that listing stays instant
 _ON_USE = {
+    "zoo.api.caching": "clear_cache list_cache",
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
     "zoo.api.loading": "create_model open_dataset",
     "zoo.api.model": "Model",

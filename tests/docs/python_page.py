@@ -85,6 +85,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Train": ("train", "resume", "lr_find"),
     "Load and build": ("load", "create_model", "open_dataset"),
+    "The cache": ("list_cache", "clear_cache"),
     "Check a plugin": ("check",),
     "Trust the plugins of a folder": ("trust", "untrust", "list_trusted"),
     "Small helpers": ("seed_for", "tokenize"),

@@ -57,6 +57,7 @@ COMMANDS = {
     "sample": "Generate text with a language model.",
     "analyze": "Look inside a trained model: where it looks and what it computes.",
     "inspect": "Show the card of a weights file.",
+    "cache": "List what is kept on this machine, or clear it.",
     "trust": "Let the plugins that a folder's registry.toml names run.",
     "completion": "Print a script that makes TAB complete names and options.",
     "check": "Check that a plugin keeps the contract.",

@@ -36,12 +36,7 @@ def command(action: Literal["list", "clear"], names: tuple[str, ...], as_json: b
     if as_json:
         print_json(rows)
         return
-    if rows:
-        cells = [[row["kind"], row["name"], f"{row['files']:,}", _size(row["bytes"])] for row in rows]
-        print_table(cells, ["KIND", "NAME", "FILES", "SIZE"], numbers=(2, 3))
-    total = _size(sum(row["bytes"] for row in rows))
+    cells = [[row["kind"], row["name"], f"{row['files']:,}", f"{row['bytes'] / 1e6:,.1f} MB"] for row in rows]
+    print_table(cells, ["KIND", "NAME", "FILES", "SIZE"] if cells else (), numbers=(2, 3))
+    total = f"{sum(row['bytes'] for row in rows) / 1e6:,.1f} MB"
     echo(f"{total} {'in' if action == 'list' else 'freed in'} {cache_home()}")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
