@@ -7,7 +7,7 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
 # In a terminal, pip shows what it downloads and installs; a log needs only the result.
-INSTALL := $(BIN)/python -m pip install $$([ -t 1 ] || echo --quiet) --disable-pip-version-check
+INSTALL := [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --disable-pip-version-check
 
 # Even where Python is told to keep no compiled files: each of the tests' processes would compile zoo again.
 export PYTHONDONTWRITEBYTECODE :=
