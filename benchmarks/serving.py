@@ -1,6 +1,6 @@
 """`zoo serve` under load: many clients, what batching brings, hostile requests, and what they leave behind.
 
-    ZOO_DATA=FOLDER python benchmarks/serving.py [load batching hostile]
+    ZOO_DATA=FOLDER python benchmarks/serving.py [load batching hostile images]
 
 The server is a process of its own; the clients are one process that writes requests made beforehand on open
 sockets, and says how much time of a core it takes. Pictures are CIFAR-10's test images as PNG, or drawn ones.
@@ -10,6 +10,9 @@ sockets, and says how much time of a core it takes. Pictures are CIFAR-10's test
   turn; what 64 clients gain, as a share of what the model gains.
 - hostile: 10,000 malformed or hostile requests, from 16 clients; their statuses, the server's memory after a
   thousand and after all, and files that were not there before.
+- images: images of 16 MB whose headers or pixels cost far more than they weigh, one after the other, and
+  2,000 damaged images of nine formats; how long `/healthz` took at most, asked all the while by another
+  process, the statuses, and the files that the server opened outside its folder and those of Python.
 """
 
 from __future__ import annotations
@@ -35,11 +38,13 @@ from typing import Any
 from PIL import Image
 
 import zoo
+from tests.reliability.images import BODIES, HEADERS, mutated
 from zoo.errors import ZooError
 from zoo.models.threads import default_threads
 
 NAME, TEXT = "cifar10-resnet20", "nietzsche-rnn"
 CLIENTS, REQUESTS, HOSTILE = 64, 10_000, 10_000
+MUTATED = 2_000
 TURNS = 3
 BOUNDARY = b"0123456789"
 
@@ -60,12 +65,50 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+# Runs `zoo` and writes down which files it opens
+TRACED = """
+import sys
+log = open(sys.argv.pop(1), "a", buffering=1)
+def opened(event, arguments):
+    if event == "open" and isinstance(arguments[0], str):
+        log.write(arguments[0] + "\\n")
+sys.addaudithook(opened)
+from zoo.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+# Asks for /healthz until its input ends, and prints the longest that it took in seconds
+POLLER = """
+import http.client, sys, threading, time
+over, longest = threading.Event(), 0.0
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+while not over.wait(0.01):
+    began = time.perf_counter()
+    asked = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=300)
+    asked.request("GET", "/healthz")
+    assert asked.getresponse().status == 200
+    asked.close()
+    longest = max(longest, time.perf_counter() - began)
+print(longest)
+"""
+
+
 @contextlib.contextmanager
-def serving(folder: Path, *words: str) -> Iterator[tuple[int, int]]:
+def polling(port: int) -> Iterator[list[float]]:
+    """Ask for /healthz from another process; the list then has the seconds that it took at most."""
+    found = list[float]()
+    command = [sys.executable, "-c", POLLER, str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield found
+        found.append(float(process.communicate("")[0]))
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *words: str, trace: Path | None = None) -> Iterator[tuple[int, int]]:
     """Lend the port and the process number of a server, whose current and temporary folder is `folder`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "zoo", "serve", *words, "--port", str(port), "--quiet"]
+    python = ["-m", "zoo"] if trace is None else ["-c", TRACED, str(trace)]
+    command = [sys.executable, *python, "serve", *words, "--port", str(port), "--quiet"]
     environ = {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
         try:
@@ -350,6 +393,35 @@ def hostile(folder: Path) -> None:
     print(f"    files left: {len(left)}; afterwards /healthz answers {status}")
 
 
+def images(folder: Path) -> None:
+    """Poll a server to which images are sent that cost more than they weigh, and damaged ones."""
+    made = HEADERS | BODIES
+    trace = folder / "opened"
+    with serving(folder, NAME, trace=trace) as (port, process):
+        ready = request("/healthz", b"", "", method="GET")
+        asyncio.run(Client(port).ask(ready))
+        asyncio.run(Client(port).ask(upload("/predict", input=encoded(Image.new("RGB", (9, 9))))))
+        trace.write_text("")
+        each = dict[str, float]()
+        statuses = Counter[int]()
+        for name, make in made.items():
+            asked = upload("/predict", input=make(16_000_000))
+            with polling(port) as longest:
+                statuses[asyncio.run(Client(port).ask(asked))[0]] += 1
+            each[name] = longest[0]
+        damaged = [upload("/predict", input=content) for _, content in mutated(MUTATED)]
+        with polling(port) as longest:
+            answers, _ = asyncio.run(ask_all(port, damaged, 16))
+        peak = memory(process)
+    own = (str(folder), sys.prefix, sys.base_prefix, str(Path(zoo.__file__).parents[1]))
+    outside = {name for name in trace.read_text().splitlines() if not name.startswith(own)}
+    worst = max(each, key=lambda name: each[name])
+    print(f"{len(made)} images of 16 MB: {dict(statuses)}, /healthz at most {each[worst]:.2f} s ({worst})")
+    counts = dict(Counter(status for status, _ in answers))
+    print(f"{MUTATED:,} damaged images: {counts}, /healthz at most {longest[0]:.2f} s")
+    print(f"    resident at the end: {peak:.0f} MiB; files opened outside: {sorted(outside) or 'none'}")
+
+
 def memory(process: int) -> float:
     """Return the resident memory of a process in MiB."""
     (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if "VmRSS" in line)
@@ -358,7 +430,7 @@ def memory(process: int) -> float:
 
 def main() -> None:
     """Measure what the arguments name."""
-    measures = {"load": load, "batching": batching, "hostile": hostile}
+    measures = {"load": load, "batching": batching, "hostile": hostile, "images": images}
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="*", default=[*measures], choices=[*measures, []])
     for name in parser.parse_args().what:

@@ -60,3 +60,10 @@ def test_an_image_is_turned_by_exif_data_that_cannot_be_written_again(model: zoo
     pixels.info.clear()
     upright = row_of(model, images.encoded(pixels, "PNG"))
     assert row_of(model, turned)["answers"] == upright["answers"] != []
+
+
+def test_a_damaged_image_is_a_row_with_predictions_or_a_reason(model: zoo.Model) -> None:
+    contents = [content for _, content in images.mutated(180)]
+    rows = list(model.predict(contents, progress=False))
+    assert all(bool(row["answers"]) == (row["error"] is None) for row in rows)
+    assert 20 < sum(row["error"] is None for row in rows) < 160
