@@ -46,13 +46,14 @@ SPLITS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", SPLITS)
 def test_a_loader_of_torch_returns_batches(kind: str, workers: int, tmp_path: Path) -> None:
-    name, options, label = SPLITS[kind]
+    name, usual, label = SPLITS[kind]
+    options: dict[str, Any] = {**usual}
     if name == "cifar10" and "ZOO_DATA" not in os.environ:
         pytest.skip("needs $ZOO_DATA")
     if name == "folder":
-        options = options | {"root": str(pictures(tmp_path))}
+        options["root"] = str(pictures(tmp_path))
     if name == "labelled":
-        options = options | {"root": str(table(tmp_path).parent)}
+        options["root"] = str(table(tmp_path).parent)
     split = zoo.open_dataset(name, **options, progress=False).split("train")
     images, labels = next(iter(DataLoader(split, batch_size=4, shuffle=True, num_workers=workers)))
     assert images.dtype == torch.uint8
