@@ -23,9 +23,9 @@ class Recording(TrainingProgress):
     """A display that also records each estimate."""
 
     def __call__(self, progress: Progress) -> None:
-        if progress.is_step and progress.left is not None:
-            share = progress.batch / progress.batches
-            SEEN.append((time.perf_counter(), progress.epoch, share, progress.left))
+        share = progress.batch / max(progress.batches, 1)
+        if progress.row is not None or (progress.is_step and progress.left is not None):
+            SEEN.append((time.perf_counter(), progress.epoch, share, progress.left or 0.0))
         super().__call__(progress)
 
 
@@ -37,8 +37,10 @@ def main() -> None:
     training.TrainingProgress = Recording
     with tempfile.TemporaryDirectory() as folder:
         zoo.train(*options.names, epochs=options.epochs, run=Path(folder, "run"))
-    end = time.perf_counter()
-    ratios = [(left / (end - when), epoch, share) for when, epoch, share, left in SEEN if end - when > 1]
+    end = SEEN[-1][0]  # of the last evaluation: the curve is drawn after that
+    ratios = [
+        (left / (end - when), epoch, share) for when, epoch, share, left in SEEN if left and end - when > 1
+    ]
     print(f"{'EPOCH':>5}  {'DONE':>4}  ESTIMATE / TRUTH, first, smallest and largest of the epoch")
     for number in range(1, options.epochs + 1):
         of = [(ratio, share) for ratio, epoch, share in ratios if epoch == number]
