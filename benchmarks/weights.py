@@ -8,8 +8,8 @@ A name is an id of weights, or a recipe that has none yet. A training that was i
 that is finished is not done again. Each is done on one thread, so the tensors are equal, bit for bit, on
 machines whose PyTorch computes alike.
 
-Published are the last weights of seed 0, whatever the others reach. Matrices are stored as bf16 if that changes
-its metrics by at most 0.0005 nats and 0.05 points of a percentage. What its card and registry.toml
+Published are the last weights of seed 0, whatever the others reach. Matrices are stored as bf16 if that
+changes its metrics by at most 0.0005 nats and 0.05 points of a percentage. What its card and registry.toml
 say is measured on the stored file.
 
 With `--seeds`, weights that are published stay as they are, and what further seeds reach is added to their

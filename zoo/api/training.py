@@ -80,8 +80,7 @@ def train(
         registry: where to look for names, in one process; by default, installed plugins and registry.toml.
         fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
 
-    Raises:
-        ZooError: see `zoo.errors`; each subclass says what to do.
+    Raises ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
     options = {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
