@@ -60,6 +60,7 @@ def train(
         zoo.train("resnet20", "shapes", epochs=4, lr=0.1)
 
     SIGINT and SIGTERM finish the step, save, and raise Interrupted; `resume=True` continues.
+    Raises ZooError: see `zoo.errors`; each subclass says what to do.
 
     Args:
         name: a recipe (its name, or a `Recipe`), or an architecture.
@@ -79,16 +80,14 @@ def train(
         progress: show progress on stderr, or in the notebook.
         registry: where to look for names, in one process; by default, installed plugins and registry.toml.
         fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
-
-    Raises ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    options = {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
-    recipe = find_recipe(name, dataset, registry, **options, **fields)
+    fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
+    recipe = find_recipe(name, dataset, registry, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
-    check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     check_recipe(recipe, registry, resume=resume)
+    check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     shown = _Shown(_title(recipe, directory, resume=resume), all_metrics) if progress else None
     with _display(shown, processes) as report:
         return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)

@@ -89,9 +89,8 @@ def fit(
     store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
     _restore(state, task, batches, store, device)
     save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
-    pause = partial(_pause, state, store, stop, save)
+    pause, clock = partial(_pause, state, store, stop, save), None
     with _ready_to_train(model, config, **on) as buffers:
-        clock: Clock | None = None
         while not _is_done(state, task, config):
             clock = Clock(state.epoch + 1, config, task.spec, unit=unit, before=clock)
             train_mode(model, config.freeze)
