@@ -131,7 +131,7 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
     ("arguments", "message"),
     [
         (["sample", "RUN"], "is not a language model: it is for regression"),
-        (["predict", "RUN", "x.txt", "--top", "2"], "top is for models that choose among classes"),
+        (["predict", "RUN", str(PLUGIN), "--top", "2"], "top is for models that choose among classes"),
         (["eval", "RUN", "--tta"], "there is no test-time augmentation for regression"),
         (
             ["analyze", "confusion", "RUN"],

@@ -180,7 +180,8 @@ def test_its_answers_are_masks_and_what_is_in_them(
     for number in range(3):
         pixels = torch.randint(0, 256, (20, 30, 3), generator=torch.Generator().manual_seed(number))
         Image.fromarray(pixels.byte().numpy()).save(tmp_path / f"{number}.png")
-    result = answer("predict", trained, tmp_path, tmp_path / "nope.png", "--out", tmp_path / "out")
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    result = answer("predict", trained, tmp_path, "--out", tmp_path / "out")
     assert (result["rows"], result["errors"]) == (4, 1)
     table = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     model = zoo.load(trained, progress=False)

@@ -146,8 +146,7 @@ class Model:
         Args:
             split: split of the data to measure on; `test` by default, or `val` if there is no test split; all
                 of other data that is not split.
-            dataset: other data than the model was trained on, such as `folder`; its classes are matched by
-                name.
+            dataset: other data than the model was trained on, such as `folder`; classes are matched by name.
             data: option of the dataset, on top of those the model was trained with.
             tta: average the answers to several views of each image (test-time augmentation).
             dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.

@@ -41,26 +41,19 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
-    `chance` has the metrics of guessing; a result that is no better is warned of. `split` is `all` for other
-    data that is not split, and `counts` what it holds, such as tokens that are unknown to the model.
-    For a classifier, also `classes` (each one's count and accuracy), `missing_classes`, which have no image,
-    and `confusion[label][predicted]`; for multi-label, `classes` with each one's count and average precision,
-    and `missing_classes`. With `dynamic`, also `dynamic`: its
-    `metrics`, those of the same lane without adaptation (`unadapted`), and its settings.
+    `chance` has the metrics of guessing; a result that is no better is warned of. `split` may be `all`.
+    Classifiers also have `classes` (each one's count and accuracy, or average precision), `missing_classes`
+    without an image and `confusion[label][predicted]`. With `dynamic`, also `dynamic`: its `metrics`, those
+    of the same lane without adaptation (`unadapted`), and its settings.
 
     Args:
-        split: the split to measure on; by default `test`, or `val` if there is no test split; all of other
-            data that is not split.
-        dataset: other data than the model was trained on; its own options then start from their defaults.
-        data: options of the dataset, on top of those the model was trained with.
-        tta: average the answers to several views of each input (test-time augmentation), if the task has it.
+        split: by default `test`, or `val` if there is no test split; all of other data that is not split.
+        dataset, data: other data than the model was trained on, and options on top of the card's.
+        tta: average the answers to several views of each input, if the task has it.
         dynamic: adapt to the text while reading it, if the task carries a state.
         report: called after each batch.
 
-    Raises:
-        OptionError: an option does not fit the model or the data.
-        DataError, SpecError, UnknownName: the data does not exist or does not fit.
-        Diverged: a metric is not finite.
+    Raises Diverged if a metric is not finite, and what `open_fed` raises.
     """
     if split not in (None, *SPLITS):
         raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
@@ -73,20 +66,21 @@ def evaluate(
     on: Any = {"context": context_of(card, registry), "device": device}
     measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
-    shown = split_name(fed, split)
-    where = entry.name if shown == "all" else split
+    where = split_name(fed, split)
     result: dict[str, Any] = {
         "dataset": entry.name,
-        "split": shown,
+        "split": where,
         "count": measured.count,
         "counts": task.counts(fed, split),
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
         "chance": task.chance(fed.preprocess),
-        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=where),
+        "better_than_chance": beats_chance(
+            measured.metrics, task, fed.preprocess, split=where.replace("all", entry.name)
+        ),
     }
-    result |= {name: detail for name, detail in measured.details.items() if name not in result}
+    result = {**measured.details, **result}
     if dynamic is not None:
         result["dynamic"] = _dynamic(model, task, fed, split, dynamic, on, report=report)
     return result
