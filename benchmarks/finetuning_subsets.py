@@ -136,8 +136,9 @@ def main() -> None:
     print(f"| weights | images | options | accuracy |\n|{'---|' * 4}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         trainings = Trainings(Path(folder), options.test)
-        for weights, size in itertools.product(options.names or WEIGHTS, options.sizes):
-            compare(trainings, weights, size)
+        for weights in options.names or WEIGHTS:
+            for size in options.sizes:
+                compare(trainings, weights, size)
 
 
 if __name__ == "__main__":
