@@ -74,7 +74,7 @@ def run(folder: Path, columns: int, *words: str | Path) -> tuple[list[str], list
 
 
 COMMANDS = {
-    "train": "training charrnn/lstm on text/files in run",
+    "train": "training charrnn/lstm on text/files in run with 1 thread",
     "lr-find": "trying learning rates from",
     "eval": "evaluating ",
     "sample": "sampling from ",

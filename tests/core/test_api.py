@@ -642,7 +642,7 @@ def test_progress_goes_to_stderr(text_file: Path, tmp_path: Path, capfd: pytest.
     out, err = capfd.readouterr()
     assert out == ""
     title, header, epoch = err.splitlines()
-    assert title == f"training charrnn/lstm on text/files in {tmp_path / 'run'}"
+    assert title == f"training charrnn/lstm on text/files in {tmp_path / 'run'} with 1 thread"
     assert header.split() == ["epoch", "train", "loss", "val", "loss", "char/s", "time", "best"]
     assert epoch.split()[0] == "1/1"
 

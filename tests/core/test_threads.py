@@ -25,13 +25,14 @@ PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_thr
 TRAIN = ("mlp", "images/shapes", "--data", "train_size=64", "--data", "val_size=0", "--epochs", "1")
 
 
-def train_without_omp(directory: Path, *words: str) -> Mapping[str, Any]:
-    """Train in a process of its own; return the recipe in its config.toml."""
+def train_without_omp(directory: Path, *words: str) -> tuple[str, Mapping[str, Any]]:
+    """Train in a process of its own; return the first line and the recipe in its config.toml."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     command = [sys.executable, "-m", "zoo", "train", *TRAIN, "--run", str(directory), *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return tomllib.loads((directory / "config.toml").read_text())["recipes"][directory.name]
+    recipe = tomllib.loads((directory / "config.toml").read_text())["recipes"][directory.name]
+    return done.stderr.splitlines()[0], recipe
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def test_fewer_threads_in_torch_are_kept_whatever_the_load(cores: Callable[..., 
 def test_a_training_beside_busy_processes_computes_with_one_thread(tmp_path: Path) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        assert train_without_omp(tmp_path / "run")["threads"] == 1
+        line, recipe = train_without_omp(tmp_path / "run")
+        assert (line.rpartition(" with ")[2], recipe["threads"]) == ("1 thread", 1)
     finally:
         for process in busy:
             process.kill()
@@ -95,7 +97,8 @@ def test_a_training_beside_busy_processes_computes_with_one_thread(tmp_path: Pat
 
 
 def test_the_number_that_the_user_gives_a_training_is_kept(tmp_path: Path) -> None:
-    assert train_without_omp(tmp_path / "run", "--threads", "3")["threads"] == 3
+    line, recipe = train_without_omp(tmp_path / "run", "--threads", "3")
+    assert (line.rpartition(" with ")[2], recipe["threads"]) == ("3 threads", 3)
 
 
 @pytest.mark.parametrize(("cores", "computing", "expected"), [(1, 1, 1), (2, 2, 1), (8, 8, 7), (16, 8, 8)])

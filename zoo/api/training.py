@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from zoo.api.terminal import is_first
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
+from zoo.config.threads import idle_threads
 from zoo.errors import OptionError, warn
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
@@ -88,7 +90,11 @@ def train(
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
     check_recipe(recipe, registry, resume=resume)
     check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
-    shown = _Shown(_title(recipe, directory, resume=resume), all_metrics) if progress else None
+    resuming = resume and (directory / "checkpoint.safetensors").exists()
+    if not resuming and "RANK" not in os.environ:
+        recipe = replace(recipe, threads=recipe.threads or idle_threads(processes))
+    title = _title(recipe, directory, "resuming" if resuming else "training")
+    shown = _Shown(title, all_metrics) if progress else None
     with _display(shown, processes) as report:
         return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)
 
@@ -190,9 +196,9 @@ def lr_find(
     return curve
 
 
-def _title(recipe: Recipe, directory: Path, *, resume: bool) -> str:
-    doing = "resuming" if resume and (directory / "checkpoint.safetensors").exists() else "training"
-    return f"{doing} {recipe.architecture} on {recipe.dataset} in {directory}"
+def _title(recipe: Recipe, directory: Path, doing: str) -> str:
+    threads = f" with {recipe.threads} thread{'s' * (recipe.threads > 1)}" if recipe.threads else ""
+    return f"{doing} {recipe.architecture} on {recipe.dataset} in {directory}{threads}"
 
 
 def train_job(job: Mapping[str, Any]) -> None:

@@ -17,8 +17,8 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
 __all__ = [
-    "CHECKPOINT", "KEY", "LARGEST", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights",
-    "too_large",
+    "CHECKPOINT", "KEY", "LARGEST", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card",
+    "read_weights", "too_large",
 ]  # fmt: skip
 
 SCHEMA = 3
