@@ -65,8 +65,9 @@ def test_a_recipe() -> None:
 def test_a_run_that_exists() -> None:
     folder = Path("runs", ODD)
     folder.mkdir(parents=True)
-    (folder / "checkpoint.safetensors").touch()
+    (folder / "config.toml").touch()
     assert pasted(zoo("eval", folder).stderr) == [["resume", str(folder)]]
+    (folder / "checkpoint.safetensors").touch()
     Path("registry.toml").write_text(RECIPE.replace("NAME", "fox"))
     assert pasted(zoo("train", "fox", folder).stderr) == [["resume", str(folder)]]
 

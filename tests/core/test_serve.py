@@ -65,7 +65,7 @@ def text(folder: Path) -> zoo.Model:
     (folder / "fox.txt").write_text(TEXT)
     small: Any = {"model": {"hidden_size": 8, "num_layers": 1}, "epochs": 1, "batch_size": 8}
     data = {"paths": str(folder / "fox.txt")}
-    return zoo.train("lstm", "files", data=data, run=folder / "text", **small, **QUIET).model
+    return zoo.train("lstm", "files", data=data, run=folder / "text", **small, **QUIET).last
 
 
 @pytest.fixture(scope="module")
@@ -328,8 +328,9 @@ def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> N
 
 
 def test_two_models_cannot_have_one_name(net: zoo.Model, text: zoo.Model) -> None:
+    files = [str(model.path.with_name("model.safetensors")) for model in (net, text)]
     with pytest.raises(OptionError, match="would both be served as 'model'"):
-        named([(str(net.path), net), (str(text.path), text)], Registry.discover())
+        named([*zip(files, (net, text), strict=True)], Registry.discover())
 
 
 class Slow:

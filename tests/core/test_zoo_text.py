@@ -160,7 +160,7 @@ def test_an_encoding_that_was_cut_off_is_done_anew(tmp_path: Path, monkeypatch: 
         patch.setattr(encoding, "_renumbered", die)
         with pytest.raises(KeyboardInterrupt):
             corpora.files(paths=path)
-    assert list((tmp_path / "cache/text").iterdir()) == []
+    assert list((tmp_path / "cache/decoded/text").iterdir()) == []
     assert "".join(read(corpora.files(paths=path)).values()) == SENTENCE * 20
 
 
@@ -202,7 +202,7 @@ def test_texts_without_a_character_are_refused(tmp_path: Path) -> None:
         corpora.files(paths=str(tmp_path / "empty"))
     with pytest.raises(DataError, match="the training split is empty: the files are empty"):
         corpora.files(paths=[])
-    assert not list((tmp_path / "cache/text").iterdir())
+    assert not list((tmp_path / "cache/decoded/text").iterdir())
 
 
 def test_an_empty_file_among_others_is_nothing(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: p
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     path = write(tmp_path / "a.txt", SENTENCE * 40)
     before = corpora.files(paths=path)
-    (file,) = (tmp_path / "cache/text").rglob(name)
+    (file,) = (tmp_path / "cache/decoded/text").rglob(name)
     file.write_bytes(damage(file.read_bytes()))
     after = corpora.files(paths=path)
     assert after.fingerprint == before.fingerprint
@@ -598,7 +598,7 @@ def test_a_cache_that_others_could_read_becomes_private(tmp_path: Path) -> None:
         place.chmod(0o755 if place.is_dir() else 0o644)
     corpora.files(paths=path)
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o755  # $ZOO_CACHE is as the user made it
-    assert (tmp_path / "cache/text").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache/decoded/text").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_text_that_changes_while_it_is_read_is_not_kept(
@@ -617,7 +617,7 @@ def test_a_text_that_changes_while_it_is_read_is_not_kept(
         patch.setattr(hashes, "sha256_of", appended)
         with pytest.raises(DataError, match=f"{path} changed while it was being read"):
             corpora.files(paths=path)
-    assert not list((tmp_path / "cache/text").iterdir())
+    assert not list((tmp_path / "cache/decoded/text").iterdir())
     assert "".join(read(corpora.files(paths=path)).values()).endswith("and on")
 
 
@@ -639,7 +639,7 @@ def test_cached_tokens_that_are_not_those_written_are_encoded_again(
     monkeypatch.setattr(corpus, "_IN_MEMORY", in_memory)
     path = write(tmp_path / "a.txt", SENTENCE * 20)
     wanted = read(corpora.files(paths=path))
-    (tokens,) = (tmp_path / "cache/text").glob("*/tokens.bin")
+    (tokens,) = (tmp_path / "cache/decoded/text").glob("*/tokens.bin")
     damage(tokens)
     assert read(corpora.files(paths=path)) == wanted
 
@@ -647,7 +647,7 @@ def test_cached_tokens_that_are_not_those_written_are_encoded_again(
 def test_tokens_that_were_opened_stay_what_they_were(tmp_path: Path) -> None:
     data = corpora.files(paths=write(tmp_path / "a.txt", SENTENCE * 20))
     wanted = read(data)
-    (tokens,) = (tmp_path / "cache/text").glob("*/tokens.bin")
+    (tokens,) = (tmp_path / "cache/decoded/text").glob("*/tokens.bin")
     os.truncate(tokens, 0)
     assert read(data) == wanted
 

@@ -201,7 +201,7 @@ def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.Monke
             for name, value in variables.items():
                 patch.setenv(name, value)
             with pytest.raises(OptionError, match="processes must be 1 in each process that torchrun starts"):
-                run_together(2, {"directory": "runs/x"}, resume="")
+                zoo.train("mlp", "shapes", processes=2)
 
 
 def test_a_warning_that_is_an_error_does_not_hide_why_a_training_failed(

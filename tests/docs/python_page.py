@@ -60,6 +60,7 @@ AS_PYTHON = {
     "export": ("zoo.Model.export",),
     "inspect": ("zoo.load(WEIGHTS).card",),
     "trust": ("zoo.trust", "zoo.untrust", "zoo.list_trusted"),
+    "cache": ("zoo.list_cache", "zoo.clear_cache"),
     "check": ("zoo.check",),
     **dict.fromkeys(("show", "serve", "completion", "new-plugin"), ()),
 }

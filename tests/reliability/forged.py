@@ -28,7 +28,6 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
-from zoo.training import checkpoint
 from zoo.training.run import train
 
 SHAPES = {"size": 16, "train_size": 8, "val_size": 8, "test_size": 8}
@@ -236,7 +235,7 @@ def _drawn_runs(draw: random.Random, folder: Path, registry: Registry) -> Iterat
         held, data = _forged_tensors(draw, tensors), _forge(draw, info)
         if isinstance(data, dict):
             data["sha256"] = tensor_sha256(held)
-        metadata = {"format": "pt", checkpoint.KEY: _text(data)}
+        metadata = {"format": "pt", cards.CHECKPOINT: _text(data)}
         with without_fsync():
             write_container(place / "checkpoint.safetensors", held, metadata)
         yield place, recipe
@@ -260,4 +259,4 @@ def _stopped(
         train(recipe, registry, directory=folder, save_every="1", report=stop)
     (folder / "checkpoint.previous.safetensors").unlink()
     container = read_container(folder / "checkpoint.safetensors")
-    return folder, recipe, list(container.tensors.values()), json.loads(container.metadata[checkpoint.KEY])
+    return folder, recipe, list(container.tensors.values()), json.loads(container.metadata[cards.CHECKPOINT])

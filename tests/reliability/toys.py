@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from zoo.files.cards import CHECKPOINT
 from zoo.files.container import read_container
-from zoo.training.checkpoint import KEY
 
 # Where they are trained, such as `cuda`; a GPU repeats its bits only if that is asked for
 _ON = os.environ.get("ZOO_TEST_DEVICE", "cpu")
@@ -141,7 +141,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def checkpoint_info(path: Path) -> dict[str, Any]:
     """Return what a checkpoint holds besides tensors: a `CheckpointInfo` as JSON data."""
-    return json.loads(read_container(path).metadata[KEY])
+    return json.loads(read_container(path).metadata[CHECKPOINT])
 
 
 def steps(run: Path) -> int:

@@ -33,7 +33,8 @@ def idle_threads(processes: int = 1) -> int:
     import psutil
 
     most = min(cores(), psutil.cpu_count(logical=False) or cores())
-    in_torch = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else most
+    torch = sys.modules.get("torch")  # None where it is not imported yet, and where it must not be
+    in_torch = torch.get_num_threads() if torch else most
     if chosen := chosen_threads() or (in_torch if in_torch < most else 0):
         return chosen
     if processes > 1:
