@@ -25,6 +25,7 @@ from zoo.cli.kit import (
     device_option,
     echo,
     json_option,
+    last_option,
     pass_session,
     print_json,
     quiet_option,
@@ -47,6 +48,7 @@ _MIB = 2**20
 
 @click.command()
 @click.argument("weights", nargs=-1, required=True, type=NameType("weights", runs=True))
+@last_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

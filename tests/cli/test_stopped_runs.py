@@ -107,9 +107,17 @@ def test_a_run_directory_means_its_best_weights_and_what_is_printed_says_so(risi
     assert document("inspect", "runs/fox", cwd=rising)["progress"]["epochs"] == best
 
 
-def test_the_last_weights_are_named_by_their_file(rising: Path) -> None:
-    last = document("eval", "runs/fox/model.safetensors", "--split", "val", cwd=rising)
+@pytest.mark.parametrize("words", [["runs/fox/model.safetensors"], ["runs/fox", "--last"]])
+def test_the_last_weights_are_an_option_or_named_by_their_file(rising: Path, words: list[str]) -> None:
+    last = document("eval", *words, "--split", "val", cwd=rising)
     assert last["metrics"] == history(rising)[-1]["val"]
+
+
+def test_the_last_weights_are_those_of_a_run(rising: Path) -> None:
+    assert document("inspect", "runs/fox", "--last", cwd=rising)["progress"]["epochs"] == 4
+    assert zoo.load(rising / "runs/fox", last=True).card.progress["epochs"] == 4
+    with pytest.raises(zoo.ZooError, match=r"^stdlib-lstm is not a run directory(?m:$)"):
+        zoo.load("stdlib-lstm", last=True)
 
 
 def test_a_run_in_python_has_its_best_model_and_its_last(rising: Path) -> None:

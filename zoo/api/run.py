@@ -19,7 +19,6 @@ from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import of_run
 from zoo.training.early_stopping import best_epoch
 from zoo.training.plots import draw_learning_curve
 from zoo.training.result import Result, read_result
@@ -95,7 +94,7 @@ class Run:
     @cached_property
     def last(self) -> Model:
         """The model with the last weights: of the last epoch, or of the last save of a run not finished."""
-        return load(of_run(self.directory, last=True), device=self._device, registry=self._registry)
+        return load(self.directory, last=True, device=self._device, registry=self._registry)
 
     @property
     def result(self) -> Result:

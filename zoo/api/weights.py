@@ -26,7 +26,12 @@ __all__ = ["load"]
 
 @checked
 def load(
-    name: str | Path, *, device: str | None = None, progress: bool = True, registry: Registry | None = None
+    name: str | Path,
+    *,
+    last: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
 ) -> Model:
     """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
 
@@ -34,8 +39,9 @@ def load(
 
     Args:
         name: a published id, an architecture that has one published file, or the path of a weights file, of
-            a run directory (its best weights; `runs/x/model.safetensors` are the last), or of an exported
-            file such as `x.onnx`, which can predict and sample.
+            a run directory (its best weights), or of an exported file such as `x.onnx`, which can predict
+            and sample.
+        last: take the last weights of a run directory rather than its best ones.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
@@ -49,7 +55,7 @@ def load(
     refuse_device(device)
     registry = default_registry() if registry is None else registry
     with Bar() if progress else quiet():
-        path, sha256 = locate_weights(registry, name)
+        path, sha256 = locate_weights(registry, name, last=last)
         if (exported := read_exported(registry, path, sha256=sha256)) is not None:
             return _exported(exported, path, registry, str(name), device)
         # what needs torch, which an exported file does not

@@ -11,7 +11,7 @@ from zoo.api.model import Model
 from zoo.api.terminal import BLANKS, echo
 from zoo.cli.layout import SHARES, print_paragraph, print_table
 from zoo.cli.names import NameType, PathType
-from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.output import device_option, json_option, last_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 from zoo.errors import OptionError
@@ -40,6 +40,7 @@ class IndicesType(click.ParamType[list[int]]):
 @click.command()
 @click.argument("analyzer", type=NameType("analyzer"))
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
+@last_option
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
 @click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])

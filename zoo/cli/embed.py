@@ -9,8 +9,9 @@ import click
 from zoo.api.model import Model
 from zoo.api.terminal import echo
 from zoo.cli.files import interrupted
+from zoo.cli.kit import weights_argument
 from zoo.cli.layout import columns, print_paragraph
-from zoo.cli.names import NameType, PathType
+from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
@@ -18,7 +19,7 @@ from zoo.errors import OptionError, printable
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", runs=True))
+@weights_argument
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PathType())
 @options_of(Model.features)
 @click.option(

@@ -47,7 +47,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     zoo inspect runs/lstm-nietzsche
     zoo inspect cifar10-resnet20.onnx
     """
-    path, sha256 = locate_weights(session.registry, weights)
+    path, sha256 = locate_weights(session.registry, weights, last=session.last)
     exported = read_exported(session.registry, path, sha256=sha256)
     card, container = (exported.card, None) if exported else read_weights(path, sha256=sha256)
     warn_if_unfinished(weights, path, card.progress)

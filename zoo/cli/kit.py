@@ -29,13 +29,16 @@ code. Nothing here imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from zoo.api.terminal import bold, dim, echo
 from zoo.cli import run
 from zoo.cli.layout import columns, print_paragraph, print_section, print_table, print_title
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.output import device_option, json_option, last_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
 
@@ -48,6 +51,7 @@ __all__ = [
     "dim",
     "echo",
     "json_option",
+    "last_option",
     "options_of",
     "pass_session",
     "print_json",
@@ -60,5 +64,7 @@ __all__ = [
     "weights_argument",
 ]
 
-# WEIGHTS: the id of published weights, a file or a run directory, which the shell completes
-weights_argument = click.argument("weights", type=NameType("weights", runs=True))
+
+def weights_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add WEIGHTS, an id, a file or a run directory, which the shell completes; and --last for the latter."""
+    return click.argument("weights", type=NameType("weights", runs=True))(last_option(command))

@@ -14,14 +14,18 @@ import click
 from zoo.errors import ZooWarning
 
 __all__ = [
+    "LAST",
     "QUIET",
     "device_option",
     "json_option",
+    "last_option",
     "quiet_option",
 ]
 
 # Set in the context of a command that must be quiet
 QUIET = "zoo.quiet"
+# Set in the context of a command that takes the last weights of a run
+LAST = "zoo.last"
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +52,19 @@ quiet_option = click.option(
     expose_value=False,
     callback=_be_quiet,
     help="Show no progress and no notices.",
+)
+
+
+def _take_last(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    ctx.meta[LAST] = value
+
+
+last_option = click.option(
+    "--last",
+    is_flag=True,
+    expose_value=False,
+    callback=_take_last,
+    help="Use the last weights of a run directory rather than its best ones.",
 )
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"

@@ -11,8 +11,9 @@ from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.api.terminal import dim, echo
 from zoo.cli.files import interrupted
+from zoo.cli.kit import weights_argument
 from zoo.cli.layout import SHARES, columns, lines, print_paragraph
-from zoo.cli.names import NameType, PathType
+from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
@@ -23,7 +24,7 @@ _ROWS, _SECONDS = 64, 0.5
 
 
 @click.command()
-@click.argument("weights", type=NameType("weights", runs=True))
+@weights_argument
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PathType())
 @options_of(Model.predict)
 @click.option(

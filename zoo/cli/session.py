@@ -12,7 +12,7 @@ import click
 
 from zoo.api.listing import default_registry
 from zoo.api.terminal import echo
-from zoo.cli.output import QUIET
+from zoo.cli.output import LAST, QUIET
 from zoo.errors import ZooError, warn
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Entry, Registry
@@ -46,6 +46,11 @@ class Session:
         """Whether to show progress: not with --quiet."""
         return QUIET not in click.get_current_context().meta
 
+    @property
+    def last(self) -> bool:
+        """Whether WEIGHTS means the last weights of a run directory: with --last."""
+        return click.get_current_context().meta.get(LAST, False)
+
     def begin(self, line: str) -> None:
         """Say on stderr what the command is about to do, before it imports what takes seconds."""
         if self.progress:
@@ -67,7 +72,7 @@ class Session:
         """
         from zoo.api.weights import load
 
-        model = load(weights, device=device, progress=self.progress, registry=self.registry)
+        model = load(weights, last=self.last, device=device, progress=self.progress, registry=self.registry)
         if not model.exported:
             self.limit_threads()
         return model

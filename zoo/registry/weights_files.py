@@ -41,11 +41,13 @@ def find_weights(registry: Registry, name: str | Path) -> Path:
 
 
 @checked
-def locate_weights(registry: Registry, name: str | Path) -> tuple[Path, str]:
+def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
     """Return the file as `find_weights` does, unread, and the sha256 that its content must have, if any.
 
     Whoever reads the file compares the hash of what it read. Raises as `find_weights` does.
     """
+    if last:
+        return of_run(Path(name), last=True), ""
     if isinstance(name, str) and (found := _meant(registry, name)) is not None:
         return _published(registry, found), registry.weights[found].sha256
     if isinstance(name, str) and "/" not in name and "." not in name:
@@ -84,7 +86,8 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         raise WeightsError(f"{directory} has no weights yet: it was stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
     hint = f"runs in it: {runs}" if runs else "`zoo train` writes one"
-    raise WeightsError(f"{directory} is a folder without a run", hint=hint)
+    what = "a folder without a run" if directory.is_dir() else "not a run directory"
+    raise WeightsError(f"{directory} is {what}", hint=hint)
 
 
 def runs_in(folder: Path) -> list[Path]:
