@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +177,20 @@ def test_the_error_inside_a_property_is_its_own() -> None:
 
     with pytest.raises(AttributeError, match="something else is missing"):
         Broken.__new__(Broken).classes  # noqa: B018
+
+
+READING = """
+import sys
+opened = []
+sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == "open" else None)
+import zoo
+zoo.list_models()
+print(any("synonyms.toml" in path for path in opened))
+hasattr(zoo, "AutoModel")
+print(any("synonyms.toml" in path for path in opened))
+"""
+
+
+def test_what_others_call_things_is_read_only_for_a_wrong_name() -> None:
+    done = subprocess.run([sys.executable, "-c", READING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

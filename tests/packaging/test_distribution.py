@@ -61,7 +61,7 @@ def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> Non
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
     names = set(wheel.namelist())
     assert {path.as_posix() for path in modules} <= names
-    assert {"zoo/shipped/registry.toml", "zoo/py.typed"} <= names
+    assert {"zoo/shipped/registry.toml", "zoo/config/synonyms.toml", "zoo/py.typed"} <= names
     page = {f"zoo_serve/page/{path.name}" for path in (ROOT / "plugins/zoo_serve/page").iterdir()}
     assert page == {name for name in names if name.startswith("zoo_serve/page/")}
 
@@ -153,7 +153,7 @@ def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) 
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
     assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "zoo").rglob("*.py")}
-    assert ours | {"zoo/shipped/registry.toml"} <= set(names)
+    assert ours | {"zoo/shipped/registry.toml", "zoo/config/synonyms.toml"} <= set(names)
 
 
 def test_the_runtime_needs_nothing_that_zoo_does_not() -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.api.progress import Bar, headlines, quiet
-from zoo.config.arguments import checked
-from zoo.config.options import check_names
+from zoo.config.arguments import check_keywords, checked
 from zoo.config.signatures import required_options, signature_options
 from zoo.config.synonyms import refuse_attribute
 from zoo.data.vocabulary import Vocabulary, WritesText
@@ -745,6 +744,5 @@ def _shown(
 
 def _made(kind: Callable[..., T], settings: Mapping[str, Any], method: str) -> T:
     """Return settings that were given by name as what they are made into, for a method of a model."""
-    hint = f"help(zoo.Model.{method}) lists its options"
-    check_names(settings, signature_options(kind), what=f"Model.{method}", place=method, hint=hint)
+    check_keywords(settings, signature_options(kind), of=f"Model.{method}")
     return kind(**settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +72,7 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
         architecture = registry.architecture(name)
         if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110
             raise UnknownName(
-                f"{dataset} is a path, not a dataset", hint=_hint_for_path(architecture, dataset, registry)
+                f"{dataset} is a path, not a dataset", hint=_hint_for_path(dataset, registry, architecture)
             )
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
     if name not in recipes:
@@ -99,40 +99,25 @@ def _refuse_alone(name: str, registry: Registry) -> None:
             hint="`zoo list datasets` shows them",
         )
     if os.path.exists(name):  # noqa: PTH110
-        raise UnknownName(f"{name} is a path, not a recipe", hint=_hint_for_path_alone(name, registry))
+        raise UnknownName(f"{name} is a path, not a recipe", hint=_hint_for_path(name, registry))
     if registry.has("architecture", name.split(" ")[0]):
         raise UnknownName(f"unknown recipe {name!r}", hint=f"write separate words: `zoo train {name}`")
 
 
-def _hint_for_path(architecture: Entry[ArchitectureSpec], path: str, registry: Registry) -> str:
-    """Return how to train an architecture on a path."""
-    for spec, option in _readers(registry):
-        if registry.serves(architecture, spec.task):
-            names = f"{architecture.spec.name} {spec.name}"
-            return f"`zoo train {names} --data {shlex.quote(f'{option}={path}')}` reads it"
-    return f"`zoo list datasets --where task={architecture.spec.task}` shows those that fit"
-
-
-def _hint_for_path_alone(path: str, registry: Registry) -> str:
-    """Return what to do with a path alone: resume a run, start from weights, or train on data."""
+def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:
+    """Return what to do with a path: resume a run, start from weights, or train an architecture on data."""
     if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
         return f"`zoo resume {shlex.quote(path)}` continues a run"
     if path.endswith(".safetensors"):
         return f"`zoo train ARCHITECTURE DATASET --from {shlex.quote(path)}` fine-tunes weights"
-    ways = [
-        f"`zoo train ARCHITECTURE {spec.name} --data {shlex.quote(f'{option}={path}')}`"
-        for spec, option in _readers(registry)
-        if os.path.isdir(path) or option != "root"  # noqa: PTH112
-    ]
-    return f"{' or '.join(ways)} reads it" if ways else "`zoo list datasets` shows what reads files"
-
-
-def _readers(registry: Registry) -> Iterator[tuple[DatasetSpec, str]]:
-    """Yield the datasets whose one required option says where their files are, with that option."""
+    commands = list[str]()
     for entry in registry.entries("dataset"):
         spec = entry.spec
-        if isinstance(spec, DatasetSpec):
+        if isinstance(spec, DatasetSpec) and (not architecture or registry.serves(architecture, spec.task)):
             with suppress(ZooError):  # another plugin's target that cannot be imported
                 required = [name for name in required_options(entry.load()) if name not in spec.config]
-                if len(required) == 1:
-                    yield spec, required[0]
+                if len(required) == 1 and (os.path.isdir(path) or required != ["root"]):  # noqa: PTH112
+                    names = f"{architecture.spec.name if architecture else 'ARCHITECTURE'} {spec.name}"
+                    option = shlex.quote(f"{required[0]}={path}")
+                    commands.append(f"`zoo train {names} --data {option}` reads it")
+    return ", or ".join(commands) or "`zoo list datasets` shows what reads files"

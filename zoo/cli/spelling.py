@@ -5,36 +5,20 @@ from __future__ import annotations
 import contextlib
 import difflib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
 from zoo.config.signatures import signature_options
-from zoo.config.synonyms import renamed
+from zoo.config.synonyms import ways
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError
 from zoo.registry.registry import Registry
 
 __all__ = ["respell", "respelled_word"]
 
-# What other tools call an option that is no training field, by what it is called here; one that takes
-# KEY=VALUE ends in `KEY=`
-_ELSEWHERE: Mapping[str, str] = {
-    "--data root=": "data-dir data-path data-root root",
-    "--data size=": "image-size img-size imgsz resolution",
-    "--device": "accelerator cuda gpu gpus",
-    "--from": "checkpoint ckpt finetune from-weights init-from initial-checkpoint pretrained weights",
-    "--out": "output output-dir outdir save-dir",
-    "--run": "logdir name out out-dir outdir output output-dir project save-dir",
-    "--samples": "num-return-sequences num-samples",
-    "--split": "subset",
-    "--temperature": "temp",
-    "--top-k": "topk",
-    "--top-p": "nucleus topp",
-    "--where task=": "task",
-}
 # What other tools give by an option, and a command here as its first words
 _WORDS = ("arch", "architecture", "dataset", "model-name", "recipe")
 
@@ -76,25 +60,21 @@ def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
 
 def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]:
     """Yield what a name may have meant: an option of the command, the likeliest first."""
-    if _has(ctx, f"--{name}"):
-        yield f"--{name}"
-    names = {param.name for param in ctx.command.get_params(ctx) if param.name}
-    if (field := renamed(name.replace("-", "_"), names)) and _has(ctx, flag_of(field)):
-        yield flag_of(field)
-    for option, aliases in _ELSEWHERE.items():
-        if name in aliases.split() and _has(ctx, option.partition(" ")[0]):
-            yield option
-    own = {}
+    name = name.replace("-", "_")
+    own: dict[str, str] = {}
     if _has(ctx, "--model") or _has(ctx, "--data"):
         with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong here
             own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
-        if (key := name.replace("-", "_")) in own:
-            yield f"{own[key]} {key}="
+    for meant in (name, *ways(name, "train", "options")):
+        if _has(ctx, flag_of(meant).partition(" ")[0]):
+            yield flag_of(meant)
+        elif meant in own:
+            yield f"{own[meant]} {meant}="
     params = ctx.command.get_params(ctx)
     options = [opt[2:] for param in params for opt in param.opts if opt.startswith("--")]
-    for option in difflib.get_close_matches(name, options, n=1, cutoff=0.7):
+    for option in difflib.get_close_matches(name.replace("_", "-"), options, n=1, cutoff=0.7):
         yield f"--{option}"
-    for key in difflib.get_close_matches(name.replace("-", "_"), own, n=1, cutoff=0.7):
+    for key in difflib.get_close_matches(name, own, n=1, cutoff=0.7):
         yield f"{own[key]} {key}="
 
 

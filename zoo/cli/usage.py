@@ -5,35 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
 from zoo.api.listing import rows
 from zoo.cli.session import Session
+from zoo.config.synonyms import ways
 from zoo.errors import ZooError, did_you_mean
 
 __all__ = ["unknown_command", "usage_error"]
-
-# Commands of other tools, by what is nearest here
-_ELSEWHERE: Mapping[str, str] = {
-    "zoo --help": "help",
-    "zoo --version": "version",
-    "zoo analyze": "cam explain gradcam interpret",
-    "zoo eval": "score test val validate",
-    "zoo list": "ls search",
-    "zoo list datasets": "data datasets",
-    "zoo list models": "models",
-    "zoo list recipes": "recipes",
-    "zoo list weights": "pretrained weights",
-    "zoo new-plugin": "create init new",
-    "zoo predict": "classify infer inference",
-    "zoo resume": "continue restart",
-    "zoo sample": "chat complete generate",
-    "zoo show": "describe info summary",
-    "zoo train": "fit run",
-    "zoo train ARCHITECTURE DATASET --from WEIGHTS": "fine-tune finetune",
-}
 
 # What click says of a value, and what it must be
 _VALUES: Sequence[tuple[str, str]] = (
@@ -97,8 +78,7 @@ def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence
     """Return the error for words that begin with no command, and what may have been meant."""
     word = words[0]
     typed = word.lower().replace("_", "-")
-    elsewhere = (ours for ours, theirs in _ELSEWHERE.items() if typed in theirs.split())
-    meant = next(elsewhere, "") or _meant(ctx.ensure_object(Session), words)
+    meant = next(iter(ways(typed, "commands")), "") or _meant(ctx.ensure_object(Session), words)
     nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
     chosen = ctx.ensure_object(Session).registry.left_out(" ({})")
     return click.UsageError(f"unknown command {word!r}{chosen}{nearest}", ctx)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from zoo.config import options
+from zoo.config.synonyms import meant
 from zoo.errors import OptionError
 
-__all__ = ["checked", "is_url", "refuse_device", "refuse_url"]
+__all__ = ["check_keywords", "checked", "is_url", "refuse_device", "refuse_url"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,14 +43,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function)
     varied = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
-    what = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def checking(*arguments: P.args, **named: P.kwargs) -> R:
         if not varied:
-            hint = f"help(zoo.{what}) lists its options"
-            place = function.__name__
-            options.check_names(named, signature.parameters, what=what, place=place, hint=hint)
+            check_keywords(named, signature.parameters, of=function.__qualname__)
         bound = signature.bind(*arguments, **named)
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
@@ -61,6 +59,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*bound.args, **bound.kwargs)
 
     return checking
+
+
+def check_keywords(given: Iterable[str], known: Iterable[str], *, of: str) -> None:
+    """Raise OptionError for the first argument that a function such as `Model.predict` does not take."""
+    what, place = of.removesuffix(".__init__"), of.rpartition(".")[2]
+    options.check_names(given, known, what=what, place=place, hint=f"help(zoo.{what}) lists its options")
 
 
 def is_url(text: str) -> bool:
@@ -77,10 +81,8 @@ def refuse_url(path: str | Path) -> None:
 def refuse_device(name: str | None) -> None:
     """Raise OptionError for what is no device on any machine; torch knows those of this one."""
     if name is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
-        meant = (
-            "did you mean 'cuda'?" if name.lower() in ("gpu", "nvidia") else "use cpu, cuda, cuda:1 or mps"
-        )
-        raise OptionError(f"there is no device {name!r}; {meant}")
+        nearest = meant(name.lower(), (), place="device") or "; use cpu, cuda, cuda:1 or mps"
+        raise OptionError(f"there is no device {name!r}{nearest}")
 
 
 def written(parameter: inspect.Parameter) -> str:
