@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -30,11 +30,11 @@ def respell(error: click.NoSuchOption, words: Sequence[str]) -> click.UsageError
     wrong, value = _as_typed(error.option_name, words)
     name = wrong.lstrip("-").replace("_", "-")
     message = f"no such option: {wrong}"
-    if name.replace("-", "_") in fields_of(TrainConfig) and not _has(error.ctx, f"--{name}"):
+    if name.replace("-", "_") in fields_of(TrainConfig) and not _find(error.ctx, f"--{name}"):
         message = f"{wrong} makes no difference to `{error.ctx.command_path}`"
     elif name in _WORDS and error.ctx.info_name in ("train", "lr-find"):
         message += f"; it is given without an option: `{error.ctx.command_path} ARCHITECTURE DATASET`"
-    elif right := next(_meant(error.ctx, name, words), ""):
+    elif right := _meant(error.ctx, name, words):
         message += f"; did you mean `{_with_value(error.ctx, right, value)}`?"
     return click.UsageError(message, error.ctx)
 
@@ -43,7 +43,7 @@ def respelled_word(ctx: click.Context, word: str, words: Sequence[str]) -> click
     """Return the error for a word such as `epochs=5` that should have been an option."""
     key, _, value = word.partition("=")
     name = key.strip().lower().replace("_", "-")
-    right = next(_meant(ctx, name, words), "")
+    right = _meant(ctx, name, words)
     meant = f"; did you mean `{_with_value(ctx, right, value)}`?" if right else ""
     return click.UsageError(f"unexpected {word!r}{meant}", ctx)
 
@@ -58,28 +58,25 @@ def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
     return option, ""
 
 
-def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> Iterator[str]:
-    """Yield what a name may have meant: an option of the command, the likeliest first."""
+def _meant(ctx: click.Context, name: str, words: Sequence[str]) -> str:
+    """Return the option of the command that a name may have meant, as it is typed; empty if there is none."""
     name = name.replace("-", "_")
-    own: dict[str, str] = {}
-    if _has(ctx, "--model") or _has(ctx, "--data"):
-        with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong here
-            own = _entry_options((ctx.find_object(Session) or Session()).registry, words)
-    for meant in (name, *ways(name, "train", "options")):
-        if _has(ctx, flag_of(meant).partition(" ")[0]):
-            yield flag_of(meant)
-        elif meant in own:
-            yield f"{own[meant]} {meant}="
+    names = [name, *ways(name, "train", "options")]
+    for flag in map(flag_of, names):
+        if _find(ctx, flag.partition(" ")[0]):
+            return flag
     params = ctx.command.get_params(ctx)
-    options = [opt[2:] for param in params for opt in param.opts if opt.startswith("--")]
-    for option in difflib.get_close_matches(name.replace("_", "-"), options, n=1, cutoff=0.7):
-        yield f"--{option}"
-    for key in difflib.get_close_matches(name, own, n=1, cutoff=0.7):
-        yield f"{own[key]} {key}="
+    known = {opt[2:].replace("-", "_"): opt for param in params for opt in param.opts if opt[:2] == "--"}
+    if "model" in known or "data" in known:  # what follows imports the architecture and the dataset
+        with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong here
+            known |= _entry_options((ctx.find_object(Session) or Session()).registry, words)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return next((known[key] for key in (*names, *near) if key in known), "")
 
 
-def _has(ctx: click.Context, option: str) -> bool:
-    return any(option in (*param.opts, *param.secondary_opts) for param in ctx.command.get_params(ctx))
+def _find(ctx: click.Context, option: str) -> click.Parameter | None:
+    params = ctx.command.get_params(ctx)
+    return next((param for param in params if option in (*param.opts, *param.secondary_opts)), None)
 
 
 def _with_value(ctx: click.Context, option: str, value: str) -> str:
@@ -88,23 +85,23 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
         return f"{option}{shlex.quote(value) if value else '...'}"
     if option == "--device" and (not value or value.isdigit()):  # the number of GPUs, or of one
         value = "cuda"
-    params = ctx.command.get_params(ctx)
-    param = next(param for param in params if option in (*param.opts, *param.secondary_opts))
+    param = _find(ctx, option)
     takes_value = isinstance(param, click.Option) and not param.is_flag
     return f"{option} {shlex.quote(value) if value else '...'}" if takes_value else option
 
 
 def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
-    """Return `--model` or `--data` for each option of the architecture and the dataset among the words."""
+    """Return each option of the architecture and the dataset among the words, as it is typed."""
     named = [*words]
     for name in (name for word in words for name in registry.recipes.matching(word)[:1]):
         named += [registry.recipes[name].architecture, registry.recipes[name].dataset]
-    flags: dict[str, str] = {}
+    typed: dict[str, str] = {}
     entries = {"--data": registry.entries("dataset"), "--model": registry.entries("architecture")}
     for flag, kind in entries.items():
         for entry in kind:
             if entry.name in named or entry.spec.name in named:
                 with contextlib.suppress(ZooError):
                     dims = registry.task(entry.tasks[0]).dims if flag == "--model" else ()
-                    flags |= dict.fromkeys(signature_options(entry.load()).keys() - {*dims}, flag)
-    return flags
+                    keys = signature_options(entry.load()).keys() - {*dims}
+                    typed |= {key: f"{flag} {key}=" for key in keys}
+    return typed
