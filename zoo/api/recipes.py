@@ -58,10 +58,11 @@ def find_recipe(
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
     recipes = registry.recipes.names()
     if dataset is not None:
-        if name in recipes and not registry.has("architecture", name):
-            if os.path.isdir(dataset):  # noqa: PTH112 - which any text may be asked
-                hint = f"`zoo resume {shlex.quote(dataset)}` continues a run, and needs no recipe"
-                raise UnknownName(f"{dataset} is a folder, not a dataset", hint=hint)
+        is_recipe = name in recipes and not registry.has("architecture", name)
+        if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110
+            hint = _hint_for_path(dataset, registry, None if is_recipe else registry.architecture(name))
+            raise UnknownName(f"{dataset} is a path, not a dataset", hint=hint)
+        if is_recipe:
             raise UnknownName(
                 f"{name} is a recipe, which names its dataset",
                 hint=f"leave {dataset} out, or name an architecture in its place",
@@ -70,10 +71,6 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
         if swapped and not (registry.has("architecture", name) and registry.has("dataset", dataset)):
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         architecture = registry.architecture(name)
-        if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110
-            raise UnknownName(
-                f"{dataset} is a path, not a dataset", hint=_hint_for_path(dataset, registry, architecture)
-            )
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
     if name not in recipes:
         _refuse_alone(name, registry)

@@ -54,8 +54,8 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     if any((path / name).exists() for name in CHECKPOINTS):
         if not resume:
             finished = (path / "model.safetensors").is_file()
-            does = "`zoo eval {}/model.safetensors` measures it" if finished else "`zoo resume {}` continues it"
-            hint = f"{does.format(shlex.quote(str(path)))}; or choose another --run"
+            does = "`zoo eval {}/model.safetensors` measures" if finished else "`zoo resume {}` continues"
+            hint = f"{does.format(shlex.quote(str(path)))} it; or choose another --run"
             raise RunError(f"{path} already holds a {'finished ' * finished}run", hint=hint)
         return
     begun = False
