@@ -14,7 +14,7 @@ from tests.cli.conftest import zoo
 from zoo.api.recipes import find_recipe
 from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.testing.weights import find_weights
 
 ENTRY = """
 schema = 1

@@ -32,7 +32,7 @@ from zoo.models import weights
 from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.testing.weights import find_weights
 from zoo.training import loop
 from zoo.training.clock import Progress
 from zoo.training.result import Result

@@ -12,7 +12,7 @@ from zoo.analysis.faithfulness import box_scores
 from zoo.analysis.run import analyze
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
+from zoo.testing.weights import find_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.weights_files import find_weights
+from zoo.testing.weights import find_weights
 from zoo_images.plugin import CLASSIFICATION
 
 CONTENT = b"a file of weights"

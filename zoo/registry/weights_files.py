@@ -14,37 +14,29 @@ from zoo.registry import plugins
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-__all__ = ["at_hand", "find_weights", "locate_weights", "of_run", "runs_in", "warn_if_unfinished"]
+__all__ = ["SAVED", "WEIGHTS", "at_hand", "locate_weights", "of_run", "runs_in", "warn_if_unfinished"]
 
 # A run directory stands for the first of these that there is; the last ones are those of a finished run
 _BEST, _LAST = "best.safetensors", "model.safetensors"
-_SAVES = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
-_RUN_FILES = (_BEST, _LAST, *_SAVES)
-
-
-@checked
-def find_weights(registry: Registry, name: str | Path) -> Path:
-    """Return the file behind a published id, an architecture, a path or a run directory.
-
-    An architecture stands for its published weights, if there is one file of them, and a run directory for
-    its best ones: see `of_run`. The sha256 of a published file is checked. A bare word is a name: a path has
-    a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
-
-    Raises:
-        WeightsError: the name is none of these, or an architecture with several published files.
-        DataError: a published file is damaged, is not on this machine, or cannot be downloaded.
-    """
-    from zoo.files import downloads
-
-    path, sha256 = locate_weights(registry, name)
-    return downloads.verified(path, sha256) if sha256 else path
+SAVED = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
+WEIGHTS = (_BEST, _LAST, *SAVED)
 
 
 @checked
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
-    """Return the file as `find_weights` does, unread, and the sha256 that its content must have, if any.
+    """Return the file that a name means, and the sha256 that its content must have, if any.
 
-    Whoever reads the file compares the hash of what it read. Raises as `find_weights` does.
+    The name is a published id, an architecture, a path or a run directory. An architecture stands
+    for its published weights, if there is one file of them, and a run directory for its best ones: see
+    `of_run`. A bare word is a name: a path has a separator or a suffix (`./demo`,
+    `demo.safetensors`), or is a `Path`. The file is not read: whoever does compares the hash of what it read.
+
+    Args:
+        last: return the last weights of a run directory.
+
+    Raises:
+        WeightsError: the name is none of these, or an architecture with several published files.
+        DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
         return of_run(Path(name), last=True), ""
@@ -78,7 +70,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
 
     Raises WeightsError if nothing is saved yet, or the directory holds no run.
     """
-    for name in _RUN_FILES[last:]:
+    for name in WEIGHTS[last:]:
         if (directory / name).is_file():
             return directory / name
     if (directory / "config.toml").is_file():
@@ -92,7 +84,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
 
 def runs_in(folder: Path) -> list[Path]:
     """Return the run directories in a folder that have weights."""
-    return sorted({file.parent for file in folder.glob("*/*.safetensors") if file.name in _RUN_FILES})
+    return sorted({file.parent for file in folder.glob("*/*.safetensors") if file.name in WEIGHTS})
 
 
 def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]) -> None:

@@ -14,8 +14,8 @@ from zoo.files.cards import Card
 from zoo.files.downloads import offline
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import find_weights
 from zoo.testing._case import Case, Skip, message
+from zoo.testing.weights import find_weights
 
 __all__ = [
     "recipes_have_valid_options",

@@ -1,0 +1,20 @@
+"""Published weights whose hash is checked before anything else is done with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.files import downloads
+from zoo.registry.registry import Registry
+from zoo.registry.weights_files import locate_weights
+
+__all__ = ["find_weights"]
+
+
+def find_weights(registry: Registry, name: str | Path) -> Path:
+    """Return the file that a name means; the sha256 of a published one is checked.
+
+    Raises what `locate_weights` raises, and DataError if a published file is damaged.
+    """
+    path, sha256 = locate_weights(registry, name)
+    return downloads.verified(path, sha256) if sha256 else path
