@@ -24,8 +24,7 @@ _MOST_BYTES = 1 << 27
 class StepLog:
     """`steps.jsonl`, open to append to. Every method may raise OSError.
 
-    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`, which
-    writes a file that was deleted meanwhile again, with a warning.
+    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`.
 
     Args:
         path: created if it does not exist; a link is replaced by a file with the same rows.
@@ -34,16 +33,12 @@ class StepLog:
     """
 
     def __init__(self, path: Path, *, steps: int, folder: int | None = None) -> None:
-        self._path, self._folder = path, folder
-        self._begin(_rows(path, steps))
-
-    def _begin(self, content: bytes) -> None:
-        """Write the file, and open it to append to."""
-        with atomic_write(self._path, folder=self._folder) as file:
-            file.write(content)
-        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
-        place = self._path if self._folder is None else self._path.name
-        self._file = os.fdopen(os.open(place, flags, dir_fd=self._folder), "a+b", buffering=0)
+        with atomic_write(path, folder=folder) as file:
+            file.write(_rows(path, steps))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        opened = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+        self._path = path
+        self._file = os.fdopen(opened, "ab", buffering=0)
         self._unsynced = False
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -55,20 +50,14 @@ class StepLog:
 
     def sync(self) -> None:
         """Wait until all rows are on the disk."""
-        if not os.fstat(self._file.fileno()).st_nlink:
-            self._write_again()
         if self._unsynced:
             os.fsync(self._file.fileno())
             self._unsynced = False
 
-    def _write_again(self) -> None:
-        warn(f"{self._path} was deleted during the run; it is written again")
-        with self._file as deleted:
-            deleted.seek(0)
-            self._begin(deleted.read())
-
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; warn if it was deleted."""
+        if not os.fstat(self._file.fileno()).st_nlink:
+            warn(f"{self._path} was deleted during the run: the rows of its steps are lost")
         self._file.close()
 
 
