@@ -387,7 +387,7 @@ def test_a_file_stays_in_its_open_folder_wherever_that_is(tmp_path: Path) -> Non
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="is a folder, not a weights file"):
+    with pytest.raises(WeightsError, match="cannot be read: it is a folder, not a regular file"):
         read_container(tmp_path)
     with pytest.raises(WeightsError, match=r"no such file: .*nothing"):
         read_container(tmp_path / "nothing")

@@ -17,8 +17,8 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
 __all__ = [
-    "CHECKPOINT", "KEY", "LARGEST", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card",
-    "read_weights", "too_large",
+    "CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights",
+    "too_large",
 ]  # fmt: skip
 
 SCHEMA = 3
@@ -26,7 +26,7 @@ KEY = "zoo"
 # The key of what else a checkpoint says, which is read where runs are continued
 CHECKPOINT = "zoo-checkpoint"
 # Bytes of a card, and marks of JSON in it, which bound its values; 100,000 words take about as many bytes
-LARGEST = 1_000_000
+_LARGEST = 1_000_000
 _MOST_MARKS = 200_000
 
 
@@ -118,25 +118,24 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
 def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container]:
     """Return the card and the weights of a checkpoint, without what only training needs."""
     prefix = "average/" if any(name.startswith("average/") for name in container.tensors) else "model/"
-    tensors = {
-        short: msgspec.structs.replace(tensor, name=short)
-        for name, tensor in container.tensors.items()
-        if (short := name.removeprefix(prefix)) != name
-    }
-    sha256, size = tensor_sha256([*tensors.values()]), sum(t.data.nbytes for t in tensors.values())
-    container = msgspec.structs.replace(container, tensors=tensors, tensor_sha256=sha256, size=size)
+    theirs = [tensor for name, tensor in container.tensors.items() if name.startswith(prefix)]
+    tensors = [msgspec.structs.replace(tensor, name=tensor.name.removeprefix(prefix)) for tensor in theirs]
+    sha256 = tensor_sha256(tensors)
+    size = sum(tensor.data.nbytes for tensor in tensors)
+    named = {tensor.name: tensor for tensor in tensors}
+    container = msgspec.structs.replace(container, tensors=named, tensor_sha256=sha256, size=size)
     return msgspec.structs.replace(card, sha256=sha256), container
 
 
-def too_large(text: str, *, spare: int = 0) -> bool:
-    """Return whether the JSON of a card has more bytes or values than zoo reads, less `spare` of them."""
-    return len(text.encode()) > LARGEST - spare or sum(map(text.count, ",[{")) > _MOST_MARKS - spare
+def too_large(text: str) -> bool:
+    """Return whether the JSON of a card has more bytes or values than zoo reads."""
+    return len(text.encode()) > _LARGEST or sum(map(text.count, ",[{")) > _MOST_MARKS
 
 
 def parse_card(text: str, path: Path) -> Card:
     """Parse a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
     if too_large(text):
-        raise WeightsError(f"{path} has a card of more than {LARGEST:,} bytes, or of too many values")
+        raise WeightsError(f"{path} has a card of more than {_LARGEST:,} bytes, or of too many values")
     try:
         data = parse_json(text)
     except ValueError:

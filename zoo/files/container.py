@@ -10,11 +10,9 @@ a flipped bit in the metadata is noticed as one in the tensors is.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from zoo.errors import WeightsError, first_line
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.downloads import require_sha256
+from zoo.files.regular import open_regular
 
 __all__ = ["Container", "StoredTensor", "damaged", "read_container", "tensor_sha256", "write_container"]
 
@@ -36,10 +35,7 @@ _MAX_MARKS = 1_000_000
 _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
 _EXPECTED = "expected an id that `zoo list weights` shows, a run directory, or a .safetensors file"
-_STATE_DICT = (
-    "load its state dict in Python: "
-    "zoo.create_model(ARCHITECTURE).load_state_dict(torch.load(PATH, weights_only=True))"
-)
+_STATE_DICT = "in Python: zoo.create_model(NAME).load_state_dict(torch.load(PATH, weights_only=True))"
 _SEAL = "header_sha256"
 _NO_SEAL = "0" * 64
 # Bytes per number of each dtype that zoo stores
@@ -155,7 +151,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
         WeightsError: the file is missing, unreadable, damaged or something else, and the message says what.
         DataError: it does not have the `sha256`.
     """
-    data, head = _read(path)
+    data = _read(path)
     if sha256:
         require_sha256(path, hashlib.sha256(data).hexdigest(), sha256)
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
@@ -164,7 +160,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
         stored = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
         raise damaged(path, first_line(error).removeprefix("Error while deserializing: ")) from None
-    metadata: dict[str, str] = head.get("__metadata__", {})
+    metadata: dict[str, str] = _parsed(path, text).get("__metadata__", {})
     seal = metadata.get(_SEAL)
     if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
         raise damaged(path, "its header is not the one that was written")
@@ -183,36 +179,23 @@ def damaged(path: Path, what: str) -> WeightsError:
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
-def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Return the bytes of a file, and its header as JSON; tensors are read only if it describes them all."""
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file, which are read only if its header describes them all."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a pipe
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, descriptor)
-            status = os.fstat(descriptor)  # of the very file that is read
-            if not stat.S_ISREG(status.st_mode):  # reading a pipe might never end
-                what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-                raise WeightsError(f"{path} is {what}, not a weights file")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                start = file.read(32)
-                length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-                _refuse_foreign(path, start, status.st_size, length)
-                file.seek(_LENGTH_BYTES)
-                text = file.read(length)
-                head = _parsed(path, text)
-                if _end(head) != status.st_size - _LENGTH_BYTES - length:
-                    raise damaged(path, "it is shorter or longer than its header says")
-                file.seek(0)
-                data = file.read(status.st_size)
-                if not data.startswith(start[:_LENGTH_BYTES] + text):
-                    raise damaged(path, "it changed while it was read")
-                return data, head
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size  # of the very file that is read
+            start = file.read(32)
+            length = int.from_bytes(start[:_LENGTH_BYTES], "little")
+            _refuse_foreign(path, start, size, length)
+            file.seek(_LENGTH_BYTES)
+            if _end(_parsed(path, file.read(length))) != size - _LENGTH_BYTES - length:
+                raise damaged(path, "it is shorter or longer than its header says")
+            file.seek(0)
+            return file.read(size)
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # such as a zero byte in its name
-        raise WeightsError(f"{str(path)!r} is not a valid file name: {error}") from None
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import nn
 from zoo.config.arguments import is_url
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import signature_options
+from zoo.config.signatures import refuse_unknown, signature_options
 from zoo.config.training import TrainConfig
 from zoo.data.opening import (
     decidable,
@@ -27,8 +27,7 @@ from zoo.data.opening import (
 )
 from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, WeightsError, warn
-from zoo.files.canonical import canonical_json
-from zoo.files.cards import LARGEST, too_large
+from zoo.files.cards import too_large
 from zoo.interfaces import SPLITS, CarriesState, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, drawing_from, model_arguments, require_size
 from zoo.models.hooks import evaluating
@@ -45,7 +44,7 @@ from zoo.training.saved import CheckpointInfo, RunIdentity
 
 __all__ = ["TrainingSetup", "set_up"]
 
-# Bytes of a card for what is known only after the training
+# Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
 
 
@@ -134,12 +133,13 @@ def set_up(
     if source is not None:
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
+    what = f"architecture {architecture.name}"
+    refuse_unknown(recipe.model, signature_options(architecture.load()), what=what)
     _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
     require_splits(data, dataset)
     require_fingerprint(data, dataset)
-    _require_utf8(recipe.to_dict(), dataset.preprocess)
-    _require_small_card(recipe, data, dataset)
+    _require_writable(data.name, recipe.to_dict(), dataset.preprocess)
     arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
     _require_feeding(task, dataset, data, arguments)
     dataset = _normalized(dataset, architecture, arguments)
@@ -213,27 +213,22 @@ def _normalized(
     return normalized_as(dataset, weights.mean, weights.std, what=what)
 
 
-def _require_utf8(*names: Any) -> None:
-    """Raise DataError if a name, such as that of a class or a file, could not be written to a file.
+def _require_writable(data: str, *names: Any) -> None:
+    """Raise DataError if no weights could hold a name, such as that of a class or a file, or all of them.
 
     Args:
+        data: the name of the dataset.
         names: JSON data with the names anywhere in it.
     """
-    strange = re.search(r'"[^"]*[\ud800-\udfff][^"]*"', json.dumps(names, ensure_ascii=False, default=str))
+    card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
+    strange = re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card)
     if strange:
         hint = "rename the file or folder: neither weights nor config.toml can hold its name"
         raise DataError(f"{strange[0][1:-1]!a} is not a name in UTF-8", hint=hint)
-
-
-def _require_small_card(recipe: Recipe, data: Entry[DatasetSpec], dataset: Dataset) -> None:
-    """Raise DataError if weights trained on this data could not be loaded: their card would be too large."""
-    card = canonical_json([recipe.to_dict(), dict(dataset.preprocess)])
-    if too_large(card, spare=_FOR_METRICS):
-        size = f"{len(card.encode()):,} bytes (at most {LARGEST - _FOR_METRICS:,}), or too many values"
-        hint = "use a smaller vocabulary, or fewer classes"
-        raise DataError(
-            f"weights trained on {data.name} could not be loaded: their card has {size}", hint=hint
-        )
+    if too_large(card + "," * _FOR_METRICS):
+        size = f"{len(card.encode()):,} bytes, or too many values"
+        message = f"weights trained on {data} could not be loaded: their card has {size}"
+        raise DataError(message, hint="use a smaller vocabulary, or fewer classes")
 
 
 def _source(
