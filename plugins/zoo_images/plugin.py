@@ -91,6 +91,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_images.folder:folder",
             task="classification",
             summary="Your own pictures, one folder per class: --data root=FOLDER",
+            required=("root",),
             undivided=UNDIVIDED,
         ),
         DatasetSpec(
@@ -98,6 +99,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_images.labelled:labelled",
             task="multi-label",
             summary="Your own pictures, and a CSV file of their labels: --data root=FOLDER",
+            required=("root",),
             undivided=UNDIVIDED,
         ),
         DatasetSpec(

@@ -78,6 +78,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_text.corpora:files",
             task="language-modelling",
             card_options=READING,
+            required=("paths",),
             undivided={"splits": [100, 0, 0]},
             summary="Your own text files or folders: --data paths=a.txt,folder",
         ),

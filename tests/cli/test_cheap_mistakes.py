@@ -20,10 +20,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "field": ([*LSTM, "--epochs", "0"], "--epochs must be at least 1 (got 0)"),
     "fields": ([*LSTM, "--ema-decay", "0.9", "--nonmono", "5"], "both average weights"),
     "field of another task": ([*LSTM, "--mixup-alpha", "0.2"], "--mixup-alpha does not apply"),
-    "model option": ([*LSTM, "--model", "hiden_size=3"], "'hiden_size'; did you mean 'hidden_size'?"),
     "missing root": (["train", "convnet-bn", "folder"], "dataset images/folder requires root"),
     "no such root": (["train", "convnet-bn", "folder", "--data", "root=/nope"], "there is no folder '/nope'"),
-    "data option": (["train", "convnet-bn", "folder", "--data", "rot=x"], "'rot'; did you mean 'root'?"),
+    "missing paths": (["train", "lstm", "files", "--data", "rate=1"], "dataset text/files requires paths"),
     "device": ([*LSTM, "--device", "gpu"], "there is no device 'gpu'; did you mean 'cuda'?"),
     "number of a device": ([*LSTM, "--device", "cuda:x"], "there is no device 'cuda:x'"),
     "save every": ([*LSTM, "--save-every", "often"], "save interval must be steps (500)"),
@@ -73,4 +72,22 @@ def test_a_mistake_is_found_before_torch_is_imported(desk: Path, words: list[str
     assert code in (1, 2)
     assert not torch
     assert not done.stderr.startswith(("training", "resuming")), done.stderr
+    assert not (desk / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lstm", "files", "--data", "paths=nope", "--model", "hiden_size=3"], "'hiden_size'; did you mean"),
+        (["lstm", "files", "--data", "paths=nope", "--data", "lowr=true"], "'lowr'; did you mean 'lower'?"),
+        (["convnet-bn", "folder", "--data", "root=used", "--data", "sise=8"], "'sise'; did you mean 'size'?"),
+    ],
+)
+def test_an_unknown_option_is_found_before_the_data_is_opened(
+    desk: Path, words: list[str], message: str
+) -> None:
+    started = [sys.executable, "-c", SCRIPT, "train", *words]
+    done = subprocess.run(started, cwd=desk, capture_output=True, text=True, check=False)
+    assert message in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])[0] in (1, 2)
     assert not (desk / "runs").exists()

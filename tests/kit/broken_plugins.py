@@ -405,6 +405,7 @@ entries = Provider(
     images(DatasetSpec, "reads_by_typed_options", "UntypedDataset"),
     text(DatasetSpec, "items_fit_dims.list", "ListOfTokens"),
     text(DatasetSpec, "reads_by_typed_options.default", "StringForInteger"),
+    images(DatasetSpec, "reads_by_typed_options.required", "TinyImages", required=("depth",)),
     images(DatasetSpec, "cards_name_no_files", "LabelsOfAFile", card_options=("labels",)),
     text(DatasetSpec, "cards_name_no_files.folder", "TextsOfAFolder", card_options=("folders",)),
     images(DatasetSpec, "cards_name_no_files.unknown", "TinyImages", card_options=("depth",)),

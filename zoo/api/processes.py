@@ -39,9 +39,8 @@ def require_processes(processes: int) -> None:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     if processes > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several()):
         message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
-        raise OptionError(
-            message, hint="RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
-        )
+        hint = "RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
+        raise OptionError(message, hint=hint)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:

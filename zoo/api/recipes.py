@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo.config.arguments import checked
+from zoo.config.arguments import checked, is_url
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import required_options
-from zoo.errors import UnknownName, ZooError
+from zoo.config.signatures import refuse_missing
+from zoo.errors import DataError, UnknownName, ZooError
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.registry.weights_files import locate_weights
 
-__all__ = ["find_recipe"]
+__all__ = ["check_recipe", "find_recipe"]
 
 
 @checked
@@ -53,6 +53,23 @@ def find_recipe(
     )
     registry.training_config(recipe)
     return recipe
+
+
+def check_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> None:
+    """Raise a ZooError, without the seconds of loading torch, if there are no such data or weights.
+
+    Args:
+        resume: whether a run is continued, which needs the weights that it started from no more.
+    """
+    dataset = registry.dataset(recipe.dataset)
+    options = {**dataset.spec.config, **recipe.data}
+    refuse_missing(options, dataset.spec.required, what=f"dataset {dataset.name}", flag="--data")
+    root = options.get("root")
+    if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
+        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {dataset.name}` says what root is")
+    name = recipe.from_weights
+    if name and not (resume or registry.weights.find(name) or registry.has("architecture", name)):
+        locate_weights(registry, name)
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
@@ -102,19 +119,19 @@ def _refuse_alone(name: str, registry: Registry) -> None:
 
 
 def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:
-    """Return what to do with a path: resume a run, start from weights, or train an architecture on data."""
+    """Return what to do with a path: resume a run, start from weights, or train on data."""
     if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
         return f"`zoo resume {shlex.quote(path)}` continues a run"
+    name = architecture.spec.name if architecture else "ARCHITECTURE"
     if path.endswith(".safetensors"):
-        return f"`zoo train ARCHITECTURE DATASET --from {shlex.quote(path)}` fine-tunes weights"
-    commands = list[str]()
+        return f"`zoo train {name} DATASET --from {shlex.quote(path)}` fine-tunes weights"
+    ways = list[str]()
     for entry in registry.entries("dataset"):
         spec = entry.spec
-        if isinstance(spec, DatasetSpec) and (not architecture or registry.serves(architecture, spec.task)):
-            with suppress(ZooError):  # another plugin's target that cannot be imported
-                required = [name for name in required_options(entry.load()) if name not in spec.config]
-                if len(required) == 1 and (os.path.isdir(path) or required != ["root"]):  # noqa: PTH112
-                    names = f"{architecture.spec.name if architecture else 'ARCHITECTURE'} {spec.name}"
-                    option = shlex.quote(f"{required[0]}={path}")
-                    commands.append(f"`zoo train {names} --data {option}` reads it")
-    return ", or ".join(commands) or "`zoo list datasets` shows what reads files"
+        if not isinstance(spec, DatasetSpec) or len(spec.required) != 1:
+            continue
+        option = spec.required[0]
+        fits = architecture is None or registry.serves(architecture, spec.task)
+        if fits and (os.path.isdir(path) or option != "root"):  # noqa: PTH112
+            ways.append(f"`zoo train {name} {spec.name} --data {shlex.quote(f'{option}={path}')}` reads it")
+    return ", or ".join(ways) or "`zoo list datasets` shows what reads files"

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.checking import check_recipe, check_run
 from zoo.api.listing import default_registry
-from zoo.api.processes import run_together
+from zoo.api.processes import require_processes, run_together
 from zoo.api.progress import Bar, TrainingProgress, quiet
-from zoo.api.recipes import find_recipe
+from zoo.api.recipes import check_recipe, find_recipe
 from zoo.api.run_directories import require_run
 from zoo.api.terminal import is_first
 from zoo.config.arguments import checked, refuse_device
@@ -24,6 +23,8 @@ from zoo.config.threads import idle_threads
 from zoo.errors import OptionError, warn
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
+from zoo.training.lock import claimed
+from zoo.training.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
@@ -89,7 +90,7 @@ def train(
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
     check_recipe(recipe, registry, resume=resume)
-    check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
+    _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     resuming = resume and (directory / "checkpoint.safetensors").exists()
     if not resuming and "RANK" not in os.environ:
         recipe = replace(recipe, threads=recipe.threads or idle_threads(processes))
@@ -126,7 +127,7 @@ def resume(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     require_run(Path(run))
-    check_run(Path(run), resume=True, processes=processes, save_every=save_every, device=device)
+    _check_run(Path(run), resume=True, processes=processes, save_every=save_every, device=device)
     shown = _Shown(f"resuming {run}", all_metrics) if progress else None
     with _display(shown, processes) as report:
         from zoo.api.run import Run
@@ -194,6 +195,16 @@ def lr_find(
     if curve.fall < 0.05:
         warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
     return curve
+
+
+def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str, device: str | None) -> None:
+    """Raise OptionError or RunError, without loading torch, if nothing can be trained so, or not there."""
+    require_processes(processes)
+    SaveInterval.parse(save_every)
+    refuse_device(device)
+    if directory.exists() and is_first():
+        with claimed(directory, resume=resume):
+            pass
 
 
 def _title(recipe: Recipe, directory: Path, doing: str) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from zoo.config import options
@@ -23,7 +20,6 @@ __all__ = [
     "refuse_unknown",
     "required_options",
     "signature_options",
-    "written_options",
 ]
 
 
@@ -120,31 +116,6 @@ def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str)
 def required_options(target: Callable[..., Any]) -> list[str]:
     """Return the names of the options of a callable that have no default."""
     return [name for name, option in signature_options(target).items() if option.default is option.empty]
-
-
-def written_options(target: str) -> dict[str, bool] | None:
-    """Return the options that a target is written with, and whether each is required; it is not imported.
-
-    None if its source does not say, as for a class that inherits its constructor.
-
-    Args:
-        target: `module:name` of a function or a class.
-    """
-    module, _, name = target.partition(":")
-    try:
-        found = importlib.util.find_spec(module)
-        tree = ast.parse(Path(str(found.origin)).read_bytes()) if found else ast.Module([], [])
-    except Exception:  # whatever is wrong with it is reported when it is imported
-        return None
-    node = next((item for item in tree.body if getattr(item, "name", "") == name), None)
-    if isinstance(node, ast.ClassDef):
-        node = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
-    if not isinstance(node, ast.FunctionDef) or node.decorator_list or node.args.kwarg:
-        return None
-    if node.args.posonlyargs or node.args.args not in ([], node.args.args[:1]):
-        return None
-    defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    return {argument.arg: default is None for argument, default in defaults}
 
 
 def refuse_missing(given: Collection[str], required: Iterable[str], *, what: str, flag: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import check_arguments, refuse_missing, refuse_unknown, written_options
+from zoo.config.signatures import check_arguments
 from zoo.config.synonyms import meant
 from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
 from zoo.errors import (
@@ -74,21 +74,6 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
     def check(self, options: Mapping[str, Any], *, flag: str) -> dict[str, Any]:
         """Return options converted to the types that the spec's target asks for; raises as `make` does."""
         return check_arguments(self.load(), options, what=f"{self.kind} {self.name}", flag=flag)
-
-    def check_names(self, options: Mapping[str, Any], *, flag: str, filled: Collection[str] = ()) -> None:
-        """Raise OptionError for options that are unknown or missing, as far as the source says that.
-
-        Nothing is imported.
-
-        Args:
-            filled: arguments that somebody else fills in.
-        """
-        assert not isinstance(self.spec, FieldsSpec)
-        written, what = written_options(self.spec.target), f"{self.kind} {self.name}"
-        if written is not None:
-            refuse_unknown(options, written.keys() - {*filled}, what=what)
-            required = [name for name, needed in written.items() if needed]
-            refuse_missing({*options, *filled}, required, what=what, flag=flag)
 
     def make(self, options: Mapping[str, Any], type_: type[T], *, flag: str) -> T:
         """Call the spec's target and return what it makes, an instance of `type_`.

@@ -199,12 +199,15 @@ class DatasetSpec(_Coded):
         card_options: options that a weights file may decide, besides switches, choices, and numbers with a
             declared minimum and maximum. Never one that names a file, a folder or an address: those are for
             the user to say, and no card holds them.
+        required: options that the user must give, such as where the files are, if `config` does not; known so
+            without importing the target.
         undivided: options with which data of the user's own is all train, rather than split by drawing; a
             model trained on other data is measured on all of it.
     """
 
     task: str
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    required: tuple[str, ...] = ()
     undivided: Mapping[str, Any] = field(default_factory=dict[str, Any])
     card_options: tuple[str, ...] = ()
     download_bytes: Annotated[int, Meta(ge=0)] = 0

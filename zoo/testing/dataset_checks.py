@@ -58,6 +58,14 @@ _PICTURES = {"size", "mean", "std"}
 def reads_by_typed_options(case: Case) -> None:
     """Every option has a type, which `--data` is checked against, and its default has that type."""
     require_types(case)
+    assert case.entry is not None
+    types = option_types(case.entry.load())
+    for name in case.entry.spec.required:
+        assert name in types, message(
+            expected=f"an option {name}, since required lists it",
+            got=f"the options {', '.join(types)}",
+            usually="a misspelled or renamed option",
+        )
 
 
 def cards_name_no_files(case: Case) -> None:

@@ -46,9 +46,6 @@ class Checkpoints:
         self._damaged: dict[Path, str] = {}
         self._read: tuple[tuple[int, ...], Checkpoint] | None = None
 
-    def __bool__(self) -> bool:
-        return self.current.exists() or self.previous.exists()
-
     def newest(self) -> Checkpoint | None:
         """Return the newest undamaged checkpoint; None if there is no checkpoint.
 

@@ -32,9 +32,9 @@ from zoo.files.cards import Card
 from zoo.files.own import remember
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
-from zoo.training.claim import CONFIG_HEAD, RUN_FILES, claimed
 from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
 from zoo.training.hidden import widened
+from zoo.training.lock import CONFIG_HEAD, RUN_FILES, claimed
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
 from zoo.training.state import Check, TrainState, nothing_more
@@ -152,10 +152,10 @@ class RunDirectory:
                 self._steps.sync()  # before the checkpoint: it must have the rows of all its steps
         tensors, data = state.capture()
         packed = weights.pack(tensors)
-        with self.writing(self._checkpoints.current, needs=sum(tensor.data.nbytes for tensor in packed)):
+        size = sum(tensor.data.nbytes for tensor in packed)
+        with self.writing(self._checkpoints.current, needs=size) as folder:
             card = self.make_card(state, self.changes) if self.make_card else None
-            on: Any = {"card": card, "folder": self._owned.descriptor}
-            self._checkpoints.write(packed, data, self.identity, self.changes, **on)
+            self._checkpoints.write(packed, data, self.identity, self.changes, card=card, folder=folder)
         self._saved = (state.steps, self.clock())
         with self.writing(self.weights), contextlib.suppress(FileNotFoundError):
             os.unlink(self.weights.name, dir_fd=self._owned.descriptor)  # those of a run that now goes on
