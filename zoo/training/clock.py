@@ -101,11 +101,10 @@ class Clock:
 
     def _left(self, to_come: int, total: int) -> float | None:
         """Return how many seconds so many batches and the evaluations will take, if that can be told."""
-        seen = self._batches - 1
-        if seen < 1 or self._batches < _ENOUGH * total:
+        if self._batches < max(2, _ENOUGH * total):
             return None
         evaluations = self._epochs - self._last.epoch + 1
-        return (self._now - self._warm) / seen * to_come + self._evaluation * evaluations
+        return (self._now - self._warm) / (self._batches - 1) * to_come + self._evaluation * evaluations
 
     def step_row(self, steps: int) -> dict[str, Any] | None:
         """Return what to log of the optimizer step just taken; None for most steps of a long run.
