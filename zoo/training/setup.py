@@ -133,8 +133,8 @@ def set_up(
     if source is not None:
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
-    what = f"architecture {architecture.name}"
-    refuse_unknown(recipe.model, signature_options(architecture.load()), what=what)
+    known = signature_options(architecture.load()).keys() - spec.dims.keys()
+    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
     _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
     require_splits(data, dataset)
