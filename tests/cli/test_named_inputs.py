@@ -134,27 +134,25 @@ def test_a_command_that_failed_never_blocks_the_corrected_one(net_file, desk, ou
     assert (done.returncode, done.stdout) == (0, f"wrote {out}: 3 rows\n")
 
 
-def test_rows_of_a_failed_command_are_kept_only_for_the_same_command(net_file, desk):
+def test_a_command_that_failed_leaves_nothing_and_an_interrupted_one_is_continued(net_file, desk):
     model = load(net_file, progress=False)
+    out, before = desk / "x.jsonl", inside(desk)
 
-    def failing():
-        yield desk / "holiday" / "1.png"
-        raise DataError("the camera is gone")
+    def ended_by(error, **settings):
+        def inputs():
+            yield desk / "holiday" / "1.png"
+            raise error
 
-    def begun(**settings):
-        with pytest.raises(DataError, match="camera"), pytest.warns(match="central square"):
-            model.predict_to(out, failing(), batch_size=1, threads=1, progress=False, **settings)
-        return out.read_text()
+        with pytest.raises(type(error)), pytest.warns(match="central square"):
+            model.predict_to(out, inputs(), batch_size=1, threads=1, progress=False, **settings)
+        return inside(desk) - before
 
-    out = desk / "x.jsonl"
-    for settings in ({"top": 2}, {}):  # another command starts over, and so does one with other inputs
-        assert json.loads(begun(**settings))["input"].endswith("1.png")
+    assert ended_by(DataError("the camera is gone"), top=2) == set()
+    kept = {"x.jsonl", "x.jsonl.unfinished"}
+    for error in (KeyboardInterrupt(), DataError("the camera is gone")):  # nor what was there before
+        assert ended_by(error) == kept
+        assert json.loads(out.read_text())["input"].endswith("1.png")
     with pytest.warns(match="central square"):
-        done = model.predict_to(out, [desk / "cat.png", desk / "holiday"], progress=False)
-    assert (done["rows"], done["before"]) == (3, 0)
-    out.unlink()
-    begun()
-    with pytest.warns(match="central square"):  # the same is continued
         done = model.predict_to(out, desk / "holiday", progress=False)
     assert (done["rows"], done["before"]) == (2, 1)
 

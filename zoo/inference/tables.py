@@ -2,8 +2,8 @@
 
 While a CSV or JSONL file is being written, a file beside it says with what: `x.csv.unfinished`. Whatever
 stops the writing, the file holds whole rows and perhaps half of one, and goes on from there if the inputs
-begin as they did and the model and the options are the same. If they are not, it is refused, unless what
-stopped the writing was an error: then it starts over.
+begin as they did and the model and the options are the same. A call that fails, such as for an option that
+does not fit, removes the file that it began.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
-    path, new = out if out.suffix else out / _IN_FOLDER, not (out.suffix or os.path.lexists(out))
+    path = out if out.suffix else out / _IN_FOLDER
+    new = not (out.suffix or os.path.lexists(out))
     try:
         if not out.suffix:
             if not new and not out.is_dir():
@@ -108,8 +109,7 @@ def _exists(path: Path) -> OutputError:
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
     """Open a CSV or JSONL file; once the block succeeds, it is finished."""
     marker = _marker(path)
-    begun = os.path.lexists(marker)
-    if not begun:
+    if not os.path.lexists(marker):
         if os.path.lexists(path):
             raise _exists(path)
         _mark(marker, made_with)
@@ -119,19 +119,20 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"{path} is being written by another process") from None
-        failed = bool(begun and file.seek(0, os.SEEK_END)) and _failed(path, marker, made_with)
+        begun = file.seek(0, os.SEEK_END) > 0
         if begun:
+            _require_same(path, marker, made_with)
+        else:
             _mark(marker, made_with)
-        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line, failed=failed)
+        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line)
         try:
             yield table
             table.finish()
         except BaseException as error:
-            if not file.seek(0, os.SEEK_END):  # nothing to go on with
+            failed = isinstance(error, ZooError) and not begun
+            if failed or not file.seek(0, os.SEEK_END):  # nothing to go on with
                 path.unlink(missing_ok=True)
                 marker.unlink(missing_ok=True)
-            elif isinstance(error, ZooError) and not isinstance(error, OutputError):
-                _mark(marker, {**made_with, "failed": True})
             raise
         marker.unlink(missing_ok=True)
 
@@ -148,39 +149,27 @@ def _change(option: str, begun: object, now: object) -> str:
     return f"{was} (now {'none' if now is None else now})"
 
 
-def _failed(path: Path, marker: Path, made_with: Mapping[str, Any]) -> bool:
-    """Return whether writing a file ended with an error; if the model or options differ, it is then emptied.
-
-    Raises OutputError if they differ and the writing was only interrupted.
-    """
+def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
+    """Raise OutputError unless a file was begun with the same model and options."""
     try:
         begun = parse_json(marker.read_text(encoding="utf-8"))
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
-        failed = "failed" in begun
     except (ValueError, KeyError, TypeError):
         raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
-    if differ and failed:
-        os.truncate(path, 0)
-    elif differ:
+    if differ:
         changes = " and ".join(_change(key, begun[key], made_with[key]) for key in differ)
         hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
         raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
-    return failed
 
 
 class _Lines:
-    """A file of lines, one for each input; a CSV begins with one that names the columns.
+    """A file of lines, one for each input; a CSV begins with one that names the columns."""
 
-    Args:
-        failed: whether rows of other inputs are replaced, rather than refused.
-    """
-
-    def __init__(self, path: Path, file: IO[bytes], line: Any, *, failed: bool) -> None:
+    def __init__(self, path: Path, file: IO[bytes], line: Any) -> None:
         self.count = self.before = 0
-        self._path, self._file, self._line, self._failed = path, file, line, failed
+        self._path, self._file, self._line = path, file, line
         self._columns: list[str] = []
-        self._flushed = False  # whether there are rows in the file
-        self._waiting: list[Answered] = []  # unread inputs, until there is an answer
+        self._waiting: list[Answered] = []  # unread inputs, until an answer says which columns there are
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row, and cut off half a row at the end."""
@@ -193,32 +182,26 @@ class _Lines:
                 if self._path.suffix == ".csv" and number == 0:
                     self._columns = next(csv.reader([line.decode()]))
                 else:
-                    source = next(sources, None)
-                    if not self._is_of(line, source):
-                        sources = itertools.chain([source] if source else [], sources)
-                        break
-                    self.count += 1
+                    self._require_next(line, next(sources, None))
                 whole += len(line)
         self._file.truncate(whole)
         self._file.seek(whole)
-        self._flushed = whole > 0
         self.before = self.count
         return sources
 
-    def _is_of(self, line: bytes, source: Source | None) -> bool:
-        """Return whether a line is the row of an input; one of another is refused, or may be replaced."""
-        number, hint = self.count + 1, f"remove {self._path.name}, or choose another output"
+    def _require_next(self, line: bytes, source: Source | None) -> None:
+        """Raise OutputError unless a line is the row of an input."""
+        self.count += 1
+        number, hint = f"{self.count:,}", f"remove {self._path.name}, or choose another output"
         try:
             text = line.decode()
             wrote = next(csv.reader([text]))[0] if self._columns else parse_json(text)["input"]
         except (ValueError, KeyError, TypeError, IndexError, csv.Error):
-            raise OutputError(f"row {number:,} of {self._path} is not as zoo wrote it", hint=hint) from None
+            raise OutputError(f"row {number} of {self._path} is not as zoo wrote it", hint=hint) from None
         name = source and (_cell(source.name) if self._columns else source.name)
-        if name != wrote and not self._failed:
-            now = f"{name}" if source else "missing"
-            message = f"{self._path} has other inputs: number {number:,} was {wrote} and is {now}"
+        if name != wrote:
+            message = f"{self._path} has other inputs: number {number} was {wrote} and is {name or 'missing'}"
             raise OutputError(message, hint=hint)
-        return name == wrote
 
     def write(self, answered: Answered) -> dict[str, Any]:
         """Add a row, the pictures of the input first, and return it."""
@@ -227,7 +210,7 @@ class _Lines:
             row[name] = self._draw(row["input"], name, draw())
         self.count += 1
         self._waiting.append(answered)
-        if prediction is not None or self._flushed:
+        if prediction is not None or self._columns or self._path.suffix != ".csv":
             self._flush()
         return row
 
@@ -252,7 +235,6 @@ class _Lines:
         while data:
             data = data[self._file.write(data) :]
         self._waiting.clear()
-        self._flushed = True
 
     def finish(self) -> None:
         """Write what is left, and wait until it is on the disk."""
