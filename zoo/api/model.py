@@ -281,7 +281,7 @@ class Model:
 
         how = _made(Predicting, settings, "predict")
         reader = require_reading(self._processor).input_reader(self.card)
-        sources, paths = _sources(inputs, reader, to)
+        sources, required = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             answer = answering_exported(self._runs, self.card, self._processor)
         else:
@@ -291,7 +291,8 @@ class Model:
             answer = answering(self._runs, self.card, self._task, **on)
         answered = predict(answer, self.card, self._processor, sources, how=how)
         rows = (to[1].write(one) if to else one.row for one in answered)
-        return _shown(rows, "predicting", reader.what, to, paths, progress=progress)
+        rows = _some_read(rows) if required else rows
+        return _shown(rows, "predicting", reader.what, to, progress=progress)
 
     @checked
     def features(
@@ -393,7 +394,7 @@ class Model:
 
         how = _made(Embedding, settings, "features")
         reader = require_reading(self._processor).input_reader(self.card)
-        sources, paths = _sources(inputs, reader, to)
+        sources, required = _sources(inputs, reader, to)
         if isinstance(self._runs, Runner):
             extract = extracting_exported(self._runs, self._processor, how)
         else:
@@ -409,7 +410,8 @@ class Model:
                     to[1].write(to_write(row, to[0]))
                 yield row
 
-        return _shown(written(), "computing features", reader.what, to, paths, progress=progress)
+        rows = _some_read(written()) if required else written()
+        return _shown(rows, "computing features", reader.what, to, progress=progress)
 
     @checked
     def sample(
@@ -698,10 +700,10 @@ class Model:
 
 def _sources(
     inputs: object, reader: InputReader, to: tuple[Path, Table] | None
-) -> tuple[Iterator[Source], list[str]]:
-    """Return the inputs to read, without those that have a row in a file, and the paths among those named.
+) -> tuple[Iterator[Source], bool]:
+    """Return the inputs without a row in a file, and whether it is an error if none of them can be read.
 
-    Warns of how each is read.
+    That is so if a path was named and the file has no row. Warns of how each is read.
     """
     from zoo.data.sources import find, named
     from zoo.inference.tables import being_written
@@ -709,35 +711,33 @@ def _sources(
     sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
     if reader.notice:
         warn(reader.notice)
-    return to[1].rest(sources) if to else sources, named(inputs, reader)
+    left = to[1].rest(sources) if to else sources
+    return left, bool(named(inputs, reader)) and not (to and to[1].before)
+
+
+def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
+    """Yield rows, the first ones when an input can be read. Raises DataError if none can."""
+    unread = list[dict[str, Any]]()
+    for row in rows:
+        if row["error"] is None:
+            yield from [*unread, row]
+            yield from rows
+            return
+        unread.append(row)
+    if unread:
+        none = f"none of the {len(unread):,} inputs can be read: " if len(unread) > 1 else ""
+        raise DataError(f"{none}{unread[0]['input']}: {unread[0]['error']}")
 
 
 def _shown(
-    rows: Iterable[dict[str, Any]],
-    doing: str,
-    what: str,
-    to: tuple[Path, Table] | None,
-    paths: Sequence[str],
-    *,
-    progress: bool,
+    rows: Iterable[dict[str, Any]], doing: str, what: str, to: tuple[Path, Table] | None, *, progress: bool
 ) -> Generator[dict[str, Any]]:
-    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either.
-
-    If paths were named, it also does if no input can be read; until one is, rows are held back.
-    """
-    done, held = 0, list[dict[str, Any]]()
-    holding = bool(paths) and not (to and to[1].before)
+    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either."""
+    done = 0
     with Bar() if progress else quiet() as bar:
         for done, row in enumerate(rows, 1):
-            holding = holding and row["error"] is not None
-            held.append(row)
-            if not holding:
-                yield from held
-                held.clear()
+            yield row
             bar(doing, done, 0, what)
-    if held:
-        none = f"none of the {done:,} inputs can be read: " if done > 1 else ""
-        raise DataError(f"{none}{held[0]['input']}: {held[0]['error']}")
     if not (done or (to and to[1].count)):
         raise DataError(f"no {what} were given")
 

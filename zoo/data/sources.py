@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import IOBase
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +21,8 @@ __all__ = ["Source", "find", "named"]
 
 # Names in a folder among which the right one is looked for
 _NEAR = 2_000
+
+_MISSING = "no such file or folder"
 
 
 class Source(NamedTuple):
@@ -42,9 +43,9 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
     """Yield each input in order; those of a folder and its subfolders, or of a pattern, sorted by name.
 
     Hidden files and folders of a folder are skipped, folders that a link leads to, and those with the
-    findings of an analysis. A path that does not
-    exist and has a `*`, `?` or `[` is a pattern, in which `**` stands for any folders. The path `-` is stdin:
-    a list of paths, one a line; or a text, if strings are inputs.
+    findings of an analysis. A path that does not exist and has a `*`, `?` or `[` is a pattern, in which `**`
+    stands for any folders. The path `-` is stdin: a list of paths, one a line; or a text, if strings are
+    inputs.
 
     Args:
         inputs: an input, or any iterable of inputs, which is read no faster than they are asked for. What is
@@ -63,7 +64,8 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
     left = {os.path.realpath(path) for path in leave}
     for path in named(inputs, reader):
-        _require(path, reader, left)
+        if path != "-":
+            _require(path, reader, left)
     return _each(several, reader, left)
 
 
@@ -77,28 +79,17 @@ def named(inputs: object, reader: InputReader) -> list[str]:
 
 def _require(path: str, reader: InputReader, left: Collection[str]) -> None:
     """Raise DataError unless there is something to read at a path."""
-    if path == "-":
-        return
-    first, name = next(_of_path(path, reader, left), Source("")), _readable(path)
+    first, name = next(_of_path(path, reader, left)), _readable(path)
     if first.name != name:  # found in a folder, or by a pattern
         return
-    if first.error:
-        near = "" if os.path.lexists(path) or glob.has_magic(path) else _near(path)
-        ends = f"those end in {', '.join(reader.suffixes)}" if reader.suffixes else None
-        hint = ends if os.path.isdir(path) else None  # noqa: PTH112 - as below
-        raise DataError(f"{name}: {first.error}{near}", hint=hint)
-    if reader.refuse and (why := reader.refuse(first.value)):
-        raise DataError(f"{name}: {why}", hint=f"the model reads {reader.what}")
-
-
-def _near(path: str) -> str:
-    """Return `; did you mean 'x'?` for the file of a folder whose name is nearest to that of a path."""
-    folder, name = os.path.split(path)
-    try:
-        with os.scandir(folder or ".") as entries:
-            return did_you_mean(name, [entry.name for entry in islice(entries, _NEAR)])
-    except OSError:
-        return ""
+    why = first.error
+    if why == _MISSING:
+        folder, file = os.path.split(path)
+        why += did_you_mean(file, glob.glob("*", root_dir=folder or None)[:_NEAR])  # noqa: PTH207 - no error
+    elif not why and reader.refuse:
+        why = reader.refuse(first.value)
+    if why:
+        raise DataError(f"{name}: {why}", hint=first.value and f"the model reads {reader.what}")
 
 
 def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) -> Iterator[Source]:
@@ -178,7 +169,7 @@ def _of_one(path: str, reader: InputReader, left: Collection[str]) -> Iterator[S
     elif os.path.lexists(path):
         yield Source(_readable(path), Path(path))
     else:
-        yield Source(_readable(path), error="no such file or folder")
+        yield Source(_readable(path), error=_MISSING)
 
 
 def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:
