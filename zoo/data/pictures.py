@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo.errors import DataError, OptionError, first_line
 from zoo.files.regular import read_regular
@@ -69,17 +70,6 @@ STRIP_PIXELS = 2**20
 # Where a scan of a JPEG begins; what is compressed never has these two bytes in a row
 _SCAN = b"\xff\xda"
 
-# How to turn a picture upright, by its orientation in EXIF data
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 
 def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
     """Return a picture as `decode` does, uint8 (channels, size, size), and the file's bytes.
@@ -89,29 +79,21 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes
     return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
 
 
-def _notice(size: int) -> str:
-    return f"the model sees the central square of each picture, resized to {size}×{size} pixels"
-
-
 def picture_reader(*, size: int, channels: int) -> InputReader:
     """Return how a model reads pictures: `as_picture` of each, with -1 in place of a label."""
 
     def read(source: Any) -> tuple[Pixels, int]:
         return as_picture(source, size=size, channels=channels), -1
 
-    about: Any = {"what": "pictures", "suffixes": SUFFIXES, "notice": _notice(size)}
-    return InputReader(read=read, refuse=_refuse, **about)
+    notice = f"the model sees the central square of each picture, resized to {size}×{size} pixels"
+    return InputReader(read=read, what="pictures", suffixes=SUFFIXES, notice=notice, refuse=_refuse)
 
 
 def _refuse(path: Path) -> str:
     """Return why a file is not a picture: neither its suffix nor its content is that of one."""
     if path.suffix.lower() not in SUFFIXES:
-        try:
-            _opened(read_regular(path, most=MAX_BYTES)).close()
-        except UnidentifiedImageError:
-            return "not a picture"
-        except Exception:  # reading it again says why
-            return ""
+        with suppress(OSError):  # reading it again says why
+            return "" if pixels_of(read_regular(path, most=MAX_BYTES)) else "not a picture"
     return ""
 
 
@@ -290,17 +272,19 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
         if content[:2] in (b"P1", b"P2", b"P3") and content.count(b"#") > MAX_COMMENTS:
             raise ValueError(f"it has more than {MAX_COMMENTS} comments")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-        upright = _upright(opened)
-        return _central_square(upright, size if enlarge else min(size, *upright.size), mode)
+        _turn_upright(opened)
+        return _central_square(opened, size if enlarge else min(size, *opened.size), mode)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Return a picture rotated as its EXIF data says; Pillow's `exif_transpose` writes all of that anew."""
+def _turn_upright(image: Image.Image) -> None:
+    """Turn a picture as its EXIF data says. Raises ValueError if there is too much of that to parse."""
     image.load()  # a PNG may have it after the pixels
-    if any(len(image.info.get(name, "")) > MAX_EXIF for name in ("exif", "Raw profile type exif")):
-        raise ValueError(f"it has more than {MAX_EXIF:,} bytes of EXIF data")
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
+    for name in ("exif", "Raw profile type exif"):
+        if len(image.info.get(name, "")) > MAX_EXIF:
+            raise ValueError(f"it has more than {MAX_EXIF:,} bytes of EXIF data")
+    image.getexif()  # remembered, so that Pillow does not write it again, which fails if it is odd
+    image.info = {name: value for name, value in image.info.items() if "exif" not in str(name)}
+    ImageOps.exif_transpose(image, in_place=True)
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
