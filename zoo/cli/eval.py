@@ -17,9 +17,7 @@ from zoo.cli.kit import (
     quiet_option,
     weights_argument,
 )
-
-# The most classes that are named
-_NAMED = 10
+from zoo.cli.layout import enumerated
 
 
 @click.command()
@@ -45,16 +43,14 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
         return
     units = session.registry.task(model.card.task).units
     views = ", several views of each" if result["tta"] else ""
-    every = result["split"] == "all"
-    place = f"{result['dataset']}, all" if every else f"{result['dataset']} {result['split']},"
-    about = f"{place} {result['count']:,} {result['unit']}{views}"
+    place = ", all" if result["split"] == "all" else f" {result['split']},"
+    about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units)}")
     if result["chance"]:
         print_paragraph(f"guessing gives {figures(result['chance'], units)}")
     if missing := result.get("missing_classes"):
-        some = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-        known = len(result["classes"])
-        print_paragraph(f"no {result['unit']} of {len(missing)} of the model's {known} classes: {some}")
+        some = f"{len(missing)} of the model's {len(result['classes'])} classes"
+        print_paragraph(f"no {result['unit']} of {some}: {enumerated(missing)}")
     if unknown := result["counts"].get("unknown"):
         total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
         print_paragraph(f"{total} are not in the model's vocabulary, and are read as <unk>")

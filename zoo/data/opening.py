@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from zoo.config.options import text
 from zoo.config.signatures import bounded_options, signature_options
-from zoo.data.views import View
+from zoo.data.views import of_items
 from zoo.errors import OptionError, SpecError, ZooError, cause, warn
 from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, Dataset, Split, Task
@@ -114,44 +114,33 @@ def open_fed(
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")
-    given, safe, own = data or {}, decidable(entry), entry.name == card.dataset.name
+    given, own = data or {}, entry.name == card.dataset.name
     if own:
         options = _options_of(card, entry, given)
     else:
         options = {**options_to_fine_tune(entry, card, task, given), **given}
-    _require_suited(entry, task.data_options(card), options, given)
-    undivided = dict(entry.spec.undivided) if whole and dataset else {}
+    undivided = entry.spec.undivided if whole and dataset else {}
     if undivided.keys() & given.keys() or (undivided and own and _is_of(card, open_dataset(entry, options))):
         undivided = {}
     options |= undivided
     opened = open_dataset(entry, options)
     require_splits(entry, opened)
+    safe = decidable(entry)
     reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
-    overruled = ", ".join(name for name in reading if name in given)
-    if overruled:
-        warn(f"the model reads text with its own {overruled}; --data cannot change that")
+    _require_suited(entry, {**task.data_options(card), **reading}, options, given)
     if reading:
         opened = open_dataset(entry, {**options, **reading})
     if own and not _is_of(card, opened):
         warn(f"this is not the {card.dataset.name} data that the model was trained on")
     fed = task.feed(opened, card)
-    return entry, _as_test(fed) if undivided and not any(len(fed.split(name)) for name in SPLITS[1:]) else fed
+    if undivided and not any(len(fed.split(name)) for name in SPLITS[1:]):
+        fed = of_items(fed.split("train"), card, fingerprint=fed.fingerprint)
+    return entry, fed
 
 
 def split_name(dataset: Dataset, split: Split) -> str:
     """Return what a split is called: `all` for a test split that is all there is."""
     return "all" if split == "test" and not any(len(dataset.split(name)) for name in SPLITS[:2]) else split
-
-
-def _as_test(data: Dataset) -> Dataset:
-    """Return data whose train split is all there is, as the test split."""
-    items = data.split("train")
-    return View(
-        dims=data.dims,
-        preprocess=data.preprocess,
-        split=lambda name: items if name == "test" else [],
-        fingerprint=data.fingerprint,
-    )
 
 
 def _is_of(card: Card, opened: Dataset) -> bool:
@@ -164,11 +153,11 @@ def _require_suited(
 ) -> None:
     """Raise OptionError if the user has given an option another value than a model needs."""
     checked = entry.check({**entry.spec.config, **options}, flag="--data")
-    wrong = [name for name in suited if name in given and checked[name] != suited[name]]
-    if wrong:
-        needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, checked))
-        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights decide it"
-        raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
+    for name, value in suited.items():
+        if name in given and checked[name] != value:
+            got = f"{name}={text(checked[name])}"
+            hint = f"leave out --data {got}: the weights decide it"
+            raise OptionError(f"the model requires {name}={text(value)} (got {got})", hint=hint)
 
 
 def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,12 +31,13 @@ def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float],
     )
 
 
-def of_items(items: Any, card: Card) -> View:
+def of_items(items: Any, card: Card, *, fingerprint: str = "") -> View:
     """Return items as the test split of data that the model behind a card was trained on."""
     return View(
         dims=cast("Mapping[str, int]", card.arguments),
         preprocess=card.preprocess,
         split=lambda name: items if name == "test" else [],
+        fingerprint=fingerprint,
     )
 
 

@@ -67,6 +67,7 @@ def evaluate(
     measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
     _require_finite(measured.metrics, split)
     where = split_name(fed, split)
+    on_what = entry.name if where == "all" else where
     result: dict[str, Any] = {
         "dataset": entry.name,
         "split": where,
@@ -76,9 +77,7 @@ def evaluate(
         "tta": tta,
         "metrics": measured.metrics,
         "chance": task.chance(fed.preprocess),
-        "better_than_chance": beats_chance(
-            measured.metrics, task, fed.preprocess, split=where.replace("all", entry.name)
-        ),
+        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=on_what),
     }
     result = {**measured.details, **result}
     if dynamic is not None:
