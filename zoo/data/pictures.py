@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,6 @@ __all__ = [
     "read_square",
 ]
 
-T = TypeVar("T")
 # uint8 (channels, size, size)
 Pixels = NDArray[np.uint8]
 
@@ -76,7 +74,9 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes
 
     Raises DataError if it cannot be read.
     """
-    return _read(path, lambda content: (decode(content, size=size, channels=channels), content))
+    with _explained(path):
+        content = read_regular(path, most=MAX_BYTES)
+        return decode(content, size=size, channels=channels), content
 
 
 def picture_reader(*, size: int, channels: int) -> InputReader:
@@ -132,10 +132,9 @@ def _pixels(square: Image.Image) -> Pixels:
 def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
     """Return the central square of any picture in a mode, resized. Raises as `as_picture` does."""
     if isinstance(source, str | Path | bytes):
-        use = partial(_square, size=size, mode=mode, enlarge=enlarge)
-        if isinstance(source, bytes):
-            return _used(lambda: source, use, what="the input")
-        return _read(source, use)
+        with _explained("the input" if isinstance(source, bytes) else source):
+            content = source if isinstance(source, bytes) else read_regular(source, most=MAX_BYTES)
+            return _square(content, size, mode, enlarge=enlarge)
     image = source if isinstance(source, Image.Image) else _image(source)
     try:
         if not min(image.size):
@@ -171,18 +170,12 @@ def _image(source: Any) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _read(path: str | Path, use: Callable[[bytes], T]) -> T:
-    """Return what `use` makes of a picture file's bytes. Raises DataError if it cannot be read."""
-    return _used(lambda: read_regular(path, most=MAX_BYTES), use, what=str(path))
-
-
-def _used(read: Callable[[], bytes], use: Callable[[bytes], T], *, what: str) -> T:
-    """Return what `use` makes of an encoded picture. Raises DataError if it cannot be read."""
+@contextmanager
+def _explained(what: object) -> Generator[None]:
+    """Raise DataError in place of what reading or decoding a picture raises."""
     try:
-        content = read()
-        if not content:
-            raise ValueError("it is empty")
-        return use(content)
+        yield
+        return
     except UnidentifiedImageError:
         why = "its format is unknown or not supported"
     except Image.DecompressionBombError:
@@ -191,7 +184,7 @@ def _used(read: Callable[[], bytes], use: Callable[[bytes], T], *, what: str) ->
         why = error.strerror or first_line(error)
     except Exception as error:  # Pillow raises all kinds of exceptions for a damaged picture
         why = first_line(error)
-    raise DataError(f"{what} cannot be read as a picture: {why}", hint="repair or remove it")
+    raise DataError(f"{what} cannot be read as a picture: {why}", hint="repair or remove it") from None
 
 
 def decode(content: bytes, *, size: int, channels: int) -> Pixels:
@@ -241,27 +234,26 @@ class _Pieces(io.BytesIO):
     Whatever is repeated in it, such as segments, chunks, tags and comments, costs a read each time.
     """
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.has_opened = False
-        self._reads = self._bytes = 0
+    has_opened = False
+    _reads = _bytes = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         found = super().read(size)
         self._reads += 1
-        if not self.has_opened:
-            # what is read in one piece, to the end, is not parsed in Python
-            self._bytes += len(found) if size is not None and size >= 0 else 0
-            if self._reads > HEADER_READS or self._bytes > HEADER_BYTES:
-                most = f"more than {HEADER_READS:,} pieces or {HEADER_BYTES:,} bytes"
-                raise ValueError(f"too much precedes its pixels ({most})")
-        elif self._reads > MAX_READS:
+        if size is not None and size >= 0:  # what is read to the end is not parsed in Python
+            self._bytes += len(found)
+        if not self.has_opened and (self._reads > HEADER_READS or self._bytes > HEADER_BYTES):
+            most = f"more than {HEADER_READS:,} pieces or {HEADER_BYTES:,} bytes"
+            raise ValueError(f"too much precedes its pixels ({most})")
+        if self._reads > MAX_READS:
             raise ValueError(f"it is in more than {MAX_READS:,} pieces")
         return found
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
     """Return the central square of an encoded picture in a mode, resized. Raises as `decode` does."""
+    if not content:
+        raise ValueError("it is empty")
     with _opened(content) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise Image.DecompressionBombError

@@ -79,11 +79,10 @@ def private(path: str, flags: int) -> int:
 
 def is_ours(path: Path) -> bool:
     """Return whether a file or folder is there, and nobody but this user and root can write it."""
-    try:
+    with contextlib.suppress(OSError):
         found = path.lstat()
-    except OSError:
-        return False
-    return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+        return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+    return False
 
 
 def mapped(path: Path) -> mmap.mmap:

@@ -29,9 +29,7 @@ def refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool] |
 
 def require_folder(out: Path) -> None:
     """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""
-    nearest = out
-    while not os.path.exists(nearest) and nearest != nearest.parent:  # noqa: PTH110 - of any length
-        nearest = nearest.parent
+    nearest = next(path for path in (out, *out.parents) if os.path.exists(path))  # noqa: PTH110 - of any length
     if not nearest.is_dir():
         hint = "--out must name a folder, new or existing"
         raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
