@@ -22,9 +22,8 @@ def list_cache() -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
-        home = cache_home() / kind
-        entries = sorted(home.glob("[!.]*"))
-        for path in [home] if kind == "hashes" and entries else entries:
+        entries = "hashes" if kind == "hashes" else f"{kind}/[!.]*"
+        for path in sorted(cache_home().glob(entries)):
             sizes = [file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir()]
             row = {"kind": kind, "name": path.name, "files": len(sizes), "bytes": sum(sizes)}
             rows.append(row | {"path": str(path)})

@@ -7,10 +7,7 @@ from typing import Literal
 import click
 
 from zoo.api.caching import clear_cache, list_cache
-from zoo.api.terminal import echo
-from zoo.cli.layout import print_table
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import print_json
+from zoo.cli.kit import echo, json_option, print_json, print_table, quiet_option
 from zoo.files.cache import cache_home
 
 

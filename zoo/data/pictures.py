@@ -17,16 +17,7 @@ from zoo.errors import DataError, OptionError, first_line
 from zoo.files.regular import read_regular
 from zoo.processors import InputReader
 
-__all__ = [
-    "MAX_PIXELS",
-    "SUFFIXES",
-    "as_picture",
-    "decode",
-    "picture_reader",
-    "pixels_of",
-    "read_picture",
-    "read_square",
-]
+__all__ = ["SUFFIXES", "as_picture", "decode", "picture_reader", "pixels_of", "read_picture", "read_square"]
 
 # uint8 (channels, size, size)
 Pixels = NDArray[np.uint8]
