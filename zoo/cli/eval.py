@@ -6,18 +6,11 @@ import click
 
 from zoo.api.listing import figures
 from zoo.api.model import Model
-from zoo.cli.kit import (
-    Session,
-    device_option,
-    json_option,
-    options_of,
-    pass_session,
-    print_json,
-    print_paragraph,
-    quiet_option,
-    weights_argument,
-)
-from zoo.cli.layout import enumerated
+from zoo.cli.kit import weights_argument
+from zoo.cli.layout import enumerated, print_paragraph
+from zoo.cli.output import device_option, json_option, quiet_option
+from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.signature import options_of
 
 
 @click.command()

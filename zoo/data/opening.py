@@ -119,6 +119,8 @@ def open_fed(
         options = _options_of(card, entry, given)
     else:
         options = {**options_to_fine_tune(entry, card, task, given), **given}
+    checked = entry.check({**entry.spec.config, **options}, flag="--data")
+    _require_suited(task.data_options(card), checked, given)
     undivided = entry.spec.undivided if whole and dataset else {}
     if undivided.keys() & given.keys() or (undivided and own and _is_of(card, open_dataset(entry, options))):
         undivided = {}
@@ -127,7 +129,9 @@ def open_fed(
     require_splits(entry, opened)
     safe = decidable(entry)
     reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
-    _require_suited(entry, {**task.data_options(card), **reading}, options, given)
+    overruled = ", ".join(name for name in reading if name in given)
+    if overruled:
+        warn(f"the model reads text with its own {overruled}; --data cannot change that")
     if reading:
         opened = open_dataset(entry, {**options, **reading})
     if own and not _is_of(card, opened):
@@ -148,16 +152,13 @@ def _is_of(card: Card, opened: Dataset) -> bool:
     return opened.fingerprint == card.dataset.fingerprint
 
 
-def _require_suited(
-    entry: Entry[DatasetSpec], suited: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]
-) -> None:
+def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise OptionError if the user has given an option another value than a model needs."""
-    checked = entry.check({**entry.spec.config, **options}, flag="--data")
-    for name, value in suited.items():
-        if name in given and checked[name] != value:
-            got = f"{name}={text(checked[name])}"
-            hint = f"leave out --data {got}: the weights decide it"
-            raise OptionError(f"the model requires {name}={text(value)} (got {got})", hint=hint)
+    wrong = [name for name in suited if name in given and options[name] != suited[name]]
+    if wrong:
+        needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, options))
+        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights decide it"
+        raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
 
 
 def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) -> dict[str, Any]:
