@@ -70,7 +70,7 @@ MISTAKES = [
     (f"{FILES} --data batch_size=4", "--batch-size 4", f"{FILES} --batch-size 4"),
     (f"{RECIPE} --model num_layers", "--model expects KEY=VALUE (got 'num_layers')", RECIPE),
     ("train lstm files --run out", "--data paths=...", FILES),
-    ("train lstm files --data path=fox.txt", "'paths'", FILES),
+    ("train lstm files --data path=fox.txt", "add --data paths=", FILES),
     ("train lstm files --paths fox.txt --epochs 1", "--data paths=fox.txt", FILES),
     # names
     ("train fox_lstm --run out", "'fox-lstm'", RECIPE),

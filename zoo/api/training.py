@@ -89,12 +89,8 @@ def train(
     recipe = find_recipe(name, dataset, registry, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
-    check_recipe(recipe, registry, resume=resume)
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
-    resuming = resume and (directory / "checkpoint.safetensors").exists()
-    if not resuming and "RANK" not in os.environ:
-        recipe = replace(recipe, threads=recipe.threads or idle_threads(processes))
-    title = _title(recipe, directory, "resuming" if resuming else "training")
+    recipe, title = _begun(recipe, directory, registry, processes, resume=resume)
     shown = _Shown(title, all_metrics) if progress else None
     with _display(shown, processes) as report:
         return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)
@@ -207,9 +203,21 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
             pass
 
 
-def _title(recipe: Recipe, directory: Path, doing: str) -> str:
-    threads = f" with {recipe.threads} thread{'s' * (recipe.threads > 1)}" if recipe.threads else ""
-    return f"{doing} {recipe.architecture} on {recipe.dataset} in {directory}{threads}"
+def _begun(
+    recipe: Recipe, directory: Path, registry: Registry, processes: int, *, resume: bool
+) -> tuple[Recipe, str]:
+    """Check a recipe; return it with its number of threads, and the first line to print.
+
+    A run that is resumed has a number already; processes of torchrun agree on theirs later.
+    """
+    check_recipe(recipe, registry, resume=resume)
+    if resume and (directory / "checkpoint.safetensors").exists():
+        return recipe, f"resuming {recipe.architecture} on {recipe.dataset} in {directory}"
+    title = f"training {recipe.architecture} on {recipe.dataset} in {directory}"
+    if "RANK" in os.environ:
+        return recipe, title
+    threads = recipe.threads or idle_threads(processes)
+    return replace(recipe, threads=threads), f"{title} with {threads} thread{'s' * (threads > 1)}"
 
 
 def train_job(job: Mapping[str, Any]) -> None:
