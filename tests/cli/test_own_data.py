@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from tests.cli.conftest import SMALL_NET, SMALL_SHAPES, zoo
 from zoo import load, open_dataset
 
-SIZES = {"train_size": 64, "val_size": 16, "test_size": 16}
+SIZES: dict[str, Any] = {"train_size": 64, "val_size": 16, "test_size": 16}
 
 
 def written(root: Path, dataset: str = "shapes") -> list[tuple[Path, list[int]]]:

@@ -14,7 +14,7 @@ import zoo
 from zoo.files.hashes import verifying
 from zoo.files.work import listening
 
-SMALL = {"train_size": 16, "val_size": 8, "test_size": 8}
+SMALL: dict[str, Any] = {"train_size": 16, "val_size": 8, "test_size": 8}
 SETS = ["shapes", "scenes"]
 
 

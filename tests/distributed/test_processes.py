@@ -74,8 +74,9 @@ def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> Non
         assert max(later) < tolerance, name
         one, several = (toys.rows(of_one / f"{who}-{number}/metrics.jsonl") for who in ("one", processes))
         for a, b in zip(several, one, strict=True):
-            assert a["val"]["loss"] == pytest.approx(b["val"]["loss"], rel=tolerance), name
-            assert a["train"]["loss"] == pytest.approx(b["train"]["loss"], rel=tolerance), name
+            # a loss near 0 comes from logits that are not, and has their rounding
+            assert a["val"]["loss"] == pytest.approx(b["val"]["loss"], rel=tolerance, abs=1e-7), name
+            assert a["train"]["loss"] == pytest.approx(b["train"]["loss"], rel=tolerance, abs=1e-7), name
     one, several = (toys.rows(of_one / f"{who}-still/metrics.jsonl")[0]["val"] for who in ("one", processes))
     assert several == one, "an evaluation of images is equal, bit for bit"
 
