@@ -53,6 +53,7 @@ def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None
 
 
 @pytest.mark.slow  # half a minute; `.ci/run` runs it
+@pytest.mark.timeout(400)  # several minutes beside other work
 def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
     for name in NAMES:
         test = f"test_{name.replace('-', '_')}.py"
