@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["Protocol"]
 
-# Bytes of a request's line and headers
+# Bytes of a request's line and headers that have not arrived in full
 _HEAD = 2**14
 # Pieces of a body: each costs as much time as a hundred bytes, and all that have arrived are parsed at once
 _PIECES, _BYTES_OF_A_PIECE = 1_000, 256
