@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from msgspec.structs import replace
 
 import zoo
 from zoo.registry.catalog import Catalog
-from zoo.registry.trust import LocalFile
 
 # A dataset that opens Fashion-MNIST once in a process
 PLUGIN = '''
@@ -85,7 +83,7 @@ class Trainings:
         self.home, self.test_size, self.count = home.resolve(), test_size, 0
         plugin = self.home / "subset.py"
         plugin.write_text(PLUGIN)
-        self.registry = zoo.Registry.discover(replace(Catalog.shipped(), local=(LocalFile.read(plugin),)))
+        self.registry = zoo.Registry.discover(Catalog.shipped(), files=[plugin])
 
     def train(self, weights: str, train_size: int, **options: Any) -> tuple[float, dict[str, Any]]:
         """Return the accuracy on the test images, in percent, and the training fields."""

@@ -24,12 +24,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Forbid downloads, use a cache and a configuration of our own, drop other settings except $ZOO_DATA."""
+    """Forbid downloads, use a cache of our own, drop other settings except $ZOO_DATA."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_TRUST", "ZOO_VERIFY"):
+        for name in ("ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_PLUGIN_FILES", "ZOO_VERIFY"):
             patch.delenv(name, raising=False)
         patch.setenv("ZOO_OFFLINE", "1")
-        patch.setenv("ZOO_CONFIG", str(tmp_path_factory.mktemp("config")))
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ZOO_STATE", str(tmp_path_factory.mktemp("state")))
         yield

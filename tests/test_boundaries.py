@@ -56,7 +56,6 @@ TORCH_FREE_MODULES = {
     "zoo.api.describing",
     "zoo.api.recipes",
     "zoo.api.training",
-    "zoo.api.trust",
     "zoo.api.progress",
     "zoo.api.terminal",
     "zoo.api.where",

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from zoo.api.model import Model
     from zoo.api.run import Run
     from zoo.api.training import lr_find, resume, train
-    from zoo.api.trust import list_trusted, trust, untrust
     from zoo.api.weights import load
     from zoo.config.recipe import Recipe
     from zoo.config.training import TrainConfig
@@ -72,8 +71,8 @@ __all__ = [
     "OptionError", "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec",
     "ZooError", "ZooWarning", "__version__", "check", "clear_cache", "create_model", "hookimpl",
     "list_analyzers", "list_cache", "list_datasets", "list_models", "list_plugins", "list_recipes",
-    "list_trusted", "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
-    "train", "trust", "untrust",
+    "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
+    "train",
 ]  # fmt: skip
 
 # Imported when it is first used, so that listing stays instant
@@ -84,7 +83,6 @@ _ON_USE = {
     "zoo.api.model": "Model",
     "zoo.api.run": "Run",
     "zoo.api.training": "lr_find resume train",
-    "zoo.api.trust": "list_trusted trust untrust",
     "zoo.api.weights": "load",
     "zoo.config.recipe": "Recipe",
     "zoo.config.training": "TrainConfig",

@@ -216,9 +216,7 @@ def zoo_architectures():
 
 def test_missing_model_options_are_named_as_flags(desk, tmp_path):
     (tmp_path / "needy.py").write_text(NEEDY)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["needy.py"]\n')
-    trusted = {"ZOO_REGISTRY": f"{tmp_path}/registry.toml", "ZOO_TRUST": "1"}
-    done = zoo("train", "needy", "files", *PATHS, cwd=desk, env=trusted)
+    done = zoo("train", "needy", "files", *PATHS, "--plugin", tmp_path / "needy.py", cwd=desk)
     assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [
         "zoo: architecture needy/needy requires width, depth",
@@ -229,13 +227,12 @@ def test_missing_model_options_are_named_as_flags(desk, tmp_path):
 def test_an_entry_that_cannot_be_used_is_told_once(tmp_path):
     source = NEEDY.replace("language-modelling", "segmentation").replace("needy", "useless")
     (tmp_path / "useless.py").write_text(source)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["useless.py"]\n')
-    words, trusted = ("train", "useless", "shapes"), {"ZOO_TRUST": "1"}
+    words = ("train", "useless", "shapes", "--plugin", "useless.py")
     problem = "architecture useless/useless cannot be used: unknown task 'segmentation'"
     for quiet in ([], ["--quiet"]):  # with it there is no warning of the plugin, which the error would repeat
-        done = zoo(*words, *quiet, cwd=tmp_path, env=trusted)
+        done = zoo(*words, *quiet, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"zoo: {problem}\n")
-    assert json.loads(zoo(*words, "--json", cwd=tmp_path, env=trusted).stdout)["error"] == problem
+    assert json.loads(zoo(*words, "--json", cwd=tmp_path).stdout)["error"] == problem
 
 
 def test_an_error_is_a_document_with_json(desk):
@@ -414,7 +411,6 @@ URL = "https://example.org/x"
         ["train", "mlp", "shapes", "--from", URL],
         ["lr-find", "mlp", "shapes", "--plot", URL],
         ["resume", URL],
-        ["trust", URL],
         ["new-plugin", "mine", "--kind", "dataset", "--out", URL],
         ["check", "cam", "--report", f"{URL}.md"],
     ],

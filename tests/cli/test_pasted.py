@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SMALL_LSTM, TEXT, zoo
+from zoo.training.lock import CONFIG_HEAD
 
 ODD = "it's $(touch pwned); a*&"
 RECIPE = """
@@ -95,9 +97,14 @@ def test_a_misspelt_option_with_its_value() -> None:
     assert pasted(f"`zoo {option.strip('`')}`") == [["--prompt", ODD]]
 
 
-def test_a_folder_that_is_not_trusted() -> None:
+def test_a_run_of_a_plugin_that_is_not_named() -> None:
     Path(ODD).mkdir()
-    Path(ODD, "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["net.py"]\n')
-    Path(ODD, "net.py").touch()
-    told = zoo("list", env={"ZOO_REGISTRY": str(Path(ODD, "registry.toml"))}).stderr
-    assert [["trust", str(Path(ODD, "registry.toml"))]] == pasted(told)
+    run = f"""schema = 1
+plugin_files = [{json.dumps(f"{ODD}/net.py")}]
+[recipes.it]
+architecture = "net/net"
+dataset = "images/shapes"
+"""
+    Path(ODD, "config.toml").write_bytes(CONFIG_HEAD + run.encode())
+    told = zoo("resume", f"./{ODD}").stderr
+    assert [["resume", ODD, "--plugin", f"{ODD}/net.py"]] == pasted(told)

@@ -65,11 +65,10 @@ def zoo_datasets():
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a registry.toml with a plugin whose two datasets cannot be opened."""
-    folder = tmp_path_factory.mktemp("sealed")
-    (folder / "sealed.py").write_text(PLUGIN)
-    (folder / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["sealed.py"]\n')
-    return folder / "registry.toml"
+    """Return a plugin whose two datasets cannot be opened."""
+    path = tmp_path_factory.mktemp("sealed") / "sealed.py"
+    path.write_text(PLUGIN)
+    return path
 
 
 def shown(*arguments: str | Path, **options) -> dict:
@@ -214,13 +213,13 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     ],
 )
 def test_a_dataset_that_cannot_be_opened_is_shown_with_the_reason(sealed, arguments, reason):
-    facts = shown(*arguments, env={"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"})
+    facts = shown(*arguments, env={"ZOO_PLUGIN_FILES": str(sealed)})
     assert reason in facts["unknown"]
     assert facts["options"]
 
 
 def test_classes_without_names_and_fields_without_descriptions_are_shown(sealed):
-    where = {"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"}
+    where = {"ZOO_PLUGIN_FILES": str(sealed)}
     done = zoo("show", "sealed/numbered", env=where)
     assert done.returncode == 0, done.stderr
     assert "0, 1, 2, 3" in done.stdout
@@ -229,7 +228,7 @@ def test_classes_without_names_and_fields_without_descriptions_are_shown(sealed)
 
 
 def test_a_kind_tells_entries_of_one_name_apart(sealed):
-    where = {"ZOO_REGISTRY": str(sealed), "ZOO_TRUST": "1"}
+    where = {"ZOO_PLUGIN_FILES": str(sealed)}
     done = zoo("show", "sealed/absent", env=where)
     assert done.returncode == 1
     assert "architecture sealed/absent, dataset sealed/absent; --kind says which" in done.stderr

@@ -174,15 +174,15 @@ def zoo_architectures():
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Change to a folder whose registry.toml has a one-file plugin and a recipe."""
+    """Change to a folder whose registry.toml has a recipe for a one-file plugin, which is named."""
     (tmp_path / "my_models.py").write_text(MINE, encoding="utf-8")
     (tmp_path / "registry.toml").write_text(
-        'schema = 1\n[plugins]\nlocal = ["my_models.py"]\n'
+        "schema = 1\n"
         '[recipes.quick]\narchitecture = "linear"\ndataset = "shapes"\ndata = { train_size = 64 }\n',
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    zoo.trust()
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", "my_models.py")
     yield tmp_path
     sys.modules.pop("my_models", None)
 
@@ -211,9 +211,7 @@ def test_check_refuses_an_unknown_plugin() -> None:
 
 def test_a_plugin_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "imports_in_vain.py").write_text("import not_there")
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["imports_in_vain.py"]\n')
-    monkeypatch.chdir(tmp_path)
-    zoo.trust()
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "imports_in_vain.py"))
     with pytest.warns(ZooWarning, match="plugin imports-in-vain .* failed: .*not_there") as caught:
         assert "lstm" in zoo.list_models()
     assert caught[0].filename == __file__

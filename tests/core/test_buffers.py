@@ -15,7 +15,6 @@ from zoo.files.cards import KEY, read_card, read_weights
 from zoo.files.container import write_container
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
-from zoo.registry.trust import LocalFile
 
 PLUGIN = '''
 import torch
@@ -81,7 +80,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     folder = tmp_path_factory.mktemp("buffers")
     (folder / "masked.py").write_text(PLUGIN)
-    return Registry.discover(Catalog(local=(LocalFile.read(folder / "masked.py"),)))
+    return Registry.discover(Catalog(), files=[folder / "masked.py"])
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,6 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_shipped_file_is_enough(nowhere: Path) -> None:
     catalog = Catalog.load()
     assert catalog.recipes["nietzsche-lstm"].architecture == "charrnn/lstm"
-    assert catalog.local == ()
 
 
 def test_the_users_file_takes_precedence_over_the_shipped_one(write: Write) -> None:
@@ -86,11 +85,7 @@ def test_the_shipped_file_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
-    path = write('schema = 1\n[plugins]\nlocal = ["my_plugin.py"]\ndisabled = ["acme"]')
-    catalog = Catalog.load()
-    assert [file.path for file in catalog.local] == [(path.parent / "my_plugin.py").resolve()]
-    assert catalog.disabled == ("acme",)
-    write(WEIGHTS)
+    path = write(WEIGHTS)
     assert Catalog.load().weights["mine"].file == str(path.parent / "weights" / "mine.safetensors")
 
 
@@ -115,7 +110,9 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
         ),
         (WEIGHTS.replace("aaaa", "AAAA"), "[weights.mine] sha256 must be 64 hexadecimal digits (got 'AAAA"),
         ('schema = 1\n[plugins]\ndisable = 0', "[plugins] has no option 'disable'; did you mean 'disabled'"),
-        ('schema = 1\n[plugins]\nlocal = 3', "[plugins] local must be a list, each item a string (got 3)"),
+        ('schema = 1\n[plugins]\ndisabled = 3', "[plugins] disabled must be a list, each item a string"),
+        ('schema = 1\nplugin_files = ["x.py"]', "cannot name code"),
+        ('schema = 1\n[plugins]\nlocal = ["x.py"]', "[plugins] has no option 'local'"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_file_and_the_key(write: Write, text: str, message: str) -> None:
@@ -224,10 +221,9 @@ def test_the_config_of_a_run_cannot_name_plugins(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("ZOO_REGISTRY", str(path))
         config.write_text(RECIPE)
         assert "mine" in Catalog.load().recipes
-        for setting in ('local = ["x.py"]', 'disabled = ["cam"]'):
-            config.write_text(f"{RECIPE}[plugins]\n{setting}")
-            with pytest.raises(CatalogError, match=r"the config\.toml of a run cannot have \[plugins\]"):
-                Catalog.load()
+        config.write_text(f'{RECIPE}[plugins]\ndisabled = ["cam"]')
+        with pytest.raises(CatalogError, match=r"the config\.toml of a run cannot have \[plugins\]"):
+            Catalog.load()
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -267,12 +263,6 @@ def test_weights_that_are_no_file_are_refused(kind: str, write: Write, tmp_path:
     write(WEIGHTS if kind != "NUL" else WEIGHTS.replace("mine.safetensors", "mine\\u0000"))
     with pytest.raises(DataError, match="is not on this machine"):
         find_weights(Registry([], Catalog.load()), "mine")
-
-
-def test_one_file_plugins_are_paths(write: Write) -> None:
-    write('schema = 1\n[plugins]\nlocal = ["a\\u0000.py"]')
-    with pytest.raises(CatalogError, match="local must be paths"):
-        Catalog.load()
 
 
 def test_names_come_before_paths(nowhere: Path) -> None:

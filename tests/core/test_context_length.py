@@ -13,7 +13,6 @@ from zoo.api.model import Model
 from zoo.errors import SpecError
 from zoo.files.container import read_container
 from zoo.registry.catalog import Catalog
-from zoo.registry.trust import LocalFile
 
 PLUGIN = '''
 import torch
@@ -65,7 +64,7 @@ CACHED = pytest.mark.parametrize("cached", [False, True], ids=["no state", "cach
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     folder = tmp_path_factory.mktemp("context")
     (folder / "attention.py").write_text(PLUGIN)
-    return Registry.discover(Catalog(local=(LocalFile.read(folder / "attention.py"),)))
+    return Registry.discover(Catalog(), files=[folder / "attention.py"])
 
 
 @pytest.fixture(scope="module")

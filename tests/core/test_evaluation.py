@@ -20,7 +20,6 @@ from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.registry.trust import LocalFile
 from zoo.training.run import train
 from zoo_text import language_modelling
 
@@ -70,7 +69,7 @@ def zoo_datasets():
 def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_training(
     folder: Path, tmp_path: Path
 ) -> None:
-    registry = Registry.discover(Catalog(local=(LocalFile.read(folder / "plain.py"),)))
+    registry = Registry.discover(Catalog(), files=[folder / "plain.py"])
     recipe = Recipe(architecture="lstm", dataset="plain/data", data={"kind": "bpe"})
     message = r"^plain/data does not say how to feed a model: preprocess: tokens: invalid enum value 'bpe'"
     with pytest.raises(DataError, match=message):
@@ -97,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Registry:
-    return Registry.discover(Catalog(local=(LocalFile.read(folder / "plain.py"),)))
+    return Registry.discover(Catalog(), files=[folder / "plain.py"])
 
 
 def trained(registry: Registry, folder: Path, name: str, **data: Any) -> Path:

@@ -19,11 +19,11 @@ from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, Unkno
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import hookimpl
+from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec
-from zoo.registry.trust import LocalFile
 from zoo_images.plugin import CLASSIFICATION
 
 
@@ -180,21 +180,20 @@ def zoo_architectures():
 
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Return a function that writes a one-file plugin and a registry.toml that names it; all are trusted."""
-    monkeypatch.setenv("ZOO_TRUST", "1")
+    """Return a function that writes a one-file plugin, names it, and disables another in registry.toml."""
 
     def make(name: str, *names: str, disabled: str = "") -> Path:
         path = tmp_path / f"{name}.py"
         path.write_text(PLUGIN.replace("NAMES", repr(names)))
-        text = f'schema = 1\n[plugins]\nlocal = ["{name}.py"]\ndisabled = [{disabled!r}]\n'
-        (tmp_path / "registry.toml").write_text(text)
+        monkeypatch.setenv("ZOO_PLUGIN_FILES", str(path))
+        (tmp_path / "registry.toml").write_text(f"schema = 1\n[plugins]\ndisabled = [{disabled!r}]\n")
         monkeypatch.chdir(tmp_path)
         return path
 
     return make
 
 
-def test_discovery_reads_the_plugins_of_registry_toml(
+def test_discovery_loads_the_files_that_are_named(
     local: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = local("my_nets", "tiny-net", disabled="cam")
@@ -228,9 +227,10 @@ def test_a_disabled_one_file_plugin_is_not_imported(local: Callable[..., Path]) 
     assert (plugin.status, plugin.output) == ("disabled", "")
 
 
-def test_a_catalog_takes_the_place_of_registry_toml(local: Callable[..., Path]) -> None:
-    local("my_unread_nets", "tiny-net")
-    assert not Registry.discover(Catalog()).has("architecture", "tiny-net")
+def test_files_take_the_place_of_the_variable(local: Callable[..., Path]) -> None:
+    path = local("my_unread_nets", "tiny-net")
+    assert not Registry.discover(files=()).has("architecture", "tiny-net")
+    assert Registry.discover(files=[path]).plugin_files == [str(path)]
 
 
 def test_a_one_file_plugin_cannot_take_the_name_of_a_plugin_of_zoo(local: Callable[..., Path]) -> None:
@@ -545,9 +545,9 @@ def test_a_task_a_group_and_a_field_have_one_owner(
     text = SECOND.format(**{"field": "gamma", "group": "loss", "task": "ranking", **names})
     path = tmp_path / f"second_{'_'.join(names.values()).replace('-', '_')}.py"
     path.write_text(text)
-    file = LocalFile.read(path)
-    together = plugins.discover(local=[file])[-1]
-    alone = plugins.discover(only=[together.name], local=[file])[-1]  # as `zoo check FILE` loads it
+    file = PluginFile.read(path)
+    together = plugins.discover(files=[file])[-1]
+    alone = plugins.discover(only=[together.name], files=[file])[-1]  # as `zoo check FILE` loads it
     for loaded in (together, Registry.beside(alone).plugins[-1]):
         assert loaded.status == "failed"
         assert cause in loaded.cause

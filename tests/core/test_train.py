@@ -25,7 +25,6 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.registry.trust import LocalFile
 from zoo.training import checkpoint
 from zoo.training.clock import Progress
 from zoo.training.run import train
@@ -391,7 +390,7 @@ def zoo_architectures():
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     path = tmp_path_factory.mktemp("plugin") / "pretrained.py"
     path.write_text(PRETRAINED)
-    return Registry.discover(Catalog(local=(LocalFile.read(path),)))
+    return Registry.discover(Catalog(), files=[path])
 
 
 @pytest.mark.parametrize("loads", [False, True])
@@ -456,7 +455,7 @@ def zoo_architectures():
 
 def test_initial_weights_that_a_model_draws_depend_on_the_seed_alone(tmp_path: Path) -> None:
     (tmp_path / "draws.py").write_text(DRAWS)
-    drawing = Registry.discover(Catalog(local=(LocalFile.read(tmp_path / "draws.py"),)))
+    drawing = Registry.discover(Catalog(), files=[tmp_path / "draws.py"])
     recipe = Recipe(
         architecture="draws", dataset="shapes", data=SHAPES, train={"epochs": 1, "lr": 0.0001}, seed=1
     )

@@ -21,7 +21,6 @@ from zoo.models.transfer import Source
 from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.registry.trust import LocalFile
 from zoo.training.run import train
 from zoo.training.setup import set_up
 from zoo_images.classification import Classification
@@ -70,7 +69,7 @@ def zoo_datasets():
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     path = tmp_path_factory.mktemp("plugin") / "stripes.py"
     path.write_text(PLUGIN)
-    return Registry.discover(Catalog(local=(LocalFile.read(path),)))
+    return Registry.discover(Catalog(), files=[path])
 
 
 @pytest.fixture(scope="module")

@@ -136,8 +136,7 @@ def zoo_architectures():
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a plugin whose network is `odd/net`."""
     (tmp_path / "odd.py").write_text(ODD)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["odd.py"]\n')
-    monkeypatch.setenv("ZOO_TRUST", "1")
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "odd.py"))
     return tmp_path
 
 
@@ -223,13 +222,12 @@ def test_they_end_as_one_process_does(tmp_path: Path, architecture: str) -> None
     """In a folder with a file named like a module of Python, without stdout, and where a plugin fails."""
     (tmp_path / "random.py").write_text("raise SystemExit('code of the folder')")
     (tmp_path / "broken_net.py").write_text(BROKEN)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["broken_net.py"]\n')
     words = [*STILL[:1], architecture, *STILL[2:], "--run", "run", "--processes", "2", "--json"]
     zoo = Path(sys.executable).with_name("zoo")
     done = subprocess.run(
         ["sh", "-c", f"exec {shlex.join([str(zoo), *words])} {'>&-' if architecture == 'mlp' else ''}"],
         cwd=tmp_path,
-        env={**os.environ, "ZOO_TRUST": "1"},
+        env={**os.environ, "ZOO_PLUGIN_FILES": "broken_net.py"},
         capture_output=True,
         text=True,
         check=False,
@@ -270,10 +268,9 @@ def zoo_architectures():
 @pytest.mark.parametrize("launcher", [False, True])
 def test_an_error_in_one_process_stops_all_and_is_told(launcher: bool, tmp_path: Path) -> None:
     (tmp_path / "on_one.py").write_text(ON_ONE)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["on_one.py"]\n')
     words = ["train", "on-one/net", *STILL[2:], "--run", "run", "--save-every", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_TRUST", "1")
+        patch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "on_one.py"))
         if launcher:
             done = torchrun(2, [[*words, "--json"]], tmp_path)
             assert json.loads(done.stdout)["error"] == "ValueError: it is broken here"
@@ -289,8 +286,7 @@ def test_an_error_in_one_process_stops_all_and_is_told(launcher: bool, tmp_path:
 def test_a_process_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging = ON_ONE.replace('raise ValueError("it is broken here")', "__import__('time').sleep(1000)")
     (tmp_path / "on_one.py").write_text(hanging)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["on_one.py"]\n')
-    monkeypatch.setenv("ZOO_TRUST", "1")
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "on_one.py"))
     monkeypatch.setenv("ZOO_PATIENCE", "3")
     done = command(["train", "on-one/net", *STILL[2:], "--run", "run", "--processes", "2"], tmp_path)
     assert done.returncode == 1
@@ -330,9 +326,8 @@ def zoo_datasets():
 
 
 def test_one_process_of_a_machine_prepares_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_TRUST", "1")
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "prepares.py"))
     (tmp_path / "prepares.py").write_text(PREPARES)
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["prepares.py"]\n')
     words = [
         "train",
         "mlp",

@@ -56,8 +56,7 @@ these.
 | `ZOO_WEIGHTS` | folder with files of published weights, `ID.safetensors`, that are not in the package |
 | `ZOO_OFFLINE` | `1` forbids downloads |
 | `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
-| `ZOO_TRUST` | `1` trusts every one-file plugin that a `registry.toml` names, for CI |
-| `ZOO_CONFIG` | folder for what `zoo trust` remembers; by default `zoo` in the user's configuration folder |
+| `ZOO_PLUGIN_FILES` | plugins in one file to load, separated as in `PATH`; `--plugin FILE` adds one |
 | `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
 | `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
 | `ZOO_PATIENCE` | seconds that a process of a training waits for the others, in place of 600 |

@@ -59,7 +59,6 @@ AS_PYTHON = {
     "analyze": ("zoo.Model.analyze",),
     "export": ("zoo.Model.export",),
     "inspect": ("zoo.load(WEIGHTS).card",),
-    "trust": ("zoo.trust", "zoo.untrust", "zoo.list_trusted"),
     "cache": ("zoo.list_cache", "zoo.clear_cache"),
     "check": ("zoo.check",),
     **dict.fromkeys(("show", "serve", "completion", "new-plugin"), ()),
@@ -88,7 +87,6 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Load and build": ("load", "create_model", "open_dataset"),
     "The cache": ("list_cache", "clear_cache"),
     "Check a plugin": ("check",),
-    "Trust the plugins of a folder": ("trust", "untrust", "list_trusted"),
     "Small helpers": ("seed_for", "tokenize"),
 }
 CLASSES = ("Model", "Run")

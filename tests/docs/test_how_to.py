@@ -53,7 +53,6 @@ GIVEN = {
         (cd pictures && for file in */*; do echo "$file,${file%/*} shape"; done) >> labels
         mv labels pictures/labels.csv
     """,
-    "trust": "mkdir nets && cp registry.toml patches.py nets\n",
 }
 
 pytestmark = [
@@ -70,7 +69,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path / "config"))
     (draw,) = (block for block in blocks(TUTORIAL / "own-pictures.md") if ".save(" in block.text)
     do(draw, folder, {})
     shutil.copy(min(Path("pictures/ring").iterdir()), "cat.jpg")
@@ -83,9 +81,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
 def test_every_command_of_a_page_works(page: Path, folder: Path, server: str) -> None:
-    if page.stem == "trust":
-        for block in blocks(TUTORIAL / "first-plugin.md")[:2]:
-            do(block, folder, {})
     type_in(small(GIVEN.get(page.stem, "")), folder)
     for block in blocks(page):
         if page.stem.startswith("serve"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,11 +25,10 @@ FILES = dict(file for page in PAGES for file in NAMED.findall(page))
 
 
 @pytest.fixture
-def one_file(tmp_path: Path, run_zoo: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
-    """Return a folder with the page's one-file plugin and the registry.toml that names it, trusted."""
+def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the page's one-file plugin, which is named."""
     (tmp_path / "dna.py").write_text(FILES["dna.py"], encoding="utf-8")
-    (tmp_path / "registry.toml").write_text(re.findall(r"```toml\n(schema.*?)^```", PAGE, re.S | re.M)[0])
-    assert run_zoo("trust", cwd=tmp_path).returncode == 0
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "dna.py"))
     return tmp_path
 
 

@@ -44,13 +44,12 @@ def test_contract(check):
 @pytest.fixture
 def run_contract(tmp_path: Path):
     (tmp_path / "acme.py").write_text(PLUGIN, encoding="utf-8")
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["acme.py"]\n', encoding="utf-8")
 
     def run(expected: dict[str, str]) -> str:
         (tmp_path / "test_acme.py").write_text(TEST.format(expected=expected), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-W", "error"]
-        trusted = {**os.environ, "ZOO_TRUST": "1"}
-        done = subprocess.run(command, cwd=tmp_path, env=trusted, capture_output=True, text=True, check=False)
+        env = {**os.environ, "ZOO_PLUGIN_FILES": "acme.py"}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         return done.stdout
 
     return run

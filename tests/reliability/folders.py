@@ -1,4 +1,4 @@
-"""The promise that a folder's registry.toml runs no code before `zoo trust`, whatever is typed there."""
+"""The promise that no code runs because it lies in the current folder, whatever is typed there."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ def __getattr__(name):
 """
 
 _REGISTRY = """schema = 1
-[plugins]
-local = ["{name}.py"]
 [recipes.mine]
 architecture = "{name}/evil"
 dataset = "{name}/evils"
@@ -64,7 +62,7 @@ metrics = {{}}
 
 
 def hostile_folder(folder: Path, name: str = "evil") -> Path:
-    """Write a folder whose registry.toml names code that leaves marks in a file, and return that file."""
+    """Write a folder with a plugin that leaves marks, and a registry.toml of it; return the file of marks."""
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "mark"
     (folder / f"{name}.py").write_text(_PLUGIN.format(mark=str(mark), name=name), encoding="utf-8")
@@ -117,8 +115,8 @@ def completions(name: str = "evil", commands: Sequence[str] = tuple(COMMANDS)) -
             yield {"_ZOO_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": word}
 
 
-def untrusted(folder: Path, *, commands: Sequence[str] = tuple(COMMANDS)) -> Figure:
-    """Type every command in a hostile folder and press TAB there; count lines of its code that run."""
+def of_the_folder(folder: Path, *, commands: Sequence[str] = tuple(COMMANDS)) -> Figure:
+    """Type every command in a hostile folder and press TAB there; count those that run none of its code."""
     mark = hostile_folder(folder / "evil")
     here, elsewhere = folder / "evil", folder / "elsewhere"
     elsewhere.mkdir()
@@ -128,45 +126,22 @@ def untrusted(folder: Path, *, commands: Sequence[str] = tuple(COMMANDS)) -> Fig
         for place, env in ((here, {}), (elsewhere, named))
         for line in invocations(commands=commands)
     ]
-    trusted = {"ZOO_TRUST": "1"}  # TAB runs nothing even then
-    attempts += [(here, trusted | asked, []) for asked in completions(commands=commands)]
+    attempts += [(here, asked, []) for asked in completions(commands=commands)]
     broken: list[str] = []
-    for number, (place, env, line) in enumerate(attempts):
-        config = {"ZOO_CONFIG": str(folder / f"config-{number}")}
-        child = start(folder / "log", _typed, str(place), env | config, line)
-        child.wait()
+    for place, env, line in attempts:
+        start(folder / "log", _typed, str(place), env, line).wait()
         if mark.exists():
             broken.append(f"{env.get('COMP_WORDS') or ' '.join(['zoo', *line])}: {mark.read_text().split()}")
             mark.unlink()
-    controls = _trusted_and_changed(folder, mark)
+    start(folder / "log", _typed, str(here), {}, ["list", "--plugin", "evil.py"]).wait()
+    control = [] if mark.exists() else ["code that is named does not run"]
     return Figure(
-        "No code of a folder's registry.toml runs before `zoo trust`, nor after one changed byte, nor on TAB",
-        len(attempts) + len(controls),
-        len(attempts) + len(controls) - len(broken) - len([*filter(None, controls)]),
+        "No code of the current folder runs unless it is named, nor on TAB",
+        len(attempts),
+        len(attempts) - len(broken),
         "attempts without a line of it",
-        broken=(*broken, *filter(None, controls)),
+        broken=(*broken, *control),
     )
-
-
-def _trusted_and_changed(folder: Path, mark: Path) -> list[str]:
-    """Trust the folder, then change a byte at every place; return what went wrong for each, or ''."""
-    here, config = folder / "evil", {"ZOO_CONFIG": str(folder / "config")}
-
-    def runs() -> bool:
-        start(folder / "log", _typed, str(here), config, ["list"]).wait()
-        ran = mark.exists()
-        mark.unlink(missing_ok=True)
-        return ran
-
-    start(folder / "log", _typed, str(here), config, ["trust"]).wait()
-    wrong = ["" if runs() else "code that is trusted does not run"]
-    for file in (here / "registry.toml", here / "evil.py"):
-        whole = file.read_bytes()
-        for place in range(0, len(whole), 16):
-            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-            wrong.append(f"{file.name} runs with byte {place} changed" if runs() else "")
-        file.write_bytes(whole)
-    return [*wrong, "" if runs() else "code that is as it was trusted does not run"]
 
 
 def _typed(place: str, env: dict[str, str], line: list[str]) -> None:

@@ -61,7 +61,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
     "exported": lambda folder: exported.opens_nothing(folder, files=10_000),
     "never_unpickled": opening.never_unpickled,
-    "untrusted": folders.untrusted,
+    "of_the_folder": folders.of_the_folder,
     "in_terminal": invocations.in_terminal,
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=10_000),
     "processes": lambda folder: invocations.processes(folder, invocations=500),
@@ -120,7 +120,7 @@ def _one(name: str) -> int:
         os.environ.update(ZOO_OFFLINE="1", OMP_NUM_THREADS="1")
         for setting in ("CACHE", "CONFIG", "STATE"):
             os.environ[f"ZOO_{setting}"] = f"{folder}/{setting.lower()}"
-        for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_TRUST"):
+        for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_PLUGIN_FILES"):
             os.environ.pop(setting, None)
         place = Path(folder) / "work"
         place.mkdir()

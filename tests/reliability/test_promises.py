@@ -50,7 +50,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=1),
     "exported": lambda folder: exported.opens_nothing(folder, files=20),
     "never_unpickled": opening.never_unpickled,
-    "untrusted": lambda folder: folders.untrusted(folder, commands=("list", "eval")),
+    "of_the_folder": lambda folder: folders.of_the_folder(folder, commands=("list", "eval")),
     "in_terminal": lambda folder: invocations.in_terminal(folder, every=20),
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=200),
     "processes": lambda folder: invocations.processes(folder, invocations=16),

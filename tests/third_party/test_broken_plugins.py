@@ -246,34 +246,25 @@ def test_a_disabled_plugin_is_not_imported(run_zoo: RunZoo, healthy: str, tmp_pa
 
 
 def test_a_local_plugin_needs_no_packaging(run_zoo: RunZoo, tmp_path: Path) -> None:
-    home = tmp_path / "mine"
-    home.mkdir()
-    (home / "my_plugin.py").write_text(dedent(model("little")))
-    (home / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["my_plugin.py"]\n')
-    assert run_zoo("trust", home).returncode == 0
-    for where in ({"cwd": home}, {"env": {"ZOO_REGISTRY": str(home / "registry.toml")}}):
-        done = run_zoo("--strict", "list", "architecture", "my-plugin", "--json", **where)
+    (tmp_path / "my_plugin.py").write_text(dedent(model("little")))
+    for how in ({"cwd": tmp_path}, {"env": {"ZOO_PLUGIN_FILES": str(tmp_path / "my_plugin.py")}}):
+        named = ["--plugin", "my_plugin.py"] if "cwd" in how else []
+        done = run_zoo("--strict", "list", "architecture", "my-plugin", "--json", *named, **how)
         assert [row["name"] for row in json.loads(done.stdout)] == ["my-plugin/little"]
 
 
 @pytest.mark.parametrize(
     ("file", "source", "cause"),
     [
-        ("gone.py", None, "no such file"),
         ("json.py", "x = 1", "there is already a module named 'json'; rename the file json.py"),
         ("half.py", "import not_there", "No module named 'not_there'"),
     ],
 )
 def test_a_local_plugin_that_fails_is_reported_too(
-    file: str, source: str | None, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+    file: str, source: str, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
 ) -> None:
-    home = tmp_path / "mine"
-    home.mkdir()
-    if source is not None:
-        (home / file).write_text(source)
-    registry = tmp_path / "registry.toml"
-    registry.write_text(f'schema = 1\n[plugins]\nlocal = ["mine/{file}"]\n')
-    done = run_zoo("list", env={"ZOO_REGISTRY": str(registry), "ZOO_TRUST": "1"})
+    (tmp_path / file).write_text(source)
+    done = run_zoo("list", "--plugin", str(tmp_path / file))
     assert (done.returncode, done.stdout) == (0, healthy)
     assert file in done.stderr
     assert cause in done.stderr

@@ -245,24 +245,15 @@ def test_help_helps_where_plugins_cannot_be_read(tmp_path: Path) -> None:
     assert ("plain,train" in done.stdout, done.stderr) == (True, "")
 
 
-def test_the_command_of_a_folder_runs_once_it_is_trusted(tmp_path: Path, monkeypatch) -> None:
-    """Nor is it offered before, and never on TAB."""
+def test_the_command_of_a_file_runs_where_the_file_is_named(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path / "config"))
-    text = PLUGIN.format(name="say", target="folders:command", extra="") + COMMAND.format(body="")
-    Path("folders.py").write_text("from pathlib import Path\nPath('ran').touch()\n" + text)
-    Path("registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["folders.py"]\n')
-    for line in (["say", "hello"], ["folders/say", "hello"], ["--help"], ["show", "say"]):
-        done = zoo(*line)
-        assert "not trusted" in done.stderr, line
-        assert not Path("ran").exists(), line
+    Path("files.py").write_text(
+        PLUGIN.format(name="say", target="files:command", extra="") + COMMAND.format(body="")
+    )
     assert zoo("say", "hello").returncode == 2
-    zoo("trust")
-    for line in ("zoo s", "zoo say "):
-        offered(line)
-        assert not Path("ran").exists(), line
-    assert zoo("say", "hello").stdout.endswith("hello\n")
-    assert "Say something." in zoo("--help").stdout
+    for line in (["say", "hello", "--plugin", "files.py"], ["--plugin=files.py", "say", "hello"]):
+        assert zoo(*line).stdout.endswith("hello\n")
+    assert "Say something." in zoo("--help", "--plugin", "files.py").stdout
 
 
 def test_an_error_of_a_command_names_its_plugin(install: Install) -> None:

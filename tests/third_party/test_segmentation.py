@@ -400,10 +400,8 @@ def test_the_kit_finds_wrong_masks_and_wrong_answers(wrong: Path) -> None:
 
 
 def test_maps_of_answers_that_have_a_place_are_refused_in_words(
-    trained: Path, wrong: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, wrong: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\nlocal = ["wrong.py"]\n')
-    monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.toml"))
-    monkeypatch.setenv("ZOO_TRUST", "1")
+    monkeypatch.setenv("ZOO_PLUGIN_FILES", str(wrong))
     with pytest.raises(SpecError, match=r"wrong/mapped draws maps.* one answer .*\(2, 5, 16, 16\)"):
         zoo.load(trained).analyze("wrong/mapped", indices=[0, 1], progress=False)

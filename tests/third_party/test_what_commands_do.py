@@ -36,7 +36,6 @@ LINES = {
     "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
     "inspect": ["inspect", "shapes-resnet20"],
-    "trust": ["trust"],
     "completion": ["completion", "bash"],
     "new-plugin": ["new-plugin", "mine", "--kind", "dataset"],
 }
@@ -78,7 +77,7 @@ def test_the_table_has_every_command() -> None:
 def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mark = hostile_folder(home)
-    places = {"ZOO_CACHE": "cache", "ZOO_CONFIG": "config", "ZOO_STATE": "state", "TMPDIR": "tmp"}
+    places = {"ZOO_CACHE": "cache", "ZOO_STATE": "state", "TMPDIR": "tmp"}
     places |= {"TORCHINDUCTOR_CACHE_DIR": "tmp", "MPLCONFIGDIR": "fonts"}
     env = {name: str(tmp_path / folder) for name, folder in places.items()}
     for folder in env.values():
@@ -102,7 +101,6 @@ def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
         assert did["torch"] != light, command
         allowed = {
             "cache": "cache" in writes,
-            "config": "configuration" in writes,
             "state": "state" in writes,
             "home": re.search("run directory|folder|picture|file of", writes) is not None,
             "fonts": True,
@@ -113,5 +111,3 @@ def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
             assert inside, f"{command} writes {path}"
             assert allowed[inside], f"{command} writes {path}"
         assert not mark.exists(), command
-        if command == "trust":
-            next((tmp_path / "config" / "trusted").iterdir()).unlink()

@@ -20,8 +20,10 @@ from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
-from zoo.errors import OptionError, warn
+from zoo.errors import OptionError, RunError, warn
 from zoo.registry.advice import advising
+from zoo.registry.catalog import read_plugin_files
+from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry
 from zoo.training.lock import claimed
 from zoo.training.save_interval import SaveInterval
@@ -130,6 +132,7 @@ def resume(
 
         registry = default_registry() if registry is None else registry
         recipe, saving = Run(run, registry=registry).recipe, {"resume": True, "save_every": save_every}
+        _require_plugins(Path(run), recipe, registry)
         return _Job(recipe, Path(run), device, saving, shown).done(registry, processes, report)
 
 
@@ -201,6 +204,16 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
     if directory.exists() and is_first():
         with claimed(directory, resume=resume):
             pass
+
+
+def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> None:
+    """Raise RunError, naming the missing files, if a run needs an entry of a plugin in one file."""
+    files = {*read_plugin_files(directory / "config.toml")} - {*registry.plugin_files}
+    known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
+    if files and not known:
+        flags = plugin_flags(sorted(files))
+        hint = f"`zoo resume {shlex.quote(str(directory))} {flags}` continues it"
+        raise RunError(f"{directory} was started with {flags}", hint=hint)
 
 
 def _begun(

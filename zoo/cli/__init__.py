@@ -35,6 +35,7 @@ from zoo.api.terminal import (
     warnings_as_lines,
 )
 from zoo.cli.output import quiet_option
+from zoo.cli.plugin_option import naming, split_plugins
 from zoo.cli.session import COMPLETE, Session, pass_session
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
 
@@ -58,7 +59,6 @@ COMMANDS = {
     "analyze": "Look inside a trained model: where it looks and what it computes.",
     "inspect": "Show the card of a weights file.",
     "cache": "List what is kept on this machine, or clear it.",
-    "trust": "Let the plugins that a folder's registry.toml names run.",
     "completion": "Print a script that makes TAB complete names and options.",
     "check": "Check that a plugin keeps the contract.",
     "new-plugin": "Create a plugin that keeps the contract, to start from.",
@@ -125,6 +125,13 @@ def _session(ctx: click.Context) -> Session:
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
+@click.option(
+    "--plugin",
+    multiple=True,
+    expose_value=False,
+    metavar="FILE",
+    help="Load a plugin in one Python file; it may also follow the command.",
+)
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.option("--verify", is_flag=True, help="Read all data again, also files that have not changed.")
 @pass_session
@@ -267,7 +274,9 @@ def _carry_out(arguments: Sequence[str]) -> _Outcome:
     told: Sequence[str] = ()
     try:
         with warnings_as_lines() as told:
-            return _Outcome(code=_invoke(session, arguments), document=session.document)
+            files, rest = split_plugins(arguments)
+            with naming(files):
+                return _Outcome(code=_invoke(session, rest), document=session.document)
     except (BrokenPipeError, Unread):  # as in `zoo list | head`
         return _Outcome()
     except NoArgsIsHelpError as error:

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 
 from zoo.api.terminal import echo
 from zoo.cli.output import quiet_option
+from zoo.cli.plugin_option import split_plugins
 from zoo.cli.session import COMPLETE
 from zoo.errors import ZooError, printable
 
@@ -42,6 +43,9 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
 
     class Clean(usual):
         def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+            if args[-1:] == ["--plugin"]:
+                return [CompletionItem(incomplete, type="file")]
+            _, args = split_plugins(args)  # nothing of a half-typed line runs
             return [
                 CompletionItem(item.value, item.type, item.help and printable(item.help))
                 for item in super().get_completions(args, incomplete)

@@ -59,9 +59,6 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     print_table(cells, ["PLUGIN", "STATUS", "FROM", "PROVIDES"])
-    print_section(
-        "Not trusted", [(row["name"], row["cause"]) for row in rows if row["status"] == "untrusted"]
-    )
     failed = [(row["name"], row["cause"]) for row in rows if row["status"] == "failed"]
     print_section("Failed", failed)
     if failed:

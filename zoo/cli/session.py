@@ -79,12 +79,9 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """The default registry. A plugin that failed is a warning, or an error if strict.
-
-        While the shell asks what to complete, no code that a folder names runs, even if it is trusted.
-        """
+        """The default registry. A plugin that failed is a warning, or an error if strict."""
         if COMPLETE in os.environ:
-            return Registry.discover(_catalog_for_completion())
+            return _registry_for_completion()
         if self.strict:
             registry = Registry.discover()
             registry.require_healthy()
@@ -115,11 +112,11 @@ class Session:
         torch.set_num_threads(default_threads())
 
 
-def _catalog_for_completion() -> Catalog:
+def _registry_for_completion() -> Registry:
     try:
-        return Catalog.load(code=False)
+        return Registry.discover()
     except ZooError:  # no line of an error belongs into a half-typed command
-        return Catalog()
+        return Registry.discover(Catalog(), files=())
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own where no `zoo` runs

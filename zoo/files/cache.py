@@ -46,8 +46,8 @@ def cache_home() -> Path:
         raise DataError(f"there is no cache: {error.strerror}", hint="set $ZOO_CACHE to a folder") from None
 
 
-def users_folder(kind: Literal["cache", "config", "state"]) -> Path:
-    """Return the folder that a user has for zoo: `$ZOO_CONFIG`, `$ZOO_STATE`, or the usual one of the system.
+def users_folder(kind: Literal["cache", "state"]) -> Path:
+    """Return the folder that a user has for zoo: `$ZOO_STATE`, or the usual one of the system.
 
     Raises OSError if it is not absolute, since the current folder may be anybody's, or the user has no home.
     """

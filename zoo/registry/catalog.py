@@ -1,7 +1,7 @@
 """`registry.toml`: settings, recipes and published weights, zoo's and on top of them the user's.
 
 The user's file is data like any other that lies in a folder: its size is bounded, its names are checked, and
-code that it names runs only if the user has trusted it (`zoo.registry.trust`).
+it cannot name code.
 """
 
 import contextlib
@@ -21,14 +21,12 @@ from zoo.config.recipe import Recipe
 from zoo.config.training import checked_fields
 from zoo.errors import CatalogError, OptionError, did_you_mean
 from zoo.files.regular import read_regular
-from zoo.registry import trust
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
-from zoo.registry.trust import LocalFile
 
 __all__ = [
     "Catalog",
     "PluginSettings",
-    "read_local",
+    "read_plugin_files",
     "read_recipe",
     "shipped_path",
     "user_path",
@@ -43,19 +41,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class PluginSettings:
-    """`[plugins]`: names to disable, and one-file plugins (paths relative to the file)."""
+    """`[plugins]`: names to disable."""
 
     disabled: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         options.validate(self)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The top level of a registry.toml."""
+    """The top level of a registry.toml, or of a run's config.toml, which alone has `plugin_files`."""
 
     schema: Literal[1]
+    plugin_files: list[str] = []
     plugins: dict[str, Any] = {}
     recipes: dict[str, dict[str, Any]] = {}
     weights: dict[str, dict[str, Any]] = {}
@@ -65,7 +63,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """What the files say together.
 
     Attributes:
-        local: one-file plugins, and whether each may run.
         path: the user's file, if there is one.
         own: recipes of the user's file.
         replaced: recipes of zoo that the user's file replaces.
@@ -74,7 +71,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     recipes: Mapping[str, Recipe] = {}
     weights: Mapping[str, WeightsSpec] = {}
     disabled: tuple[str, ...] = ()
-    local: tuple[LocalFile, ...] = ()
     path: Path | None = None
     own: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
@@ -89,19 +85,15 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
         return _read(path)[0]
 
     @classmethod
-    def load(cls, *, code: bool = True) -> Self:
+    def load(cls) -> Self:
         """Read zoo's file, then the user's on top of it.
-
-        Args:
-            code: let one-file plugins run that are trusted.
 
         Raises CatalogError naming the file and the key, also for weights with the id of published ones.
         """
         shipped, path = cls.shipped(), user_path()
         if path is None:
             return cls(recipes=shipped.recipes, weights=shipped.weights)
-        ours, settings, data = _read(path)
-        local = _paths(path, settings)
+        ours, settings = _read(path)
         for name in ours.weights.keys() & shipped.weights.keys():
             if replace(ours.weights[name], file="") != replace(shipped.weights[name], file=""):
                 message = f"{path}: [weights.{name}] has the name of weights that zoo publishes"
@@ -110,22 +102,12 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
             recipes={**shipped.recipes, **ours.recipes},
             weights={**shipped.weights, **ours.weights, **shipped.weights},  # zoo's first, and as they are
             disabled=settings.disabled,
-            local=trust.judged(path, data, local) if code else trust.barred(local),
             path=path,
             own=frozenset(ours.recipes),
             replaced=frozenset(
                 name for name, recipe in ours.recipes.items() if shipped.recipes.get(name, recipe) != recipe
             ),
         )
-
-
-def read_local(path: Path) -> tuple[bytes, list[Path]]:
-    """Return the content of a registry.toml, and the paths of the one-file plugins that it names.
-
-    Raises CatalogError.
-    """
-    _, settings, data = _read(path)
-    return data, _paths(path, settings)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -141,9 +123,9 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _paths(path: Path, settings: PluginSettings) -> list[Path]:
-    """Return the files of one-file plugins, each once: what is hashed twice might differ."""
-    return [*dict.fromkeys(Path(os.path.realpath(path.parent / name)) for name in settings.local)]
+def read_plugin_files(path: Path) -> list[str]:
+    """Return the plugins in one file that a run was started with. They are names: nothing of them runs."""
+    return _decoded(path).plugin_files
 
 
 @functools.lru_cache(maxsize=1)
@@ -152,16 +134,14 @@ def _unchanged(path: Path, *_: int) -> Catalog:
     return _read(path)[0]
 
 
-def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
-    """Return the recipes and weights of one file, its settings and its content."""
-    data, top = _decoded(path)
-    if top.plugins and "config.toml" in (path.name, path.resolve().name):
-        hint = "name plugins in a registry.toml"
-        raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]", hint=hint)
+def _read(path: Path) -> tuple[Catalog, PluginSettings]:
+    """Return the recipes and weights of one file, and its settings."""
+    top, is_run = _decoded(path), "config.toml" in (path.name, path.resolve().name)
+    if top.plugins and is_run:
+        raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]")
+    if top.plugin_files and not is_run:
+        raise CatalogError(f"{path} cannot name code", hint="`zoo --plugin FILE` and $ZOO_PLUGIN_FILES do")
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
-    for name in settings.local:
-        if "\0" in name:
-            raise CatalogError(f"{path}: [plugins] local must be paths (got {name!r})")
     recipes: dict[str, Recipe] = {}
     for name, table in top.recipes.items():
         if "/" in name or "\0" in name or name in ("", ".", ".."):
@@ -175,14 +155,13 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings, bytes]:
         entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""
         weights[name] = options.with_checked(entry, file=file)
-    return Catalog(recipes=recipes, weights=weights), settings, data
+    return Catalog(recipes=recipes, weights=weights), settings
 
 
-def _decoded(path: Path) -> tuple[bytes, _File]:
-    """Return the content of a file, and its tables."""
+def _decoded(path: Path) -> _File:
+    """Return the tables of a file."""
     try:
-        data = read_regular(path, most=_MOST_BYTES)
-        return data, msgspec.convert(rtoml.loads(data.decode()), _File)
+        return msgspec.convert(rtoml.loads(read_regular(path, most=_MOST_BYTES).decode()), _File)
     except FileNotFoundError:
         raise CatalogError(f"no such file: {path}") from None
     except OSError as error:

@@ -31,6 +31,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
 from zoo.errors import OptionError, PluginError, cause, did_you_mean, first_line, printable
 from zoo.registry import hookspecs
+from zoo.registry.plugin_files import PluginFile
 from zoo.registry.printing import printing_to
 from zoo.registry.published import PUBLISHING, WeightsSpec, published
 from zoo.registry.specs import (
@@ -45,7 +46,6 @@ from zoo.registry.specs import (
     Spec,
     TaskSpec,
 )
-from zoo.registry.trust import LocalFile
 
 __all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "sole", "with_ours"]
 
@@ -87,18 +87,18 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one plugin.
 
     Attributes:
-        name: its entry-point name; of a local file, its file name without the suffix.
+        name: its entry-point name; of one in a file, its file name without the suffix.
         where: the module (`zoo_text.plugin`) or file it comes from.
         ours: whether zoo itself provides it.
         recipes: those it publishes, by full name, such as `acme/tiny`.
         weights: those it publishes, by full id.
-        cause: why it failed or is not trusted, in one line.
-        sha256: of the content of a local file.
+        cause: why it failed, in one line.
+        sha256: of the content of a one-file plugin.
         output: what it printed on stdout while it was loaded.
     """
 
     name: str
-    status: Literal["ok", "failed", "disabled", "untrusted"]
+    status: Literal["ok", "failed", "disabled"]
     where: str
     sha256: str = ""
     dist: Distribution | None = None
@@ -113,12 +113,12 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def distribution(self) -> str:
-        """The distribution that provides this plugin, or the path of a local file."""
+        """The distribution that provides this plugin, or the path of a one-file plugin."""
         return self.dist.metadata["Name"] if self.dist else self.where
 
     @property
     def version(self) -> str:
-        """The distribution's version; empty for a local file."""
+        """The distribution's version; empty for a one-file plugin."""
         return self.dist.version if self.dist else ""
 
     @property
@@ -133,20 +133,20 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def discover(
-    *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), local: Sequence[LocalFile] = ()
+    *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), files: Sequence[PluginFile] = ()
 ) -> list[Plugin]:
     """Load every plugin: zoo's own first, then the others by name, whatever the order of installation.
 
     Args:
         only: names to load; all others are disabled. None loads all.
         disabled: names not to load.
-        local: one-file plugins, each named after its file; those that are not trusted do not run.
+        files: plugins in one file, each named after its file.
     """
     ours = _our_points()
     sources: list[tuple[Plugin, Callable[[], object]]] = [
         (_of_point(point, ours), point.load) for point in _points(ours)
     ]
-    sources += [(_of_file(file), partial(_import_file, file)) for file in local]
+    sources += [(_of_file(file), partial(_import_file, file)) for file in files]
     owners: dict[str, Plugin] = {}
     shared: dict[str, str] = {}
     plugins: list[Plugin] = []
@@ -157,7 +157,7 @@ def discover(
             plugin = replace(plugin, status="failed", cause=taken)
         elif name in disabled or (only is not None and name not in only):
             plugin = replace(plugin, status="disabled", cause="")
-        elif plugin.status != "untrusted":
+        else:
             loaded = load(name, importer, where=where, dist=plugin.dist)
             plugin = _owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
         plugins.append(plugin)
@@ -368,18 +368,14 @@ def _of_point(point: EntryPoint, ours: Collection[tuple[str, str]]) -> Plugin:
     return Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
 
 
-def _of_file(file: LocalFile) -> Plugin:
+def _of_file(file: PluginFile) -> Plugin:
     """Return a one-file plugin before it is loaded."""
-    name, where = file.path.stem.replace("_", "-"), str(file.path)
-    if not file.trusted:
-        return Plugin(name=name, status="untrusted", where=where, cause=file.problem)
-    return Plugin(name=name, status="disabled", where=where, sha256=file.sha256)
+    name = file.path.stem.replace("_", "-")
+    return Plugin(name=name, status="disabled", where=str(file.path), sha256=file.sha256)
 
 
-def _import_file(file: LocalFile) -> ModuleType:
+def _import_file(file: PluginFile) -> ModuleType:
     """Run the source of a file as a module, exactly as it was read: no byte-code of it is used or written."""
-    if file.problem:
-        raise PluginError(file.problem)
     name, path = file.path.stem.replace("-", "_"), file.path
     found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
     if found is not None and Path(found.origin or "").resolve() != path:

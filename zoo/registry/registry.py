@@ -29,6 +29,7 @@ from zoo.errors import (
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.layered import Layered
+from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.specs import (
     AnalyzerSpec,
@@ -137,30 +138,39 @@ class Registry:
         self.weights = Layered("weights", self.catalog.weights, weights)
 
     @classmethod
-    def discover(cls, catalog: Catalog | None = None, *, only: Collection[str] | None = None) -> Registry:
-        """Read registry.toml and load the plugins: those installed, and the one-file plugins it names.
+    def discover(
+        cls,
+        catalog: Catalog | None = None,
+        *,
+        only: Collection[str] | None = None,
+        files: Iterable[str | Path] | None = None,
+    ) -> Registry:
+        """Read registry.toml and load the plugins: those installed, and the files that are named as such.
 
         `$ZOO_PLUGINS` (comma-separated, may be empty) loads only those it names.
 
         Args:
             catalog: used in place of reading registry.toml.
             only: names of plugins to load; by default all.
+            files: plugins in one file; by default those that `--plugin` or `$ZOO_PLUGIN_FILES` name.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
+            PluginError: a plugin's file cannot be read.
             UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
         """
-        discovered = catalog is None and only is None
+        discovered = catalog is None and only is None and files is None
+        named = named_files() if files is None else [PluginFile.read(file) for file in files]
         catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
-        named = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
-        both = named if only is None else [name for name in only if named is None or name in named]
-        loaded = plugins.discover(only=both, disabled=catalog.disabled, local=catalog.local)
+        wanted = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        both = wanted if only is None else [name for name in only if wanted is None or name in wanted]
+        loaded = plugins.discover(only=both, disabled=catalog.disabled, files=named)
         known = [plugin.name for plugin in loaded]
-        for name in named or ():
+        for name in wanted or ():
             if name not in known:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
-        return cls(loaded, catalog, chosen=named, discovered=discovered)
+        return cls(loaded, catalog, chosen=wanted, discovered=discovered)
 
     @classmethod
     def beside(cls, plugin: Plugin) -> Registry:
@@ -177,20 +187,19 @@ class Registry:
         return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning], catalog)
 
     @property
+    def plugin_files(self) -> list[str]:
+        """The paths of the plugins in one file that are there."""
+        return [plugin.where for plugin in self.plugins if plugin.where.endswith(".py")]
+
+    @property
     def failures(self) -> list[Plugin]:
         """The plugins that failed to load."""
         return [plugin for plugin in self.plugins if plugin.status == "failed"]
 
     def problems(self) -> list[str]:
-        """Return one line for each plugin and each entry that failed, and one for those not trusted."""
-        lines = [f"plugin {p.name} ({p.distribution}) failed: {p.cause}" for p in self.failures]
-        untrusted = [plugin for plugin in self.plugins if plugin.status == "untrusted"]
-        if untrusted:
-            names = ", ".join(plugin.name for plugin in untrusted)
-            count = f"{len(untrusted)} plugin{'s' * (len(untrusted) > 1)}"
-            verb = "were" if len(untrusted) > 1 else "was"
-            lines.append(f"{count} of {self.catalog.path} {verb} not loaded ({names}): {untrusted[0].cause}")
-        return lines + self.unusable()
+        """Return one line for each plugin and each entry that failed."""
+        failed = [f"plugin {p.name} ({p.distribution}) failed: {p.cause}" for p in self.failures]
+        return failed + self.unusable()
 
     def unusable(self) -> list[str]:
         """Return a line for each problem with entries, and for the recipes that cannot be trained.

@@ -50,7 +50,7 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 OWN_COMMANDS = {
     *("analyze", "cache", "check", "compare", "completion", "embed", "eval", "help", "inspect", "list"),
     *("lr-find", "new-plugin", "plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
-    *("sweep", "train", "trust", "verify"),
+    *("sweep", "train", "verify"),
 }
 
 # No exported file can be taken for one of these

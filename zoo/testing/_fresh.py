@@ -24,10 +24,10 @@ from typing import IO, Any
 
 from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
+from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.registry import Registry
 from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
-from zoo.registry.trust import LocalFile
 
 __all__ = ["Fresh"]
 
@@ -101,10 +101,10 @@ def _import(request: dict[str, Any]) -> tuple[str, float]:
 def _load(request: dict[str, Any]) -> Plugin:
     name, where = request["name"], request["where"]
     if where.endswith(".py"):
-        file = LocalFile.read(Path(where))
+        file = PluginFile.read(where)
         if file.sha256 != request["sha256"]:
             raise SystemExit(f"{where} has changed while it was checked")
-        return plugins.discover(only=[name], local=[file])[-1]
+        return plugins.discover(only=[name], files=[file])[-1]
     return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
 
 

@@ -225,8 +225,6 @@ def _enabled(registry: Registry, name: str) -> Plugin:
         if plugin.name == name:
             if plugin.status == "disabled":
                 raise PluginError(f"plugin {name} ({plugin.distribution}) is disabled")
-            if plugin.status == "untrusted":
-                raise PluginError(f"plugin {name} ({plugin.distribution}) is {plugin.cause}")
             return plugin
     names = [plugin.name for plugin in registry.plugins]
     raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")

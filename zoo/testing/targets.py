@@ -11,9 +11,9 @@ from zoo.config.arguments import checked
 from zoo.errors import UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
+from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
-from zoo.registry.trust import LocalFile
 from zoo.testing._outcomes import Outcome, in_words
 from zoo.testing._report import require_format, write_report
 from zoo.testing._suite import run_checks
@@ -80,7 +80,7 @@ def loaded_for(target: str) -> Registry:
     of the target cannot be used without them, such as a model for another plugin's task.
     """
     catalog = Catalog.load()
-    known = plugins.discover(only=(), disabled=catalog.disabled, local=catalog.local)
+    known = plugins.discover(only=(), disabled=catalog.disabled, files=named_files())
     names = [name.partition("/")[0] for name in _targets(known, target)]
     wanted = [plugin.name for plugin in known if plugin.ours or plugin.name in names]
     registry = Registry.discover(catalog, only=wanted)
@@ -130,8 +130,7 @@ def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
 def _one_file(path: Path) -> tuple[Registry, list[str]]:
     if not path.is_file():
         raise UnknownName(f"no such file: {path}")
-    file = LocalFile.read(path.resolve())  # the user names the code, so it may run
-    loaded = plugins.discover(only=[path.stem.replace("_", "-")], local=[file])
+    loaded = plugins.discover(only=[path.stem.replace("_", "-")], files=[PluginFile.read(path)])
     return Registry.beside(loaded[-1]), [loaded[-1].name]
 
 

@@ -18,7 +18,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class RunDirectory:
         resume: continue from the checkpoint, if there is one; without it, a directory with a run is refused.
         checkpoints: those of the directory, if they have been opened already.
         interval: how often the run is saved within an epoch.
+        plugin_files: plugins in one file, without which the run may not be continued.
         accept_changes: continue a run although its options or its data have changed.
         make_card: returns the card of the best weights, given the state and the changes so far.
         clock: seconds from an arbitrary start.
@@ -74,6 +75,7 @@ class RunDirectory:
     resume: bool = False
     checkpoints: Checkpoints | None = None
     interval: SaveInterval = field(default_factory=SaveInterval)
+    plugin_files: Sequence[str] = ()
     accept_changes: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cutting: Collection[str] = ()
@@ -225,7 +227,8 @@ class RunDirectory:
 
     def _write_config(self) -> None:
         recipe = _without_none(self.identity.recipe.to_dict())
-        table = {"schema": 1, "recipes": {self.path.resolve().name: recipe}}
+        files = {"plugin_files": [*self.plugin_files]} if self.plugin_files else {}
+        table = {"schema": 1, **files, "recipes": {self.path.resolve().name: recipe}}
         content = CONFIG_HEAD + rtoml.dumps(table).encode()
         with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)

@@ -133,6 +133,7 @@ def _directory(path: Path, setup: TrainingSetup, registry: Registry, **options: 
         setup.identity,
         defaults=registry.default_config(setup.task.name).to_dict(),
         cutting=registry.cutting_fields(),
+        plugin_files=registry.plugin_files,
         make_card=partial(make_card, setup),
         **options,
     )

@@ -1,0 +1,45 @@
+"""`--plugin FILE`, anywhere on a command line: the options of a command may come from FILE."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from zoo.registry.plugin_files import VARIABLE
+
+__all__ = ["naming", "split_plugins"]
+
+_OPTION = "--plugin"
+
+
+def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the files that `--plugin` names, up to a `--`, and the other arguments. Raises UsageError."""
+    files, others, words = list[str](), list[str](), iter(arguments)
+    for word in words:
+        if word == "--":
+            others += [word, *words]
+        elif word == _OPTION:
+            files += [next(words, "")]
+        elif word.startswith(f"{_OPTION}="):
+            files += [word.removeprefix(f"{_OPTION}=")]
+        else:
+            others += [word]
+    if "" in files:
+        raise click.UsageError(f"Option {_OPTION!r} requires an argument.")
+    return files, others
+
+
+@contextmanager
+def naming(files: Sequence[str]) -> Generator[None]:
+    """Let this process, and those that it starts, load plugins in one file, besides those already named."""
+    before = os.environ.get(VARIABLE, "")
+    if files:
+        os.environ[VARIABLE] = os.pathsep.join([*filter(None, [before]), *map(os.path.abspath, files)])
+    try:
+        yield
+    finally:
+        if files:
+            os.environ[VARIABLE] = before

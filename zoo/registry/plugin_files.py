@@ -1,0 +1,62 @@
+"""Plugins in one file, which the user names: `--plugin FILE`, or `$ZOO_PLUGIN_FILES`. Torch-free.
+
+Naming a file runs its code, so no file that merely lies in a folder can name one.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from zoo.errors import PluginError
+from zoo.files.regular import read_regular
+
+__all__ = ["VARIABLE", "PluginFile", "named_files", "plugin_flags"]
+
+# Files, separated as in $PATH. The processes of a training inherit it.
+VARIABLE = "ZOO_PLUGIN_FILES"
+# The most bytes of a file: it is code, not data
+_MOST_BYTES = 1 << 18
+
+
+class PluginFile(msgspec.Struct, frozen=True):
+    """A plugin in one file: its path, absolute and without links, and its content, which is what runs."""
+
+    path: Path
+    source: bytes
+
+    @classmethod
+    def read(cls, path: str | Path) -> PluginFile:
+        """Read a file. Raises PluginError if it cannot be read, or its suffix is not `.py`."""
+        hint = "--plugin and $ZOO_PLUGIN_FILES name Python files"
+        real = Path(os.path.realpath(path))
+        if real.suffix != ".py":
+            raise PluginError(f"the plugin {path} is not a .py file", hint=hint)
+        try:
+            return cls(real, read_regular(real, most=_MOST_BYTES))
+        except FileNotFoundError:
+            raise PluginError(f"no such plugin file: {path}", hint=hint) from None
+        except OSError as error:
+            raise PluginError(f"the plugin {path} cannot be read: {error.strerror}", hint=hint) from None
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of its content."""
+        import hashlib  # not needed without plugin files
+
+        return hashlib.sha256(self.source).hexdigest()
+
+
+def named_files() -> list[PluginFile]:
+    """Return the files that `$ZOO_PLUGIN_FILES` names, each once. Raises PluginError."""
+    names = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return [PluginFile.read(name) for name in dict.fromkeys(map(os.path.realpath, filter(None, names)))]
+
+
+def plugin_flags(files: Iterable[str | Path]) -> str:
+    """Return the options that name some files, as one types them."""
+    return " ".join(f"--plugin {shlex.quote(str(file))}" for file in files)
