@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -481,8 +482,9 @@ def _read(how: str, place: Path, *real: Path) -> None:
         (place / "0.onnx").touch()
         return
     registry = Registry.discover()
-    with contextlib.suppress(ZooError):
-        zoo.load("wrong", registry=registry)  # imports what finds similar names
+    for find in (partial(zoo.load, registry=registry), registry.architecture):
+        with contextlib.suppress(ZooError):
+            find("wrong")  # imports what finds similar names, and reads zoo's table of them
     bad = place.parent / "bad.onnx"
     for path in real:
         for change in (lambda model: None, lambda model: model.graph.node.pop(), _in_function):
