@@ -30,7 +30,7 @@ COLUMNS = ("ran", "skipped", "failed")
     "--report",
     type=PathType(dir_okay=False),
     metavar="FILE",
-    help="Write a report to publish, as its suffix says: .md, .html or .json.",
+    help="Write a report to publish, as its suffix says: .md or .json.",
 )
 @json_option
 @quiet_option

@@ -1,12 +1,10 @@
-"""A report on the contract kit that an author can publish: as Markdown, as a page, or as JSON."""
+"""A report on the contract kit that an author can publish: as Markdown or as JSON."""
 
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,30 +20,12 @@ from zoo.testing._table import CHECKS
 __all__ = ["require_format", "write_report"]
 
 _COUNTS = ("ran", "skipped", "failed", "xfailed", "warned")
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-.passed { color: var(--good) } .failed { color: var(--bad) }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
-td.number, th.number { text-align: right }
-td:first-child { white-space: nowrap }
-td:last-child { overflow-wrap: anywhere }
-@media (max-width: 30rem) {
-  th, td { padding: .3rem .2rem; font-size: .8rem }
-  td:first-child { white-space: normal; overflow-wrap: break-word }
-  td:has(+ .number) { overflow-wrap: anywhere }
-}
-@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #ff7b72 } }
-"""
 
 
 def require_format(path: Path) -> None:
     """Raise OptionError unless a report can have this suffix, OutputError if there is no such folder."""
     if path.suffix not in _FORMATS:
-        raise OptionError(f"a report must end in {', '.join(_FORMATS)} (got {path.name!r})")
+        raise OptionError(f"a report must end in {' or '.join(_FORMATS)} (got {path.name!r})")
     if not path.parent.is_dir():
         raise OutputError(f"there is no folder {path.parent} to write {path.name} to")
 
@@ -54,7 +34,7 @@ def write_report(path: Path, target: str, plugins: Sequence[Plugin], outcomes: l
     """Write what was checked, with which versions, and how it ended.
 
     Args:
-        path: file to write, whose suffix `.md`, `.html` or `.json` says as what.
+        path: file to write, whose suffix `.md` or `.json` says as what.
         target: what was checked, as it was named.
 
     Raises:
@@ -83,53 +63,25 @@ def _as_json(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:  # noqa:
 
 
 def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
-    def table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
-        head, *others = [[_marked(cell) for cell in row] for row in rows]
-        rule = [":--", *(["--:"] if numbers else [":--"]) * (len(head) - 1)]
-        return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *others))
-
     parts = [
         f"# The contract kit on {facts['target']}\n",
         f"{_verdict(facts, outcomes)}\n",
         _about(facts) + "\n",
     ]
     for title, rows, numbers in _tables(outcomes):
-        parts.append(f"## {title}\n\n{table(rows, numbers)}")
+        parts.append(f"## {title}\n\n{_table(rows, numbers)}")
     return "\n".join(parts)
+
+
+def _table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
+    head, *others = [[_marked(cell) for cell in row] for row in rows]
+    rule = [":--", *(["--:"] if numbers else [":--"]) * (len(head) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *others))
 
 
 def _marked(text: str) -> str:
     """Return text for a cell of Markdown."""
     return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
-
-
-def _html(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
-    def table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
-        lines: list[str] = []
-        for place, row in enumerate(rows):
-            tag = "td" if place else "th"
-            kinds = ["", *([' class="number"'] if numbers else [""]) * (len(row) - 1)]
-            texts = [_breakable(escape(row[0])), *map(escape, row[1:])]
-            cells = (f"<{tag}{kind}>{text}</{tag}>" for kind, text in zip(kinds, texts, strict=True))
-            lines.append(f"<tr>{''.join(cells)}</tr>")
-        return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
-
-    title = f"The contract kit on {escape(facts['target'])}"
-    result = "failed" if facts["failed"] or facts["shortfall"] else "passed"
-    body = [f"<h1>{title}</h1>", f'<p class="{result}">{escape(_verdict(facts, outcomes))}</p>']
-    body.append(f"<p>{escape(_about(facts))}</p>")
-    for heading, rows, numbers in _tables(outcomes):
-        body.append(f"<h2>{heading}</h2>\n{table(rows, numbers)}")
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title><style>{_STYLE}</style></head>\n'
-        f"<body>\n{chr(10).join(body)}\n</body></html>\n"
-    )
-
-
-def _breakable(name: str) -> str:
-    """Return a name that may be broken between its words, as on a telephone, and nowhere else."""
-    return re.sub(r"(?<=[/_.-])(?=.)", "<wbr>", name)
 
 
 def _verdict(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
@@ -169,6 +121,5 @@ def _tables(outcomes: list[Outcome]) -> list[tuple[str, list[list[str]], bool]]:
 
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any], list[Outcome]], str]] = {
     ".md": _markdown,
-    ".html": _html,
     ".json": _as_json,
 }

@@ -32,7 +32,7 @@ def check(
         progress: show progress on stderr, or in the notebook.
         registry: where the plugin is; by default it is found among installed plugins and registry.toml, and
             loaded with zoo's own plugins only, unless it needs what another provides.
-        report: file to write a report to that can be published, as its suffix .md, .html or .json says.
+        report: file to write a report to that can be published, as its suffix .md or .json says.
 
     Returns:
         The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
