@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.hooks import Stored, stored, untouched
+from zoo.plugin import Stored, stored, untouched
 
 __all__ = ["ActivationMap", "Look", "weighted"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.models.recurrent import in_one_chunk
+from zoo.plugin import in_one_chunk
 from zoo_charrnn.dropout import drop_connections
 
 __all__ = ["LayerState", "WeightDropLSTM"]

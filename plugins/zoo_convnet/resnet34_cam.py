@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import DataError
-from zoo.files.downloads import is_offline, sha256_of
+from zoo.plugin import is_offline, sha256_of
 
 
 class ResNet34CAM(nn.Module):

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo import OptionError
-from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.hooks import untouched, watching
+from zoo.plugin import style, untouched, watching
 from zoo_diagnose.plots import activation_plot
 
 

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
-from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.hooks import untouched
+from zoo.plugin import style, untouched
 from zoo_diagnose.pictures import thumbnail
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 

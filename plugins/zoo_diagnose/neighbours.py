@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
-from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.features import features_of, pooled
-from zoo.models.hooks import untouched
+from zoo.plugin import features_of, pooled, style, untouched
 from zoo_diagnose.nearest import Nearest
 from zoo_diagnose.pictures import thumbnail
 from zoo_diagnose.plots import neighbours_plot

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from zoo.files import style
+from zoo.plugin import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

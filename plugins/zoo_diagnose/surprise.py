@@ -13,9 +13,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.hooks import untouched
+from zoo.plugin import style, untouched
 
 # Bits at which the color is at its strongest
 _FULL = 8.0

@@ -6,9 +6,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from zoo.errors import WeightsError
-from zoo.files.exported import Exported, Program, parse_metadata
-from zoo.files.regular import open_regular
+from zoo.plugin import Exported, Program, WeightsError, open_regular, parse_metadata
 from zoo_export.onnx_file import NotOnnx, described
 
 __all__ = ["read"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from zoo.files.exported import Program, Signature
+from zoo.plugin import Program, Signature
 
 # Read when it is imported: from 1.29 on it reports the models that it runs to Microsoft unless this is set
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from onnx import ModelProto
 
-from zoo.files.exported import Program, Signature
-from zoo.inference.tracing import silently, traced
 from zoo.interfaces import Exportable, Exporter
+from zoo.plugin import Program, Signature, silently, traced
 from zoo_export.onnx_file import sealed
 from zoo_export.onnx_runtime import start
 

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from zoo.files.exported import Program, Signature
-from zoo.inference.tracing import silently, traced
 from zoo.interfaces import Exportable, Exporter
+from zoo.plugin import Program, Signature, silently, traced
 
 __all__ = ["Pt2Exporter"]
 

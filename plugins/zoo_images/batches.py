@@ -10,12 +10,8 @@ import torch
 from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
-from zoo.data.augment import Draws, augment, mixup
-from zoo.data.devices import moved
-from zoo.data.parts import part_of
-from zoo.data.views import View
-from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, ReadsAhead, ReadsBatches, Split
+from zoo.plugin import Card, Draws, View, augment, mixup, moved, part_of
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
 from zoo_images.matching import match_classes, renumbered

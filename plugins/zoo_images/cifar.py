@@ -18,10 +18,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import DataError
-from zoo.files.archives import tar_members
-from zoo.files.cache import data_home, private_folder
-from zoo.files.downloads import data_file, verified
-from zoo.files.hashes import remembered
+from zoo.plugin import data_file, data_home, private_folder, remembered, tar_members, verified
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 from zoo_images.kept_array import Kept, kept

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import DataError, seed_for
-from zoo.data.pictures import SUFFIXES
 from zoo.interfaces import SPLITS, Split
+from zoo.plugin import SUFFIXES
 
 _SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",

@@ -21,10 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.data.pictures import read_picture
-from zoo.files.cache import cache_home, made_once, private
-from zoo.files.hashes import Hashes, remembered
-from zoo.files.work import report_work
+from zoo.plugin import Hashes, cache_home, made_once, private, read_picture, remembered, report_work
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
 from zoo_images.kept_array import ARRAY, kept_array, kept_fact, known_fact, seal, write_fact
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from zoo.errors import warn
 from zoo.interfaces import Split
+from zoo.plugin import warn
 
 __all__ = ["warn_of_duplicates"]
 

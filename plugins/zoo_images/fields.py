@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.config import options
-from zoo.config.training import Fraction, NonNegative
+from zoo.plugin import Fraction, NonNegative, options
 
 Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo import DataError
-from zoo.data.pictures import read_picture
+from zoo.plugin import read_picture
 
 __all__ = ["FileSplit"]
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from zoo import DataError
-from zoo.errors import first_line
-from zoo.files.regular import open_regular
+from zoo.plugin import first_line, open_regular
 
 # The most that is read of a file: the images of MNIST are 47 MB, and a gzipped file may hold far more
 _MAX_BYTES = 1 << 26

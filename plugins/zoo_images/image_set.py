@@ -11,8 +11,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo.data.devices import fits_on, moved
 from zoo.interfaces import Dataset, Split
+from zoo.plugin import fits_on, moved
 from zoo_images.file_split import FileSplit
 from zoo_images.kept_array import Kept
 

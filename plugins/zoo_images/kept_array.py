@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.files.cache import cache_home, made_once, mapped, private
-from zoo.files.downloads import sha256_of
-from zoo.files.hashes import is_verifying, remembered
+from zoo.plugin import cache_home, is_verifying, made_once, mapped, private, remembered, sha256_of
 
 __all__ = ["ARRAY", "Kept", "kept", "kept_array", "kept_fact", "known_fact", "seal", "write_fact"]
 

@@ -9,9 +9,8 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from zoo import DataError
-from zoo.data.pictures import SUFFIXES
-from zoo.files.regular import open_regular
 from zoo.interfaces import Split
+from zoo.plugin import SUFFIXES, open_regular
 from zoo_images.class_folders import existing
 
 LAYOUT = (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.errors import did_you_mean
+from zoo.plugin import did_you_mean
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 

@@ -17,9 +17,7 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.files.cache import data_home
-from zoo.files.downloads import data_file
-from zoo.files.hashes import remembered
+from zoo.plugin import data_file, data_home, remembered
 from zoo_images.idx import tensors, unpacked
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 from zoo_images.kept_array import kept

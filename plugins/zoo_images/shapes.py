@@ -19,8 +19,8 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import OptionError, seed_for
-from zoo.files.work import report_work
 from zoo.interfaces import Box, Split
+from zoo.plugin import report_work
 from zoo_images.image_set import ImageSet, ImageSplit, Seed, Statistics, statistics_of
 from zoo_images.kept_array import kept
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, File, Form, UploadFile
 from PIL import Image
 
 from zoo import OptionError
-from zoo.files.downloads import offline
+from zoo.plugin import offline
 from zoo_serve.errors import Refused
 from zoo_serve.requests import CurrentLimits, ModelName, Models, fields, inputs_of
 from zoo_serve.served import Served, find

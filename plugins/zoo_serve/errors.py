@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from zoo import ZooError
-from zoo.errors import UnknownName, shortened
+from zoo.plugin import UnknownName, shortened
 
 __all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 
 from zoo import OptionError
-from zoo.data.pictures import pixels_of
+from zoo.plugin import pixels_of
 from zoo_serve.errors import Refused
 from zoo_serve.limits import Limits
 from zoo_serve.served import Served

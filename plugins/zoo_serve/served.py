@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo import Model, OptionError, Registry, Run
-from zoo.data.vocabulary import WritesText
-from zoo.errors import RunError, UnknownName, did_you_mean
-from zoo.processors import ReadsInputs, make_processor
+from zoo.plugin import ReadsInputs, RunError, UnknownName, WritesText, did_you_mean, make_processor
 from zoo_serve.batching import Worker
 
 __all__ = ["Served", "find", "named"]

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.data.parts import part_of
+from zoo.plugin import part_of
 from zoo_text.fields import TextFields
 
 __all__ = ["TextBatch", "batch_text", "cut_lanes", "longest_batch"]

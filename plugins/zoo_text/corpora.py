@@ -11,8 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from zoo import DataError
-from zoo.files.downloads import data_file
-from zoo.files.folders import refuse_unreadable
+from zoo.plugin import data_file, refuse_unreadable
 from zoo_text.corpus import Corpus, read_corpus
 from zoo_text.reading import Files, Reading
 

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.files.cache import cache_home, made_once, mapped
-from zoo.files.hashes import remembered
 from zoo.interfaces import Dataset, Split
+from zoo.plugin import cache_home, made_once, mapped, remembered
 from zoo_text.encoding import encode, seal, token_dtype
 from zoo_text.reading import Files, Reading
 

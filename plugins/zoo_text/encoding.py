@@ -22,10 +22,7 @@ import torch
 from torchtext.data import Field
 
 from zoo import DataError, tokenize
-from zoo.files.cache import private
-from zoo.files.downloads import sha256_of
-from zoo.files.regular import open_regular
-from zoo.files.work import report_work
+from zoo.plugin import open_regular, private, report_work, sha256_of
 from zoo_text.numbering import Characters, Words
 from zoo_text.reading import Files, Reading
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.config import options
-from zoo.config.training import Positive
+from zoo.plugin import Positive, options
 
 
 @dataclass(frozen=True, kw_only=True)

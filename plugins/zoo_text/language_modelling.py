@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, TrainConfig, seed_for
-from zoo.data.devices import moved
-from zoo.data.views import View
-from zoo.data.vocabulary import Vocabulary
-from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.plugin import Card, View, Vocabulary, moved
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields

@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import DataError, OptionError
-from zoo.config import options
-from zoo.data.vocabulary import Vocabulary
-from zoo.files.cards import Card
-from zoo.files.regular import open_regular
-from zoo.processors import InputReader, Prediction, Processor
+from zoo.plugin import Card, InputReader, Prediction, Processor, Vocabulary, open_regular, options
 
 __all__ = ["TextProcessor", "metrics_of", "text_of", "tokens_of"]
 

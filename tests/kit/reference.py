@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import zoo
-from zoo import interfaces, processors, testing
+from zoo import interfaces, plugin, processors, testing
 from zoo.cli import kit
 from zoo.config import recipe, training
-from zoo.data import augment, devices, pictures
-from zoo.files import archives, cache, downloads, exported, folders, hashes, regular, style, work
-from zoo.inference import tracing
-from zoo.models import features, hooks
+from zoo.files import exported, style
 from zoo.registry import hookspecs, published, specs
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
@@ -69,21 +66,7 @@ CLASSES = (
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
-    (hooks, ("evaluating", "receiving", "stored", "untouched", "watching")),
-    (features, ("features_of", "pooled")),
-    (training, ("fields_of", "training_fields")),
-    (pictures, ("as_picture", "picture_reader", "read_picture")),
-    (augment, ("augment", "mixup")),
-    (devices, ("moved",)),
-    (downloads, ("data_file", "sha256_of", "verified")),
-    (cache, ("cache_home", "data_home", "made_once", "mapped", "private", "private_folder")),
-    (folders, ("refuse_unreadable",)),
-    (hashes, ("is_verifying", "remembered")),
-    (regular, ("open_regular", "read_regular")),
-    (work, ("report_work",)),
-    (archives, ("tar_members",)),
-    (exported, ("metadata_of", "parse_metadata")),
-    (tracing, ("silently", "traced")),
+    (plugin, tuple(name for name in plugin.__all__ if inspect.isfunction(getattr(plugin, name)))),
     (style, ("figure", "legend", "message", "png", "shortened", "text_width", "tidy")),
     (
         kit,
@@ -121,7 +104,8 @@ def _lines() -> Iterator[str]:
                 yield f"    {_signature(member, value)}"
     yield ""
     for module, names in FUNCTIONS:
-        yield from (_signature(f"{module.__name__}.{name}", getattr(module, name)) for name in names)
+        place = "zoo.plugin.style" if module is style else module.__name__
+        yield from (_signature(f"{place}.{name}", getattr(module, name)) for name in names)
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:

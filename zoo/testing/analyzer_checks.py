@@ -306,7 +306,7 @@ def leaves_model_untouched(case: Case) -> None:
             expected="an unchanged model, settings and random state",
             got=f"a change in {', '.join(changed[:3])}",
             usually="eval() or hooks not undone, or backward() instead of autograd.grad(); "
-            "use `zoo.models.hooks.untouched`",
+            "use `zoo.plugin.untouched`",
         )
 
 
@@ -317,7 +317,7 @@ def untouched_after_an_error(case: Case) -> None:
         assert not changed, message(
             expected="an unchanged model, settings and random state after an error",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks undone outside a `finally`; use `zoo.models.hooks.untouched`",
+            usually="eval() or hooks undone outside a `finally`; use `zoo.plugin.untouched`",
         )
 
 

@@ -73,7 +73,7 @@ def equal_models_equal_files(case: Case) -> None:
         assert not found, message(
             expected="a file without a path of this machine",
             got=found[0] if found else "",
-            usually="stack traces that torch keeps with each node; zoo.inference.tracing.traced removes them",
+            usually="stack traces that torch keeps with each node; zoo.plugin.traced removes them",
         )
 
 
@@ -101,7 +101,7 @@ def reads_without_torch(case: Case) -> None:
     assert not differing, message(
         expected="what was written",
         got=f"another {' and another '.join(differing)}",
-        usually="a reader that does not use zoo.files.exported.parse_metadata",
+        usually="a reader that does not use zoo.plugin.parse_metadata",
     )
     distance = _distance(model, partial(_given, read["outputs"]), 2)
     assert distance <= 1e-4, message(

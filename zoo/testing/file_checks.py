@@ -38,7 +38,7 @@ def works_offline(case: Case) -> None:
             assert not tried, message(
                 expected="no connection while ZOO_OFFLINE is set",
                 got=f"one to {tried[0]}",
-                usually="a download that ignores it; `zoo.files.downloads.data_file` does not",
+                usually="a download that ignores it; `zoo.plugin.data_file` does not",
             )
 
 
@@ -69,7 +69,7 @@ def refuses_damaged_files(case: Case) -> None:
                 home,
                 name,
                 damage="damaged",
-                usually="bytes used without checking their sha256; `zoo.files.downloads` checks it",
+                usually="bytes used without checking their sha256; `zoo.plugin.data_file` checks it",
             )
 
 

@@ -47,7 +47,7 @@ def makes_a_task(case: Case) -> None:
         expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that does not subclass it"
     )
     assert isinstance(made.processor, Processor), message(
-        expected="a zoo.processors.Processor",
+        expected="a zoo.plugin.Processor",
         got=type(made.processor).__name__,
         usually="a class that does not subclass it",
     )
@@ -287,7 +287,7 @@ def answers_each_input(case: Case) -> None:
     found = list[Any](processor.answers(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]
     assert len(right) == len(found) == len(outputs), message(
-        expected=f"a zoo.processors.Prediction for each of {len(outputs)} inputs",
+        expected=f"a zoo.plugin.Prediction for each of {len(outputs)} inputs",
         got=f"{len(right)} of them",
         usually="answers to the batch as a whole",
     )

@@ -7,7 +7,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from zoo.interfaces import Analysis, Analyzer
-from zoo.models.hooks import untouched
+from zoo.plugin import untouched
 
 
 def _method(make):

@@ -10,9 +10,7 @@ from msgspec import Meta
 from pyarrow import ArrowInvalid
 
 from zoo import DataError, interfaces
-from zoo.data.pictures import as_picture
-from zoo.errors import cause
-from zoo.files.hashes import remembered
+from zoo.plugin import as_picture, cause, remembered
 
 Size = Annotated[int, Meta(ge=8, le=1_024)]
 

@@ -14,9 +14,8 @@ from zoo_segmentation.unet import UNet
 
 import zoo
 from zoo import OptionError, Registry, TrainConfig
-from zoo.data.augment import Draws
-from zoo.data.views import View
 from zoo.interfaces import Batch, Subject, make_task
+from zoo.plugin import Draws, View
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.data.augment import Draws, augment
+from zoo.plugin import Draws, augment
 from zoo_segmentation.processor import UNKNOWN
 
 __all__ = ["augmented"]

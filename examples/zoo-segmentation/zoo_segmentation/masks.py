@@ -10,9 +10,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo.files import style
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.models.hooks import untouched
+from zoo.plugin import style, untouched
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
 from zoo_segmentation.sheet import Row, draw_sheet
 

@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.config import options
-from zoo.data.pictures import picture_reader
-from zoo.files.cards import Card
-from zoo.processors import InputReader, Prediction, Processor
+from zoo.plugin import Card, InputReader, Prediction, Processor, options, picture_reader
 from zoo_segmentation.drawing import mask_png
 
 __all__ = ["UNKNOWN", "MaskProcessor"]

@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.data.augment import Draws
-from zoo.data.parts import part_of
-from zoo.data.views import View
-from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.plugin import Card, Draws, View, part_of
 from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
 from zoo_segmentation.processor import UNKNOWN

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from zoo import OptionError, seed_for
-from zoo.files.work import report_work
 from zoo.interfaces import Dataset, Split
+from zoo.plugin import report_work
 
 __all__ = ["ShapesMasks"]
 

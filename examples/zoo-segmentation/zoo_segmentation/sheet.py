@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.files import style
+from zoo.plugin import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
