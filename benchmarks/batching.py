@@ -24,7 +24,7 @@ from zoo import Registry, TrainConfig
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from zoo import Recipe, Registry
 from zoo.models import weights
+from zoo.runs.lifecycle import train
 from zoo.training.result import Result
-from zoo.training.run import train
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from zoo import Recipe, Registry
 from zoo.errors import Interrupted
 from zoo.files.cards import read_card
+from zoo.runs.lifecycle import train
 from zoo.training.clock import Progress
-from zoo.training.run import train
 
 TOYS = {
     "lstm": Recipe(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.registry.registry import Registry
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 
 BETTER_THAN = {
     "stdlib-lstm": ("loss", 2.0),

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import zoo
-from zoo.api.recipes import find_recipe
 from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
+from zoo.runs.resolving import find_recipe
 from zoo.testing.weights import find_weights
 
 ENTRY = """

@@ -32,7 +32,7 @@ from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
 from zoo.registry.registry import Entry, Registry
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 from zoo_cam.cam import CAM
 
 pixel_scores = partial(scores_of, probabilities=partial(torch.softmax, dim=1))

@@ -27,11 +27,11 @@ from zoo.models.building import build_model
 from zoo.models.precision import autocast
 from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
+from zoo.runs.lifecycle import train
 from zoo.training import loop
 from zoo.training.clock import Progress
 from zoo.training.hidden import widened
 from zoo.training.ranks import joined
-from zoo.training.run import train
 from zoo_images.average_precision import histograms
 
 # Kernels that on a GPU raise an error under torch.use_deterministic_algorithms, as its documentation lists

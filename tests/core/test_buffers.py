@@ -125,7 +125,7 @@ def test_a_run_with_such_buffers_is_resumed_bit_by_bit(train: Any, tmp_path: Pat
 
 def stop_after(batches: int, training: Any) -> None:
     """Run a training, which a signal stops after some batches."""
-    from zoo.training import run
+    from zoo.runs import lifecycle as run
 
     with pytest.MonkeyPatch.context() as patch:
         fit = run.fit

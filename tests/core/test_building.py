@@ -22,7 +22,7 @@ from zoo.models.cost import measure_cost
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.training.setup import set_up
+from zoo.runs.setup import set_up
 from zoo_images.plugin import CLASSIFICATION
 
 
@@ -209,7 +209,7 @@ def test_images_that_are_too_small_are_refused_before_anything_is_opened_or_buil
     large = dataclasses.replace(resnet.spec, name="large", smallest_image=64)
     plugin = replace(NET.plugin, specs=(("architecture", large),))
     ours = Registry([*registry.plugins, plugin])
-    monkeypatch.setattr("zoo.training.setup.open_dataset", lambda *_: pytest.fail("opened"))  # pyright: ignore
+    monkeypatch.setattr("zoo.runs.setup.open_dataset", lambda *_: pytest.fail("opened"))  # pyright: ignore
     message = r"^acme/large reads images of at least 64×64 pixels \(got 32×32\)(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
         set_up(Recipe(architecture="large", dataset="shapes"), ours, device="cpu")

@@ -21,9 +21,9 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
+from zoo.runs.lifecycle import train
+from zoo.runs.setup import set_up
 from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
-from zoo.training.run import train
-from zoo.training.setup import set_up
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.fields import TextFields

@@ -20,7 +20,7 @@ from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 from zoo_text import language_modelling
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60

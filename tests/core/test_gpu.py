@@ -32,11 +32,11 @@ from zoo.models import weights
 from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
+from zoo.runs.lifecycle import train
 from zoo.testing.weights import find_weights
 from zoo.training import loop
 from zoo.training.clock import Progress
 from zoo.training.result import Result
-from zoo.training.run import train
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 pytestmark = [

@@ -17,9 +17,9 @@ from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.models.building import build_model
+from zoo.runs.lr_finder import RangeTest, Suggestions, find_lr, find_lr_for, suggest
 from zoo.training.clock import Progress
 from zoo.training.loop import fit
-from zoo.training.lr_finder import RangeTest, Suggestions, find_lr, find_lr_for, suggest
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modelling import LanguageModelling

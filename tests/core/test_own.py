@@ -21,7 +21,7 @@ from zoo.files import own
 from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import make_task
 from zoo.registry.registry import Registry
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
 SMALL: dict[str, Any] = {

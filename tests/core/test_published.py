@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from zoo.api.listing import rows
-from zoo.api.recipes import find_recipe
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, WeightsError, ZooWarning
 from zoo.files.downloads import sha256_of
@@ -25,6 +24,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.runs.resolving import find_recipe
 from zoo.testing.weights import find_weights
 from zoo_images.plugin import CLASSIFICATION
 

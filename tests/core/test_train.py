@@ -25,9 +25,9 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
+from zoo.runs.lifecycle import train
 from zoo.training import checkpoint
 from zoo.training.clock import Progress
-from zoo.training.run import train
 from zoo.training.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
@@ -256,7 +256,7 @@ def test_a_finished_run_keeps_its_weights_under_another_zoo(
     train(RECIPE, registry, directory=tmp_path)
     names = ("model.safetensors", "best.safetensors")
     before = {name: (tmp_path / name).read_bytes() for name in names}
-    monkeypatch.setattr("zoo.training.card.__version__", "9.9.9")
+    monkeypatch.setattr("zoo.runs.card.__version__", "9.9.9")
     train(RECIPE, registry, directory=tmp_path, resume=True)
     assert {name: (tmp_path / name).read_bytes() for name in names} == before
     (tmp_path / "model.safetensors").unlink()
@@ -522,7 +522,7 @@ def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(
     def singular(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("zoo.training.run.draw_learning_curve", singular)
+    monkeypatch.setattr("zoo.runs.lifecycle.draw_learning_curve", singular)
     with pytest.warns(ZooWarning, match=r"curve[.]png could not be drawn: LinAlgError: Singular matrix"):
         train(RECIPE, registry, directory=tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").is_file()

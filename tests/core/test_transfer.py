@@ -21,8 +21,8 @@ from zoo.models.transfer import Source
 from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.training.run import train
-from zoo.training.setup import set_up
+from zoo.runs.lifecycle import train
+from zoo.runs.setup import set_up
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.plugin import LANGUAGE_MODELLING

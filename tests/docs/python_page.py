@@ -17,8 +17,8 @@ from zoo.analysis.findings import Findings
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
+from zoo.runs.lr_finder import Curve, Suggestions
 from zoo.testing import Outcome
-from zoo.training.lr_finder import Curve, Suggestions
 from zoo.training.result import Result
 
 START = """\

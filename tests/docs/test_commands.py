@@ -14,11 +14,11 @@ import pytest
 import zoo
 from tests.docs.pages import PAGES, ROOT, blocks, zoo_commands
 from zoo.api.listing import rows
-from zoo.api.recipes import find_recipe
 from zoo.cli import cli
 from zoo.cli.session import Session
 from zoo.config.signatures import check_arguments
 from zoo.registry.registry import Entry, Registry
+from zoo.runs.resolving import find_recipe
 
 # Plugins, entries and recipes that a page writes or installs
 MADE = {

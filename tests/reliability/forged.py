@@ -28,7 +28,7 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
-from zoo.training.run import train
+from zoo.runs.lifecycle import train
 
 SHAPES = {"size": 16, "train_size": 8, "val_size": 8, "test_size": 8}
 NET = replace(

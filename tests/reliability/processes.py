@@ -24,7 +24,7 @@ _BEFOREHAND = (
     "torch._dynamo",
     "zoo.api.training",
     "zoo.cli.train",
-    "zoo.training.run",
+    "zoo.runs.lifecycle",
     "zoo_charrnn.lstm",
     "zoo_charrnn.rnn",
     "zoo_convnet.resnet_lite",

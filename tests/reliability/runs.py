@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import zoo.cli
-import zoo.training.run
+import zoo.runs.lifecycle
 from tests.reliability import small_disk, toys
 from tests.reliability.faults import Disk, failing
 from tests.reliability.figure import Figure
@@ -210,7 +210,7 @@ def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), e
 def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> None:
     """Train a toy as the command does, and ask it to stop after a step."""
     done = 0
-    original = zoo.training.run.fit
+    original = zoo.runs.lifecycle.fit
 
     def counting(*arguments: Any, report: Any, **named: Any) -> TrainState:
         def count(progress: Progress) -> None:
@@ -222,7 +222,7 @@ def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> Non
 
         return original(*arguments, report=count, **named)
 
-    zoo.training.run.fit = counting
+    zoo.runs.lifecycle.fit = counting
     os.chdir(folder)
     sys.argv = ["zoo", *toys.train(name, run, epochs=epochs)]
     zoo.cli.main()
@@ -424,7 +424,7 @@ def not_finite(folder: Path, *, steps: int) -> Figure:
 
 
 def _poisoned(folder: str, name: str, run: str, where: str, step: int) -> None:
-    original = zoo.training.run.fit
+    original = zoo.runs.lifecycle.fit
     calls = 0
 
     def poisoning(model: nn.Module, *arguments: Any, **named: Any) -> TrainState:
@@ -448,7 +448,7 @@ def _poisoned(folder: str, name: str, run: str, where: str, step: int) -> None:
         next(model.parameters()).register_hook(gradient)
         return original(model, *arguments, **named)
 
-    zoo.training.run.fit = poisoning
+    zoo.runs.lifecycle.fit = poisoning
     os.chdir(folder)
     sys.argv = ["zoo", *toys.train(name, run, *OFTEN)]
     try:

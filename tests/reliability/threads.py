@@ -23,7 +23,7 @@ from zoo import Registry, ZooWarning
 from zoo.api.model import Model
 from zoo.config.recipe import Recipe
 from zoo.files import style
-from zoo.training.run import train as train_recipe
+from zoo.runs.lifecycle import train as train_recipe
 
 Jobs = Mapping[str, Callable[[], str]]
 """Each does something with zoo, and returns a digest of the answer."""

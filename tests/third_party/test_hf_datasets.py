@@ -16,9 +16,9 @@ from zoo import DataError, DatasetSpec, Registry
 from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted
 from zoo.registry.plugins import load
+from zoo.runs.lifecycle import train
 from zoo.testing import check
 from zoo.training.clock import Progress
-from zoo.training.run import train
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "zoo-hf-datasets"
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from zoo.api.listing import default_registry
 from zoo.api.processes import require_processes, run_together
 from zoo.api.progress import Bar, TrainingProgress, quiet
-from zoo.api.recipes import check_recipe, find_recipe
 from zoo.api.run_directories import require_run
 from zoo.api.terminal import is_first
 from zoo.config.arguments import checked, refuse_device
@@ -25,13 +24,14 @@ from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry
+from zoo.runs.resolving import check_recipe, find_recipe
 from zoo.training.lock import claimed
 from zoo.training.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
+    from zoo.runs.lr_finder import Curve
     from zoo.training.clock import Progress
-    from zoo.training.lr_finder import Curve
 
 __all__ = ["lr_find", "resume", "train", "train_job"]
 
@@ -180,7 +180,7 @@ def lr_find(
     advice = advising(registry, recipe.architecture, recipe.dataset)
     with Bar(title) if progress else quiet() as bar, advice:
         from zoo.models.precision import pick_device
-        from zoo.training.lr_finder import RangeTest, find_lr_for
+        from zoo.runs.lr_finder import RangeTest, find_lr_for
 
         curve = find_lr_for(
             recipe,
@@ -297,7 +297,7 @@ class _Job:
         """Do it in this process."""
         from zoo.api.run import Run
         from zoo.models.precision import pick_device
-        from zoo.training.run import train
+        from zoo.runs.lifecycle import train
 
         device = pick_device(self.device)
         on: Any = {"directory": self.directory, "device": device, "report": report, **self.saving}

@@ -22,7 +22,7 @@ from zoo.config import options
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:
-    from zoo.training.lr_finder import Curve
+    from zoo.runs.lr_finder import Curve
 
 # Training fields that a test run does not have: it has a learning rate of its own, and ends early
 IRRELEVANT = (

@@ -8,7 +8,7 @@ from zoo._version import __version__
 from zoo.data.opening import decidable
 from zoo.files.cards import Card, DatasetCard
 from zoo.models.ties import ties
-from zoo.training.setup import TrainingSetup
+from zoo.runs.setup import TrainingSetup
 from zoo.training.state import TrainState
 
 __all__ = ["make_card"]

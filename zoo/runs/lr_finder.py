@@ -42,7 +42,7 @@ from zoo.training.freezing import freeze, train_mode
 from zoo.training.lock import alone
 from zoo.training.loop import completes_step, train_step
 from zoo.training.plots import draw_lr_curve, save_figure
-from zoo.training.setup import set_up
+from zoo.runs.setup import set_up
 from zoo.training.state import TrainState
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def find_lr_for(
     device: str = "cpu",
     report: Report = lambda step, lr, loss: None,
 ) -> Curve:
-    """Run a range test on what `zoo.training.run.train` would train; see `find_lr`.
+    """Run a range test on what `zoo.runs.lifecycle.train` would train; see `find_lr`.
 
     Raises ZooError; see `zoo.errors`.
     """

@@ -17,7 +17,7 @@ from zoo.evaluation.chance import beats_chance
 from zoo.models.precision import kernels
 from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
-from zoo.training.card import make_card
+from zoo.runs.card import make_card
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.clock import Progress
 from zoo.training.compiling import uncompilable
@@ -30,7 +30,7 @@ from zoo.training.ranks import Ranks, joined
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import CheckpointInfo, StepRow
-from zoo.training.setup import TrainingSetup, set_up
+from zoo.runs.setup import TrainingSetup, set_up
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows
