@@ -25,6 +25,7 @@ from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
 from zoo.runs.lifecycle import train
+from zoo.runs.resolving import resolve_recipe
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 
@@ -73,7 +74,7 @@ def main() -> None:
         recipe = registry.recipe(name)
         recipe = replace(recipe, train=recipe.train | {"epochs": options.epochs})
         with tempfile.TemporaryDirectory() as folder:
-            result = train(recipe, registry, directory=Path(folder) / "run")
+            result = train(resolve_recipe(recipe, registry), registry, directory=Path(folder) / "run")
             lines = (Path(result.run) / "metrics.jsonl").read_text().splitlines()
             model, card = weights.load(Path(result.weights), registry)
         config = registry.training_config(recipe)

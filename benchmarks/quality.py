@@ -18,6 +18,7 @@ from pathlib import Path
 from zoo import Recipe, Registry
 from zoo.models import weights
 from zoo.runs.lifecycle import train
+from zoo.runs.resolving import resolve_recipe
 from zoo.training.result import Result
 
 
@@ -44,7 +45,7 @@ def main() -> None:
 def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, int]:
     """Return the result of a run, and the number of parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        result = train(recipe, registry, directory=Path(folder) / "run")
+        result = train(resolve_recipe(recipe, registry), registry, directory=Path(folder) / "run")
         model, _ = weights.load(Path(result.weights), registry)
         if keep is not None:
             shutil.copyfile(result.weights, keep)

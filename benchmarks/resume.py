@@ -18,6 +18,7 @@ from zoo import Recipe, Registry
 from zoo.errors import Interrupted
 from zoo.files.cards import read_card
 from zoo.runs.lifecycle import train
+from zoo.runs.resolving import resolve_recipe
 from zoo.training.clock import Progress
 
 TOYS = {
@@ -54,9 +55,9 @@ def stopped_and_resumed(recipe: Recipe, registry: Registry, folder: Path, step: 
             signal.raise_signal(signal.SIGINT)
 
     try:
-        train(recipe, registry, directory=folder, report=report)
+        train(resolve_recipe(recipe, registry), registry, directory=folder, report=report)
     except Interrupted:
-        train(recipe, registry, directory=folder, resume=True)
+        train(resolve_recipe(recipe, registry, resume=True), registry, directory=folder, resume=True)
         return final_sha256(folder)
     raise AssertionError(f"the run was not stopped at step {step}")
 
@@ -72,7 +73,9 @@ def main() -> None:
             changed = {**base.train, "precision": precision, "optimizer": optimizer, "lr": 0.01}
             recipe = replace(base, train=changed)
             with tempfile.TemporaryDirectory() as folder:
-                steps = train(recipe, registry, directory=Path(folder) / "whole").steps
+                steps = train(
+                    resolve_recipe(recipe, registry), registry, directory=Path(folder) / "whole"
+                ).steps
                 expected = final_sha256(Path(folder) / "whole")
                 chosen = sorted(draw.sample(range(1, steps), stops))
                 equal = [

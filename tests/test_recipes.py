@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainings import train
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 
 BETTER_THAN = {
     "stdlib-lstm": ("loss", 2.0),

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.cli.conftest import zoo
 from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
-from zoo.runs.resolving import find_recipe
+from zoo.runs.resolving import resolve
 from zoo.testing.weights import find_weights
 
 ENTRY = """
@@ -149,7 +149,8 @@ def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: 
     monkeypatch.chdir(desk)
     registry = Registry.discover()
     assert find_weights(registry, Path("net")) == Path("net/model.safetensors")
-    assert find_recipe("fox", None, registry, from_weights=Path("net")).from_weights == "./net"
+    resolved = resolve("fox", None, registry, from_weights=Path("net"))
+    assert resolved.recipe.from_weights == "./net"
     with pytest.raises(WeightsError, match="no such file or run directory: gone"):
         find_weights(registry, Path("gone"))
 

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.trainings import train
 from zoo.analysis import render, run
 from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.faithfulness import box_scores
@@ -32,7 +33,6 @@ from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
 from zoo.registry.registry import Entry, Registry
-from zoo.runs.lifecycle import train
 from zoo_cam.cam import CAM
 
 pixel_scores = partial(scores_of, probabilities=partial(torch.softmax, dim=1))

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.core.test_golden import FAMILIES, Stripes
 from tests.core.test_readings import Unread, fitted
+from tests.trainings import train
 from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted, OptionError
 from zoo.evaluation.measure import numbers
@@ -27,7 +28,6 @@ from zoo.models.building import build_model
 from zoo.models.precision import autocast
 from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 from zoo.training import loop
 from zoo.training.clock import Progress
 from zoo.training.hidden import widened

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from torch import nn
 
 import zoo
+from tests.trainings import set_up
 from zoo.config.recipe import Recipe
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, OptionError, SpecError
@@ -22,7 +23,6 @@ from zoo.models.cost import measure_cost
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.runs.setup import set_up
 from zoo_images.plugin import CLASSIFICATION
 
 

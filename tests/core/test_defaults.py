@@ -13,6 +13,7 @@ import pytest
 
 import zoo
 from tests.configs import configured
+from tests.trainings import set_up, train
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import ZooWarning
@@ -21,8 +22,6 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
-from zoo.runs.setup import set_up
 from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.trainings import train
 from zoo.api.describing import describe
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import tokenize
@@ -20,7 +21,6 @@ from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 from zoo_text import language_modelling
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.trainings import train
 from zoo.analysis.findings import Findings
 from zoo.analysis.run import analyze
 from zoo.config.recipe import Recipe
@@ -32,7 +33,6 @@ from zoo.models import weights
 from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 from zoo.testing.weights import find_weights
 from zoo.training import loop
 from zoo.training.clock import Progress

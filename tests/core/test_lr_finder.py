@@ -18,6 +18,7 @@ from zoo.config.recipe import Recipe
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.models.building import build_model
 from zoo.runs.lr_finder import RangeTest, Suggestions, find_lr, find_lr_for, suggest
+from zoo.runs.resolving import resolve_recipe
 from zoo.training.clock import Progress
 from zoo.training.loop import fit
 from zoo_images.classification import Classification
@@ -314,7 +315,7 @@ def test_a_precision_the_device_lacks_is_refused(images: Any) -> None:
 @needs_data
 def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
     recipe = Recipe(architecture="gru", dataset="nietzsche", model={"hidden_size": 64})
-    curve = find_lr_for(recipe, registry, RangeTest(steps=60))
+    curve = find_lr_for(resolve_recipe(recipe, registry), registry, RangeTest(steps=60))
     assert 1e-3 < curve.suggestions.valley < 3e-2  # the recipe's is 6e-3
     assert 1e-4 < curve.suggestions.steep < 3e-1
     assert 1e-4 < curve.suggestions.minimum < 3e-1
@@ -324,7 +325,7 @@ def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
 def test_rates_for_a_residual_network_on_cifar10_are_usual_ones(registry: Any) -> None:
     train = {"augment": [], "clip_grad_norm": 0.0}  # clipping keeps high rates from diverging
     recipe = Recipe(architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train=train)
-    curve = find_lr_for(recipe, registry, RangeTest(1e-4, 10.0, 40))
+    curve = find_lr_for(resolve_recipe(recipe, registry), registry, RangeTest(1e-4, 10.0, 40))
     assert curve.diverged
     assert 5e-4 < curve.suggestions.valley < 0.5
     assert 5e-4 < curve.suggestions.minimum < 0.5

@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs
 
 import zoo
+from tests.trainings import train
 from zoo.api.model import Model
 from zoo.config.recipe import Recipe
 from zoo.data.opening import decidable, open_fed
@@ -21,7 +22,6 @@ from zoo.files import own
 from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import make_task
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
 SMALL: dict[str, Any] = {

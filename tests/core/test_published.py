@@ -24,7 +24,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.runs.resolving import find_recipe
+from zoo.runs.resolving import named_recipe, resolve
 from zoo.testing.weights import find_weights
 from zoo_images.plugin import CLASSIFICATION
 
@@ -289,7 +289,7 @@ def test_a_recipe_without_its_plugin_is_one_line_and_is_listed_all_the_same() ->
     assert lacking.problems() == [line]
     assert [row["name"] for row in rows(lacking, "recipe")] == ["acme/tiny", "acme/one", "acme/two"]
     with pytest.raises(UnknownName) as caught:
-        find_recipe("one", None, lacking)
+        resolve("one", None, lacking)
     assert str(caught.value) == "recipe one: unknown architecture 'gone/quux'"
     assert caught.value.hint == "no plugin called gone is installed; `zoo plugins` shows those that are"
 
@@ -308,7 +308,7 @@ def test_training_fields_are_checked_when_a_recipe_is_used(train: dict[str, Any]
     wrong = Registry(plugins.with_ours(acme))
     assert [row["name"] for row in rows(wrong, "recipe")] == ["acme/tiny", "acme/wrong"]
     with pytest.raises(OptionError) as caught:
-        find_recipe("wrong", None, wrong)
+        resolve("wrong", None, wrong)
     assert str(caught.value).startswith("recipe wrong: ")
     assert message in str(caught.value)
 
@@ -347,7 +347,7 @@ def test_an_architecture_and_a_dataset_of_one_name_are_trained_together() -> Non
     data = DatasetSpec(name="net", target="m:D", task="classification", summary="")
     acme = loaded(entries=False, zoo_architectures=[net], zoo_datasets=[data])
     both = Registry(plugins.with_ours(acme))
-    recipe = find_recipe("acme/net", "acme/net", both)
+    recipe = named_recipe("acme/net", "acme/net", both)
     assert (recipe.architecture, recipe.dataset) == ("acme/net", "acme/net")
 
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.trainings import train
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName, ZooWarning
 from zoo.evaluation.evaluate import evaluate
@@ -25,7 +26,6 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.runs.lifecycle import train
 from zoo.training import checkpoint
 from zoo.training.clock import Progress
 from zoo.training.signals import listening

@@ -18,7 +18,7 @@ from zoo.cli import cli
 from zoo.cli.session import Session
 from zoo.config.signatures import check_arguments
 from zoo.registry.registry import Entry, Registry
-from zoo.runs.resolving import find_recipe
+from zoo.runs.resolving import named_recipe
 
 # Plugins, entries and recipes that a page writes or installs
 MADE = {
@@ -107,7 +107,7 @@ def check_experiment(given: dict[str, Any], registry: Registry) -> None:
     if MADE & {*named}:
         return
     options = {name: given[name] for name in ("model", "data")}
-    recipe = find_recipe(given["name"], given["dataset"], registry, **options, **fields)
+    recipe = named_recipe(given["name"], given["dataset"], registry, **options, **fields)
     architecture = registry.architecture(recipe.architecture)
     dims = registry.task(architecture.spec.task).dims
     check_options(architecture, recipe.model, "--model", filled=dims)

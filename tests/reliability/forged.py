@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from tests.reliability.figure import Figure
 from tests.reliability.files import CARD, changed_json, is_one_sentence, without_fsync
+from tests.trainings import train
 from zoo import Recipe, Registry
 from zoo.api.terminal import echo_json
 from zoo.cli import _invoke  # pyright: ignore[reportPrivateUsage] - it raises what `run` prints
@@ -28,7 +29,6 @@ from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
-from zoo.runs.lifecycle import train
 
 SHAPES = {"size": 16, "train_size": 8, "val_size": 8, "test_size": 8}
 NET = replace(

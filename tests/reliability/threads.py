@@ -19,11 +19,11 @@ from torch import nn
 import zoo
 from tests.reliability import toys
 from tests.reliability.figure import Figure
+from tests.trainings import train as train_recipe
 from zoo import Registry, ZooWarning
 from zoo.api.model import Model
 from zoo.config.recipe import Recipe
 from zoo.files import style
-from zoo.runs.lifecycle import train as train_recipe
 
 Jobs = Mapping[str, Callable[[], str]]
 """Each does something with zoo, and returns a digest of the answer."""

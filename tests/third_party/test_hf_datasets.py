@@ -12,11 +12,11 @@ import pytest
 
 import zoo
 from tests.reliability import toys
+from tests.trainings import train
 from zoo import DataError, DatasetSpec, Registry
 from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted
 from zoo.registry.plugins import load
-from zoo.runs.lifecycle import train
 from zoo.testing import check
 from zoo.training.clock import Progress
 

@@ -24,7 +24,7 @@ from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry
-from zoo.runs.resolving import check_recipe, find_recipe
+from zoo.runs.resolving import Resolved, resolve, resolve_recipe
 from zoo.training.lock import claimed
 from zoo.training.save_interval import SaveInterval
 
@@ -88,14 +88,16 @@ def train(
     """
     registry = default_registry() if registry is None else registry
     fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
-    recipe = find_recipe(name, dataset, registry, **fields)
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
     saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
-    recipe, title = _begun(recipe, directory, registry, processes, resume=resume)
+    continued = resume and (directory / "checkpoint.safetensors").exists()
+    with Bar() if progress else quiet():  # weights to start from may be downloaded
+        resolved = resolve(name, dataset, registry, resume=continued, **fields)
+    resolved, title = _begun(resolved, directory, processes, continued=continued)
     shown = _Shown(title, all_metrics) if progress else None
     with _display(shown, processes) as report:
-        return _Job(recipe, directory, device, saving, shown).done(registry, processes, report)
+        return _Job(resolved, directory, device, saving, shown).done(registry, processes, report)
 
 
 @checked
@@ -133,7 +135,8 @@ def resume(
         registry = default_registry() if registry is None else registry
         recipe, saving = Run(run, registry=registry).recipe, {"resume": True, "save_every": save_every}
         _require_plugins(Path(run), recipe, registry)
-        return _Job(recipe, Path(run), device, saving, shown).done(registry, processes, report)
+        resolved = resolve_recipe(recipe, registry, resume=True)
+        return _Job(resolved, Path(run), device, saving, shown).done(registry, processes, report)
 
 
 @checked
@@ -172,10 +175,10 @@ def lr_find(
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    recipe = find_recipe(name, dataset, registry, **training)
     refuse_device(device)
-    check_recipe(recipe, registry)
-
+    with Bar() if progress else quiet():
+        resolved = resolve(name, dataset, registry, **training)
+    recipe = resolved.recipe
     title = f"trying learning rates from {start:g} to {stop:g}: {recipe.architecture} on {recipe.dataset}"
     advice = advising(registry, recipe.architecture, recipe.dataset)
     with Bar(title) if progress else quiet() as bar, advice:
@@ -183,7 +186,7 @@ def lr_find(
         from zoo.runs.lr_finder import RangeTest, find_lr_for
 
         curve = find_lr_for(
-            recipe,
+            resolved,
             registry,
             RangeTest(start, stop, steps),
             device=pick_device(device),
@@ -216,21 +219,20 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
         raise RunError(f"{directory} was started with {flags}", hint=hint)
 
 
-def _begun(
-    recipe: Recipe, directory: Path, registry: Registry, processes: int, *, resume: bool
-) -> tuple[Recipe, str]:
-    """Check a recipe; return it with its number of threads, and the first line to print.
+def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bool) -> tuple[Resolved, str]:
+    """Return what to train with its number of threads, and the first line to print.
 
-    A run that is resumed has a number already; processes of torchrun agree on theirs later.
+    A run that is continued has a number already; processes of torchrun agree on theirs later.
     """
-    check_recipe(recipe, registry, resume=resume)
-    if resume and (directory / "checkpoint.safetensors").exists():
-        return recipe, f"resuming {recipe.architecture} on {recipe.dataset} in {directory}"
-    title = f"training {recipe.architecture} on {recipe.dataset} in {directory}"
+    recipe = resolved.recipe
+    what = f"{recipe.architecture} on {recipe.dataset} in {directory}"
+    if continued:
+        return resolved, f"resuming {what}"
     if "RANK" in os.environ:
-        return recipe, title
+        return resolved, f"training {what}"
     threads = recipe.threads or idle_threads(processes)
-    return replace(recipe, threads=threads), f"{title} with {threads} thread{'s' * (threads > 1)}"
+    chosen = replace(resolved, recipe=replace(recipe, threads=threads))
+    return chosen, f"training {what} with {threads} thread{'s' * (threads > 1)}"
 
 
 def train_job(job: Mapping[str, Any]) -> None:
@@ -242,7 +244,10 @@ def train_job(job: Mapping[str, Any]) -> None:
     directory = Path(job["directory"])
     shown = _Shown(**job["shown"]) if job["shown"] else None
     with _display(shown) as report:
-        _Job(recipe, directory, job["device"], job["saving"], shown).train(Registry.discover(), report)
+        registry = Registry.discover()
+        continued = job["saving"]["resume"] and (directory / "checkpoint.safetensors").exists()
+        resolved = resolve_recipe(recipe, registry, resume=continued)
+        _Job(resolved, directory, job["device"], job["saving"], shown).train(registry, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +274,7 @@ class _Job:
         shown: None to show nothing.
     """
 
-    recipe: Recipe
+    resolved: Resolved
     directory: Path
     device: str | None
     saving: Mapping[str, Any]
@@ -284,12 +289,14 @@ class _Job:
             raise OptionError(message, hint="torchrun can start a script that makes it in each process")
         from zoo.api.run import Run
 
-        recipe = self.recipe.to_dict()
+        recipe = self.resolved.recipe.to_dict()
         tables = {name: recipe[name] for name in ("model", "data")}
         typed = {n: [key for key, value in t.items() if isinstance(value, Typed)] for n, t in tables.items()}
-        job = {**asdict(self), "directory": str(self.directory), "typed": typed}
+        shown = None if self.shown is None else asdict(self.shown)
+        job = {"recipe": recipe, "typed": typed, "directory": str(self.directory), "device": self.device}
+        job |= {"saving": {**self.saving}, "shown": shown}
         resume = shlex.join(["zoo", "resume", str(self.directory), "--processes", str(processes)])
-        with advising(registry, self.recipe.architecture, self.recipe.dataset):
+        with advising(registry, self.resolved.recipe.architecture, self.resolved.recipe.dataset):
             run_together(processes, job, resume=resume)
         return Run(self.directory, device=self.device, registry=registry)
 
@@ -301,8 +308,8 @@ class _Job:
 
         device = pick_device(self.device)
         on: Any = {"directory": self.directory, "device": device, "report": report, **self.saving}
-        with advising(registry, self.recipe.architecture, self.recipe.dataset):
-            train(self.recipe, registry, **on)
+        with advising(registry, self.resolved.recipe.architecture, self.resolved.recipe.dataset):
+            train(self.resolved, registry, **on)
         return Run(self.directory, device=device, registry=registry)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from zoo.errors import SpecError, WeightsError
+from zoo.errors import WeightsError
 from zoo.files.cards import Card
+from zoo.files.container import Container
 from zoo.interfaces import Task, make_task
 from zoo.models.building import build_model, on_meta
-from zoo.models.weights import load
+from zoo.models.weights import module_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -80,17 +80,10 @@ class Source:
 
 
 def open_source(
-    path: Path, entry: Entry[ArchitectureSpec], registry: Registry, *, sha256: str = ""
+    path: Path, card: Card, content: Container, entry: Entry[ArchitectureSpec], registry: Registry
 ) -> Source:
-    """Load weights from a file, which must be of the architecture `entry` and have the `sha256`, if given.
-
-    Raises SpecError if they are of another architecture, WeightsError or DataError if the file is damaged.
-    """
-    model, card = load(path, registry, sha256=sha256)
-    if card.architecture != entry.name:
-        command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
-        hint = f"train the same architecture: `{command}`"
-        raise SpecError(f"{path} holds a {card.architecture}, but a {entry.name} is to be trained", hint=hint)
+    """Load the weights that were read from a file, of the architecture `entry`. Raises WeightsError."""
+    model = module_of(path, card, content, registry).eval()
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}
     return Source(path=path, entry=entry, task=task, model=model, card=card, options=options)

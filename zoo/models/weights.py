@@ -35,7 +35,17 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["can_hold", "kept", "load", "pack", "require_loadable", "require_storable", "save", "unpack"]
+__all__ = [
+    "can_hold",
+    "kept",
+    "load",
+    "module_of",
+    "pack",
+    "require_loadable",
+    "require_storable",
+    "save",
+    "unpack",
+]
 
 _DTYPES = {
     torch.complex64: "C64",
@@ -160,6 +170,12 @@ def load(
     """
     path = Path(path)
     card, container = read_weights(path, sha256=sha256)
+    return module_of(path, card, container, registry).to(device).eval(), card
+
+
+@torch.inference_mode(False)
+def module_of(path: Path, card: Card, container: Container, registry: Registry) -> nn.Module:
+    """Return the model that a file holds, given what was read from it. Raises WeightsError as `load` does."""
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())
@@ -167,7 +183,7 @@ def load(
     if name := not_finite(tensors, infinite_buffers(model)):
         raise WeightsError(f"{path}: {name} has values that are not finite")
     model.load_state_dict(with_ties(tensors, model))
-    return model.to(device).eval(), card
+    return model
 
 
 def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:

@@ -262,7 +262,7 @@ class Registry:
                 return f"unknown task {task!r}{nearest}"
         if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
-                self._require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
+                self.require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
                 for name, value in entry.spec.training.items():
                     if self.training_fields[name].group:  # the others were checked with the spec
                         options.convert(value, self.training_fields[name].type, what=name)
@@ -391,7 +391,7 @@ class Registry:
         task = self.task_of(recipe)
         by_data = task.name != architecture.spec.task
         name = self.dataset(recipe.dataset).name if by_data else architecture.name
-        self._require_fields(recipe.train, task, name)
+        self.require_fields(recipe.train, task, name)
         return self.usual_config(architecture, task.name).replace(recipe.train)
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
@@ -404,7 +404,7 @@ class Registry:
             return self.task(architecture.spec.task)
         return self.shared_task(architecture, self.dataset(recipe.dataset))
 
-    def _require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
+    def require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
         """Raise OptionError for a training field that is unknown, or that does not apply to a task."""
         known = self.training_fields
         if given.keys() - known:

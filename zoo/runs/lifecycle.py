@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
@@ -30,7 +29,8 @@ from zoo.training.ranks import Ranks, joined
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import CheckpointInfo, StepRow
-from zoo.runs.setup import TrainingSetup, set_up
+from zoo.runs.resolving import Resolved
+from zoo.runs.setup import TrainingSetup, build
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows
@@ -49,7 +49,7 @@ def ignore(progress: Progress) -> None:
 
 @alone()
 def train(
-    recipe: Recipe,
+    resolved: Resolved,
     registry: Registry,
     *,
     directory: Path | str,
@@ -59,9 +59,9 @@ def train(
     device: str = "cpu",
     report: Callable[[Progress], None] = ignore,
 ) -> Result:
-    """Train a recipe in `directory`, or continue the run that is there.
+    """Train in `directory` what was resolved, or continue the run that is there.
 
-    The whole recipe is checked before the directory is touched. SIGINT and SIGTERM finish the step, save, and
+    Everything is checked before the directory is touched. SIGINT and SIGTERM finish the step, save, and
     raise Interrupted. Of several processes that torchrun has started, each calls this.
 
     Args:
@@ -72,7 +72,7 @@ def train(
     Raises:
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
-    interval = SaveInterval.parse(save_every)
+    interval, recipe = SaveInterval.parse(save_every), resolved.recipe
     checkpoints = Checkpoints(Path(directory))
     with joined(device) as ranks, _one_voice(ranks):
         checkpoint = checkpoints.newest() if resume and ranks.first else None
@@ -80,7 +80,8 @@ def train(
         before = info.identity.recipe.threads if info else 0
         threads = ranks.told(lambda: recipe.threads or before or idle_threads(ranks.local), int)
         with computing_with(threads), ranks.in_turn():
-            setup = set_up(replace(recipe, threads=threads), registry, device=device, resumed=info)
+            chosen = replace(resolved, recipe=replace(recipe, threads=threads))
+            setup = build(chosen, registry, device=device, resumed=info)
             setup.check_batches(ranks.world)
         ranks.begun()
         _warn_of_layers(setup, ranks)

@@ -28,7 +28,6 @@ from msgspec import Meta
 from torch import nn
 
 from zoo.config import options
-from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.config.training import TrainConfig
 from zoo.errors import Diverged, OptionError, ZooError
@@ -42,7 +41,8 @@ from zoo.training.freezing import freeze, train_mode
 from zoo.training.lock import alone
 from zoo.training.loop import completes_step, train_step
 from zoo.training.plots import draw_lr_curve, save_figure
-from zoo.runs.setup import set_up
+from zoo.runs.resolving import Resolved
+from zoo.runs.setup import build
 from zoo.training.state import TrainState
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Curve:
 
 @alone()
 def find_lr_for(
-    recipe: Recipe,
+    resolved: Resolved,
     registry: Registry,
     test: RangeTest,
     *,
@@ -151,9 +151,10 @@ def find_lr_for(
 
     Raises ZooError; see `zoo.errors`.
     """
+    recipe = resolved.recipe
     recipe = replace(recipe, train={**recipe.train, "lr": test.start})  # nobody needs to choose one
     with computing_with(recipe.threads or idle_threads()):
-        setup = set_up(recipe, registry, device=device)
+        setup = build(replace(resolved, recipe=recipe), registry, device=device)
         on: Any = {"context": setup.context, "seed": recipe.seed, "device": device}
         curve = find_lr(*setup.parts, test, **on, report=report)
     return replace(curve, title=setup.title, unit=setup.task.spec.units.get("loss", ""))

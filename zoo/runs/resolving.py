@@ -1,27 +1,76 @@
-"""From the words that name a training (a recipe, or architecture and dataset) to a Recipe. Torch-free."""
+"""From the words that name a training, a recipe or architecture and dataset, to what it is. Torch-free."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.config.arguments import checked, is_url
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import refuse_missing
-from zoo.errors import DataError, UnknownName, ZooError
+from zoo.config.training import TrainConfig
+from zoo.errors import DataError, SpecError, UnknownName, ZooError
+from zoo.files.cards import Card, read_weights
+from zoo.files.container import Container
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.weights_files import locate_weights
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
+from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
-__all__ = ["check_recipe", "find_recipe"]
+__all__ = ["BaseWeights", "Resolved", "named_recipe", "resolve", "resolve_recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseWeights:
+    """The file of the weights that a training starts from, as it was read: what is checked is what is loaded."""
+
+    path: Path
+    card: Card
+    content: Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A recipe whose names exist, and whose training options are right.
+
+    Attributes:
+        task: what is trained for, which is that of the data.
+        usual: the training configuration of the architecture, without what the recipe says.
+        base: the weights to start from; None for random ones, and if a run is continued.
+    """
+
+    recipe: Recipe
+    architecture: Entry[ArchitectureSpec]
+    data: Entry[DatasetSpec]
+    task: TaskSpec
+    usual: TrainConfig
+    base: BaseWeights | None
+
+
+def resolve(
+    name: str | Recipe, dataset: str | None, registry: Registry, *, resume: bool = False, **options: Any
+) -> Resolved:
+    """Resolve a recipe, or an architecture on a dataset, with options on top of it.
+
+    Args:
+        options: as `named_recipe` takes them.
+
+    Raises as `resolve_recipe` does; an error of a recipe that was named says which.
+    """
+    recipe = named_recipe(name, dataset, registry, **options)
+    try:
+        return resolve_recipe(recipe, registry, resume=resume)
+    except ZooError as error:
+        if dataset is None and isinstance(name, str):
+            raise type(error)(f"recipe {name}: {error}", hint=error.hint) from None
+        raise
 
 
 @checked
-def find_recipe(
+def named_recipe(
     name: str | Recipe,
     dataset: str | None,
     registry: Registry,
@@ -33,16 +82,14 @@ def find_recipe(
     threads: int | None = None,
     **fields: Any,
 ) -> Recipe:
-    """Return a recipe, or an architecture on a dataset, with options, fields and a seed on top of it.
+    """Return a recipe, or one of an architecture on a dataset, with options, training fields and a seed on top.
 
-    Raises:
-        UnknownName, AmbiguousName: there is no such recipe, architecture or dataset.
-        OptionError: a training field is unknown, out of range or one of another task.
+    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset.
     """
     recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
     if isinstance(from_weights, Path):  # as text, a bare word would be an id
         from_weights = f"{'' if from_weights.is_absolute() else './'}{from_weights}"
-    recipe = replace(
+    return replace(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
@@ -51,25 +98,59 @@ def find_recipe(
         seed=recipe.seed if seed is None else seed,
         threads=recipe.threads if threads is None else threads,
     )
-    registry.training_config(recipe)
-    return recipe
 
 
-def check_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> None:
-    """Raise a ZooError, without the seconds of loading torch, if there are no such data or weights.
+def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> Resolved:
+    """Find everything that a recipe names, without the seconds of loading torch or data.
 
     Args:
         resume: whether a run is continued, which needs the weights that it started from no more.
+
+    Raises:
+        UnknownName, AmbiguousName: there is no such architecture, dataset or id of weights.
+        OptionError: a training field is unknown, out of range or one of another task.
+        DataError: there is no such folder of data, or published weights are damaged or not there.
+        SpecError: architecture and data, or the weights to start from, do not fit.
+        WeightsError: the weights to start from are not there, or damaged.
     """
-    dataset = registry.dataset(recipe.dataset)
-    options = {**dataset.spec.config, **recipe.data}
-    refuse_missing(options, dataset.spec.required, what=f"dataset {dataset.name}", flag="--data")
+    architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
+    task = registry.shared_task(architecture, data)
+    of = architecture.name if task.name == architecture.spec.task else data.name
+    registry.require_fields(recipe.train, task, of)
+    usual = registry.usual_config(architecture, task.name)
+    usual.replace(recipe.train)
+    _require_data(data, recipe.data)
+    base = None if resume else _base_weights(recipe, registry, architecture)
+    recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
+    return Resolved(
+        recipe=recipe, architecture=architecture, data=data, task=task, usual=usual, base=base
+    )
+
+
+def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
+    """Raise OptionError for a required option of a dataset that is not given, DataError if its root is missing."""
+    options = {**data.spec.config, **given}
+    refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
-        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {dataset.name}` says what root is")
-    name = recipe.from_weights
-    if name and not (resume or registry.weights.find(name) or registry.has("architecture", name)):
-        locate_weights(registry, name)
+        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {data.name}` says what root is")
+
+
+def _base_weights(
+    recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec]
+) -> BaseWeights | None:
+    """Return the weights that a recipe starts from, which must be of its architecture; None for random ones."""
+    if not recipe.from_weights:
+        return None
+    path, sha256 = locate_weights(registry, recipe.from_weights)
+    card, content = read_weights(path, sha256=sha256)
+    if card.architecture != architecture.name:
+        command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
+        hint = f"train the same architecture: `{command}`"
+        message = f"{path} holds a {card.architecture}, but a {architecture.name} is to be trained"
+        raise SpecError(message, hint=hint)
+    warn_if_unfinished(recipe.from_weights, path, card.progress)
+    return BaseWeights(path=path, card=card, content=content)
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
@@ -91,13 +172,7 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
     if name not in recipes:
         _refuse_alone(name, registry)
-    recipe = registry.recipe(name)
-    try:
-        registry.training_config(recipe)
-        registry.dataset(recipe.dataset)
-    except ZooError as error:
-        raise type(error)(f"recipe {name}: {error}", hint=error.hint) from None
-    return recipe
+    return registry.recipe(name)
 
 
 def _refuse_alone(name: str, registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Resolve a recipe: open its data, build its model, and check everything."""
+"""Build what a resolved recipe trains: open its data, make its model, and check everything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo.data.opening import (
     require_splits,
 )
 from zoo.data.views import normalized_as
-from zoo.errors import DataError, OptionError, WeightsError, warn
+from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import too_large
 from zoo.interfaces import SPLITS, CarriesState, Dataset, FitsInputs, LoadsPretrained, Task, make_task
 from zoo.models.building import build_model, drawing_from, model_arguments, require_size
@@ -36,13 +36,13 @@ from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
-from zoo.registry.weights_files import locate_weights, warn_if_unfinished
+from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
 from zoo.training.defaults import CLOSE, FEWEST_STEPS, SMALLEST_BATCH, fine_tuning, from_scratch
 from zoo.training.freezing import freeze, frozen_among
 from zoo.training.saved import CheckpointInfo, RunIdentity
 
-__all__ = ["TrainingSetup", "set_up"]
+__all__ = ["TrainingSetup", "build"]
 
 # Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
@@ -112,25 +112,26 @@ class TrainingSetup:
             warn("there is no val or test split: only the training loss is measured")
 
 
-def set_up(
-    recipe: Recipe, registry: Registry, *, device: str, resumed: CheckpointInfo | None = None
+def build(
+    resolved: Resolved, registry: Registry, *, device: str, resumed: CheckpointInfo | None = None
 ) -> TrainingSetup:
-    """Open the data and build the model.
+    """Open the data, build the model, and decide once what depends on either, or on the device.
 
     Args:
-        resumed: the checkpoint of a run to continue. It holds the weights, so those that the run started
-            from may be gone.
+        resumed: the checkpoint of a run to continue, which holds the weights, and what the run took from
+            those that it started from.
 
     Raises:
-        ZooError: something in the recipe does not exist or does not fit; each subclass says what to do.
+        ZooError: something in the recipe does not fit; each subclass says what to do.
     """
-    given, usual = recipe, registry.training_config(recipe)
-    architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
-    spec = registry.shared_task(architecture, data)
+    architecture, data, spec = resolved.architecture, resolved.data, resolved.task
     task = make_task(registry, spec.name)
-    recipe = replace(recipe, data=_typed(data, recipe.data))
-    source, recipe = _source(recipe, registry, architecture, resumed)
-    if source is not None:
+    recipe = replace(resolved.recipe, data=_typed(data, resolved.recipe.data))
+    source = None
+    if resumed is not None:
+        recipe = _completed(recipe, data, resumed.identity.recipe)
+    elif base := resolved.base:
+        source = open_source(base.path, base.card, base.content, architecture, registry)
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
     known = signature_options(architecture.load()).keys() - spec.dims.keys()
@@ -144,7 +145,7 @@ def set_up(
     _require_feeding(task, dataset, data, arguments)
     dataset = _normalized(dataset, architecture, arguments)
     context = architecture.spec.context(arguments)
-    config = _training_config(recipe, registry, task, dataset, source, context)
+    config = _training_config(replace(resolved, recipe=recipe), registry, task, dataset, source, context)
     config = config.replace({"precision": resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     require_storable(model, architecture)
@@ -168,7 +169,7 @@ def set_up(
     if resumed:
         return setup
     setup = _initialized(setup, source)
-    _tell_what_was_chosen(given, usual, setup)
+    _tell_what_was_chosen(resolved, setup)
     return setup
 
 
@@ -231,36 +232,28 @@ def _require_writable(data: str, *names: Any) -> None:
         raise DataError(message, hint="use a smaller vocabulary, or fewer classes")
 
 
-def _source(
-    recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec], resumed: CheckpointInfo | None
-) -> tuple[Source | None, Recipe]:
-    """Return the weights to start from, if there are any, and the recipe.
+def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
+    """Return a recipe to continue a run with: what it does not say of a fine-tuning is as in the run.
 
-    If a resumed run's weights are gone, the recipe is completed with what the run took from them.
+    The weights that the run started from may be gone, or others by now.
     """
     if not recipe.from_weights:
-        return None, recipe
-    try:
-        path, sha256 = locate_weights(registry, recipe.from_weights)
-        source = open_source(path, architecture, registry, sha256=sha256)
-        warn_if_unfinished(recipe.from_weights, path, source.card.progress)
-        return source, recipe
-    except (DataError, WeightsError):
-        if resumed is None:
-            raise
-        run = resumed.identity.recipe
-        safe = decidable(registry.dataset(recipe.dataset))
-        theirs = {name: value for name, value in run.data.items() if name in safe}
-        tables: dict[str, dict[str, Any]] = {
-            "model": {**run.model, **recipe.model},
-            "data": {**theirs, **recipe.data},
-            "train": {**run.train, **recipe.train},
-        }
-        return None, replace(recipe, **tables)
+        return recipe
+    if recipe.from_weights != run.from_weights:
+        started = f"from {run.from_weights}" if run.from_weights else "from random weights"
+        warn(f"the run started {started}, and continues: --from {recipe.from_weights} has no effect")
+    safe = decidable(data)
+    theirs = {name: value for name, value in run.data.items() if name in safe}
+    return replace(
+        recipe,
+        model={**run.model, **recipe.model},
+        data={**theirs, **recipe.data},
+        train={**run.train, **recipe.train},
+    )
 
 
 def _training_config(
-    recipe: Recipe,
+    resolved: Resolved,
     registry: Registry,
     task: Task,
     dataset: Dataset,
@@ -268,9 +261,8 @@ def _training_config(
     context: int,
 ) -> TrainConfig:
     """Return the training configuration: what the recipe says, and for the rest what suits data and model."""
-    architecture, said = registry.architecture(recipe.architecture), recipe.train
-    usual = registry.usual_config(architecture, task.name)
-    usual = _within(context, usual, said, task, architecture)
+    architecture, said = resolved.architecture, resolved.recipe.train
+    usual = _within(context, resolved.usual, said, task, architecture)
 
     def steps(config: TrainConfig) -> int:
         try:
@@ -362,9 +354,10 @@ def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
     return setup
 
 
-def _tell_what_was_chosen(given: Recipe, usual: TrainConfig, setup: TrainingSetup) -> None:
+def _tell_what_was_chosen(resolved: Resolved, setup: TrainingSetup) -> None:
     """Warn of the options that neither the recipe nor the architecture's training configuration says."""
-    before, after = usual.to_dict(), setup.config.to_dict()
+    given = resolved.recipe
+    before, after = resolved.usual.replace(given.train).to_dict(), setup.config.to_dict()
     main = ("epochs", "batch_size", "lr") if given.from_weights else ()
     fields = {
         name: value

@@ -39,7 +39,7 @@ def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) ->
         if then.get(key) != current.get(key) and key not in _IRRELEVANT
     }
     if not changes and before.fingerprint != now.fingerprint:
-        return {"data": "the data has changed since, or the weights that the run started from"}
+        return {"data": "the data has changed since"}
     return changes
 
 

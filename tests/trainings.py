@@ -1,0 +1,27 @@
+"""Trainings of a recipe, as `zoo.train` does them, and what they train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.config.recipe import Recipe
+from zoo.registry.registry import Registry
+from zoo.runs.lifecycle import train as train_resolved
+from zoo.runs.resolving import resolve_recipe
+from zoo.runs.setup import TrainingSetup, build
+from zoo.training.result import Result
+
+
+def train(
+    recipe: Recipe, registry: Registry, *, directory: str | Path, resume: bool = False, **how: Any
+) -> Result:
+    """Train a recipe in a directory, or continue the run that is there."""
+    continued = resume and (Path(directory) / "checkpoint.safetensors").exists()
+    resolved = resolve_recipe(recipe, registry, resume=continued)
+    return train_resolved(resolved, registry, directory=directory, resume=resume, **how)
+
+
+def set_up(recipe: Recipe, registry: Registry, **how: Any) -> TrainingSetup:
+    """Open the data of a recipe, and build its model."""
+    return build(resolve_recipe(recipe, registry), registry, **how)
