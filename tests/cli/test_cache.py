@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,17 @@ def test_a_link_is_removed_but_not_what_it_leads_to(cache: Path, tmp_path: Path)
     assert zoo("cache", "clear").returncode == 0
     assert (tmp_path / "disk" / "data").read_text() == "elsewhere"
     assert not listed()
+
+
+def test_a_folder_of_the_cache_that_is_a_link_is_removed_as_one(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "data").write_text("elsewhere")
+    shutil.rmtree(cache / "synthesized")
+    (cache / "synthesized").symlink_to(tmp_path / "disk")
+    assert "synthesized" in listed()
+    assert zoo("cache", "clear").returncode == 0
+    assert (tmp_path / "disk" / "data").read_text() == "elsewhere"
+    assert not (cache / "synthesized").exists()
 
 
 @pytest.mark.parametrize(

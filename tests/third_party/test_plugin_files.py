@@ -116,6 +116,23 @@ def test_the_option_needs_a_file(home: Path) -> None:
         assert "--plugin needs a value" in done.stderr, line
 
 
+def test_a_path_with_the_separator_of_the_variable_is_refused(home: Path) -> None:
+    done = typed("list", "--plugin", f"a{os.pathsep}b.py")
+    assert done.returncode == 2
+    assert f"the path of a plugin cannot contain '{os.pathsep}' (got 'a{os.pathsep}b.py')" in done.stderr
+
+
+def test_a_file_that_is_named_is_loaded_beside_the_plugins_to_load(
+    home: Path, marks: Marks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_PLUGINS", "images")
+    assert FULL in typed("list", "--plugin", f"{NAME}.py").stdout
+
+
+def test_debug_shows_the_traceback_after_a_plugin_too(home: Path) -> None:
+    assert "Traceback" in typed("--plugin", f"{NAME}.py", "--debug", "show", "nope").stderr
+
+
 def test_what_follows_two_dashes_is_no_option(home: Path, marks: Marks) -> None:
     typed("show", "--", "--plugin", f"{NAME}.py")
     assert marks() == []
@@ -151,15 +168,18 @@ def test_a_run_records_the_file_and_resume_names_it(home: Path) -> None:
         "@hookimpl\ndef zoo_architectures():\n    return [ArchitectureSpec("
         "name='net', target='net:Net', task='classification', summary='Linear')]\n"
     )
-    small = ["--epochs", "1", "--data", "train_size=64", "--quiet"]
-    done = typed("train", "net/net", "shapes", *small, "--run", "./it", "--plugin", "net.py")
+    small = ["--epochs", "1", "--data", "train_size=64"]
+    done = typed("train", "net/net", "shapes", *small, "--run", "./it", "--plugin", str(home / "net.py"))
     assert done.returncode == 0, done.stderr
     refused = typed("resume", "./it")
     assert refused.returncode == 1
     flag = f"--plugin {home / 'net.py'}"
     assert f"it was started with {flag}" in refused.stderr
     assert f"`zoo resume it {flag}` continues it" in refused.stderr
-    assert f"{flag} on the command line" in typed("eval", "./it").stderr
+    assert f"next     zoo eval ./it {flag}" in done.stderr
+    unknown = typed("eval", "./it").stderr
+    assert "it was written with net.py: name that file with --plugin" in unknown
+    assert str(home) not in unknown
     assert typed("resume", "./it", "--plugin", "net.py").returncode == 0
     assert typed("eval", "./it", "--plugin", "net.py").returncode == 0
 

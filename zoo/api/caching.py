@@ -22,9 +22,12 @@ def list_cache() -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
-        entries = "hashes" if kind == "hashes" else f"{kind}/[!.]*"
-        for path in sorted(cache_home().glob(entries)):
-            sizes = [file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir()]
+        # A link is removed, and not what it leads to
+        alone = kind == "hashes" or (cache_home() / kind).is_symlink()
+        for path in sorted(cache_home().glob(kind if alone else f"{kind}/[!.]*")):
+            inside = () if path.is_symlink() else path.rglob("*")
+            files = [file for file in (path, *inside) if file.is_symlink() or not file.is_dir()]
+            sizes = [file.lstat().st_size for file in files]
             row = {"kind": kind, "name": path.name, "files": len(sizes), "bytes": sum(sizes)}
             rows.append(row | {"path": str(path)})
     return rows

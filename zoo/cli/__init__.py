@@ -130,7 +130,7 @@ def _session(ctx: click.Context) -> Session:
     multiple=True,
     expose_value=False,
     metavar="FILE",
-    help="Load a plugin in one Python file; it may also follow the command.",
+    help="Load a one-file plugin; allowed before or after the command.",
 )
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.option("--verify", is_flag=True, help="Read all data again, also files that have not changed.")
@@ -272,10 +272,11 @@ def _carry_out(arguments: Sequence[str]) -> _Outcome:
     """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
     session = Session()
     told: Sequence[str] = ()
+    rest = arguments
     try:
         with warnings_as_lines() as told:
-            files, rest = split_plugins(arguments)
-            with naming(files):
+            session.plugin_files, rest = split_plugins(arguments)
+            with naming(session.plugin_files):
                 return _Outcome(code=_invoke(session, rest), document=session.document)
     except (BrokenPipeError, Unread):  # as in `zoo list | head`
         return _Outcome()
@@ -283,7 +284,7 @@ def _carry_out(arguments: Sequence[str]) -> _Outcome:
         error.show()
         return _Outcome(code=error.exit_code)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        if "--debug" in arguments[:2]:
+        if "--debug" in rest[:2]:
             import traceback  # slow to import
 
             echo(traceback.format_exc(), err=True, keep=BLANKS)

@@ -29,6 +29,8 @@ def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             others += [word]
     if "" in files:
         raise click.UsageError(f"Option {_OPTION!r} requires an argument.")
+    if apart := [file for file in files if os.pathsep in file]:
+        raise click.UsageError(f"the path of a plugin cannot contain {os.pathsep!r} (got {apart[0]!r})")
     return files, others
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,12 +32,14 @@ class Session:
 
     Attributes:
         strict: whether a plugin that failed to load is an error.
+        plugin_files: those that `--plugin` names.
         document: what `--json` prints in the end, unless there is an error; None if there is nothing.
         running: the command of a plugin that runs, if one does.
     """
 
     def __init__(self) -> None:
         self.strict = False
+        self.plugin_files: Sequence[str] = ()
         self.document: object = None
         self.running: Entry[CommandSpec] | None = None
 

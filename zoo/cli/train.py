@@ -1,7 +1,7 @@
 """`zoo train`: from a name to weights."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,10 +83,10 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
         echo(f"last     {result.last}")
     echo(f"curve    {run.directory / 'curve.png'}")
     if session.progress:
-        _print_next(run, session.registry)
+        _print_next(run, session.registry, session.plugin_files)
 
 
-def _print_next(run: "Run", registry: Registry) -> None:
+def _print_next(run: "Run", registry: Registry, files: Sequence[str]) -> None:
     """Print commands to try, on stderr."""
     place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
     commands = [["eval", place]]
@@ -96,5 +96,6 @@ def _print_next(run: "Run", registry: Registry) -> None:
     for analyzer, more in _LOOKING_INSIDE.items():
         if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture, task):
             commands.append(["analyze", analyzer, place, *more])
+    flags = [word for file in files for word in ("--plugin", file)]
     for number, words in enumerate(commands):
-        echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words])}", err=True)
+        echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words, *flags])}", err=True)

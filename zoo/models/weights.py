@@ -30,7 +30,6 @@ from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
 from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.ties import ties, untied, with_ties
-from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
@@ -221,7 +220,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
         hint = f"its card says it was written with {origin}; `zoo plugins` shows what is installed"
         if origin.endswith(".py"):
-            hint = f"{plugin_flags([origin])} on the command line loads the plugin that wrote it"
+            hint = f"it was written with {origin}: name that file with --plugin or $ZOO_PLUGIN_FILES"
         raise WeightsError(message, hint=hint) from error
     if not registry.serves(entry, card.task):
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")

@@ -139,7 +139,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     top, is_run = _decoded(path), "config.toml" in (path.name, path.resolve().name)
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]")
-    if top.plugin_files and not is_run:
+    if (top.plugin_files or "local" in top.plugins) and not is_run:
         raise CatalogError(f"{path} cannot name code", hint="`zoo --plugin FILE` and $ZOO_PLUGIN_FILES do")
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
     recipes: dict[str, Recipe] = {}

@@ -44,6 +44,11 @@ class PluginFile(msgspec.Struct, frozen=True):
             raise PluginError(f"the plugin {path} cannot be read: {error.strerror}", hint=hint) from None
 
     @property
+    def name(self) -> str:
+        """What the plugin is called: as its file, with dashes."""
+        return self.path.stem.replace("_", "-")
+
+    @property
     def sha256(self) -> str:
         """The sha256 of its content."""
         import hashlib  # not needed without plugin files

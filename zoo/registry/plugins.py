@@ -370,8 +370,7 @@ def _of_point(point: EntryPoint, ours: Collection[tuple[str, str]]) -> Plugin:
 
 def _of_file(file: PluginFile) -> Plugin:
     """Return a one-file plugin before it is loaded."""
-    name = file.path.stem.replace("_", "-")
-    return Plugin(name=name, status="disabled", where=str(file.path), sha256=file.sha256)
+    return Plugin(name=file.name, status="disabled", where=str(file.path), sha256=file.sha256)
 
 
 def _import_file(file: PluginFile) -> ModuleType:

@@ -164,6 +164,8 @@ class Registry:
         catalog = Catalog.load() if catalog is None else catalog
         chosen = os.environ.get("ZOO_PLUGINS")
         wanted = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+        if wanted is not None:  # a file that is named is wanted, too
+            wanted += [file.name for file in named]
         both = wanted if only is None else [name for name in only if wanted is None or name in wanted]
         loaded = plugins.discover(only=both, disabled=catalog.disabled, files=named)
         known = [plugin.name for plugin in loaded]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from zoo._version import __version__
@@ -45,6 +47,6 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         versions={
             "zoo": __version__,
             "torch": torch.__version__.partition("+")[0],
-            "plugin": f"{plugin.distribution} {plugin.version}".strip(),
+            "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
         },
     )

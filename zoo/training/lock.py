@@ -126,7 +126,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     if any((path / name).exists() for name in SAVED):
         if not resume:
             finished = (path / "model.safetensors").is_file()
-            does = "`zoo eval {}/model.safetensors` measures" if finished else "`zoo resume {}` continues"
+            does = "`zoo eval {}` measures" if finished else "`zoo resume {}` continues"
             hint = f"{does.format(shlex.quote(str(path)))} it; or choose another --run"
             raise RunError(f"{path} already holds a {'finished ' * finished}run", hint=hint)
         return
