@@ -28,6 +28,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "save every": ([*LSTM, "--save-every", "often"], "save interval must be steps (500)"),
     "processes": ([*LSTM, "--processes", "0"], "--processes must be between 1 and 1,024 (got 0)"),
     "threads": ([*LSTM, "--threads", "-1"], "--threads must be at least 0 (got -1)"),
+    "too many threads": ([*LSTM, "--threads", "9999"], "--threads must be at most "),
+    "weights of another architecture": ([*LSTM, "--from", "nietzsche-rnn"], "but a charrnn/lstm is to be"),
     "weights": ([*LSTM, "--from", "runs/nope"], "no such file or run directory: runs/nope"),
     "run": ([*LSTM, "--run", "taken"], "taken already holds a run"),
     "run in use": ([*LSTM, "--run", "used"], "used is in use by another process"),

@@ -143,7 +143,7 @@ def test_a_number_of_threads_that_makes_no_sense_here_is_refused(
     cores: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "cores", lambda: cores)
+    monkeypatch.setattr("zoo.config.threads.cores", lambda: cores)
     message = rf"^threads must be at most {most}, since this machine has {cores} cores \(got 5,000\)(?m:$)"
     with pytest.raises(OptionError, match=message), threads.computing_with(5_000):
         pass

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["chosen_threads", "cores", "idle_threads"]
+from zoo.errors import OptionError
+
+__all__ = ["chosen_threads", "cores", "idle_threads", "require_threads"]
 
 # Seconds for which the cores are watched before a training
 _WATCHED = 0.1
+# A run may continue on a machine with fewer cores than the one it began on, with as many threads as before
+_MOST = 64
+_MOST_PER_CORE = 4
 
 
 def cores() -> int:
@@ -20,6 +25,14 @@ def chosen_threads() -> int:
     """Return the number in $OMP_NUM_THREADS; 0 if there is none."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdecimal() else 0
+
+
+def require_threads(threads: int) -> None:
+    """Raise OptionError for more threads than make sense on this machine."""
+    most = max(_MOST, _MOST_PER_CORE * cores())
+    if threads > most:
+        message = f"threads must be at most {most}, since this machine has {cores()} cores (got {threads:,})"
+        raise OptionError(message, hint="--threads takes fewer; another number rounds differently")
 
 
 def idle_threads(processes: int = 1) -> int:

@@ -7,14 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from zoo.config.threads import chosen_threads, cores
-from zoo.errors import OptionError
+from zoo.config.threads import chosen_threads, cores, require_threads
 
 __all__ = ["computing_with", "default_threads"]
-
-# A run may continue on a machine with fewer cores than the one it began on, with as many threads as before
-_MOST = 64
-_MOST_PER_CORE = 4
 
 
 def default_threads() -> int:
@@ -34,11 +29,8 @@ def computing_with(threads: int) -> Generator[None]:
 
     Raises OptionError for more threads than make sense on this machine, such as those of a forged checkpoint.
     """
+    require_threads(threads)
     before = torch.get_num_threads()
-    most = max(_MOST, _MOST_PER_CORE * cores())
-    if threads > most:
-        message = f"threads must be at most {most}, since this machine has {cores()} cores (got {threads:,})"
-        raise OptionError(message, hint="--threads takes fewer; another number rounds differently")
     torch.set_num_threads(threads)
     try:
         yield

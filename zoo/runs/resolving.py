@@ -12,6 +12,7 @@ from typing import Any
 from zoo.config.arguments import checked, is_url
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import refuse_missing
+from zoo.config.threads import require_threads
 from zoo.config.training import TrainConfig
 from zoo.errors import DataError, SpecError, UnknownName, ZooError
 from zoo.files.cards import Card, read_weights
@@ -108,7 +109,8 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
 
     Raises:
         UnknownName, AmbiguousName: there is no such architecture, dataset or id of weights.
-        OptionError: a training field is unknown, out of range or one of another task.
+        OptionError: a training field is unknown, out of range or one of another task, or there are too many
+            threads.
         DataError: there is no such folder of data, or published weights are damaged or not there.
         SpecError: architecture and data, or the weights to start from, do not fit.
         WeightsError: the weights to start from are not there, or damaged.
@@ -119,6 +121,7 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
     registry.require_fields(recipe.train, task, of)
     usual = registry.usual_config(architecture, task.name)
     usual.replace(recipe.train)
+    require_threads(recipe.threads)
     _require_data(data, recipe.data)
     base = None if resume else _base_weights(recipe, registry, architecture)
     recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
