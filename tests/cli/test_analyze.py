@@ -108,7 +108,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
             "cam/cam is for classification and multi-label, but charrnn/lstm is for language-modelling",
             "surprise",
         ),
-        (["camm", "NET"], 1, "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzer"),
+        (["camm", "NET"], 1, "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzers"),
         (
             ["cam", "nothing.safetensors"],
             1,

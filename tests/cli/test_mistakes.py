@@ -103,7 +103,7 @@ MISTAKES = [
     ("eval ./done --subset val", "--split val", "eval ./done --split val"),
     ("eval done", "./done", "eval ./done"),
     ("eval ./dome", "./done", "eval ./done"),
-    ("inspect fox-lstm", "fox-lstm is a recipe", "show fox-lstm"),
+    ("inspect fox-lstm", "it is a recipe", "show fox-lstm"),
     ("show ./done", "zoo inspect ./done", "inspect ./done"),
     ("resume done/model.safetensors", "zoo resume done", "resume done"),
     # commands

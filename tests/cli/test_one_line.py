@@ -30,7 +30,7 @@ MISTAKES = [
     ("inspect resnet20", 1, "resnet20 has several published weights: cifar10-resnet20, shapes-resnet20"),
     ("eval ./done --dataset mnst", 1, "did you mean 'mnist'?"),
     ("analyze grad-can ./done", 1, "did you mean 'grad-cam'?"),
-    ("export ./done --to tflite", 1, "`zoo list exporter`"),
+    ("export ./done --to tflite", 1, "`zoo list exporters`"),
     ("check nothere", 1, "`zoo plugins` shows all"),
     ("finetune mlp shapes", 2, "`zoo train ARCHITECTURE DATASET --from WEIGHTS`"),
     # files and folders

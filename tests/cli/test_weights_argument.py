@@ -119,8 +119,12 @@ def test_a_folder_without_weights_is_refused(command: list[str], tmp_path: Path)
         ("net", "unknown weights 'net'; did you mean ./net?"),
         ("done", "unknown weights 'done'; did you mean runs/done?"),
         ("loose", "unknown weights 'loose'; did you mean loose.safetensors?"),
-        ("nietzsche-windows", "nietzsche-windows is a recipe without published weights"),
-        ("resnet44", "resnet44 is an architecture, not weights"),
+        (
+            "nietzsche-windows",
+            "unknown weights 'nietzsche-windows'; "
+            "it is a recipe, which zoo.train('nietzsche-windows') trains",
+        ),
+        ("resnet44", "unknown weights 'resnet44'; it is an architecture"),
         ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
         ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
         ("./runs", "runs is a folder without a run"),

@@ -210,7 +210,7 @@ def test_an_architecture_means_its_only_published_weights(
         WeightsError, match=r"^net has several published weights: acme/tiny, acme/other(?m:$)"
     ):
         find_weights(Registry([IMAGES, two]), "net")
-    with pytest.raises(WeightsError, match=r"^net is an architecture, not weights(?m:$)"):
+    with pytest.raises(WeightsError, match=r"^unknown weights 'net'; it is an architecture(?m:$)"):
         find_weights(Registry([IMAGES, loaded(zoo_recipes={"tiny": RECIPE})]), "net")
 
 
@@ -231,11 +231,13 @@ def test_a_plugin_cannot_take_the_name_of_an_architecture_of_zoos(
     assert find_weights(both, "acme/mlp") == tmp_path / "mlp.safetensors"
 
 
-@pytest.mark.parametrize("find", [Registry.recipe, find_weights])
-def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(find: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("find", "kind"), [(Registry.recipe, "recipe"), (find_weights, "weights")])
+def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(
+    find: Callable[..., Any], kind: str
+) -> None:
     with pytest.raises(AmbiguousName) as caught:
         find(registry("acme", "beta"), "tiny")
-    assert str(caught.value) == "'tiny' is provided by acme and beta; write acme/tiny or beta/tiny"
+    assert str(caught.value) == (f"'tiny' could be {kind} acme/tiny, {kind} beta/tiny; write the full name")
 
 
 def test_nobody_can_take_a_name_of_registry_toml() -> None:

@@ -57,7 +57,9 @@ def test_a_unique_short_name_and_the_full_name_find_the_entry(name: str) -> None
 def test_a_short_name_of_two_owners_is_refused_with_both_full_names() -> None:
     with pytest.raises(AmbiguousName) as caught:
         TWO.architecture("lstm")
-    assert str(caught.value) == "'lstm' is provided by acme and text; write acme/lstm or text/lstm"
+    assert str(caught.value) == (
+        "'lstm' could be architecture acme/lstm, architecture text/lstm; write the full name"
+    )
     assert TWO.architecture("text/lstm").plugin.name == "text"
 
 
@@ -73,7 +75,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
     with pytest.raises(UnknownName) as caught:
         TWO.architecture(name)
     assert str(caught.value) == f"unknown architecture {name!r}; did you mean {near!r}?"
-    assert caught.value.hint == "`zoo list architecture` shows all"
+    assert caught.value.hint == "`zoo list architectures` shows all"
 
 
 def test_an_unknown_name_mentions_plugins_that_failed() -> None:
@@ -442,7 +444,7 @@ def test_looking_for_what_cannot_be_used_takes_time_in_proportion_to_the_plugins
             )
             train = {"lr": 0.1, f"field_{number}": 0.5}
             recipes = {f"{name}/r": Recipe(architecture=f"{name}/net", dataset="lstm", train=train)}
-            group = ("fields", FieldsSpec(name=f"group-{number}", summary="", fields=owner))
+            group = ("group", FieldsSpec(name=f"group-{number}", summary="", fields=owner))
             made.append(plugin(name, net("net"), group, recipes=recipes))
         registry, executed = registry_of(made), 0
 

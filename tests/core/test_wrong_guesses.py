@@ -101,7 +101,7 @@ GUESSES = [
     ("zoo.open_dataset('resnet20')", "it is an architecture", "zoo.create_model('resnet20')"),
     ("zoo.open_dataset('imagenet')", "'folder'", "'folder' in zoo.list_datasets()"),
     ("zoo.load('mlp-mixer')", "zoo list weights", "zoo.list_weights()"),
-    ("zoo.load('shapes')", "shapes is a dataset, not weights", "zoo.list_weights()"),
+    ("zoo.load('shapes')", "it is a dataset", "zoo.list_weights()"),
 ]  # fmt: skip
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.listing import KINDS, over_seeds, rows
-from zoo.config import synonyms
+from zoo.api.listing import over_seeds, rows
 from zoo.config.signatures import option_rows, signature_options
 from zoo.config.training import TrainConfig
-from zoo.errors import AmbiguousName, OptionError, SpecError, UnknownName, ZooError, cause, warn
+from zoo.errors import OptionError, SpecError, ZooError, cause
 from zoo.files.cards import Card
+from zoo.registry.names import KINDS
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import (
     AnalyzerSpec,
@@ -60,7 +58,8 @@ def describe(
     """
     if kind not in (None, *KINDS):
         raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
-    row = _find(registry, name, kind)
+    found = registry.find(name, *([kind] if kind else []))
+    row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
     if row["kind"] != "dataset" and (data or fields):
         raise OptionError(
             f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
@@ -70,7 +69,7 @@ def describe(
         return row | _of_recipe(registry, row["name"]) | {"units": _units(registry, row["task"])}
     if row["kind"] == "weights":
         return row | _published(registry, row) | {"units": _units(registry, row["task"])}
-    entry = next(e for e in registry.entries(row["kind"]) if e.name == row["name"])
+    entry = registry.entry(found.kind, found.name)
     spec = entry.spec
     facts = row | asdict(spec) | {"name": row["name"]}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
@@ -106,35 +105,6 @@ def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
             facts["labels"] = spec.labels
             found.append({"name": spec.name, "summary": spec.summary, **facts, "options": options})
     return found
-
-
-# Kinds of which one may have the name of the other; the first one's description includes the second
-_TOGETHER = (["recipe", "weights"], ["task", "group"])
-
-
-def _find(registry: Registry, name: str, kind: str | None) -> dict[str, Any]:
-    listed = rows(registry, kind)
-    named = [row for row in listed if name in (row["name"], row["name"].rpartition("/")[2])]
-    ours = {plugin.name for plugin in registry.plugins if plugin.ours}
-    others = [row["name"] for row in named if row["plugin"] not in ours and "/" in row["name"]]
-    if 0 < len(others) < len(named):  # nobody can take a name of ours
-        named = [row for row in named if row["name"] not in others]
-        first = named[0]["name"]
-        meant = first if "/" in first else f"the {named[0]['kind']} of registry.toml"
-        warn(f"{name!r} means {meant}; write {' or '.join(others)} for the other")
-    if [row["kind"] for row in named] in _TOGETHER and named[0]["name"] == named[1]["name"]:
-        return named[0]
-    if len(named) > 1:
-        choices = ", ".join(f"{row['kind']} {row['name']}" for row in named)
-        how = "write the full name" if len({row["name"] for row in named}) > 1 else "--kind says which"
-        raise AmbiguousName(f"{name!r} could be {choices}; {how}")
-    if not named:
-        known = [word for row in listed for word in (row["name"], row["name"].rpartition("/")[2])]
-        path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
-        hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run" if path else "`zoo list` shows all"
-        nearest = synonyms.meant(name, known, place="dataset")
-        raise UnknownName(f"unknown name {name!r}{nearest}", hint=hint)
-    return named[0]
 
 
 def _units(registry: Registry, task: str) -> dict[str, str]:

@@ -10,11 +10,11 @@ from zoo.api.where import parse_where
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
+from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, TaskSpec
 
 __all__ = [
-    "KINDS",
     "default_registry",
     "figure",
     "figures",
@@ -28,10 +28,6 @@ __all__ = [
     "over_seeds",
     "rows",
 ]
-
-KINDS = (
-    *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command", "exporter"),
-)
 
 
 def default_registry() -> Registry:

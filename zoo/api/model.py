@@ -621,7 +621,7 @@ class Model:
 
     def _named(self, suffix: str) -> Path:
         """Return the file to export to: beside the weights, or named as the published ones are."""
-        published = self._registry.weights.find(self.name) or self._registry.has("architecture", self.name)
+        published = self._registry.names.matching(self.name, "weights", "architecture")
         short = self.name.rpartition("/")[2]
         return Path(f"{short}{suffix}") if published else self.path.with_suffix(suffix)
 

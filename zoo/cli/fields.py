@@ -159,7 +159,7 @@ def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
     """Return the recipe or architecture on the command line, and the training fields that apply to it."""
     registry = (ctx.find_object(Session) or Session()).registry
     for word in ctx.meta.get(_WORDS, []):
-        found = registry.recipes.matching(word)
+        found = registry.names.matching(word, "recipe")
         recipe = registry.recipe(word) if len(found) == 1 else None
         if recipe is None and registry.has("architecture", word):
             recipe = Recipe(architecture=word, dataset="")

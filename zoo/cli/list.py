@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import KINDS, figure, rows
+from zoo.api.listing import figure, rows
 from zoo.api.terminal import dim, echo
 from zoo.cli.layout import columns, lines, print_table, print_title
 from zoo.cli.names import PLURALS, KindType
@@ -15,6 +15,7 @@ from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import flags_in_errors
 from zoo.errors import UnknownName, did_you_mean
+from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 
@@ -134,8 +135,8 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
     if everything and pattern and not any(mark in pattern for mark in "*?["):
         if kind is None and pattern in ELSEWHERE:
             raise UnknownName(f"unknown kind {pattern!r}; did you mean `zoo list {ELSEWHERE[pattern]}`?")
-        known = [name for row in everything for name in (row["name"], row["name"].rpartition("/")[2])]
-        nearest = did_you_mean(pattern, [*known, *([] if kind else PLURALS.values())])
+        known = registry.names.words(kind) if kind else [*registry.names.words(), *PLURALS.values()]
+        nearest = did_you_mean(pattern, known)
         raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)
     if everything:
         return f"nothing matches; {hint}"

@@ -13,7 +13,6 @@ from zoo.cli.names import NameType, PathType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.errors import OptionError
-from zoo.registry.plugins import Kind
 from zoo.registry.specs import OWN_COMMANDS
 from zoo.testing.scaffold import KINDS, NewKind, new_plugin
 
@@ -58,11 +57,7 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
         raise OptionError(_WITHOUT_TASK[kind])
     taken = [plugin.name for plugin in registry.plugins]
     if kind == "recipe":
-        trained: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
-        taken += [
-            *registry.recipes.names(),
-            *(e.spec.name for each in trained for e in registry.entries(each)),
-        ]
+        taken += registry.names.words("recipe", "architecture", "dataset", "analyzer")
     else:
         taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
     taken += OWN_COMMANDS if kind == "command" else []

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.api.describing import describe
-from zoo.api.listing import KINDS, figures
+from zoo.api.listing import figures
 from zoo.api.terminal import echo
 from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
 from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
@@ -17,6 +17,7 @@ from zoo.cli.names import PLURALS, NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import flag_of, options_of
+from zoo.registry.names import KINDS
 
 
 @click.command(cls=FieldsCommand)

@@ -93,8 +93,8 @@ def _with_value(ctx: click.Context, option: str, value: str) -> str:
 def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
     """Return each option of the architecture and the dataset among the words, as it is typed."""
     named = [*words]
-    for name in (name for word in words for name in registry.recipes.matching(word)[:1]):
-        named += [registry.recipes[name].architecture, registry.recipes[name].dataset]
+    for recipe in (named for word in words for named in registry.names.matching(word, "recipe")[:1]):
+        named += [registry.recipes[recipe.name].architecture, registry.recipes[recipe.name].dataset]
     typed: dict[str, str] = {}
     entries = {"--data": registry.entries("dataset"), "--model": registry.entries("architecture")}
     for flag, kind in entries.items():

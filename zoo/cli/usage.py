@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import click
 
-from zoo.api.listing import rows
 from zoo.cli.session import Session
 from zoo.config.synonyms import ways
 from zoo.errors import ZooError, did_you_mean
@@ -87,8 +86,8 @@ def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence
 def _meant(session: Session, words: Sequence[str]) -> str:
     """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
     word = words[0]
-    named = [row for row in rows(session.registry) if word in (row["name"], row["name"].rpartition("/")[2])]
-    kind = named[0]["kind"] if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
+    named = session.registry.names.matching(word)
+    kind = named[0].kind if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
     trains = kind == "recipe" or (kind == "architecture" and len(words) > 1)
     command = "train" if trains else {"weights": "inspect"}.get(kind, "show")
     return f"zoo {command} {shlex.join(words if trains else words[:1])}" if kind else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +16,11 @@ from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
-from zoo.config.synonyms import meant
 from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
-from zoo.errors import (
-    AmbiguousName,
-    OptionError,
-    PluginError,
-    SpecError,
-    UnknownName,
-    did_you_mean,
-    warn,
-)
+from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
-from zoo.registry.layered import Layered
+from zoo.registry.names import Named, Names
 from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.specs import (
@@ -98,7 +90,7 @@ class Registry:
     """All there is. Build one with `Registry.discover()` and pass it on; there is no global one.
 
     Attributes:
-        recipes: by the names under which they are listed: plain those of registry.toml, `plugin/name` others.
+        recipes: by full name, which is plain for those of a registry.toml and `plugin/name` for others.
         weights: likewise, by id.
         discovered: whether it is what another process would discover as well.
     """
@@ -132,10 +124,11 @@ class Registry:
         self.failed_entries = [entry for entry in entries if self.problem(entry)]
         failed = {(entry.kind, entry.name) for entry in self.failed_entries}
         self._entries = [entry for entry in entries if not failed or (entry.kind, entry.name) not in failed]
-        recipes = {name: recipe for plugin in loaded for name, recipe in plugin.recipes.items()}
-        weights = {name: spec for plugin in loaded for name, spec in plugin.weights.items()}
-        self.recipes = Layered("recipe", self.catalog.recipes, recipes)
-        self.weights = Layered("weights", self.catalog.weights, weights)
+        self.recipes = dict(self.catalog.recipes)
+        self.weights = dict(self.catalog.weights)
+        for plugin in loaded:
+            self.recipes |= plugin.recipes
+            self.weights |= plugin.weights
 
     @classmethod
     def discover(
@@ -221,7 +214,7 @@ class Registry:
             lacking: dict[str, list[str]] = {}
             for name, recipe in plugin.recipes.items():
                 for kind, entry in (("architecture", recipe.architecture), ("dataset", recipe.dataset)):
-                    if (kind, entry) not in self._known:
+                    if not self.has(kind, entry):
                         lacking.setdefault(f"the {kind} {entry}", []).append(name)
             if lacking:
                 names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
@@ -291,39 +284,68 @@ class Registry:
             if (kind is None or entry.kind == kind) and (pattern is None or matches(entry.name, pattern))
         ]
 
-    def has(self, kind: Kind, name: str) -> bool:
-        """Return whether some entry of a kind has this full or short name."""
-        return (kind, name) in self._known
+    @cached_property
+    def names(self) -> Names:
+        """The index of all names."""
+        named = [Named(kind, name, 2 if e.plugin.ours else 3) for (kind, name), e in self._named.items()]
+        of_catalog = ("recipe", self.catalog.recipes), ("weights", self.catalog.weights)
+        named += [Named(kind, name, 1) for kind, names in of_catalog for name in names]
+        for plugin in self.plugins:
+            of_plugin = ("recipe", plugin.recipes), ("weights", plugin.weights)
+            place = 2 if plugin.ours else 3
+            named += [Named(kind, name, place) for kind, names in of_plugin for name in names]
+        return Names(named)
 
     @cached_property
-    def _known(self) -> Collection[tuple[Kind, str]]:
-        """The kind of each entry, with its full and its short name."""
-        return {(entry.kind, name) for entry in self._entries for name in (entry.name, entry.spec.name)}
+    def _named(self) -> Mapping[tuple[str, str], Entry[Spec]]:
+        """Each entry by its kind and full name."""
+        return {(entry.kind, entry.name): entry for entry in self._entries}
+
+    def has(self, kind: str, name: str) -> bool:
+        """Return whether something of a kind has this full or short name."""
+        return bool(self.names.matching(name, kind))
+
+    def find(self, name: str, *kinds: str) -> Named:
+        """Return what a name means, of some kinds or of any; `zoo.registry.names` has the rule.
+
+        Raises UnknownName, AmbiguousName, or SpecError if it is an entry that cannot be used.
+        """
+        found = self.names.find(name, *kinds)
+        if found is not None:
+            return found
+        for entry in self.failed_entries:
+            if (not kinds or entry.kind in kinds) and name in (entry.name, entry.spec.name):
+                raise SpecError(f"{entry.kind} {entry.name} cannot be used: {self.problem(entry)}")
+        raise self._unknown(name, kinds)
+
+    def entry(self, kind: str, name: str) -> Entry[Spec]:
+        """Return an entry of a kind. Raises as `find` does."""
+        return self._named[kind, self.find(name, kind).name]
 
     @checked
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
         """Return an architecture. Raises UnknownName or AmbiguousName, as do the next two."""
-        return cast("Entry[ArchitectureSpec]", self._get("architecture", name))
+        return cast("Entry[ArchitectureSpec]", self.entry("architecture", name))
 
     @checked
     def dataset(self, name: str) -> Entry[DatasetSpec]:
         """Return a dataset."""
-        return cast("Entry[DatasetSpec]", self._get("dataset", name))
+        return cast("Entry[DatasetSpec]", self.entry("dataset", name))
 
     @checked
     def analyzer(self, name: str) -> Entry[AnalyzerSpec]:
         """Return an analyzer."""
-        return cast("Entry[AnalyzerSpec]", self._get("analyzer", name))
+        return cast("Entry[AnalyzerSpec]", self.entry("analyzer", name))
 
     @checked
     def command(self, name: str) -> Entry[CommandSpec]:
         """Return a command of a plugin. Raises UnknownName, or SpecError if two plugins have it."""
-        return cast("Entry[CommandSpec]", self._get("command", name))
+        return cast("Entry[CommandSpec]", self.entry("command", name))
 
     @checked
     def exporter(self, name: str) -> Entry[ExporterSpec]:
         """Return a format to export to. Raises UnknownName, or SpecError if two plugins write such files."""
-        return cast("Entry[ExporterSpec]", self._get("exporter", name))
+        return cast("Entry[ExporterSpec]", self.entry("exporter", name))
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
         """Return the format of an exported file, by its suffix; None if it has none of these."""
@@ -335,21 +357,12 @@ class Registry:
     @checked
     def task(self, name: str) -> TaskSpec:
         """Return a task. Raises UnknownName."""
-        if name not in self.tasks:
-            hint = "`zoo list tasks` shows all; a plugin may be missing that provides it" + self.left_out(
-                "; {}"
-            )
-            raise UnknownName(f"unknown task {name!r}{did_you_mean(name, self.tasks)}", hint=hint)
-        return self.tasks[name]
+        return cast("Entry[TaskSpec]", self.entry("task", name)).spec
 
     @checked
     def recipe(self, name: str) -> Recipe:
         """Return a recipe. Raises UnknownName or AmbiguousName."""
-        found = self.recipes.find(name)
-        if found is None:
-            nearest = did_you_mean(name, self.recipes.names())
-            hint = "`zoo list recipes` shows all; `zoo train ARCHITECTURE DATASET` needs none"
-            raise UnknownName(f"unknown recipe {name!r}{nearest}", hint=hint)
+        found = self.find(name, "recipe").name
         self.tell_replaced([found])
         return self.recipes[found]
 
@@ -435,50 +448,20 @@ class Registry:
             )
         return self.task(theirs)
 
-    def _get(self, kind: Kind, name: str) -> Entry[Spec]:
-        matching = [entry for entry in self.entries(kind) if name in (entry.name, entry.spec.name)]
-        ours = [entry for entry in matching if entry.plugin.ours]
-        if len(ours) == 1 and len(matching) > 1:  # nobody can take a name of ours
-            others = " or ".join(entry.name for entry in matching if entry is not ours[0])
-            warn(f"{name!r} means {ours[0].name}; write {others} for the other")
-            matching = ours
-        if len(matching) > 1:
-            owners = " and ".join(entry.plugin.name for entry in matching)
-            choices = " or ".join(entry.name for entry in matching)
-            raise AmbiguousName(f"{name!r} is provided by {owners}; write {choices}")
-        if matching:
-            return matching[0]
-        for entry in self.failed_entries:
-            if entry.kind == kind and name in (entry.name, entry.spec.name):
-                raise SpecError(f"{kind} {entry.name} cannot be used: {self.problem(entry)}")
-        raise self._unknown(kind, name)
-
-    def _unknown(self, kind: Kind, name: str) -> UnknownName:
-        """Return the error for a name that no entry of a kind has, with what may have been meant."""
+    def _unknown(self, name: str, kinds: Sequence[str]) -> UnknownName:
+        """Return the error for a name that nothing has, with what may have been meant."""
+        kind = kinds[0] if len(kinds) == 1 else "name"
+        nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
-        known = [entry.name for entry in self.entries(kind)]
-        path = os.path.exists(name)  # noqa: PTH110 - which any text may be asked
-        if slash and not path and owner not in [plugin.name for plugin in self.plugins]:
+        hint = f"`zoo list {kind.removesuffix('s')}s` shows all" if kinds else "`zoo list` shows all"
+        if name.startswith((".", "/")) or os.path.exists(name):  # noqa: PTH110 - which any text may be asked
+            nearest = nearest or f"; it is a path, and the {kind} comes first"
+            hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run"
+        elif slash and owner not in [plugin.name for plugin in self.plugins]:
             hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
-        else:
-            known += [entry.spec.name for entry in self.entries(kind)]
-            failed = ", ".join(plugin.name for plugin in self.failures)
-            hint = f"`zoo list {kind}` shows all"
-            hint += f"; these plugins failed to load: {failed}" if failed else ""
-        hint += self.left_out("; {}")
-        nearest = self._another_kind(name) or meant(name, known, place=kind)
-        nearest = f"; it is a path, and the {kind} comes first" if path and not nearest else nearest
-        return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
-
-    def _another_kind(self, name: str) -> str:
-        """Return what a name is that was given for something else; empty if there is none of that name."""
-        if name in self.weights.names():
-            return f"; it is an id of trained weights, which zoo.load({name!r}) loads"
-        if name in self.recipes.names():
-            return f"; it is a recipe, which zoo.train({name!r}) trains"
-        kinds: tuple[Kind, ...] = ("architecture", "dataset", "analyzer")
-        kind = next((kind for kind in kinds if self.has(kind, name)), None)
-        return f"; it is {'a' if kind == 'dataset' else 'an'} {kind}" if kind else ""
+        elif failed := ", ".join(plugin.name for plugin in self.failures):
+            hint += f"; these plugins failed to load: {failed}"
+        return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint + self.left_out("; {}"))
 
     def left_out(self, form: str) -> str:
         """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""

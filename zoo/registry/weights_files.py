@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo.config.arguments import checked
 from zoo.errors import DataError, WeightsError, did_you_mean, warn
 from zoo.files.cache import data_home
-from zoo.registry import plugins
+from zoo.registry.names import Named
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
@@ -53,7 +53,7 @@ def _path(registry: Registry, name: str | Path) -> Path:
     if not path.exists():
         here = "./" if str(name).startswith("./") else ""
         known = [f"{here}{run}" for run in runs_in(path.parent)]
-        known += registry.weights.names()
+        known += registry.names.words("weights")
         nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
         hint = "`zoo list weights` shows the published ones"
         raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
@@ -150,16 +150,17 @@ def _meant(registry: Registry, name: str) -> str | None:
 
     No plugin can take the name of an architecture of zoo's own.
     """
-    found = registry.weights.find(name)
-    if found is None:
+    weights = registry.names.find(name, "weights")
+    if weights is None:
         return _of_architecture(registry, name)
-    if found != name and registry.has("architecture", name) and registry.architecture(name).plugin.ours:
+    architectures = registry.names.matching(name, "architecture")
+    if architectures and architectures[0].place < weights.place:
         if (ours := _of_architecture(registry, name)) is not None:
-            warn(f"write {found} for the weights of that plugin")
+            warn(f"write {weights.name} for the weights of that plugin")
             return ours
     elif "/" in name and os.path.lexists(name):
         warn(f"{name} means the weights of that plugin; write ./{name} for the file")
-    return found
+    return weights.name
 
 
 def _of_architecture(registry: Registry, name: str) -> str | None:
@@ -167,10 +168,10 @@ def _of_architecture(registry: Registry, name: str) -> str | None:
 
     Raises WeightsError naming them if there are several.
     """
-    if not registry.has("architecture", name):
+    architecture = registry.names.find(name, "architecture")
+    if architecture is None:
         return None
-    wanted = registry.architecture(name).name
-    found = [known for known, spec in registry.weights.items() if _architecture(registry, spec) == wanted]
+    found = [id_ for id_, spec in registry.weights.items() if _architecture(registry, spec) == architecture]
     if len(found) > 1:
         listed = ", ".join(found)
         hint = "`zoo list weights` tells them apart"
@@ -180,12 +181,10 @@ def _of_architecture(registry: Registry, name: str) -> str | None:
     return found[0] if found else None
 
 
-def _architecture(registry: Registry, spec: WeightsSpec) -> str:
-    """Return the full name of the architecture of published weights, or nothing if it is not installed."""
+def _architecture(registry: Registry, spec: WeightsSpec) -> Named | None:
+    """Return the architecture of published weights, or None if it is not installed."""
     recipe = registry.recipes.get(spec.recipe)
-    if recipe is None or not registry.has("architecture", recipe.architecture):
-        return ""
-    return registry.architecture(recipe.architecture).name
+    return registry.names.find(recipe.architecture, "architecture") if recipe else None
 
 
 def _unknown(registry: Registry, name: str) -> WeightsError:
@@ -194,14 +193,6 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
         if name and Path(path).exists():
             hint = "a word without a separator or a suffix is the id of published weights"
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
-    if name in registry.recipes.names():
-        hint = f"`zoo train {shlex.quote(name)}` trains it"
-        return WeightsError(f"{name} is a recipe without published weights", hint=hint)
-    kinds = (kind for _, kind, _ in plugins.HOOKS if registry.has(kind, name))
-    if (kind := next(kinds, None)) is not None:
-        article = "an" if kind[0] in "aeiou" else "a"
-        hint = "`zoo list weights` shows the published ones; those of a run are runs/NAME"
-        return WeightsError(f"{name} is {article} {kind}, not weights", hint=hint)
-    nearest = did_you_mean(name, registry.weights.names())
+    nearest = registry.names.nearest(name, ["weights"])
     hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)

@@ -157,9 +157,8 @@ def _base_weights(
 
 
 def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
-    recipes = registry.recipes.names()
     if dataset is not None:
-        is_recipe = name in recipes and not registry.has("architecture", name)
+        is_recipe = registry.has("recipe", name) and not registry.has("architecture", name)
         if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110
             hint = _hint_for_path(dataset, registry, None if is_recipe else registry.architecture(name))
             raise UnknownName(f"{dataset} is a path, not a dataset", hint=hint)
@@ -173,7 +172,7 @@ def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         architecture = registry.architecture(name)
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
-    if name not in recipes:
+    if not registry.has("recipe", name):
         _refuse_alone(name, registry)
     return registry.recipe(name)
 

@@ -35,7 +35,7 @@ def recipes_name_entries(case: Case) -> None:
     for name, recipe in case.plugin.recipes.items():
         try:
             registry.shared_task(registry.architecture(recipe.architecture), registry.dataset(recipe.dataset))
-            if recipe.from_weights and registry.weights.find(recipe.from_weights) is None:
+            if recipe.from_weights and not registry.has("weights", recipe.from_weights):
                 raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
         except ZooError as error:
             raise AssertionError(

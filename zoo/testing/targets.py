@@ -11,6 +11,7 @@ from zoo.config.arguments import checked
 from zoo.errors import UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
+from zoo.registry.names import KINDS
 from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
@@ -109,22 +110,17 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
 
 def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
     """Return a line for each entry, recipe and weights checked whose short name means another one."""
-    ours = {(entry.kind, entry.spec.name): entry for entry in registry.entries() if entry.plugin.ours}
-    theirs = [entry for entry in registry.entries() if entry.name in checked and not entry.plugin.ours]
-    named = [
-        (entry.kind, entry.name, ours[entry.kind, entry.spec.name].name)
-        for entry in theirs
-        if (entry.kind, entry.spec.name) in ours
-    ]
-    for kind, all_ in (("recipe", registry.recipes), ("weights", registry.weights)):
-        for name in all_:
-            owner, _, short = name.partition("/")
-            if owner in checked and short in all_:
-                named.append((kind, name, f"the {kind} of registry.toml"))
-    return [
-        f"{name.partition('/')[2]!r} means {other}, so users of the {kind} {name} must write its full name"
-        for kind, name, other in named
-    ]
+    lines: list[str] = []
+    for kind in KINDS:
+        for short in registry.names.words(kind):
+            first, *others = registry.names.matching(short, kind)
+            meant = first.name if "/" in first.name else f"the {kind} of registry.toml"
+            lines += [
+                f"{short!r} means {meant}, so users of the {kind} {other.name} must write its full name"
+                for other in others
+                if other.place > first.place and {other.name, other.name.partition("/")[0]} & {*checked}
+            ]
+    return lines
 
 
 def _one_file(path: Path) -> tuple[Registry, list[str]]:
