@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from zoo.api.model import Model
 from zoo.config.recipe import Recipe
 from zoo.data.opening import decidable, open_fed
 from zoo.errors import DataError, OptionError, RunError
-from zoo.files import own
+from zoo.files import store
 from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import make_task
 from zoo.registry.registry import Registry
@@ -160,44 +161,20 @@ def test_a_config_of_other_data_says_nothing_of_a_file_beside_it(folder: Path, t
     config = folder / "run/config.toml"
     content = config.read_text(encoding="utf-8").replace('dataset = "text/files"', 'dataset = "text/stdlib"')
     config.write_text(content, encoding="utf-8")
-    own.remember(config.read_bytes())
+    store.remember("runs", hashlib.sha256(config.read_bytes()).hexdigest())
     assert load(folder / "run").own == {}
 
 
-def test_what_is_remembered_is_private_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_STATE", str(tmp_path / "a/b"))
-    monkeypatch.setattr(own, "_MOST", 3)
-    file, before = tmp_path / "config.toml", os.umask(0)
-    try:
-        for number in range(5):
-            file.write_bytes(b"%d" % number)
-            own.remember(file.read_bytes())
-            os.utime(next((tmp_path / "a/b/runs").glob(own._name(b"%d" % number))), (number, number))
-    finally:
-        os.umask(before)
-    kept = [*(tmp_path / "a/b/runs").iterdir()]
-    assert len(kept) == 3
-    assert own.recalled(file) == b"4"
-    file.write_bytes(b"0")
-    assert own.recalled(file) is None
-    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a", *(tmp_path / "a").glob("**"))} == {0o700}
+def test_a_pipe_in_place_of_a_config_is_not_read(folder: Path) -> None:
+    (folder / "run/config.toml").unlink()
+    os.mkfifo(folder / "run/config.toml")
+    assert load(folder / "run").own == {}
 
 
-@pytest.mark.parametrize("state", ["/dev/null/x", "/proc/x", "\udcff"])
-def test_a_state_directory_that_cannot_be_written_stops_nothing(
-    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOO_STATE", state)
-    (tmp_path / "config.toml").write_bytes(b"x")
-    own.remember(b"x")
-    assert own.recalled(tmp_path / "config.toml") in (None, b"x")
-
-
-def test_a_pipe_in_place_of_a_config_is_not_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "config.toml")
-    assert own.recalled(tmp_path / "config.toml") is None
+def test_another_user_cannot_vouch_for_a_config(folder: Path) -> None:
+    for file in (folder / "state/runs").iterdir():
+        file.chmod(0o666)
+    assert load(folder / "run").own == {}
 
 
 def test_names_that_are_not_utf_8_are_refused_before_the_training(

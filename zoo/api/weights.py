@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from zoo.config.arguments import checked, refuse_device
 from zoo.errors import OptionError
 from zoo.files.cards import Card
 from zoo.files.exported import Exported
-from zoo.files.own import recalled
+from zoo.files.regular import read_regular
+from zoo.files.store import recalled
 from zoo.inference.programs import Runner, usual_threads
 from zoo.inference.signatures import require_fitting
 from zoo.registry.exported_files import read_exported
@@ -22,6 +24,9 @@ from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 __all__ = ["load"]
+
+# Bytes of the largest config.toml that is read
+_LARGEST = 1 << 20
 
 
 @checked
@@ -80,8 +85,11 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:
     """Return the options of the data as a run's config.toml says, if a training on this account wrote it."""
-    content = recalled(config)
-    if content is not None:
+    try:
+        content = read_regular(config, most=_LARGEST)
+    except OSError:
+        return {}
+    if recalled("runs", hashlib.sha256(content).hexdigest()) is not None:
         (recipe,) = rtoml.loads(content.decode())["recipes"].values()
         if recipe["dataset"] == card.dataset.name:
             return recipe["data"]

@@ -19,9 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from zoo.files.atomic import atomic_write
-from zoo.files.cache import cache_home, is_ours, private_folder
 from zoo.files.downloads import sha256_of
+from zoo.files.store import recalled, remember
 
 __all__ = ["Hashes", "is_verifying", "remembered", "verifying"]
 
@@ -102,29 +101,22 @@ class Hashes:
 
 @contextlib.contextmanager
 def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
-    """Yield the hashes of some files, which the cache remembers by the folder that all of them are in.
-
-    Where the cache cannot be written, nothing is remembered.
-    """
+    """Yield the hashes of some files, which the cache remembers by the folder that all of them are in."""
     parents = {path.parts[:-1] for path in paths}
     folder = os.path.commonpath([_name(Path(*parent)) for parent in parents] or [b"/"])
-    place = cache_home() / "hashes" / f"{hashlib.sha256(folder).hexdigest()[:32]}.msgpack"
-    before = _read(place)
+    key = hashlib.sha256(folder).hexdigest()[:32]
+    before = _decoded(recalled("hashes", key) or b"")
     hashes = Hashes({} if is_verifying() else before)
     yield hashes
     if hashes.found:
         kept = {name: known for name, known in (before | hashes.found).items() if os.path.lexists(name)}
-        with contextlib.suppress(OSError):
-            private_folder(place.parent)
-            with atomic_write(place, mode=0o600) as file:
-                file.write(msgspec.msgpack.encode(kept))
+        remember("hashes", key, msgspec.msgpack.encode(kept))
 
 
-def _read(place: Path) -> dict[bytes, _Known]:
+def _decoded(content: bytes) -> dict[bytes, _Known]:
     try:
-        content = place.read_bytes() if is_ours(place) else b""
         return msgspec.msgpack.decode(content, type=dict[bytes, _Known])
-    except (OSError, msgspec.MsgspecError):  # none, or of another version
+    except msgspec.MsgspecError:  # none, or of another version
         return {}
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ from zoo.errors import RunError, WeightsError, warn
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
-from zoo.files.own import remember
+from zoo.files.store import remember
 from zoo.models import weights
 from zoo.training.checkpoint import Checkpoint, Checkpoints
 from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
@@ -232,7 +233,7 @@ class RunDirectory:
         content = CONFIG_HEAD + rtoml.dumps(table).encode()
         with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)
-        remember(content)
+        remember("runs", hashlib.sha256(content).hexdigest())
 
     def _write_metrics(self, state: TrainState) -> None:
         with atomic_write(self.path / "metrics.jsonl", folder=self._owned.descriptor) as file:
