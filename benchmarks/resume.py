@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo import Recipe, Registry
+from zoo.console.reports import Progress
 from zoo.errors import Interrupted
 from zoo.files.cards import read_card
 from zoo.runs.lifecycle import train
 from zoo.runs.resolving import resolve_recipe
-from zoo.training.clock import Progress
 
 TOYS = {
     "lstm": Recipe(

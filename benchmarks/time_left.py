@@ -13,8 +13,8 @@ from pathlib import Path
 
 import zoo
 from zoo.api import training
-from zoo.api.progress import TrainingProgress
-from zoo.training.clock import Progress
+from zoo.console.progress import TrainingProgress
+from zoo.console.reports import Progress
 
 SEEN: list[tuple[float, int, float, float]] = []  # when, epoch, share of it, seconds left
 

@@ -60,7 +60,7 @@ def test_help_names_the_defaults():
 
 def test_progress_is_shown_on_stderr_when_it_takes_long(lstm_file, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("zoo.console.progress.time.monotonic", lambda: next(clock))
     done = zoo("eval", lstm_file, "--dynamic")
     line = r"^dynamic evaluation +\d+%  [\d,.]+ char/s  \d:\d\d left  loss \d\.\d{4}$"
     assert len(re.findall(line, done.stderr, re.MULTILINE)) > 5
@@ -71,7 +71,7 @@ def test_ctrl_c_during_dynamic_evaluation_exits_130(lstm_file, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.api.progress.Bar.__call__", interrupt)
+    monkeypatch.setattr("zoo.console.progress.Bar.__call__", interrupt)
     done = zoo("eval", lstm_file, "--dynamic")
     assert done.returncode == 130
     assert done.stderr.split() == ["evaluating", str(lstm_file), "zoo:", "interrupted"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import zoo.api.progress
 import zoo.cli
+import zoo.console.progress
 from tests.reliability.processes import start
 
 CSI = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
@@ -53,7 +53,7 @@ def type_in(terminal: str, columns: int, folder: str, words: list[str]) -> None:
         os.environ.pop(name, None)
     os.environ["TERM"] = "xterm-256color"
     os.chdir(folder)
-    zoo.api.progress._SHORT = zoo.api.progress._LIVE_SECONDS = 0.0
+    zoo.console.progress._SHORT = zoo.console.progress._LIVE_SECONDS = 0.0
     sys.argv = ["zoo", *words]
     zoo.cli.main()
 

@@ -100,7 +100,7 @@ def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.api.progress.Bar.__call__", interrupt)
+    monkeypatch.setattr("zoo.console.progress.Bar.__call__", interrupt)
     before = sorted(desk.rglob("*"))
     done = find(desk, "--plot", "lr.png")
     assert (done.returncode, done.stdout) == (130, "")
@@ -160,7 +160,7 @@ def test_it_has_the_options_of_train_and_shows_its_defaults():
 
 def test_progress_is_shown_on_stderr_when_it_takes_long(desk, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("zoo.console.progress.time.monotonic", lambda: next(clock))
     lines = find(desk).stderr.splitlines()
     assert len(lines) > 5
     line = r"lr-find +\d+%  \d+\.\d steps/s  \d+:\d\d left  lr \d\.\de-\d\d  loss \d\.\d{4}"
@@ -168,7 +168,7 @@ def test_progress_is_shown_on_stderr_when_it_takes_long(desk, monkeypatch):
 
 
 def test_a_terminal_shows_a_live_line(desk, monkeypatch):
-    monkeypatch.setattr("zoo.api.progress._SHORT", 0.0)
+    monkeypatch.setattr("zoo.console.progress._SHORT", 0.0)
     done = find(desk, env={"TTY_COMPATIBLE": "1", "COLUMNS": "100"})
     assert "\x1b[" in done.stderr
     assert re.search(r"lr \d\.\de", done.stderr)

@@ -17,7 +17,7 @@ from tests.cli.conftest import zoo
 from tests.reliability.hostile import write_forged
 from tests.reliability.invocations import EVIL, obeyed, strict_json
 from tests.third_party.made_up import distribution
-from zoo.api.terminal import bold, echo
+from zoo.console.terminal import bold, echo
 from zoo.errors import ZooError, printable
 from zoo.files.canonical import parse_json, readable_json
 from zoo.files.cards import read_weights
@@ -30,7 +30,7 @@ def test_a_styled_text_and_the_colors_it_brings_along(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert obeyed(out) == []
     assert "\x1b" not in out
-    monkeypatch.setattr("zoo.api.terminal.is_terminal", lambda stream: True)
+    monkeypatch.setattr("zoo.console.terminal.is_terminal", lambda stream: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     echo(bold(EVIL))
@@ -42,7 +42,7 @@ def test_a_styled_text_and_the_colors_it_brings_along(capsys, monkeypatch):
 
 
 def test_a_text_that_stdout_cannot_encode_is_escaped(monkeypatch):
-    code = "from zoo.api.terminal import echo; echo('é …')"
+    code = "from zoo.console.terminal import echo; echo('é …')"
     env = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("\\xe9 \\u2026\n", 0)

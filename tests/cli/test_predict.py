@@ -246,7 +246,7 @@ def test_rows_reach_a_pipe_while_a_line_changes_on_the_terminal(net_file, pictur
     """rich, which draws that line, would send them to the terminal."""
     code = f"""
 import sys
-from zoo.api import progress
+from zoo.console import progress
 from zoo.cli import predict, run
 progress._SHORT = progress._LIVE_SECONDS = predict._SECONDS = 0
 sys.exit(run(["predict", {str(net_file)!r}, {str(pictures)!r}, "--batch-size", "1"]))

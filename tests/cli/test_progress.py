@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, zoo
-from zoo.api.progress import Bar, TrainingProgress
 from zoo.cli import COMMANDS, cli
+from zoo.console.progress import Bar, TrainingProgress
+from zoo.console.reports import Progress
 from zoo.files.work import report_work
-from zoo.training.clock import Progress
 
 STEP = Progress(
     epoch=1,
@@ -50,7 +50,7 @@ EPOCHS = [ended(1, 3.5, best=1), ended(2, 2.25, best=2), ended(12, 2.75, best=2)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at the clock finds it a second later."""
     seconds = iter(range(100, 10**6))
-    monkeypatch.setattr("zoo.api.progress.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("zoo.console.progress.time.monotonic", lambda: float(next(seconds)))
 
 
 @pytest.fixture(params=[60, 80])

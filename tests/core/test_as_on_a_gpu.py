@@ -21,6 +21,7 @@ from tests.core.test_golden import FAMILIES, Stripes
 from tests.core.test_readings import Unread, fitted
 from tests.trainings import train
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import Interrupted, OptionError
 from zoo.evaluation.measure import numbers
 from zoo.interfaces import make_task
@@ -29,7 +30,6 @@ from zoo.models.precision import autocast
 from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
-from zoo.training.clock import Progress
 from zoo.training.hidden import widened
 from zoo.training.ranks import joined
 from zoo_images.average_precision import histograms

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from tests.configs import configured
 from zoo.config.training import TrainConfig
+from zoo.console.reports import Progress
 from zoo.interfaces import Dataset, Split, make_task
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
-from zoo.training.clock import Progress
 from zoo.training.loop import fit
 
 GOLDEN = Path(__file__).with_name("golden.json")

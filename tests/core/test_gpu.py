@@ -24,6 +24,7 @@ from tests.trainings import train
 from zoo.analysis.findings import Findings
 from zoo.analysis.run import analyze
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
@@ -35,7 +36,6 @@ from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
 from zoo.testing.weights import find_weights
 from zoo.training import loop
-from zoo.training.clock import Progress
 from zoo.training.result import Result
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.training import TrainConfig
+from zoo.console.reports import Progress
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
-from zoo.training.clock import Progress
 from zoo.training.loop import fit
 from zoo.training.state import Check, TrainState, nothing_more
 from zoo.training.store import Store

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.models.building import build_model
 from zoo.runs.lr_finder import RangeTest, Suggestions, find_lr, find_lr_for, suggest
 from zoo.runs.resolving import resolve_recipe
-from zoo.training.clock import Progress
 from zoo.training.loop import fit
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION

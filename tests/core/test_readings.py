@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.core.test_golden import FAMILIES, Letters, Stripes
+from zoo.console.reports import Progress
 from zoo.errors import Diverged
 from zoo.interfaces import make_task
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
 from zoo.training import loop
-from zoo.training.clock import Progress
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore

@@ -13,6 +13,7 @@ import pytest
 
 from tests.configs import configured
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import Interrupted
 from zoo.files.cards import Card
 from zoo.files.container import read_container
@@ -20,7 +21,6 @@ from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
-from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity

@@ -20,6 +20,7 @@ from PIL import Image
 
 from tests.trainings import train
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import DataError, Interrupted, OptionError, RunError, SpecError, UnknownName, ZooWarning
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
@@ -27,7 +28,6 @@ from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
 from zoo.training import checkpoint
-from zoo.training.clock import Progress
 from zoo.training.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from zoo.api.listing import figures, headline, over_seeds
-from zoo.api.progress import headlines, metrics_text
 from zoo.config.training import TrainConfig
+from zoo.console.progress import headlines, metrics_text
 from zoo.interfaces import Batch
 from zoo.training.clock import Clock
 from zoo.training.plots import draw_learning_curve

@@ -23,7 +23,7 @@ from PIL import EpsImagePlugin, Image, ImageOps, features
 from torchvision.transforms import v2
 
 import zoo
-from zoo.api.terminal import warnings_as_lines
+from zoo.console.terminal import warnings_as_lines
 from zoo.data import pictures
 from zoo.data.pictures import SUFFIXES, read_picture, read_square
 from zoo.errors import DataError

@@ -17,7 +17,7 @@ from torch._C._distributed_c10d import TCPStore
 
 import zoo
 from zoo.api.processes import run_together
-from zoo.api.terminal import is_first_to_say, warnings_as_lines
+from zoo.console.terminal import is_first_to_say, warnings_as_lines
 from zoo.errors import Interrupted, OptionError, RunError, ZooWarning
 from zoo.registry.registry import Registry
 from zoo.training.ranks import joined
@@ -333,7 +333,7 @@ def test_one_process_of_a_machine_says_what_all_would_say(
 def _said_by(rank: int, words: str, folder: Path) -> bool:
     """Return whether a process says something, and would say it again."""
     twice = "say(sys.argv[1]) + say(sys.argv[1])"
-    code = f"import sys; from zoo.api.terminal import is_first_to_say as say; print({twice})"
+    code = f"import sys; from zoo.console.terminal import is_first_to_say as say; print({twice})"
     file = folder / f"attempt_0/{rank}/error.json"
     done = subprocess.run(
         [sys.executable, "-c", code, words],

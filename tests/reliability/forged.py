@@ -20,9 +20,9 @@ from tests.reliability.figure import Figure
 from tests.reliability.files import CARD, changed_json, is_one_sentence, without_fsync
 from tests.trainings import train
 from zoo import Recipe, Registry
-from zoo.api.terminal import echo_json
 from zoo.cli import _invoke  # pyright: ignore[reportPrivateUsage] - it raises what `run` prints
 from zoo.cli.session import Session
+from zoo.console.terminal import echo_json
 from zoo.errors import ZooError, ZooWarning
 from zoo.files import cards
 from zoo.files.cards import Card, DatasetCard

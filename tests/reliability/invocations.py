@@ -25,8 +25,8 @@ import click
 import pytest
 import torch
 
-import zoo.api.progress
 import zoo.cli
+import zoo.console.progress
 from tests.reliability import hostile
 from tests.reliability.figure import Figure
 from tests.reliability.processes import start
@@ -275,7 +275,7 @@ def _type_all(terminal: str, lines: list[list[str]]) -> None:
     os.chdir(os.environ["HOME"])
     os.chdir("../desk")
     torch.set_num_threads(1)
-    zoo.api.progress._SHORT = zoo.api.progress._LIVE_SECONDS = 0.0
+    zoo.console.progress._SHORT = zoo.console.progress._LIVE_SECONDS = 0.0
     for words in lines:
         run(words)
         os.write(1, b"\0")

@@ -26,8 +26,8 @@ from tests.reliability.figure import Figure
 from tests.reliability.files import IDENTITY, epoch_row, warnings_as_errors
 from tests.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Registry, TrainConfig
+from zoo.console.reports import Progress
 from zoo.errors import RunError
-from zoo.training.clock import Progress
 from zoo.training.directory import RunDirectory
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState

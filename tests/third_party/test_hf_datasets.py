@@ -15,10 +15,10 @@ from tests.reliability import toys
 from tests.trainings import train
 from zoo import DataError, DatasetSpec, Registry
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import Interrupted
 from zoo.registry.plugins import load
 from zoo.testing import check
-from zoo.training.clock import Progress
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "zoo-hf-datasets"
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from zoo.api.listing import default_registry
-from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked
 from zoo.config.options import plain_number, shown
 from zoo.config.signatures import refuse_unknown, signature_options
+from zoo.console.progress import Bar, quiet
 from zoo.data import opening
 from zoo.errors import OptionError
 from zoo.interfaces import Dataset

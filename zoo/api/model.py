@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.api.progress import Bar, headlines, quiet
 from zoo.config.arguments import check_keywords, checked
 from zoo.config.signatures import required_options, signature_options
 from zoo.config.synonyms import refuse_attribute
+from zoo.console.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import DataError, OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card

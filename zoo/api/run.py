@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
-from zoo.api.progress import headlines
 from zoo.api.run_directories import require_run
 from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.synonyms import refuse_attribute
+from zoo.console.progress import headlines
 from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task

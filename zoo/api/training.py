@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.api.processes import require_processes, run_together
-from zoo.api.progress import Bar, TrainingProgress, quiet
 from zoo.api.run_directories import require_run
-from zoo.api.terminal import is_first
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
+from zoo.console.progress import Bar, TrainingProgress, quiet
+from zoo.console.terminal import is_first
 from zoo.errors import OptionError, RunError, warn
 from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
@@ -30,8 +30,8 @@ from zoo.training.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
+    from zoo.console.reports import Progress
     from zoo.runs.lr_finder import Curve
-    from zoo.training.clock import Progress
 
 __all__ = ["lr_find", "resume", "train", "train_job"]
 

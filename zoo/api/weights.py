@@ -10,8 +10,8 @@ import rtoml
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
-from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked, refuse_device
+from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError
 from zoo.files.cards import Card
 from zoo.files.exported import Exported

@@ -27,8 +27,8 @@ def main(place: str, parent: str) -> int:
     folder = Path(place)
     can_be_stopped(folder)
     from zoo.api.processes import report, report_failure, report_success
-    from zoo.api.terminal import warnings_as_lines
     from zoo.api.training import train_job
+    from zoo.console.terminal import warnings_as_lines
     from zoo.errors import ZooError, first_line
 
     job = json.loads((folder / "job.json").read_text())

@@ -23,7 +23,10 @@ import msgspec
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
-from zoo.api.terminal import (
+from zoo.cli.output import quiet_option
+from zoo.cli.plugin_option import naming, split_plugins
+from zoo.cli.session import COMPLETE, Session, pass_session
+from zoo.console.terminal import (
     BLANKS,
     Unread,
     echo,
@@ -34,9 +37,6 @@ from zoo.api.terminal import (
     is_told_by_another,
     warnings_as_lines,
 )
-from zoo.cli.output import quiet_option
-from zoo.cli.plugin_option import naming, split_plugins
-from zoo.cli.session import COMPLETE, Session, pass_session
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import click
 
 from zoo.api.listing import figure
 from zoo.api.model import Model
-from zoo.api.terminal import BLANKS, echo
-from zoo.cli.layout import SHARES, print_paragraph, print_table
 from zoo.cli.names import NameType, PathType
 from zoo.cli.output import device_option, json_option, last_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.console.tables import SHARES, print_paragraph, print_table
+from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError
 from zoo.files.folders import require_folder
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.api.terminal import echo
-from zoo.cli.layout import print_table
 from zoo.cli.names import PathType, TargetType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
+from zoo.console.tables import print_table
+from zoo.console.terminal import echo
 from zoo.errors import warn
 
 if TYPE_CHECKING:

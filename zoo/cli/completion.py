@@ -8,10 +8,10 @@ import re
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from zoo.api.terminal import echo
 from zoo.cli.output import quiet_option
 from zoo.cli.plugin_option import split_plugins
 from zoo.cli.session import COMPLETE
+from zoo.console.terminal import echo
 from zoo.errors import ZooError, printable
 
 SHELLS = ("bash", "zsh", "fish")

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from zoo.api.model import Model
-from zoo.api.terminal import echo
 from zoo.cli.files import interrupted
 from zoo.cli.kit import weights_argument
-from zoo.cli.layout import columns, print_paragraph
 from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.console.tables import columns, print_paragraph
+from zoo.console.terminal import echo
 from zoo.errors import OptionError, printable
 
 

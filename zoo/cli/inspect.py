@@ -20,8 +20,8 @@ from zoo.cli.kit import (
     quiet_option,
     weights_argument,
 )
-from zoo.cli.layout import as_typed, enumerated
 from zoo.config import options
+from zoo.console.tables import as_typed, enumerated
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container

@@ -34,13 +34,13 @@ from typing import Any
 
 import click
 
-from zoo.api.terminal import bold, dim, echo
 from zoo.cli import run
-from zoo.cli.layout import columns, print_paragraph, print_section, print_table, print_title
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, last_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
+from zoo.console.terminal import bold, dim, echo
 
 __all__ = [
     "NameType",

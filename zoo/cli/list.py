@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from zoo.api.listing import figure, rows
-from zoo.api.terminal import dim, echo
-from zoo.cli.layout import columns, lines, print_table, print_title
 from zoo.cli.names import PLURALS, KindType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import flags_in_errors
+from zoo.console.tables import columns, lines, print_table, print_title
+from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.api.terminal import echo
 from zoo.api.training import lr_find
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
-from zoo.cli.layout import print_table
 from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of, typed
 from zoo.cli.train import training_arguments
 from zoo.config import options
+from zoo.console.tables import print_table
+from zoo.console.terminal import echo
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:

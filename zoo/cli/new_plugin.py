@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from zoo.api.terminal import echo
 from zoo.cli.names import NameType, PathType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
+from zoo.console.terminal import echo
 from zoo.errors import OptionError
 from zoo.registry.specs import OWN_COMMANDS
 from zoo.testing.scaffold import KINDS, NewKind, new_plugin

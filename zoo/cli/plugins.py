@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from zoo.api.listing import list_plugins
-from zoo.api.terminal import BLANKS, echo
-from zoo.cli.layout import print_paragraph, print_section, print_table
 from zoo.cli.names import PLURALS
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
+from zoo.console.tables import print_paragraph, print_section, print_table
+from zoo.console.terminal import BLANKS, echo
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry

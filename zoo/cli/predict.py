@@ -9,14 +9,14 @@ import click
 
 from zoo.api.listing import figure
 from zoo.api.model import Model
-from zoo.api.terminal import dim, echo
 from zoo.cli.files import interrupted
 from zoo.cli.kit import weights_argument
-from zoo.cli.layout import SHARES, columns, lines, print_paragraph
 from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.console.tables import SHARES, columns, lines, print_paragraph
+from zoo.console.terminal import dim, echo
 from zoo.errors import printable
 
 # Rows are printed once so many are there, or after so many seconds

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from zoo.api.model import Model
-from zoo.api.terminal import BLANKS, echo
 from zoo.cli.kit import (
     Session,
     device_option,
@@ -18,6 +17,7 @@ from zoo.cli.kit import (
     quiet_option,
     weights_argument,
 )
+from zoo.console.terminal import BLANKS, echo
 from zoo.errors import DataError
 
 

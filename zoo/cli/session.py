@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.api.listing import default_registry
-from zoo.api.terminal import echo
 from zoo.cli.output import LAST, QUIET
+from zoo.console.terminal import echo
 from zoo.errors import ZooError, warn
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Entry, Registry
@@ -63,7 +63,7 @@ class Session:
 
         It writes on stderr, and nothing with --quiet. Downloads meanwhile are shown, too.
         """
-        from zoo.api.progress import Bar, quiet  # not needed for help
+        from zoo.console.progress import Bar, quiet  # not needed for help
 
         return Bar() if self.progress else quiet()
 

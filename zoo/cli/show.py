@@ -10,13 +10,13 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import figures
-from zoo.api.terminal import echo
 from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
-from zoo.cli.layout import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.cli.names import PLURALS, NameType
 from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import flag_of, options_of
+from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
+from zoo.console.terminal import echo
 from zoo.registry.names import KINDS
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.api.progress import headlines
-from zoo.api.terminal import echo, is_first
 from zoo.api.training import train
 from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
 from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.console.progress import headlines
+from zoo.console.terminal import echo, is_first
 from zoo.data.vocabulary import WritesText
 from zoo.registry.registry import Registry
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.threads import idle_threads
+from zoo.console.reports import Progress
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
 from zoo.models.precision import kernels
@@ -18,7 +19,6 @@ from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
 from zoo.training.checkpoint import Checkpoints
-from zoo.training.clock import Progress
 from zoo.training.compiling import uncompilable
 from zoo.training.directory import RunDirectory
 from zoo.training.failures import lower

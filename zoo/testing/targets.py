@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked
+from zoo.console.progress import Bar, quiet
 from zoo.errors import UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
+from zoo.console.reports import Progress
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
@@ -26,7 +27,7 @@ from zoo.models.precision import Precision, autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.buffers import ChangedBuffers
-from zoo.training.clock import Clock, Progress
+from zoo.training.clock import Clock
 from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.failures import (

@@ -6,8 +6,8 @@ import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
-from zoo.api.terminal import bold, dim, echo, is_terminal
 from zoo.config import options
+from zoo.console.terminal import bold, dim, echo, is_terminal
 from zoo.errors import printable
 
 __all__ = [

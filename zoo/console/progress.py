@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from zoo.api.screens import Screen, screen
+from zoo.console.reports import Progress
+from zoo.console.screens import Screen, screen
 from zoo.files.work import listening
 
 if TYPE_CHECKING:
     from zoo.registry.specs import TaskSpec
-    from zoo.training.clock import Progress
 
 __all__ = ["Bar", "TrainingProgress", "duration", "headlines", "metrics_text", "quiet", "short_unit"]
 

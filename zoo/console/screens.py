@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoo.api.terminal import echo, is_terminal, markup, rich_text
+from zoo.console.terminal import echo, is_terminal, markup, rich_text
 from zoo.errors import printable
 
 if TYPE_CHECKING:

@@ -1,0 +1,47 @@
+"""How far a training has come, as plain data, which is all that its display knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Reported after each step; with `split` while a split is evaluated; with `row` after each epoch.
+
+    Attributes:
+        epoch: from 1.
+        rate: items (images or tokens) per second in this epoch so far, evaluation excluded.
+        left: estimated seconds of training left, evaluation included; None before 5 % of an epoch are done.
+        split: the split that is being evaluated, `done` of its `total` items so far.
+        unit: the name of the items, such as `images`.
+        headline: the metric that people look at first.
+        units: the units of metrics; see `TaskSpec.units`.
+        best: the epoch with the best validation so far; None without validation.
+    """
+
+    epoch: int
+    epochs: int
+    batch: int = 0
+    batches: int = 0
+    loss: float = 0.0
+    lr: float = 0.0
+    rate: float = 0.0
+    left: float | None = None
+    row: dict[str, Any] | None = None
+    split: str | None = None
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    headline: str = "loss"
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
+    best: int | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether this is about a batch that was trained on."""
+        return self.row is None and self.split is None
