@@ -115,7 +115,7 @@ def test_on_a_terminal_the_table_and_the_line_that_changes_fit(
     assert max(map(len, lines[1:])) <= terminal
     assert any("epoch 1/12" in line and "loss 1.2500  41,234 char/s  1:15 left" in line for line in lines)
     (header,) = [line for line in lines if "perplexity" in line]
-    assert ("char/s" in header) == (terminal == 80), "what does not fit is left out"
+    assert ("bits per char" in header) == (terminal == 80), "words stand below each other if they do not fit"
     row = next(line for line in lines if line.startswith("12/12"))
     assert header.index("perplexity") + len("perplexity") == row.index("5.5000") + len("5.5000")
 

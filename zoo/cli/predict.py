@@ -15,8 +15,8 @@ from zoo.cli.names import PathType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
-from zoo.console.tables import SHARES, columns, lines, print_paragraph
-from zoo.console.terminal import dim, echo
+from zoo.console.tables import SHARES, Table, columns, print_paragraph
+from zoo.console.terminal import echo
 from zoo.errors import printable
 
 # Rows are printed once so many are there, or after so many seconds
@@ -135,7 +135,7 @@ def _plain(row: Mapping[str, Any]) -> str:
 
 
 class _Listing:
-    """A table whose rows come in portions; its columns only widen.
+    """A table of answers, a line for each; its rows come in portions.
 
     Args:
         units: of the numbers in answers.
@@ -143,39 +143,24 @@ class _Listing:
 
     def __init__(self, units: Mapping[str, str]) -> None:
         self._units = {**units, **SHARES}
-        self._widths: list[int] = []
-        self._header: list[str] = []
-        self._texts = {0}  # columns of text, which is aligned to the left
+        self._table: Table | None = None
 
     def print(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Print some rows, and before the first answer what its columns are."""
+        cells = [line for row in rows for line in self._cells(row)]
         first = next((answer for row in rows for answer in row["answers"]), None)
-        new = not self._header and first is not None
-        if new:
-            self._header = ["INPUT", *map(self._heading, first or ())]
-            self._texts |= {n for n, v in enumerate((first or {}).values(), 1) if isinstance(v, str)}
-        answered = [(row, self._cells(row)) for row in rows]
-        table = [self._header, *(line for _, cells in answered for line in cells)]
-        most = (columns() or 80) // 2
-        for line in table:
-            self._widths += [0] * (len(line) - len(self._widths))
-            for column, cell in enumerate(line):
-                self._widths[column] = min(max(self._widths[column], len(cell)), most)
-        if new:
-            echo(dim(self._line(self._header)))
-        for row, cells in answered:
-            for line in cells:
-                echo(self._line(line))
-            if row["error"]:
-                self._print_error(row)
+        if self._table is None and first is not None:
+            header = ["INPUT", *map(self._heading, first)]
+            numbers = [n for n, value in enumerate(first.values(), 1) if not isinstance(value, str)]
+            self._table = Table(header, numbers=numbers)
+        (self._table or Table()).print(cells)
 
     def _cells(self, row: Mapping[str, Any]) -> list[list[str]]:
-        """Return a line for each answer, the first with the name of the input."""
-        name = printable(row["input"])
-        answers = [
-            [self._text(key, value) for key, value in answer.items()] for answer in row["answers"]
-        ] or ([] if row["error"] else [["none"]])
-        return [[name if number == 0 else "", *cells] for number, cells in enumerate(answers)]
+        """Return a line for each answer, the first with the name of the input; or why there is none."""
+        if row["error"] or not row["answers"]:
+            return [[row["input"], row["error"] or "none"]]
+        answers = [[self._text(key, value) for key, value in answer.items()] for answer in row["answers"]]
+        return [["" if number else row["input"], *cells] for number, cells in enumerate(answers)]
 
     def _heading(self, key: str) -> str:
         """Return the name of a column, with its unit if neither the name nor each figure has it."""
@@ -185,18 +170,4 @@ class _Listing:
     def _text(self, key: str, value: object) -> str:
         if isinstance(value, float):
             return figure(value, "%") if self._units.get(key) == "%" else f"{value:.4f}"
-        return f"{value:,}" if isinstance(value, int) else printable(str(value))
-
-    def _line(self, cells: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(width) if column in self._texts else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, self._widths, strict=False))
-        ]
-        return "  ".join(padded).rstrip()
-
-    def _print_error(self, row: Mapping[str, Any]) -> None:
-        """Print an input and, wrapped beside it, why it could not be read."""
-        name = printable(row["input"]).ljust(self._widths[0] if self._widths else 0)
-        room = (columns() or 80) - len(name) - 2
-        for number, line in enumerate(lines(printable(row["error"]), max(room, 30))):
-            echo(f"{name if number == 0 else ' ' * len(name)}  {line}")
+        return f"{value:,}" if isinstance(value, int) else str(value)

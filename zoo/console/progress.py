@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zoo.console.reports import Progress
 from zoo.console.screens import Screen, screen
+from zoo.console.tables import Table
 from zoo.files.work import listening
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class TrainingProgress(_Display):
     def __init__(self, title: str = "", *, all_metrics: bool = False) -> None:
         super().__init__(title)
         self._all_metrics = all_metrics
-        self._table: _Table | None = None
+        self._splits: list[str] = []
+        self._table: Table | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Show a step, the evaluation after an epoch, or a finished epoch."""
@@ -134,40 +136,15 @@ class TrainingProgress(_Display):
 
     def _keep_row(self, progress: Progress, row: Mapping[str, Any]) -> None:
         if self._table is None:
-            splits = [split for split in _SPLITS if split in row]
-            self._table = _Table(_cells(progress, row, splits, self._all_metrics), splits, self._screen.width)
-            self._screen.keep(self._table.header, "dim")
-        splits = self._table.splits
+            self._splits = [split for split in _SPLITS if split in row]
+        cells = _cells(progress, row, self._splits, self._all_metrics)
+        if self._table is None:
+            numbers, width = range(len(cells)), self._screen.width
+            self._table = Table([*cells], width=width, numbers=numbers, put=self._screen.keep)
         self._screen.clear()  # the last step is no news
-        self._screen.keep(self._table.line(_cells(progress, row, splits, self._all_metrics)))
-        for split in row.keys() & {*_SPLITS} - {*splits}:  # test, measured only after the last epoch
+        self._table.print([[cells.get(name, "") for name in self._table.header]])
+        for split in row.keys() & {*_SPLITS} - {*self._splits}:  # test, measured only after the last epoch
             self._screen.keep(f"{split}: {metrics_text(row[split], progress.units)}")
-
-
-class _Table:
-    """Columns as wide as the header and the first row, in `width` characters if that is not None.
-
-    What does not fit goes: first the wider gaps, then the rate, then the time.
-    """
-
-    def __init__(self, first: Mapping[str, str], splits: Sequence[str], width: int | None) -> None:
-        self.splits = splits
-        self._widths = {name: max(len(name), len(text)) for name, text in first.items()}
-        self._gap = "  "
-        rate = next(name for name in first if name.endswith("/s"))
-        for name in ("", rate, "time"):
-            if width is not None and len(self.header) > width:
-                self._gap = " "
-                self._widths.pop(name, None)
-
-    @property
-    def header(self) -> str:
-        return self.line({name: name for name in self._widths})
-
-    def line(self, cells: Mapping[str, str]) -> str:
-        """Return a row."""
-        texts = [cells.get(name, "").rjust(width) for name, width in self._widths.items()]
-        return self._gap.join(texts).rstrip()
 
 
 def _cells(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 from zoo.config import options
 from zoo.console.terminal import bold, dim, echo, is_terminal
@@ -12,6 +13,7 @@ from zoo.errors import printable
 
 __all__ = [
     "SHARES",
+    "Table",
     "as_typed",
     "columns",
     "enumerated",
@@ -79,6 +81,96 @@ def print_paragraph(text: str, *, indent: int = 0) -> None:
         echo(" " * indent + line)
 
 
+def _put(text: str, style: str) -> None:
+    echo(dim(text) if style else text)
+
+
+@dataclass
+class Table:
+    """Rows in columns, some at a time; columns only widen.
+
+    If the header is too wide, its words stand below each other and the columns closer together. The last cell
+    of a row takes what is left of a line: it is wrapped, or ends in an ellipsis.
+
+    Args:
+        header: the names of columns.
+        width: characters of a line; None if a line may have any number.
+        cut: cut the last cell of each row rather than wrap it.
+        numbers: columns that are aligned to the right.
+        put: print a line, in the style `dim` or in none.
+    """
+
+    header: Sequence[str] = ()
+    _: KW_ONLY
+    width: int | None = field(default_factory=columns)
+    indent: int = 0
+    cut: bool = False
+    numbers: Collection[int] = ()
+    put: Callable[[str, str], None] = _put
+
+    def __post_init__(self) -> None:
+        self._gap = "  "
+        self._widths: list[int] = []
+
+    def print(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print some rows, and the header above the first ones.
+
+        In a row with fewer cells than others, the last one reaches over the columns that it lacks.
+        """
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if self.header and not self._widths:
+            self._print_header(cells)
+        self._widen(cells)
+        for row in cells:
+            self._print(row)
+
+    def _print_header(self, rows: Sequence[Sequence[str]]) -> None:
+        head: list[Sequence[str]] = [self.header]
+        self._widen([*head, *rows])
+        if self.width and self.indent + sum(self._widths) + 2 * len(self._widths) - 2 > self.width:
+            head = _stacked(self.header)
+            self._gap = " "
+            self._widths = []
+            self._widen([*head, *rows])
+        for row in head:
+            self._print(row, "dim")
+
+    def _widen(self, rows: Sequence[Sequence[str]]) -> None:
+        for row in rows:
+            self._widths += [0] * (len(row) - len(self._widths))
+            counted = row if len(row) == len(self._widths) else row[:-1]
+            for column, cell in enumerate(counted):
+                self._widths[column] = max(self._widths[column], len(cell))
+
+    def _print(self, row: Sequence[str], style: str = "") -> None:
+        *before, last = [self._padded(column, cell) for column, cell in enumerate(row)]
+        start = " " * self.indent + "".join(f"{cell}{self._gap}" for cell in before)
+        last = last.rstrip()
+        room = self.width and self.width - len(start)
+        if room is None:
+            parts = [last]
+        elif self.cut:
+            parts = [shorten(last, room) if room >= _LEAST else ""]
+        else:
+            parts = lines(last, max(room, _LEAST))
+        self.put(f"{start}{parts[0]}".rstrip(), style)
+        for part in parts[1:]:
+            self.put(" " * len(start) + part, style)
+
+    def _padded(self, column: int, cell: str) -> str:
+        width = self._widths[column]
+        if self.width:
+            width = min(width, self.width // 2)  # a long cell moves only its own row
+        return cell.rjust(width) if column in self.numbers else cell.ljust(width)
+
+
+def _stacked(header: Sequence[str]) -> list[Sequence[str]]:
+    """Return the words of a header as rows, the last words of all in the last."""
+    words = [text.split(" ") for text in header]
+    depth = max(map(len, words))
+    return [*zip(*([""] * (depth - len(w)) + w for w in words), strict=True)]
+
+
 def print_table(
     rows: Sequence[Sequence[str]],
     header: Sequence[str] = (),
@@ -87,56 +179,8 @@ def print_table(
     cut: bool = False,
     numbers: Collection[int] = (),
 ) -> None:
-    """Print rows in columns as wide as their widest cell.
-
-    On a terminal, the last cell of a row takes what is left: it is wrapped, or ends in an ellipsis. If a
-    table is too wide, the words of its header stand below each other and its columns closer together.
-
-    Args:
-        rows: of equal length.
-        header: a first row, dim on a terminal.
-        cut: cut the last cell of each row rather than wrap it.
-        numbers: columns that are aligned to the right.
-    """
-    terminal = columns()
-    cells = [[printable(cell) for cell in row] for row in rows]
-    head = [[*header]] if header else []
-    fits = not terminal or not head or indent + _width(head + cells) <= terminal
-    head = head if fits else _stacked(header)
-    gap = "  " if fits else " "
-    widths = [min(width, terminal // 2) if terminal else width for width in _widths(head + cells)]
-    for number, row in enumerate(head + cells):
-        padded = [
-            cell.rjust(width)
-            if column in numbers
-            else cell.ljust(width)  # a long cell moves only its own row
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        before, last = " " * indent + "".join(f"{cell}{gap}" for cell in padded[:-1]), padded[-1].rstrip()
-        room = terminal and terminal - len(before)
-        if cut:
-            parts = [last if room is None else shorten(last, room) if room >= _LEAST else ""]
-        else:
-            parts = lines(last, room and max(room, _LEAST))
-        text = [f"{before}{parts[0]}".rstrip(), *(" " * len(before) + part for part in parts[1:])]
-        for line in text:
-            echo(dim(line) if number < len(head) else line)
-
-
-def _stacked(header: Sequence[str]) -> list[list[str]]:
-    """Return the words of a header as rows, the last words of all in the last."""
-    words = [text.split(" ") for text in header]
-    depth = max(map(len, words))
-    return [[*row] for row in zip(*([""] * (depth - len(w)) + w for w in words), strict=True)]
-
-
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    widths = _widths(rows)
-    return sum(widths) + 2 * len(widths) - 2
+    """Print rows of equal length as a `Table` that fits the terminal, its header dim there."""
+    Table(header, indent=indent, cut=cut, numbers=numbers).print(rows)
 
 
 def print_section(
@@ -154,9 +198,4 @@ def print_section(
     echo()
     if title:
         print_title(title, about)
-    if wrap:
-        print_table(shown, indent=2)
-        return
-    width = max(len(name) for name, _ in shown)
-    for name, value in shown:
-        echo(f"  {name.ljust(width)}  {value}".rstrip())
+    Table(width=columns() if wrap else None, indent=2).print(shown)
