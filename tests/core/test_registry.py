@@ -14,6 +14,7 @@ from msgspec import Meta
 
 import zoo
 from zoo.api.describing import describe
+from zoo.api.listing import rows
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
 from zoo.registry import plugins
@@ -164,6 +165,16 @@ def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
         with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; write acme/lstm for the other"):
             assert registry.architecture("lstm").name == "charrnn/lstm"
         assert registry.architecture("acme/lstm").name == "acme/lstm"
+
+
+def test_a_recipe_is_listed_with_the_task_that_its_names_mean() -> None:
+    kind, spec = net("lstm")
+    other = "task", dataclasses.replace(CLASSIFICATION, name="other", groups=())
+    theirs = plugin("acme", other, (kind, dataclasses.replace(spec, task="other")))
+    ours = plugin("charrnn", net("lstm"), ours=True)
+    catalog = Catalog(recipes={"fox": Recipe(architecture="lstm", dataset="")})
+    (row,) = rows(registry_of([ours, theirs], catalog), "recipe")
+    assert row["task"] == "classification"
 
 
 # Plugins

@@ -155,10 +155,11 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
     registry = default_registry()
-    full = [row["name"] for row in rows(registry, kind)]
-    short = [name.rpartition("/")[2] for name in full]
-    chosen = {row["name"] for row in rows(registry, kind, pattern, where)}
-    return [s if short.count(s) == 1 else f for f, s in zip(full, short, strict=True) if f in chosen]
+    shown: list[str] = []
+    for row in rows(registry, kind, pattern, where):
+        short = row["name"].rpartition("/")[2]
+        shown.append(short if len(registry.names.matching(short, kind)) == 1 else row["name"])
+    return shown
 
 
 def _row(kind: str, name: str, plugin: str, task: str, summary: str, **more: Any) -> dict[str, Any]:
@@ -181,13 +182,12 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _recipes(registry: Registry) -> list[dict[str, Any]]:
-    tasks = _tasks(registry)
     listed: list[dict[str, Any]] = []
     for name, recipe in registry.recipes.items():
         architecture, dataset = recipe.architecture, recipe.dataset
         plugin = _owner(name, architecture)
         summary = recipe.summary or f"{architecture} on {dataset}"
-        task = _task_of(recipe, tasks)
+        task = _task_of(registry, recipe)
         more = {"architecture": architecture, "dataset": dataset}
         listed.append(_row("recipe", name, plugin, task, summary, **more))
     return listed
@@ -197,14 +197,13 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
     from zoo.files.cache import data_home
     from zoo.registry.weights_files import at_hand  # not needed for the help of a command
 
-    tasks = _tasks(registry)
     homes = data_home(None) if any(weights.url for weights in registry.weights.values()) else None
     listed: list[dict[str, Any]] = []
     for name, weights in registry.weights.items():
         recipe = registry.recipes.get(weights.recipe)
         architecture, dataset = (recipe.architecture, recipe.dataset) if recipe else ("", "")
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
-        task = _task_of(recipe, tasks) if recipe else ""
+        task = _task_of(registry, recipe) if recipe else ""
         best = headline(metrics, registry.tasks[task]) if task in registry.tasks else ""
         parts = [best, f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
@@ -228,13 +227,9 @@ def _owner(name: str, architecture: str) -> str:
     return owner if slash else ""
 
 
-def _tasks(registry: Registry) -> Mapping[tuple[str, str], str]:
-    """Return the task of each architecture and dataset, by kind and full or short name."""
-    entries = [*registry.entries("architecture"), *registry.entries("dataset")]
-    return {(e.kind, name): e.tasks[0] for e in entries for name in (e.spec.name, e.name)}
-
-
-def _task_of(recipe: Recipe, tasks: Mapping[tuple[str, str], str]) -> str:
+def _task_of(registry: Registry, recipe: Recipe) -> str:
     """Return the task of a recipe, as `Registry.task_of` does; empty if what it names does not exist."""
-    known = tasks.get(("architecture", recipe.architecture), "")
-    return tasks.get(("dataset", recipe.dataset), known)
+    for kind, name in (("dataset", recipe.dataset), ("architecture", recipe.architecture)):
+        if found := registry.names.matching(name, kind):
+            return registry.entry(kind, found[0].name).tasks[0]
+    return ""

@@ -39,6 +39,12 @@ __all__ = ["Entry", "Registry", "matches"]
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec, covariant=True)
 
+# What to do besides looking for a name of a kind
+_MORE = {
+    "recipe": "; `zoo train ARCHITECTURE DATASET` needs none",
+    "task": "; a plugin may be missing that provides it",
+}
+
 
 class Entry(msgspec.Struct, Generic[S], frozen=True):
     """One spec and the plugin that provides it."""
@@ -454,14 +460,17 @@ class Registry:
         nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
         hint = f"`zoo list {kind.removesuffix('s')}s` shows all" if kinds else "`zoo list` shows all"
-        if name.startswith((".", "/")) or os.path.exists(name):  # noqa: PTH110 - which any text may be asked
+        path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
+        if path and kinds:
             nearest = nearest or f"; it is a path, and the {kind} comes first"
+        elif path:
             hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run"
         elif slash and owner not in [plugin.name for plugin in self.plugins]:
             hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
         elif failed := ", ".join(plugin.name for plugin in self.failures):
             hint += f"; these plugins failed to load: {failed}"
-        return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint + self.left_out("; {}"))
+        hint += _MORE.get(kind, "") + self.left_out("; {}")
+        return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:
         """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""
