@@ -153,6 +153,22 @@ def test_work_shows_its_rate_and_the_time_left(capsys: pytest.CaptureFixture[str
     assert re.fullmatch(r"evaluating +[━╸╺]* +60%  1,000 img/s  0:04 left  loss 1.5 *", lines[-1])
 
 
+@pytest.mark.usefixtures("clock")
+def test_the_bar_takes_what_the_texts_leave_of_the_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    for columns, least, most in ((100, 15, 30), (50, 2, 14), (30, 0, 1)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with Bar() as bar:
+            for done in range(0, 6_001, 1_000):
+                bar("evaluating", done, 10_000, "images")
+        line = screen(capsys.readouterr().err)[-1]
+        assert least <= len(re.findall("[━╸╺]", line)) <= most
+        assert len(line) <= columns
+        assert line.startswith("eval")
+
+
 @pytest.mark.usefixtures("terminal")
 def test_work_of_unknown_length_shows_how_much_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     with Bar():

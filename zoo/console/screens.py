@@ -80,19 +80,16 @@ class _Terminal:
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         from rich.progress_bar import ProgressBar
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        cells: list[Any] = [rich_text(before)]
-        width = min(self.width - len(before) - len(after) - 5, _BAR_WIDTH)
-        if fraction is not None and width >= 8:
-            colors: dict[str, Any] = {
-                "style": "bright_black",
-                "complete_style": "cyan",
-                "finished_style": "cyan",
-            }
-            cells.append(ProgressBar(total=1.0, completed=fraction, width=width, **colors))
-        line = Table.grid(padding=(0, 2))
-        line.add_row(*cells, rich_text(after, cut=True))
+        bar: ProgressBar | str = ""  # it takes what the texts leave of the line
+        if fraction is not None:
+            bar = ProgressBar(
+                1.0, fraction, style="bright_black", complete_style="cyan", finished_style="cyan"
+            )
+        columns = [Column(no_wrap=True), Column(max_width=_BAR_WIDTH), Column(no_wrap=True)]
+        line = Table.grid(*columns, padding=(0, 2))
+        line.add_row(rich_text(before, cut=True), bar, rich_text(after, cut=True))
         self._started().update(line, refresh=True)
 
     def clear(self) -> None:
