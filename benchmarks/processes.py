@@ -35,9 +35,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 import zoo
+from zoo.distributed.ranks import Ranks
 from zoo.files.atomic import atomic_write
 from zoo.models.memory import keep_freed_memory
-from zoo.training.ranks import Ranks
 
 ROOT = Path(__file__).parents[1]
 ZOO = [sys.executable, "-m", "zoo"]

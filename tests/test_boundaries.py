@@ -39,6 +39,7 @@ LAW = (
     {"interfaces"},
     {"data", "models"},
     {"evaluation"},
+    {"distributed"},
     {"training", "inference", "analysis"},
     {"runs"},
     {"plugin", "api"},

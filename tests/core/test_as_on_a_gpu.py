@@ -22,6 +22,7 @@ from tests.core.test_readings import Unread, fitted
 from tests.trainings import train
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
+from zoo.distributed.ranks import joined
 from zoo.errors import Interrupted, OptionError
 from zoo.evaluation.measure import numbers
 from zoo.interfaces import make_task
@@ -31,7 +32,6 @@ from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
 from zoo.training.hidden import widened
-from zoo.training.ranks import joined
 from zoo_images.average_precision import histograms
 
 # Kernels that on a GPU raise an error under torch.use_deterministic_algorithms, as its documentation lists
@@ -189,7 +189,7 @@ def test_processes_that_cannot_have_a_gpu_each_are_refused(
     for name, value in (variables | {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr("zoo.training.ranks.rendezvous", lambda url: iter([(HashStore(), 0, 2)]))
+    monkeypatch.setattr("zoo.distributed.ranks.rendezvous", lambda url: iter([(HashStore(), 0, 2)]))
     with pytest.raises(OptionError, match=told), joined(device):
         pass
 

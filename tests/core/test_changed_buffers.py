@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.training.buffers import ChangedBuffers
-from zoo.training.ranks import Ranks
-from zoo.training.shared_memory import SharedMemory
-from zoo.training.synced_norm import synced_norms
+from zoo.distributed.buffers import ChangedBuffers
+from zoo.distributed.ranks import Ranks
+from zoo.distributed.shared_memory import SharedMemory
+from zoo.distributed.synced_norm import synced_norms
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"

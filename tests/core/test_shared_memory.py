@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.distributed import shared_memory
+from zoo.distributed.ranks import Ranks
+from zoo.distributed.shared_memory import SharedMemory
 from zoo.errors import Lost, SpecError
-from zoo.training import shared_memory
-from zoo.training.ranks import Ranks
-from zoo.training.shared_memory import SharedMemory
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="gloo adds up on other systems"
@@ -134,7 +134,7 @@ def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:
     memory, _ = opened(tmp_path, 2)
     other = f"""
 from pathlib import Path
-from zoo.training.shared_memory import SharedMemory
+from zoo.distributed.shared_memory import SharedMemory
 SharedMemory(Path({str(tmp_path / "memory")!r}), rank=1, world=2, patience=60)
 print("there", flush=True)
 input()

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.training.ranks import Ranks
-from zoo.training.shared_memory import SharedMemory
-from zoo.training.synced_norm import synced_norms
+from zoo.distributed.ranks import Ranks
+from zoo.distributed.shared_memory import SharedMemory
+from zoo.distributed.synced_norm import synced_norms
 
 in_threads = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"

@@ -18,9 +18,9 @@ from torch._C._distributed_c10d import TCPStore
 import zoo
 from zoo.api.processes import run_together
 from zoo.console.terminal import is_first_to_say, warnings_as_lines
+from zoo.distributed.ranks import joined
 from zoo.errors import Interrupted, OptionError, RunError, ZooWarning
 from zoo.registry.registry import Registry
-from zoo.training.ranks import joined
 
 
 def done(*words: str) -> None:
@@ -264,7 +264,7 @@ def test_a_process_that_waits_for_the_others_can_be_stopped(patience: str, last:
     code = """
 import signal, sys
 from zoo.errors import ZooError
-from zoo.training.ranks import joined
+from zoo.distributed.ranks import joined
 
 def stop(*_):
     sys.exit("stopped")

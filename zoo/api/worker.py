@@ -15,7 +15,7 @@ def main(place: str, parent: str) -> int:
 
     What plugins print goes to stderr: stdout is for what the command prints.
     """
-    from zoo.training.parent import end_with
+    from zoo.distributed.parent import end_with
 
     end_with(int(parent))  # before anything takes long
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each would print lines of C++

@@ -12,6 +12,8 @@ from typing import Any
 
 from zoo.config.threads import idle_threads
 from zoo.console.reports import Progress
+from zoo.distributed.ranks import Ranks, joined
+from zoo.distributed.synced_norm import unsynced_norms
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
 from zoo.models.precision import kernels
@@ -25,7 +27,6 @@ from zoo.training.failures import lower
 from zoo.training.lock import alone
 from zoo.training.loop import fit
 from zoo.training.plots import draw_learning_curve, save_figure
-from zoo.training.ranks import Ranks, joined
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import CheckpointInfo, StepRow
@@ -35,7 +36,6 @@ from zoo.training.signals import listening
 from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows
 from zoo.training.store import NoStore
-from zoo.training.synced_norm import unsynced_norms
 
 __all__ = ["train"]
 

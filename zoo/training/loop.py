@@ -18,6 +18,10 @@ from torch import Tensor, nn
 
 from zoo.config.training import TrainConfig
 from zoo.console.reports import Progress
+from zoo.distributed.buffers import ChangedBuffers
+from zoo.distributed.ranks import ALONE, Ranks
+from zoo.distributed.sharding import lane_dims, measure_together, of_all, own_batches
+from zoo.distributed.synced_norm import synced_norms
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
@@ -26,7 +30,6 @@ from zoo.models.hooks import evaluating, uncompiled
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
-from zoo.training.buffers import ChangedBuffers
 from zoo.training.clock import Clock
 from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 from zoo.training.early_stopping import best_epoch, out_of_patience
@@ -39,14 +42,12 @@ from zoo.training.failures import (
 )
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.hidden import holds_names, with_classes
-from zoo.training.ranks import ALONE, Ranks
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
+from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore, Store
-from zoo.training.synced_norm import synced_norms
-from zoo.training.together import lane_dims, measure_together, of_all, own_batches, shared
 
 __all__ = ["completes_step", "fit", "train_step"]
 

@@ -1,31 +1,24 @@
-"""What several processes of a run do together: begin, step, save and evaluate as one process would."""
+"""How several processes divide a batch and an evaluation, and put the results together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.data.parts import part_of
+from zoo.distributed.ranks import Ranks
 from zoo.evaluation.measure import Measured, finished, steps_of
-from zoo.interfaces import Batch, CarriesState, Dataset, Split, State, Step, Task
+from zoo.interfaces import Batch, CarriesState, Dataset, Split, Step, Task
 from zoo.models.hooks import evaluating
 from zoo.models.precision import exact
-from zoo.models.states import tensors_of, with_tensors
-from zoo.training.ranks import Ranks
-from zoo.training.saved import SavedState
-from zoo.training.state import Check, TrainState, nothing_more
-from zoo.training.store import Store
+from zoo.models.states import tensors_of
 
-__all__ = ["SharedStore", "lane_dims", "measure_together", "of_all", "own_batches", "shared"]
-
+__all__ = ["lane_dims", "measure_together", "of_all", "own_batches"]
 
 Batches = Callable[..., Iterator[Batch]]
 
@@ -33,15 +26,6 @@ Batches = Callable[..., Iterator[Batch]]
 def own_batches(batches: Batches, ranks: Ranks) -> Batches:
     """Return a function that yields this process's part of each batch."""
     return batches if ranks.world == 1 else partial(batches, rank=ranks.rank, world=ranks.world)
-
-
-def shared(
-    store: Store, stop: Callable[[], int], ranks: Ranks, *, dims: list[int | None], lanes: int
-) -> tuple[Store, Callable[[], int]]:
-    """Return a store and a `stop` whose answers are the same in all processes; see `SharedStore`."""
-    if ranks.world == 1:
-        return store, stop
-    return SharedStore(store, ranks, dims, lanes), lambda: ranks.largest(stop())[0]
 
 
 def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
@@ -85,70 +69,6 @@ def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> lis
         next((dim for dim, size in enumerate(two.shape) if size != three.shape[dim]), None)
         for two, three in zip(of_two, of_three, strict=True)
     ]
-
-
-@dataclass
-class SharedStore(Store):
-    """The store of the first process, for all: what it says, all do; what it writes is of all lanes.
-
-    Args:
-        store: that of the first process; those of the others are not used.
-        dims: see `lane_dims`.
-        lanes: how many lanes a batch has.
-    """
-
-    store: Store
-    ranks: Ranks
-    dims: list[int | None]
-    lanes: int
-
-    @property
-    def path(self) -> Path | None:
-        """The run directory; None if there is none."""
-        return self.store.path
-
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
-        """Restore what the first process does, and of the hidden state this process's lanes."""
-        tensors, saved = dict[str, Tensor](), SavedState()
-        if self.ranks.first:
-            self.store.restore(state, device=device, check=check)
-            tensors, saved = state.capture()
-        saved, tensors = self.ranks.told(lambda: saved, SavedState), self.ranks.given(tensors)
-        carried = [name for name in tensors if name.startswith("carried")]
-        for name, dim in zip(carried, self.dims, strict=bool(carried)):
-            tensors[name] = tensors[name] if dim is None else self.ranks.own(tensors[name], dim)
-        state.restore(tensors, saved, device=device)
-
-    def due(self, state: TrainState) -> bool:
-        """Return whether the first process's store wants to save."""
-        return bool(self.ranks.largest(self.ranks.first and self.store.due(state))[0])
-
-    def save(self, state: TrainState) -> None:
-        """Save the run, with the hidden states of all processes."""
-        carried = self._carried(state.carried)
-        if self.ranks.first:
-            self.store.save(replace(state, carried=carried))
-
-    def _carried(self, state: State) -> State:
-        """Return the hidden state of all lanes; None after a last batch of fewer, which no batch follows."""
-        parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
-        here, _ = part_of(self.lanes, rank=self.ranks.rank, world=self.ranks.world)
-        lanes = here.stop - here.start
-        fewer = any(dim is not None and part.shape[dim] != lanes for part, dim in parts)
-        if self.ranks.largest(fewer) != [0]:
-            return None
-        wholes = [part if dim is None else self.ranks.gathered(part, dim, self.lanes) for part, dim in parts]
-        return with_tensors(state, iter(wholes))
-
-    def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now."""
-        if self.ranks.first:
-            self.store.keep_best(state)
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row about an optimizer step."""
-        if self.ranks.first:
-            self.store.log(row)
 
 
 @torch.inference_mode()

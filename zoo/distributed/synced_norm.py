@@ -1,7 +1,7 @@
 """BatchNorm with the statistics of the whole batch, when several processes have a part of it each.
 
 torch's SyncBatchNorm does so on GPUs only. Where it is not wanted, or a layer is of another kind, each
-process normalizes its own part; see `zoo.training.buffers` for the running statistics.
+process normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.training.ranks import Ranks
+from zoo.distributed.ranks import Ranks
 
 __all__ = ["synced_norms", "unsynced_norms"]
 

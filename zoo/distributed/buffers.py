@@ -1,7 +1,7 @@
 """Buffers that a model changes as it trains, kept equal in several processes.
 
 The running statistics of layers that see only their process's part of a batch are such buffers, and so are
-moving averages of any kind. Synchronized BatchNorm (see `zoo.training.synced_norm`) has no need of this.
+moving averages of any kind. Synchronized BatchNorm (see `zoo.distributed.synced_norm`) has no need of this.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.training.ranks import Ranks
+from zoo.distributed.ranks import Ranks
 
 __all__ = ["ChangedBuffers"]
 

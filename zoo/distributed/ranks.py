@@ -26,9 +26,9 @@ from torch.distributed import distributed_c10d as c10d
 from torch.distributed.rendezvous import rendezvous
 
 from zoo.data.parts import part_of
+from zoo.distributed.parent import end_with
+from zoo.distributed.shared_memory import SharedMemory
 from zoo.errors import Lost, OptionError, RunError
-from zoo.training.parent import end_with
-from zoo.training.shared_memory import SharedMemory
 
 __all__ = ["ALONE", "Ranks", "joined"]
 
