@@ -105,14 +105,13 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
             rates[way].append(_rate((*words, *more), place, processes, threads))
     params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
     step = items / statistics.median(rates["two processes"])
-    message, between, empty = _message(params, local=2), _message(params, local=1), _message(1, local=1)
+    message, empty = _message(params), _message(1)
     saved, seconds = _save(folder / f"{name}-0-one-thread" / "checkpoint.safetensors")
     lines = [
         f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
         f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
         f"  against one of one thread {_ratio(rates, 'one thread')}",
-        f"  adding up the gradients {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step; "
-        f"by gloo, as between machines, {1000 * between:.1f} ms",
+        f"  adding up the gradients by gloo {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step",
         f"  saving {saved / 1e6:.0f} MB {1000 * seconds:.0f} ms, by the first process alone",
     ]
     if "apart" in rates:
@@ -121,7 +120,7 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
     for times in BATCHES:
         lines.append(f"  computed for a batch {times} times as large" if times > 1 else "  computed")
         # A batch has 64 lanes of text, or 128 images
-        lines += _computed(times * one, between, empty, params, most=64 * times)
+        lines += _computed(times * one, message, empty, params, most=64 * times)
     return "\n".join(lines)
 
 
@@ -171,23 +170,23 @@ def _rate(words: Sequence[str], place: Path, processes: int, threads: int) -> fl
     return rows[-1]["clock"]["rate"]
 
 
-def _message(count: int, *, local: int) -> float:
-    """Return the seconds in which two processes add up so many numbers, `local` of them on a machine."""
+def _message(count: int) -> float:
+    """Return the seconds in which two processes add up so many numbers."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_add_up, (count, local, folder), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
+        mp.spawn(_add_up, (count, folder), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
         return float(Path(folder, "seconds").read_text())
 
 
-def _add_up(rank: int, count: int, local: int, folder: str) -> None:
+def _add_up(rank: int, count: int, folder: str) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()  # as a training does
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    ranks, numbers, times = Ranks(rank, 2, local), torch.ones(count), list[float]()
+    ranks, numbers, times = Ranks(rank, 2), torch.ones(count), list[float]()
     ranks.begun()
     for _ in range(30):
-        ranks.largest(0)
+        ranks.all_max(0)
         start = time.perf_counter()
-        ranks.total(numbers)
+        ranks.all_reduce(numbers)
         times.append(time.perf_counter() - start)
     if rank == 0:
         Path(folder, "seconds").write_text(str(statistics.median(times[5:])))

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import copy
-import platform
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.core.in_threads import in_threads
 from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import Ranks
-from zoo.distributed.shared_memory import SharedMemory
 from zoo.distributed.synced_norm import synced_norms
-
-pytestmark = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
-)
 
 
 class Odd(nn.Module):
@@ -40,31 +31,24 @@ class Odd(nn.Module):
         self.norm = nn.BatchNorm1d(2)
 
 
-def evened_out(
-    folder: Path, *steps: Callable[[Odd, int], object], synced: bool = False
-) -> list[dict[str, Tensor]]:
+def evened_out(*steps: Callable[[Odd, int], object], synced: bool = False) -> list[dict[str, Tensor]]:
     """Return the buffers of three processes that take steps, and even out after each."""
-    file = folder / "memory"
-    file.write_bytes(bytes(SharedMemory.size(3)))
-    memories = [SharedMemory(file, rank=rank, world=3, patience=60) for rank in range(3)]
     whole = Odd()
 
-    def of_one(rank: int) -> dict[str, Tensor]:
-        ranks, model = Ranks(rank, 3, 3), copy.deepcopy(whole)
-        ranks._memory = memories[rank]  # pyright: ignore[reportPrivateUsage]
-        model.mask += rank  # which nobody notices, as it is before training
+    def of_one(ranks: Ranks) -> dict[str, Tensor]:
+        model = copy.deepcopy(whole)
+        model.mask += ranks.rank  # which nobody notices, as it is before training
         with synced_norms(model, ranks, wanted=synced):
             buffers = ChangedBuffers(model, ranks)
             for step in steps:
-                step(model, rank)
+                step(model, ranks.rank)
                 buffers.even_out()
         return dict(model.named_buffers())
 
-    with ThreadPoolExecutor(3) as threads:
-        return [*threads.map(of_one, range(3))]
+    return in_threads(3, of_one)
 
 
-def test_they_become_the_mean_and_integers_those_of_the_first_process(tmp_path: Path) -> None:
+def test_they_become_the_mean_and_integers_those_of_the_first_process() -> None:
     def step(model: Odd, rank: int) -> None:
         model.mean += rank
         model.wave += 3j * rank
@@ -72,14 +56,14 @@ def test_they_become_the_mean_and_integers_those_of_the_first_process(tmp_path: 
         if rank == 2:  # alone, and by another tensor
             model.norm.running_mean = torch.tensor([3.0, 6.0])
 
-    for found in evened_out(tmp_path, step, step):
+    for found in evened_out(step, step):
         assert found["mean"].tolist() == [3.0, 4.0]
         assert found["wave"].tolist() == [7j]
         assert found["count"].item() == 14
         assert torch.allclose(found["norm.running_mean"], torch.tensor([5 / 3, 10 / 3]))
 
 
-def test_what_has_not_changed_is_left_alone(tmp_path: Path) -> None:
+def test_what_has_not_changed_is_left_alone() -> None:
     """Nor are the statistics of the whole batch sent, which are the same everywhere."""
 
     def step(model: Odd, rank: int) -> None:
@@ -87,7 +71,7 @@ def test_what_has_not_changed_is_left_alone(tmp_path: Path) -> None:
         assert model.norm.running_mean is not None
         model.norm.running_mean += rank
 
-    for rank, found in enumerate(evened_out(tmp_path, step, step, synced=True)):
+    for rank, found in enumerate(evened_out(step, step, synced=True)):
         assert torch.equal(found["mask"], torch.tensor([0.1, -torch.inf]) + rank)
         assert found["norm.running_mean"].tolist() == [2 * rank, 2 * rank]
         assert found["mean"].tolist() == [3.0, 4.0]

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import copy
-import platform
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.core.in_threads import in_threads
 from zoo.distributed.ranks import Ranks
-from zoo.distributed.shared_memory import SharedMemory
 from zoo.distributed.synced_norm import synced_norms
-
-in_threads = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="threads can share memory, not gloo"
-)
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["running statistics", "no running statistics"])
@@ -42,26 +34,22 @@ def results(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:
     return [y.detach(), x.grad, *norm.buffers(), *weights]
 
 
-def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path, *, copies: int = 1) -> list[Tensor]:
+def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, *, copies: int = 1) -> list[Tensor]:
     """Return the same of three processes, which have 2, 1 and the other items of the batch.
 
     With three `copies`, each has all items, and only what the first makes of them counts.
     """
-    cuts, file = [0, 2, 3, len(x)], folder / "memory"
-    file.write_bytes(bytes(SharedMemory.size(3)))
-    memories = [SharedMemory(file, rank=rank, world=3, patience=60) for rank in range(3)]
+    cuts = [0, 2, 3, len(x)]
 
-    def of_part(rank: int) -> list[Tensor]:
-        ranks, model, part = Ranks(rank, 3, 3), copy.deepcopy(norm), slice(cuts[rank], cuts[rank + 1])
-        ranks._memory = memories[rank]  # pyright: ignore[reportPrivateUsage]
+    def of_part(ranks: Ranks) -> list[Tensor]:
+        model, part = copy.deepcopy(norm), slice(*cuts[ranks.rank : ranks.rank + 2])
         ranks.copies = copies
         with synced_norms(model, ranks):
             if copies == 3:
-                return results(model, x, dy * (rank == 0))
+                return results(model, x, dy * ranks.first)
             return results(model, x[part], dy[part])
 
-    with ThreadPoolExecutor(3) as threads:
-        outputs, inputs, *others = zip(*threads.map(of_part, range(3)), strict=True)
+    outputs, inputs, *others = zip(*in_threads(3, of_part), strict=True)
     buffers = len([*norm.buffers()])
     assert all(torch.equal(of_one, of_all[0]) for of_all in others[:buffers] for of_one in of_all)
     sums = [torch.stack(each).sum(0) for each in others[buffers:]]
@@ -70,7 +58,6 @@ def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path, *, copies: in
     return [torch.cat(outputs), torch.cat(inputs), *(each[0] for each in others[:buffers]), *sums]
 
 
-@in_threads
 @pytest.mark.parametrize(
     ("norm", "shape"),
     [
@@ -83,7 +70,7 @@ def in_parts(norm: nn.Module, x: Tensor, dy: Tensor, folder: Path, *, copies: in
 )
 @pytest.mark.parametrize("mean", [0, 1000, 33_333_333])
 def test_parts_of_a_batch_are_normalized_as_the_whole(
-    norm: nn.Module, shape: tuple[int, ...], mean: int, tmp_path: Path
+    norm: nn.Module, shape: tuple[int, ...], mean: int
 ) -> None:
     """Nearly as exactly as torch does it, which is the yardstick for layers whose mean is far from 0."""
     generator = torch.Generator().manual_seed(0)
@@ -91,27 +78,25 @@ def test_parts_of_a_batch_are_normalized_as_the_whole(
     x = x * torch.tensor([1.0, 10.0, 0.1, 0.0]).view(4, *[1] * (len(shape) - 2)) + mean
     for weight in norm.parameters():
         nn.init.uniform_(weight, 0.5, 2, generator)
-    got, theirs = in_parts(norm, x, dy, tmp_path), results(copy.deepcopy(norm), x, dy)
+    got, theirs = in_parts(norm, x, dy), results(copy.deepcopy(norm), x, dy)
     exact = results(copy.deepcopy(norm).double(), x.double(), dy)
     for ours, torchs, wanted in zip(got, theirs, exact, strict=True):
         error = (ours - wanted).abs().max()
         assert error <= 10 * (torchs - wanted).abs().max() + 1e-6 * wanted.abs().max()
 
 
-@in_threads
-def test_a_batch_that_is_too_small_to_be_divided_counts_once(tmp_path: Path) -> None:
+def test_a_batch_that_is_too_small_to_be_divided_counts_once() -> None:
     generator = torch.Generator().manual_seed(0)
     x, dy = torch.randn(2, 2, 4, 2, 2, generator=generator)
     norm = nn.BatchNorm2d(4)
-    got, wanted = in_parts(norm, x, dy, tmp_path, copies=3), results(copy.deepcopy(norm), x, dy)
+    got, wanted = in_parts(norm, x, dy, copies=3), results(copy.deepcopy(norm), x, dy)
     for ours, torchs in zip(got, wanted, strict=True):
         torch.testing.assert_close(ours, torchs)
 
 
-@in_threads
-def test_a_layer_of_float64_stays_one(tmp_path: Path) -> None:
+def test_a_layer_of_float64_stays_one() -> None:
     x, dy = torch.randn(2, 9, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     norm = nn.BatchNorm2d(4, dtype=torch.float64)
-    for ours, theirs in zip(in_parts(norm, x, dy, tmp_path), results(norm, x, dy), strict=True):
+    for ours, theirs in zip(in_parts(norm, x, dy), results(norm, x, dy), strict=True):
         assert ours.dtype == theirs.dtype
         assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)

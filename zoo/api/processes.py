@@ -20,7 +20,8 @@ from typing import Any
 
 from zoo import errors
 from zoo.api.suspending import stopping_with_this_one
-from zoo.console.terminal import is_one_of_several, lines_told
+from zoo.config.torchrun import is_one_of_several
+from zoo.console.terminal import lines_told
 from zoo.errors import Interrupted, Lost, OptionError, RunError, ZooError, ZooWarning, warn
 
 __all__ = ["report", "report_failure", "report_success", "require_processes", "run_together"]

@@ -17,8 +17,8 @@ from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
+from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, TrainingProgress, quiet
-from zoo.console.terminal import is_first
 from zoo.errors import OptionError, RunError, warn
 from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files

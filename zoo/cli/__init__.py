@@ -26,12 +26,12 @@ from zoo._version import __version__
 from zoo.cli.output import quiet_option
 from zoo.cli.plugin_option import naming, split_plugins
 from zoo.cli.session import COMPLETE, Session, pass_session
+from zoo.config.torchrun import is_first
 from zoo.console.terminal import (
     BLANKS,
     Unread,
     echo,
     echo_json,
-    is_first,
     is_first_to_say,
     is_terminal,
     is_told_by_another,

@@ -13,8 +13,9 @@ from zoo.cli.names import NameType
 from zoo.cli.output import device_option, json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.cli.signature import options_of
+from zoo.config.torchrun import is_first
 from zoo.console.progress import headlines
-from zoo.console.terminal import echo, is_first
+from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
 from zoo.registry.registry import Registry
 

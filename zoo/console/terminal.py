@@ -28,9 +28,7 @@ __all__ = [
     "dim",
     "echo",
     "echo_json",
-    "is_first",
     "is_first_to_say",
-    "is_one_of_several",
     "is_terminal",
     "is_told_by_another",
     "lines_told",
@@ -186,16 +184,6 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
         pieces += printable(part[at : color.start()], keep=keep) + color[0] * styled
         at = color.end()
     return pieces + printable(part[at:], keep=keep) + "\x1b[0m" * styled
-
-
-def is_one_of_several() -> bool:
-    """Return whether torchrun, or something like it, has started this process among others."""
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
-
-
-def is_first() -> bool:
-    """Return whether this process is the one that speaks: the only one, or the first of several."""
-    return not is_one_of_several() or os.environ["RANK"] == "0"
 
 
 def is_first_to_say(text: str, *, ending: bool = False) -> bool:

@@ -33,18 +33,18 @@ class ChangedBuffers:
         now = self._now()
         if not now:
             return
-        flags = self._ranks.largest(*(self._has_changed(name, buffer) for name, buffer in now.items()))
+        flags = self._ranks.all_max(*(self._has_changed(name, buffer) for name, buffer in now.items()))
         changed = [_numbers(buffer) for (buffer, _), flag in zip(now.values(), flags, strict=True) if flag]
         if changed:
             parts = [self._part(each).reshape(-1) for each in changed]
-            means = self._ranks.total(torch.cat(parts)).split([len(part) for part in parts])
+            means = self._ranks.all_reduce(torch.cat(parts)).split([len(part) for part in parts])
             for each, mean in zip(changed, means, strict=True):
                 each.copy_(mean.view_as(each))
         self._before = self._now()
 
     def _now(self) -> dict[str, tuple[Tensor, int | None]]:
         """Return each buffer by its name, with the number of times that it has been written to, if known."""
-        if self._ranks.world == 1:
+        if self._ranks.world_size == 1:
             return {}
         return {
             f"{place}.{name}": (buffer, _times_written(buffer, name, module))
@@ -60,7 +60,7 @@ class ChangedBuffers:
     def _part(self, numbers: Tensor) -> Tensor:
         """Return what this process adds to the sum, in double precision: equal numbers have an equal mean."""
         if numbers.is_floating_point():
-            return numbers.double() / self._ranks.world
+            return numbers.double() / self._ranks.world_size
         return numbers.double() * self._ranks.first
 
 

@@ -25,7 +25,7 @@ Batches = Callable[..., Iterator[Batch]]
 
 def own_batches(batches: Batches, ranks: Ranks) -> Batches:
     """Return a function that yields this process's part of each batch."""
-    return batches if ranks.world == 1 else partial(batches, rank=ranks.rank, world=ranks.world)
+    return batches if ranks.world_size == 1 else partial(batches, rank=ranks.rank, world=ranks.world_size)
 
 
 def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
@@ -41,14 +41,14 @@ def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor
     device = step.loss.device
     given = step.penalty
     penalty = exact(given if isinstance(given, Tensor) else torch.full((), given, device=device))
-    if ranks.world == 1:
+    if ranks.world_size == 1:
         return step, exact(step.loss), penalty
     counted = share > 0
-    count = ranks.total(torch.tensor(step.count * counted))  # known here, so a GPU is not waited for
+    count = ranks.all_reduce(torch.tensor(step.count * counted))  # known here, so a GPU is not waited for
     own = [step.loss.detach() * share, penalty * share]
     own += [value.to(device) * float(counted) for value in step.sums.values()]
     shapes = [value.shape for value in own]
-    flat = ranks.total(torch.cat([exact(value).reshape(-1) for value in own]))
+    flat = ranks.all_reduce(torch.cat([exact(value).reshape(-1) for value in own]))
     parts = flat.split([math.prod(shape) for shape in shapes])
     loss, penalty, *sums = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
     named = dict(zip(step.sums, sums, strict=True))
@@ -60,7 +60,7 @@ def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> lis
 
     It is the one that is longer after three lanes than after two; None if there is none.
     """
-    if ranks.world == 1 or not isinstance(task, CarriesState):
+    if ranks.world_size == 1 or not isinstance(task, CarriesState):
         return []
     with torch.no_grad(), evaluating(model):
         states = (model(torch.zeros(1, lanes, dtype=torch.int64, device=device), None)[1] for lanes in (2, 3))
@@ -95,19 +95,19 @@ def measure_together(
     with closing(steps_of(model, task, batches, context=context, trusted=True)) as steps:
         for batch, step in steps:
             found[batch.index], total = replace(step, state=None), batch.total
-            done = sum(each.count for each in found.values()) * ranks.world
+            done = sum(each.count for each in found.values()) * ranks.world_size
             report(done, done * batch.total // (batch.index + 1))
     first = next(iter(found.values()), None)
     shapes = {name: [*value.shape] for name, value in first.sums.items()} if first else {}
-    total, layout = ranks.told(lambda: (total, shapes), tuple[int, dict[str, list[int]]])
-    counts = ranks.total(_table({index: step.count for index, step in found.items()}, total))
+    total, layout = ranks.broadcast(lambda: (total, shapes), tuple[int, dict[str, list[int]]])
+    counts = ranks.all_reduce(_table({index: step.count for index, step in found.items()}, total))
     sums: dict[str, Tensor] = {}
     for name, shape in layout.items():
         if shape:
             parts = (step.sums[name].double().cpu() for step in found.values())
-            sums[name] = ranks.total(sum(parts, torch.zeros(shape, dtype=torch.float64)))
+            sums[name] = ranks.all_reduce(sum(parts, torch.zeros(shape, dtype=torch.float64)))
         else:
-            table = ranks.total(_table({index: step.sums[name] for index, step in found.items()}, total))
+            table = ranks.all_reduce(_table({index: step.sums[name] for index, step in found.items()}, total))
             sums[name] = torch.tensor(sum(table.tolist()), dtype=torch.float64)
     return finished(task, dataset, split, sums, int(counts.sum()))
 
@@ -116,12 +116,12 @@ def _own(batches: Iterator[Batch], task: Task, ranks: Ranks) -> Iterator[Batch]:
     """Yield a process's part of the batches of an evaluation."""
     for batch in batches:
         if isinstance(task, CarriesState):
-            if batch.inputs.shape[1] >= ranks.world:
-                own = {key: ranks.own(getattr(batch, key), 1) for key in ("inputs", "targets")}
+            if batch.inputs.shape[1] >= ranks.world_size:
+                own = {key: ranks.shard(getattr(batch, key), 1) for key in ("inputs", "targets")}
                 yield replace(batch, **own)
             elif ranks.first:
                 yield batch
-        elif batch.index % ranks.world == ranks.rank:
+        elif batch.index % ranks.world_size == ranks.rank:
             yield batch
 
 

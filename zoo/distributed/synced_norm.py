@@ -24,7 +24,7 @@ _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 @contextmanager
 def synced_norms(model: nn.Module, ranks: Ranks, *, wanted: bool = True) -> Generator[None]:
     """Let every BatchNorm of torch's own normalize with the statistics of all processes in the body."""
-    several = wanted and ranks.world > 1
+    several = wanted and ranks.world_size > 1
     norms = [each for each in model.modules() if several and type(each) in _KINDS]
     kinds = {kind: _synced(kind, ranks) for kind in {type(norm) for norm in norms}}
     for norm in norms:
@@ -81,7 +81,7 @@ class _WholeBatch(torch.autograd.Function):
         # The variance of all is a difference of numbers that may be much larger
         mean, var = mean.double(), var.double()
         means = torch.cat([mean, torch.addcmul(var, mean, mean), mean.new_ones(1)])
-        *sums, count = ranks.total(means.mul_(x.numel() // channels)).split([channels, channels, 1])
+        *sums, count = ranks.all_reduce(means.mul_(x.numel() // channels)).split([channels, channels, 1])
         mean, square = (each.div_(count) for each in sums)
         var = torch.addcmul(square, mean, mean, value=-1).clamp_min_(0)
         unbiased = (var * count).div_((count - ranks.copies).clamp_min_(1)).to(dtype)
@@ -100,7 +100,7 @@ class _WholeBatch(torch.autograd.Function):
         _, dw, db = torch.ops.aten.native_batch_norm_backward(
             dy, x, ones, mean, var, none, none, False, ctx.eps, [False, True, True]
         )
-        means = ctx.ranks.total(torch.stack([dw, db]).double()).div_(count)
+        means = ctx.ranks.all_reduce(torch.stack([dw, db]).double()).div_(count)
         scale = (var + ctx.eps).rsqrt_()
         scale = scale if weight is None else scale.mul_(weight)
         # scale * (dy - normalized x * the mean of (dy * normalized x) - the mean of dy)

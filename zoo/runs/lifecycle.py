@@ -76,18 +76,19 @@ def train(
     checkpoints = Checkpoints(Path(directory))
     with joined(device) as ranks, _one_voice(ranks):
         checkpoint = checkpoints.newest() if resume and ranks.first else None
-        info = ranks.told(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
+        info = ranks.broadcast(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
         before = info.identity.recipe.threads if info else 0
-        threads = ranks.told(lambda: recipe.threads or before or idle_threads(ranks.local), int)
+        chosen = recipe.threads or before
+        threads = ranks.broadcast(lambda: chosen or idle_threads(ranks.local_world_size), int)
         with computing_with(threads), ranks.in_turn():
-            chosen = replace(resolved, recipe=replace(recipe, threads=threads))
-            setup = build(chosen, registry, device=device, resumed=info)
-            setup.check_batches(ranks.world)
+            settled = replace(resolved, recipe=replace(recipe, threads=threads))
+            setup = build(settled, registry, device=device, resumed=info)
+            setup.check_batches(ranks.world_size)
         ranks.begun()
         _warn_of_layers(setup, ranks)
         options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
         run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
-        stopping = listening(patient=ranks.world > 1)
+        stopping = listening(patient=ranks.world_size > 1)
         fast = kernels(device, deterministic=setup.config.deterministic)
         with run if ranks.first else nullcontext(), stopping as stop, computing_with(threads), fast:
             state = fit(
@@ -111,7 +112,7 @@ def train(
 def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
     """Warn of layers that training cannot treat as its configuration says."""
     config, model = setup.config, setup.model
-    if ranks.world > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
+    if ranks.world_size > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
         warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
     if config.compile and (name := uncompilable(model)):
         warn(f"the model is not compiled: torch.compile does not support {name}, a recurrent layer of torch")

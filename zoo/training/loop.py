@@ -160,7 +160,7 @@ def train_step(
         Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
     """
     readings = readings or Readings()
-    ranks.copies = ranks.world if batch.share in (0, 1) else 1
+    ranks.copies = ranks.world_size if batch.share in (0, 1) else 1
     with GLOBAL_GENERATOR, autocast(precision, device), _recurrent(task, config, device):
         _seed(batch.seed, device)
         if config.compile:
@@ -169,13 +169,13 @@ def train_step(
     step = kept(step) if config.compile else step
     first = batch.index - batch.index % config.grad_accum_steps
     # Weighted so that the gradients of all processes add up to that of the whole batch
-    part = step.loss if ranks.world == 1 else step.loss * batch.share
+    part = step.loss if ranks.world_size == 1 else step.loss * batch.share
     state.scaler.scale(part / min(config.grad_accum_steps, batch.total - first)).backward()
     step, loss, penalty = of_all(step, batch.share, ranks)  # only now: processes wait for each other once
     readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     state.account(step)
     if completes_step(batch, config):
-        ranks.add_gradients(state.model.parameters())
+        ranks.all_reduce_gradients(state.model.parameters())
         if buffers:
             buffers.even_out()
         state.update(config, lr, readings)
@@ -335,18 +335,18 @@ def _evaluate_epoch(
         return row
 
     def evaluated(done: int, total: int) -> None:
-        if ranks.world == 1:  # several have different numbers of batches
+        if ranks.world_size == 1:  # several have different numbers of batches
             pause()
         report(clock.evaluating(split, done, total))
 
     on: Any = {"context": state.context, "device": device, "report": evaluated}
     plain = uncompiled() if config.compile else nullcontext()
     with out_of_memory_as_error(config, state.where), plain:
-        if ranks.world > 1:
+        if ranks.world_size > 1:
             measured = measure_together(state.best, task, dataset, split, ranks=ranks, **on)
         else:
             measured = measure(state.best, task, dataset, split, trusted=True, **on)
-    if ranks.world > 1:
+    if ranks.world_size > 1:
         pause()
     row[split] = measured.metrics
     for name, value in row[split].items():

@@ -24,9 +24,9 @@ def shared(
     store: Store, stop: Callable[[], int], ranks: Ranks, *, dims: list[int | None], lanes: int
 ) -> tuple[Store, Callable[[], int]]:
     """Return a store and a `stop` whose answers are the same in all processes; see `SharedStore`."""
-    if ranks.world == 1:
+    if ranks.world_size == 1:
         return store, stop
-    return SharedStore(store, ranks, dims, lanes), lambda: ranks.largest(stop())[0]
+    return SharedStore(store, ranks, dims, lanes), lambda: ranks.all_max(stop())[0]
 
 
 @dataclass
@@ -55,15 +55,16 @@ class SharedStore(Store):
         if self.ranks.first:
             self.store.restore(state, device=device, check=check)
             tensors, saved = state.capture()
-        saved, tensors = self.ranks.told(lambda: saved, SavedState), self.ranks.given(tensors)
+        saved = self.ranks.broadcast(lambda: saved, SavedState)
+        tensors = self.ranks.broadcast_tensors(tensors)
         carried = [name for name in tensors if name.startswith("carried")]
         for name, dim in zip(carried, self.dims, strict=bool(carried)):
-            tensors[name] = tensors[name] if dim is None else self.ranks.own(tensors[name], dim)
+            tensors[name] = tensors[name] if dim is None else self.ranks.shard(tensors[name], dim)
         state.restore(tensors, saved, device=device)
 
     def due(self, state: TrainState) -> bool:
         """Return whether the first process's store wants to save."""
-        return bool(self.ranks.largest(self.ranks.first and self.store.due(state))[0])
+        return bool(self.ranks.all_max(self.ranks.first and self.store.due(state))[0])
 
     def save(self, state: TrainState) -> None:
         """Save the run, with the hidden states of all processes."""
@@ -74,12 +75,13 @@ class SharedStore(Store):
     def _carried(self, state: State) -> State:
         """Return the hidden state of all lanes; None after a last batch of fewer, which no batch follows."""
         parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
-        here, _ = part_of(self.lanes, rank=self.ranks.rank, world=self.ranks.world)
+        here, _ = part_of(self.lanes, rank=self.ranks.rank, world=self.ranks.world_size)
         lanes = here.stop - here.start
         fewer = any(dim is not None and part.shape[dim] != lanes for part, dim in parts)
-        if self.ranks.largest(fewer) != [0]:
+        if self.ranks.all_max(fewer) != [0]:
             return None
-        wholes = [part if dim is None else self.ranks.gathered(part, dim, self.lanes) for part, dim in parts]
+        gather = self.ranks.all_gather
+        wholes = [part if dim is None else gather(part, dim, self.lanes) for part, dim in parts]
         return with_tensors(state, iter(wholes))
 
     def keep_best(self, state: TrainState) -> None:
