@@ -70,7 +70,7 @@ def started(place: Path, directory: str, *more: str, epochs: int = 6) -> subproc
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
+        process_group=0,  # as a shell does, so that Ctrl-Z can stop it
     )
     while not (place / directory / "checkpoint.previous.safetensors").exists():
         assert going.poll() is None, going.stderr.read() if going.stderr else ""

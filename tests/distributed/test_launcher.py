@@ -1,194 +1,163 @@
-"""What torchrun's launcher raises becomes an error of zoo."""
+"""How processes are started, watched and stopped, and what is reported of them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from torch._C._distributed_c10d import TCPStore
 
 import zoo
+from zoo.api import processes
 from zoo.api.processes import run_together
 from zoo.console.terminal import is_first_to_say, warnings_as_lines
 from zoo.distributed.ranks import joined
-from zoo.errors import Interrupted, OptionError, RunError, ZooWarning
+from zoo.errors import DataError, Interrupted, OptionError, RunError, ZooWarning
 from zoo.registry.registry import Registry
 
+# What a process of a test begins with, in place of `zoo.api.worker`
+BEGIN = """
+import json, os, signal, sys, time
 
-def done(*words: str) -> None:
-    """Leave what two processes leave that have trained to the end."""
-    for rank in range(2):
-        Path(words[3], f"finished-{rank}").touch()
+rank, parent, job = int(os.environ["RANK"]), int(sys.argv[1]), json.load(sys.stdin)
 
+def report(*warnings, finished=True, **error):
+    told = {"warnings": warnings, "error": error or None, "finished": finished}
+    print(json.dumps(told), end="", flush=True)
 
-def test_a_launcher_that_fails_as_a_signal_stops_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its stopwatch reads a time that it has not taken yet, if the signal comes right before."""
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.launcher import api
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*_: str) -> None:
-            try:
-                raise SignalException("SIGTERM", signal.SIGTERM)
-            finally:
-                raise UnboundLocalError("start")
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
-    with pytest.raises(Interrupted, match=r"^interrupted(?m:$)"):
-        run_together(2, {"directory": "runs/x"}, resume="zoo resume runs/x")
+def lost(waited=0):
+    report(finished=False, kind="Lost", message="lost", hint=None, exit_code=1, waited=waited)
+    sys.exit(1)
+"""
+JOB = {"directory": "runs/x"}
 
 
-def test_another_failure_of_the_launcher_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch.distributed.launcher import api
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*_: str) -> None:
-            raise RuntimeError("no port is free")
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
-    with pytest.raises(RuntimeError, match="no port is free"):
-        run_together(2, {"directory": "runs/x"}, resume="zoo resume runs/x")
+@contextlib.contextmanager
+def running(code: str) -> Generator[None]:
+    """Let processes run some code of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "_WORKER", (sys.executable, "-c", BEGIN + code))
+        yield
 
 
-def test_the_process_that_was_killed_is_named_not_one_that_the_launcher_stopped(
+def test_the_process_that_was_killed_is_named_not_one_that_was_stopped_or_lost_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-    from torch.distributed.launcher import api
-
-    ended = {0: -signal.SIGTERM, 1: -signal.SIGKILL, 2: 1}
-    failures = {
-        rank: ProcessFailure(local_rank=rank, pid=rank + 1, exitcode=code, error_file="")
-        for rank, code in ended.items()
-    }
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*_: str) -> None:
-            raise ChildFailedError("zoo", failures)
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
-    with pytest.raises(RunError, match="process 1 of 3 was killed by signal 9"):
-        run_together(3, {"directory": "runs/x"}, resume="zoo resume runs/x")
+    code = """
+if rank == 0:
+    time.sleep(100)
+if rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(0.3)
+lost()
+"""
+    monkeypatch.setattr(processes, "_TO_NOTICE", 1)
+    with running(code), pytest.raises(RunError, match=r"^process 1 of 3 was killed by signal 9"):
+        run_together(3, JOB, resume="zoo resume runs/x")
 
 
-def test_only_what_was_saved_can_be_continued(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-    from torch.distributed.launcher import api
+def test_a_process_that_fails_has_time_to_report_it() -> None:
+    """The others may notice first, as it leaves them before it ends."""
+    code = """
+if rank == 0:
+    lost()
+time.sleep(0.5)
+report(finished=False, kind="DataError", message="no such file", hint=None, exit_code=1, waited=0)
+sys.exit(1)
+"""
+    with running(code), pytest.raises(DataError, match="no such file"):
+        run_together(2, JOB, resume="zoo resume runs/x")
 
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*_: str) -> None:
-            failure = ProcessFailure(local_rank=0, pid=1, exitcode=-signal.SIGKILL, error_file="")
-            raise ChildFailedError("zoo", {0: failure})
 
-        return run
+def test_a_process_that_gloo_aborts_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_TO_NOTICE", 0)
+    with running("os.abort() if rank else time.sleep(100)"), pytest.raises(RunError) as caught:
+        run_together(2, JOB, resume="zoo resume runs/x")
+    assert str(caught.value) == "process 1 of 2 was killed by signal 6"
+    assert "--no-sync-batch-norm" in str(caught.value.hint)
 
+
+def test_a_process_that_does_not_answer_is_killed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_TO_FOLLOW", 0.5)
+    code = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(100) if rank else lost(waited=3)
+"""
+    with running(code), pytest.raises(RunError, match=r"^process 1 of 2 has not answered for 3 seconds"):
+        run_together(2, JOB, resume="zoo resume runs/x")
+
+
+def test_only_what_was_saved_can_be_continued(tmp_path: Path) -> None:
     def hint() -> str | None:
-        with pytest.raises(RunError) as caught:
+        with running("os.kill(os.getpid(), signal.SIGKILL)"), pytest.raises(RunError) as caught:
             run_together(2, {"directory": str(tmp_path)}, resume="zoo resume x")
         return caught.value.hint
 
-    monkeypatch.setattr(api, "elastic_launch", launch)
     assert hint() is None
     (tmp_path / "checkpoint.safetensors").touch()
     assert hint() == "`zoo resume x` continues the run"
 
 
-def test_the_launcher_leaves_no_handler_and_passes_on_no_signal_that_is_ignored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from torch.distributed.launcher import api
-
-    listened: list[str] = []
-
-    def launch(config: Any, _: str) -> Callable[..., None]:
-        def run(*words: str) -> None:
-            listened.extend(config.signals_to_handle.split(","))
-            monkeypatch.setenv("TORCHELASTIC_SIGNALS_TO_HANDLE", config.signals_to_handle)
-            for name in listened:
-                signal.signal(getattr(signal, name), lambda *_: None)
-            done(*words)
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
+def test_a_signal_is_passed_on_and_a_report_that_was_cut_short_does_not_hide_it() -> None:
+    code = """
+print('{"warnings": ["a war', end="", flush=True)
+if rank == 0:
+    os.kill(parent, signal.SIGINT)
+time.sleep(100)
+"""
     before = {each: signal.getsignal(each) for each in signal.Signals if each not in (9, 19)}
-    try:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        run_together(2, {"directory": "runs/x"}, resume="zoo resume runs/x")
-        assert listened == ["SIGTERM"]
-        after = {each: signal.getsignal(each) for each in before}
-        assert after == before | {signal.SIGHUP: signal.SIG_IGN}
-        assert "TORCHELASTIC_SIGNALS_TO_HANDLE" not in os.environ
-    finally:
-        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, before[number])
-
-
-def test_a_report_that_a_full_disk_cut_short_does_not_hide_how_it_ended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.launcher import api
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*words: str) -> None:
-            Path(words[3], "failure-0.json").touch()
-            Path(words[3], "warnings-0.json").write_text('["a war')
-            raise SignalException("SIGINT", signal.SIGINT)
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
-    with pytest.raises(Interrupted) as caught:
-        run_together(2, {"directory": "runs/x"}, resume="zoo resume runs/x")
+    with running(code), pytest.raises(Interrupted, match=r"^interrupted(?m:$)") as caught:
+        run_together(2, JOB, resume="zoo resume runs/x")
     assert caught.value.exit_code == 130
+    assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_a_second_signal_does_not_wait_for_them(tmp_path: Path) -> None:
+    code = f"""
+signal.signal(signal.SIGTERM, lambda *_: rank or os.kill(parent, signal.SIGINT))
+open({str(tmp_path)!r} + f"/{{os.getpid()}}", "w").close()
+while len(os.listdir({str(tmp_path)!r})) < 2:
+    time.sleep(0.01)
+if rank == 0:
+    os.kill(parent, signal.SIGINT)
+while True:
+    time.sleep(100)
+"""
+    with running(code), pytest.raises(KeyboardInterrupt):
+        run_together(2, JOB, resume="zoo resume runs/x")
+    assert not [pid for pid in os.listdir(tmp_path) if Path("/proc", pid).exists()]  # noqa: PTH208
 
 
 @pytest.mark.parametrize("mode", ["python", "lines", "quiet"])
 def test_what_processes_warn_of_is_a_warning_in_python_and_a_line_in_the_command(
-    monkeypatch: pytest.MonkeyPatch, mode: str
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from torch.distributed.launcher import api
-
-    printed: list[bool] = []
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*words: str) -> None:
-            printed.append(json.loads(Path(words[3], "job.json").read_text())["printed"])
-            Path(words[3], "warnings-0.json").write_text('["a", "b"]')
-            Path(words[3], "warnings-1.json").write_text('["b", "c"]')
-            done(*words)
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
-    if mode == "python":
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            run_together(2, {"directory": "runs/x"}, resume="")
-        assert [(str(each.message), each.category) for each in caught] == [(n, ZooWarning) for n in "abc"]
-        assert printed == [False]
-        return
-    with warnings_as_lines() as told:
-        if mode == "quiet":
-            warnings.simplefilter("ignore", ZooWarning)
-        run_together(2, {"directory": "runs/x"}, resume="")
-    assert told == ([] if mode == "quiet" else ["a", "b", "c"])
-    assert printed == [mode == "lines"]
+    """What the first process warns of it has printed itself."""
+    code = f"""
+open({str(tmp_path / "job")!r} + str(rank), "w").write(json.dumps(job))
+report(*("bc" if rank else "ab"))
+"""
+    with running(code), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if mode == "python":
+            run_together(2, JOB, resume="")
+            assert [(str(each.message), each.category) for each in caught] == [(n, ZooWarning) for n in "abc"]
+        else:
+            with warnings_as_lines() as told:
+                if mode == "quiet":
+                    warnings.simplefilter("ignore", ZooWarning)
+                run_together(2, JOB, resume="")
+            assert told == ([] if mode == "quiet" else ["a", "b", "c"])
+            assert capsys.readouterr().err == ("" if mode == "quiet" else "zoo: c\n")
+    assert json.loads((tmp_path / "job1").read_text()) == {**JOB, "printed": mode == "lines"}
 
 
 def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,38 +173,22 @@ def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.Monke
                 zoo.train("mlp", "shapes", processes=2)
 
 
-def test_a_warning_that_is_an_error_does_not_hide_why_a_training_failed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from torch.distributed.launcher import api
-
-    finished = [0, 1]
-
-    def launch(*_: Any) -> Callable[..., None]:
-        def run(*words: str) -> None:
-            Path(words[3], "warnings-0.json").write_text('["a"]')
-            for rank in finished:
-                Path(words[3], f"finished-{rank}").touch()
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", launch)
+def test_a_warning_that_is_an_error_does_not_hide_why_a_training_failed() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ZooWarning):
-            run_together(2, {"directory": "runs/x"}, resume="")
-        finished.pop()
-        with pytest.raises(RunError, match=r"^process 1 of 2 ended before the training was over(?m:$)"):
-            run_together(2, {"directory": "runs/x"}, resume="")
+        with running("report('a')"), pytest.raises(ZooWarning):
+            run_together(2, JOB, resume="")
+        ended = r"^process 1 of 2 ended before the training was over(?m:$)"
+        with running("if not rank: report('a')"), pytest.raises(RunError, match=ended):
+            run_together(2, JOB, resume="")
 
 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK and WORLD_SIZE are set, but not MASTER_ADDR"),
-        ({"MASTER_ADDR": "x", "MASTER_PORT": "1", "RANK": "0", "WORLD_SIZE": "many"}, "WORLD_SIZE must be a"),
-        ({"MASTER_ADDR": "x", "MASTER_PORT": "a", "RANK": "0", "WORLD_SIZE": "2"}, "MASTER_PORT must be a"),
-        ({"MASTER_ADDR": "x", "MASTER_PORT": "1", "RANK": "2", "WORLD_SIZE": "2"}, "RANK must be less than"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "MASTER_ADDR expected, but not set"),
+        ({"MASTER_ADDR": "x", "MASTER_PORT": "1", "RANK": "0", "WORLD_SIZE": "many"}, "'many'"),
+        ({"MASTER_ADDR": "x", "MASTER_PORT": "a", "RANK": "0", "WORLD_SIZE": "2"}, "'a'"),
     ],
 )
 def test_variables_that_torchrun_would_not_set_are_refused(
@@ -243,7 +196,7 @@ def test_variables_that_torchrun_would_not_set_are_refused(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(OptionError, match=words), joined("cpu"):
+    with pytest.raises(OptionError, match=f"not as torchrun sets them: .*{words}"), joined("cpu"):
         pass
 
 
@@ -291,35 +244,6 @@ except ZooError as error:
     assert done.stderr.splitlines()[-1:] == [last]
 
 
-def test_an_interrupt_that_python_wraps_while_it_imports_is_no_failure(tmp_path: Path) -> None:
-    """As Python 3.11 does with what is raised while it makes a class."""
-    code = f"""
-import os, runpy, signal, sys
-import zoo.api.training
-
-def interrupted(job):
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-    except BaseException as error:
-        raise RuntimeError("Error calling __set_name__") from error
-
-zoo.api.training.train_job = interrupted
-sys.argv = ["worker", {str(tmp_path)!r}, str(os.getppid())]
-runpy.run_module("zoo.api.worker", run_name="__main__")
-"""
-    (tmp_path / "job.json").write_text('{"printed": true}')
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "RANK": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (143, "")
-    assert not [*tmp_path.glob("failure-*")]
-
-
 def test_one_process_of_a_machine_says_what_all_would_say(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -331,9 +255,8 @@ def test_one_process_of_a_machine_says_what_all_would_say(
 
 
 def _said_by(rank: int, words: str, folder: Path) -> bool:
-    """Return whether a process says something, and would say it again."""
-    twice = "say(sys.argv[1]) + say(sys.argv[1])"
-    code = f"import sys; from zoo.console.terminal import is_first_to_say as say; print({twice})"
+    """Return whether a process is the first to say something."""
+    code = "import sys; from zoo.console.terminal import is_first_to_say as say; print(say(sys.argv[1]))"
     file = folder / f"attempt_0/{rank}/error.json"
     done = subprocess.run(
         [sys.executable, "-c", code, words],
@@ -342,4 +265,4 @@ def _said_by(rank: int, words: str, folder: Path) -> bool:
         text=True,
         check=True,
     )
-    return {"2": True, "0": False}[done.stdout.strip()]
+    return done.stdout.strip() == "True"

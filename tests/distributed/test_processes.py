@@ -165,11 +165,11 @@ def test_norms_without_running_statistics_evaluate_as_in_one_process(odd: Path) 
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
 
 
-def test_layers_that_are_skipped_at_random_are_refused_where_they_speak_to_each_other(odd: Path) -> None:
+def test_layers_that_are_skipped_at_random_abort_processes_that_wait_for_each_other(odd: Path) -> None:
     done = command(train_odd("skipping", "run", "--processes", "2"), odd)
     assert done.returncode == 1
-    first, hint = done.stderr.splitlines()
-    assert first == "zoo: the processes of the training do not compute the same layers"
+    *_, last, hint = done.stderr.splitlines()
+    assert last in [f"zoo: process {rank} of 2 was killed by signal 6" for rank in range(2)]
     assert "--no-sync-batch-norm" in hint
     apart = train_odd("skipping", "apart", "--processes", "2", "--no-sync-batch-norm", "--epochs", "1")
     assert command(apart, odd).returncode == 0

@@ -30,6 +30,7 @@ from tests.reliability import (
     invocations,
     memory,
     opening,
+    orphans,
     ranks,
     runs,
     threads,
@@ -68,6 +69,7 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
     "ranks_killed": lambda folder: ranks.killed(folder, twos=50, threes=20),
     "ranks_stopped": lambda folder: ranks.stopped(folder, runs=50),
     "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=100),
+    "orphans": lambda folder: orphans.orphans(folder, kills=100),
     "cost": lambda folder: runs.cost(folder, saves=20),
 }
 HEAD = """# Reliability, as tested
@@ -78,7 +80,7 @@ seconds. CI runs the same tests, a few times each. The seconds were measured on 
 to do as well.
 
 Only `images/folder` with `cache=false` has worker processes, which end with the training, however that ends;
-decoding for the cache is done by threads. A run in several processes is started by torchrun or its launcher.
+decoding for the cache is done by threads. A run in several processes is started by torchrun or by `--processes`.
 
 | promise | result | seconds |
 |---|---|---|

@@ -17,6 +17,7 @@ from tests.reliability import (
     invocations,
     memory,
     opening,
+    orphans,
     ranks,
     runs,
     threads,
@@ -57,6 +58,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "ranks_killed": lambda folder: ranks.killed(folder, twos=1, threes=0),
     "ranks_stopped": lambda folder: ranks.stopped(folder, runs=4),
     "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=2),
+    "orphans": lambda folder: orphans.orphans(folder, kills=4),
 }
 
 

@@ -1,37 +1,35 @@
-"""A training in several processes of this machine, which torchrun's launcher starts, watches and stops."""
+"""A training in several processes of this machine, with the variables that torchrun sets."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import itertools
 import json
-import logging
+import math
 import os
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
-import threading
-import uuid
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from zoo import errors
-from zoo.api.suspending import stopping_with_this_one
 from zoo.config.torchrun import is_one_of_several
 from zoo.console.terminal import lines_told
-from zoo.errors import Interrupted, Lost, OptionError, RunError, ZooError, ZooWarning, warn
+from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning, warn
+from zoo.training.signals import listening
 
-__all__ = ["report", "report_failure", "report_success", "require_processes", "run_together"]
+__all__ = ["require_processes", "run_together"]
 
-# Seconds to finish a step and to save in, after a request to stop
-_TO_STOP = 300
+# Seconds that processes have to finish a step and to save, after a request to stop; and after one has failed,
+# those for the others to notice it, and to end
+_TO_STOP, _TO_NOTICE, _TO_FOLLOW = 300, 5, 30
 _MOST = 1_024
-_FINISHED = "finished-"
-# Signals that are handled while the others run; of any other this process dies, and they stop by themselves
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Without -P, Python would run files of the working directory that have the names of its own modules
+_WORKER = (sys.executable, "-P", "-m", "zoo.api.worker")
 
 
 def require_processes(processes: int) -> None:
@@ -58,185 +56,135 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         Interrupted: a signal stopped them before they had anything to save.
     """
     lines = lines_told()
-    with tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        (folder / "job.json").write_text(json.dumps({**job, "printed": lines is not None}, default=_refuse))
-        with _quiet_launcher(), stopping_with_this_one(folder):
-            codes, number = _launched(processes, folder)
-        failures, told = [*_reports(folder, "failure")], [*_reports(folder, "warnings")]
-        finished = {rank for rank in range(processes) if (folder / f"{_FINISHED}{rank}").exists()}
-        codes |= dict.fromkeys({*range(processes)} - codes.keys() - finished, 0)
+    content = json.dumps({**job, "printed": lines is not None}, default=_refuse).encode()
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(processes)]
+        stop = stack.enter_context(listening())
+        codes = _exit_codes(content, files, stop)
+        reports = [_report(file) for file in files]
+        number = stop()
     saved = Path(job["directory"], "checkpoint.safetensors").exists()
-    failure = _cause(processes, codes, number, failures, resume=resume if saved else "")
-    for message in dict.fromkeys(itertools.chain(*told)):
-        if lines is None:
-            with contextlib.nullcontext() if failure is None else contextlib.suppress(ZooWarning):
-                warn(message)
-        else:
+    failure = _cause(codes, reports, number, resume=resume if saved else "")
+    printed = reports[0]["warnings"] if lines is not None else []
+    for message in dict.fromkeys(message for report in reports for message in report["warnings"]):
+        if lines is not None and message in printed:
             lines.append(message)
+            continue
+        with contextlib.nullcontext() if failure is None else contextlib.suppress(ZooWarning):
+            warn(message)
     if failure is not None:
         raise failure
 
 
+def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int]) -> list[int]:
+    """Run a process for each report, its stdout; return their exit codes, negative for a signal."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    size = f"{len(reports)}"
+    world = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank, report in enumerate(reports):
+            workers.append(_started(world | {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}, job, report))
+        _wait(workers, stop)
+    finally:
+        for worker in workers:
+            worker.kill()
+        codes = [worker.wait() for worker in workers]
+    return codes
+
+
+def _started(variables: Mapping[str, str], job: bytes, report: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process in the terminal's process group, so that Ctrl-C and Ctrl-Z reach it by themselves."""
+    command, variables = [*_WORKER, f"{os.getpid()}"], os.environ | variables
+    # Python would print a traceback on a Ctrl-C before the worker's first line, which lets it through
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        worker = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=report)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    assert worker.stdin is not None
+    with contextlib.suppress(BrokenPipeError), worker.stdin:
+        worker.stdin.write(job)
+    return worker
+
+
+def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -> None:
+    """Wait until all have ended. A signal is passed on; when one fails, the others are asked to stop, too."""
+    to_ask = deadline = math.inf
+    while None in (codes := [worker.poll() for worker in workers]):
+        failed = [code for code in codes if code]
+        now = time.monotonic()
+        if deadline == math.inf and (stop() or failed):
+            asked = stop() or failed[0] > 128  # one that saw a signal ends while the first one saves
+            to_ask = now if stop() else now + _TO_NOTICE
+            deadline = now + (_TO_STOP if asked else _TO_FOLLOW)
+        if now >= to_ask:
+            to_ask = math.inf
+            for worker in workers:
+                worker.terminate()
+        if now > deadline:
+            break
+        time.sleep(0.05)
+
+
+def _report(file: IO[bytes]) -> dict[str, Any]:
+    """Return what a process has left in the last line of its stdout; nothing if it was killed."""
+    file.seek(0)
+    with contextlib.suppress(ValueError):
+        return json.loads(file.read().rpartition(b"\n")[2])
+    return {"warnings": [], "error": None, "finished": False}
+
+
 def _cause(
-    processes: int,
-    codes: Mapping[int, int],
-    number: int,
-    failures: Sequence[Mapping[str, Any]],
-    *,
-    resume: str,
+    codes: Sequence[int], reports: Sequence[Mapping[str, Any]], number: int, *, resume: str
 ) -> ZooError | None:
     """Return why a training in several processes has ended, or None if it is done.
 
     Args:
-        codes: the exit code of each process that did not finish, negative for a signal.
+        codes: the exit code of each process, negative for a signal.
+        reports: what each has left, see `zoo.api.worker`.
         number: the signal that stopped all, or 0.
-        failures: what processes have left by `report_failure`.
         resume: the command that continues what they did, if anything was saved.
     """
     hint = f"`{resume}` continues the run" if resume else None
-    if own := [failure for failure in failures if failure["kind"] != "Lost"]:
-        first = _failure(min(own, key=lambda failure: failure["rank"]))
+    told = [report["error"] for report in reports if report["error"]]
+    if own := [error for error in told if error["kind"] != "Lost"]:
+        first = _as_raised(own[0])
         if isinstance(first, Interrupted):
             first.hint = resume if first.hint else None
             first.exit_code = 128 + number if number else first.exit_code
         return first
-    if number:
+    left = {rank: code for rank, code in enumerate(codes) if not reports[rank]["finished"]}
+    if number and left:
         return Interrupted("interrupted", signal=number, hint=hint)
-    if not codes:
+    if not left:
         return None
-    lost = {failure["rank"] for failure in failures}  # because of another one
-    causes = {rank: code for rank, code in codes.items() if rank not in lost} or codes
-    waited = max((failure["waited"] for failure in failures), default=0)
-    rank, code = min(causes.items(), key=lambda item: _unlike_a_cause(item[1]))
+    # Not one that only lost another, nor, if possible, one that was stopped because of it
+    causes = {rank: code for rank, code in left.items() if not reports[rank]["error"]} or left
+    rank = min(causes, key=lambda rank: causes[rank] == -signal.SIGTERM)
+    waited = max((error["waited"] for error in told), default=0)
     if waited:
         did = f"has not answered for {waited:,.0f} seconds"
-    elif code < 0:
-        did = f"was killed by signal {-code}"
+    elif codes[rank] < 0:
+        did = f"was killed by signal {-codes[rank]}"
     else:
-        did = f"ended with exit code {code}" if code else "ended before the training was over"
-    return RunError(f"process {rank} of {processes} {did}", hint=hint)
+        did = f"ended with exit code {codes[rank]}" if codes[rank] else "ended before the training was over"
+    if codes[rank] == -signal.SIGABRT:  # as gloo does if messages differ in size
+        hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm, or one process"
+    return RunError(f"process {rank} of {len(codes)} {did}", hint=hint)
 
 
-def report(what: str, content: object, folder: Path) -> None:
-    """Leave the warnings or the failure of this process where `run_together` finds them."""
-    with contextlib.suppress(OSError):  # the disk is full, or the command was killed
-        (folder / f"{what}-{os.environ['RANK']}.json").write_text(json.dumps(content))
-
-
-def report_success(folder: Path) -> None:
-    """Let `run_together` know that this process has done its part: one that just ends has not."""
-    with contextlib.suppress(OSError):
-        (folder / f"{_FINISHED}{os.environ['RANK']}").touch()
-
-
-def report_failure(error: ZooError, folder: Path) -> None:
-    """Leave an error of this process where `run_together` finds it."""
-    failure = {
-        "rank": int(os.environ["RANK"]),
-        "kind": type(error).__name__,
-        "message": str(error),
-        "hint": error.hint,
-        "exit_code": error.exit_code,
-        "waited": error.waited if isinstance(error, Lost) else 0,
-    }
-    report("failure", failure, folder)
-
-
-def _reports(folder: Path, what: str) -> Generator[Any]:
-    for file in sorted(folder.glob(f"{what}-*.json")):
-        with contextlib.suppress(ValueError):  # the disk was full
-            yield json.loads(file.read_text())
-
-
-def _is_ignored(number: signal.Signals) -> bool:
-    return signal.getsignal(number) == signal.SIG_IGN
+def _as_raised(told: Mapping[str, Any]) -> ZooError:
+    """Return the error that a process has told of."""
+    kind = getattr(errors, told["kind"], RunError)
+    error: ZooError = kind.__new__(kind)
+    ZooError.__init__(error, told["message"], hint=told["hint"])
+    error.exit_code = told["exit_code"]
+    return error
 
 
 def _refuse(value: object) -> object:
     raise OptionError(f"{value!r:.80} is not JSON data, and cannot be passed to several processes")
-
-
-def _unlike_a_cause(code: int) -> int:
-    """Return how little an exit code looks like what ended the others, whom the launcher then stops."""
-    return 2 if code in (-signal.SIGTERM, 128 + signal.SIGTERM) else int(code >= 0)
-
-
-def _failure(failure: Mapping[str, Any]) -> ZooError:
-    kind = getattr(errors, failure["kind"], RunError)
-    error: ZooError = kind.__new__(kind)
-    ZooError.__init__(error, failure["message"], hint=failure["hint"])
-    error.exit_code = failure["exit_code"]
-    return error
-
-
-def _launched(processes: int, folder: Path) -> tuple[dict[int, int], int]:
-    """Run the processes.
-
-    Returns the exit codes, negative for signals, of those that failed, by rank; and the number of the signal
-    that this process was sent, or 0.
-    """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        monitor_interval=0.1,
-        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
-        shutdown_timeout=_TO_STOP,
-        signals_to_handle="" if _is_ignored(signal.SIGTERM) else "SIGTERM",
-    )
-    # Without -P, Python would run files of the working directory that have the names of its own modules
-    command: Sequence[str] = ("-P", "-m", "zoo.api.worker", str(folder), str(os.getpid()))
-    interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        raise SignalException("SIGINT", signal.SIGTERM)  # which ends a Python that starts without a traceback
-
-    if threading.current_thread() is threading.main_thread() and not _is_ignored(signal.SIGINT):
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        elastic_launch(config, sys.executable)(*command)
-    except ChildFailedError as error:
-        return {rank: failure.exitcode for rank, failure in error.failures.items()}, 0
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:  # the launcher may fail at the moment in which a signal stops it
-            if isinstance(cause, SignalException):
-                return {}, signal.SIGINT if interrupted else int(cause.sigval)
-            cause = cause.__context__
-        raise
-    return {}, 0
-
-
-@contextmanager
-def _quiet_launcher() -> Generator[None]:
-    """Keep the launcher from logging, and undo the signal handlers and the variable that it sets."""
-    importlib.import_module("torch.distributed.launcher.api")  # whose loggers must exist
-    main = threading.current_thread() is threading.main_thread()
-    names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
-    levels = {name: logging.getLogger(name).level for name in names}
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    listed = os.environ.get("TORCHELASTIC_SIGNALS_TO_HANDLE")
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        for number, handler in handlers.items() if main else ():
-            signal.signal(number, handler)
-        os.environ.pop("TORCHELASTIC_SIGNALS_TO_HANDLE", None)
-        if listed is not None:
-            os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = listed

@@ -14,6 +14,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -34,7 +35,6 @@ from zoo.console.terminal import (
     echo_json,
     is_first_to_say,
     is_terminal,
-    is_told_by_another,
     warnings_as_lines,
 )
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
@@ -252,13 +252,11 @@ class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def _is_silent(error: ZooError | None) -> bool:
     """Return whether another process of the training says what there is to say."""
-    if error is None or error.kind == "diverged":
+    if error is None or (error.kind in ("interrupted", "diverged") and not is_first()):
         return not is_first()
-    if error.kind == "interrupted":
-        return not is_first() or is_told_by_another()
-    if error.kind == "lost" and (os.environ.get("LOCAL_RANK", "0") != "0" or is_told_by_another(wait=1)):
-        return True
-    return not is_first_to_say(str(error), ending=True)
+    if error.kind == "lost":
+        time.sleep(1)  # so that the one that was lost can say why
+    return not is_first_to_say("why the training ends")
 
 
 def _echo_error(error: ZooError, *, told: bool = False) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -30,7 +29,6 @@ __all__ = [
     "echo_json",
     "is_first_to_say",
     "is_terminal",
-    "is_told_by_another",
     "lines_told",
     "markup",
     "rich_text",
@@ -42,10 +40,6 @@ BLANKS = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000"
 # Bold, dim, the sixteen colors, a color of its own, and back to normal; nothing that hides or moves a text
 _CODE = r"(?:[012]|[349][0-7]|10[0-7]|[34]8;2(?:;\d{1,3}){3})"
 _COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
-# What this process, one of several, was the first to say
-_said: set[str] = set()
-# How a file begins that stands for what a process has said of the end of a training
-_ENDING = "ending-"
 
 
 class Unread(OutputError):
@@ -186,42 +180,18 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
     return pieces + printable(part[at:], keep=keep) + "\x1b[0m" * styled
 
 
-def is_first_to_say(text: str, *, ending: bool = False) -> bool:
-    """Return whether no other process that torchrun has started on this machine has said the same.
-
-    Args:
-        ending: this says why the training ends.
-    """
-    folder = _shared_folder()
-    if text in _said or folder is None:
+def is_first_to_say(text: str) -> bool:
+    """Return whether no other process that torchrun has started on this machine has said the same."""
+    folder = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "")).parent.parent
+    if not folder.name.startswith("attempt_"):  # the folder that torchrun makes for each attempt to run
         return True
     import hashlib  # slow to import
 
-    name = f"{_ENDING if ending else 'said-'}{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+    said = folder / f"said-{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
     try:
-        (folder / name).touch(exist_ok=False)
+        said.touch(exist_ok=False)
     except FileExistsError:
         return False
     except OSError:
         pass
-    _said.add(text)
     return True
-
-
-def is_told_by_another(*, wait: float = 0) -> bool:
-    """Return whether another process of this machine says, within some seconds, why the training ends."""
-    folder = _shared_folder()
-    until = time.monotonic() + wait
-    while folder is not None:
-        if any(folder.glob(f"{_ENDING}*")):
-            return True
-        if time.monotonic() >= until:
-            break
-        time.sleep(0.05)
-    return False
-
-
-def _shared_folder() -> Path | None:
-    """Return the folder that torchrun makes for each attempt to run its processes."""
-    folder = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "")).parent.parent
-    return folder if folder.name.startswith("attempt_") else None

@@ -35,7 +35,7 @@ __all__ = ["ALONE", "Ranks", "joined"]
 # prepare; and before that and in the training, by default
 _TO_BEGIN, _TO_GO_ON = timedelta(minutes=30), timedelta(minutes=10)
 # How long it tries to reach torchrun, which was there before it
-_TO_REACH = timedelta(seconds=20)
+_TO_REACH = timedelta(seconds=10)
 _MEETINGS = itertools.count()
 T = TypeVar("T")
 

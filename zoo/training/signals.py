@@ -15,11 +15,11 @@ __all__ = ["listening"]
 def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
     """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 if there was none.
 
-    A second signal acts as it would have before, or not at all if this is `patient`: of several processes
-    each may be told by whoever started them, and by their scheduler.
+    A second signal acts as it would have before, or not at all if this is `patient`, nor afterwards: of
+    several processes each may be told by the terminal, by whoever started them, and by their scheduler.
 
-    An ignored signal stays ignored, such as SIGINT in a
-    background job. Outside the main thread, where Python allows no handlers, none are set.
+    An ignored signal stays ignored, such as SIGINT in a background job. Outside the main thread, where Python
+    allows no handlers, none are set.
     """
     request = 0
     if threading.current_thread() is not threading.main_thread():
@@ -39,5 +39,5 @@ def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
     try:
         yield lambda: request
     finally:
-        for number, handler in before.items():
+        for number, handler in () if patient and request else before.items():
             signal.signal(number, handler)
