@@ -80,7 +80,7 @@ seconds. CI runs the same tests, a few times each. The seconds were measured on 
 to do as well.
 
 Only `images/folder` with `cache=false` has worker processes, which end with the training, however that ends;
-decoding for the cache is done by threads. A run in several processes is started by torchrun or by `--processes`.
+decoding for the cache is done by threads. A run in several processes is started by torchrun or `--processes`.
 
 | promise | result | seconds |
 |---|---|---|
