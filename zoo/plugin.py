@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zoo.config import options
+    from zoo.config.declarations import option
     from zoo.config.training import Fraction, NonNegative, Positive
     from zoo.data.augment import Draws, augment, mixup
     from zoo.data.devices import fits_on, moved
@@ -101,6 +102,7 @@ __all__ = [
     "moved",
     "offline",
     "open_regular",
+    "option",
     "options",
     "parse_metadata",
     "part_of",
@@ -130,6 +132,7 @@ __all__ = [
 
 _ON_USE = {
     "zoo.config": "options",
+    "zoo.config.declarations": "option",
     "zoo.config.training": "Fraction NonNegative Positive",
     "zoo.data.augment": "Draws augment mixup",
     "zoo.data.devices": "fits_on moved",

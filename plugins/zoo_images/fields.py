@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.plugin import Fraction, NonNegative, options
+from zoo.plugin import Fraction, NonNegative, option, options
 
 Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFields:
-    """Training fields of images.
+    """Training fields of images."""
 
-    Attributes:
-        augment: random augmentations in order, drawn for each image separately.
-        mixup_alpha: alpha of mixup, which blends pairs of training images and their labels; 0 is off.
-    """
-
-    augment: tuple[Augmentation, ...] = ()
-    mixup_alpha: NonNegative = 0.0
+    augment: tuple[Augmentation, ...] = option(
+        (), "random augmentations in order, drawn for each image separately."
+    )
+    mixup_alpha: NonNegative = option(
+        0.0, "alpha of mixup, which blends pairs of training images and their labels; 0 is off."
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -28,13 +27,9 @@ class ImageFields:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFields:
-    """Training fields of labels.
+    """Training fields of labels."""
 
-    Attributes:
-        label_smoothing: share of the target that is spread evenly over all classes.
-    """
-
-    label_smoothing: Fraction = 0.0
+    label_smoothing: Fraction = option(0.0, "share of the target that is spread evenly over all classes.")
 
     def __post_init__(self) -> None:
         options.validate(self)

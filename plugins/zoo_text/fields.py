@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.plugin import Positive, options
+from zoo.plugin import Positive, option, options
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextFields:
-    """Training fields of text.
+    """Training fields of text."""
 
-    Attributes:
-        batching: how a text is batched: lanes with the hidden state carried over, disjoint sections, or
-            overlapping windows that each predict one token.
-        bptt: tokens in a window or section, or per lane and step: the reach of backpropagation through time.
-        bptt_jitter: vary the length of steps around `bptt`, so that batch borders move between epochs
-            (`stateful` only).
-    """
-
-    batching: Literal["stateful", "sections", "windows"] = "stateful"
-    bptt: Positive = 64
-    bptt_jitter: bool = False
+    batching: Literal["stateful", "sections", "windows"] = option(
+        "stateful",
+        "how a text is batched: lanes with the hidden state carried over, disjoint sections, or overlapping "
+        "windows that each predict one token.",
+    )
+    bptt: Positive = option(
+        64, "tokens in a window or section, or per lane and step: the reach of backpropagation through time."
+    )
+    bptt_jitter: bool = option(
+        False,
+        "vary the length of steps around `bptt`, so that borders move between epochs (`stateful` only).",
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -142,3 +144,45 @@ def _configurations() -> list[dict[str, Any]]:
 
     registry = Registry.discover()
     return [registry.usual_config(entry).to_dict() for entry in registry.entries("architecture")]  # type: ignore[arg-type]
+
+
+MORE = """
+import sys
+import zoo
+from tests.docs import options_page
+
+assert zoo.__file__.startswith(sys.argv[1])
+for wrong in ({"sharpness": 10}, {"sharpnes": 1}):
+    try:
+        zoo.train("lstm", "stdlib", **wrong, progress=False)
+    except zoo.OptionError as error:
+        print(error)
+print(options_page.page())
+for words in (["train", "--help"], ["train", "lstm", "stdlib", "--sharpness", "10"]):
+    from zoo.cli import run
+    run(words)
+"""
+
+
+def test_a_training_field_is_declared_in_one_line(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "zoo", tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "registry.toml", tmp_path)
+    source = tmp_path / "zoo/config/training.py"
+    line = '    sharpness: Annotated[float, Meta(ge=0, le=9)] = option(0.5, "how sharp the loss is.")\n'
+    text = source.read_text(encoding="utf-8").replace("    epochs: ", f"{line}    epochs: ", 1)
+    source.write_text(text, encoding="utf-8")
+    places = os.pathsep.join(map(str, (tmp_path, root / "plugins", root)))
+    env = {**os.environ, "PYTHONPATH": places, "COLUMNS": "100"}
+    words = [sys.executable, "-c", MORE, str(tmp_path)]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert "sharpness must be at most 9 (got 10)" in said  # in Python
+    assert "has no option 'sharpnes'; did you mean 'sharpness'?" in said
+    assert "| `sharpness` | How sharp the loss is. | number ≥ 0, ≤ 9 | `0.5` |" in said  # in the reference
+    assert re.search(r"--sharpness NUMBER +How sharp the loss is\.", said)  # in the help
+    assert "zoo: --sharpness must be at most 9 (got 10)" in said  # on the command line
+    env |= {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo train --sharp", "COMP_CWORD": "2"}
+    words = [sys.executable, "-m", "zoo"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "plain,--sharpness"

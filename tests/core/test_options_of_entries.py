@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import pytest
 
 from zoo.config import options
-from zoo.config.signatures import option_types, signature_options
+from zoo.config.declarations import declared
 from zoo.registry.registry import Entry, Registry
 
 KINDS = ("architecture", "dataset", "analyzer")
@@ -18,9 +17,8 @@ ENTRIES = [entry for entry in Registry.discover().entries() if entry.kind in KIN
 @pytest.mark.parametrize("entry", ENTRIES, ids=[f"{entry.kind} {entry.name}" for entry in ENTRIES])
 def test_the_default_of_an_option_can_be_typed_as_it_is_printed(entry: Entry[Any]) -> None:
     target = entry.load()
-    types = option_types(target)
-    usual = {name: option.default for name, option in signature_options(target).items()}
+    known = declared(target)
+    usual = {name: option.default for name, option in known.items() if not option.required}
     for name, value in {**usual, **getattr(entry.spec, "config", {})}.items():
-        if value is not inspect.Parameter.empty:
-            read = options.convert(options.Typed(options.text(value)), types[name], what=name)
-            assert read == options.convert(value, types[name], what=name)
+        read = options.convert(options.Typed(options.text(value)), known[name].type, what=name)
+        assert read == options.convert(value, known[name].type, what=name)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchtext.data import Field
 
 from zoo.api.describing import describe
-from zoo.config.signatures import option_types
+from zoo.config.declarations import declared
 from zoo.data.opening import open_dataset
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import DataError, OptionError
@@ -126,7 +126,7 @@ def test_every_corpus_has_its_own_options_and_those_of_reading(
         "splits": (80, 10, 10),
     }
     assert describe(name, registry)["options"] == shared | defaults
-    assert option_types(entry.load()).keys() == shared.keys() | defaults.keys()
+    assert declared(entry.load()).keys() == shared.keys() | defaults.keys()
     with pytest.raises(
         OptionError, match=f"dataset text/{name} has no option 'minfreq'; did you mean 'min_freq'"
     ):

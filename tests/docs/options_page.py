@@ -5,7 +5,6 @@ python -m tests.docs.options_page > docs/reference/options.md
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,8 +12,7 @@ from typing import Any, NamedTuple
 from msgspec.inspect import type_info
 
 from zoo.config import options
-from zoo.config.docstrings import described
-from zoo.config.signatures import option_types, signature_options
+from zoo.config.declarations import Option, declared
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -94,7 +92,7 @@ def _parts() -> Iterator[str]:
 def _fields(group: str, registry: Registry) -> str:
     """Return a table of the training fields of one group."""
     fields = [field for field in registry.training_fields.values() if field.group == group]
-    return _table(Row(f.name, f.meaning, _values(type_info(f.type)), _default(f.default)) for f in fields)
+    return _table(map(_row, fields))
 
 
 def _trainings(registry: Registry) -> str:
@@ -129,12 +127,7 @@ def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> It
 def _rows(entry: Entry[Any], registry: Registry) -> list[Row]:
     target = entry.load()
     filled = registry.task(entry.tasks[0]).dims if entry.kind == "architecture" else {}
-    types, meanings = option_types(target), described(target)
-    return [
-        Row(name, meanings[name], _values(type_info(types[name])), _default(parameter.default))
-        for name, parameter in signature_options(target).items()
-        if name not in filled
-    ]
+    return [_row(option) for name, option in declared(target).items() if name not in filled]
 
 
 def _table(rows: Iterable[Row]) -> str:
@@ -150,8 +143,9 @@ def _settings(table: Mapping[str, object]) -> str:
     return ", ".join(f"`{name}={options.text(value)}`" for name, value in table.items())
 
 
-def _default(value: object) -> str:
-    return "required" if value is inspect.Parameter.empty else f"`{options.text(value)}`"
+def _row(option: Option) -> Row:
+    default = "required" if option.required else f"`{options.text(option.default)}`"
+    return Row(option.name, option.help, _values(type_info(option.type)), default)
 
 
 def _values(info: Any) -> str:

@@ -34,9 +34,7 @@ def test_every_training_field_of_every_group_is_on_the_page() -> None:
     fields = Registry.discover().training_fields.values()
     written = (REFERENCE / "options.md").read_text(encoding="utf-8")
     assert "labels" in {field.group for field in fields}
-    rows = {
-        field.name: f"| `{field.name}` | {field.meaning[0].upper()}{field.meaning[1:]}" for field in fields
-    }
+    rows = {field.name: f"| `{field.name}` | {field.help[0].upper()}{field.help[1:]}" for field in fields}
     assert [name for name, row in rows.items() if row not in written] == []
 
 

@@ -20,7 +20,7 @@ from tests.reliability.hostile import write_forged
 from tests.reliability.processes import start, start_zoo
 from tests.reliability.runs import laid_out
 from zoo.cli import run
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.data.opening import decidable
 from zoo.files.atomic import _TEMPORARY  # pyright: ignore[reportPrivateUsage]
 from zoo.files.cards import read_weights
@@ -111,7 +111,7 @@ def _watch(folder: str, numbers: list[int]) -> None:
 def _case(number: int, registry: Registry) -> tuple[str, str, Any]:
     """Return a dataset, one of its options and a value; most options are those that could name a path."""
     entries = [registry.dataset(entry.name) for entry in registry.entries("dataset")]
-    could = [(entry, name) for entry in entries for name in signature_options(entry.load())]
+    could = [(entry, name) for entry in entries for name in declared(entry.load())]
     could = [(entry, name) for entry, name in could if name not in decidable(entry)]
     others = [(entry, name) for entry in entries for name in (*sorted(decidable(entry)), *UNKNOWN)]
     draw = random.Random(number)

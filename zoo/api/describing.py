@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import over_seeds, rows
-from zoo.config.signatures import option_rows, signature_options
+from zoo.config.declarations import declared, option_rows
 from zoo.config.training import TrainConfig
 from zoo.errors import OptionError, SpecError, ZooError, cause
 from zoo.files.cards import Card
@@ -226,7 +226,7 @@ def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
 def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
     """Return what each training field of a group means, and the tasks that it applies to."""
     described = [
-        {"name": field.name, "default": field.default, "meaning": field.meaning}
+        {"name": field.name, "default": field.default, "meaning": field.help}
         for field in registry.training_fields.values()
         if field.group == spec.name
     ]
@@ -266,6 +266,6 @@ def _reason(error: Exception) -> str:
 def _options(entry: Entry[Any]) -> dict[str, Any]:
     """Return the default of each option, or `required` for those without one."""
     return {
-        name: "required" if option.default is option.empty else option.default
-        for name, option in signature_options(entry.load()).items()
+        name: "required" if option.required else option.default
+        for name, option in declared(entry.load()).items()
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.config.arguments import check_keywords, checked
-from zoo.config.signatures import required_options, signature_options
+from zoo.config.declarations import declared
 from zoo.config.synonyms import refuse_attribute
 from zoo.console.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
@@ -644,7 +644,8 @@ class Model:
             by_card = decidable(entry)
             return {name: value for name, value in self.own.items() if name not in by_card} | dict(data or {})
         known = {**entry.spec.config, **(data or {})}
-        missing = [name for name in required_options(entry.load()) if name not in known]
+        options = declared(entry.load()).values()
+        missing = [option.name for option in options if option.required and option.name not in known]
         if missing and config.is_file():
             why = "that file was changed since zoo wrote it, or comes from elsewhere"
             message = f"{entry.name} requires {', '.join(missing)}, which {config} may not say: {why}"
@@ -744,5 +745,5 @@ def _shown(
 
 def _made(kind: Callable[..., T], settings: Mapping[str, Any], method: str) -> T:
     """Return settings that were given by name as what they are made into, for a method of a model."""
-    check_keywords(settings, signature_options(kind), of=f"Model.{method}")
+    check_keywords(settings, declared(kind), of=f"Model.{method}")
     return kind(**settings)

@@ -16,8 +16,9 @@ from click.shell_completion import CompletionItem
 from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
 from zoo.config import options
+from zoo.config.declarations import Option
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig, TrainingField, fields_of
+from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError, printable
 
 __all__ = ["TrainingCommand", "pop_fields", "training_flags"]
@@ -31,7 +32,7 @@ _WORDS, _OPTIONS = "zoo.cli.fields.words", "zoo.cli.fields.options"
 class FieldType(click.ParamType[Any]):
     """A value of a training field, as typed."""
 
-    def __init__(self, field: TrainingField) -> None:
+    def __init__(self, field: Option) -> None:
         self.field = field
         self.listed = get_origin(field.type) is tuple
         item = next(iter(get_args(field.type)), Any) if self.listed else field.type
@@ -60,10 +61,10 @@ class FieldType(click.ParamType[Any]):
 class FieldOption(click.Option):
     """An option for a training field: unset unless it is given."""
 
-    def __init__(self, param_decls: Sequence[str], *, field: TrainingField) -> None:
+    def __init__(self, param_decls: Sequence[str], *, field: Option) -> None:
         self.group = field.group
         type_ = None if field.type is bool else FieldType(field)
-        meaning = field.meaning.replace("`", "")
+        meaning = field.help.replace("`", "")
         super().__init__(param_decls, type=type_, default=None, help=meaning[:1].upper() + meaning[1:])
 
 
@@ -73,7 +74,7 @@ class FieldsCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, and an option for each field of a group."""
         if _OPTIONS not in ctx.meta:
-            fields: Iterable[TrainingField] = ()
+            fields: Iterable[Option] = ()
             with contextlib.suppress(ZooError):  # the command says so, once its options are known
                 fields = (ctx.find_object(Session) or Session()).registry.training_fields.values()
             ctx.meta[_OPTIONS] = [_option(field) for field in fields if field.group]
@@ -145,13 +146,13 @@ def pop_fields(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _names(field: TrainingField) -> tuple[str, str]:
+def _names(field: Option) -> tuple[str, str]:
     """Return how the option of a field is spelled, and the name of its parameter."""
     flag = flag_of(field.name)
     return f"{flag}/--no-{flag[2:]}" if field.type is bool else flag, field.name
 
 
-def _option(field: TrainingField) -> FieldOption:
+def _option(field: Option) -> FieldOption:
     return FieldOption(_names(field), field=field)
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from zoo.cli.names import NameType
 from zoo.config import options
 from zoo.config.arguments import written
-from zoo.config.docstrings import described
+from zoo.config.declarations import declared
 from zoo.errors import OptionError
 
 __all__ = ["flag_of", "flags_in_errors", "key_values", "options_of", "typed"]
@@ -50,7 +50,7 @@ def options_of(
 
     Raises TypeError for a parameter whose type no option can have.
     """
-    meanings = described(function)
+    helps = {name: option.help for name, option in declared(function).items()}
     parameters = [
         parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -60,7 +60,7 @@ def options_of(
     def decorate(command: F) -> F:
         for parameter in reversed(parameters):
             if not only or parameter.name in only:
-                command = _option(parameter, meanings.get(parameter.name, ""))(command)
+                command = _option(parameter, helps[parameter.name])(command)
         return flags_in_errors(command)
 
     return decorate

@@ -11,7 +11,7 @@ import click
 
 from zoo.cli.session import Session
 from zoo.cli.signature import flag_of
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.config.synonyms import ways
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError
@@ -102,6 +102,6 @@ def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
             if entry.name in named or entry.spec.name in named:
                 with contextlib.suppress(ZooError):
                     dims = registry.task(entry.tasks[0]).dims if flag == "--model" else ()
-                    keys = signature_options(entry.load()).keys() - {*dims}
+                    keys = declared(entry.load()).keys() - {*dims}
                     typed |= {key: f"{flag} {key}=" for key in keys}
     return typed

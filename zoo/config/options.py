@@ -29,7 +29,6 @@ __all__ = [
     "plain",
     "plain_number",
     "reason",
-    "resolved_hints",
     "shown",
     "text",
     "validate",
@@ -269,14 +268,8 @@ def validate(instance: Any, *, what: str = "") -> None:
 @functools.cache
 def _fields(owner: type) -> tuple[tuple[str, Any, Any], ...]:
     """Return name, type and default of each field of a dataclass; thousands of instances are made of some."""
-    hints = resolved_hints(owner)
+    hints = get_type_hints(owner, include_extras=True)
     return tuple((field.name, hints[field.name], field.default) for field in dataclasses.fields(owner))
-
-
-@functools.cache
-def resolved_hints(owner: object) -> dict[str, Any]:
-    """Return the resolved annotations of a class or a function, `Annotated` constraints kept."""
-    return get_type_hints(owner, include_extras=True)
 
 
 def describe(type_: Any, value: object = None) -> str:

@@ -1,102 +1,16 @@
-"""The options of a class or a function: its keyword arguments and their types."""
+"""Options that were given to an architecture, a dataset or an analyzer, checked against its declaration."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from zoo.config import options
-from zoo.config.docstrings import described
+from zoo.config.declarations import declared
 from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import OptionError
 
-__all__ = [
-    "bounded_options",
-    "check_arguments",
-    "option_rows",
-    "option_types",
-    "refuse_missing",
-    "refuse_unknown",
-    "required_options",
-    "signature_options",
-]
-
-
-def signature_options(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword options of a class or function by name."""
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {name: p for name, p in inspect.signature(target).parameters.items() if p.kind in kinds}
-
-
-def option_types(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the resolved type of each annotated option.
-
-    Raises NameError for an annotation that exists for type checkers only.
-    """
-    return options.resolved_hints(cast("Any", target).__init__ if inspect.isclass(target) else target)
-
-
-def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
-    """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
-
-    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a bound is None if there is none. An
-    option without a default is left out: nobody can be asked for it by a form.
-    """
-    meanings, rows = described(target), list[dict[str, Any]]()
-    try:
-        types = option_types(target)
-    except NameError:
-        types = {}
-    for name, option in signature_options(target).items():
-        if option.default is not option.empty:
-            kind = _kind(types.get(name, type(option.default)))
-            rows.append({"name": name, "default": option.default, **kind, "help": meanings.get(name, "")})
-    return rows
-
-
-def _kind(type_: Any) -> dict[str, Any]:
-    """Return the type, the choices and the bounds of an option."""
-    from msgspec.inspect import type_info
-
-    try:
-        info: Any = type_info(type_)
-    except TypeError:
-        info = None
-    word = type(info).__name__.removesuffix("Type").lower()
-    word = {"literal": "choice"}.get(word, word)
-    return {
-        "type": word if word in ("bool", "int", "float", "str", "choice") else "other",
-        "choices": [*info.values] if word == "choice" else None,
-        "minimum": getattr(info, "ge", None),
-        "maximum": getattr(info, "le", None),
-    }
-
-
-def bounded_options(target: Callable[..., Any]) -> set[str]:
-    """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
-
-    No value of theirs can name a file or take more memory than the author of `target` has allowed.
-    """
-    from msgspec.inspect import multi_type_info
-
-    try:
-        types = option_types(target)
-        names = [name for name in signature_options(target) if name in types]
-        described = multi_type_info([types[name] for name in names])
-    except (NameError, TypeError):  # for type checkers only, or nothing that an option can be
-        return set()
-    return {name for name, info in zip(names, described, strict=True) if _is_bounded(info)}
-
-
-def _is_bounded(info: Any) -> bool:
-    kind = type(info).__name__.removesuffix("Type")
-    if kind == "Union":
-        return all(map(_is_bounded, info.types))
-    if kind in ("Int", "Float"):
-        lower, upper = (info.ge, info.gt), (info.le, info.lt)
-        return lower != (None, None) != upper
-    return kind in ("Bool", "Literal", "None")
+__all__ = ["check_arguments", "refuse_missing", "refuse_unknown"]
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
@@ -111,11 +25,6 @@ def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str)
     kind, _, name = what.partition(" ")
     hint = f"`zoo show {name}` lists its options"
     options.check_names(given, known, what=what, place=kind, hint=hint)
-
-
-def required_options(target: Callable[..., Any]) -> list[str]:
-    """Return the names of the options of a callable that have no default."""
-    return [name for name, option in signature_options(target).items() if option.default is option.empty]
 
 
 def refuse_missing(given: Collection[str], required: Iterable[str], *, what: str, flag: str) -> None:
@@ -144,14 +53,10 @@ def check_arguments(
     Raises:
         OptionError: an option is unknown, missing or of the wrong type.
     """
-    known = signature_options(target)
+    known = declared(target)
     refuse_unknown(given, known, what=what)
-    try:
-        types = option_types(target)
-    except NameError:
-        types = {}
-    refuse_missing({*given, *filled}, required_options(target), what=what, flag=flag)
+    required = [name for name, option in known.items() if option.required]
+    refuse_missing({*given, *filled}, required, what=what, flag=flag)
     return {
-        key: options.convert(value, types.get(key, Any), what=f"{what}: {key}")
-        for key, value in given.items()
+        key: options.convert(value, known[key].type, what=f"{what}: {key}") for key, value in given.items()
     }

@@ -8,13 +8,13 @@ import dataclasses
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from msgspec import Meta
 
 from zoo.config import options
 from zoo.config.arguments import checked
-from zoo.config.docstrings import described
+from zoo.config.declarations import Option, declared, option
 from zoo.errors import OptionError, SpecError
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Positive",
     "PrecisionName",
     "TrainConfig",
-    "TrainingField",
     "check_known",
     "checked_fields",
     "fields_of",
@@ -38,77 +37,92 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
+Rate = Annotated[float, Meta(gt=0, le=1e38)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training configuration. Every field is plain data, and 0 switches a numeric refinement off.
 
-    Users see one flat list of fields: `replace` and `to_dict` say `augment`, whatever its group.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: items per step, such as images, or lanes that a text is cut into.
-        grad_accum_steps: batches whose gradients are averaged, with equal weight, before one optimizer step.
-        optimizer: optimizer; `adam` adds weight decay to the gradient, `adamw` keeps them apart.
-        lr: peak learning rate; the schedule scales it down.
-        momentum: Nesterov momentum of SGD; the first beta of Adam.
-        weight_decay: weight decay of all parameters.
-        schedule: learning rate over the run: constant, or down to 0 along a cosine; `one-cycle` warms up
-            before, `cosine-restarts` repeats.
-        warmup_epochs: epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is
-            set.
-        cycle_length: epochs in the first cycle of `cosine-restarts`.
-        cycle_multiplier: each cycle of `cosine-restarts` is this many times as long as the previous one.
-        clip_grad_norm: largest norm of all gradients together; larger ones are scaled down.
-        ema_decay: EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are
-            evaluated.
-        nonmono: non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the
-            best loss of more than this many epochs ago, all later weights are averaged and the average is
-            evaluated.
-        patience: stop early after this many epochs without improvement on the validation split.
-        freeze: modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`.
-        layer_decay: layer-wise learning-rate decay: each layer learns at this fraction of the next layer's
-            rate.
-        norm_bias_lr_scale: factor on the learning rate of normalization layers' biases; their weight decay is
-            divided by it.
-        precision: precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it,
-            else fp32.
-        sync_batch_norm: with several processes, let BatchNorm take the statistics of the whole batch; without
-            it, each takes those of its part, which is faster, but depends on their number.
-        compile: compile the model with torch.compile: that takes a minute or two and a C++ compiler, and pays
-            off on a GPU.
-        deterministic: on a GPU, use only kernels that give the same bits each time, and no TF32, which is
-            slower; a CPU gives the same bits anyway.
-        groups: the groups of fields that the task adds, by name, each an instance of its dataclass.
+    Users see one flat list of fields: `replace` and `to_dict` say `augment`, whatever its group. `groups` are
+    those that the task adds, by name, each an instance of its dataclass.
 
     Raises OptionError for a field that is not of its type or out of range.
     """
 
-    epochs: Positive = 1
-    batch_size: Positive = 64
-    grad_accum_steps: Positive = 1
+    epochs: Positive = option(1, "passes over the training split.")
+    batch_size: Positive = option(64, "items per step, such as images, or lanes that a text is cut into.")
+    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged before one optimizer step.")
 
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: Annotated[float, Meta(gt=0, le=1e38)] = 1e-3
-    momentum: Fraction = 0.9
-    weight_decay: NonNegative = 0.0
-    schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = "cosine"
-    warmup_epochs: NonNegative = 0.0
-    cycle_length: Annotated[float, Meta(ge=0.01)] = 1.0
-    cycle_multiplier: Annotated[float, Meta(ge=1)] = 1.0
+    optimizer: Literal["sgd", "adam", "adamw"] = option(
+        "adamw", "optimizer; `adam` adds weight decay to the gradient, `adamw` keeps them apart."
+    )
+    lr: Rate = option(1e-3, "peak learning rate; the schedule scales it down.")
+    momentum: Fraction = option(0.9, "Nesterov momentum of SGD; the first beta of Adam.")
+    weight_decay: NonNegative = option(0.0, "weight decay of all parameters.")
+    schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
+        "cosine",
+        "learning rate over the run: constant, or down to 0 along a cosine; `one-cycle` warms up before, "
+        "`cosine-restarts` repeats.",
+    )
+    warmup_epochs: NonNegative = option(
+        0.0,
+        "epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set.",
+    )
+    cycle_length: Annotated[float, Meta(ge=0.01)] = option(
+        1.0, "epochs in the first cycle of `cosine-restarts`."
+    )
+    cycle_multiplier: Annotated[float, Meta(ge=1)] = option(
+        1.0, "each cycle of `cosine-restarts` is this many times as long as the previous one."
+    )
 
-    clip_grad_norm: NonNegative = 0.0
-    ema_decay: Fraction = 0.0
-    nonmono: Annotated[int, Meta(ge=0)] = 0
-    patience: Annotated[int, Meta(ge=0)] = 0
-    freeze: tuple[str, ...] = ()
-    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = 1.0
-    precision: PrecisionName = "auto"
-    sync_batch_norm: bool = True
-    compile: bool = False
-    deterministic: bool = False
+    clip_grad_norm: NonNegative = option(
+        0.0, "largest norm of all gradients together; larger ones are scaled down."
+    )
+    ema_decay: Fraction = option(
+        0.0,
+        "EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated.",
+    )
+    nonmono: Count = option(
+        0,
+        "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the best "
+        "loss of more than this many epochs ago, all later weights are averaged and the average is "
+        "evaluated.",
+    )
+    patience: Count = option(
+        0, "stop early after this many epochs without improvement on the validation split."
+    )
+    freeze: tuple[str, ...] = option(
+        (), "modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`."
+    )
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = option(
+        1.0,
+        "layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate.",
+    )
+    norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = option(
+        1.0,
+        "factor on the learning rate of normalization layers' biases; their weight decay is divided by it.",
+    )
+    precision: PrecisionName = option(
+        "auto",
+        "precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it, else fp32.",
+    )
+    sync_batch_norm: bool = option(
+        True,
+        "with several processes, let BatchNorm take the statistics of the whole batch; without it, each "
+        "takes those of its part, which is faster, but depends on their number.",
+    )
+    compile: bool = option(
+        False,
+        "compile the model with torch.compile: that takes a minute or two and a C++ compiler, and pays off "
+        "on a GPU.",
+    )
+    deterministic: bool = option(
+        False,
+        "on a GPU, use only kernels that give the same bits each time, and no TF32, which is slower; a CPU "
+        "gives the same bits anyway.",
+    )
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -129,7 +143,7 @@ class TrainConfig:
         return self.groups[name] if name in self.groups else type_()
 
     @functools.cached_property
-    def fields(self) -> Mapping[str, "TrainingField"]:
+    def fields(self) -> Mapping[str, Option]:
         """The fields by name, those of the groups last."""
         return training_fields({name: type(group) for name, group in self.groups.items()})
 
@@ -162,20 +176,6 @@ class TrainConfig:
         return {name: value for name, value in self.to_dict().items() if value != usual[name]}
 
 
-class TrainingField(NamedTuple):
-    """What there is to know of a training field.
-
-    Attributes:
-        group: the group it belongs to; empty for the fields that every task has.
-    """
-
-    name: str
-    group: str
-    type: Any
-    default: Any
-    meaning: str
-
-
 # What a training field cannot be called: the options of `zoo train` and `zoo lr-find` are called so
 RESERVED = frozenset(
     (
@@ -188,7 +188,7 @@ RESERVED = frozenset(
 
 
 @functools.cache
-def fields_of(owner: type, group: str = "") -> Mapping[str, TrainingField]:
+def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     """Return the training fields of a dataclass, by name.
 
     Raises SpecError if it is not a frozen dataclass whose fields each have a type and a default that fits it.
@@ -196,28 +196,20 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, TrainingField]:
     if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise SpecError(f"a group of training fields must be a frozen dataclass (got {owner!r:.80})")
     defaults = owner()  # fails unless each field has one
-    resolved, meaning = options.resolved_hints(owner), described(owner)
-    for item in dataclasses.fields(owner):
-        if owner is not TrainConfig:
-            _require_fitting(item.name, resolved[item.name], getattr(defaults, item.name))
-    return {
-        item.name: TrainingField(
-            item.name, group, resolved[item.name], getattr(defaults, item.name), meaning.get(item.name, "")
-        )
-        for item in dataclasses.fields(owner)
-        if (owner, item.name) != (TrainConfig, "groups")
+    fields = {
+        name: item._replace(group=group, default=getattr(defaults, name))
+        for name, item in declared(owner).items()
+        if (owner, name) != (TrainConfig, "groups")
     }
+    for name, item in fields.items():
+        try:
+            options.convert(item.default, item.type, what=name)
+        except (OptionError, TypeError) as error:
+            raise SpecError(f"training field {name!r}: {error}") from None
+    return fields
 
 
-def _require_fitting(name: str, type_: Any, default: object) -> None:
-    """Raise SpecError if a training field has a type that no option can have, or another default."""
-    try:
-        options.convert(default, type_, what=name)
-    except (OptionError, TypeError) as error:
-        raise SpecError(f"training field {name!r}: {error}") from None
-
-
-def training_fields(groups: Mapping[str, type]) -> Mapping[str, TrainingField]:
+def training_fields(groups: Mapping[str, type]) -> Mapping[str, Option]:
     """Return the fields that every task has, and after them those of some groups, by name."""
     owners = {"": TrainConfig, **groups}
     return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}

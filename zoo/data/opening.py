@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from zoo.config.declarations import bounded_options, declared
 from zoo.config.options import text
-from zoo.config.signatures import bounded_options, signature_options
 from zoo.data.views import of_items
 from zoo.errors import OptionError, SpecError, ZooError, cause, warn
 from zoo.files.cards import Card
@@ -68,7 +68,7 @@ def default_split(dataset: Dataset) -> Split:
 def decidable(entry: Entry[DatasetSpec]) -> set[str]:
     """Return the options of a dataset that a weights file may decide; none of them can name a path."""
     target = entry.load()
-    return bounded_options(target) | (signature_options(target).keys() & {*entry.spec.card_options})
+    return bounded_options(target) | (declared(target).keys() & {*entry.spec.card_options})
 
 
 def options_to_fine_tune(
@@ -80,7 +80,7 @@ def options_to_fine_tune(
         card: that of the weights.
         given: options of the dataset.
     """
-    known, safe = signature_options(entry.load()), decidable(entry)
+    known, safe = declared(entry.load()), decidable(entry)
     return {
         name: value
         for name, value in task.data_options(card).items()
@@ -166,7 +166,7 @@ def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) 
 
     Raises OptionError for an option that only the card says, although it could name a path.
     """
-    undecidable = signature_options(entry.load()).keys() - decidable(entry) - said.keys()
+    undecidable = declared(entry.load()).keys() - decidable(entry) - said.keys()
     refused = {name: value for name, value in card.dataset.options.items() if name in undecidable}
     if refused:
         named = ", ".join(f"{name}={text(value)!r:.80}" for name, value in refused.items())

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo.config.signatures import check_arguments, refuse_unknown, signature_options
+from zoo.config.declarations import declared
+from zoo.config.signatures import check_arguments, refuse_unknown
 from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.memory import keep_freed_memory
 from zoo.registry.registry import Entry
@@ -43,11 +44,11 @@ def model_arguments(
     require_size(entry, dims.get("image_size"))
     what = f"architecture {entry.name}"
     target = entry.load()
-    known = signature_options(target)
+    known = declared(target)
     refuse_unknown(given, known.keys() - task.dims.keys(), what=what)
     chosen = {**entry.spec.config, **given}
     checked = check_arguments(target, chosen, what=what, flag="--model", filled=task.dims)
-    defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}
+    defaults = {name: option.default for name, option in known.items() if not option.required}
     arguments = {**{name: dims[name] for name in task.dims}, **defaults, **checked}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
 

@@ -22,7 +22,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.errors import OptionError, SpecError, UnknownName, WeightsError, warn
 from zoo.files.cards import KEY, SCHEMA, Card, read_card, read_weights
 from zoo.files.container import Container, StoredTensor, tensor_sha256, write_container
@@ -224,7 +224,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         raise WeightsError(message, hint=hint) from error
     if not registry.serves(entry, card.task):
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")
-    unknown = [name for name in card.arguments if name not in signature_options(entry.load())]
+    unknown = [name for name in card.arguments if name not in declared(entry.load())]
     if unknown:
         raise WeightsError(f"{path}: this version of {entry.name} has no argument {', '.join(unknown)}")
     try:

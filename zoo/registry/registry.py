@@ -14,9 +14,10 @@ import msgspec
 
 from zoo.config import options
 from zoo.config.arguments import checked
+from zoo.config.declarations import Option
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
-from zoo.config.training import TrainConfig, TrainingField, check_known, fields_of, training_fields
+from zoo.config.training import TrainConfig, check_known, fields_of, training_fields
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
@@ -379,7 +380,7 @@ class Registry:
                 warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
 
     @cached_property
-    def training_fields(self) -> Mapping[str, TrainingField]:
+    def training_fields(self) -> Mapping[str, Option]:
         """All training fields by name: those that every task has, then those of the groups."""
         return training_fields(self.groups)
 

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from zoo.config.arguments import is_url
+from zoo.config.declarations import declared
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import refuse_unknown, signature_options
+from zoo.config.signatures import refuse_unknown
 from zoo.config.training import TrainConfig
 from zoo.data.opening import (
     decidable,
@@ -134,7 +135,7 @@ def build(
         source = open_source(base.path, base.card, base.content, architecture, registry)
         options = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
-    known = signature_options(architecture.load()).keys() - spec.dims.keys()
+    known = declared(architecture.load()).keys() - spec.dims.keys()
     refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
     _require_size(architecture, data, recipe.data)
     dataset = open_dataset(data, recipe.data)
@@ -186,7 +187,7 @@ def _require_size(
     architecture: Entry[ArchitectureSpec], data: Entry[DatasetSpec], given: Mapping[str, Any]
 ) -> None:
     """Raise OptionError, before anything is downloaded, if a dataset's `size` is too small for a model."""
-    usual = signature_options(data.load()).get("size")
+    usual = declared(data.load()).get("size")
     if usual is not None:
         size = {"size": usual.default, **data.spec.config, **given}["size"]
         hint = f"--data size={architecture.spec.smallest_image} is large enough"

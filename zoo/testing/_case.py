@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.registry.plugins import Kind, Plugin
 from zoo.registry.registry import Entry, Registry
 
@@ -67,7 +67,7 @@ class Case:
     def tiny(self, **options: Any) -> Dataset:
         """Return the tiny dataset of the entry's task; images are at least as large as a model needs."""
         target, least = self.task.spec.load_tiny(), getattr(self.spec, "smallest_image", 0)
-        usual = signature_options(target).get("size")
+        usual = declared(target).get("size")
         if usual is not None and least > usual.default:
             options = {"size": least, **options}
         return target(**options)

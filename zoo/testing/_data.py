@@ -18,8 +18,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from zoo.config.declarations import declared
 from zoo.config.options import convert
-from zoo.config.signatures import signature_options
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, SpecError, ZooError, cause
 from zoo.files.cache import data_home
@@ -76,7 +76,7 @@ def opened(case: Case) -> Dataset:
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
     """Yield the dataset opened with one integer option changed by 1, after the option's name."""
     assert case.entry is not None
-    known = signature_options(case.entry.load())
+    known = declared(case.entry.load())
     usual = {name: option.default for name, option in known.items()} | dict(_options(case))
     numbers = [name for name, value in usual.items() if type(value) is int]
     for name in numbers[:most]:
@@ -95,7 +95,7 @@ def options_for(case: Case, folder: Path) -> dict[str, Any]:
     options = _options(case)
     if "paths" in options:
         return {"paths": [str(folder / Path(path).name) for path in options["paths"]]}
-    return {"root": str(folder)} if "root" in signature_options(case.entry.load()) else {}
+    return {"root": str(folder)} if "root" in declared(case.entry.load()) else {}
 
 
 @contextlib.contextmanager
@@ -175,7 +175,7 @@ def _files_read(case: Case) -> dict[Path, Path]:
 
 def _homes(case: Case) -> list[Path]:
     assert case.entry is not None
-    options, root = _options(case), signature_options(case.entry.load()).get("root")
+    options, root = _options(case), declared(case.entry.load()).get("root")
     if "paths" in options:
         return [Path(options["paths"][0]).parent]
     usual = options.get("root", root.default if root else None)
@@ -268,9 +268,7 @@ def _options(case: Case) -> Mapping[str, Any]:
     assert case.entry is not None
     config = case.entry.spec.config
     required = [
-        name
-        for name, option in signature_options(case.entry.load()).items()
-        if option.default is option.empty and name not in config
+        name for name, option in declared(case.entry.load()).items() if option.required and name not in config
     ]
     if required not in ([], ["paths"]):
         raise without_values(required)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.errors import SpecError, ZooError
 from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
@@ -100,7 +100,7 @@ def forward(
 
 def larger_images(case: Case) -> str:
     """Return what to do if the model reads larger images than the tiny dataset's; empty if it does not."""
-    usual = signature_options(case.task.spec.load_tiny()).get("size")
+    usual = declared(case.task.spec.load_tiny()).get("size")
     if usual is None:
         return ""
     least = max(usual.default, case.spec.smallest_image)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from zoo.config.declarations import declared, resolved_hints
 from zoo.config.options import convert
-from zoo.config.signatures import option_types, signature_options
 from zoo.errors import OptionError, SpecError, first_line
 from zoo.testing._case import Case, Skip, message
 
@@ -28,13 +28,13 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
     except SpecError as error:
         raise Skip(str(error)) from None
     try:
-        types = option_types(target)
+        types = resolved_hints(target)
     except NameError as error:
         types = {}
         unresolved = f" ({error})"
     else:
         unresolved = ""
-    for name, option in signature_options(target).items():
+    for name, option in declared(target).items():
         if name in ignored:
             continue
         assert name in types, message(
@@ -42,7 +42,7 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             got=f"none{unresolved}",
             usually="a missing annotation, or one imported under TYPE_CHECKING only",
         )
-        if option.default is option.empty:
+        if option.required:
             continue
         try:
             convert(option.default, types[name], what=name)

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.config.signatures import required_options
+from zoo.config.declarations import declared
 from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, Reference, State, Subject, Task, make_task
 from zoo.registry.registry import Entry
@@ -195,7 +195,7 @@ def analyze(
         target = case.entry.load()
     except SpecError as error:
         raise Skip(str(error)) from None
-    if required := required_options(target):
+    if required := [option.name for option in declared(target).values() if option.required]:
         raise without_values(required)
     analyzer = target()
     assert isinstance(analyzer, Analyzer), message(

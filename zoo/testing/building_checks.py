@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
 from zoo.testing._case import Case, message
@@ -44,7 +44,7 @@ def builds(case: Case) -> None:
         put_back(case.shared["functions"])
     else:
         case.shared["functions"] = functions()
-    unnamed = built_with.keys() - signature_options(case.entry.load()).keys()
+    unnamed = built_with.keys() - declared(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",
         got=f"none for {', '.join(sorted(unnamed))}",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import check_arguments, signature_options
+from zoo.config.signatures import check_arguments
 from zoo.errors import DataError, ZooError
 from zoo.files.cards import Card
 from zoo.files.downloads import offline
@@ -59,7 +60,7 @@ def recipes_have_valid_options(case: Case) -> None:
             registry.training_config(recipe)
             model_arguments(architecture, task, task.dims, recipe.model)
             target, what = dataset.load(), f"dataset {dataset.name}"
-            filled = signature_options(target).keys()  # what the recipe leaves open, its user says
+            filled = declared(target).keys()  # what the recipe leaves open, its user says
             check_arguments(target, recipe.data, what=what, flag="--data", filled=filled)
         except ZooError as error:
             raise AssertionError(

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo.config.signatures import option_types
+from zoo.config.declarations import declared
 from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
@@ -59,11 +59,11 @@ def reads_by_typed_options(case: Case) -> None:
     """Every option has a type, which `--data` is checked against, and its default has that type."""
     require_types(case)
     assert case.entry is not None
-    types = option_types(case.entry.load())
+    known = declared(case.entry.load())
     for name in case.entry.spec.required:
-        assert name in types, message(
+        assert name in known, message(
             expected=f"an option {name}, since required lists it",
-            got=f"the options {', '.join(types)}",
+            got=f"the options {', '.join(known)}",
             usually="a misspelled or renamed option",
         )
 
@@ -71,14 +71,14 @@ def reads_by_typed_options(case: Case) -> None:
 def cards_name_no_files(case: Case) -> None:
     """The options that `card_options` lets a weights file decide exist, and none of them names a file."""
     assert case.entry is not None
-    listed, types = case.entry.spec.card_options, option_types(case.entry.load())
-    for name in listed:
-        assert name in types, message(
+    known = declared(case.entry.load())
+    for name in case.entry.spec.card_options:
+        assert name in known, message(
             expected=f"an option {name}, since card_options lists it",
-            got=f"the options {', '.join(types)}",
+            got=f"the options {', '.join(known)}",
             usually="a misspelled or renamed option",
         )
-        assert not reads_what_it_is_given(case, name, types[name]), message(
+        assert not reads_what_it_is_given(case, name, known[name].type), message(
             expected=f"nothing opened because a weights file says so in {name}, which card_options lists",
             got="the file that it named was opened",
             usually="an option for a path; leave it out of card_options, so that only the user can give it",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.config import options
-from zoo.config.training import TrainConfig, TrainingField, fields_of
+from zoo.config.declarations import Option
+from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import OptionError, cause
 from zoo.testing._case import Case, message
 from zoo.testing._models import drawing_from, model_for
@@ -59,7 +60,7 @@ def uses_its_fields(case: Case) -> None:
         )
 
 
-def _other_values(config: TrainConfig, field: TrainingField) -> list[Any]:
+def _other_values(config: TrainConfig, field: Option) -> list[Any]:
     """Return valid values of a field other than its default; none if none can be made up."""
     pool: list[Any] = [*_choices(field.type), *_VALUES]
     if isinstance(field.default, int | float):
@@ -95,7 +96,7 @@ def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Seq
 
 
 def _matters(
-    case: Case, field: TrainingField, values: Sequence[Any], base: TrainConfig, batches: Mapping[int, int]
+    case: Case, field: Option, values: Sequence[Any], base: TrainConfig, batches: Mapping[int, int]
 ) -> bool:
     """Return whether some value of a field makes a training differ from that with the default."""
     trainings: list[str] = []

@@ -11,10 +11,10 @@ __all__ = ["fields_are_described", "fields_can_be_typed"]
 
 
 def fields_are_described(case: Case) -> None:
-    """The docstring of the dataclass says what each field means, for `zoo train --help`."""
-    silent = [name for name, field in fields_of(case.spec.fields).items() if not field.meaning]
+    """Each field has a help, which `zoo train --help` shows."""
+    silent = [name for name, field in fields_of(case.spec.fields).items() if not field.help]
     assert not silent, message(
-        expected="a line for each field under `Attributes:` in the docstring",
+        expected='a help for each field: `name: type = option(default, "help")`',
         got=f"none for {', '.join(silent)}",
         usually="a field that was added later",
     )

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo.config.signatures import signature_options
+from zoo.config.declarations import declared
 from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
 from zoo.interfaces import Batch, CarriesState, Dataset, FitsInputs, LoadsPretrained
@@ -105,7 +105,7 @@ def every_parameter_gets_a_gradient(case: Case) -> None:
     long as one of its kind is not.
     """
     waiting = _without_gradient(case, case.tiny())
-    if waiting and "size" in signature_options(case.task.spec.load_tiny()):
+    if waiting and "size" in declared(case.task.spec.load_tiny()):
         with contextlib.suppress(SpecError, RuntimeError):  # the model may accept one size only
             waiting &= _without_gradient(case, case.tiny(size=max(128, case.spec.smallest_image)))
     if waiting and case.spec.data_dependent:

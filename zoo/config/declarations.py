@@ -1,0 +1,157 @@
+"""Options as they are declared: the keyword arguments of a function or class, or the fields of a dataclass.
+
+Type, default, limits and help of an option stand in one place, from which the check in Python, the flag of
+a command with its completion and help, and the reference are made.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import field, is_dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+
+from msgspec import NODEFAULT
+
+__all__ = ["Option", "bounded_options", "declared", "option", "option_rows", "resolved_hints"]
+
+T = TypeVar("T")
+
+
+class Option(NamedTuple):
+    """One option.
+
+    Attributes:
+        type: its resolved type, limits included; `Any` if it has none, or one for type checkers only.
+        default: `NODEFAULT` if it must be given.
+        group: of a training option, the group that it belongs to; empty for those that every task has.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    group: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is NODEFAULT
+
+
+def option(default: T, help: str) -> T:  # noqa: A002
+    """Return a field of a dataclass with its default and its help.
+
+    ::
+
+        lr: Annotated[float, Meta(gt=0)] = option(0.1, "peak learning rate.")
+    """
+    return field(default=default, metadata={"help": help})
+
+
+def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
+    """Return the options of a function, a class or a dataclass by name, in order.
+
+    The help is that of `option`, or what the docstring says under `Args`.
+    """
+    helps = _documented(target)
+    try:
+        types = resolved_hints(target)
+    except NameError:
+        types = {}
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {
+        name: Option(
+            name,
+            types.get(name, Any),
+            NODEFAULT if parameter.default is parameter.empty else parameter.default,
+            helps.get(name, ""),
+        )
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.kind in kinds
+    }
+
+
+@functools.cache
+def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return the resolved annotations of the arguments of a function or class, `Annotated` limits kept.
+
+    Raises NameError for an annotation that exists for type checkers only.
+    """
+    if is_dataclass(target):
+        return get_type_hints(target, include_extras=True)
+    function = cast("Any", target).__init__ if inspect.isclass(target) else target
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    taken = {
+        name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name != "return"
+    }
+    return get_type_hints(SimpleNamespace(__annotations__=taken), names, include_extras=True)
+
+
+def _documented(target: Callable[..., Any]) -> dict[str, str]:
+    """Return the help of each option; that of a class's bases included."""
+    found: dict[str, str] = {}
+    for part in reversed(getattr(target, "__mro__", (target,))):
+        text = inspect.cleandoc(part.__doc__ or "")
+        section = re.split(r"\n(?:Args|Attributes):\n", text, maxsplit=1)[1:]
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", "".join(section).partition("\n\n")[0], re.M)
+        found |= {name: re.sub(r"\s+", " ", meaning) for name, meaning in entries}
+    fields = getattr(target, "__dataclass_fields__", {})
+    return found | {name: item.metadata["help"] for name, item in fields.items() if "help" in item.metadata}
+
+
+def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
+
+    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a bound is None if there is none. An
+    option without a default is left out: nobody can be asked for it by a form.
+    """
+    return [
+        {"name": name, "default": option.default, **_kind(option), "help": option.help}
+        for name, option in declared(target).items()
+        if not option.required
+    ]
+
+
+def _kind(option: Option) -> dict[str, Any]:
+    """Return the type, the choices and the bounds of an option."""
+    info = _info(type(option.default) if option.type is Any else option.type)
+    word = type(info).__name__.removesuffix("Type").lower()
+    word = {"literal": "choice"}.get(word, word)
+    return {
+        "type": word if word in ("bool", "int", "float", "str", "choice") else "other",
+        "choices": [*info.values] if word == "choice" else None,
+        "minimum": getattr(info, "ge", None),
+        "maximum": getattr(info, "le", None),
+    }
+
+
+def bounded_options(target: Callable[..., Any]) -> set[str]:
+    """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
+
+    No value of theirs can name a file or take more memory than the author of `target` has allowed.
+    """
+    return {name for name, option in declared(target).items() if _is_bounded(_info(option.type))}
+
+
+def _info(type_: Any) -> Any:
+    """Return what msgspec knows of a type; None if no option can have it."""
+    from msgspec.inspect import type_info  # slow to import
+
+    try:
+        return type_info(type_)
+    except TypeError:
+        return None
+
+
+def _is_bounded(info: Any) -> bool:
+    kind = type(info).__name__.removesuffix("Type")
+    if kind == "Union":
+        return all(map(_is_bounded, info.types))
+    if kind in ("Int", "Float"):
+        lower, upper = (info.ge, info.gt), (info.le, info.lt)
+        return lower != (None, None) != upper
+    return kind in ("Bool", "Literal", "None")
