@@ -32,7 +32,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.training import Split, TrainConfig
 from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
 from zoo.processors import Processor
@@ -67,7 +67,6 @@ __all__ = [
     "make_task",
 ]
 
-Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 # A hidden state carried from batch to batch: None, a tensor, an int, a float or a bool, or a tuple,
 # NamedTuple, list or dict of them, with strings or ints as keys, up to 8 levels deep

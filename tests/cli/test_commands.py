@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from msgspec import Meta
 from PIL import Image
 
 from tests.cli.conftest import SMALL_LSTM, SMALL_NET, zoo
+from zoo.errors import OptionError
 
 
 def test_help_names_every_command():
@@ -414,19 +418,36 @@ def test_a_closed_pipe_is_not_an_error():
     assert done.stderr == ""
 
 
-def test_an_option_is_made_of_any_parameter_whose_type_an_option_can_have():
+def test_an_option_is_made_of_the_resolved_type_of_an_argument():
     import click
 
     from zoo.cli.kit import options_of
 
-    def describe(path: str | Path = "x", *, often: int = 2, bare: bool = False):
+    def describe(
+        path: str | Path = "x",
+        *,
+        often: Annotated[int, Meta(ge=1)] | None = 2,
+        bare: bool = False,
+        words: Sequence[str] = (),
+        by: Literal["size", "layer"] = "size",
+    ):
         """Describe nothing."""
 
-    def unfit(numbers: list[str] | None = None):
-        """Describe nothing."""
-
-    describe.__annotations__ |= {"path": str | Path, "often": int}  # as without `from __future__`
-    command = click.command()(options_of(describe)(lambda **settings: None))
-    assert [param.opts for param in command.params] == [["--path"], ["--often"], ["--bare"]]
-    with pytest.raises(TypeError, match=r"^numbers: an option cannot be list\[str\]; skip it"):
-        options_of(unfit)(lambda **settings: None)
+    command = click.command()(options_of(describe)(lambda **settings: settings))
+    flags = {param.name: param for param in command.params}
+    assert [param.opts for param in command.params] == [
+        ["--path"], ["--often"], ["--bare"], ["--words"], ["--by"],
+    ]  # fmt: skip
+    read = command.main(
+        ["--often", "3", "--path", "2024", "--words", "a", "--words", "b"], standalone_mode=False
+    )
+    assert read == {"path": "2024", "often": 3, "bare": False, "words": ("a", "b"), "by": "size"}
+    ctx = click.Context(command)
+    assert [item.value for item in flags["by"].shell_complete(ctx, "l")] == ["layer"]
+    assert [item.type for item in flags["path"].shell_complete(ctx, "l")] == ["file"]
+    for words, message in (
+        (["--often", "0"], r"^--often must be at least 1 \(got 0\)$"),
+        (["--by", "layr"], r"^--by must be one of 'layer', 'size' \(got 'layr'\); did you mean 'layer'\?$"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            command.main(words, standalone_mode=False)

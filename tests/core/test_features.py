@@ -114,7 +114,7 @@ def test_a_layer_that_is_not_there_is_answered_with_those_that_are(
     [
         ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
         ({"threads": 0}, "threads must be between 1 and 100,000 (got 0)"),
-        ({"layer": 3}, "layer must be a string (got 3)"),
+        ({"layer": [3]}, "layer must be a string (got [3])"),
     ],
 )
 def test_values_out_of_range_are_refused(net: zoo.Model, options: dict[str, Any], message: str) -> None:

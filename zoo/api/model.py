@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo.config.arguments import check_keywords, checked
 from zoo.config.declarations import declared
 from zoo.config.synonyms import refuse_attribute
+from zoo.config.training import PrecisionName, Split
 from zoo.console.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import DataError, OptionError, WeightsError, printable, warn
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.analysis.findings import Findings
-    from zoo.config.training import PrecisionName
     from zoo.data.sources import Source
     from zoo.inference.programs import Runner
     from zoo.inference.readers import Reader
     from zoo.inference.tables import Table
-    from zoo.interfaces import Split, Task
+    from zoo.interfaces import Task
     from zoo.processors import InputReader, Processor
 
 __all__ = ["Model"]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session
-from zoo.cli.signature import flag_of
+from zoo.cli.signature import ValueType, flag_of, help_of
 from zoo.config import options
 from zoo.config.declarations import Option
 from zoo.config.recipe import Recipe
@@ -29,43 +28,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WORDS, _OPTIONS = "zoo.cli.fields.words", "zoo.cli.fields.options"
 
 
-class FieldType(click.ParamType[Any]):
-    """A value of a training field, as typed."""
-
-    def __init__(self, field: Option) -> None:
-        self.field = field
-        self.listed = get_origin(field.type) is tuple
-        item = next(iter(get_args(field.type)), Any) if self.listed else field.type
-        self.choices = [*map(options.text, get_args(item))] if get_origin(item) is Literal else []
-        kind = options.describe(item).removeprefix("an ").removeprefix("a ")
-        self.name = "|".join(self.choices) or kind.partition(" ")[0]
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        if self.listed:  # without brackets, so that the names of all augmentations fit in 60 columns
-            return f"{self.name if self.choices else self.name.upper()},..."
-        return f"[{self.name}]" if self.choices else self.name.upper()
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        flag = flag_of(self.field.name)
-        return options.convert(options.Typed(value), self.field.type, what=flag)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the choices that start with the word so far, or with what follows its last comma."""
-        before, comma, last = incomplete.rpartition(",") if self.listed else ("", "", incomplete)
-        words = [*self.choices, *(["none"] if self.listed and not comma else [])]
-        return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
-
-
 class FieldOption(click.Option):
     """An option for a training field: unset unless it is given."""
 
     def __init__(self, param_decls: Sequence[str], *, field: Option) -> None:
         self.group = field.group
-        type_ = None if field.type is bool else FieldType(field)
-        meaning = field.help.replace("`", "")
-        super().__init__(param_decls, type=type_, default=None, help=meaning[:1].upper() + meaning[1:])
+        type_ = None if field.type is bool else ValueType(field.type)
+        super().__init__(param_decls, type=type_, default=None, help=help_of(field))
 
 
 class FieldsCommand(click.Command):

@@ -1,21 +1,22 @@
-"""Options made from the function behind a command: its names, types and defaults, its docstring as help."""
+"""Flags made from declared options: the arguments of the function behind a command, and training fields."""
 
 import functools
-import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from zoo.cli.names import NameType
 from zoo.config import options
-from zoo.config.arguments import written
-from zoo.config.declarations import declared
+from zoo.config.declarations import Option, declared
 from zoo.errors import OptionError
 
-__all__ = ["flag_of", "flags_in_errors", "key_values", "options_of", "typed"]
+__all__ = ["ValueType", "flag_of", "flags_in_errors", "help_of", "key_values", "options_of", "typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,41 +27,71 @@ _NAMES = {
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
 }
-_TYPES: Mapping[str, Any] = {
-    "float": float,
-    "int": int,
-    "str": str,
-    "str | Path": click.Path(),
-    "Split": click.Choice(["train", "val", "test"]),
-    "PrecisionName": click.Choice(["fp32", "bf16", "fp16", "auto"]),
-}
+
+
+class ValueType(click.ParamType[Any]):
+    """A value of a type that an option may have, as typed.
+
+    Args:
+        type_: of `X | None`, the value is an X; a `Path` is given as a string.
+    """
+
+    def __init__(self, type_: Any) -> None:
+        parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
+        self._path = Path in parts
+        (self._type,) = [part for part in parts if part not in (Path, type(None))]
+        self._listed = get_origin(self._type) is tuple
+        item = next(iter(get_args(self._type)), Any) if self._listed else self._type
+        self.choices = [*map(options.text, get_args(item))] if get_origin(item) is Literal else []
+        words = options.describe(item).removeprefix("an ").removeprefix("a ")
+        self.name = "|".join(self.choices) or words.partition(" ")[0].replace("string", "text")
+        if self._path:
+            self.name = "path"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        if self._listed:  # without brackets, so that the names of all augmentations fit in 60 columns
+            return f"{self.name if self.choices else self.name.upper()},..."
+        return f"[{self.name}]" if self.choices else self.name.upper()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self._type is str or not isinstance(value, str):  # a text, or a default
+            return value
+        name = str(param and param.human_readable_name)
+        what = name if isinstance(param, click.Argument) else flag_of(name)
+        return options.convert(options.Typed(value), self._type, what=what)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the choices that start with the word so far, or with what follows its last comma."""
+        if self._path:
+            return [CompletionItem(incomplete, type="file")]
+        before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
+        words = [*self.choices, *(["none"] if self._listed and not comma else [])]
+        return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
 
 
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each parameter of a function that has a default.
+    """Return a decorator that adds an option for each argument of a function that has a default.
 
     What the docstring says of it under `Args` is the option's help. A mapping becomes a repeatable KEY=VALUE,
     a sequence an option that may be repeated. An OptionError of the command calls what was typed by its flag.
 
     Args:
-        only: parameters to make options of; all by default.
-        skip: parameters that the command takes in a way of its own.
-
-    Raises TypeError for a parameter whose type no option can have.
+        only: arguments to make options of; all by default.
+        skip: arguments that the command takes in a way of its own.
     """
-    helps = {name: option.help for name, option in declared(function).items()}
-    parameters = [
-        parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is not parameter.empty and name not in {*_BY_COMMAND, *skip}
+    chosen = [
+        option
+        for name, option in declared(function).items()
+        if not option.required and name not in {*_BY_COMMAND, *skip} and (not only or name in only)
     ]
 
     def decorate(command: F) -> F:
-        for parameter in reversed(parameters):
-            if not only or parameter.name in only:
-                command = _option(parameter, helps[parameter.name])(command)
+        for option in reversed(chosen):
+            command = _flag(option)(command)
         return flags_in_errors(command)
 
     return decorate
@@ -106,22 +137,25 @@ def typed(name: str, value: object) -> list[str]:
     return [flag_of(name), options.text(value)]
 
 
-def _option(parameter: inspect.Parameter, text: str) -> Callable[[F], F]:
-    name, default, text = parameter.name, parameter.default, text.replace("`", "")
-    flag = flag_of(name)
-    type_ = written(parameter).removesuffix(" | None")
-    about: dict[str, Any] = {"help": text[:1].upper() + text[1:]}
-    if type_ == "bool":
+def help_of(option: Option) -> str:
+    """Return the help of an option, as a sentence on a terminal."""
+    text = option.help.replace("`", "")
+    return text[:1].upper() + text[1:]
+
+
+def _flag(option: Option) -> Callable[[F], F]:
+    name, default, flag = option.name, option.default, flag_of(option.name)
+    about: dict[str, Any] = {"help": help_of(option)}
+    several = {get_origin(part) for part in (option.type, *get_args(option.type))}
+    if option.type is bool:
         flag = f"{flag}/--no-{flag[2:]}" if default else flag
         about |= {"is_flag": True, "default": default, "show_default": default}
-    elif type_.startswith("Mapping"):
+    elif Mapping in several:
         about |= {"multiple": True, "metavar": "K=V", "callback": key_values}
-    elif type_.startswith("Sequence"):
+    elif Sequence in several:
         about |= {"multiple": True, "metavar": flag.strip("-").upper()}
-    elif name not in _NAMES and type_ not in _TYPES:
-        raise TypeError(f"{name}: an option cannot be {type_}; skip it, and add a click.option for it")
     else:
-        type_ = _NAMES.get(name) or _TYPES[type_]
+        type_ = _NAMES.get(name) or ValueType(option.type)
         about |= {"type": type_, "default": default, "show_default": default not in (None, "")}
     return click.option(flag, name, **about)
 

@@ -7,11 +7,12 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from zoo.config import options
+from zoo.config.declarations import Option, declared
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError
 
@@ -19,20 +20,6 @@ __all__ = ["check_keywords", "checked", "is_url", "refuse_device", "refuse_url"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# What the parts of an annotation ask for. Other parts are classes, which a value must be of
-_WORDS: Mapping[str, str] = {
-    "Mapping[str, Any]": "a dict with strings for keys",
-    "Path": "a path",
-    "PrecisionName": "a string",
-    "Sequence[int]": "a list of integers",
-    "Sequence[str]": "a list of strings",
-    "Split": "a string",
-    "bool": "True or False",
-    "float": "a number",
-    "int": "an integer of at most 64 bits",
-    "str": "a string",
-}
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -49,13 +36,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         if not varied:
             check_keywords(named, signature.parameters, of=function.__qualname__)
         bound = signature.bind(*arguments, **named)
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            parts = written(parameter).split(" | ")
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                bound.arguments[name] = tuple(_checked(name, item, parts) for item in value)
-            elif parameter.kind is not parameter.VAR_KEYWORD and name != "self":
-                bound.arguments[name] = _checked(name, value, parts)
+        for name, option in declared(function).items():
+            if name in bound.arguments:
+                bound.arguments[name] = _checked(bound.arguments[name], option)
         return function(*bound.args, **bound.kwargs)
 
     return checking
@@ -85,22 +68,12 @@ def refuse_device(name: str | None) -> None:
         raise OptionError(f"there is no device {name!r}{nearest}")
 
 
-def written(parameter: inspect.Parameter) -> str:
-    """Return an annotation as it is written."""
-    if isinstance(parameter.annotation, str):
-        return parameter.annotation
-    return re.sub(
-        r"\b(collections\.abc|typing|pathlib)\.", "", inspect.formatannotation(parameter.annotation)
-    )
-
-
-def _checked(name: str, value: object, parts: Sequence[str]) -> object:
-    value = options.plain_number(value)
-    if not any(_is(value, part) for part in parts):
-        wanted = " or ".join(_WORDS.get(part, f"a {part}") for part in parts if part != "None")
-        raise OptionError(f"{name} must be {wanted} (got {options.shown(value)})")
-    if "Path" in parts and isinstance(value, str | Path):
-        _require_path(name, value)
+def _checked(value: object, option: Option) -> object:
+    if option.type is Any or option.type is object:
+        return value
+    value = options.convert(value, option.type, what=option.name)
+    if Path in get_args(option.type) and isinstance(value, str | Path):
+        _require_path(option.name, value)
     return value
 
 
@@ -114,22 +87,3 @@ def _require_path(name: str, path: str | Path) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise OptionError(f"{name} is too long for a path (got {options.shown(str(path))})") from None
-
-
-def _is(value: object, part: str) -> bool:
-    """Return whether a value is what one part of an annotation says."""
-    if part == "None":
-        return value is None
-    if part == "Mapping[str, Any]":
-        keys = cast("Iterable[object]", value) if isinstance(value, Mapping) else (None,)
-        return all(isinstance(key, str) for key in keys)
-    if part.startswith("Sequence["):
-        item = part.removeprefix("Sequence[").removesuffix("]")
-        several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return several and all(_is(options.plain_number(one), item) for one in cast("Iterable[Any]", value))
-    if part == "float" and isinstance(value, float):
-        return True
-    if part in ("int", "float"):
-        return isinstance(value, int) and not isinstance(value, bool) and options.in_64_bits(value)
-    wanted = "str" if part in ("Split", "PrecisionName") else part
-    return any(kind.__name__ == wanted for kind in type(value).__mro__)

@@ -52,6 +52,7 @@ def option(default: T, help: str) -> T:  # noqa: A002
     return field(default=default, metadata={"help": help})
 
 
+@functools.cache
 def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
     """Return the options of a function, a class or a dataclass by name, in order.
 
@@ -75,7 +76,6 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
     }
 
 
-@functools.cache
 def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the resolved annotations of the arguments of a function or class, `Annotated` limits kept.
 

@@ -9,14 +9,15 @@ import functools
 import math
 import numbers
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
-from typing import Any, TypeVar, cast, get_origin, get_type_hints
+from pathlib import Path, PurePath
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import rtoml
 
 from zoo.config.synonyms import meant
-from zoo.errors import OptionError
+from zoo.errors import OptionError, did_you_mean
 
 __all__ = [
     "Typed",
@@ -128,30 +129,50 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
     string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
     number or a string, `True` as a boolean, `none` as no value or as an empty tuple. Of numpy's numbers and
-    of paths it takes what `plain` makes of them, unless their own type is wanted.
+    of paths it takes what `plain` makes of them, unless their own type is wanted. An instance of a class that
+    a union names (`str | Path`) is taken as it is.
     """
+    classes, data = _apart(type_)
+    if isinstance(value, classes):
+        return value  # type: ignore[return-value]
     given = value
-    if type(value) not in _PLAIN and not _fits(value, type_):
+    if type(value) not in _PLAIN and not _fits(value, data):
         value = given = plain(value)
     if isinstance(value, Typed):
-        value = next((reading for reading in _readings(value) if _fits(reading, type_)), _guess(value))
+        value = next((reading for reading in _readings(value) if _fits(reading, data)), _guess(value))
         given = value if isinstance(value, int | float | list) else str(given)
     if type(value) is int and in_64_bits(value) and type_ in (str, str | None):
         value = str(value)
     if type(value) is str and get_origin(type_) is tuple:
         value = _words(value)
     try:
-        converted = msgspec.convert(value, type_, strict=True)
+        converted = msgspec.convert(value, data, strict=True)
     except _UNFIT:
-        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)})") from None
+        choices = [*map(str, get_args(data))] if get_origin(data) is Literal else []
+        nearest = did_you_mean(str(given), choices) if choices and type(given) is str else ""
+        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)}){nearest}") from None
     if type(converted) in _NO_NUMBERS:
         return converted
-    for number in converted if isinstance(converted, list | tuple) else (converted,):
-        if isinstance(number, float) and not math.isfinite(number):
-            raise OptionError(f"{what} must be finite (got {number})")
-        if isinstance(number, int) and not in_64_bits(number):
-            raise OptionError(f"{what} must be an integer of at most 64 bits (got {shown(number)})")
+    several: Any = converted
+    for number in several if isinstance(several, list | tuple) else (several,):
+        _require_representable(number, what)
     return converted
+
+
+def _require_representable(number: object, what: str) -> None:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise OptionError(f"{what} must be finite (got {number})")
+    if isinstance(number, int) and not in_64_bits(number):
+        raise OptionError(f"{what} must be an integer of at most 64 bits (got {shown(number)})")
+
+
+def _apart(type_: Any) -> tuple[tuple[type, ...], Any]:
+    """Return the classes among the parts of a union, and the data that it allows beside them."""
+    parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else ()
+    classes = tuple(part for part in parts if isinstance(part, type) and part.__module__ != "builtins")
+    if not classes:
+        return (), type_
+    return classes, Union[tuple(part for part in parts if part not in classes)]  # noqa: UP007
 
 
 def plain_number(value: object) -> object:
@@ -165,7 +186,7 @@ def plain_number(value: object) -> object:
 
 def plain(value: object) -> object:
     """Return numbers and arrays of numpy's as numbers and lists, a path as a string; all else as it is."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         items = map(plain, cast("list[object]", value))
         return tuple(items) if isinstance(value, tuple) else [*items]
     if type(value) in _PLAIN:
@@ -278,9 +299,11 @@ def describe(type_: Any, value: object = None) -> str:
     >>> describe(int | None)
     'an integer or none'
     """
-    from msgspec import inspect
+    from msgspec.inspect import type_info  # slow to import
 
-    return _describe(inspect.type_info(type_), value)
+    if get_origin(type_) in (Union, UnionType):
+        return " or ".join(map(describe, get_args(type_)))
+    return _describe(type_info(type_), value)
 
 
 def _describe(info: Any, value: object = None) -> str:
@@ -299,8 +322,8 @@ def _describe(info: Any, value: object = None) -> str:
     if kind == "Dict":
         parts = (("key", _describe(info.key_type)), ("value", _describe(info.value_type)))
         return "a table" + "".join(f", each {part} {text}" for part, text in parts if text not in _VAGUE)
-    if kind == "Dataclass":
-        return f"a {info.cls.__name__}"
+    if kind in ("Dataclass", "Custom"):
+        return "a path" if info.cls is Path else f"a {info.cls.__name__}"
     return _WORDS.get(kind, kind.lower())
 
 

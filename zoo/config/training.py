@@ -19,10 +19,12 @@ from zoo.errors import OptionError, SpecError
 
 __all__ = [
     "RESERVED",
+    "Count",
     "Fraction",
     "NonNegative",
     "Positive",
     "PrecisionName",
+    "Split",
     "TrainConfig",
     "check_known",
     "checked_fields",
@@ -33,6 +35,7 @@ __all__ = [
 T = TypeVar("T")
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+Split = Literal["train", "val", "test"]
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
