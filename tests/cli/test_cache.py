@@ -102,7 +102,7 @@ def test_a_folder_of_the_cache_that_is_a_link_is_removed_as_one(cache: Path, tmp
         (["clear", "shape"], "zoo: nothing named 'shape' is kept in the cache; did you mean 'shapes'?"),
         (["clear", "../mine.txt"], "zoo: nothing named '../mine.txt' is kept in the cache"),
         (["list", "shapes"], "zoo: `zoo cache list` takes no names"),
-        (["remove"], "zoo: ACTION must be one of 'list', 'clear' (got 'remove')"),
+        (["remove"], "zoo: ACTION must be one of 'clear', 'list' (got 'remove')"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(cache: Path, words: list[str], message: str) -> None:

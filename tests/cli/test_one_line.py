@@ -79,7 +79,7 @@ MISTAKES = [
     # words that are missing or too many
     ("eval", 2, "missing WEIGHTS"),
     ("predict ./done", 2, "missing INPUT"),
-    ("eval ./done shapes", 2, "unexpected argument shapes"),
+    ("eval ./done shapes", 2, "got unexpected extra argument (shapes)"),
     ("new-plugin", 2, "missing NAME"),
 ]
 

@@ -11,7 +11,8 @@ from zoo.api.model import Model
 from zoo.cli.names import NameType, PathType
 from zoo.cli.output import device_option, json_option, last_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
+from zoo.cli.signature import ValueType, options_of
+from zoo.config.training import Count
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError
@@ -45,7 +46,7 @@ class IndicesType(click.ParamType[list[int]]):
 @click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
-@click.option("--draw", type=click.IntRange(0), default=64, show_default=True, help="Most images to draw.")
+@click.option("--draw", type=ValueType(Count), default=64, show_default=True, help="Most images to draw.")
 @device_option
 @json_option
 @quiet_option

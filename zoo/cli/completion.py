@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from typing import Literal, get_args
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
@@ -11,10 +12,11 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 from zoo.cli.output import quiet_option
 from zoo.cli.plugin_option import split_plugins
 from zoo.cli.session import COMPLETE
+from zoo.cli.signature import ValueType
 from zoo.console.terminal import echo
 from zoo.errors import ZooError, printable
 
-SHELLS = ("bash", "zsh", "fish")
+Shell = Literal["bash", "zsh", "fish"]
 
 # What needs no quotes in any of them; the scripts that click writes quote nothing
 _PLAIN = re.compile(r"[\w@%+=:,./-]*")
@@ -26,7 +28,7 @@ def complete(group: click.Group, instruction: str) -> int:
     A word that a terminal or a shell would obey, such as the name of a hostile run, is not offered.
     """
     shell, _, what = instruction.partition("_")
-    if shell not in SHELLS or what not in ("source", "complete"):
+    if shell not in get_args(Shell) or what not in ("source", "complete"):
         return 1
     completer = _completer(group, shell)
     if what == "source":
@@ -56,7 +58,7 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=ValueType(Shell))
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Sequence
 
@@ -14,15 +13,6 @@ from zoo.config.synonyms import ways
 from zoo.errors import ZooError, did_you_mean
 
 __all__ = ["unknown_command", "usage_error"]
-
-# What click says of a value, and what it must be
-_VALUES: Sequence[tuple[str, str]] = (
-    (r"'(?P<got>.*)' is not a valid integer( range)?\.", "must be an integer (got '{got}')"),
-    (r"'(?P<got>.*)' is not a valid float( range)?\.", "must be a number (got '{got}')"),
-    (r"(?P<got>.*) is not in the range x>=(?P<least>.*)\.", "must be at least {least} (got {got})"),
-    (r"(?P<got>.*) is not in the range (?P<range>.*)\.", "must be in the range {range} (got {got})"),
-    (r"'(?P<got>.*)' is not one of (?P<choices>.*)\.", "must be one of {choices} (got '{got}')"),
-)
 
 
 def usage_error(error: click.UsageError, command: str = "") -> ZooError:
@@ -42,18 +32,12 @@ def _message(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         return f"no such option: {error.option_name}"
     if isinstance(error, click.MissingParameter) and error.param:
-        extra = error.param.type.get_missing_message(error.param, error.ctx) or ""
-        choices = re.sub(r"\s+", " ", extra.partition(":")[2]).strip()
-        return f"missing {_name(error)}" + (f", one of {choices}" if choices else "")
+        choices = getattr(error.param.type, "choices", ())
+        return f"missing {_name(error)}" + (f", one of {', '.join(choices)}" if choices else "")
+    message = error.message.rstrip(".")
     if isinstance(error, click.BadParameter):
-        return _value_message(_name(error), error.message)
-    if match := re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message):
-        return f"unexpected argument{'s' * (' ' in match[1])} {match[1]}"
-    if match := re.fullmatch(r"Option '(.*)' requires an argument\.", error.message):
-        return f"{match[1]} needs a value"
-    if match := re.fullmatch(r"Option '(.*)' does not take a value\.", error.message):
-        return f"{match[1]} takes no value"
-    return error.message
+        return f"{_name(error)} {message}" if message.startswith("must ") else f"{_name(error)}: {message}"
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _name(error: click.BadParameter) -> str:
@@ -63,14 +47,6 @@ def _name(error: click.BadParameter) -> str:
     if isinstance(error.param, click.Option):
         return max(error.param.opts, key=len)
     return error.param.human_readable_name if error.param else "a value"
-
-
-def _value_message(name: str, message: str) -> str:
-    for pattern, wording in _VALUES:
-        if match := re.fullmatch(pattern, message, re.DOTALL):
-            choices = (match.groupdict().get("choices") or "").replace("'", "").split(", ")
-            return f"{name} {wording.format(**match.groupdict())}{did_you_mean(match['got'], choices)}"
-    return f"{name} {message}" if message.startswith("must ") else f"{name}: {message.rstrip('.')}"
 
 
 def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
