@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli.session import Session
-from zoo.cli.signature import ValueType, flag_of, help_of
+from zoo.cli.signature import flag_settings
 from zoo.config import options
 from zoo.config.declarations import Option
 from zoo.config.recipe import Recipe
@@ -31,10 +31,9 @@ _WORDS, _OPTIONS = "zoo.cli.fields.words", "zoo.cli.fields.options"
 class FieldOption(click.Option):
     """An option for a training field: unset unless it is given."""
 
-    def __init__(self, param_decls: Sequence[str], *, field: Option) -> None:
+    def __init__(self, param_decls: Sequence[str] = (), *, field: Option) -> None:
         self.group = field.group
-        type_ = None if field.type is bool else ValueType(field.type)
-        super().__init__(param_decls, type=type_, default=None, help=help_of(field))
+        super().__init__(**flag_settings(field, field=True))
 
 
 class FieldsCommand(click.Command):
@@ -46,7 +45,7 @@ class FieldsCommand(click.Command):
             fields: Iterable[Option] = ()
             with contextlib.suppress(ZooError):  # the command says so, once its options are known
                 fields = (ctx.find_object(Session) or Session()).registry.training_fields.values()
-            ctx.meta[_OPTIONS] = [_option(field) for field in fields if field.group]
+            ctx.meta[_OPTIONS] = [FieldOption(field=field) for field in fields if field.group]
         *own, help_ = super().get_params(ctx)
         return [*own, *ctx.meta[_OPTIONS], help_]
 
@@ -101,7 +100,7 @@ def training_flags(*, only: Collection[str] = (), skip: Collection[str] = ()) ->
     def decorate(command: F) -> F:
         for name, field in reversed([*fields_of(TrainConfig).items()]):
             if name not in skip and (not only or name in only):
-                command = click.option(*_names(field), cls=FieldOption, field=field)(command)
+                command = click.option(cls=FieldOption, field=field)(command)
         return command
 
     return decorate
@@ -113,16 +112,6 @@ def pop_fields(settings: dict[str, Any]) -> dict[str, Any]:
     names = [str(param.name) for param in ctx.command.get_params(ctx) if isinstance(param, FieldOption)]
     fields = {name: settings.pop(name) for name in names if name in settings}
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _names(field: Option) -> tuple[str, str]:
-    """Return how the option of a field is spelled, and the name of its parameter."""
-    flag = flag_of(field.name)
-    return f"{flag}/--no-{flag[2:]}" if field.type is bool else flag, field.name
-
-
-def _option(field: Option) -> FieldOption:
-    return FieldOption(_names(field), field=field)
 
 
 def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.errors import OptionError
 
-__all__ = ["ValueType", "flag_of", "flags_in_errors", "help_of", "key_values", "options_of", "typed"]
+__all__ = ["ValueType", "flag_of", "flag_settings", "flags_in_errors", "key_values", "options_of", "typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +91,8 @@ def options_of(
 
     def decorate(command: F) -> F:
         for option in reversed(chosen):
-            command = _flag(option)(command)
+            settings = flag_settings(option)
+            command = click.option(*settings.pop("param_decls"), **settings)(command)
         return flags_in_errors(command)
 
     return decorate
@@ -137,27 +138,24 @@ def typed(name: str, value: object) -> list[str]:
     return [flag_of(name), options.text(value)]
 
 
-def help_of(option: Option) -> str:
-    """Return the help of an option, as a sentence on a terminal."""
+def flag_settings(option: Option, *, field: bool = False) -> dict[str, Any]:
+    """Return what `click.Option` takes for an option; a training field is unset unless it is given."""
+    name, default, flag = option.name, None if field else option.default, flag_of(option.name)
     text = option.help.replace("`", "")
-    return text[:1].upper() + text[1:]
-
-
-def _flag(option: Option) -> Callable[[F], F]:
-    name, default, flag = option.name, option.default, flag_of(option.name)
-    about: dict[str, Any] = {"help": help_of(option)}
-    several = {get_origin(part) for part in (option.type, *get_args(option.type))}
+    settings: dict[str, Any] = {"default": default, "help": text[:1].upper() + text[1:]}
+    parts = () if field else (option.type, *get_args(option.type))  # a field of several values has commas
+    kinds: set[Any] = {*map(get_origin, parts)}
     if option.type is bool:
-        flag = f"{flag}/--no-{flag[2:]}" if default else flag
-        about |= {"is_flag": True, "default": default, "show_default": default}
-    elif Mapping in several:
-        about |= {"multiple": True, "metavar": "K=V", "callback": key_values}
-    elif Sequence in several:
-        about |= {"multiple": True, "metavar": flag.strip("-").upper()}
+        flag = f"{flag}/--no-{flag[2:]}" if field or default else flag
+        settings |= {"is_flag": True, "show_default": bool(default)}
+    elif Mapping in kinds:
+        settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": key_values}
+    elif Sequence in kinds:
+        settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
     else:
         type_ = _NAMES.get(name) or ValueType(option.type)
-        about |= {"type": type_, "default": default, "show_default": default not in (None, "")}
-    return click.option(flag, name, **about)
+        settings |= {"type": type_, "show_default": default not in (None, "")}
+    return {"param_decls": [flag, name], **settings}
 
 
 def key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
-import functools
 import math
 import numbers
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 import rtoml
 
+from zoo.config.declarations import declared
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError, did_you_mean
 
@@ -38,6 +38,7 @@ __all__ = [
 T = TypeVar("T")
 
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 # The most names that an error lists
 _FEW = 8
 # What an item of a list that is separated by commas cannot start with
@@ -279,18 +280,11 @@ def validate(instance: Any, *, what: str = "") -> None:
     So an instance is right wherever it was made: in Python, where msgspec checks nothing, by a plugin or
     from a file. Defaults are taken as they are. Raises OptionError naming the field, after `what`.
     """
-    for name, type_, default in _fields(type(instance)):
+    for name, option in declared(type(instance)).items():
         value = getattr(instance, name)
-        if value is not default and not (type_ is str and type(value) is str):
-            converted = convert(value, type_, what=f"{what} {name}".strip())
+        if value is not option.default and not (option.type is str and type(value) is str):
+            converted = convert(value, option.type, what=f"{what} {name}".strip())
             object.__setattr__(instance, name, converted)
-
-
-@functools.cache
-def _fields(owner: type) -> tuple[tuple[str, Any, Any], ...]:
-    """Return name, type and default of each field of a dataclass; thousands of instances are made of some."""
-    hints = get_type_hints(owner, include_extras=True)
-    return tuple((field.name, hints[field.name], field.default) for field in dataclasses.fields(owner))
 
 
 def describe(type_: Any, value: object = None) -> str:
@@ -331,13 +325,8 @@ def _bound(info: Any, value: object) -> str:
     """Return the bound that a number violates."""
     if type(value) not in (int, float) or (type(value) is float and type(info).__name__ == "IntType"):
         return ""
-    number: Any = value
-    if info.ge is not None and not number >= info.ge:
-        return f"at least {info.ge:,}"
-    if info.gt is not None and not number > info.gt:
-        return f"above {info.gt:,}"
-    if info.le is not None and not number <= info.le:
-        return f"at most {info.le:,}"
-    if info.lt is not None and not number < info.lt:
-        return f"below {info.lt:,}"
+    for name, words in _BOUNDS.items():
+        bound = getattr(info, name)
+        if bound is not None and not getattr(operator, name)(value, bound):
+            return f"{words} {bound:,}"
     return ""

@@ -66,50 +66,40 @@ class TrainConfig:
     weight_decay: NonNegative = option(0.0, "weight decay of all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
         "cosine",
-        "learning rate over the run: constant, or down to 0 along a cosine; `one-cycle` warms up before, "
-        "`cosine-restarts` repeats.",
+        "rate over the run: `one-cycle` warms up before the cosine, `cosine-restarts` repeats it.",
     )
     warmup_epochs: NonNegative = option(
-        0.0,
-        "epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set.",
+        0.0, "epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set."
     )
     cycle_length: Annotated[float, Meta(ge=0.01)] = option(
-        1.0, "epochs in the first cycle of `cosine-restarts`."
+        1.0, "epochs in the first `cosine-restarts` cycle."
     )
     cycle_multiplier: Annotated[float, Meta(ge=1)] = option(
         1.0, "each cycle of `cosine-restarts` is this many times as long as the previous one."
     )
 
-    clip_grad_norm: NonNegative = option(
-        0.0, "largest norm of all gradients together; larger ones are scaled down."
-    )
+    clip_grad_norm: NonNegative = option(0.0, "largest norm of all gradients; larger ones are scaled down.")
     ema_decay: Fraction = option(
-        0.0,
-        "EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated.",
+        0.0, "EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated."
     )
     nonmono: Count = option(
         0,
         "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the best "
-        "loss of more than this many epochs ago, all later weights are averaged and the average is "
-        "evaluated.",
+        "loss of more than this many epochs ago, later weights are averaged, and the average is evaluated.",
     )
-    patience: Count = option(
-        0, "stop early after this many epochs without improvement on the validation split."
-    )
+    patience: Count = option(0, "stop early after this many epochs in which validation did not improve.")
     freeze: tuple[str, ...] = option(
         (), "modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`."
     )
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = option(
-        1.0,
-        "layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate.",
+        1.0, "layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate."
     )
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = option(
-        1.0,
-        "factor on the learning rate of normalization layers' biases; their weight decay is divided by it.",
+        1.0, "factor on the rate of normalization layers' biases; their weight decay is divided by it."
     )
     precision: PrecisionName = option(
         "auto",
-        "precision of forward and backward pass; `auto` is bf16 where the hardware is fast at it, else fp32.",
+        "precision of both passes; `auto` is bf16 where the hardware is fast at it, else fp32.",
     )
     sync_batch_norm: bool = option(
         True,
@@ -117,14 +107,10 @@ class TrainConfig:
         "takes those of its part, which is faster, but depends on their number.",
     )
     compile: bool = option(
-        False,
-        "compile the model with torch.compile: that takes a minute or two and a C++ compiler, and pays off "
-        "on a GPU.",
+        False, "compile the model with torch.compile: takes a minute or two and a C++ compiler; for GPUs."
     )
     deterministic: bool = option(
-        False,
-        "on a GPU, use only kernels that give the same bits each time, and no TF32, which is slower; a CPU "
-        "gives the same bits anyway.",
+        False, "on a GPU, use only kernels that give the same bits each time, and no TF32; this is slower."
     )
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
