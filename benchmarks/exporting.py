@@ -23,11 +23,9 @@ import torch
 import zoo
 from zoo import Model, Registry, ZooError
 from zoo.files.cards import Card, DatasetCard
-from zoo.inference.modules import ModuleReader
-from zoo.inference.programs import ProgramReader, Runner
-from zoo.interfaces import CarriesState, PreparesInputs, Task, make_task
+from zoo.interfaces import CarriesState, Task, make_task
 from zoo.models.building import build_model, model_arguments
-from zoo.models.hooks import evaluating
+from zoo.models.module_runner import runner_of
 from zoo.processors import TakesItems
 
 TURNS, SECONDS = 5, 0.3
@@ -61,7 +59,8 @@ def untrained(name: str, registry: Registry) -> Model:
         versions={},
     )
     module = build_model(entry, arguments, seed=0).eval()
-    return Model(module, card, path=Path(f"{name}.safetensors"), device="cpu", registry=registry)
+    runner = runner_of(module, card, registry)
+    return Model(runner, card, path=Path(f"{name}.safetensors"), registry=registry)
 
 
 def rate(do: Callable[[], object]) -> float:
@@ -83,25 +82,18 @@ def against(torch_does: Callable[[], object], onnx_does: Callable[[], object]) -
 
 def rates(model: Model, exported: Model, task: Task, size: int) -> tuple[float, float]:
     """Return images, or steps, a second of torch and of ONNX Runtime."""
-    runner: Any = exported._runs  # pyright: ignore[reportPrivateUsage]
-    assert isinstance(runner, Runner)
+    ours, theirs = (each._runner for each in (model, exported))  # pyright: ignore[reportPrivateUsage]
     if isinstance(task, CarriesState):
         tokens = np.full((1, size), 3, np.int64)
-        with ModuleReader(model.module).reading() as read, ProgramReader(runner).reading() as step:
-            _, ours = read(tokens, None)
-            _, theirs = step(tokens, None)
-            return against(lambda: read(tokens, ours), lambda: step(tokens, theirs))
+        with ours.reading() as read, theirs.reading() as step:
+            _, our_state = read(tokens, None)
+            _, their_state = step(tokens, None)
+            return against(lambda: read(tokens, our_state), lambda: step(tokens, their_state))
     assert isinstance(task.processor, TakesItems)
     item = task.processor.item(model.card.arguments)
-    images = torch.randint(256, (size, *item.shape), dtype=torch.uint8)
-
-    def predicted() -> None:
-        assert isinstance(task, PreparesInputs)
-        task.probabilities(model.module(task.prepare(images, model.card.preprocess)))
-
-    with torch.inference_mode(), evaluating(model.module):
-        ours, theirs = against(predicted, lambda: runner(images.numpy()))
-    return ours * size, theirs * size
+    images = np.random.default_rng(0).integers(0, 256, (size, *item.shape), np.uint8)
+    torchs, onnxs = against(lambda: ours.run(images), lambda: theirs.run(images))
+    return torchs * size, onnxs * size
 
 
 def measure(name: str, registry: Registry, folder: Path) -> None:

@@ -38,6 +38,7 @@ from timm.data.loader import create_loader
 import zoo
 from zoo import Model, Registry
 from zoo.files.cards import Card, DatasetCard
+from zoo.models.module_runner import runner_of
 
 NAME = "cifar10-resnet20"
 CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]}
@@ -125,7 +126,7 @@ def resnet18(registry: Registry) -> Model:
         versions={},
     )
     module = timm.create_model("resnet18", pretrained=False).eval()
-    return Model(module, card, path=Path("resnet18"), device="cpu", registry=registry)
+    return Model(runner_of(module, card, registry), card, path=Path("resnet18"), registry=registry)
 
 
 def rate(do: Callable[[], object], count: int) -> float:

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample, sample_many
+from zoo.models.module_runner import ModuleRunner
 
 LENGTH = 500
 SAMPLES = 64
@@ -112,11 +112,11 @@ def compare() -> None:
 
     def one(**options: Any) -> None:
         sampling = Sampling(length=LENGTH, **options)
-        assert len("".join(sample(ModuleReader(model), preprocess, sampling=sampling))) == LENGTH
+        assert len("".join(sample(ModuleRunner(model), preprocess, sampling=sampling))) == LENGTH
 
     def many() -> None:
         texts = sample_many(
-            ModuleReader(model), preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5)
+            ModuleRunner(model), preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5)
         )
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 

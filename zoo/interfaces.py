@@ -17,8 +17,8 @@ and then gets the last tokens again; or a cache of keys and values, which it con
 need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `PreparesInputs`,
-`HasViews`. The half of a task that needs no torch is its `zoo.processors.Processor`.
+`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `HasViews`. The half of a task that
+needs no torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ __all__ = [
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
-    "PreparesInputs",
     "ReadsAhead",
     "ReadsBatches",
     "Reference",
@@ -254,7 +253,7 @@ class Step:
 class Task(ABC):
     """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
 
-    What it can do besides is a Protocol: `CarriesState`, `PreparesInputs`, `HasViews`.
+    What it can do besides is a Protocol: `CarriesState`, `HasViews`.
 
     Args:
         spec: what its plugin registers.
@@ -275,6 +274,17 @@ class Task(ABC):
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one made-up input, to measure what a forward pass costs."""
+
+    def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+        """Return inputs of items (B, ...) as the model reads them: by default, as they are.
+
+        It is what `eval_batches` does to the inputs of a split, such as a normalization. An exported model
+        does it itself. Models of a task that is a `CarriesState` read tokens, which nothing prepares.
+
+        Args:
+            preprocess: as `Dataset.preprocess`.
+        """
+        return items
 
     @abstractmethod
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
@@ -382,19 +392,6 @@ class CarriesState(Protocol):
         self, dataset: Dataset, split: Split, *, lanes: int, steps: int, device: str = "cpu"
     ) -> Iterator[Batch]:
         """Yield a split as `Task.eval_batches` does, read in `lanes` lanes, `steps` tokens at a time."""
-        ...
-
-
-@runtime_checkable
-class PreparesInputs(Protocol):
-    """A task that says how an item becomes what the model reads, so that an exported model does it itself.
-
-    Its processor is a `zoo.processors.TakesItems`. A task that is a `CarriesState` needs none of it: its
-    models read tokens.
-    """
-
-    def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-        """Return items (B, ...) as the model reads them: normalized, as by `Task.eval_batches`."""
         ...
 
 

@@ -141,7 +141,8 @@ class Scores(ReadsInputs, Protocol):
         """Return the metrics of a sequence as its only answer, and what it holds.
 
         Args:
-            outputs: what the model returns after each token but the last, such as logits (V,), float32.
+            outputs: what the model returns after each token but the last, such as logits, float32, in
+                stretches (T, V).
             tokens: the sequence, (N,), as `InputReader.read` returns it.
             preprocess: as `Dataset.preprocess`.
         """

@@ -68,10 +68,12 @@ class TextProcessor(Processor):
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
     ) -> Prediction:
         """Return the cross-entropy of a text, and how many of its tokens there are and are unknown."""
-        total = 0.0
-        for logits, target in zip(outputs, tokens[1:].tolist(), strict=True):  # (V,)
-            exact = logits.astype(np.float64)
-            total += float(np.logaddexp.reduce(exact) - exact[target])
+        total, read = 0.0, 1
+        for logits in outputs:  # (T, V)
+            exact, targets = logits.astype(np.float64), tokens[read : read + len(logits)]
+            exact -= exact.max(1, keepdims=True)
+            total += float(np.log(np.exp(exact).sum(1)).sum() - exact[np.arange(len(exact)), targets].sum())
+            read += len(logits)
         metrics = metrics_of(total / (len(tokens) - 1), preprocess)
         unknown = int((tokens == 0).sum()) if preprocess["specials"] else 0
         counts = {"tokens": len(tokens), "unknown": unknown}

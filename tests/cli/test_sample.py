@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from tests.cli.conftest import zoo
-from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample_many
 from zoo.models import weights
+from zoo.models.module_runner import ModuleRunner
 from zoo.registry.registry import Registry
 
 
@@ -65,7 +65,7 @@ def test_every_option_is_passed_on(lstm_file):
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
     drawn = sample_many(
-        ModuleReader(model), card.preprocess, count=4, prompt="fox", sampling=Sampling(**options)
+        ModuleRunner(model), card.preprocess, count=4, prompt="fox", sampling=Sampling(**options)
     )
     assert json.loads(done)["texts"] == drawn
     assert any(drawn)

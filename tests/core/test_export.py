@@ -21,9 +21,10 @@ import zoo
 from zoo.errors import DataError, OptionError, OutputError, SpecError, WeightsError, ZooError
 from zoo.inference import exporting
 from zoo.inference.exportables import exportable
-from zoo.inference.programs import Runner
 from zoo.inference.proof import prove
 from zoo.interfaces import Exportable, make_task
+from zoo.models.module_runner import ModuleRunner
+from zoo.models.runners import ProgramRunner
 from zoo.registry.registry import Registry
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
@@ -129,7 +130,7 @@ def test_features_that_a_file_does_not_have_are_refused(net_file: Path) -> None:
 def test_a_model_whose_features_are_not_known_is_exported_without(
     net: zoo.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.inference.exporting.feature_landmarks", lambda model, entry: {})
+    monkeypatch.setattr("zoo.inference.exporting.feature_landmarks", lambda *_: {})
     exported = zoo.load(net.export(folder / "blind.onnx", **QUIET)["file"])
     with pytest.raises(OptionError, match=r"blind\.onnx has no features"):
         exported.features([], **QUIET)
@@ -358,7 +359,7 @@ def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
             first = images.flatten(1).sum(1)
             return torch.stack([first, first + 1e-4], 1) % 1
 
-    data = zoo.open_dataset("shapes", **DATA, **QUIET)
+    items = zoo.open_dataset("shapes", **DATA, **QUIET).split("test")
     made = exportable(Close(), net.card, task, landmarks={})
     signature = made.signature
 
@@ -368,8 +369,9 @@ def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
         logits += torch.tensor([first, second])
         return {"logits": logits.numpy(), "probabilities": logits.softmax(1).numpy()}
 
-    runner = Runner(run, signature, name="x")
-    return prove(runner, Close(), {}, task, data, "test")
+    program = ProgramRunner(run, signature, name="x")
+    model = ModuleRunner(Close(), prepare=lambda images: task.prepare(images, net.card.preprocess))
+    return prove(model, program, task, items, exact=lambda: model, unit="images")
 
 
 def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model) -> None:
@@ -394,16 +396,18 @@ def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
     proof = model.export(tmp_path / "x.onnx", drawn=True, **QUIET)
     assert proof["largest_difference"] > 1e-3
 
-    def steps(runner: Runner, lanes: int, right: Any = Runner.zeros) -> Any:
-        steps.done = 0
+    done: list[int] = []
+
+    def zeros(runner: ProgramRunner, lanes: int, right: Any = ProgramRunner._zeros) -> Any:
+        done.clear()
         return right(runner, lanes)
 
-    def following(runner: Runner, outputs: Any, right: Any = Runner.following) -> Any:
-        steps.done += 1
-        return {name: array * (steps.done != 12) for name, array in right(runner, outputs).items()}
+    def run(runner: ProgramRunner, tokens: Any, state: Any, right: Any = ProgramRunner._run) -> Any:
+        done.append(1)
+        return right(runner, tokens, {name: array * (len(done) != 13) for name, array in state.items()})
 
-    monkeypatch.setattr(Runner, "zeros", steps)
-    monkeypatch.setattr(Runner, "following", following)  # loses the state after 12 steps
+    monkeypatch.setattr(ProgramRunner, "_zeros", zeros)
+    monkeypatch.setattr(ProgramRunner, "_run", run)  # loses the state after 12 steps
     with pytest.raises(WeightsError, match=r"its logits for \d+ lanes of 100 tokens differ by"):
         model.export(tmp_path / "y.onnx", drawn=True, **QUIET)
 

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 import zoo
 from tests.core.test_hooks import hooks
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError, ZooWarning
-from zoo.inference import extracting
 from zoo.interfaces import make_task
 from zoo.models.features import features_of, pooled
 from zoo.models.windows import windowed
@@ -224,7 +223,7 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
 def test_a_text_longer_than_the_context_is_read_in_windows(
     reader: zoo.Model, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    monkeypatch.setattr(extracting, "context_of", lambda *_: length)
+    monkeypatch.setattr(reader._runner, "context", length)  # pyright: ignore[reportPrivateUsage]
     text = "the will to power. " * 20
     (row,) = reader.features_each(text, pool=False, **QUIET)
     tokens = torch.tensor(reader.vocabulary.encode(text)[0])[:, None]
@@ -325,9 +324,7 @@ def test_features_are_those_of_the_last_batch_or_none() -> None:
 def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
     net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = net._registry.architecture(net.card.architecture).spec  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(type(spec), "landmarks", {}, raising=False)
-    monkeypatch.setitem(spec.__dict__, "landmarks", {})
+    monkeypatch.setattr(net._runner, "_landmarks", {})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(OptionError) as caught:
         net.features(pictures, **QUIET)
     assert str(caught.value) == "the model has no landmark 'features', nor any other"

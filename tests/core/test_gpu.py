@@ -28,9 +28,9 @@ from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
-from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample
 from zoo.models import weights
+from zoo.models.module_runner import ModuleRunner
 from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
@@ -100,7 +100,7 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
         metrics[device] = evaluate(model, card, registry, split="val", device=device, data=data)["metrics"]
     assert metrics["cpu"] == pytest.approx(metrics[GPU], rel=1e-2)
     if card.task == "language-modelling":
-        pieces = sample(ModuleReader(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
+        pieces = sample(ModuleRunner(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
         assert len("".join(pieces)) == 20
 
 

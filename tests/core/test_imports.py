@@ -30,7 +30,7 @@ def test_an_analysis_imports_torchvision_and_matplotlib_only_to_score_and_to_dra
 
 
 def test_an_exported_file_is_run_and_sampled_without_torch() -> None:
-    modules = "zoo.inference.programs, zoo.inference.sampling, zoo_export.onnx_reader"
+    modules = "zoo.models.runners, zoo.inference.sampling, zoo_export.onnx_reader"
     code = f"import {modules}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()

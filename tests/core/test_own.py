@@ -22,6 +22,7 @@ from zoo.errors import DataError, OptionError, RunError
 from zoo.files import store
 from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import make_task
+from zoo.models.module_runner import ModuleRunner
 from zoo.registry.registry import Registry
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
@@ -155,9 +156,8 @@ def test_the_data_of_any_other_run_is_asked_for(folder: Path, change: Callable[[
 
 def test_a_config_of_other_data_says_nothing_of_a_file_beside_it(folder: Path, trained: Path) -> None:
     model = load(folder / "run")
-    assert not Model(
-        model.module, model.card, path=model.path, device="cpu", registry=Registry.discover()
-    ).own
+    runner = ModuleRunner(model.module)
+    assert not Model(runner, model.card, path=model.path, registry=Registry.discover()).own
     config = folder / "run/config.toml"
     content = config.read_text(encoding="utf-8").replace('dataset = "text/files"', 'dataset = "text/stdlib"')
     config.write_text(content, encoding="utf-8")

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import zoo
 from zoo.data.pictures import as_picture
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
-from zoo.evaluation.measure import measure
+from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.inference import predicting
 from zoo.interfaces import make_task
 from zoo.processors import Processor
@@ -420,9 +420,9 @@ def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
     registry = Registry.discover()
     task = make_task(registry, reader.card.task)
     data = zoo.open_dataset("files", **dict(reader.own), **QUIET)
-    measured = measure(reader.module, task, data, "val", one_lane=True)
+    still, _ = evaluate_dynamic(reader.module, task, data, "val", Dynamic(lr=0))
     (row,) = reader.predict(reader.vocabulary.decode(data.split("val").tolist()), **QUIET)
-    six_digits = pytest.approx(measured.metrics["loss"], rel=5e-6)
+    six_digits = pytest.approx(still["loss"], rel=5e-6)
     assert row["answers"][0]["loss"] == six_digits
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
-from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, choose, sample_many, sample_with_surprise
 from zoo.inference.sampling import sample as sample_from
 from zoo.models.building import build_model
+from zoo.models.module_runner import ModuleRunner
 from zoo.registry.registry import Registry
 
 PREPROCESS: dict[str, Any] = {
@@ -43,11 +43,11 @@ def drawing(*, temperature: float = 1.0, **options: Any) -> Sampling:
 
 
 def sample(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> Any:
-    return sample_from(ModuleReader(model), preprocess, **split(options))
+    return sample_from(ModuleRunner(model), preprocess, **split(options))
 
 
 def many(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> list[str]:
-    return sample_many(ModuleReader(model), preprocess, **split(options))
+    return sample_many(ModuleRunner(model), preprocess, **split(options))
 
 
 class Reader(nn.Module):
@@ -410,16 +410,16 @@ def test_a_vocabulary_of_specials_only_is_refused() -> None:
 def test_the_tokens_that_have_a_surprise_make_the_text(stop: str, backwards: bool) -> None:
     preprocess = {**PREPROCESS, "backwards": backwards}
     settings = Sampling(length=30, stop=stop, seed=4, temperature=2)
-    tokens = [*sample_with_surprise(ModuleReader(Reader()), preprocess, sampling=settings)]
+    tokens = [*sample_with_surprise(ModuleRunner(Reader()), preprocess, sampling=settings)]
     assert "".join(token for token, _ in tokens) == "".join(
-        sample_from(ModuleReader(Reader()), preprocess, sampling=settings)
+        sample_from(ModuleRunner(Reader()), preprocess, sampling=settings)
     )
 
 
 def test_a_token_that_the_stop_string_begins_in_is_cut() -> None:
     settings = Sampling(length=30, stop="e", seed=1)
-    tokens = [*sample_with_surprise(ModuleReader(Reader(5)), WORDS, sampling=settings)]
+    tokens = [*sample_with_surprise(ModuleRunner(Reader(5)), WORDS, sampling=settings)]
     text = "".join(token for token, _ in tokens)
-    assert text == "".join(sample_from(ModuleReader(Reader(5)), WORDS, sampling=settings))
+    assert text == "".join(sample_from(ModuleRunner(Reader(5)), WORDS, sampling=settings))
     assert text.endswith(" b")
     assert tokens[-1][0] == " b"

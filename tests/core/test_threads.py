@@ -18,8 +18,8 @@ import torch
 from zoo.config.threads import idle_threads
 from zoo.errors import OptionError
 from zoo.files.exported import Port, Signature
-from zoo.inference.programs import usual_threads
 from zoo.models import threads
+from zoo.models.runners import usual_threads
 
 PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
 TRAIN = ("mlp", "images/shapes", "--data", "train_size=64", "--data", "val_size=0", "--epochs", "1")

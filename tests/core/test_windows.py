@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.evaluation.measure import measure
-from zoo.inference.modules import ModuleReader
 from zoo.inference.sampling import Sampling, sample, sample_many
 from zoo.interfaces import State
+from zoo.models.module_runner import ModuleRunner
 from zoo.models.windows import Windowed, windowed
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
@@ -126,12 +126,12 @@ PREPROCESS: dict[str, Any] = {"tokens": "char", "vocabulary": ["<unk>", *"abcdef
 def test_sampling_goes_on_beyond_the_window(length: int, cached: bool) -> None:
     model, settings = Reader(length, cached=cached), Sampling(length=300, temperature=1.0)
     prompt = "abcdefg" * 100
-    reader = ModuleReader(model, context=length)
+    reader = ModuleRunner(model, context=length)
     streamed = "".join(sample(reader, PREPROCESS, prompt=prompt, sampling=settings))
     assert len(streamed) == 300
     generated = sum(map(len, model.read[-299:]))
     assert generated <= 299 * (3 if cached else length)
-    reader = ModuleReader(Reader(length, cached=cached), context=length)
+    reader = ModuleRunner(Reader(length, cached=cached), context=length)
     several = sample_many(reader, PREPROCESS, count=3, prompt=prompt, sampling=settings)
     assert several[0] == streamed
 

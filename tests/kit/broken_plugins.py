@@ -255,6 +255,7 @@ entries = Provider(
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
     task("uses_its_fields.augment", "IgnoresAugmentation"),
     task("prepares_its_items", "PreparesOtherwise"),
+    task("prepares_its_items.predicts", "PreparesOtherwise", processor="broken_processors:OnlyAnswers"),
     task("prepares_its_items.item", "Tagging", processor="broken_processors:ItemAsTheModelSeesIt"),
     task("prepares_its_items.exclusive", "Tagging", exclusive=False),
     task("answers_each_input", "Tagging", processor="broken_processors:ArraysInAnswers"),

@@ -59,7 +59,6 @@ CLASSES = (
         "ReadsBatches",
         "ReadsAhead",
         "CarriesState",
-        "PreparesInputs",
         "HasViews",
     ),
     *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),

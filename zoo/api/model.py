@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
     from zoo.analysis.findings import Findings
     from zoo.data.sources import Source
-    from zoo.inference.programs import Runner
-    from zoo.inference.readers import Reader
     from zoo.inference.tables import Table
-    from zoo.interfaces import Task
+    from zoo.models.runners import Runner
     from zoo.processors import InputReader, Processor
 
 __all__ = ["Model"]
@@ -42,31 +40,32 @@ class Model:
     """A trained model and its card; `zoo.load` returns one. Several threads may use it at once.
 
     Args:
-        runs: the `nn.Module`, or the program of an exported file.
+        runner: what computes: an `nn.Module`, or the program of an exported file.
 
     Attributes:
         card: what the weights file says of itself.
         path: the weights file.
-        device: where the module is.
+        device: where it computes.
+        exported: whether this is an exported file, which can only predict, embed and sample.
         name: what it was loaded by: an id, a file or a run directory.
         own: options of the data it was trained on, paths included, if it was trained on this account.
     """
 
     def __init__(
         self,
-        runs: nn.Module | Runner,
+        runner: Runner,
         card: Card,
         *,
         path: Path,
-        device: str,
         registry: Registry,
         name: str = "",
         own: Mapping[str, Any] | None = None,
     ) -> None:
-        self._runs = runs
+        self._runner = runner
         self.card = card
         self.path = path
-        self.device = device
+        self.device = runner.device
+        self.exported = runner.exported
         self.name = name or str(path)
         self.own = own or {}
         self._registry = registry
@@ -91,23 +90,9 @@ class Model:
             refuse_attribute(self, name)
 
     @property
-    def exported(self) -> bool:
-        """Whether this is an exported file, which can only predict, embed and sample."""
-        from zoo.inference.programs import Runner
-
-        return isinstance(self._runs, Runner)
-
-    @property
     def module(self) -> nn.Module:
         """The `nn.Module`, in evaluation mode. Raises WeightsError for an exported file, which has none."""
-        from zoo.inference.programs import Runner
-
-        if isinstance(self._runs, Runner):
-            hint = f"use the weights that it was exported from, a {self.card.architecture}"
-            raise WeightsError(
-                f"{self.name} is an exported file, which can only predict, embed and sample", hint=hint
-            )
-        return self._runs
+        return self._runner.module
 
     @cached_property
     def num_parameters(self) -> int:
@@ -277,19 +262,11 @@ class Model:
     ) -> Generator[dict[str, Any]]:
         """Return the rows of `predict`, each once it is written, if it is to be."""
         from zoo.inference.predicting import Predicting, predict, require_reading
-        from zoo.inference.programs import Runner, answering_exported
 
         how = _made(Predicting, settings, "predict")
         reader = require_reading(self._processor).input_reader(self.card)
         sources, required = _sources(inputs, reader, to)
-        if isinstance(self._runs, Runner):
-            answer = answering_exported(self._runs, self.card, self._processor)
-        else:
-            from zoo.inference.answering import answering
-
-            on: Any = {"context": self._context, "device": self.device}
-            answer = answering(self._runs, self.card, self._task, **on)
-        answered = predict(answer, self.card, self._processor, sources, how=how)
+        answered = predict(self._runner, self.card, self._processor, sources, how=how)
         rows = (to[1].write(one) if to else one.row for one in answered)
         rows = _some_read(rows) if required else rows
         return _shown(rows, "predicting", reader.what, to, progress=progress)
@@ -390,19 +367,11 @@ class Model:
         """Return the rows of `features_each`, each once it is written, if it is to be."""
         from zoo.inference.arrays import to_write
         from zoo.inference.embedding import Embedding, embed, require_reading
-        from zoo.inference.programs import Runner, extracting_exported
 
         how = _made(Embedding, settings, "features")
         reader = require_reading(self._processor).input_reader(self.card)
         sources, required = _sources(inputs, reader, to)
-        if isinstance(self._runs, Runner):
-            extract = extracting_exported(self._runs, self._processor, how)
-        else:
-            from zoo.inference.extracting import extracting
-
-            on: Any = {"how": how, "device": self.device}
-            extract = extracting(self._runs, self.card, self._task, self._registry, **on)
-        embedded = embed(extract, self.card, self._processor, sources, how=how)
+        embedded = embed(self._runner, self.card, self._processor, sources, how=how)
 
         def written() -> Generator[dict[str, Any]]:
             for row in embedded:
@@ -458,7 +427,7 @@ class Model:
         preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
         with Bar() if progress else quiet() as bar:
             return sample_many(
-                self._reader(),
+                self._runner,
                 preprocess,
                 count=count,
                 prompt=prompt,
@@ -472,7 +441,7 @@ class Model:
         from zoo.inference.sampling import Sampling, sample
 
         preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
-        return sample(self._reader(), preprocess, prompt=prompt, sampling=sampling)
+        return sample(self._runner, preprocess, prompt=prompt, sampling=sampling)
 
     @checked
     def stream_with_surprise(self, prompt: str = "", **settings: Any) -> Generator[tuple[str, float]]:
@@ -485,7 +454,7 @@ class Model:
         from zoo.inference.sampling import Sampling, sample_with_surprise
 
         preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
-        return sample_with_surprise(self._reader(), preprocess, prompt=prompt, sampling=sampling)
+        return sample_with_surprise(self._runner, preprocess, prompt=prompt, sampling=sampling)
 
     @property
     def analyzers(self) -> list[dict[str, Any]]:
@@ -662,29 +631,6 @@ class Model:
         from zoo.processors import make_processor
 
         return make_processor(self._registry, self.card.task)
-
-    @cached_property
-    def _task(self) -> Task:
-        from zoo.interfaces import make_task
-
-        return make_task(self._registry, self.card.task)
-
-    @property
-    def _context(self) -> int:
-        """The most tokens that the module reads from an empty state on; 0 is any."""
-        from zoo.models.windows import context_of
-
-        return context_of(self.card, self._registry)
-
-    def _reader(self) -> Reader:
-        """Return what reads tokens."""
-        from zoo.inference.programs import ProgramReader, Runner
-
-        if isinstance(self._runs, Runner):
-            return ProgramReader(self._runs)
-        from zoo.inference.modules import ModuleReader
-
-        return ModuleReader(self.module, context=self._context, device=self.device)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""

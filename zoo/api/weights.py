@@ -17,8 +17,8 @@ from zoo.files.cards import Card
 from zoo.files.exported import Exported
 from zoo.files.regular import read_regular
 from zoo.files.store import recalled
-from zoo.inference.programs import Runner, usual_threads
 from zoo.inference.signatures import require_fitting
+from zoo.models.runners import ProgramRunner, usual_threads
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
@@ -65,13 +65,15 @@ def load(
             return _exported(exported, path, registry, str(name), device)
         # what needs torch, which an exported file does not
         from zoo.models import weights
+        from zoo.models.module_runner import runner_of
         from zoo.models.precision import pick_device
 
         device = pick_device(device)
         module, card = weights.load(path, registry, device=device, sha256=sha256)
         warn_if_unfinished(name, path, card.progress)
     own = _own_options(path.parent / "config.toml", card)
-    return Model(module, card, path=path, device=device, registry=registry, name=str(name), own=own)
+    runner = runner_of(module, card, registry, device=device)
+    return Model(runner, card, path=path, registry=registry, name=str(name), own=own)
 
 
 def _exported(exported: Exported, path: Path, registry: Registry, name: str, device: str | None) -> Model:
@@ -79,8 +81,9 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
     if device not in (None, "cpu"):
         raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
     require_fitting(exported, registry, name)
-    runner = Runner(exported.start(usual_threads(exported.signature)), exported.signature, name=name)
-    return Model(runner, exported.card, path=path, device="cpu", registry=registry, name=name)
+    signature = exported.signature
+    runner = ProgramRunner(exported.start(usual_threads(signature)), signature, name=name)
+    return Model(runner, exported.card, path=path, registry=registry, name=name)
 
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:

@@ -13,18 +13,16 @@ from torch import Tensor, nn
 
 from zoo.config.options import shown
 from zoo.errors import DataError, SpecError, WeightsError
-from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
+from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
 from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "finished", "measure", "metrics_of", "numbers", "outputs_of", "steps_of"]
+__all__ = ["Measured", "finished", "measure", "metrics_of", "numbers", "steps_of"]
 
 # The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
 # of a model from a file, since a small file could take all memory
 _MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
-# Tokens of a single lane in a batch
-_STEPS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,6 @@ def measure(
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
-    one_lane: bool = False,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 whatever it was trained in.
 
@@ -61,7 +58,6 @@ def measure(
         report: called at the start and after each batch with the number of items done and their total, which
             is estimated from the batches so far, and at the start 0; it may raise to stop.
         trusted: whether the model may use any amount of memory for a single item.
-        one_lane: read a sequence from end to end; the task must be a `CarriesState`.
 
     Raises:
         DataError: the split is empty.
@@ -70,11 +66,7 @@ def measure(
     sums: dict[str, Tensor] = {}
     count = 0
     report(0, 0)
-    if one_lane:
-        assert isinstance(task, CarriesState)
-        batches = task.lane_batches(dataset, split, lanes=1, steps=_STEPS, device=device)
-    else:
-        batches = task.eval_batches(dataset, split, device=device)
+    batches = task.eval_batches(dataset, split, device=device)
     with closing(steps_of(model, task, batches, context=context, trusted=trusted)) as steps:
         for batch, step in steps:
             count += step.count
@@ -131,21 +123,6 @@ def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _on_the_host(value: Tensor) -> Tensor:
     return value.cpu().double()  # a GPU may lack double precision, and adds up running sums in any order
-
-
-def outputs_of(model: nn.Module, inputs: Tensor) -> Any:
-    """Return what a model returns for a batch of inputs, (B, ...), in halves if they are too large.
-
-    Raises WeightsError if the model needs too much memory for a single input.
-    """
-    half = len(inputs) // 2
-    try:
-        with no_larger_outputs(model, _MOST_BYTES if half else _MOST_OF_ONE):
-            return model(inputs)
-    except TooLarge as error:
-        if not half:
-            raise WeightsError(f"the model cannot be used: one layer needs {error} at a time") from None
-    return torch.cat([outputs_of(model, inputs[:half]), outputs_of(model, inputs[half:])])
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from zoo.data.reading import Unread, in_batches, require_number, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, WeightsError
 from zoo.files.cards import Card
+from zoo.files.exported import FEATURES
+from zoo.inference.sequences import stretches
+from zoo.models.runners import Runner
 from zoo.processors import Processor, ReadsInputs, Scores
 
-__all__ = ["Array", "Embedding", "FeaturesOf", "embed", "require_reading"]
+__all__ = ["Embedding", "embed", "require_reading"]
 
 Array = NDArray[np.float32]
-# Maps some items to the features of each, (F,); or, without pooling, as the layer computes them
-FeaturesOf = Callable[[list[Any]], Sequence[Array]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +56,37 @@ def require_reading(processor: Processor) -> ReadsInputs:
 
 
 def embed(
-    features: FeaturesOf, card: Card, processor: Processor, sources: Iterable[Source], *, how: Embedding
+    runner: Runner, card: Card, processor: Processor, sources: Iterable[Source], *, how: Embedding
 ) -> Iterator[dict[str, Any]]:
     """Yield a row `{"input", "features", "error"}` for each source in order.
 
-    Features are a float32 array; None, with the reason, for an input that cannot be read.
-
-    Args:
-        features: what computes them: see `zoo.inference.extracting` and `zoo.inference.programs`.
+    Features are a float32 array; None, with the reason, for an input that cannot be read. A text is read from
+    an empty state on; its features are those after each token, (T, F), and pooled their mean.
 
     Raises:
         OptionError: the layer has no features, or an input is an object that can be none.
         WeightsError: the task does not read inputs one by one, or a layer needs too much memory.
         Diverged: features are not finite.
     """
-    reader = require_reading(processor).input_reader(card)
-    size = 1 if isinstance(processor, Scores) else how.batch_size
-    return _rows(in_batches(sources, reader.read, features, size=size, threads=workers(how.threads)))
+    read = require_reading(processor).input_reader(card).read
+    runner, texts = runner.with_features(how.layer, pool=how.pool), isinstance(processor, Scores)
+
+    def features(items: list[Any]) -> Sequence[Array]:
+        if texts:
+            return [_of_text(runner, item, pool=how.pool) for item in items]
+        return [*runner.run(np.stack([item[0] for item in items]))[FEATURES]]
+
+    size = 1 if texts else how.batch_size
+    return _rows(in_batches(sources, read, features, size=size, threads=workers(how.threads)))
+
+
+def _of_text(runner: Runner, tokens: NDArray[np.int64], *, pool: bool) -> Array:
+    """Return the features after each of some tokens, (T, F), or their mean."""
+    found = (outputs[FEATURES] for outputs in stretches(runner, tokens))
+    if not pool:
+        return np.concatenate([*found])
+    total = sum((features.sum(0, dtype=np.float64) for features in found), np.zeros(()))
+    return (total / len(tokens)).astype(np.float32)
 
 
 def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.errors import OptionError, SpecError, WeightsError
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES, Port, Signature, metadata_of
-from zoo.interfaces import CarriesState, Exportable, PreparesInputs, State, Task
+from zoo.interfaces import CarriesState, Exportable, State, Task
 from zoo.models.features import features_of, pooled
 from zoo.models.states import tensors_of, with_tensors
 from zoo.processors import TakesItems
@@ -28,8 +28,8 @@ def exportable(
 ) -> Exportable:
     """Return a copy of a model for an exporter.
 
-    - A task that prepares inputs: items as they are in a split, to `logits` and their `probabilities`; or to
-      `outputs`, if the model predicts numbers.
+    - A task whose items have one shape: items as they are in a split, to `logits` and their
+      `probabilities`; or to `outputs`, if the model predicts numbers.
     - A task that carries a state: one token of each lane and the state, to logits and the next state. A
       program of any length is none that `torch.export` can make of a recurrent network.
 
@@ -39,7 +39,7 @@ def exportable(
         landmarks: paths of submodules, as `features_of` takes them; without any, there are no features.
         context: most tokens that the model reads from an empty state on; 0 is any.
 
-    Raises WeightsError if the task says neither, or the model's state cannot be an input.
+    Raises WeightsError if the task does neither, or the model's state cannot be an input.
     """
     model = copy.deepcopy(model).cpu().float().eval()
     if context:
@@ -47,12 +47,12 @@ def exportable(
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if isinstance(task, CarriesState):
         module, inputs, state, axes = _step(model, card, landmarks)
-    elif isinstance(task, PreparesInputs) and isinstance(task.processor, TakesItems):
+    elif isinstance(task.processor, TakesItems):
         module = _Prepared(model, task, card.preprocess, landmarks)
         item = torch.from_numpy(task.processor.item(card.arguments))
         inputs, state, axes = {"inputs": torch.stack([item, item])}, {}, {"inputs": 0}
     else:
-        hint = "its author can make it a zoo.interfaces.PreparesInputs, and its processor a TakesItems"
+        hint = "its author can make its processor a zoo.processors.TakesItems"
         raise WeightsError(
             f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
         )
@@ -117,7 +117,6 @@ class _Prepared(_Program):
         self._preprocess = preprocess
 
     def forward(self, items: Tensor) -> tuple[Any, ...]:
-        assert isinstance(self._task, PreparesInputs)
         outputs, features = self.run(self._task.prepare(items, self._preprocess))
         if self._task.spec.labels is None or not isinstance(outputs, Tensor):
             return outputs, *features

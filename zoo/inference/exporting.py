@@ -15,11 +15,13 @@ from zoo.data.opening import default_split, open_fed
 from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError, cause
 from zoo.files.atomic import atomic_write
 from zoo.files.cards import Card
+from zoo.files.exported import FEATURES
 from zoo.inference.exportables import exportable
-from zoo.inference.extracting import feature_landmarks
-from zoo.inference.programs import Runner
 from zoo.inference.proof import Proof, drawn, prove
-from zoo.interfaces import Dataset, Exporter, Split, Task, make_task
+from zoo.interfaces import Exporter, Split, Task, make_task
+from zoo.models.landmarks import feature_landmarks
+from zoo.models.module_runner import ModuleRunner, runner_of
+from zoo.models.runners import ProgramRunner
 from zoo.models.windows import context_of
 from zoo.registry.advice import advice
 from zoo.registry.extras import needing_extra
@@ -79,9 +81,9 @@ def export(
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     if entry.spec.unexportable:
         raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")
-    landmarks = feature_landmarks(model, entry)
+    landmarks = feature_landmarks(model, {**entry.spec.landmarks}, entry.name)
     made = exportable(model, card, task, landmarks=landmarks, context=context_of(card, registry))
-    dataset, split = _data(card, task, registry, how)
+    items, split = _items(card, task, registry, how)
     unit, doing = task.processor.unit(card.preprocess), f"exporting to {how.entry.spec.name}"
     report(doing, 0, 0, unit)
     hint = advice([how.entry.plugin, entry.plugin]) or None
@@ -95,25 +97,41 @@ def export(
     except Exception as error:
         message = f"{card.architecture} cannot be exported to {how.entry.spec.name}: {cause(error)}"
         raise WeightsError(message, hint=hint) from error
-    runner = Runner(program, made.signature, name=how.out.name, hint=hint)
-    reference = copy.deepcopy(model).cpu().float()
-    proof = prove(runner, reference, landmarks, task, dataset, split, report=partial(_plainly, report, unit))
+    runner = ProgramRunner(program, made.signature, name=how.out.name, hint=hint)
+
+    copied = copy.deepcopy(model).cpu()
+    proof = prove(
+        _runner(copied.float(), card, registry, runner),
+        runner,
+        task,
+        items,
+        exact=lambda: _runner(copy.deepcopy(copied).double(), card, registry, runner),
+        unit=unit,
+        report=partial(_plainly, report, unit),
+    )
     _write(how.out, content)
-    return _result(how, content, proof, split=None if how.drawn else split, unit=unit)
+    return _result(how, content, proof, split=split, unit=unit)
 
 
-def _data(card: Card, task: Task, registry: Registry, how: Exporting) -> tuple[Dataset, Split]:
-    """Return what to prove on. Raises as `open_fed` does, with a hint to do without."""
+def _runner(module: nn.Module, card: Card, registry: Registry, program: ProgramRunner) -> ModuleRunner:
+    """Return a module as a runner that gives what a program gives."""
+    runner = runner_of(module, card, registry)
+    return runner.with_features(FEATURES, pool=True) if FEATURES in program.outputs else runner
+
+
+def _items(card: Card, task: Task, registry: Registry, how: Exporting) -> tuple[Any, Split | None]:
+    """Return what to prove on, and its split. Raises as `open_fed` does, with a hint to do without."""
     if how.drawn:
         if how.split or how.data:
             raise OptionError("random inputs are no split of data: leave --split and --data out")
-        return drawn(task, card.arguments, card.preprocess), "test"
+        return drawn(task, card.arguments), None
     try:
         _, fed = open_fed(card, task, registry, data=how.data)
     except DataError as error:
         hint = f"{error.hint}; or" if error.hint else "to do without the data:"
         raise DataError(str(error), hint=f"{hint} --drawn proves on random inputs") from error
-    return fed, how.split or default_split(fed)
+    split = how.split or default_split(fed)
+    return fed.split(split), split
 
 
 def _plainly(report: Report, unit: str, done: int, total: int) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from zoo.config import options
 from zoo.data.reading import Unread, in_batches, require_number, workers
 from zoo.data.sources import Source
-from zoo.errors import OptionError, WeightsError
+from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.cards import Card
+from zoo.inference.sequences import stretches
+from zoo.models.runners import Runner
 from zoo.processors import Prediction, Predicts, Processor, ReadsInputs, Scores
 
-__all__ = ["UNSURE", "Answer", "Answered", "Predicting", "predict", "require_reading"]
+__all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
 
-# Maps some items, and the most answers for each (None for what is usual), to what the model says of each
-Answer = Callable[[list[Any], int | None], Sequence[Prediction]]
 # What is answered below a probability, in place of a class
 UNSURE = "unsure"
 
@@ -70,43 +73,54 @@ def require_reading(processor: Processor) -> ReadsInputs:
 
 
 def predict(
-    answer: Answer, card: Card, processor: Processor, sources: Iterable[Source], *, how: Predicting
+    runner: Runner, card: Card, processor: Processor, sources: Iterable[Source], *, how: Predicting
 ) -> Iterator[Answered]:
     """Yield the answers for each source in order.
-
-    Args:
-        answer: what computes them: see `zoo.inference.answering` and `zoo.inference.programs`.
 
     Raises:
         OptionError: `how` does not fit the task, or an input is an object that can be none.
         WeightsError: the task does not say how to predict, or a layer needs too much memory.
         Diverged: an answer is not finite.
     """
-    reader = require_reading(processor).input_reader(card)
+    read = require_reading(processor).input_reader(card).read
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if how.top is not None and (one_by_one or not labels):
         name = processor.spec.name
         raise OptionError(f"top is for models that choose among classes, but this one is for {name}")
     if how.unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
         raise OptionError(f"unsure cannot be answered: the model has a class of that name, {UNSURE!r}")
-    return _answered(sources, reader.read, answer, 1 if one_by_one else how.batch_size, how)
+
+    def answer(items: list[Any]) -> Sequence[Prediction]:
+        if isinstance(processor, Scores):
+            return [_scored(runner, card, processor, item) for item in items]
+        assert isinstance(processor, Predicts)
+        outputs = _finite(runner.run(np.stack([item[0] for item in items]))[runner.answer])
+        return processor.answers(outputs, card.preprocess, top=how.top)
+
+    size = 1 if one_by_one else how.batch_size
+    return _rows(in_batches(sources, read, answer, size=size, threads=how.workers()), how.unsure)
 
 
-def _answered(
-    sources: Iterable[Source],
-    read: Callable[[Any], Any],
-    answer: Answer,
-    size: int,
-    how: Predicting,
-) -> Iterator[Answered]:
-    def batch(items: list[Any]) -> Sequence[Prediction]:
-        return answer(items, how.top)
+def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.int64]) -> Prediction:
+    """Return what a processor says of a sequence, which is read from an empty state on."""
+    read = (_finite(outputs[runner.answer]) for outputs in stretches(runner, tokens[:-1]))
+    return processor.score(read, tokens, card.preprocess)
 
-    for source, prediction in in_batches(sources, read, batch, size=size, threads=how.workers()):
+
+def _finite(outputs: NDArray[Any]) -> NDArray[Any]:
+    """Return outputs. Raises Diverged if one is not a number: finite weights can be too large."""
+    if np.isnan(outputs).any() or np.isposinf(outputs).any():
+        hint = "the weights are finite, but too large to compute with"
+        raise Diverged("the answers are not finite", hint=hint)
+    return outputs
+
+
+def _rows(found: Iterable[tuple[Source, Prediction | Unread]], unsure: float | None) -> Iterator[Answered]:
+    for source, prediction in found:
         if isinstance(prediction, Unread):
             yield Answered({"input": source.name, "answers": [], "error": prediction.why}, None)
         else:
-            answers = _sure(prediction, how.unsure)
+            answers = _sure(prediction, unsure)
             yield Answered({"input": source.name, "answers": answers, "error": None}, prediction)
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch import Tensor
 
-from zoo.data.views import View
 from zoo.errors import DataError, OptionError, WeightsError
 from zoo.files.exported import FEATURES
-from zoo.inference.programs import Arrays, Runner
-from zoo.interfaces import CarriesState, Dataset, PreparesInputs, Split, State, Task
-from zoo.models.features import Features, features_of, pooled
-from zoo.models.hooks import evaluating
+from zoo.interfaces import CarriesState, Task
+from zoo.models.runners import Arrays, Numbers, Runner, Tokens
 from zoo.processors import TakesItems
 from zoo.seeds import seed_for
 
@@ -31,6 +24,8 @@ __all__ = ["ITEMS", "Proof", "drawn", "prove"]
 ITEMS = 2_000
 # Sizes of batches that are tried, and numbers of tokens
 _BATCHES, _LENGTHS = (1, 2, 5, 64), (1, 3, 100)
+# Lanes in which the tokens of a split are read
+_LANES = 16
 # Differences of the logits, relative to the largest of them, that rounding cannot explain; where a network
 # amplifies it from step to step, it explains so many times what the model itself, up to a step, differs by in
 # float64: the first differences may be that far apart, and all grow alike
@@ -91,227 +86,158 @@ def refused(why: str) -> WeightsError:
     return WeightsError(f"the exported program is wrong: {why}", hint=hint)
 
 
-def drawn(task: Task, arguments: dict[str, Any], preprocess: dict[str, Any]) -> Dataset:
+def drawn(task: Task, arguments: dict[str, Any]) -> Any:
     """Return as many items drawn at random as are tried of a split, for a model whose data is not here."""
     generator = torch.Generator().manual_seed(seed_for(0, "export"))
     if isinstance(task, CarriesState):
         if task.spec.labels is None:
             raise OptionError(f"no inputs can be drawn for {task.name}, whose spec names no labels")
-        items: Any = torch.randint(arguments[task.spec.labels[0]], (ITEMS + 1,), generator=generator)
-    else:
-        assert isinstance(task.processor, TakesItems)
-        item = torch.from_numpy(task.processor.item(arguments))
-        items = [(item, -1) for item in _random(item, ITEMS, generator)]
-    return View(dims=arguments, preprocess=preprocess, split=lambda name: items if name == "test" else [])
+        return torch.randint(arguments[task.spec.labels[0]], (ITEMS + 1,), generator=generator)
+    assert isinstance(task.processor, TakesItems)
+    item = torch.from_numpy(task.processor.item(arguments))
+    return [(item, -1) for item in _random(item, ITEMS, generator)]
 
 
-@torch.no_grad()
 def prove(
-    runner: Runner,
-    model: nn.Module,
-    landmarks: Mapping[str, str],
+    model: Runner,
+    program: Runner,
     task: Task,
-    dataset: Dataset,
-    split: Split,
+    items: Any,
     *,
+    exact: Callable[[], Runner],
+    unit: str,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Proof:
-    """Compare a program with its model, on a split as `zoo eval` reads it, and in batches of several sizes.
+    """Compare a program with its model, on the items of a split, and in batches of several sizes.
 
     Args:
-        landmarks: where the model's features are, if the program has features.
+        items: a split of data, as `Dataset.split` returns it.
+        exact: returns the model in float64.
+        unit: what items are, in a word.
 
     Raises:
-        DataError: the split is empty.
+        DataError: there are no items.
         WeightsError: the program answers otherwise.
     """
-    with evaluating(model):
-        reference = _Reference(model, landmarks, runner.outputs)
-        prove_all = _prove_steps if isinstance(task, CarriesState) else _prove_items
-        return prove_all(runner, reference, task, dataset, split, report)
+    pair = _Pair(model, program, task, exact)
+    if isinstance(task, CarriesState):
+        pair.read(items, report)
+    else:
+        pair.run(items, report)
+    return pair.judged(unit)
 
 
-class _Reference:
-    """The model that a program was made from, with the names of the program's outputs.
+class _Pair:
+    """A model, the program that was made from it, and what was found when both were given the same.
 
-    Args:
-        landmarks: where its features are.
+    What both answer is kept as how far from another answer each was that is another.
     """
 
-    def __init__(self, model: nn.Module, landmarks: Mapping[str, str], outputs: Sequence[str]) -> None:
-        self._model, self._outputs, self._name = model, outputs, outputs[0]
-        self._landmarks = landmarks if FEATURES in outputs else {}
-
-    def __call__(self, inputs: Tensor) -> Arrays:
-        """Return the answers to a batch and, if the program has them, the features of each item, (B, F)."""
-        with self._watched(time_first=False) as features:
-            answers = self._model(inputs)
-        found = {FEATURES: pooled(features.output).numpy()} if features else {}
-        return {self._name: answers.float().numpy(), **found}
-
-    def read(self, tokens: Tensor, state: State) -> tuple[Arrays, State]:
-        """Return the logits (T, B, V) after tokens (T, B), perhaps the features (T, B, F), and the state."""
-        with self._watched(time_first=True) as features:
-            logits, state, *_ = self._model(tokens, state)
-        found = {FEATURES: features.output.float().numpy()} if features else {}
-        return {self._name: logits.float().numpy(), **found}, state
-
-    def exactly(self, pieces: Sequence[Tensor]) -> Arrays:
-        """Return what `read` returns for the last of several pieces of text, computed in float64.
-
-        In float32 if a layer cannot compute in float64.
-        """
-        double = _Reference(copy.deepcopy(self._model).double(), self._landmarks, self._outputs)
-        try:
-            return double._after(pieces)
-        except RuntimeError:
-            return self._after(pieces)
-
-    def _after(self, pieces: Sequence[Tensor]) -> Arrays:
-        state, outputs = None, dict[str, NDArray[Any]]()
-        for tokens in pieces:
-            outputs, state = self.read(tokens, state)
-        return outputs
-
-    def _watched(self, *, time_first: bool) -> AbstractContextManager[Features | None]:
-        if not self._landmarks:
-            return nullcontext()
-        return features_of(self._model, self._landmarks, time_first=time_first)
-
-
-def _prove_items(
-    runner: Runner,
-    model: _Reference,
-    task: Task,
-    dataset: Dataset,
-    split: Split,
-    report: Callable[[int, int], None],
-) -> Proof:
-    assert isinstance(task, PreparesInputs)
-    items = dataset.split(split)
-    count = min(len(items), ITEMS)
-    if count == 0:
-        raise DataError(f"the {split} split is empty")
-    some = Subset[Any](items, range(count))  # pyright: ignore[reportArgumentType] - any map-style dataset
-    view = View(
-        dims=dataset.dims, preprocess=dataset.preprocess, split=lambda name: some if name == split else []
-    )
-    proof, answers, logits = Proof(total=len(items)), _Answers(task), runner.outputs[0]
-    raw = torch.stack([torch.as_tensor(items[n][0]) for n in range(min(64, count))])
-    raw = raw[torch.arange(64) % len(raw)]
-    whole = model(task.prepare(raw, dataset.preprocess))
-    for size in _BATCHES:
-        found = _in_parts(runner, raw, size)
-        proof.compare(whole, found, f"batches of {size}")
-        _require_probabilities(task, whole[logits], found)
-    for batch in task.eval_batches(view, split):
-        inputs = [torch.as_tensor(items[n][0]) for n in range(proof.items, proof.items + len(batch.inputs))]
-        ours, theirs = model(batch.inputs), _in_parts(runner, torch.stack(inputs), 64)
-        answers.add(ours[logits], theirs[logits])
-        proof.compare(ours, theirs, f"images of the {split} split")
-        proof.items += len(inputs)
-        report(proof.items, count)
-    return answers.judged(proof, task.processor.unit(dataset.preprocess))
-
-
-def _in_parts(runner: Runner, items: Tensor, size: int) -> Arrays:
-    """Return what a program gives for items in batches of a size, put together."""
-    parts = [runner(items[at : at + size].numpy()) for at in range(0, len(items), size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in runner.outputs}
-
-
-def _prove_steps(
-    runner: Runner,
-    model: _Reference,
-    task: Task,
-    dataset: Dataset,
-    split: Split,
-    report: Callable[[int, int], None],
-) -> Proof:
-    tokens = dataset.split(split)
-    if len(tokens) < 2:
-        raise DataError(f"the {split} split is empty")
-    some = tokens[: ITEMS + 1]
-    view = View(
-        dims=dataset.dims, preprocess=dataset.preprocess, split=lambda name: some if name == split else []
-    )
-    proof, answers, logits = Proof(total=len(tokens) - 1), _Answers(task), runner.outputs[0]
-    for lanes in _BATCHES:
-        for length in _LENGTHS:
-            read = some[torch.arange(lanes * length) % len(some)].long().view(length, lanes)
-            ours, _ = model.read(read, None)
-            half, state, theirs = (length + 1) // 2, None, list[Arrays]()
-            for part in (read[:half], read[half:]):  # two halves are the whole
-                found, state = _stepped(runner, part, state)
-                theirs += found
-            exact = partial(model.exactly, [read])
-            proof.compare(ours, _over_time(theirs, ours), f"{lanes} lanes of {length} tokens", exact)
-    ours_state, theirs_state, pieces = None, None, list[Tensor]()
-    for batch in task.eval_batches(view, split):
-        if batch.fresh:
-            ours_state, theirs_state, pieces = None, None, []
-        pieces.append(batch.inputs)
-        ours, ours_state = model.read(batch.inputs, ours_state)
-        found, theirs_state = _stepped(runner, batch.inputs, theirs_state)
-        theirs = _over_time(found, ours)
-        answers.add(*(outputs[logits].reshape(-1, outputs[logits].shape[-1]) for outputs in (ours, theirs)))
-        proof.compare(ours, theirs, f"tokens of the {split} split", partial(model.exactly, pieces))
-        proof.items += batch.inputs.numel()
-        report(proof.items, len(some) - 1)
-    return answers.judged(proof, task.processor.unit(dataset.preprocess))
-
-
-def _stepped(runner: Runner, tokens: Tensor, state: Arrays | None) -> tuple[list[Arrays], Arrays | None]:
-    """Return what a program gives after each of some tokens (T, B), and the state."""
-    found: list[Arrays] = []
-    for row in tokens.numpy():
-        found.append(runner(row, runner.zeros(len(row)) if state is None else state))
-        state = runner.following(found[-1])
-    return found, state
-
-
-def _over_time(found: list[Arrays], names: Iterable[str]) -> Arrays:
-    """Return outputs after each token as arrays (T, B, ...)."""
-    return {name: np.stack([outputs[name] for outputs in found]) for name in names}
-
-
-def _require_probabilities(task: Task, logits: NDArray[Any], found: Arrays) -> None:
-    """Raise WeightsError if the second output is not the probabilities of the first."""
-    if task.spec.labels is None:
-        return
-    ours = task.probabilities(torch.from_numpy(logits)).numpy()
-    if not np.abs(ours - found["probabilities"]).max() <= _MOST:
-        raise refused("its probabilities are not those of its logits")
-
-
-class _Answers:
-    """What both answer, and how far from another answer each was."""
-
-    def __init__(self, task: Task) -> None:
-        self._labels, self._exclusive = task.spec.labels, task.spec.exclusive
+    def __init__(self, model: Runner, program: Runner, task: Task, exact: Callable[[], Runner]) -> None:
+        self._model, self._program, self._task, self._exact = model, program, task, exact
         self._margins: list[NDArray[Any]] = []
+        self.proof = Proof()
 
-    def add(self, ours: NDArray[Any], theirs: NDArray[Any]) -> None:
+    def run(self, items: Any, report: Callable[[int, int], None]) -> None:
+        """Compare both item by item, and the first ones in batches of several sizes."""
+        count = min(len(items), ITEMS)
+        if count == 0:
+            raise DataError("there are no items to prove it on")
+        self.proof.total = len(items)
+        first = np.stack([np.asarray(items[n][0]) for n in range(min(64, count))])
+        first = first[np.arange(64) % len(first)]
+        whole = self._model.run(first)
+        for size in _BATCHES:
+            parts = [self._program.run(first[at : at + size]) for at in range(0, len(first), size)]
+            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            self.proof.compare(whole, found, f"batches of {size}")
+            self._require_probabilities(whole[self._model.answer], found)
+        for start in range(0, count, 64):
+            some = np.stack([np.asarray(items[n][0]) for n in range(start, min(start + 64, count))])
+            ours, theirs = self._model.run(some), self._program.run(some)
+            self._note(ours, theirs)
+            self.proof.compare(ours, theirs, f"items from number {start} on")
+            self.proof.items += len(some)
+            report(self.proof.items, count)
+
+    def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
+        """Compare both token by token: lanes and lengths of several sizes, and then all in a few lanes."""
+        if len(tokens) < 2:
+            raise DataError("there are no tokens to prove it on")
+        self.proof.total = len(tokens) - 1
+        some = torch.as_tensor(tokens[: ITEMS + 1]).long().numpy()
+        for lanes in _BATCHES:
+            for length in _LENGTHS:
+                read = some[np.arange(lanes * length) % len(some)].reshape(length, lanes)
+                self._read(read, f"{lanes} lanes of {length} tokens")
+        count = len(some) - 1
+        lanes = min(_LANES, count)
+        whole = count // lanes * lanes
+        for columns in (some[:whole].reshape(lanes, -1).T, some[whole:count, None]):
+            if columns.size:
+                self._note(*self._read(columns, "the text"))
+                self.proof.items += columns.size
+                report(self.proof.items, count)
+
+    def _read(self, tokens: Tokens, what: str) -> tuple[Arrays, Arrays]:
+        """Compare what both give after each of some tokens (T, B); the program reads them in two halves."""
+        ours, theirs = _outputs(self._model, [tokens]), _outputs(self._program, np.array_split(tokens, 2))
+        self.proof.compare(ours, theirs, what, lambda: self._exactly(tokens))
+        return ours, theirs
+
+    def _exactly(self, tokens: Tokens) -> Arrays:
+        """Return the outputs of the model in float64; in float32 if a layer cannot compute in float64."""
+        try:
+            return _outputs(self._exact(), [tokens])
+        except RuntimeError:
+            return _outputs(self._model, [tokens])
+
+    def _note(self, ours: Arrays, theirs: Arrays) -> None:
         """Note the items that are answered differently, each with its widest margin."""
-        if self._labels is None or not len(ours):
+        if self._task.spec.labels is None:
             return
-        if self._exclusive:
-            best = np.sort(ours, 1)
-            differ = ours.argmax(1) != theirs.argmax(1)
+        one, other = (_rows(outputs[self._model.answer], self._task) for outputs in (ours, theirs))
+        if self._task.spec.exclusive:
+            best = np.sort(one, 1)
+            differ = one.argmax(1) != other.argmax(1)
             margins = best[:, -1] - best[:, -2] if best.shape[1] > 1 else np.zeros_like(best[:, 0])
         else:
-            differ, margins = (ours >= 0) != (theirs >= 0), np.abs(ours)
-        margins = np.where(differ, margins, -1.0).reshape(len(ours), -1).max(1)
+            differ, margins = (one >= 0) != (other >= 0), np.abs(one)
+        margins = np.where(differ, margins, -1.0).reshape(len(one), -1).max(1)
         self._margins.append(margins[margins >= 0])
 
-    def judged(self, proof: Proof, unit: str) -> Proof:
+    def judged(self, unit: str) -> Proof:
         """Return the proof with its disagreements. Raises WeightsError if one is more than rounding."""
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
-        wrong = int((margins >= proof.largest_difference).sum())
+        wrong = int((margins >= self.proof.largest_difference).sum())
         if wrong:
-            raise refused(f"it answers {wrong:,} of {proof.items:,} {unit} differently")
-        proof.disagreements = len(margins)
-        return proof
+            raise refused(f"it answers {wrong:,} of {self.proof.items:,} {unit} differently")
+        self.proof.disagreements = len(margins)
+        return self.proof
+
+    def _require_probabilities(self, logits: Numbers, found: Arrays) -> None:
+        """Raise WeightsError if the second output is not the probabilities of the first."""
+        if self._task.spec.labels is None:
+            return
+        ours = self._task.probabilities(torch.from_numpy(logits)).numpy()
+        if not np.abs(ours - found["probabilities"]).max() <= _MOST:
+            raise refused("its probabilities are not those of its logits")
+
+
+def _outputs(runner: Runner, pieces: list[Tokens]) -> Arrays:
+    """Return what a runner gives after each token of several pieces of text, (T, B, ...)."""
+    state, found = None, list[Arrays]()
+    with runner.reading() as step:
+        for tokens in pieces:
+            if len(tokens):
+                outputs, state = step(tokens, state)
+                found.append(outputs)
+    return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+
+def _rows(logits: Numbers, task: Task) -> Numbers:
+    """Return logits as a row for each item, or for each token."""
+    return logits.reshape(-1, logits.shape[-1]) if isinstance(task, CarriesState) else logits
 
 
 def _random(item: Tensor, count: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from zoo.config import options
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import Diverged, OptionError
-from zoo.inference.readers import Numbers, Reader, Tokens
+from zoo.models.runners import Numbers, Runner, Tokens
 from zoo.seeds import seed_for
 
 __all__ = ["Sampling", "choose", "sample", "sample_many", "sample_with_surprise"]
 
 # Tokens of prompt read at a time, all samples together, so that a long one needs no more memory
-_READ = 4096
+_READ = 1024
 # Steps whose uniform numbers are drawn at a time
 _BLOCK = 256
 
@@ -58,7 +58,7 @@ class Sampling:
 
 
 def sample(
-    reader: Reader, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
+    runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
 ) -> Iterator[str]:
     """Yield the text that follows `prompt` piece by piece, each as soon as it is final.
 
@@ -70,14 +70,14 @@ def sample(
         OptionError: the model can never generate the stop string.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
-    steps = _draw(reader, vocabulary, prompt, sampling, count=1)
+    steps = _draw(runner, vocabulary, prompt, sampling, count=1)
     if vocabulary.backwards:
         return _reversed(_stream(steps, _Text(stop[::-1])))
     return _stream(steps, _Text(stop))
 
 
 def sample_with_surprise(
-    reader: Reader, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
+    runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
 ) -> Generator[tuple[str, float]]:
     """Yield each token of the text of `sample` with its surprise, -log p in nats.
 
@@ -89,14 +89,14 @@ def sample_with_surprise(
         OptionError: the model can never generate the stop string.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
-    steps = _draw(reader, vocabulary, prompt, sampling, count=1)
+    steps = _draw(runner, vocabulary, prompt, sampling, count=1)
     if vocabulary.backwards:
         return _reversed_tokens(_tokens(steps, _Text(stop[::-1])))
     return _tokens(steps, _Text(stop))
 
 
 def sample_many(
-    reader: Reader,
+    runner: Runner,
     preprocess: Mapping[str, Any],
     *,
     count: int,
@@ -118,7 +118,7 @@ def sample_many(
     vocabulary, stop = _prepare(preprocess, sampling)
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
-    with closing(_draw(reader, vocabulary, prompt, sampling, count=count)) as steps:
+    with closing(_draw(runner, vocabulary, prompt, sampling, count=count)) as steps:
         for step, drawn in enumerate(steps):
             report(step * count, sampling.length * count)
             for text, piece in zip(texts, drawn.texts, strict=True):
@@ -181,7 +181,7 @@ class _Drawn(NamedTuple):
 
 
 def _draw(
-    reader: Reader, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int
+    runner: Runner, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int
 ) -> Generator[_Drawn]:
     """Yield what each step adds to each of `count` samples."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
@@ -194,17 +194,18 @@ def _draw(
     # the streams of a bit generator never change with the version of numpy
     streams = [np.random.PCG64(seed_for(sampling.seed, "sample", index)) for index in range(count)]
     uniforms = np.empty((0, count))
-    with reader.reading() as read:
+    with runner.reading() as read:
         state = None
         size = max(1, _READ // count)
         *before, tokens = [column[at : at + size].repeat(count, 1) for at in range(0, len(column), size)]
         for part in before:  # (T, B)
             _, state = read(part, state)
         for step in range(sampling.length):
-            logits, state = read(tokens, state)
+            outputs, state = read(tokens, state)
+            logits = outputs[runner.answer][-1].astype(np.float64)  # (B, V)
             if step % _BLOCK == 0:
                 uniforms = np.stack([_uniforms(stream) for stream in streams], 1)  # (block, B)
-            last = np.where(forbidden, -math.inf, logits)  # (B, V)
+            last = np.where(forbidden, -math.inf, logits)
             if not np.isfinite(last.max()):
                 hint = "its weights are finite, but too large to compute with"
                 raise Diverged("the model's logits are not finite", hint=hint)

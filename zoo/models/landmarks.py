@@ -8,9 +8,10 @@ from typing import get_args
 from torch import nn
 
 from zoo.errors import OptionError, SpecError, did_you_mean
+from zoo.files.exported import FEATURES
 from zoo.registry.specs import Landmark
 
-__all__ = ["layer_path", "require_modules"]
+__all__ = ["feature_landmarks", "layer_path", "require_modules"]
 
 
 def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
@@ -40,3 +41,15 @@ def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture
             raise SpecError(
                 f"the {landmark} of {architecture} is {path!r}, but it has no such layer{nearest}", hint=hint
             )
+
+
+def feature_landmarks(model: nn.Module, landmarks: Mapping[str, str], architecture: str) -> dict[str, str]:
+    """Return where the features of a model are, one path; none if its architecture does not say.
+
+    Raises SpecError for a landmark that does not exist.
+    """
+    for name in (FEATURES, "head"):
+        if path := landmarks.get(name, ""):
+            require_modules({name: path}, model, architecture)
+            return {name: path}
+    return {}

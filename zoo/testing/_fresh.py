@@ -161,7 +161,7 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
         processor.check_feeding(preprocess, request["dims"])
         outputs = np.array(request.get("outputs", ()), np.float32)
         if "tokens" in request and isinstance(processor, Scores):
-            found = [processor.score(outputs, np.array(request["tokens"]), preprocess)]
+            found = [processor.score([outputs], np.array(request["tokens"]), preprocess)]
         else:
             found = processor.answers(outputs, preprocess) if isinstance(processor, Predicts) else ()
         return {"answers": [dict(answer) for one in found for answer in one.answers]}

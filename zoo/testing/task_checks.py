@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from zoo.data.views import View
 from zoo.errors import OptionError
-from zoo.evaluation.measure import measure, numbers
+from zoo.evaluation.measure import metrics_of, numbers
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.interfaces import SPLITS, Batch, CarriesState, PreparesInputs, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, message
 from zoo.testing._data import require_splits
@@ -244,16 +244,17 @@ def prepares_its_items(case: Case) -> None:
     """A task prepares items as its batches have them, and says whether one class excludes the others."""
     task, data = case.task, case.tiny()
     processor = task.processor
-    if not (isinstance(task, PreparesInputs) and isinstance(processor, TakesItems)):
+    if not isinstance(processor, TakesItems | Predicts):
         return
     batch = next(case.task.eval_batches(data, "val"))
     items = torch.stack([torch.as_tensor(data.split("val")[n][0]) for n in range(len(batch.inputs))])
-    made = torch.from_numpy(processor.item(data.dims))
-    assert (made.dtype, made.shape) == (items.dtype, items.shape[1:]), message(
-        expected=f"item() like those of a split, {items.dtype} {tuple(items.shape[1:])}",
-        got=f"{made.dtype} {tuple(made.shape)}",
-        usually="an item as the model sees it, after prepare()",
-    )
+    if isinstance(processor, TakesItems):
+        made = torch.from_numpy(processor.item(data.dims))
+        assert (made.dtype, made.shape) == (items.dtype, items.shape[1:]), message(
+            expected=f"item() like those of a split, {items.dtype} {tuple(items.shape[1:])}",
+            got=f"{made.dtype} {tuple(made.shape)}",
+            usually="an item as the model sees it, after prepare()",
+        )
     prepared = task.prepare(items, data.preprocess)
     alike = prepared.shape == batch.inputs.shape and torch.allclose(prepared, batch.inputs, atol=1e-5)
     assert alike, message(
@@ -315,14 +316,18 @@ def answers_each_input(case: Case) -> None:
 
 
 def _scores_as_it_measures(case: Case, processor: Scores) -> None:
-    data, (tokens, outputs) = case.tiny(), _sequence(case)
-    (found,) = processor.score(outputs, tokens, data.preprocess).answers
+    task, data = case.task, case.tiny()
+    tokens, outputs = _sequence(case)
+    (found,) = processor.score([outputs[:3], outputs[3:]], tokens, data.preprocess).answers
     alone = View(
         dims=data.dims,
         preprocess=data.preprocess,
         split=lambda name: torch.from_numpy(tokens) if name == "val" else tokens[:0],
     )
-    measured = measure(_model(case), case.task, alone, "val", one_lane=True).metrics
+    assert isinstance(task, CarriesState)
+    (batch,) = task.lane_batches(alone, "val", lanes=1, steps=len(tokens))
+    step = task.step(_model(case).eval(), batch)
+    measured = metrics_of(task, step.sums, step.count, data.preprocess)
     scored = {name: found.get(name, math.nan) for name in measured}
     assert _alike([scored], [measured]), message(
         expected=f"score() to give the metrics that are measured, {measured}",
@@ -357,7 +362,7 @@ def processes_without_torch(case: Case) -> None:
     if isinstance(processor, Scores):
         tokens, outputs = _sequence(case)
         request |= {"outputs": outputs.tolist(), "tokens": tokens.tolist()}
-        predictions = [processor.score(outputs, tokens, data.preprocess)]
+        predictions = [processor.score([outputs], tokens, data.preprocess)]
     elif isinstance(processor, Predicts):
         outputs = _outputs(case)
         request["outputs"] = outputs.tolist()

@@ -1,0 +1,196 @@
+"""A module as a runner: in evaluation mode, in fp32 and without gradients."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.errors import WeightsError
+from zoo.files.cards import Card
+from zoo.files.exported import FEATURES
+from zoo.interfaces import State, make_task
+from zoo.models.features import features_of, pooled
+from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs, untouched
+from zoo.models.landmarks import feature_landmarks, layer_path
+from zoo.models.recurrent import SingleSteps
+from zoo.models.runners import Arrays, Runner, Step, Tokens
+from zoo.models.windows import windowed
+from zoo.registry.registry import Registry
+
+__all__ = ["ModuleRunner", "runner_of"]
+
+# The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
+# or some tokens, since a small file could take all memory
+_MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
+
+
+class ModuleRunner(Runner):
+    """A module that computes what it is asked, and is left as it was.
+
+    Args:
+        prepare: returns items (B, ...) as the module reads them.
+        landmarks: paths of submodules by landmark.
+        answer: the name of what the module returns.
+        context: most tokens that it reads from an empty state on; 0 is any. See `zoo.models.windows`.
+        architecture: whose landmarks they are, for messages.
+    """
+
+    exported = False
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        prepare: Callable[[Tensor], Tensor] = lambda items: items,
+        landmarks: Mapping[str, str] = {},
+        answer: str = "logits",
+        context: int = 0,
+        device: str = "cpu",
+        architecture: str = "the model",
+    ) -> None:
+        self._module = module
+        self._prepare = prepare
+        self._landmarks = landmarks
+        self._architecture = architecture
+        self._features: Mapping[str, str] = {}
+        self._pool = True
+        self.answer = answer
+        self.context = context
+        self.device = device
+
+    @property
+    def module(self) -> nn.Module:
+        """The module."""
+        return self._module
+
+    def with_features(self, layer: str, *, pool: bool) -> ModuleRunner:
+        """Return a runner whose outputs have the features of a layer too.
+
+        Raises:
+            OptionError: the model has no such layer, and for `features` no head.
+            SpecError: a landmark of its architecture does not exist.
+        """
+        found = layer == FEATURES and feature_landmarks(self._module, self._landmarks, self._architecture)
+        other = copy.copy(self)
+        other._features = found or {FEATURES: layer_path(layer, self._landmarks, self._module)}
+        other._pool = pool
+        return other
+
+    @torch.inference_mode()
+    def run(self, items: NDArray[Any]) -> Arrays:
+        """Return the outputs for a batch of items, in halves if they are too large.
+
+        Raises WeightsError if the model needs too much memory for a single item.
+        """
+        with self._lent() as model:
+            inputs = self._prepare(torch.from_numpy(items).to(self.device))
+            outputs = self._in_halves(model, inputs)
+        names = (self.answer, FEATURES)
+        return {name: output.float().cpu().numpy() for name, output in zip(names, outputs, strict=False)}
+
+    @contextmanager
+    def reading(self) -> Generator[Step]:
+        """Yield a step; gradients are off only while it runs."""
+        with self._lent() as inner, no_larger_outputs(inner, _MOST_OF_ONE):
+            both = _WithFeatures(inner, self._features) if self._features else None
+            model = windowed(both or inner, self.context)
+            single, first = SingleSteps(), True
+
+            @torch.inference_mode()
+            def step(tokens: Tokens, state: State) -> tuple[Arrays, State]:
+                nonlocal first
+                try:
+                    with single if first or single.found else nullcontext():
+                        answers, state, *_ = model(torch.from_numpy(tokens).to(self.device), state)
+                except TooLarge as error:
+                    raise _too_large(error) from None
+                first = False
+                found = answers.float().cpu().numpy()  # (T, B, V), or (T, B, V + F)
+                if both is None:
+                    return {self.answer: found}, state
+                return {self.answer: found[..., : both.width], FEATURES: found[..., both.width :]}, state
+
+            yield step
+
+    @contextmanager
+    def _lent(self) -> Generator[nn.Module]:
+        """Yield the module in evaluation mode; without its wrappers, which call no hooks, for features."""
+        if self._features:
+            with untouched(self._module) as inner:
+                yield inner
+        else:
+            with evaluating(self._module):
+                yield self._module
+
+    def _in_halves(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+        half = len(inputs) // 2
+        try:
+            with no_larger_outputs(model, _MOST_BYTES if half else _MOST_OF_ONE):
+                return self._forward(model, inputs)
+        except TooLarge as error:
+            if not half:
+                raise _too_large(error) from None
+        pairs = zip(self._in_halves(model, inputs[:half]), self._in_halves(model, inputs[half:]), strict=True)
+        return tuple(map(torch.cat, pairs))
+
+    def _forward(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what the module returns, and the features if there are any."""
+        if not self._features:
+            return (_tensor(model(inputs)),)
+        with features_of(model, self._features) as features:
+            answers = _tensor(model(inputs))
+        return answers, pooled(features.output) if self._pool else features.output
+
+
+def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str = "cpu") -> ModuleRunner:
+    """Return a module as the runner that its card describes. Raises UnknownName."""
+    task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
+    return ModuleRunner(
+        module,
+        prepare=partial(task.prepare, preprocess=card.preprocess),
+        landmarks={**entry.spec.landmarks},
+        answer="outputs" if task.spec.labels is None else "logits",
+        context=entry.spec.context(card.arguments),
+        device=device,
+        architecture=entry.name,
+    )
+
+
+class _WithFeatures(nn.Module):
+    """A language model that returns its features beside its logits, as one array, which windows may cut.
+
+    Attributes:
+        width: how many of the numbers are logits.
+    """
+
+    def __init__(self, model: nn.Module, landmarks: Mapping[str, str]) -> None:
+        super().__init__()
+        self.model = model
+        self.width = 0
+        self._landmarks = landmarks
+
+    def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Map tokens (T, B) and a state to logits and features, (T, B, V + F), and the state."""
+        with features_of(self.model, self._landmarks, time_first=True) as features:
+            logits, state, *_ = self.model(tokens, state)
+        self.width = logits.shape[-1]
+        return torch.cat([logits.float(), features.output.float()], -1), state
+
+
+def _tensor(outputs: object) -> Tensor:
+    """Return what a module returned. Raises WeightsError if that is not a tensor."""
+    if not isinstance(outputs, Tensor):
+        what = f"a {type(outputs).__name__}, not a tensor"
+        raise WeightsError(f"the model cannot be used: it returns {what}")
+    return outputs
+
+
+def _too_large(error: TooLarge) -> WeightsError:
+    return WeightsError(f"the model cannot be used: one layer needs {error} at a time")

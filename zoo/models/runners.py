@@ -1,0 +1,192 @@
+"""A trained model as functions over arrays, whether a module or an exported file computes it. Torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.config.threads import chosen_threads, cores
+from zoo.errors import OptionError, WeightsError, first_line
+from zoo.files.exported import FEATURES, Port, Program, Signature
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Arrays", "Numbers", "ProgramRunner", "Runner", "Step", "Tokens", "usual_threads"]
+
+Tokens = NDArray[np.int64]
+Numbers = NDArray[np.floating[Any]]
+Arrays = Mapping[str, NDArray[Any]]
+# Maps tokens (T, B) and a state, None at first, to the outputs after each token, (T, B, ...), and the state
+Step = Callable[[Tokens, Any], tuple[Arrays, Any]]
+
+# Bytes of state of all lanes together; a file of a few kB may claim any shape
+_MOST_STATE = 1 << 30
+# The most threads for one step of a language model, unless the user chooses
+_STEP_THREADS = 4
+
+
+class Runner(ABC):
+    """A trained model as functions over arrays. Several threads may use it at once.
+
+    Attributes:
+        answer: the output that predictions are made of: `logits`, or `outputs` of a model of numbers.
+        device: where it computes.
+        exported: whether it is an exported file, which has no module.
+        context: most tokens that it reads from an empty state on; 0 is any.
+    """
+
+    answer: str
+    device: str
+    exported: bool
+    context: int = 0
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The module. Raises WeightsError for an exported file, which has none."""
+
+    @abstractmethod
+    def run(self, items: NDArray[Any]) -> Arrays:
+        """Return the outputs for a batch of items, (B, ...), as a split of data has them.
+
+        Raises WeightsError if the model cannot compute them.
+        """
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Step]:
+        """Return a step of a language model, as a context manager: within it the model computes."""
+
+    @abstractmethod
+    def with_features(self, layer: str, *, pool: bool) -> Runner:
+        """Return a runner whose outputs have the `features` of a layer too.
+
+        Args:
+            layer: a landmark or the path of a module. `features` is what the head reads, if there is no
+                landmark of that name.
+            pool: average over the places of an image.
+
+        Raises OptionError if the model has no such layer.
+        """
+
+
+class ProgramRunner(Runner):
+    """The program of an exported file, which is given what its signature says, and is held to it.
+
+    Args:
+        name: of the file, for messages.
+        hint: what to do about a program that fails.
+    """
+
+    device = "cpu"
+    exported = True
+
+    def __init__(
+        self,
+        program: Program,
+        signature: Signature,
+        *,
+        name: str,
+        hint: str | None = "export the model again",
+    ) -> None:
+        self._program, self._hint = program, hint
+        self._signature = signature
+        self._name = name
+        self._inputs = {port.name: port for port in signature.inputs}
+        following = signature.state.values()
+        self.outputs = [port.name for port in signature.outputs if port.name not in following]
+        self.answer = self.outputs[0]
+
+    @property
+    def module(self) -> nn.Module:
+        """None. Raises WeightsError."""
+        message = f"{self._name} is an exported file, which can only predict, embed and sample"
+        raise WeightsError(message, hint="use the weights that it was exported from")
+
+    def run(self, items: NDArray[Any]) -> Arrays:
+        """Return the outputs for a batch of items.
+
+        Raises WeightsError if the program fails, or gives anything else than its signature says.
+        """
+        return self._run(items, {})
+
+    @contextmanager
+    def reading(self) -> Generator[Step]:
+        """Yield a step, which runs the program once for each token."""
+        yield self.step
+
+    def step(self, tokens: Tokens, state: Arrays | None) -> tuple[Arrays, Arrays]:
+        """Return the outputs after each of some tokens (T, B), and the state."""
+        found: list[Arrays] = []
+        state = self._zeros(tokens.shape[1]) if state is None else state
+        for row in tokens:
+            outputs = self._run(row, state)
+            state = {before: outputs[after] for before, after in self._signature.state.items()}
+            found.append(outputs)
+        return {name: np.stack([outputs[name] for outputs in found]) for name in self.outputs}, state
+
+    def with_features(self, layer: str, *, pool: bool) -> ProgramRunner:
+        """Return the runner itself. Raises OptionError unless it has what is asked for."""
+        if FEATURES not in self.outputs:
+            hint = (
+                "the model had none when it was exported: no landmark of its architecture is features or head"
+            )
+            raise OptionError(f"{self._name} has no features", hint=hint)
+        vectors = pool or self._signature.state
+        if layer != FEATURES or not vectors:
+            asked = f"the layer {layer}" if layer != FEATURES else "features that are not pooled"
+            hint = "use the weights that it was exported from"
+            raise OptionError(f"{self._name} is an exported file, which does not have {asked}", hint=hint)
+        return self
+
+    def _run(self, items: NDArray[Any], state: Arrays) -> Arrays:
+        """Return the outputs for a batch: items (B, ...); or a token of each lane, (B,), and the state."""
+        wanted = self._signature.inputs[0]
+        items = items.astype(wanted.dtype, copy=False)
+        if not _fits(items, wanted, len(items)):
+            raise self._wrong(f"reads {wanted.shown()}, but was given {_shown(items)}")
+        try:
+            outputs = self._program({wanted.name: items, **state})
+        except Exception as error:
+            raise self._wrong(f"cannot be run: {first_line(error)}") from None
+        for port in self._signature.outputs:
+            got = outputs.get(port.name)
+            if got is None or not _fits(got, port, len(items)):
+                shown = "nothing" if got is None else _shown(got)
+                raise self._wrong(f"should give {port.name} as {port.shown()}, but gave {shown}")
+        return outputs
+
+    def _zeros(self, lanes: int) -> Arrays:
+        """Return the state at the start of each lane. Raises WeightsError for one that is too large."""
+        ports = {name: self._inputs[name] for name in self._signature.state}
+        shapes = {name: [lanes if n is None else n for n in port.shape] for name, port in ports.items()}
+        if sum(8 * int(np.prod(shape, dtype=np.float64)) for shape in shapes.values()) > _MOST_STATE:
+            raise self._wrong("needs too much memory for its state")
+        return {name: np.zeros(shape, ports[name].dtype) for name, shape in shapes.items()}
+
+    def _wrong(self, what: str) -> WeightsError:
+        return WeightsError(f"{self._name} {what}", hint=self._hint)
+
+
+def usual_threads(signature: Signature) -> int:
+    """Return how many threads a program runs on: $OMP_NUM_THREADS, or one for each core.
+
+    The steps of a language model are too short for more than a few.
+    """
+    if chosen := chosen_threads():
+        return chosen
+    return min(cores(), _STEP_THREADS) if signature.state else cores()
+
+
+def _fits(array: NDArray[Any], port: Port, batch: int) -> bool:
+    shape = tuple(batch if size is None else size for size in port.shape)
+    return array.shape == shape and array.dtype == np.dtype(port.dtype)
+
+
+def _shown(array: NDArray[Any]) -> str:
+    return f"{array.dtype} ({', '.join(map(str, array.shape))})"
