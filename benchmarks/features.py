@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -67,7 +68,7 @@ def texts() -> None:
         for start in range(0, len(tokens), len(tokens) // PASSAGES)[:PASSAGES]:
             passages.append(vocabulary.decode(tokens[start : start + LENGTH].tolist()))
             authors.append(author)
-    states = [torch.from_numpy(row["features"]) for row in model.features_each(passages, pool=False)]
+    states = [torch.from_numpy(row["features"]) for row in model.features(passages, pool=False)]
     truth = torch.tensor(authors)
     for name, vectors in {
         "mean": [one.mean(0) for one in states],
@@ -92,7 +93,7 @@ def items(model: zoo.Model, split: Split, count: int) -> list[tuple[Tensor, int]
 def features(model: zoo.Model, split: Split, count: int) -> tuple[Tensor, Tensor]:
     """Return the features of some pictures, (N, F), and their labels."""
     chosen = items(model, split, count)
-    found = torch.from_numpy(model.features([image for image, _ in chosen]))
+    found = torch.from_numpy(np.asarray(model.features([image for image, _ in chosen])))
     return found, torch.tensor([label for _, label in chosen])
 
 

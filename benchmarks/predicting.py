@@ -78,7 +78,7 @@ def accuracy(folder: Path) -> None:
     wanted = {row["class"]: round(row["accuracy"] * row["count"]) for row in measured["classes"]}
     for size in BATCHES:
         table = folder / f"{size}.csv"
-        model.predict_to(table, files, batch_size=size, progress=False)
+        model.predict(files, batch_size=size, progress=False).write(table)
         counted = dict(right(table, model.classes))
         total = sum(counted.values())
         same = "equal in each class" if counted == wanted else "NOT equal"
@@ -167,6 +167,11 @@ print(predicting.rate(lambda: predicting.with_timm(model, files, out, {batch}), 
     return float(done.stdout)
 
 
+def write(model: Model, files: Path, out: Path) -> None:
+    """Predict with zoo, and write a CSV."""
+    model.predict(files, progress=False).write(out)
+
+
 def speed(folder: Path) -> None:
     """Compare rates with those of timm's loader, and of the network alone."""
     networks(32).export(folder / "small.onnx", drawn=True, progress=False)
@@ -174,7 +179,7 @@ def speed(folder: Path) -> None:
         model = networks(size)
         files = pictures(folder / f"{size}{suffix}", count, size=size, suffix=suffix)
         timm_of = partial(rate_of_timm, files, count, size)
-        zoo_of: Any = partial(model.predict_to, inputs=files, progress=False)
+        zoo_of = partial(write, model, files)
         ways: dict[str, Callable[[Path], float]] = {
             "timm": partial(timm_of, batch=256, keep=False),
             "timm, batches of 64": partial(timm_of, batch=64, keep=False),
@@ -185,7 +190,7 @@ def speed(folder: Path) -> None:
             ),
         }
         if size == 32:
-            small: Any = partial(zoo.load(folder / "small.onnx").predict_to, inputs=files, progress=False)
+            small = partial(write, zoo.load(folder / "small.onnx"), files)
             ways["zoo, exported"] = lambda out, small=small, count=count: rate(partial(small, out), count)
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(TURNS):

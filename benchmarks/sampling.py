@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.inference.sampling import Sampling, sample, sample_many
+from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.models.module_runner import ModuleRunner
 
 LENGTH = 500
@@ -112,11 +112,14 @@ def compare() -> None:
 
     def one(**options: Any) -> None:
         sampling = Sampling(length=LENGTH, **options)
-        assert len("".join(sample(ModuleRunner(model), preprocess, sampling=sampling))) == LENGTH
+        assert (
+            len("".join(text for text, _ in stream(ModuleRunner(model), preprocess, sampling=sampling)))
+            == LENGTH
+        )
 
     def many() -> None:
         texts = sample_many(
-            ModuleRunner(model), preprocess, count=SAMPLES, sampling=Sampling(length=LENGTH // 5)
+            ModuleRunner(model), preprocess, sampling=Sampling(samples=SAMPLES, length=LENGTH // 5)
         )
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 
@@ -126,7 +129,7 @@ def compare() -> None:
         "window": (LENGTH // 5, lambda: window(model, LENGTH // 5)),
         "window, plain": (LENGTH // 5, lambda: plain(window, model, LENGTH // 5)),
         "zoo": (LENGTH, one),
-        "zoo, exported": (LENGTH, lambda: exported.sample(length=LENGTH, progress=False)),
+        "zoo, exported": (LENGTH, lambda: str(exported.sample(length=LENGTH, progress=False))),
         "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
         f"zoo, batch of {SAMPLES}": (LENGTH // 5 * SAMPLES, many),
     }

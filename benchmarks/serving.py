@@ -259,7 +259,7 @@ def batching(folder: Path) -> None:
     def predict(size: int, count: int) -> float:
         began = time.perf_counter()
         for start in range(0, count, size):
-            model.predict(files[start : start + size], progress=False)
+            list(model.predict(files[start : start + size], progress=False))
         return count / (time.perf_counter() - began)
 
     with serving(folder, NAME) as (port, _):

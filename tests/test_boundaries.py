@@ -78,6 +78,7 @@ NUMPY_ONLY = (
     "zoo.plugin",
     "zoo.processors",
     "zoo.api.model",
+    "zoo.api.results",
     "zoo.api.weights",
     "zoo.data.pictures",
     *(f"zoo.data.{name}" for name in ("reading", "sources")),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from zoo.api.loading import create_model, open_dataset
     from zoo.api.model import Model
+    from zoo.api.results import Features, Predictions, Texts
     from zoo.api.run import Run
     from zoo.api.training import lr_find, resume, train
     from zoo.api.weights import load
@@ -67,8 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "ExporterSpec",
-    "FieldsSpec", "Model",
-    "OptionError", "Pretrained", "Recipe", "Registry", "Run", "TaskSpec", "TrainConfig", "WeightsSpec",
+    "Features", "FieldsSpec", "Model", "OptionError", "Predictions", "Pretrained", "Recipe", "Registry",
+    "Run", "TaskSpec", "Texts", "TrainConfig", "WeightsSpec",
     "ZooError", "ZooWarning", "__version__", "check", "clear_cache", "create_model", "hookimpl",
     "list_analyzers", "list_cache", "list_datasets", "list_models", "list_plugins", "list_recipes",
     "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
@@ -81,6 +82,7 @@ _ON_USE = {
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
     "zoo.api.loading": "create_model open_dataset",
     "zoo.api.model": "Model",
+    "zoo.api.results": "Features Predictions Texts",
     "zoo.api.run": "Run",
     "zoo.api.training": "lr_find resume train",
     "zoo.api.weights": "load",

@@ -3,7 +3,7 @@
     worker = Worker(model)
     rows = await worker.predict([picture], top=3)
     findings = await worker.run(lambda: model.analyze("grad-cam", "cat.jpg"))
-    async for token, surprise in worker.stream(model.stream_with_surprise("def ")):
+    async for token, surprise in worker.stream(model.sample("def ").stream()):
         ...
 
 Texts that are sampled take turns with everything else, a few tokens each.
@@ -154,12 +154,15 @@ class Worker:
                 alike.setdefault(one.top, deque()).append(one)
         for top, several in alike.items():
             while batch := _batch(several):
-                self._predict(batch, partial(self._model.predict, top=top, progress=False))
+                self._predict(batch, partial(self._rows, top))
         for one in asked:
             if isinstance(one, _Run) and one.result.set_running_or_notify_cancel():
                 _settle(one.result, one.function)
             elif isinstance(one, _Stream):
                 self._advance(one)
+
+    def _rows(self, top: int | None, inputs: Sequence[Any]) -> Rows:
+        return [*self._model.predict(inputs, top=top, progress=False)]
 
     def _predict(self, several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
         """Predict the inputs of several requests together; if that fails, one after the other."""

@@ -73,7 +73,7 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
         raise OptionError(f"{served.name} does not generate text: it is for {served.model.card.task}")
     require_texts([request.prompt, request.stop], limits)
     settings = request.model_dump(exclude={"model", "prompt"})
-    tokens = await served.worker.run(lambda: served.model.stream_with_surprise(request.prompt, **settings))
+    tokens = await served.worker.run(lambda: served.model.sample(request.prompt, **settings).stream())
     events = _events(served, request, served.worker.stream(tokens, until=until))
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 

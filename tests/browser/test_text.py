@@ -38,7 +38,7 @@ def test_a_text_streams_in_and_is_that_of_the_command(visit: Visit) -> None:
     page.locator(DONE).wait_for()
     asked: Any = {"length": 80, "temperature": 1.2, "top_p": 0.9, "top_k": 20, "seed": 7, "stop": "zzz"}
     model = zoo.load("nietzsche-rnn")
-    expected = [*model.stream_with_surprise("the will § ", **asked)]
+    expected = [*model.sample("the will § ", **asked).stream()]
     written = page.locator(".written")
     assert written.evaluate("(node) => node.textContent") == "the will § " + "".join(t for t, _ in expected)
     given = written.locator(".token").evaluate_all("(nodes) => nodes.map((n) => Number(n.dataset.surprise))")
@@ -82,7 +82,7 @@ class Endless:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.generated = self.ended = 0
-        monkeypatch.setattr(zoo.Model, "stream_with_surprise", self)
+        monkeypatch.setattr(zoo.Texts, "stream", self)
 
     def __call__(self, *_: Any, **__: Any) -> Iterator[tuple[str, float]]:
         try:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import zoo
-from zoo import Model, load
+from zoo import Features, load
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def features(net_file, pictures):
     """Return the features of the whole pictures."""
     paths = [pictures / f"{number}.png" for number in range(3)]
     with pytest.warns(match="central square"):
-        return load(net_file, progress=False).features(paths, progress=False)
+        return np.asarray(load(net_file, progress=False).features(paths, progress=False))
 
 
 def done(*arguments, code=0, **options):
@@ -108,7 +108,7 @@ def test_a_text_on_stdin_is_one_input(lstm_file, text_file, monkeypatch):
     (row,) = json.loads(done(lstm_file, "-", "--json").stdout)
     assert row["input"] == "-"
     found = load(lstm_file, progress=False).features(text, progress=False)[0]
-    np.testing.assert_allclose(row["features"], found, rtol=1e-5)
+    np.testing.assert_allclose(row["features"], found["features"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,17 @@ def test_mistakes_are_told_in_words(net_file, pictures, tmp_path, arguments, mes
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("x.csv", "x.csv has the rows so far\n     go on: zoo embed {} a.png --layer stages --no-pool --out"),
+        ("x.csv", "x.csv has the rows so far\n     go on: zoo embed {} 0.png --layer stages --no-pool --out"),
         ("x.npy", "x.npy was not written\n"),
     ],
 )
-def test_ctrl_c_says_how_to_go_on(net_file, monkeypatch, out, said):
+def test_ctrl_c_says_how_to_go_on(net_file, pictures, monkeypatch, out, said):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Model, "features_to", interrupt)
-    result = done(net_file, "a.png", "--layer", "stages", "--no-pool", "--out", out, code=130)
+    monkeypatch.setattr(Features, "write", interrupt)
+    arguments = net_file, "0.png", "--layer", "stages", "--no-pool", "--out", out
+    result = done(*arguments, code=130, cwd=pictures)
     assert f"zoo: stopped: {said.format(net_file)}" in result.stderr
 
 

@@ -144,7 +144,7 @@ def test_a_command_that_failed_leaves_nothing_and_an_interrupted_one_is_continue
             raise error
 
         with pytest.raises(type(error)), pytest.warns(match="central square"):
-            model.predict_to(out, inputs(), batch_size=1, threads=1, progress=False, **settings)
+            model.predict(inputs(), batch_size=1, threads=1, progress=False, **settings).write(out)
         return inside(desk) - before
 
     assert ended_by(DataError("the camera is gone"), top=2) == set()
@@ -153,7 +153,7 @@ def test_a_command_that_failed_leaves_nothing_and_an_interrupted_one_is_continue
         assert ended_by(error) == kept
         assert json.loads(out.read_text())["input"].endswith("1.png")
     with pytest.warns(match="central square"):
-        done = model.predict_to(out, desk / "holiday", progress=False)
+        done = model.predict(desk / "holiday", progress=False).write(out)
     assert (done["rows"], done["before"]) == (2, 1)
 
 
@@ -167,12 +167,12 @@ def test_python_says_the_same_before_it_reads(net_file, desk, monkeypatch):
     monkeypatch.chdir(desk)
     model = load(net_file, progress=False)
     message = r"caat\.png: no such file or folder; did you mean 'cat\.png'\?"
-    for call in (model.predict, model.predict_each, model.features, model.features_each):
+    for call in (model.predict, model.features):
         for given in ("caat.png", ["cat.png", desk / "caat.png"], ("cat.png", "caat.png")):
             with pytest.raises(DataError, match=message):
                 call(given)
     with pytest.raises(DataError, match=CUT), pytest.warns(match="central square"):
-        model.predict("cut.png", progress=False)
+        list(model.predict("cut.png", progress=False))
     for given in ([(desk / "cut.png").read_bytes()], iter(["caat.png"])):  # in memory, or one by one: a row
         with pytest.warns(match="central square"):
             (row,) = model.predict(given, progress=False)

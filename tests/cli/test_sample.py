@@ -65,7 +65,7 @@ def test_every_option_is_passed_on(lstm_file):
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
     drawn = sample_many(
-        ModuleRunner(model), card.preprocess, count=4, prompt="fox", sampling=Sampling(**options)
+        ModuleRunner(model), card.preprocess, prompt="fox", sampling=Sampling(samples=4, **options)
     )
     assert json.loads(done)["texts"] == drawn
     assert any(drawn)

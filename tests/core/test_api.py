@@ -527,20 +527,20 @@ def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None
 
 
 def test_sampling_generates_the_same_text_in_every_way(lstm: zoo.Run) -> None:
-    text = lstm.model.sample("the ", length=30, seed=3)
+    text = str(lstm.model.sample("the ", length=30, seed=3))
     assert len(text) == 30
-    assert "".join(lstm.model.stream("the ", length=30, seed=3)) == text
-    tokens = [*lstm.model.stream_with_surprise("the ", length=30, seed=3)]
+    assert "".join(piece for piece, _ in lstm.model.sample("the ", length=30, seed=3).stream()) == text
+    tokens = [*lstm.model.sample("the ", length=30, seed=3).stream()]
     assert "".join(token for token, _ in tokens) == text
-    texts = lstm.model.sample_many(3, "the ", length=30, seed=3)
+    texts = lstm.model.sample("the ", samples=3, length=30, seed=3)
     assert (len(texts), texts[0]) == (3, text)
-    assert lstm.model.sample("the ", length=30, seed=4) != text
-    assert lstm.model.sample("the ", length=30, seed=3, stop=text[9:12]) == text.partition(text[9:12])[0]
+    assert str(lstm.model.sample("the ", length=30, seed=4)) != text
+    assert str(lstm.model.sample("the ", length=30, seed=3, stop=text[9:12])) == text.partition(text[9:12])[0]
 
 
 def test_surprise_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(lstm: zoo.Run) -> None:
     drawn = {"length": 40, "temperature": 1.5, "top_k": 5, "seed": 3}
-    tokens, surprises = zip(*lstm.model.stream_with_surprise("the ", **drawn), strict=True)
+    tokens, surprises = zip(*lstm.model.sample("the ", **drawn).stream(), strict=True)
     (whole,), (prompt,) = (
         lstm.model.predict([text])[0]["answers"] for text in ("the " + "".join(tokens), "the ")
     )
@@ -564,12 +564,12 @@ def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Ru
 
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.warns(ZooWarning, match="not in the model's vocabulary, read as <unk>: 'Ω'") as caught:
-        lstm.model.sample("Ωmega", length=3)
+        str(lstm.model.sample("Ωmega", length=3))
     assert caught[0].filename == __file__
     with pytest.raises(OptionError, match="temperature must be at least 0"):
-        lstm.model.stream(temperature=-1)
+        lstm.model.sample(temperature=-1)
     with pytest.raises(OptionError, match="samples must be at least 1"):
-        lstm.model.sample_many(0)
+        lstm.model.sample(samples=0)
     with pytest.raises(WeightsError, match="is not a language model"):
         net.model.sample("x")
 
@@ -629,7 +629,7 @@ def test_nothing_is_printed_without_progress(
     zoo.lr_find("lstm", "files", **small, steps=25)
     net.model.evaluate(progress=False)
     lstm.model.evaluate(dynamic=True, progress=False)
-    lstm.model.sample("the ", length=3, progress=False)
+    str(lstm.model.sample("the ", length=3, progress=False))
     net.model.analyze("cam", split="test", progress=False)
     assert capfd.readouterr() == ("", "")
 
@@ -649,4 +649,4 @@ def test_notices_are_warnings_that_can_be_errors(lstm: zoo.Run) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)
         with pytest.raises(ZooWarning, match="read as <unk>"):
-            lstm.model.sample("Ω", length=1)
+            str(lstm.model.sample("Ω", length=1))

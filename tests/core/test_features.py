@@ -58,7 +58,7 @@ def head_of(model: zoo.Model) -> nn.Module:
 
 
 def test_features_of_pictures_are_what_the_head_reads(net: zoo.Model, pictures: Path) -> None:
-    found = net.features(pictures, **QUIET)
+    found = np.asarray(net.features(pictures, **QUIET))
     assert (found.dtype, found.shape) == (np.float32, (6, 64))
     with torch.no_grad():
         shares = head_of(net)(torch.from_numpy(found)).softmax(1)
@@ -72,23 +72,23 @@ def test_features_of_pictures_are_what_the_head_reads(net: zoo.Model, pictures: 
 def test_batches_and_threads_do_not_matter(
     net: zoo.Model, pictures: Path, batch_size: int, threads: int
 ) -> None:
-    found = net.features(pictures, batch_size=batch_size, threads=threads, **QUIET)
-    np.testing.assert_allclose(found, net.features(pictures, **QUIET), atol=1e-5)
+    found = np.asarray(net.features(pictures, batch_size=batch_size, threads=threads, **QUIET))
+    np.testing.assert_allclose(found, np.asarray(net.features(pictures, **QUIET)), atol=1e-5)
 
 
 def test_a_layer_is_named_by_a_landmark_or_its_path(net: zoo.Model, pictures: Path) -> None:
-    usual = net.features(pictures, **QUIET)
-    np.testing.assert_array_equal(net.features(pictures, layer="stages", **QUIET), usual)
-    assert net.features(pictures, layer="conv", **QUIET).shape == (6, 16)
-    logits = net.features(pictures, layer="head", **QUIET)
+    usual = np.asarray(net.features(pictures, **QUIET))
+    np.testing.assert_array_equal(np.asarray(net.features(pictures, layer="stages", **QUIET)), usual)
+    assert np.asarray(net.features(pictures, layer="conv", **QUIET)).shape == (6, 16)
+    logits = np.asarray(net.features(pictures, layer="head", **QUIET))
     with torch.no_grad():
         np.testing.assert_allclose(logits, head_of(net)(torch.from_numpy(usual)), atol=1e-4)
 
 
 def test_feature_maps_are_kept_on_request(net: zoo.Model, pictures: Path) -> None:
-    maps = net.features(pictures, pool=False, **QUIET)
+    maps = np.asarray(net.features(pictures, pool=False, **QUIET))
     assert maps.shape == (6, 64, 16, 16)
-    np.testing.assert_allclose(maps.mean((2, 3)), net.features(pictures, **QUIET), atol=1e-5)
+    np.testing.assert_allclose(maps.mean((2, 3)), np.asarray(net.features(pictures, **QUIET)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_layer_that_is_not_there_is_answered_with_those_that_are(
     net: zoo.Model, pictures: Path, layer: str, message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        net.features(pictures, layer=layer, **QUIET)
+        np.asarray(net.features(pictures, layer=layer, **QUIET))
     assert str(caught.value).startswith(message)
     assert "its top-level layers: conv, norm, stages, dropout, out" in str(caught.value.hint)
 
@@ -118,31 +118,33 @@ def test_a_layer_that_is_not_there_is_answered_with_those_that_are(
 )
 def test_values_out_of_range_are_refused(net: zoo.Model, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        net.features(np.zeros((8, 8), np.uint8), **options, **QUIET)
+        np.asarray(net.features(np.zeros((8, 8), np.uint8), **options, **QUIET))
     assert str(caught.value) == message
 
 
 def test_settings_of_rows_are_checked_too(net: zoo.Model) -> None:
     for wrong in ({"pool": "maybe"}, {"threads": 0}):
         with pytest.raises(OptionError, match=f"{next(iter(wrong))} must be"):
-            net.features_each([], **wrong, **QUIET)
+            net.features([], **wrong, **QUIET)
 
 
 def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Model, pictures: Path) -> None:
     good = pictures / "03.png"
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", ZooWarning)
-        found = net.features(iter(["nope.png", good, *[f"gone-{n}.png" for n in range(12)]]), **QUIET)
+        found = np.asarray(
+            net.features(iter(["nope.png", good, *[f"gone-{n}.png" for n in range(12)]]), **QUIET)
+        )
     assert np.isnan(found[[0, *range(2, 14)]]).all()
-    np.testing.assert_array_equal(found[1], net.features(good, **QUIET)[0])
+    np.testing.assert_array_equal(found[1], np.asarray(net.features(good, **QUIET))[0])
     told = [str(one.message) for one in seen if "central square" not in str(one.message)]
     assert told[0] == "nope.png no such file or folder"
     assert len(told) == 11
     assert told[-1] == "3 more inputs cannot be read"
     with pytest.raises(DataError, match="none of the inputs can be read"), pytest.warns(ZooWarning):
-        net.features(iter(["nope.png"]), **QUIET)
+        np.asarray(net.features(iter(["nope.png"]), **QUIET))
     with pytest.raises(DataError, match="no pictures were given"):
-        net.features([], **QUIET)
+        np.asarray(net.features([], **QUIET))
 
 
 def test_inputs_are_asked_for_no_faster_than_they_are_read(net: zoo.Model, pictures: Path) -> None:
@@ -154,7 +156,7 @@ def test_inputs_are_asked_for_no_faster_than_they_are_read(net: zoo.Model, pictu
             asked += 1
             yield pictures / "01.png"
 
-    rows = net.features_each(endless(), batch_size=2, threads=1, **QUIET)
+    rows = iter(net.features(endless(), batch_size=2, threads=1, **QUIET))
     first = [next(rows) for _ in range(4)]
     rows.close()
     assert asked < 12
@@ -169,7 +171,7 @@ def test_nearest_pictures_are_of_the_same_shape_in_features_and_not_in_pixels(ne
         items = [data.split(split)[number] for number in range(DATA[f"{split}_size"])]
         images[split] = torch.stack([image for image, _ in items])
         labels[split] = torch.tensor([label for _, label in items])
-        features[split] = torch.from_numpy(net.features([image for image, _ in items], **QUIET))
+        features[split] = torch.from_numpy(np.asarray(net.features([image for image, _ in items], **QUIET)))
 
     def right(vectors: dict[str, Tensor]) -> float:
         asked, known = (F.normalize(vectors[split].flatten(1).float()) for split in ("test", "train"))
@@ -197,7 +199,7 @@ def test_nearest_photographs_are_right_about_as_often_as_the_network() -> None:
 
 def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo.Model) -> None:
     texts = ["the will to power. " * 20, "beyond good and evil", "x"]
-    rows = [*reader.features_each(texts[:2], pool=False, **QUIET)]
+    rows = [*reader.features(texts[:2], pool=False, **QUIET)]
     for text, row in zip(texts, rows, strict=False):
         assert row["features"].shape == (len(text), 256)
         tokens = torch.tensor(reader.vocabulary.encode(text)[0])[:, None]
@@ -205,17 +207,17 @@ def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo
             logits, _ = reader.module(tokens, None)
             found = head_of(reader)(torch.from_numpy(row["features"]))
         torch.testing.assert_close(found, logits[:, 0], atol=1e-4, rtol=1e-4)
-    means = reader.features(texts[:2], **QUIET)
+    means = np.asarray(reader.features(texts[:2], **QUIET))
     for mean, row in zip(means, rows, strict=True):
         np.testing.assert_allclose(mean, row["features"].mean(0), atol=1e-5)
     with pytest.raises(OptionError) as caught:
-        reader.features(texts[:2], pool=False, **QUIET)
+        np.asarray(reader.features(texts[:2], pool=False, **QUIET))
     assert str(caught.value) == "input 1 has features (20, 256), and those before it (380, 256)"
 
 
 def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the will to power")
-    file, text = reader.features([tmp_path / "a.txt", "the will to power"], **QUIET)
+    file, text = np.asarray(reader.features([tmp_path / "a.txt", "the will to power"], **QUIET))
     np.testing.assert_array_equal(file, text)
 
 
@@ -225,7 +227,7 @@ def test_a_text_longer_than_the_context_is_read_in_windows(
 ) -> None:
     monkeypatch.setattr(reader._runner, "context", length)  # pyright: ignore[reportPrivateUsage]
     text = "the will to power. " * 20
-    (row,) = reader.features_each(text, pool=False, **QUIET)
+    (row,) = reader.features(text, pool=False, **QUIET)
     tokens = torch.tensor(reader.vocabulary.encode(text)[0])[:, None]
     with torch.no_grad():
         logits, _ = windowed(reader.module, length)(tokens, None)
@@ -326,10 +328,10 @@ def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
 ) -> None:
     monkeypatch.setattr(net._runner, "_landmarks", {})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(OptionError) as caught:
-        net.features(pictures, **QUIET)
+        np.asarray(net.features(pictures, **QUIET))
     assert str(caught.value) == "the model has no landmark 'features', nor any other"
     assert str(caught.value.hint).startswith("name a layer by its path; its top-level layers: conv,")
-    assert net.features(pictures, layer="stages", **QUIET).shape == (6, 64)
+    assert np.asarray(net.features(pictures, layer="stages", **QUIET)).shape == (6, 64)
 
 
 def test_a_task_that_does_not_say_how_to_read_is_refused(
@@ -343,7 +345,7 @@ def test_a_task_that_does_not_say_how_to_read_is_refused(
 
     monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
-        net.features([], **QUIET)
+        np.asarray(net.features([], **QUIET))
     assert caught.value.hint == "its author can make its processor a zoo.processors.ReadsInputs"
 
 
@@ -352,15 +354,15 @@ def test_features_that_are_not_finite_are_an_error(pictures: Path) -> None:
     with torch.no_grad():
         next(broken.module.parameters()).fill_(3e38)
     with pytest.raises(Diverged, match=r"the features of .*00\.png are not finite"):
-        broken.features(pictures, **QUIET)
+        np.asarray(broken.features(pictures, **QUIET))
     assert hooks(broken.module) == 0
 
 
 def test_models_of_several_labels_have_features(net: zoo.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.zeros((64, 64, 3), np.uint8)
-    usual = net.features(image, **QUIET)
+    usual = np.asarray(net.features(image, **QUIET))
     monkeypatch.setitem(net.__dict__, "_task", make_task(REGISTRY, "multi-label"))
-    np.testing.assert_array_equal(net.features(image, **QUIET), usual)
+    np.testing.assert_array_equal(np.asarray(net.features(image, **QUIET)), usual)
 
 
 # Files
@@ -371,58 +373,60 @@ def test_an_array_has_a_row_for_each_input_and_the_names_beside_it(
 ) -> None:
     out = tmp_path / "x.npy"
     with pytest.warns(ZooWarning, match=r"nope\.png no such file"):
-        result = net.features_to(out, iter(["nope.png", pictures, "nope.png"]), **QUIET)
+        result = net.features(iter(["nope.png", pictures, "nope.png"]), **QUIET).write(out)
     about = {"out": str(out), "weights": str(net.path), "layer": "features"}
     assert result == {**about, "rows": 8, "before": 0, "errors": 2, "shape": [64]}
     array = np.load(out)
     assert (array.dtype, array.shape) == (np.dtype("<f4"), (8, 64))
     assert np.isnan(array[[0, 7]]).all()
-    np.testing.assert_array_equal(array[1:7], net.features(pictures, **QUIET))
+    np.testing.assert_array_equal(array[1:7], np.asarray(net.features(pictures, **QUIET)))
     names = (tmp_path / "x.txt").read_text().splitlines()
     assert names == ["nope.png", *map(str, sorted(pictures.iterdir())), "nope.png"]
     with pytest.raises(OutputError, match="already exists"):
-        net.features_to(out, pictures, **QUIET)
+        net.features(pictures, **QUIET).write(out)
 
 
 def test_an_array_holds_maps_of_one_shape(
     net: zoo.Model, reader: zoo.Model, pictures: Path, tmp_path: Path
 ) -> None:
-    assert net.features_to(tmp_path / "x.npy", pictures, pool=False, **QUIET)["shape"] == [64, 16, 16]
+    assert net.features(pictures, pool=False, **QUIET).write(tmp_path / "x.npy")["shape"] == [64, 16, 16]
     maps = np.load(tmp_path / "x.npy")
-    np.testing.assert_array_equal(maps, net.features(pictures, pool=False, **QUIET))
+    np.testing.assert_array_equal(maps, np.asarray(net.features(pictures, pool=False, **QUIET)))
     with pytest.raises(OptionError, match=r"rows of one shape: input 1 has \(3, 256\), and those before"):
-        reader.features_to(tmp_path / "y.npy", ["word", "two"], pool=False, **QUIET)
+        reader.features(["word", "two"], pool=False, **QUIET).write(tmp_path / "y.npy")
     assert not (tmp_path / "y.npy").exists()
-    lines = reader.features_to(tmp_path / "y.jsonl", ["word", "two", "four"], pool=False, **QUIET)
+    lines = reader.features(["word", "two", "four"], pool=False, **QUIET).write(tmp_path / "y.jsonl")
     assert lines["shape"] == [None, 256]
 
 
 def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features_to(tmp_path / "x.csv", iter(["nope.png", pictures]), **QUIET)
+        net.features(iter(["nope.png", pictures]), **QUIET).write(tmp_path / "x.csv")
     rows = [*csv.DictReader((tmp_path / "x.csv").read_text().splitlines())]
     assert [*rows[0]] == ["input", *(f"feature_{n}" for n in range(64)), "error"]
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
     found = [[float(row[f"feature_{n}"]) for n in range(64)] for row in rows[1:]]
-    np.testing.assert_allclose(found, net.features(pictures, **QUIET), rtol=1e-5)
+    np.testing.assert_allclose(found, np.asarray(net.features(pictures, **QUIET)), rtol=1e-5)
     with pytest.raises(OptionError, match=r"is for vectors, but the features of .* are \(64, 16, 16\)"):
-        net.features_to(tmp_path / "y.csv", pictures, pool=False, **QUIET)
+        net.features(pictures, pool=False, **QUIET).write(tmp_path / "y.csv")
     assert not (tmp_path / "y.csv").exists()
 
 
 def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features_to(tmp_path / "x.jsonl", iter([pictures, "nope.png"]), pool=False, **QUIET)
+        net.features(iter([pictures, "nope.png"]), pool=False, **QUIET).write(tmp_path / "x.jsonl")
     *rows, last = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
     assert last == {"input": "nope.png", "features": None, "error": "no such file or folder"}
     found = np.array([row["features"] for row in rows])
-    np.testing.assert_allclose(found, net.features(pictures, pool=False, **QUIET), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        found, np.asarray(net.features(pictures, pool=False, **QUIET)), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_only_files_of_rows_are_written(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     for name in ("x.txt", "x", "x.npz"):
         with pytest.raises(OptionError, match=rf"must be a \.npy, a \.csv or a \.jsonl \(got .*{name}\)"):
-            net.features_to(tmp_path / name, pictures, **QUIET)
+            net.features(pictures, **QUIET).write(tmp_path / name)
     assert [*tmp_path.iterdir()] == []
 
 
@@ -431,13 +435,13 @@ def test_a_file_that_was_cut_is_continued_with_the_same_options(
     net: zoo.Model, pictures: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / name
-    net.features_to(out, pictures, batch_size=1, **QUIET)
+    net.features(pictures, batch_size=1, **QUIET).write(out)
     whole = out.read_bytes()
     asked = {"weights_sha256": net.card.sha256, "layer": "features", "pool": True}
     out.write_bytes(whole[: len(whole) // 2])
     out.with_name(f"{name}.unfinished").write_text(json.dumps(asked))
     with pytest.raises(OutputError, match="was begun with layer=features \\(now stages"):
-        net.features_to(out, pictures, layer="stages", **QUIET)
-    result = net.features_to(out, pictures, batch_size=1, **QUIET)
+        net.features(pictures, layer="stages", **QUIET).write(out)
+    result = net.features(pictures, batch_size=1, **QUIET).write(out)
     assert 1 <= result["before"] < 5
     assert out.read_bytes() == whole

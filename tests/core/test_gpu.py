@@ -28,7 +28,7 @@ from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
-from zoo.inference.sampling import Sampling, sample
+from zoo.inference.sampling import Sampling, stream
 from zoo.models import weights
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.precision import pick_device
@@ -100,8 +100,8 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
         metrics[device] = evaluate(model, card, registry, split="val", device=device, data=data)["metrics"]
     assert metrics["cpu"] == pytest.approx(metrics[GPU], rel=1e-2)
     if card.task == "language-modelling":
-        pieces = sample(ModuleRunner(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
-        assert len("".join(pieces)) == 20
+        tokens = stream(ModuleRunner(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
+        assert len("".join(text for text, _ in tokens)) == 20
 
 
 @nvidia

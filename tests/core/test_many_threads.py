@@ -14,6 +14,7 @@ from threading import Barrier
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -92,12 +93,12 @@ def switches() -> dict[str, Any]:
         lambda runs: zoo.load(runs / "text", device="cpu"),
         lambda runs: zoo.create_model("resnet-lite", seed=1),
         lambda runs: zoo.open_dataset("files", paths=str(runs / "text.txt")),
-        lambda runs: zoo.load(runs / "text", device="cpu").sample(length=3),
-        lambda runs: next(zoo.load(runs / "text", device="cpu").stream(length=3)),
+        lambda runs: str(zoo.load(runs / "text", device="cpu").sample(length=3)),
+        lambda runs: next(zoo.load(runs / "text", device="cpu").sample(length=3).stream()),
         lambda runs: zoo.load(runs / "text", device="cpu").evaluate("val", dynamic=True),
         lambda runs: zoo.load(runs / "images", device="cpu").evaluate("val", tta=True),
         lambda runs: zoo.load(runs / "images", device="cpu").analyze("grad-cam", indices=[0])._repr_jpeg_(),
-        lambda runs: zoo.load(runs / "text", device="cpu").features("the fox"),
+        lambda runs: np.asarray(zoo.load(runs / "text", device="cpu").features("the fox")),
         lambda runs: zoo.Run(runs / "images").plot(),
         lambda runs: zoo.train("mlp", "shapes", run=runs / "mlp", epochs=1, data={"train_size": 32}),
         lambda runs: zoo.list_models(),

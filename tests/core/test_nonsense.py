@@ -89,16 +89,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
     return zoo.train("mlp", "shapes", data=data, run=run, **small, progress=False).model
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_each", "predict_to"])
+@pytest.mark.parametrize("method", ["predict", "write"])
 def test_nonsense_to_predict_with_is_refused_in_words(
     method: str, model: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = {"top": 1, "unsure": 0.5, "batch_size": 4, "threads": 1, **QUIET}
-    arguments = [*["answers.csv"] * (method == "predict_to"), torch.zeros(16, 16, dtype=torch.uint8)]
+    arguments = [torch.zeros(16, 16, dtype=torch.uint8), *["answers.csv"] * (method == "write")]
 
-    def call(*given: Any, **named: Any) -> list[Any]:
-        return [*getattr(model, method)(*given, **named)]
+    def call(inputs: Any, *out: Any, **named: Any) -> list[Any]:
+        rows = model.predict(inputs, **named)
+        return [*rows.write(*out)] if out else [*rows]
 
     wrong: list[str] = []
     for value in NONSENSE:
@@ -125,8 +126,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_the_words_name_the_argument(model: zoo.Model, tmp_path: Path) -> None:
     with pytest.raises(zoo.OptionError, match=r"seed must be an integer or none \(got 1\.5\)"):
         zoo.train("lstm", "files", seed=1.5)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(zoo.OptionError, match=r"batch_size must be an integer \(got 1\.5\)"):
-        model.predict_each([], batch_size=1.5, **QUIET)
+    with pytest.raises(
+        zoo.OptionError, match=r"batch_size must be an integer of at most 64 bits \(got 1\.5\)"
+    ):
+        model.predict([], batch_size=1.5, **QUIET)  # pyright: ignore[reportArgumentType]
     with pytest.raises(zoo.OptionError, match="there is no device 'tpu'"):
         zoo.load("cifar10-resnet20", device="tpu")
     with pytest.raises(zoo.OptionError, match=r"name must be a string or a path \(got \[\]\)"):

@@ -9,7 +9,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.data.pictures import as_picture
+from zoo.data.reading import workers
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
-from zoo.inference import predicting
 from zoo.interfaces import make_task
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
@@ -70,7 +70,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answers(rows: list[dict[str, Any]]) -> list[tuple[str, float]]:
+def answers(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
     return [(row["answers"][0]["class"], row["answers"][0]["probability"]) for row in rows]
 
 
@@ -120,7 +120,7 @@ def test_batches_and_threads_do_not_matter(
 def test_batches_have_the_size_asked_for(net: zoo.Model, pictures: Path) -> None:
     sizes: list[int] = []
     hook = net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    net.predict(pictures, batch_size=16, **QUIET)
+    list(net.predict(pictures, batch_size=16, **QUIET))
     hook.remove()
     assert sizes == [16, 16, 8]
 
@@ -177,7 +177,7 @@ def test_a_picture_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) ->
 )
 def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object, message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        net.predict(given, **QUIET)
+        list(net.predict(given, **QUIET))
     assert str(caught.value) == message
 
 
@@ -188,14 +188,14 @@ def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object,
         ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
         ({"threads": -1}, "threads must be between 1 and 100,000 (got -1)"),
         ({"unsure": 1.5}, "unsure must be a probability from 0 to 1 (got 1.5)"),
-        ({"unsure": math.nan}, "unsure must be finite (got nan)"),
+        ({"unsure": math.nan}, "unsure must be a probability from 0 to 1 (got nan)"),
     ],
 )
 def test_values_out_of_range_are_refused(
     net: zoo.Model, pictures: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        net.predict(pictures, **options, **QUIET)
+        list(net.predict(pictures, **options, **QUIET))
     assert str(caught.value) == message
 
 
@@ -269,7 +269,7 @@ def test_folders_are_read_in_order_with_their_subfolders(
 
 def test_what_is_in_an_open_file_is_one_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     with (pictures / "001.png").open("rb") as file, (pictures / "001.png").open(encoding="utf-8") as text:
-        rows = net.predict([pictures / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)
+        rows = [*net.predict([pictures / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)]
     assert rows[1] == {**rows[0], "input": "input 1"}
     assert [row["error"] for row in rows[3:]] == [
         "cannot be read: it must be open in binary mode",
@@ -286,7 +286,7 @@ def test_a_name_that_is_not_utf_8_is_written_in_words(net: zoo.Model, pictures: 
     (row,) = net.predict(tmp_path, **QUIET)
     assert row["input"] == f"{tmp_path}/\\udcff.png"
     assert row["error"] is None
-    assert net.predict_to(tmp_path / "x.csv", tmp_path, **QUIET)["rows"] == 1
+    assert net.predict(tmp_path, **QUIET).write(tmp_path / "x.csv")["rows"] == 1
 
 
 def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, pictures: Path) -> None:
@@ -298,7 +298,7 @@ def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, p
             asked += 1
             yield pictures / "001.png"
 
-    rows = net.predict_each(endless(), batch_size=4, threads=2, **QUIET)
+    rows = iter(net.predict(endless(), batch_size=4, threads=2, **QUIET))
     for _ in range(10):
         next(rows)
     rows.close()
@@ -311,7 +311,7 @@ def test_paths_come_from_stdin(net: zoo.Model, pictures: Path, monkeypatch: pyte
     rows = net.predict("-", **QUIET)
     assert [Path(row["input"]).name for row in rows] == ["001.png", "002.png", "nope.png"]
     with pytest.raises(DataError, match="no pictures were given"):
-        net.predict([], **QUIET)
+        list(net.predict([], **QUIET))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -325,7 +325,7 @@ import pathlib, zoo
 model = zoo.load({str(run)!r}, progress=False)
 def peak(count):
     inputs = ({str(tmp_path / "x.png")!r} for _ in range(count))
-    rows = model.predict_each(inputs, threads=2, progress=False)
+    rows = iter(model.predict(inputs, threads=2, progress=False))
     pages = [int(pathlib.Path("/proc/self/statm").read_text().split()[1]) for _ in rows]
     assert len(pages) == count
     return 4 * max(pages)
@@ -361,7 +361,7 @@ def test_unsure_cannot_be_told_from_a_class_of_that_name(
 ) -> None:
     monkeypatch.setitem(net.card.preprocess, "classes", ["unsure", *net.classes[1:]])
     with pytest.raises(OptionError, match="the model has a class of that name, 'unsure'"):
-        net.predict(pictures, unsure=0.5, **QUIET)
+        list(net.predict(pictures, unsure=0.5, **QUIET))
 
 
 def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
@@ -376,7 +376,7 @@ def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
         counts.add(len(kept))
     assert len(counts) > 1
     with pytest.raises(OptionError, match="unsure is for models that choose one class"):
-        tagger.predict(images, unsure=0.5, **QUIET)
+        list(tagger.predict(images, unsure=0.5, **QUIET))
 
 
 def test_a_text_is_scored_from_zeros_token_by_token(reader: zoo.Model) -> None:
@@ -411,9 +411,9 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
     ]
     assert rows[0]["answers"] == rows[3]["answers"]
     with pytest.raises(OptionError, match="top is for models that choose among classes"):
-        reader.predict("the lazy dog", top=2, **QUIET)
+        list(reader.predict("the lazy dog", top=2, **QUIET))
     with pytest.raises(OptionError, match="expected a text or the Path of one"):
-        reader.predict([5], **QUIET)
+        list(reader.predict([5], **QUIET))
 
 
 def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
@@ -440,7 +440,7 @@ def test_a_task_that_does_not_say_how_to_predict_is_refused(
 ) -> None:
     monkeypatch.setitem(net.__dict__, "_processor", Mute(Registry.discover().task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
-        net.predict(pictures, **QUIET)
+        list(net.predict(pictures, **QUIET))
     assert caught.value.hint == "its author can make its processor a zoo.processors.Predicts"
 
 
@@ -449,7 +449,7 @@ def test_answers_that_are_not_finite_are_an_error(net: zoo.Model, pictures: Path
     with torch.no_grad():
         next(broken.module.parameters()).fill_(3e38)
     with pytest.raises(Diverged, match="the answers are not finite"):
-        broken.predict(pictures, **QUIET)
+        list(broken.predict(pictures, **QUIET))
 
 
 def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> None:
@@ -460,7 +460,7 @@ def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> N
 
     net.module.train()
     hook = net.module.register_forward_hook(see)
-    rows = net.predict_each(pictures, batch_size=8, **QUIET)
+    rows = iter(net.predict(pictures, batch_size=8, **QUIET))
     next(rows)
     assert net.module.training
     assert torch.is_grad_enabled()
@@ -473,8 +473,8 @@ def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> N
 
 def test_how_many_threads_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert predicting.Predicting().workers() == 8
-    assert predicting.Predicting(threads=20).workers() == 20
+    assert workers(None) == 8
+    assert workers(20) == 20
 
 
 # Files of answers
@@ -483,7 +483,7 @@ def test_how_many_threads_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "a,b\n.png").write_bytes(b"no picture")
     out, inputs = tmp_path / "x.csv", [tmp_path / "a,b\n.png", pictures]
-    result = net.predict_to(out, inputs, **QUIET)
+    result = net.predict(inputs, **QUIET).write(out)
     about = {"out": str(out), "weights": str(net.path), "rows": 41, "before": 0, "errors": 1, "unsure": 0}
     assert result == about
     rows = [*csv.DictReader(out.read_text().splitlines())]
@@ -496,7 +496,7 @@ def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_pat
         (row["input"], row["answers"][0]["class"]) for row in expected
     ]
     assert not (tmp_path / "x.csv.unfinished").exists()
-    net.predict_to(tmp_path / "y.csv", pictures / "001.png", top=3, **QUIET)
+    net.predict(pictures / "001.png", top=3, **QUIET).write(tmp_path / "y.csv")
     (row,) = csv.DictReader((tmp_path / "y.csv").read_text().splitlines())
     three = net.predict(pictures / "001.png", top=3, **QUIET)[0]["answers"]
     assert row["class"].split("|") == [answer["class"] for answer in three]
@@ -505,7 +505,7 @@ def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_pat
 
 
 def test_a_jsonl_has_the_rows_as_they_are(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    net.predict_to(tmp_path / "x.jsonl", iter([pictures, tmp_path / "nope"]), top=2, **QUIET)
+    net.predict(iter([pictures, tmp_path / "nope"]), top=2, **QUIET).write(tmp_path / "x.jsonl")
     lines = (tmp_path / "x.jsonl").read_text().splitlines()
     rows = net.predict(iter([pictures, tmp_path / "nope"]), top=2, **QUIET)
     assert [json.loads(line) for line in lines] == rows
@@ -515,7 +515,7 @@ def test_an_array_has_every_probability_and_the_names_beside_it(
     net: zoo.Model, pictures: Path, tmp_path: Path
 ) -> None:
     missing = tmp_path / "nope"
-    net.predict_to(tmp_path / "x.npy", iter([missing, pictures, missing]), **QUIET)
+    net.predict(iter([missing, pictures, missing]), **QUIET).write(tmp_path / "x.npy")
     array = np.load(tmp_path / "x.npy")
     assert (array.dtype, array.shape) == (np.dtype("<f4"), (42, len(net.classes)))
     assert np.isnan(array[[0, 41]]).all()
@@ -525,21 +525,21 @@ def test_an_array_has_every_probability_and_the_names_beside_it(
     rows = net.predict(pictures, **QUIET)
     assert [net.classes[number] for number in array[1:41].argmax(1)] == [name for name, _ in answers(rows)]
     with pytest.raises(OutputError, match="already exists"):
-        net.predict_to(tmp_path / "x.npy", pictures, **QUIET)
+        net.predict(pictures, **QUIET).write(tmp_path / "x.npy")
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "x.txt"}
 
 
 def test_a_folder_gets_a_table(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    net.predict_to(tmp_path / "x", pictures, **QUIET)
+    net.predict(pictures, **QUIET).write(tmp_path / "x")
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["predictions.jsonl"]
     with pytest.raises(OptionError, match=r"must be a \.csv, .* or a folder of its own \(got x\.txt\)"):
-        net.predict_to("x.txt", pictures, **QUIET)
+        net.predict(pictures, **QUIET).write("x.txt")
 
 
 def test_what_is_written_is_not_read(net: zoo.Model, reader: zoo.Model, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the lazy dog")
     out = tmp_path / "z.csv"
-    assert reader.predict_to(out, tmp_path, **QUIET)["rows"] == 1
+    assert reader.predict(tmp_path, **QUIET).write(out)["rows"] == 1
     rows = [row["input"] for row in reader.predict(tmp_path, **QUIET)]
     assert rows == [str(tmp_path / "a.txt"), str(out)], "unless one asks for it"
 
@@ -556,14 +556,14 @@ def test_a_file_that_was_cut_anywhere_is_continued(
 ) -> None:
     inputs, out = [tmp_path / "damaged.png", pictures], tmp_path / name
     inputs[0].write_bytes(b"no picture")
-    net.predict_to(out, inputs, batch_size=1, **QUIET)
+    net.predict(inputs, batch_size=1, **QUIET).write(out)
     whole = out.read_bytes()
     asked = {"weights_sha256": net.card.sha256, "top": None, "unsure": None}
     for at in (0, 3, 25, whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1, len(whole)):
         cut(out, whole[:at] + b"x" * 20_000 * (at == len(whole)), len(whole) + 20_000, asked)
         seen: list[int] = []
         hook = net.module.register_forward_pre_hook(lambda _, x, to=seen: to.append(len(x[0])))  # pyright: ignore
-        result = net.predict_to(out, inputs, batch_size=1, **QUIET)
+        result = net.predict(inputs, batch_size=1, **QUIET).write(out)
         hook.remove()
         assert out.read_bytes() == whole
         header = name == "x.csv"
@@ -576,14 +576,14 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
     net: zoo.Model, tagger: zoo.Model, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.csv"
-    net.predict_to(out, pictures, top=2, **QUIET)
+    net.predict(pictures, top=2, **QUIET).write(out)
     whole = out.read_bytes()
     asked = {"weights_sha256": net.card.sha256, "top": 2, "unsure": None}
 
     def refused(model: zoo.Model, inputs: Any, **options: Any) -> str:
         cut(out, whole, len(whole) // 2, asked)
         with pytest.raises(OutputError) as caught:
-            model.predict_to(out, inputs, **options, **QUIET)
+            model.predict(inputs, **options, **QUIET).write(out)
         assert out.read_bytes() == whole[: len(whole) // 2]
         return f"{caught.value}; {caught.value.hint}"
 
@@ -597,7 +597,7 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
     cut(out, whole, len(whole) // 2, asked)
     (tmp_path / "x.csv.unfinished").write_text("{}")
     with pytest.raises(OutputError, match="is not as zoo wrote it"):
-        net.predict_to(out, pictures, top=2, **QUIET)
+        net.predict(pictures, top=2, **QUIET).write(out)
 
 
 def test_a_file_of_somebody_else_is_never_overwritten(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
@@ -605,11 +605,11 @@ def test_a_file_of_somebody_else_is_never_overwritten(net: zoo.Model, pictures: 
         (tmp_path / name).write_text("mine")
     for name in ("x.csv", "x.jsonl", "x.npy"):
         with pytest.raises(OutputError, match=r"x\.\w+ already exists"):
-            net.predict_to(tmp_path / name, pictures, **QUIET)
+            net.predict(pictures, **QUIET).write(tmp_path / name)
     assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
     assert len([*tmp_path.iterdir()]) == 4
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        net.predict_to(tmp_path / "nowhere" / "x.csv", pictures, **QUIET)
+        net.predict(pictures, **QUIET).write(tmp_path / "nowhere" / "x.csv")
 
 
 def test_two_cannot_write_the_same_file(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
@@ -618,10 +618,10 @@ def test_two_cannot_write_the_same_file(net: zoo.Model, pictures: Path, tmp_path
     def while_writing() -> Any:
         yield pictures / "001.png"
         with pytest.raises(OutputError, match="is being written by another process"):
-            net.predict_to(out, pictures, **QUIET)
+            net.predict(pictures, **QUIET).write(out)
         yield pictures / "002.png"
 
-    assert net.predict_to(out, while_writing(), **QUIET)["rows"] == 2
+    assert net.predict(while_writing(), **QUIET).write(out)["rows"] == 2
     assert len(out.read_text().splitlines()) == 2
 
 
@@ -630,9 +630,9 @@ def test_a_mistake_leaves_nothing_behind(
 ) -> None:
     for name in ("x.csv", "x.npy"):
         with pytest.raises(OptionError, match="unsure is for models that choose one class"):
-            tagger.predict_to(tmp_path / name, pictures, unsure=0.5, **QUIET)
+            tagger.predict(pictures, unsure=0.5, **QUIET).write(tmp_path / name)
         with pytest.raises(OptionError):
-            net.predict_to(tmp_path / name, [None], **QUIET)
+            net.predict([None], **QUIET).write(tmp_path / name)
     with pytest.raises(DataError, match="no pictures were given"):
-        net.predict_to(tmp_path / "x.csv", [], **QUIET)
+        net.predict([], **QUIET).write(tmp_path / "x.csv")
     assert [*tmp_path.iterdir()] == []

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import OptionError
-from zoo.inference.sampling import Sampling, choose, sample_many, sample_with_surprise
-from zoo.inference.sampling import sample as sample_from
+from zoo.inference.sampling import Sampling, choose, sample_many, stream
 from zoo.models.building import build_model
 from zoo.models.module_runner import ModuleRunner
 from zoo.registry.registry import Registry
@@ -43,7 +42,8 @@ def drawing(*, temperature: float = 1.0, **options: Any) -> Sampling:
 
 
 def sample(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> Any:
-    return sample_from(ModuleRunner(model), preprocess, **split(options))
+    tokens = stream(ModuleRunner(model), preprocess, **split(options))
+    return (text for text, _ in tokens)
 
 
 def many(model: nn.Module, preprocess: dict[str, Any], **options: Any) -> list[str]:
@@ -79,7 +79,7 @@ def text(seed: int = 0, *, length: int = 200, **options: Any) -> str:
 
 
 def texts(count: int, seed: int = 0, length: int = 200, **options: Any) -> list[str]:
-    return many(Reader(), PREPROCESS, count=count, prompt="ab", length=length, seed=seed, **options)
+    return many(Reader(), PREPROCESS, samples=count, prompt="ab", length=length, seed=seed, **options)
 
 
 def test_equal_seeds_give_equal_texts() -> None:
@@ -180,7 +180,7 @@ def test_sample_0_is_the_streamed_text_and_no_sample_depends_on_the_count() -> N
 def test_a_real_model_generates_the_same_alone_and_in_a_batch() -> None:
     entry = Registry.discover().architecture("lstm")
     model = build_model(entry, {"vocab_size": 7, "hidden_size": 16, "num_layers": 2}, seed=0).double()
-    drawn = many(model, PREPROCESS, count=5, prompt="abc", length=100, top_k=4, top_p=0.9)
+    drawn = many(model, PREPROCESS, samples=5, prompt="abc", length=100, top_k=4, top_p=0.9)
     assert drawn[0] == "".join(sample(model, PREPROCESS, prompt="abc", length=100, top_k=4, top_p=0.9))
     assert len({*drawn}) == 5
 
@@ -207,7 +207,7 @@ def test_a_long_prompt_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> 
     whole = "".join(sample(model, PREPROCESS, prompt=prompt, length=20))
     monkeypatch.setattr("zoo.inference.sampling._READ", 20)
     parts = Reader()
-    assert many(parts, PREPROCESS, count=2, prompt=prompt, length=20)[0] == whole
+    assert many(parts, PREPROCESS, samples=2, prompt=prompt, length=20)[0] == whole
     assert [len(tokens) for tokens in parts.read[:4]] == [10, 10, 5, 1]
     assert [*parts.read[0], *parts.read[1], *parts.read[2]] == model.read[0]
 
@@ -262,7 +262,7 @@ def test_a_stop_string_that_can_never_be_generated_is_refused(
     changes: dict[str, Any], stop: str, never: str
 ) -> None:
     preprocess = PREPROCESS | changes
-    for draw in (sample, partial(many, count=2)):
+    for draw in (sample, partial(many, samples=2)):
         with pytest.raises(OptionError) as caught:
             draw(Reader(), preprocess, stop=stop)
         assert str(caught.value) == f"the model can never generate {never} of the stop string {stop!r}"
@@ -310,8 +310,8 @@ def test_a_possible_beginning_of_the_stop_string_is_held_back() -> None:
     def pieces(stop: str, *script: int) -> list[str]:
         return list(sample(Script([*script]), vocabulary, length=len(script), stop=stop))
 
-    assert pieces("aab", 2, 4, 2, 2, 2, 4) == ["ab", "a"]  # a|b|a a a|b: the third a was not a beginning
-    assert pieces("bb", 3, 2, 3, 4, 2) == ["a", "ba", "a"]  # stops within "ab" + "b"
+    assert pieces("aab", 2, 4, 2, 2, 2, 4) == ["a", "b", "a"]  # a|b|a a a|b: the third a was not a beginning
+    assert pieces("bb", 3, 2, 3, 4, 2) == ["ab", "a", "a"]  # stops within "ab" + "b"
     assert pieces("abb", 2, 3) == ["a", "ab"]  # held back to the end, and let go there
     assert pieces("b", 2, 3, 2) == ["a", "a"]  # a token is cut where the stop string begins in it
 
@@ -319,7 +319,7 @@ def test_a_possible_beginning_of_the_stop_string_is_held_back() -> None:
 def test_each_text_of_a_batch_ends_at_its_own_stop_string() -> None:
     whole = texts(4, length=300)
     model = Reader()
-    stopped = many(model, PREPROCESS, count=4, prompt="ab", length=300, stop="ab")
+    stopped = many(model, PREPROCESS, samples=4, prompt="ab", length=300, stop="ab")
     assert stopped == [each.partition("ab")[0] for each in whole]
     assert len({len(each) for each in stopped}) > 1
     assert len(model.read) == max(map(len, stopped)) + len("ab")
@@ -330,17 +330,16 @@ def test_each_text_of_a_batch_ends_at_its_own_stop_string() -> None:
 def test_a_model_that_reads_backwards_generates_the_text_before_the_prompt() -> None:
     backwards = PREPROCESS | {"backwards": True}
     model = Reader()
-    pieces = list(sample(model, backwards, prompt="cab", length=50))
-    assert len(pieces) == 1
+    text = "".join(sample(model, backwards, prompt="cab", length=50))
     assert model.read[0] == [3, 2, 4]  # b, a, c
     forwards = "".join(sample(Reader(), PREPROCESS, prompt="bac", length=50))
-    assert pieces[0] == forwards[::-1]
-    assert many(Reader(), backwards, count=2, prompt="cab", length=50)[0] == pieces[0]
+    assert text == forwards[::-1]
+    assert many(Reader(), backwards, samples=2, prompt="cab", length=50)[0] == text
 
-    stop = pieces[0][20:22]
-    (after,) = sample(Reader(), backwards, prompt="cab", length=50, stop=stop)
-    assert after == pieces[0].rpartition(stop)[2]
-    drawn = many(Reader(), backwards, count=2, prompt="cab", length=50, stop=stop)
+    stop = text[20:22]
+    after = "".join(sample(Reader(), backwards, prompt="cab", length=50, stop=stop))
+    assert after == text.rpartition(stop)[2]
+    drawn = many(Reader(), backwards, samples=2, prompt="cab", length=50, stop=stop)
     assert drawn[0] == after
 
 
@@ -351,7 +350,7 @@ def test_a_model_that_reads_backwards_does_not_reverse_words() -> None:
         "specials": 2,
         "backwards": True,
     }
-    for drawn in many(Reader(4), words, count=3, prompt=" be", length=20):
+    for drawn in many(Reader(4), words, samples=3, prompt=" be", length=20):
         assert drawn.replace(" to", "").replace(" be", "") == ""
         assert len(drawn) == 20 * 3
 
@@ -410,16 +409,16 @@ def test_a_vocabulary_of_specials_only_is_refused() -> None:
 def test_the_tokens_that_have_a_surprise_make_the_text(stop: str, backwards: bool) -> None:
     preprocess = {**PREPROCESS, "backwards": backwards}
     settings = Sampling(length=30, stop=stop, seed=4, temperature=2)
-    tokens = [*sample_with_surprise(ModuleRunner(Reader()), preprocess, sampling=settings)]
+    tokens = [*stream(ModuleRunner(Reader()), preprocess, sampling=settings)]
     assert "".join(token for token, _ in tokens) == "".join(
-        sample_from(ModuleRunner(Reader()), preprocess, sampling=settings)
+        text for text, _ in stream(ModuleRunner(Reader()), preprocess, sampling=settings)
     )
 
 
 def test_a_token_that_the_stop_string_begins_in_is_cut() -> None:
     settings = Sampling(length=30, stop="e", seed=1)
-    tokens = [*sample_with_surprise(ModuleRunner(Reader(5)), WORDS, sampling=settings)]
+    tokens = [*stream(ModuleRunner(Reader(5)), WORDS, sampling=settings)]
     text = "".join(token for token, _ in tokens)
-    assert text == "".join(sample_from(ModuleRunner(Reader(5)), WORDS, sampling=settings))
+    assert text == "".join(text for text, _ in stream(ModuleRunner(Reader(5)), WORDS, sampling=settings))
     assert text.endswith(" b")
     assert tokens[-1][0] == " b"

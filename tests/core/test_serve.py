@@ -169,15 +169,15 @@ def test_a_text_is_streamed_with_its_surprise(client: TestClient, text: zoo.Mode
     assert answer.headers["content-type"].startswith("text/event-stream")
     *tokens, (last, done) = events(answer.text)
     assert {name for name, _ in tokens} == {"message"}
-    assert "".join(data["text"] for _, data in tokens) == text.sample("the §", **asked, **QUIET)
-    expected = [surprise for _, surprise in text.stream_with_surprise("the §", **asked)]
+    assert "".join(data["text"] for _, data in tokens) == str(text.sample("the §", **asked, **QUIET))
+    expected = [surprise for _, surprise in text.sample("the §", **asked).stream()]
     assert [data["surprise"] for _, data in tokens] == pytest.approx(expected)
     assert (last, done["tokens"], done["unknown"], done["backwards"]) == ("done", 25, ["§"], False)
 
 
 def test_the_defaults_are_those_of_the_command(client: TestClient, text: zoo.Model) -> None:
     tokens = events(client.post("/sample", json={"model": "model"}).text)[:-1]
-    assert "".join(data["text"] for _, data in tokens) == text.sample(**QUIET)
+    assert "".join(data["text"] for _, data in tokens) == str(text.sample(**QUIET))
 
 
 def test_a_map_comes_apart_from_the_picture(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_a_request_that_fails_does_not_fail_those_beside_it() -> None:
 def test_a_long_text_leaves_others_their_turn(text: zoo.Model) -> None:
     async def ask() -> int:
         worker, taken = Worker(text), 0
-        stream = worker.stream(text.stream_with_surprise(length=100_000))
+        stream = worker.stream(text.sample(length=100_000).stream())
         async for _ in stream:
             taken += 1
             if taken == 1:
@@ -410,7 +410,7 @@ def test_whoever_disconnects_stops_the_generating(
         finally:
             ended += 1
 
-    monkeypatch.setattr(zoo.Model, "stream_with_surprise", endless)
+    monkeypatch.setattr(zoo.Texts, "stream", endless)
     with httpx2.stream("POST", f"{url}/sample", json={"model": "model"}) as answer:
         assert next(answer.iter_lines()) == 'data: {"text":"a","surprise":1.0}'
     until = time.monotonic() + 10
@@ -424,7 +424,7 @@ def test_a_text_that_fails_ends_in_an_error(client: TestClient, monkeypatch: pyt
         yield "a", 1.0
         raise OptionError("no more", hint="stop")
 
-    monkeypatch.setattr(zoo.Model, "stream_with_surprise", fail)
+    monkeypatch.setattr(zoo.Texts, "stream", fail)
     found = events(client.post("/sample", json={"model": "model"}).text)
     assert found[1:] == [("error", {"error": {"message": "no more", "hint": "stop"}})]
 
@@ -434,7 +434,7 @@ def test_a_text_of_which_we_fail_ends_in_an_error_too(app: Any, monkeypatch: pyt
         yield "a", 1.0
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(zoo.Model, "stream_with_surprise", fail)
+    monkeypatch.setattr(zoo.Texts, "stream", fail)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         found = events(client.post("/sample", json={"model": "model"}).text)
     message = "the server failed; its log says why"

@@ -51,7 +51,10 @@ class Fake:
         self.begin.wait(20)
         return [{"input": "", "answers": [], "error": None} for _ in inputs]
 
-    def stream_with_surprise(self, *_: Any, **__: Any) -> Iterator[tuple[str, float]]:
+    def sample(self, *_: Any, **__: Any) -> Fake:
+        return self
+
+    def stream(self) -> Iterator[tuple[str, float]]:
         while True:
             time.sleep(0.001)
             yield "a", 1.0

@@ -18,7 +18,7 @@ from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted, RunError, SpecError
 from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
-from zoo.inference.sampling import Sampling, sample
+from zoo.inference.sampling import Sampling, stream
 from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.states import detach
@@ -142,7 +142,7 @@ def test_a_state_is_carried_through_evaluation_and_sampling(text: Any, kind: str
     assert adapted[0] == pytest.approx(adapted[1])
     settings = Sampling(length=30)
     preprocess = data.preprocess
-    texts = [[*sample(ModuleRunner(m), preprocess, prompt="abc", sampling=settings)] for m in (model, plain)]
+    texts = [[*stream(ModuleRunner(m), preprocess, prompt="abc", sampling=settings)] for m in (model, plain)]
     assert texts[0] == texts[1]
 
 

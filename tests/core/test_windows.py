@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.evaluation.measure import measure
-from zoo.inference.sampling import Sampling, sample, sample_many
+from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.windows import Windowed, windowed
@@ -127,12 +128,12 @@ def test_sampling_goes_on_beyond_the_window(length: int, cached: bool) -> None:
     model, settings = Reader(length, cached=cached), Sampling(length=300, temperature=1.0)
     prompt = "abcdefg" * 100
     reader = ModuleRunner(model, context=length)
-    streamed = "".join(sample(reader, PREPROCESS, prompt=prompt, sampling=settings))
+    streamed = "".join(text for text, _ in stream(reader, PREPROCESS, prompt=prompt, sampling=settings))
     assert len(streamed) == 300
     generated = sum(map(len, model.read[-299:]))
     assert generated <= 299 * (3 if cached else length)
     reader = ModuleRunner(Reader(length, cached=cached), context=length)
-    several = sample_many(reader, PREPROCESS, count=3, prompt=prompt, sampling=settings)
+    several = sample_many(reader, PREPROCESS, prompt=prompt, sampling=replace(settings, samples=3))
     assert several[0] == streamed
 
 

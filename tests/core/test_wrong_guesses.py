@@ -79,7 +79,7 @@ GUESSES = [
     ("zoo.open_dataset('shapes', image_size=8)", "'size'", "zoo.open_dataset('shapes', **small)"),
     ("model.predict(image, topk=3)", "'top'", "model.predict(image, top=3)"),
     ("model.predict(image, top_k=3)", "'top'", "model.predict(image, top=3)"),
-    ("list(model.predict_each(image, k=3))", "'top'", "list(model.predict_each(image, top=3))"),
+    ("list(model.predict(image, k=3))", "'top'", "list(model.predict(image, top=3))"),
     ("text_model.sample('a', max_new_tokens=3)", "'length'", "text_model.sample('a', length=3)"),
     ("text_model.sample('a', do_sample=False)", "temperature=0",
      "text_model.sample('a', temperature=0, length=3)"),

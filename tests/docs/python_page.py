@@ -14,6 +14,7 @@ from typing import Any
 import zoo
 from zoo import errors
 from zoo.analysis.findings import Findings
+from zoo.api.results import Features, Predictions, Texts
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
@@ -53,9 +54,9 @@ AS_PYTHON = {
     "resume": ("zoo.resume",),
     "lr-find": ("zoo.lr_find",),
     "eval": ("zoo.Model.evaluate",),
-    "predict": ("zoo.Model.predict", "zoo.Model.predict_to"),
-    "embed": ("zoo.Model.features", "zoo.Model.features_to"),
-    "sample": ("zoo.Model.sample", "zoo.Model.sample_many", "zoo.Model.stream"),
+    "predict": ("zoo.Model.predict",),
+    "embed": ("zoo.Model.features",),
+    "sample": ("zoo.Model.sample",),
     "analyze": ("zoo.Model.analyze",),
     "export": ("zoo.Model.export",),
     "inspect": ("zoo.load(WEIGHTS).card",),
@@ -91,7 +92,20 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 CLASSES = ("Model", "Run")
 _WRAPPED = ("fget", "func", "__func__")  # of properties, cached properties and class methods
-RETURNED = (Recipe, Result, Findings, Curve, Suggestions, Vocabulary, Dataset, Task, Outcome)
+RETURNED = (
+    Predictions,
+    Features,
+    Texts,
+    Recipe,
+    Result,
+    Findings,
+    Curve,
+    Suggestions,
+    Vocabulary,
+    Dataset,
+    Task,
+    Outcome,
+)
 """Classes of what functions and properties return, besides those two."""
 
 LISTED: dict[type, str] = {zoo.TrainConfig: "the training fields of [options.md](options.md)"}

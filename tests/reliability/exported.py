@@ -507,8 +507,8 @@ def _use(path: Path, registry: Registry) -> str:
         model = zoo.load(path, registry=registry, progress=False)
         image = model.card.task == "classification"
         inputs: list[Any] = [np.zeros((16, 16, 3), np.uint8) if image else "the fox"]
-        model.predict(inputs, progress=False)
-        model.features(inputs, progress=False)
+        list(model.predict(inputs, progress=False))
+        np.asarray(model.features(inputs, progress=False))
     except ZooError as error:
         return "refused" if "cannot be used" in str(error) else "failed"
     return "computed"

@@ -35,7 +35,7 @@ from zoo.files import cards
 from zoo.files.archives import tar_members
 from zoo.files.cards import Card, DatasetCard, parse_card, read_card
 from zoo.files.container import StoredTensor, tensor_sha256, write_container
-from zoo.inference.sampling import Sampling, sample
+from zoo.inference.sampling import Sampling, stream
 from zoo.models import weights
 from zoo.models.building import build_model
 from zoo.models.module_runner import ModuleRunner
@@ -271,7 +271,7 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
             model, card = weights.load(path, registry)
             loaded += 1
             if number % 20 == 0:  # a model that loads can be used
-                "".join(sample(ModuleRunner(model), card.preprocess, prompt="a", sampling=Sampling(length=3)))
+                list(stream(ModuleRunner(model), card.preprocess, prompt="a", sampling=Sampling(length=3)))
         except ZooError as error:
             if not is_one_sentence(error):
                 broken.append(f"number {number}: {str(error)[:200]!r}")

@@ -123,7 +123,7 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
     assert rows[1]["error"] == "has 2 numbers, but the model reads 4"
     (row,) = model.predict([[1.0, 2.0, 3.0, 4.0]], progress=False)
     assert row["answers"] == rows[0]["answers"]
-    model.predict_to(tmp_path / "x.npy", [tmp_path / "a.txt"], progress=False)
+    model.predict([tmp_path / "a.txt"], progress=False).write(tmp_path / "x.npy")
     assert np.load(tmp_path / "x.npy") == pytest.approx(expected, rel=1e-5)
 
 

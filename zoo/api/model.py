@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from zoo.config.arguments import check_keywords, checked
+from zoo.config.arguments import checked
 from zoo.config.declarations import declared
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.training import PrecisionName, Split
 from zoo.console.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
-from zoo.errors import DataError, OptionError, WeightsError, printable, warn
+from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ExporterSpec
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
     from zoo.analysis.findings import Findings
-    from zoo.data.sources import Source
-    from zoo.inference.tables import Table
+    from zoo.api.results import Features, Given, Predictions, Texts
     from zoo.models.runners import Runner
-    from zoo.processors import InputReader, Processor
+    from zoo.processors import Processor
 
 __all__ = ["Model"]
-
-T = TypeVar("T")
 
 
 class Model:
@@ -183,8 +178,8 @@ class Model:
         batch_size: int = 64,
         threads: int | None = None,
         progress: bool = True,
-    ) -> list[dict[str, Any]]:
-        """Return what the model says of inputs of your own: a row for each, also if there is only one.
+    ) -> Predictions:
+        """Predict inputs of your own: a row for each, computed when it is read.
 
         Args:
             inputs: pictures, or a list or any iterable of them: paths, folders, patterns such as `*.png`, the
@@ -199,77 +194,28 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            Rows `{"input", "answers", "error"}`. A classifier's answers are `{"class", "probability"}`; a
-            language model's only answer has its metrics, such as `loss` in nats per token, and `tokens`. The
-            error of an input that is damaged says why, and there are no answers.
+            A list of rows `{"input", "answers", "error"}` that are computed when they are read; `write(path)`
+            writes them to a file.
 
         Raises:
             DataError: a path, alone or in a list, does not exist or is of another kind of file, a pattern
-                matches nothing, a folder contains no inputs, or none of them can be read.
-            OptionError: an option is out of range or does not fit the model, or an input can be none.
+                matches nothing, or a folder contains no inputs.
+            OptionError: an option is out of range or does not fit the model.
             WeightsError: models for this task cannot predict.
-            Diverged: an answer is not finite.
         """
-        how: Any = {"top": top, "unsure": unsure, "batch_size": batch_size, "threads": threads}
-        return [*self.predict_each(inputs, progress=progress, **how)]
+        from zoo.api.results import Predictions
+        from zoo.inference.predicting import predictor
 
-    @checked
-    def predict_each(
-        self, inputs: object, *, progress: bool = True, **settings: Any
-    ) -> Generator[dict[str, Any]]:
-        """Yield the rows of `predict`, whose settings it takes, one after the other; memory does not grow."""
-        return self._rows(inputs, None, settings, progress=progress)
-
-    @checked
-    def predict_to(
-        self, out: str | Path, inputs: object, *, progress: bool = True, **settings: Any
-    ) -> dict[str, Any]:
-        """Write the rows of `predict`, whose settings it takes, to a file as they are done.
-
-        A `.csv` or `.jsonl` that was not finished is continued by the same call; until then there is an
-        `.unfinished` beside it. A CSV separates several answers by `|`. A `.npy` has the probabilities of all
-        classes, (N, classes), not a number for an unreadable input; a `.txt` beside it names the inputs, and
-        both appear once all is done. A folder gets a `predictions.jsonl`. Pictures such as masks go to that
-        folder, or for `x.csv` to `x-pictures`.
-
-        Returns:
-            `{out, weights, rows, before, errors, unsure}`: rows in the file, how many of them an earlier call
-            wrote, and how many of the others are unreadable or unsure.
-
-        Raises OutputError if the file is there and finished, was interrupted with another model, options or
-        inputs, or cannot be written; and what `predict` raises. A call that fails does not leave a
-        file in the way of the next.
-        """
-        from zoo.inference.predicting import UNSURE
-        from zoo.inference.tables import opened
-
-        asked = {"top": settings.get("top"), "unsure": settings.get("unsure")}
-        errors = unsure = 0
-        with opened(Path(out), {"weights_sha256": self.card.sha256, **asked}) as table:
-            for row in self._rows(inputs, (Path(out), table), settings, progress=progress):
-                errors += row["error"] is not None
-                unsure += bool(row["answers"]) and row["answers"][0].get("class") == UNSURE
-        about = {"out": str(out), "weights": str(self.path), "rows": table.count, "before": table.before}
-        return about | {"errors": errors, "unsure": unsure}
-
-    def _rows(
-        self,
-        inputs: object,
-        to: tuple[Path, Table] | None,
-        settings: Mapping[str, Any],
-        *,
-        progress: bool,
-    ) -> Generator[dict[str, Any]]:
-        """Return the rows of `predict`, each once it is written, if it is to be."""
-        from zoo.inference.predicting import Predicting, predict, require_reading
-
-        how = _made(Predicting, settings, "predict")
-        reader = require_reading(self._processor).input_reader(self.card)
-        sources, required = _sources(inputs, reader, to)
-        answered = predict(self._runner, self.card, self._processor, sources, how=how)
-        rows = (to[1].write(one) if to else one.row for one in answered)
-        rows = _some_read(rows) if required else rows
-        return _shown(rows, "predicting", reader.what, to, progress=progress)
+        predict = predictor(
+            self._runner,
+            self.card,
+            self._processor,
+            top=top,
+            unsure=unsure,
+            batch_size=batch_size,
+            threads=threads,
+        )
+        return Predictions(self._given(inputs, progress, top=top, unsure=unsure), predict)
 
     @checked
     def features(
@@ -281,8 +227,8 @@ class Model:
         batch_size: int = 64,
         threads: int | None = None,
         progress: bool = True,
-    ) -> NDArray[np.float32]:
-        """Return what the model computes of inputs of your own before its head: a vector for each.
+    ) -> Features:
+        """Compute the features of inputs of your own, a vector before the model's head for each.
 
         Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
 
@@ -297,96 +243,48 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            float32 (N, F) in the order of the inputs. Without pooling, feature maps (N, F, h, w), or texts of
-            one length (N, T, F). The row of an input that cannot be read is not a number, and a warning says
-            why.
+            A list of rows `{"input", "features", "error"}` that are computed when they are read.
+            `numpy.asarray` makes one array of them, and `write(path)` writes them to a file.
 
         Raises:
-            OptionError: the model has no such layer, an option is out of range, an input can be none, or the
-                features differ in shape.
-            DataError: as for `predict`, and if no input can be read.
+            OptionError: the model has no such layer, or an option is out of range.
+            DataError: as for `predict`.
             WeightsError: models for this task do not read inputs one by one.
-            Diverged: features are not finite.
         """
-        from zoo.inference.arrays import stacked
+        from zoo.api.results import Features
+        from zoo.inference.embedding import embedder
 
-        how: Any = {"layer": layer, "pool": pool, "batch_size": batch_size, "threads": threads}
-        return stacked(self.features_each(inputs, progress=progress, **how))
+        embed = embedder(
+            self._runner,
+            self.card,
+            self._processor,
+            layer=layer,
+            pool=pool,
+            batch_size=batch_size,
+            threads=threads,
+        )
+        return Features(self._given(inputs, progress, layer=layer, pool=pool), embed)
 
-    @checked
-    def features_each(
-        self, inputs: object, *, progress: bool = True, **settings: Any
-    ) -> Generator[dict[str, Any]]:
-        """Yield a row `{"input", "features", "error"}` for each input, with the settings of `features`.
+    def _given(self, inputs: object, progress: bool, **options: Any) -> Given:
+        """Return inputs as results take them, with the options that a file of them depends on."""
+        from zoo.api.results import Given
+        from zoo.processors import ReadsInputs
 
-        Features are an array of numpy, or None with an error that says why. Memory does not grow.
-        """
-        return self._features(inputs, None, settings, progress=progress)
-
-    @checked
-    def features_to(
-        self, out: str | Path, inputs: object, *, progress: bool = True, **settings: Any
-    ) -> dict[str, Any]:
-        """Write the features of inputs, with the settings of `features`, to a file as they are computed.
-
-        A `.npy` has the array of `features`; a `.txt` beside it names the inputs, one a line, and both appear
-        once all is done. A `.csv` has a column for each feature, and a `.jsonl` the rows of `features_each`;
-        one that was not finished is continued by the same call, and until then there is an `.unfinished`
-        beside it. Warns of inputs that cannot be read.
-
-        Returns:
-            `{out, weights, layer, rows, before, errors, shape}`: rows in the file, how many of them an
-            earlier call wrote, how many of the others are unreadable, and the shape of one's features, None
-            if there are none; a size that differs from row to row is None.
-
-        Raises OutputError if the file is there and finished, was interrupted with another model, options or
-        inputs, or cannot be written; and what `features` raises.
-        """
-        from zoo.inference.arrays import UnreadRows, common_shape, require_format
-        from zoo.inference.tables import opened
-
-        path, unread, shape = Path(out), UnreadRows(), None
-        require_format(path)
-        asked = {"layer": settings.get("layer", "features"), "pool": settings.get("pool", True)}
-        with opened(path, {"weights_sha256": self.card.sha256, **asked}) as table:
-            for row in self._features(inputs, (path, table), settings, progress=progress):
-                unread.see(row)
-                shape = common_shape(shape, row["features"])
-        unread.finish()
-        about = {"out": str(out), "weights": str(self.path), "layer": asked["layer"]}
-        return {**about, "rows": table.count, "before": table.before, "errors": unread.count, "shape": shape}
-
-    def _features(
-        self,
-        inputs: object,
-        to: tuple[Path, Table] | None,
-        settings: Mapping[str, Any],
-        *,
-        progress: bool,
-    ) -> Generator[dict[str, Any]]:
-        """Return the rows of `features_each`, each once it is written, if it is to be."""
-        from zoo.inference.arrays import to_write
-        from zoo.inference.embedding import Embedding, embed, require_reading
-
-        how = _made(Embedding, settings, "features")
-        reader = require_reading(self._processor).input_reader(self.card)
-        sources, required = _sources(inputs, reader, to)
-        embedded = embed(self._runner, self.card, self._processor, sources, how=how)
-
-        def written() -> Generator[dict[str, Any]]:
-            for row in embedded:
-                if to:
-                    to[1].write(to_write(row, to[0]))
-                yield row
-
-        rows = _some_read(written()) if required else written()
-        return _shown(rows, "computing features", reader.what, to, progress=progress)
+        assert isinstance(self._processor, ReadsInputs)
+        return Given(
+            inputs=inputs,
+            reader=self._processor.input_reader(self.card),
+            weights=str(self.path),
+            made_with={"weights_sha256": self.card.sha256, **options},
+            progress=progress,
+        )
 
     @checked
     def sample(
         self,
         prompt: str = "",
         *,
+        samples: int = 1,
         length: int = 400,
         temperature: float = 0.8,
         top_k: int = 0,
@@ -394,14 +292,15 @@ class Model:
         stop: str = "",
         seed: int = 0,
         progress: bool = True,
-    ) -> str:
-        """Return text that continues `prompt`, without the prompt itself.
+    ) -> Texts:
+        """Generate texts that continue `prompt`, without the prompt; they are drawn when they are read.
 
-        A model that reads backwards returns the text before its prompt. Warns of that, and of tokens of the
+        A model that reads backwards generates the text before its prompt. Warns of that, and of tokens of the
         prompt that are not in the vocabulary.
 
         Args:
             prompt: text to continue; without one, the model starts by itself.
+            samples: number of texts to generate, side by side.
             length: number of tokens to generate.
             temperature: divisor of the logits: lower is more conservative; 0 is greedy.
             top_k: sample from this many of the most likely tokens only; 0 is off.
@@ -410,51 +309,29 @@ class Model:
             seed: random seed of the draws.
             progress: show progress on stderr, or in the notebook.
 
+        Returns:
+            A list of texts. `print` prints them, `str` makes one text of them, and `stream()` yields the
+            first token by token.
+
         Raises:
             OptionError: a value is out of range.
             WeightsError: this is not a language model.
         """
-        settings = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        return self.sample_many(1, prompt, **settings, stop=stop, seed=seed, progress=progress)[0]
+        from zoo.api.results import Texts
+        from zoo.inference.sampling import Sampling
 
-    @checked
-    def sample_many(
-        self, count: int, prompt: str = "", *, progress: bool = True, **settings: Any
-    ) -> list[str]:
-        """Return texts drawn side by side; the first is that of `sample`, whose settings they take."""
-        from zoo.inference.sampling import Sampling, sample_many
-
-        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
-        with Bar() if progress else quiet() as bar:
-            return sample_many(
-                self._runner,
-                preprocess,
-                count=count,
-                prompt=prompt,
-                sampling=sampling,
-                report=lambda done, total: bar("sampling", done, total, self._unit),
-            )
-
-    @checked
-    def stream(self, prompt: str = "", **settings: Any) -> Iterator[str]:
-        """Yield the text of `sample`, whose settings it takes, each piece as soon as it is final."""
-        from zoo.inference.sampling import Sampling, sample
-
-        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
-        return sample(self._runner, preprocess, prompt=prompt, sampling=sampling)
-
-    @checked
-    def stream_with_surprise(self, prompt: str = "", **settings: Any) -> Generator[tuple[str, float]]:
-        """Yield each token of the text of `sample`, whose settings it takes, with its surprise.
-
-        That is -log p in nats, where p is the probability that the model itself gives the token, whatever the
-        temperature, `top_k` and `top_p`. Tokens come as soon as they are final; those of a model that reads
-        backwards in the order of the text, once all are drawn.
-        """
-        from zoo.inference.sampling import Sampling, sample_with_surprise
-
-        preprocess, sampling = self._prompted(prompt), _made(Sampling, settings, "sample")
-        return sample_with_surprise(self._runner, preprocess, prompt=prompt, sampling=sampling)
+        preprocess = self._prompted(prompt)
+        sampling = Sampling(
+            samples=samples,
+            length=length,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+        )
+        unit = self._unit
+        return Texts(self._runner, preprocess, prompt, sampling, unit=unit, progress=progress)
 
     @property
     def analyzers(self) -> list[dict[str, Any]]:
@@ -643,53 +520,3 @@ class Model:
             listed = " ".join(map(repr, unknown[:10])) + more
             warn(f"not in the model's vocabulary, read as <unk>: {listed}")
         return self.card.preprocess
-
-
-def _sources(
-    inputs: object, reader: InputReader, to: tuple[Path, Table] | None
-) -> tuple[Iterator[Source], bool]:
-    """Return the inputs without a row in a file, and whether it is an error if none of them can be read.
-
-    That is so if a path was named and the file has no row. Warns of how each is read.
-    """
-    from zoo.data.sources import find, named
-    from zoo.inference.tables import being_written
-
-    sources = find(inputs, reader, leave=being_written(to[0]) if to else ())
-    if reader.notice:
-        warn(reader.notice)
-    left = to[1].rest(sources) if to else sources
-    return left, bool(named(inputs, reader)) and not (to and to[1].before)
-
-
-def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
-    """Yield rows, the first ones when an input can be read. Raises DataError if none can."""
-    unread = list[dict[str, Any]]()
-    for row in rows:
-        if row["error"] is None:
-            yield from [*unread, row]
-            yield from rows
-            return
-        unread.append(row)
-    if unread:
-        none = f"none of the {len(unread):,} inputs can be read: " if len(unread) > 1 else ""
-        raise DataError(f"{none}{unread[0]['input']}: {unread[0]['error']}")
-
-
-def _shown(
-    rows: Iterable[dict[str, Any]], doing: str, what: str, to: tuple[Path, Table] | None, *, progress: bool
-) -> Generator[dict[str, Any]]:
-    """Yield rows, and show how many are done. Raises DataError if there are none, in a file either."""
-    done = 0
-    with Bar() if progress else quiet() as bar:
-        for done, row in enumerate(rows, 1):
-            yield row
-            bar(doing, done, 0, what)
-    if not (done or (to and to[1].count)):
-        raise DataError(f"no {what} were given")
-
-
-def _made(kind: Callable[..., T], settings: Mapping[str, Any], method: str) -> T:
-    """Return settings that were given by name as what they are made into, for a method of a model."""
-    check_keywords(settings, declared(kind), of=f"Model.{method}")
-    return kind(**settings)

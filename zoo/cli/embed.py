@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from zoo.cli.signature import options_of
 from zoo.console.tables import columns, print_paragraph
 from zoo.console.terminal import echo
 from zoo.errors import OptionError, printable
+
+if TYPE_CHECKING:
+    from zoo.api.results import Features
 
 
 @click.command()
@@ -59,8 +62,9 @@ def command(
     from zoo.inference.arrays import plain
 
     model = session.load(weights, device=device)
+    rows = model.features(inputs, progress=session.progress, **settings)
     if out is not None:
-        result = _write(model, out, inputs, session.progress, settings)
+        result = _write(rows, out, ["embed", model.name, *map(str, inputs)], settings)
         if as_json:
             print_json(result)
         else:
@@ -68,7 +72,6 @@ def command(
         return int(strict and result["errors"] > 0)
     if not (as_json or settings["pool"]):
         raise OptionError("--no-pool is for --out or --json", hint="add --out FILE.npy")
-    rows = model.features_each(inputs, progress=session.progress, **settings)
     if as_json:
         document = [plain(row) for row in rows]
         print_json(document)
@@ -76,16 +79,14 @@ def command(
     return int(_print(map(plain, rows)) and strict)
 
 
-def _write(
-    model: Model, out: Path, inputs: Sequence[Path], progress: bool, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _write(rows: "Features", out: Path, words: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write the features to a file. Raises Interrupted, with the command to go on, for Ctrl-C."""
     try:
-        return model.features_to(out, inputs, progress=progress, **settings)
+        return rows.write(out)
     except KeyboardInterrupt as error:
         options = {"layer": settings["layer"]} if settings["layer"] != "features" else {}
         options |= {} if settings["pool"] else {"pool": False}
-        raise interrupted(error, out, ["embed", model.name, *map(str, inputs)], options) from None
+        raise interrupted(error, out, words, options) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from zoo.cli.signature import options_of
 from zoo.console.tables import SHARES, Table, columns, print_paragraph
 from zoo.console.terminal import echo
 from zoo.errors import printable
+
+if TYPE_CHECKING:
+    from zoo.api.results import Predictions
 
 # Rows are printed once so many are there, or after so many seconds
 _ROWS, _SECONDS = 64, 0.5
@@ -62,14 +65,14 @@ def command(
     """
     session.begin(f"predicting with {weights}")
     model = session.load(weights, device=device)
+    rows = model.predict(inputs, progress=session.progress, **settings)
     if out is not None:
-        result = _write(model, out, inputs, session.progress, settings)
+        result = _write(rows, out, ["predict", model.name, *map(str, inputs)], settings)
         if as_json:
             print_json(result)
         else:
             _print_result(result)
         return int(strict and result["errors"] > 0)
-    rows = model.predict_each(inputs, progress=session.progress, **settings)
     if as_json:
         document = [*rows]
         print_json(document)
@@ -78,14 +81,14 @@ def command(
 
 
 def _write(
-    model: Model, out: Path, inputs: Sequence[Path], progress: bool, settings: Mapping[str, Any]
+    rows: "Predictions", out: Path, words: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the answers to a file. Raises Interrupted, with the command to go on, for Ctrl-C."""
     try:
-        return model.predict_to(out, inputs, progress=progress, **settings)
+        return rows.write(out)
     except KeyboardInterrupt as error:
         options = {name: settings[name] for name in ("top", "unsure") if settings[name] is not None}
-        raise interrupted(error, out, ["predict", model.name, *map(str, inputs)], options) from None
+        raise interrupted(error, out, words, options) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

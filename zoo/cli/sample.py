@@ -26,7 +26,6 @@ from zoo.errors import DataError
 @click.option("--prompt", help="Text to continue.")
 @click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
 @options_of(Model.sample, skip=["prompt"])
-@click.option("--samples", default=1, show_default=True, help="Number of texts to generate.")
 @device_option
 @json_option
 @quiet_option
@@ -36,7 +35,6 @@ def command(
     weights: str,
     prompt: str | None,
     prompt_file: str | None,
-    samples: int,
     device: str | None,
     as_json: bool,
     **sampling: Any,
@@ -53,13 +51,14 @@ def command(
     model = session.load(weights, device=device)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")
+    texts = model.sample(prompt, progress=session.progress, **sampling)
+    samples = sampling["samples"]
     if samples == 1 and not as_json and not backwards:
-        _stream(model.stream(prompt, **sampling), before, after)
+        _stream((text for text, _ in texts.stream()), before, after)
         return
-    texts = model.sample_many(samples, prompt, progress=session.progress, **sampling)
     if as_json:
         document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"], "text": texts[0]}
-        print_json(document | {"texts": texts, "backwards": backwards})
+        print_json(document | {"texts": [*texts], "backwards": backwards})
         return
     if samples == 1:
         echo(f"{before}{texts[0]}{after}", keep=BLANKS)

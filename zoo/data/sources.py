@@ -17,7 +17,7 @@ from zoo.errors import DataError, OptionError, did_you_mean
 from zoo.files.regular import open_regular
 from zoo.processors import InputReader
 
-__all__ = ["Source", "find", "named"]
+__all__ = ["Source", "find", "named", "require"]
 
 # Names in a folder among which the right one is looked for
 _NEAR = 2_000
@@ -51,22 +51,26 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
         inputs: an input, or any iterable of inputs, which is read no faster than they are asked for. What is
             in an open file is one input.
         leave: files and folders not to look at, such as those being written.
+    """
+    alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
+    several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
+    return _each(several, reader, {os.path.realpath(path) for path in leave})
+
+
+def require(inputs: object, reader: InputReader) -> None:
+    """Raise an error for inputs that can be none, before any is read.
 
     Raises:
         DataError: a path that is `named` is missing, a pattern without a match, a folder without inputs, or a
-            file of another kind; before any input is read.
+            file of another kind.
         OptionError: it is something else, such as a dict.
     """
-    alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     if isinstance(inputs, Mapping | int | float | None):
         got = "nothing" if inputs is None else f"an object of type {type(inputs).__name__}"
         raise OptionError(f"expected {reader.what} or a list of them (got {got})")
-    several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
-    left = {os.path.realpath(path) for path in leave}
     for path in named(inputs, reader):
         if path != "-":
-            _require(path, reader, left)
-    return _each(several, reader, left)
+            _require(path, reader)
 
 
 def named(inputs: object, reader: InputReader) -> list[str]:
@@ -77,9 +81,9 @@ def named(inputs: object, reader: InputReader) -> list[str]:
     return [os.fspath(one) for one in given if isinstance(one, kinds)]
 
 
-def _require(path: str, reader: InputReader, left: Collection[str]) -> None:
+def _require(path: str, reader: InputReader) -> None:
     """Raise DataError unless there is something to read at a path."""
-    first, name = next(_of_path(path, reader, left)), _readable(path)
+    first, name = next(_of_path(path, reader, ())), _readable(path)
     if first.name != name:  # found in a folder, or by a pattern
         return
     why = first.error

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from zoo.data.reading import Unread, in_batches, workers
-from zoo.data.sources import Source, find
+from zoo.data.sources import Source, find, require
 from zoo.data.views import as_tensors, of_items
 from zoo.data.vocabulary import WritesText
 from zoo.errors import DataError, OptionError, warn
@@ -140,6 +140,7 @@ def of_own(
         hint = "analyze a split of its data"
         raise OptionError(f"a model for {task.name} cannot read inputs of your own", hint=hint)
     reader = processor.input_reader(card)
+    require(given, reader)
     if reader.notice:
         warn(reader.notice)
     sources, items, unread = list[Source](), list[Any](), list[str]()

@@ -61,7 +61,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float32]:
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
             message = f"{row['input']} has features {features.shape}, and those before it {first.shape}"
-            raise OptionError(message, hint="features_each gives them one by one")
+            raise OptionError(message, hint="iterate over the features, which gives them one by one")
         found.append(features)
     unread.finish()
     if first is None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.config import options
 from zoo.data.reading import Unread, in_batches, require_number, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, WeightsError
@@ -19,65 +17,50 @@ from zoo.inference.sequences import stretches
 from zoo.models.runners import Runner
 from zoo.processors import Processor, ReadsInputs, Scores
 
-__all__ = ["Embedding", "embed", "require_reading"]
+__all__ = ["embedder"]
 
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
-    """How to compute features. Raises OptionError for a value that is out of range.
-
-    Attributes:
-        layer: a landmark or the path of a module. `features` is what the head reads, if there is no landmark
-            of that name.
-        pool: average over the places of an image and the tokens of a text.
-        batch_size: inputs that the model reads at a time.
-        threads: threads that read and decode files; None for one for each core, at most eight.
-    """
-
-    layer: str = "features"
-    pool: bool = True
-    batch_size: int = 64
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-        for name in ("batch_size", "threads"):
-            require_number(name, getattr(self, name))
-
-
-def require_reading(processor: Processor) -> ReadsInputs:
-    """Return a processor that can read inputs. Raises WeightsError for another."""
-    if isinstance(processor, ReadsInputs):
-        return processor
-    what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
-    raise WeightsError(what, hint="its author can make its processor a zoo.processors.ReadsInputs")
-
-
-def embed(
-    runner: Runner, card: Card, processor: Processor, sources: Iterable[Source], *, how: Embedding
-) -> Iterator[dict[str, Any]]:
-    """Yield a row `{"input", "features", "error"}` for each source in order.
+def embedder(
+    runner: Runner,
+    card: Card,
+    processor: Processor,
+    *,
+    layer: str,
+    pool: bool,
+    batch_size: int,
+    threads: int | None,
+) -> Callable[[Iterable[Source]], Iterator[dict[str, Any]]]:
+    """Return what yields a row `{"input", "features", "error"}` for each source in order.
 
     Features are a float32 array; None, with the reason, for an input that cannot be read. A text is read from
-    an empty state on; its features are those after each token, (T, F), and pooled their mean.
+    an empty state on; its features are those after each token, (T, F), and pooled their mean. Features that
+    are not finite raise Diverged.
+
+    The arguments are those of `zoo.Model.features`.
 
     Raises:
-        OptionError: the layer has no features, or an input is an object that can be none.
-        WeightsError: the task does not read inputs one by one, or a layer needs too much memory.
-        Diverged: features are not finite.
+        OptionError: an option is out of range, or the layer has no features.
+        WeightsError: the task does not read inputs one by one.
     """
-    read = require_reading(processor).input_reader(card).read
-    runner, texts = runner.with_features(how.layer, pool=how.pool), isinstance(processor, Scores)
+    if not isinstance(processor, ReadsInputs):
+        what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
+        raise WeightsError(what, hint="its author can make its processor a zoo.processors.ReadsInputs")
+    for name, value in (("batch_size", batch_size), ("threads", threads)):
+        require_number(name, value)
+    runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
+    read, size = processor.input_reader(card).read, 1 if texts else batch_size
 
     def features(items: list[Any]) -> Sequence[Array]:
         if texts:
-            return [_of_text(runner, item, pool=how.pool) for item in items]
+            return [_of_text(runner, item, pool=pool) for item in items]
         return [*runner.run(np.stack([item[0] for item in items]))[FEATURES]]
 
-    size = 1 if texts else how.batch_size
-    return _rows(in_batches(sources, read, features, size=size, threads=workers(how.threads)))
+    def embed(sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
+        return _rows(in_batches(sources, read, features, size=size, threads=workers(threads)))
+
+    return embed
 
 
 def _of_text(runner: Runner, tokens: NDArray[np.int64], *, pool: bool) -> Array:

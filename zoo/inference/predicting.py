@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.config import options
 from zoo.data.reading import Unread, in_batches, require_number, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.cards import Card
 from zoo.inference.sequences import stretches
 from zoo.models.runners import Runner
-from zoo.processors import Prediction, Predicts, Processor, ReadsInputs, Scores
+from zoo.processors import Prediction, Predicts, Processor, Scores
 
-__all__ = ["UNSURE", "Answered", "Predicting", "predict", "require_reading"]
+__all__ = ["UNSURE", "Answered", "predictor"]
 
 # What is answered below a probability, in place of a class
 UNSURE = "unsure"
@@ -36,69 +34,49 @@ class Answered(NamedTuple):
     prediction: Prediction | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predicting:
-    """How to predict. Raises OptionError for a value of another type or out of range.
+def predictor(
+    runner: Runner,
+    card: Card,
+    processor: Processor,
+    *,
+    top: int | None,
+    unsure: float | None,
+    batch_size: int,
+    threads: int | None,
+) -> Callable[[Iterable[Source]], Iterator[Answered]]:
+    """Return what yields the answers for each source in order. It raises Diverged for an infinite answer.
 
-    Attributes:
-        top: the most answers for each input; None for what is usual in the task.
-        unsure: the probability below which the answer is `UNSURE`; None to answer in any case.
-        batch_size: inputs that the model reads at a time.
-        threads: threads that read and decode files; None for one for each core, at most eight.
-    """
-
-    top: int | None = None
-    unsure: float | None = None
-    batch_size: int = 64
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        options.validate(self)
-        for name in ("top", "batch_size", "threads"):
-            require_number(name, getattr(self, name))
-        if self.unsure is not None and not 0 <= self.unsure <= 1:
-            raise OptionError(f"unsure must be a probability from 0 to 1 (got {self.unsure})")
-
-    def workers(self) -> int:
-        """Return how many threads read."""
-        return workers(self.threads)
-
-
-def require_reading(processor: Processor) -> ReadsInputs:
-    """Return a processor that can answer inputs. Raises WeightsError for another."""
-    if isinstance(processor, Predicts | Scores):
-        return processor
-    what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
-    raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
-
-
-def predict(
-    runner: Runner, card: Card, processor: Processor, sources: Iterable[Source], *, how: Predicting
-) -> Iterator[Answered]:
-    """Yield the answers for each source in order.
+    The arguments are those of `zoo.Model.predict`.
 
     Raises:
-        OptionError: `how` does not fit the task, or an input is an object that can be none.
-        WeightsError: the task does not say how to predict, or a layer needs too much memory.
-        Diverged: an answer is not finite.
+        OptionError: an option is out of range, or does not fit the task.
+        WeightsError: the task does not say how to predict.
     """
-    read = require_reading(processor).input_reader(card).read
+    if not isinstance(processor, Predicts | Scores):
+        what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
+        raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
+    for name, value in (("top", top), ("batch_size", batch_size), ("threads", threads)):
+        require_number(name, value)
+    if unsure is not None and not 0 <= unsure <= 1:
+        raise OptionError(f"unsure must be a probability from 0 to 1 (got {unsure})")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
-    if how.top is not None and (one_by_one or not labels):
+    if top is not None and (one_by_one or not labels):
         name = processor.spec.name
         raise OptionError(f"top is for models that choose among classes, but this one is for {name}")
-    if how.unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
+    if unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
         raise OptionError(f"unsure cannot be answered: the model has a class of that name, {UNSURE!r}")
+    read, size = processor.input_reader(card).read, 1 if one_by_one else batch_size
 
     def answer(items: list[Any]) -> Sequence[Prediction]:
         if isinstance(processor, Scores):
             return [_scored(runner, card, processor, item) for item in items]
-        assert isinstance(processor, Predicts)
         outputs = _finite(runner.run(np.stack([item[0] for item in items]))[runner.answer])
-        return processor.answers(outputs, card.preprocess, top=how.top)
+        return processor.answers(outputs, card.preprocess, top=top)
 
-    size = 1 if one_by_one else how.batch_size
-    return _rows(in_batches(sources, read, answer, size=size, threads=how.workers()), how.unsure)
+    def predict(sources: Iterable[Source]) -> Iterator[Answered]:
+        return _rows(in_batches(sources, read, answer, size=size, threads=workers(threads)), unsure)
+
+    return predict
 
 
 def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.int64]) -> Prediction:

@@ -26,7 +26,7 @@ from zoo.errors import Diverged, OptionError
 from zoo.models.runners import Numbers, Runner, Tokens
 from zoo.seeds import seed_for
 
-__all__ = ["Sampling", "choose", "sample", "sample_many", "sample_with_surprise"]
+__all__ = ["Sampling", "choose", "sample_many", "stream"]
 
 # Tokens of prompt read at a time, all samples together, so that a long one needs no more memory
 _READ = 1024
@@ -39,6 +39,7 @@ class Sampling:
     """How tokens are drawn. Raises OptionError for a value that is out of range.
 
     Attributes:
+        samples: number of texts to draw side by side.
         length: number of tokens to generate.
         temperature: divides the logits. Lower is more conservative; 0 is greedy.
         top_k: sample from the k most likely tokens only; 0 is off.
@@ -46,6 +47,7 @@ class Sampling:
         stop: end before this string first appears in what is generated; empty is off.
     """
 
+    samples: Annotated[int, Meta(ge=1)] = 1
     length: Annotated[int, Meta(ge=0)] = 400
     temperature: Annotated[float, Meta(ge=0)] = 0.8
     top_k: Annotated[int, Meta(ge=0)] = 0
@@ -57,14 +59,18 @@ class Sampling:
         options.validate(self)
 
 
-def sample(
+def stream(
     runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
-) -> Iterator[str]:
-    """Yield the text that follows `prompt` piece by piece, each as soon as it is final.
+) -> Generator[tuple[str, float]]:
+    """Yield each token of the text that follows `prompt` with its surprise, as soon as it is final.
 
     The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
     never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
-    frequent token. A model that reads backwards yields the text before `prompt`, in one piece.
+    frequent token. A token that the stop string begins in is cut there. A model that reads backwards yields
+    the text before `prompt`: its tokens in the order of the text, once all are drawn.
+
+    The surprise is -log p in nats, where p is the probability that the model itself gives the token, whatever
+    the temperature, top-k and top-p.
 
     Raises:
         OptionError: the model can never generate the stop string.
@@ -72,26 +78,7 @@ def sample(
     vocabulary, stop = _prepare(preprocess, sampling)
     steps = _draw(runner, vocabulary, prompt, sampling, count=1)
     if vocabulary.backwards:
-        return _reversed(_stream(steps, _Text(stop[::-1])))
-    return _stream(steps, _Text(stop))
-
-
-def sample_with_surprise(
-    runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
-) -> Generator[tuple[str, float]]:
-    """Yield each token of the text of `sample` with its surprise, -log p in nats.
-
-    p is the probability that the model itself gives the token, whatever the temperature, top-k and top-p. A
-    token that the stop string begins in is cut there. A model that reads backwards yields the tokens in the
-    order of the text, once all are drawn.
-
-    Raises:
-        OptionError: the model can never generate the stop string.
-    """
-    vocabulary, stop = _prepare(preprocess, sampling)
-    steps = _draw(runner, vocabulary, prompt, sampling, count=1)
-    if vocabulary.backwards:
-        return _reversed_tokens(_tokens(steps, _Text(stop[::-1])))
+        return _reversed(_tokens(steps, _Text(stop[::-1])))
     return _tokens(steps, _Text(stop))
 
 
@@ -99,23 +86,21 @@ def sample_many(
     runner: Runner,
     preprocess: Mapping[str, Any],
     *,
-    count: int,
     prompt: str = "",
     sampling: Sampling = Sampling(),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Return `count` texts drawn side by side in one batch; otherwise as `sample`.
+    """Return texts drawn side by side in one batch; otherwise as `stream`.
 
-    Text i depends on (seed, i) and not on the count, and text 0 is the one that `sample` yields. This holds
+    Text i depends on (seed, i) and not on the count, and text 0 is the one that `stream` yields. This holds
     as exactly as the model's arithmetic: matrix products of another batch size may round differently, and so
     change a draw that falls right on the border between two tokens.
 
     Args:
         report: called in each step with the number of tokens drawn before, of all texts, and their total.
     """
-    if count < 1:
-        raise OptionError(f"samples must be at least 1 (got {count})")
     vocabulary, stop = _prepare(preprocess, sampling)
+    count = sampling.samples
     direction = -1 if vocabulary.backwards else 1
     texts = [_Text(stop[::direction]) for _ in range(count)]
     with closing(_draw(runner, vocabulary, prompt, sampling, count=count)) as steps:
@@ -218,22 +203,6 @@ def _uniforms(stream: np.random.PCG64) -> Numbers:
     return (stream.random_raw(_BLOCK) >> np.uint64(11)) * 2.0**-53
 
 
-def _stream(steps: Generator[_Drawn], text: _Text) -> Iterator[str]:
-    with closing(steps):
-        for drawn in steps:
-            final = text.add(drawn.texts[0])
-            if final:
-                yield final
-            if text.ended:
-                return
-    if text.held:
-        yield text.held
-
-
-def _reversed(pieces: Iterator[str]) -> Iterator[str]:
-    yield "".join(pieces)[::-1]
-
-
 def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float]]:
     """Yield each token with its surprise as soon as all of it is final, and then what of one is left."""
     waiting, ready = deque[tuple[str, float]](), 0
@@ -253,7 +222,7 @@ def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float
         ready -= len(token)
 
 
-def _reversed_tokens(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float]]:
+def _reversed(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float]]:
     for token, surprise in reversed([*tokens]):
         yield token[::-1], surprise
 
