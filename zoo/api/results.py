@@ -13,8 +13,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.api.progress import Bar, quiet
 from zoo.config.arguments import checked
+from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
 from zoo.errors import DataError, OptionError, printable, warn
 from zoo.inference.arrays import UnreadRows, common_shape, require_format, stacked, to_write
