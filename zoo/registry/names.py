@@ -74,11 +74,11 @@ class Names:
         if len(matching) < 2:
             return matching[0] if matching else None
         first = [named for named in matching if named.place == matching[0].place]
-        if len({named.name for named in first}) == 1 and [named.kind for named in first] in _TOGETHER:
+        alike = len({named.name for named in first}) == 1
+        if alike and [named.kind for named in first] in _TOGETHER:
             first = first[:1]
         if len(first) > 1:
             choices = ", ".join(f"{named.kind} {named.name}" for named in first)
-            alike = len({named.name for named in first}) == 1
             how = "--kind says which" if alike else "write the full name"
             raise AmbiguousName(f"{word!r} could be {choices}; {how}")
         _warn_of_others(word, first[0], [named for named in matching if named.place > first[0].place])
@@ -90,7 +90,7 @@ class Names:
         Args:
             kinds: what was looked for; by default all.
         """
-        others = {named.kind: named.name for named in reversed(self.matching(word))}
+        others = {named.kind for named in self.matching(word)}
         kind = next((kind for kind in (*_INSTEAD, *KINDS) if kind in others), "")
         if not kind:
             return meant(word, self.words(*kinds), place=kinds[0] if kinds else "dataset")
@@ -100,8 +100,8 @@ class Names:
 
 def _warn_of_others(word: str, first: Named, others: Sequence[Named]) -> None:
     if others:
-        means = (
-            first.name if "/" in first.name else f"the {first.kind} in a registry.toml, yours or zoo's own"
-        )
+        means = first.name
+        if "/" not in first.name:
+            means = f"the {first.kind} in a registry.toml, yours or zoo's own"
         names = " or ".join(dict.fromkeys(named.name for named in others))
         warn(f"{word!r} means {means}; write {names} for the other")
