@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from zoo.config import options
@@ -192,6 +193,7 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     }
     for name, item in fields.items():
         try:
+            msgspec.json.Decoder(item.type)  # a TypeError, unless files can hold such a value
             options.convert(item.default, item.type, what=name)
         except (OptionError, TypeError) as error:
             raise SpecError(f"training field {name!r}: {error}") from None
