@@ -43,7 +43,7 @@ def require_processes(processes: int) -> None:
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
-    """Run `python -m zoo.api.worker` in several processes; what they warned of is warned of in the end.
+    """Run `python -m zoo.api.worker` in several processes; what the first warned of is warned of in the end.
 
     Args:
         processes: how many; see `require_processes`.
@@ -65,14 +65,14 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         number = stop()
     saved = Path(job["directory"], "checkpoint.safetensors").exists()
     failure = _cause(codes, reports, number, resume=resume if saved else "")
-    printed = reports[0]["warnings"] if lines is not None else []
-    for message in dict.fromkeys(message for report in reports for message in report["warnings"]):
-        if lines is not None and message in printed:
-            lines.append(message)
-            continue
-        with contextlib.nullcontext() if failure is None else contextlib.suppress(ZooWarning):
+    warnings: list[str] = reports[0]["warnings"]
+    if lines is not None:  # it has printed them
+        lines.extend(warnings)
+        warnings = []
+    with contextlib.suppress(ZooWarning) if failure else contextlib.nullcontext():
+        for message in warnings:
             warn(message)
-    if failure is not None:
+    if failure:
         raise failure
 
 
