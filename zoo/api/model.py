@@ -17,8 +17,7 @@ from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
-from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import ExporterSpec
+from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -440,36 +439,16 @@ class Model:
             DataError, OptionError, UnknownName: the data does not exist or does not fit.
         """
         module = self.module
-        from zoo.inference.exporting import Exporting, export
+        from zoo.inference.exporting import Exporting, export, format_of, usual_file
         from zoo.models.threads import default_threads
 
-        entry = self._format(out, to)
-        path = Path(out) if out is not None else self._named(entry.spec.suffix)
+        entry = format_of(out, to, self._registry)
+        path = Path(out) if out is not None else usual_file(self.name, self.path, entry, self._registry)
         data = None if drawn and not data else self._data(None, data)
         how = Exporting(out=path, entry=entry, split=split, data=data, drawn=drawn, threads=default_threads())
         with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
             result = export(module, self.card, self._registry, how, report=bar)
         return {"weights": str(self.path), **result}
-
-    def _format(self, out: str | Path | None, to: str | None) -> Entry[ExporterSpec]:
-        """Return the format to export to. Raises OptionError if there is none for the file's suffix."""
-        if to is not None or out is None:
-            entry = self._registry.exporter(to or "onnx")
-            suffix = Path(out).suffix if out is not None else entry.spec.suffix
-            if suffix != entry.spec.suffix:
-                raise OptionError(f"a file of {entry.spec.name} ends in {entry.spec.suffix} (got {out})")
-            return entry
-        entry = self._registry.exporter_of(Path(out))
-        if entry is None:
-            hint = "`zoo list exporters` shows the formats"
-            raise OptionError(f"no format has files that end in {Path(out).suffix!r} (got {out})", hint=hint)
-        return entry
-
-    def _named(self, suffix: str) -> Path:
-        """Return the file to export to: beside the weights, or named as the published ones are."""
-        published = self._registry.names.matching(self.name, "weights", "architecture")
-        short = self.name.rpartition("/")[2]
-        return Path(f"{short}{suffix}") if published else self.path.with_suffix(suffix)
 
     def _data(
         self, dataset: str | None, data: Mapping[str, Any] | None, *, own_inputs_of: str | None = None

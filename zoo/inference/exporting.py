@@ -28,7 +28,7 @@ from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ExporterSpec
 
-__all__ = ["Exporting", "export"]
+__all__ = ["Exporting", "export", "format_of", "usual_file"]
 
 # Called with the work, the items done, their total, and their unit
 Report = Callable[[str, int, int, str], None]
@@ -53,6 +53,28 @@ class Exporting:
     data: Mapping[str, Any] | None = None
     drawn: bool = False
     threads: int = 1
+
+
+def format_of(out: str | Path | None, to: str | None, registry: Registry) -> Entry[ExporterSpec]:
+    """Return the format to export to. Raises OptionError if there is none for the file's suffix."""
+    if to is not None or out is None:
+        entry = registry.exporter(to or "onnx")
+        suffix = Path(out).suffix if out is not None else entry.spec.suffix
+        if suffix != entry.spec.suffix:
+            raise OptionError(f"a file of {entry.spec.name} ends in {entry.spec.suffix} (got {out})")
+        return entry
+    entry = registry.exporter_of(Path(out))
+    if entry is None:
+        hint = "`zoo list exporters` shows the formats"
+        raise OptionError(f"no format has files that end in {Path(out).suffix!r} (got {out})", hint=hint)
+    return entry
+
+
+def usual_file(name: str, path: Path, entry: Entry[ExporterSpec], registry: Registry) -> Path:
+    """Return the file to export weights to: beside them, or named as the published ones are."""
+    suffix = entry.spec.suffix
+    published = registry.weights.find(name) or registry.has("architecture", name)
+    return Path(f"{name.rpartition('/')[2]}{suffix}") if published else path.with_suffix(suffix)
 
 
 def export(

@@ -179,7 +179,7 @@ def _draw(
     # the streams of a bit generator never change with the version of numpy
     streams = [np.random.PCG64(seed_for(sampling.seed, "sample", index)) for index in range(count)]
     uniforms = np.empty((0, count))
-    with runner.reading() as read:
+    with runner.reading(trusted=True) as read:
         state = None
         size = max(1, _READ // count)
         *before, tokens = [column[at : at + size].repeat(count, 1) for at in range(0, len(column), size)]

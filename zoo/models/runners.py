@@ -59,8 +59,12 @@ class Runner(ABC):
         """
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[Step]:
-        """Return a step of a language model, as a context manager: within it the model computes."""
+    def reading(self, *, trusted: bool = False) -> AbstractContextManager[Step]:
+        """Return a step of a language model, as a context manager: within it the model computes.
+
+        Args:
+            trusted: whether a layer may use any amount of memory, which is not checked at each step then.
+        """
 
     @abstractmethod
     def with_features(self, layer: str, *, pool: bool) -> Runner:
@@ -116,7 +120,7 @@ class ProgramRunner(Runner):
         return self._run(items, {})
 
     @contextmanager
-    def reading(self) -> Generator[Step]:
+    def reading(self, *, trusted: bool = False) -> Generator[Step]:
         """Yield a step, which runs the program once for each token."""
         yield self.step
 
