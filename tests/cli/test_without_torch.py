@@ -87,7 +87,7 @@ sys.modules["torch"] = None
 import numpy as np, zoo
 model = zoo.load("cifar10-mlp.onnx")
 image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
-print(json.dumps(model.predict([image, "0.png"], progress=False)))
+print(json.dumps([*model.predict([image, "0.png"], progress=False)]))
 """
     rows = json.loads(run((), folder, "-c", code).stdout)
     image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
