@@ -73,7 +73,7 @@ def format_of(out: str | Path | None, to: str | None, registry: Registry) -> Ent
 def usual_file(name: str, path: Path, entry: Entry[ExporterSpec], registry: Registry) -> Path:
     """Return the file to export weights to: beside them, or named as the published ones are."""
     suffix = entry.spec.suffix
-    published = registry.weights.find(name) or registry.has("architecture", name)
+    published = registry.names.matching(name, "weights", "architecture")
     return Path(f"{name.rpartition('/')[2]}{suffix}") if published else path.with_suffix(suffix)
 
 
