@@ -94,7 +94,7 @@ MISTAKES = [
     (f"{RECIPE} --from-weights ./done", "--from ./done", f"{RECIPE} --from ./done"),
     (f"{RECIPE} --pretrained ./done", "--from ./done", f"{RECIPE} --from ./done"),
     (f"{RECIPE} --threads=-1", "threads must be at least 0 (got -1)", f"{RECIPE} --threads 1"),
-    ("train fox-lstm --run done", "zoo eval done/model.safetensors", "eval done/model.safetensors"),
+    ("train fox-lstm --run done", "zoo eval ./done", "eval ./done"),
     ("sample ./done --temp 0.5", "--temperature 0.5", "sample ./done --temperature 0.5"),
     ("sample ./done --max-new-tokens 5", "--length 5", "sample ./done --length 5"),
     ("sample ./done --top_k 3", "--top-k 3", "sample ./done --top-k 3"),

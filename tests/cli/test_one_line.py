@@ -47,7 +47,7 @@ MISTAKES = [
     ("eval ./empty", 1, "empty is a folder without a run"),
     ("resume done/curve.png", 1, "`zoo resume done`"),
     ("show ./done", 1, "`zoo inspect ./done`"),
-    ("train mlp shapes --run done", 1, "`zoo eval done/model.safetensors` measures it"),
+    ("train mlp shapes --run done", 1, "`zoo eval ./done` measures it"),
     ("train mlp shapes --run a.txt", 1, "choose another --run"),
     # models that cannot
     ("sample ./done", 1, "`zoo predict ./done INPUT`"),

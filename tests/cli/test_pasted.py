@@ -61,7 +61,7 @@ def test_a_path_in_place_of_a_dataset() -> None:
 def test_a_recipe() -> None:
     Path("registry.toml").write_text(RECIPE.replace("NAME", ODD))
     assert ["train", ODD] in pasted(zoo("show", ODD).stdout)
-    assert pasted(zoo("eval", ODD).stderr) == [["train", ODD]]
+    assert pasted(zoo("eval", ODD).stderr) == [["list", "weights"]]
 
 
 def test_a_run_that_exists() -> None:

@@ -150,7 +150,7 @@ OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
         (["--out", "-"], f"{OUTPUT} (got -)", 2),
         (["--top", "many"], "--top must be an integer (got 'many')", 2),
         (["--unsure", "2"], "--unsure must be a probability from 0 to 1 (got 2.0)", 2),
-        (["--unsure", "nan"], "--unsure must be a probability from 0 to 1 (got nan)", 2),
+        (["--unsure", "nan"], "--unsure must be finite (got nan)", 2),
         (["--unsure", "half"], "--unsure must be a number (got 'half')", 2),
         (["--batch-size", "x"], "--batch-size must be an integer (got 'x')", 2),
         (["--batch-size", "0"], "--batch-size must be between 1 and 100,000 (got 0)", 2),

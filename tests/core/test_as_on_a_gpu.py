@@ -189,7 +189,7 @@ def test_processes_that_cannot_have_a_gpu_each_are_refused(
     for name, value in (variables | {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr("zoo.distributed.ranks.rendezvous", lambda url: iter([(HashStore(), 0, 2)]))
+    monkeypatch.setattr("zoo.distributed.ranks.rendezvous", lambda url, **_: iter([(HashStore(), 0, 2)]))
     with pytest.raises(OptionError, match=told), joined(device):
         pass
 

@@ -188,7 +188,7 @@ def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object,
         ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
         ({"threads": -1}, "threads must be between 1 and 100,000 (got -1)"),
         ({"unsure": 1.5}, "unsure must be a probability from 0 to 1 (got 1.5)"),
-        ({"unsure": math.nan}, "unsure must be a probability from 0 to 1 (got nan)"),
+        ({"unsure": math.nan}, "unsure must be finite (got nan)"),
     ],
 )
 def test_values_out_of_range_are_refused(

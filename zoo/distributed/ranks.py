@@ -184,12 +184,12 @@ def joined(device: str) -> Generator[Ranks]:
         return
     if torch.device(device).type == "mps":
         raise OptionError("several processes cannot train on Apple's GPU", hint="use --device cpu")
-    end_with(os.getppid())
-    store, rank, world_size = _met()
     backend = "gloo"
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_own_gpu(device))
+    end_with(os.getppid())
+    store, rank, world_size = _met()
     with _losing(_TO_BEGIN):
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_TO_BEGIN)
     try:

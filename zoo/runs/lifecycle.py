@@ -20,6 +20,8 @@ from zoo.models.precision import kernels
 from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
+from zoo.runs.resolving import Resolved
+from zoo.runs.setup import TrainingSetup, build
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.compiling import uncompilable
 from zoo.training.directory import RunDirectory
@@ -30,8 +32,6 @@ from zoo.training.plots import draw_learning_curve, save_figure
 from zoo.training.result import Result, read_result
 from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import CheckpointInfo, StepRow
-from zoo.runs.resolving import Resolved
-from zoo.runs.setup import TrainingSetup, build
 from zoo.training.signals import listening
 from zoo.training.state import TrainState
 from zoo.training.step_log import read_rows

@@ -26,7 +26,7 @@ __all__ = ["BaseWeights", "Resolved", "named_recipe", "resolve", "resolve_recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:
-    """The file of the weights that a training starts from, as it was read: what is checked is what is loaded."""
+    """The file of the weights to start from, as it was read: what is checked is what is loaded."""
 
     path: Path
     card: Card
@@ -83,7 +83,7 @@ def named_recipe(
     threads: int | None = None,
     **fields: Any,
 ) -> Recipe:
-    """Return a recipe, or one of an architecture on a dataset, with options, training fields and a seed on top.
+    """Return a recipe, or one of an architecture on a dataset, with options and a seed on top.
 
     Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset.
     """
@@ -125,13 +125,11 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
     _require_data(data, recipe.data)
     base = None if resume else _base_weights(recipe, registry, architecture)
     recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
-    return Resolved(
-        recipe=recipe, architecture=architecture, data=data, task=task, usual=usual, base=base
-    )
+    return Resolved(recipe=recipe, architecture=architecture, data=data, task=task, usual=usual, base=base)
 
 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
-    """Raise OptionError for a required option of a dataset that is not given, DataError if its root is missing."""
+    """Raise OptionError for a required option that is not given, DataError for a root that is missing."""
     options = {**data.spec.config, **given}
     refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
@@ -142,7 +140,7 @@ def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
 def _base_weights(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec]
 ) -> BaseWeights | None:
-    """Return the weights that a recipe starts from, which must be of its architecture; None for random ones."""
+    """Return the weights that a recipe starts from, of its architecture; None for random ones."""
     if not recipe.from_weights:
         return None
     path, sha256 = locate_weights(registry, recipe.from_weights)

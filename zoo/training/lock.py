@@ -127,7 +127,8 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
         if not resume:
             finished = (path / "model.safetensors").is_file()
             does = "`zoo eval {}` measures" if finished else "`zoo resume {}` continues"
-            hint = f"{does.format(shlex.quote(str(path)))} it; or choose another --run"
+            place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
+            hint = f"{does.format(shlex.quote(place))} it; or choose another --run"
             raise RunError(f"{path} already holds a {'finished ' * finished}run", hint=hint)
         return
     begun = False
