@@ -172,6 +172,7 @@ def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, cap
     assert "is a .zipped file, which zoo writes but does not read" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(400)  # beside other work
 def test_a_new_recipe_trains(folder: Path, installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     readme = (folder / "zoo-quick-shapes" / "README.md").read_text(encoding="utf-8")
