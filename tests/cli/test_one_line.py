@@ -53,6 +53,11 @@ MISTAKES = [
     ("sample ./done", 1, "`zoo predict ./done INPUT`"),
     ("analyze surprise ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbours"),
     ("analyze ./done grad-cam", 1, "it is a path, and the analyzer comes first"),
+    (
+        "eval shapes-resnet20 --dataset ./done",
+        1,
+        "a path, and the dataset 'folder' reads it, with root=./done",
+    ),
     ("analyze cam ./done", 1, "convnet/mlp"),
     # options
     (f"{TRAIN} --learning-rate 0.1", 2, "`--lr 0.1`"),

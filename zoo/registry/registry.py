@@ -463,7 +463,10 @@ class Registry:
         hint = f"`zoo list {kind.removesuffix('s')}s` shows all" if kinds else "`zoo list` shows all"
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         if path and kinds:
-            nearest = nearest or f"; it is a path, and the {kind} comes first"
+            instead = f"the {kind} comes first"
+            if kind == "dataset":
+                instead = f"the dataset 'folder' reads it, with root={name}"
+            nearest = nearest or f"; it is a path, and {instead}"
         elif path:
             hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run"
         elif slash and owner not in [plugin.name for plugin in self.plugins]:
