@@ -19,7 +19,7 @@ from zoo import Recipe, Registry
 from zoo.models import weights
 from zoo.runs.lifecycle import train
 from zoo.runs.resolving import resolve_recipe
-from zoo.training.result import Result
+from zoo.runs.result import Result
 
 
 def main() -> None:

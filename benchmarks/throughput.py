@@ -29,8 +29,8 @@ from zoo.interfaces import Batch, Dataset, Split, make_task
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import autocast, resolve
 from zoo.models.states import detach
-from zoo.training.checkpoint import RunIdentity
-from zoo.training.directory import RunDirectory
+from zoo.runs.checkpoint import RunIdentity
+from zoo.runs.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
 

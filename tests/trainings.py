@@ -9,8 +9,8 @@ from zoo.config.recipe import Recipe
 from zoo.registry.registry import Registry
 from zoo.runs.lifecycle import train as train_resolved
 from zoo.runs.resolving import resolve_recipe
+from zoo.runs.result import Result
 from zoo.runs.setup import TrainingSetup, build
-from zoo.training.result import Result
 
 
 def train(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SMALL_LSTM, TEXT, zoo
-from zoo.training.lock import CONFIG_HEAD
+from zoo.runs.lock import CONFIG_HEAD
 
 ODD = "it's $(touch pwned); a*&"
 RECIPE = """

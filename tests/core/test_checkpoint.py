@@ -12,8 +12,8 @@ from zoo.config.recipe import Recipe
 from zoo.errors import RunError, ZooWarning
 from zoo.files.container import write_container
 from zoo.models import weights
-from zoo.training import checkpoint
-from zoo.training.checkpoint import Checkpoints
+from zoo.runs import checkpoint
+from zoo.runs.checkpoint import Checkpoints
 from zoo.training.saved import Position, RunIdentity, SavedState
 
 IDENTITY = RunIdentity(

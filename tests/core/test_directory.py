@@ -19,9 +19,9 @@ from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError, ZooWarning
-from zoo.training import checkpoint
-from zoo.training.directory import RunDirectory
-from zoo.training.save_interval import SaveInterval
+from zoo.runs import checkpoint
+from zoo.runs.directory import RunDirectory
+from zoo.runs.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 

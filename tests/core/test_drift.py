@@ -9,7 +9,7 @@ import pytest
 from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.errors import RunError
-from zoo.training.drift import changes_batches, drift, refuse_fixed
+from zoo.runs.drift import changes_batches, drift, refuse_fixed
 from zoo.training.saved import RunIdentity
 
 BEFORE: dict[str, Any] = {"architecture": "a", "dataset": "b", "data": {"size": 8}, "train": {"lr": 0.1}}

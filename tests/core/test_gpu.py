@@ -34,9 +34,9 @@ from zoo.models.module_runner import ModuleRunner
 from zoo.models.precision import pick_device
 from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
+from zoo.runs.result import Result
 from zoo.testing.weights import find_weights
 from zoo.training import loop
-from zoo.training.result import Result
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 pytestmark = [

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import RunError
-from zoo.training.lock import owned
+from zoo.runs.lock import owned
 
 HOLD = """
 import sys
 from pathlib import Path
-from zoo.training.lock import owned
+from zoo.runs.lock import owned
 with owned(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from zoo.config.training import TrainConfig
 from zoo.files import style
-from zoo.training.plots import draw_learning_curve, draw_lr_curve
+from zoo.runs.plots import draw_learning_curve, draw_lr_curve
 from zoo.training.schedules import learning_rate
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION

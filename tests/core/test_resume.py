@@ -21,7 +21,7 @@ from zoo.interfaces import make_task
 from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from zoo.errors import OptionError
-from zoo.training.save_interval import SaveInterval
+from zoo.runs.save_interval import SaveInterval
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from zoo.inference.sampling import Sampling, stream
 from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.states import detach
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo_text.language_modelling import LanguageModelling

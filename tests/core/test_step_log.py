@@ -19,11 +19,11 @@ from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import RunError
 from zoo.interfaces import Batch
+from zoo.runs.directory import RunDirectory
+from zoo.runs.step_log import StepLog, read_rows
 from zoo.training.clock import Clock
-from zoo.training.directory import RunDirectory
 from zoo.training.saved import Row, RunIdentity
 from zoo.training.state import TrainState
-from zoo.training.step_log import StepLog, read_rows
 from zoo_text.plugin import LANGUAGE_MODELLING
 
 ROWS = [{"epoch": 1, "step": step, "loss": 1 / step, "lr": 0.1, "rate": 9.0} for step in range(1, 7)]
@@ -201,7 +201,7 @@ def test_rows_are_read_from_a_file_of_bounded_size_only(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RunError, match=r"pipe cannot be read: .*not a regular file"):
         read_rows(tmp_path / "pipe", Row)
-    monkeypatch.setattr("zoo.training.step_log._MOST_BYTES", 100)
+    monkeypatch.setattr("zoo.runs.step_log._MOST_BYTES", 100)
     (tmp_path / "long").write_bytes(bytes(101))
     with pytest.raises(RunError, match=r"long cannot be read: .*more than 100 bytes"):
         read_rows(tmp_path / "long", Row)

@@ -27,8 +27,8 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.training import checkpoint
-from zoo.training.signals import listening
+from zoo.runs import checkpoint
+from zoo.runs.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
 RECIPE = Recipe(

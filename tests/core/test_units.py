@@ -10,8 +10,8 @@ from zoo.api.listing import figures, headline, over_seeds
 from zoo.config.training import TrainConfig
 from zoo.console.progress import headlines, metrics_text
 from zoo.interfaces import Batch
+from zoo.runs.plots import draw_learning_curve
 from zoo.training.clock import Clock
-from zoo.training.plots import draw_learning_curve
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.plugin import LANGUAGE_MODELLING

@@ -19,8 +19,8 @@ from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
 from zoo.runs.lr_finder import Curve, Suggestions
+from zoo.runs.result import Result
 from zoo.testing import Outcome
-from zoo.training.result import Result
 
 START = """\
 # Python

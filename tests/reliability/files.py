@@ -40,7 +40,7 @@ from zoo.models import weights
 from zoo.models.building import build_model
 from zoo.models.module_runner import ModuleRunner
 from zoo.registry.catalog import Catalog
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 

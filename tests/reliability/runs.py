@@ -28,7 +28,7 @@ from tests.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Registry, TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import RunError
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
 

@@ -18,7 +18,7 @@ from tests.reliability import toys
 from tests.third_party import lines
 from zoo import testing
 from zoo.cli import run
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 from zoo.training.state import TrainState
 
 PLUGIN = Path(lines.__file__)

@@ -151,7 +151,7 @@ _KILLS_ITSELF = """
 import os, signal, sys
 from zoo import testing
 from zoo.cli import run
-from zoo.training.directory import RunDirectory
+from zoo.runs.directory import RunDirectory
 save = RunDirectory.save
 def save_and_die(self, state):
     save(self, state)

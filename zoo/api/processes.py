@@ -20,7 +20,7 @@ from zoo import errors
 from zoo.config.torchrun import is_one_of_several
 from zoo.console.terminal import lines_told
 from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning, warn
-from zoo.training.signals import listening
+from zoo.runs.signals import listening
 
 __all__ = ["require_processes", "run_together"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.api.model import Model
-from zoo.api.run_directories import require_run
 from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
@@ -19,11 +18,12 @@ from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
 from zoo.registry.registry import Registry
+from zoo.runs.plots import draw_learning_curve
+from zoo.runs.result import Result, read_result
+from zoo.runs.run_directories import require_run
+from zoo.runs.step_log import read_rows
 from zoo.training.early_stopping import best_epoch
-from zoo.training.plots import draw_learning_curve
-from zoo.training.result import Result, read_result
 from zoo.training.saved import Row, StepRow, check_rows
-from zoo.training.step_log import read_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.api.processes import require_processes, run_together
-from zoo.api.run_directories import require_run
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
@@ -24,9 +23,10 @@ from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry
+from zoo.runs.lock import claimed
 from zoo.runs.resolving import Resolved, resolve, resolve_recipe
-from zoo.training.lock import claimed
-from zoo.training.save_interval import SaveInterval
+from zoo.runs.run_directories import require_run
+from zoo.runs.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run

@@ -20,21 +20,21 @@ from zoo.models.precision import kernels
 from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
+from zoo.runs.checkpoint import Checkpoints
+from zoo.runs.directory import RunDirectory
+from zoo.runs.lock import alone
+from zoo.runs.plots import draw_learning_curve, save_figure
 from zoo.runs.resolving import Resolved
+from zoo.runs.result import Result, read_result
+from zoo.runs.save_interval import SaveInterval
 from zoo.runs.setup import TrainingSetup, build
-from zoo.training.checkpoint import Checkpoints
+from zoo.runs.signals import listening
+from zoo.runs.step_log import read_rows
 from zoo.training.compiling import uncompilable
-from zoo.training.directory import RunDirectory
 from zoo.training.failures import lower
-from zoo.training.lock import alone
 from zoo.training.loop import fit
-from zoo.training.plots import draw_learning_curve, save_figure
-from zoo.training.result import Result, read_result
-from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import CheckpointInfo, StepRow
-from zoo.training.signals import listening
 from zoo.training.state import TrainState
-from zoo.training.step_log import read_rows
 from zoo.training.store import NoStore
 
 __all__ = ["train"]

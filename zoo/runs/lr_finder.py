@@ -37,12 +37,12 @@ from zoo.models.building import generator_restored
 from zoo.models.precision import resolve
 from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
+from zoo.runs.lock import alone
+from zoo.runs.plots import draw_lr_curve, save_figure
 from zoo.runs.resolving import Resolved
 from zoo.runs.setup import build
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.lock import alone
 from zoo.training.loop import completes_step, train_step
-from zoo.training.plots import draw_lr_curve, save_figure
 from zoo.training.state import TrainState
 
 if TYPE_CHECKING:

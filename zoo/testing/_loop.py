@@ -10,9 +10,9 @@ from zoo.config.training import TrainConfig
 from zoo.interfaces import make_task
 from zoo.models.precision import Precision
 from zoo.models.weights import pack
+from zoo.runs.checkpoint import Checkpoints
 from zoo.testing._case import Case
 from zoo.testing._models import build, drawing_from, train_batch
-from zoo.training.checkpoint import Checkpoints
 from zoo.training.hidden import with_classes
 from zoo.training.loop import train_step
 from zoo.training.saved import RunIdentity

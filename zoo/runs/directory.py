@@ -32,14 +32,14 @@ from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
 from zoo.files.store import remember
 from zoo.models import weights
-from zoo.training.checkpoint import Checkpoint, Checkpoints
-from zoo.training.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
+from zoo.runs.checkpoint import Checkpoint, Checkpoints
+from zoo.runs.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
+from zoo.runs.lock import CONFIG_HEAD, RUN_FILES, claimed
+from zoo.runs.save_interval import SaveInterval
+from zoo.runs.step_log import StepLog
 from zoo.training.hidden import widened
-from zoo.training.lock import CONFIG_HEAD, RUN_FILES, claimed
-from zoo.training.save_interval import SaveInterval
 from zoo.training.saved import RunIdentity
 from zoo.training.state import Check, TrainState, nothing_more
-from zoo.training.step_log import StepLog
 
 __all__ = ["RunDirectory"]
 
