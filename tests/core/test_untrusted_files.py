@@ -77,16 +77,16 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
         container({}, {"x": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]}})
     ),
     "a card of lists": of(lambda: with_card("[" + "[]," * 3_000_000 + "[]]")),
-    "a card of dicts": of(lambda: with_card('{"schema":3,"metrics":[' + "{}," * 3_000_000 + "{}]}")),
-    "a small card of lists": of(lambda: with_card('{"schema":3,"metrics":[' + "[]," * 300_000 + "[]]}")),
-    "a card of numbers": of(lambda: with_card('{"schema":3,"metrics":[' + "1," * 450_000 + "1]}")),
+    "a card of dicts": of(lambda: with_card('{"schema":4,"metrics":[' + "{}," * 3_000_000 + "{}]}")),
+    "a small card of lists": of(lambda: with_card('{"schema":4,"metrics":[' + "[]," * 300_000 + "[]]}")),
+    "a card of numbers": of(lambda: with_card('{"schema":4,"metrics":[' + "1," * 450_000 + "1]}")),
     "a card of many keys": of(
-        lambda: with_card('{"schema":3,' + ",".join(f'"{n}":1' for n in range(99_000)) + "}")
+        lambda: with_card('{"schema":4,' + ",".join(f'"{n}":1' for n in range(99_000)) + "}")
     ),
-    "a card of long strings": of(lambda: with_card(json.dumps({"schema": 3, "task": "x" * 20_000_000}))),
+    "a card of long strings": of(lambda: with_card(json.dumps({"schema": 4, "task": "x" * 20_000_000}))),
     "a card of brackets": of(lambda: with_card("[" * 20_000_000)),
     "a card that is nested": of(
-        lambda: with_card('{"schema":3,"metrics":' + '{"a":' * 90_000 + "1" + "}" * 90_001)
+        lambda: with_card('{"schema":4,"metrics":' + '{"a":' * 90_000 + "1" + "}" * 90_001)
     ),
     "a card of one number": of(lambda: with_card("9" * 20_000_000)),
     "a header of many tensors": of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -11,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from zoo.files.cards import CHECKPOINT
+from zoo.files.cards import CHECKPOINT, read_card
 from zoo.files.container import read_container
 
 # Where they are trained, such as `cuda`; a GPU repeats its bits only if that is asked for
@@ -127,11 +126,10 @@ def outcome(run: Path) -> dict[str, Any]:
         row.pop("clock")
     for row in steps:
         row.pop("rate")
-    files = {
-        name: hashlib.sha256((run / name).read_bytes()).hexdigest()
-        for name in ("model.safetensors", "best.safetensors")
-    }
-    return {"checkpoint": checkpoint, "rows": epochs, "steps": steps, "files": files}
+    cards = {name: read_card(run / name).to_dict() for name in ("model.safetensors", "best.safetensors")}
+    for card in cards.values():
+        card.pop("environment")
+    return {"checkpoint": checkpoint, "rows": epochs, "steps": steps, "cards": cards}
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import click
+import msgspec
 
 from zoo.api.listing import figures, over_seeds
 from zoo.cli.kit import (
@@ -76,6 +77,8 @@ def _print_card(card: Card, registry: Registry) -> None:
     _print("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
     _print("Training", [*progress, ("seed", card.seed)])
+    environment = msgspec.structs.asdict(card.environment).items()
+    _print("Environment", as_typed({name: value for name, value in environment if value}))
     _print("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
 
 

@@ -17,11 +17,11 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
 __all__ = [
-    "CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "parse_card", "read_card", "read_weights",
-    "too_large",
+    "CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "Environment", "parse_card", "read_card",
+    "read_weights", "too_large",
 ]  # fmt: skip
 
-SCHEMA = 3
+SCHEMA = 4
 KEY = "zoo"
 # The key of what else a checkpoint says, which is read where runs are continued
 CHECKPOINT = "zoo-checkpoint"
@@ -42,6 +42,28 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training took and where it ran; what is not known is empty or 0.
+
+    Attributes:
+        commit: of the git checkout that holds the code of the architecture; empty if it was installed.
+        dirty: whether that checkout had changes that were not committed.
+        threads: that torch computed with.
+        processor: its name.
+        device: `cpu`, or the name of the GPU.
+        date: the day on which the weights were written, such as `2026-11-28`, in UTC.
+        seconds: of training.
+    """
+
+    commit: str = ""
+    dirty: bool = False
+    threads: int = 0
+    processor: str = ""
+    device: str = ""
+    date: str = ""
+    seconds: float = 0.0
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What a weights file says of itself.
 
@@ -57,6 +79,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
         changes: what was changed during training, and when; `training` is the configuration at the end.
+        environment: what the training took and where it ran.
         versions: of zoo, torch and, as `plugin`, the distribution that provides the architecture.
         sha256: sha256 of the tensor bytes.
         tied: tensors that share the storage of another: their name to the name that is stored.
@@ -75,6 +98,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     by_seed: dict[str, float] = {}
     base_model: dict[str, str] = {}
     changes: tuple[str, ...] = ()
+    environment: Environment = Environment()
     versions: dict[str, str]
     sha256: str = ""
     tied: dict[str, str] = {}
@@ -82,7 +106,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON data."""
         fields = msgspec.structs.asdict(self)
-        return copy.deepcopy(fields | {"dataset": msgspec.structs.asdict(self.dataset)})
+        parts = {name: msgspec.structs.asdict(fields[name]) for name in ("dataset", "environment")}
+        return copy.deepcopy(fields | parts)
 
     def to_json(self) -> str:
         """Return the card as canonical JSON."""

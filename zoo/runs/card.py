@@ -10,6 +10,7 @@ from zoo._version import __version__
 from zoo.data.opening import decidable
 from zoo.files.cards import Card, DatasetCard
 from zoo.models.ties import ties
+from zoo.runs.environment import environment_of
 from zoo.runs.setup import TrainingSetup
 from zoo.training.state import TrainState
 
@@ -43,6 +44,7 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         metrics={split: last[split] for split in ("val", "test") if split in last},
         base_model=setup.base_model,
         changes=changes,
+        environment=environment_of(setup.model, device=setup.device, seconds=_seconds(state)),
         tied=ties(state.best),
         versions={
             "zoo": __version__,
@@ -50,3 +52,8 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
             "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
         },
     )
+
+
+def _seconds(state: TrainState) -> float:
+    """Return the seconds of training over all epochs."""
+    return sum(row["clock"]["seconds"] for row in state.history)

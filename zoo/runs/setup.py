@@ -59,6 +59,7 @@ class TrainingSetup:
         context: most tokens that `model` reads from an empty state on; 0 is any.
         model: with its initial weights: random, pretrained, or those of another model.
         base_model: the weights that training starts from, as on a card.
+        device: where it is trained.
     """
 
     architecture: Entry[ArchitectureSpec]
@@ -71,6 +72,7 @@ class TrainingSetup:
     context: int
     model: nn.Module
     base_model: dict[str, str]
+    device: str
 
     @property
     def title(self) -> str:
@@ -166,6 +168,7 @@ def build(
         context=context,
         model=model,
         base_model=source.base_model if source else base_model,
+        device=device,
     )
     if resumed:
         return setup

@@ -104,8 +104,8 @@ def zoo_weights() -> dict[str, WeightsSpec]:
         "shapes-masks-unet": WeightsSpec(
             recipe="shapes-masks-unet",
             file="weights/shapes-masks-unet.safetensors",
-            sha256="4dd778fab821b1e2b3dc53aba5e7acee4a67321a3e4485d4b20212ed17ed0cd5",
-            bytes=501_300,
+            sha256="35372e6dff3ba282539c6b5040efdced7be5841379884664eff18960286a05e6",
+            bytes=501_428,
             params=122_501,
             metrics={"test": {"iou": 0.9452, "pixel_accuracy": 0.9885, "loss": 0.0422}},
             license="MIT",

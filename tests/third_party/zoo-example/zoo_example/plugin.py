@@ -58,8 +58,8 @@ def zoo_weights() -> dict[str, WeightsSpec]:
         "stripes-linear": WeightsSpec(
             recipe="stripes-linear",
             file="weights/stripes-linear.safetensors",
-            sha256="3c8b631fb4e0a3de3b97e4011ab669fc01dd40c3b849f9c494497af57674e4f4",
-            bytes=1_952,
+            sha256="621ce51f839feccc0b314561c8f5ad771b17204b28a5c0cce1609b229d56bcf0",
+            bytes=2_080,
             params=130,
             metrics={"test": {"accuracy": 1.0, "loss": 0.26345}},
             license="MIT",

@@ -1,0 +1,62 @@
+"""What a training took and where it ran: what repeating it needs besides the recipe."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from zoo.files.cards import Environment
+
+__all__ = ["environment_of"]
+
+
+def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
+    """Return the environment of a model's training on a device that has taken so many seconds."""
+    commit, dirty = _checkout_of(sys.modules[type(model).__module__].__file__ or "")
+    return Environment(
+        commit=commit,
+        dirty=dirty,
+        threads=torch.get_num_threads(),
+        processor=_processor(),
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        seconds=round(seconds, 3),
+    )
+
+
+@cache
+def _checkout_of(file: str) -> tuple[str, bool]:
+    """Return the commit of the checkout that a file is in, and whether that has changes.
+
+    The commit is empty for code that is installed, and where there is no git.
+    """
+    folder = Path(file).parent
+    if "site-packages" in folder.parts:
+        return "", False
+    try:
+        return _git(folder, "rev-parse", "HEAD"), bool(_git(folder, "status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+@cache
+def _processor() -> str:
+    """Return the name of the processor, such as `AMD EPYC 7B13`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
