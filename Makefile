@@ -29,7 +29,7 @@ demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and 
 test: $(READY) ## Each file's tests run in order, in one of the processes.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-all: $(READY) ## The slow tests too.
+test-all: $(READY) ## The slow and the nightly tests too: an hour and more.
 	$(BIN)/python -m pytest -m "not gpu and not network"
 
 reliability: $(READY) ## Kills, failing disks and hostile files, in full: two hours where the cores have other work too. Writes docs/explanation/reliability.md.

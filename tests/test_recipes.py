@@ -56,7 +56,7 @@ def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str) -> N
     assert usual.replace(recipe.train) == registry.training_config(recipe)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BETTER_THAN)
 def test_an_epoch_learns(name: str, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_card_matches_the_recipe(name: str) -> None:
     assert REGISTRY.default_config(card.task).replace(theirs) == config
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
 @pytest.mark.parametrize("name", sorted(PUBLISHED))

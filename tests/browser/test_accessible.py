@@ -10,7 +10,7 @@ import pytest
 from tests.browser.serving import Server
 from tests.browser.visits import Visit, noise
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / ".venv/node_modules/axe-core/axe.min.js"
@@ -82,6 +82,7 @@ def keys(visit: Visit) -> Visit:
     return visit
 
 
+@pytest.mark.slow
 def test_a_picture_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     page = keys.page
     page.on("filechooser", lambda _: None)  # so that Playwright is ready for it long before

@@ -9,9 +9,10 @@ import pytest
 
 from tests.browser.visits import Visit
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
+@pytest.mark.slow
 def test_each_model_is_listed_with_its_headline(visit: Visit) -> None:
     page = visit.open()
     links = page.get_by_role("navigation").get_by_role("link")

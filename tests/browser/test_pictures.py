@@ -15,7 +15,7 @@ from tests.browser.serving import Server
 from tests.browser.visits import Visit, noise
 from zoo.files import style
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="parent.hacked = 1">
 <script>parent.hacked = 1; fetch("http://example.com/")</script></svg>"""
@@ -34,6 +34,7 @@ def shown(page: Any, label: str) -> Any:
     return canvas
 
 
+@pytest.mark.slow
 def test_a_dropped_picture_is_answered_as_the_api_does(visit: Visit, server: Server) -> None:
     page = visit.open("cifar10-resnet20")
     visit.give(("cat.png", noise()))
@@ -54,6 +55,7 @@ def test_a_dropped_picture_is_answered_as_the_api_does(visit: Visit, server: Ser
     assert probabilities(page) == expected[:2]
 
 
+@pytest.mark.slow
 def test_the_overlay_is_that_of_the_command_and_the_slider_fades_it(visit: Visit, tmp_path: Any) -> None:
     content = noise(3, side=64)
     (tmp_path / "cat.png").write_bytes(content)

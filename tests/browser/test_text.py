@@ -20,11 +20,12 @@ from zoo_serve.app import create_app
 from zoo_serve.command import _listening, _url
 from zoo_serve.served import named
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 DONE = '.written[aria-busy="false"]'
 
 
+@pytest.mark.slow
 def test_a_text_streams_in_and_is_that_of_the_command(visit: Visit) -> None:
     page = visit.open("nietzsche-rnn")
     page.get_by_label("Prompt").fill("the will § ")

@@ -9,7 +9,7 @@ import pytest
 from tests.browser.serving import Server, free_port
 from tests.browser.visits import Visit, noise
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 FAILED = "Failed to load resource"
 
@@ -38,6 +38,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_text_comes_back(browser: Any
         visit.check()
 
 
+@pytest.mark.slow
 def test_a_page_that_finds_no_server_tries_again(visit: Visit) -> None:
     visit.forgiven.add(FAILED)
     visit.page.route("**/models", lambda route: route.abort("connectionrefused"))

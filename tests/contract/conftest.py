@@ -1,15 +1,31 @@
-"""Which checks wait for `make test-all` and `.ci/run`."""
+"""Which checks wait for the night: those of all presets of a class but one."""
 
 from __future__ import annotations
 
 import pytest
 
-# Of their code, smaller networks are checked each time; resnet34-cam has 21 million parameters
-LARGE = ("resnet32", "resnet44", "resnet56", "resnet34-cam", "resnet-lite-wide")
+from zoo.registry.registry import Registry
+
+# Alone in its class, but its 21 million parameters take minutes
+_LARGE = "resnet34-cam"
+
+
+def _checked_each_time() -> set[str]:
+    """Return an architecture for each class: the one that sets no arguments, or else the first."""
+    found: dict[str, str] = {}
+    for entry in Registry.discover().entries("architecture"):
+        if not entry.spec.config:
+            found[entry.spec.target] = entry.spec.name
+        found.setdefault(entry.spec.target, entry.spec.name)
+    return {*found.values()} - {_LARGE}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    presets = {entry.spec.name for entry in Registry.discover().entries("architecture")}
+    by_night = presets - _checked_each_time()
     for item in items:
-        if isinstance(item, pytest.Function) and any(f"[{name}-" in item.name for name in LARGE):
-            item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and "check" in item.fixturenames:
+            entry = item.callspec.id.rpartition("-")[0]
+            if entry in by_night:
+                item.add_marker(pytest.mark.nightly)

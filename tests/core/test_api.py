@@ -197,7 +197,7 @@ def test_the_registry_toml_of_the_current_folder_counts(mine: Path) -> None:
     assert run.model.card.architecture == "my-models/linear"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_check_runs_the_contract_kit_on_a_one_file_plugin(mine: Path) -> None:
     outcomes = zoo.check("my_models.py")
     assert len(outcomes) > 20

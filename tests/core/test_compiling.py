@@ -23,7 +23,7 @@ from zoo.training.state import TrainState
 TEXT = "a rolling stone gathers no moss. " * 60
 
 
-@pytest.mark.slow  # half a minute
+@pytest.mark.nightly  # half a minute
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch imports its own
 def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
@@ -73,7 +73,7 @@ def compiled_regions(run: Path, *, stopped: bool = False) -> list[int]:
     return counts
 
 
-@pytest.mark.slow  # torch.compile is imported
+@pytest.mark.nightly  # torch.compile is imported
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_model_stays_compiled_after_a_validation_and_resumes_bit_for_bit(tmp_path: Path) -> None:
     counts = compiled_regions(tmp_path / "whole")
@@ -86,7 +86,7 @@ def test_a_model_stays_compiled_after_a_validation_and_resumes_bit_for_bit(tmp_p
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
 
 
-@pytest.mark.slow  # torch.compile is imported
+@pytest.mark.nightly  # torch.compile is imported
 def test_a_missing_compiler_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     command = [

@@ -154,7 +154,7 @@ def test_a_place_without_a_vector_for_each_item_has_no_features(net: zoo.Model) 
         assert [port.name for port in made.signature.outputs] == ["logits", "probabilities"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
     small: Any = {"model": {"widths": [8]}, "epochs": 1, "batch_size": 16, "lr": 0.01}
     tagger = zoo.train("mlp", "scenes", data=DATA, run=folder / "tagger", **small, **QUIET).model
@@ -551,7 +551,7 @@ def test_ctrl_c_leaves_nothing(net: zoo.Model, tmp_path: Path, monkeypatch: pyte
 NAMES = [entry.spec.name for entry in Registry.discover().entries("architecture") if entry.plugin.ours]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_every_architecture_exports(name: str, tmp_path: Path) -> None:
     untrained = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "exporting.py"))["untrained"]

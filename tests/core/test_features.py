@@ -182,7 +182,7 @@ def test_nearest_pictures_are_of_the_same_shape_in_features_and_not_in_pixels(ne
     assert right(images) < 0.4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs CIFAR-10 in $ZOO_DATA")
 def test_nearest_photographs_are_right_about_as_often_as_the_network() -> None:
     from benchmarks.features import cosines, features

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow  # ten seconds
+@pytest.mark.nightly  # ten seconds
 def test_the_python_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -498,7 +498,7 @@ def test_a_body_in_too_many_pieces_ends_the_connection(net: zoo.Model, head: str
         assert "Traceback" not in "".join(process.communicate(timeout=30))
 
 
-@pytest.mark.slow  # in a process; `.ci/run` runs it
+@pytest.mark.slow  # in a process
 def test_whatever_was_accepted_is_answered(
     net: zoo.Model, text: zoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -526,7 +526,7 @@ def test_whatever_was_accepted_is_answered(
     assert "event: done" in streamed
 
 
-@pytest.mark.slow  # in a process; `.ci/run` runs it
+@pytest.mark.slow  # in a process
 def test_a_second_ctrl_c_cuts_requests_off_without_a_traceback(text: zoo.Model) -> None:
     with running(text.path.parent) as (process, url):
         with httpx2.stream("POST", f"{url}/sample", json={"length": 10_000}, timeout=60) as answer:

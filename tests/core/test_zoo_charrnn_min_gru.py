@@ -137,7 +137,7 @@ def test_dropout_is_of_what_each_of_a_block_s_two_halves_adds(silent: str) -> No
     assert torch.equal(model(tokens)[0], model(tokens)[0])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs nietzsche in $ZOO_DATA")
 def test_it_learns_a_real_text(registry: Registry) -> None:
     data = open_dataset(registry.dataset("text/nietzsche"), {})

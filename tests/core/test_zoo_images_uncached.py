@@ -92,7 +92,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_processes_end_with_a_reader_that_is_killed(root: Path, tmp_path: Path, method: str) -> None:
     (tmp_path / "reads.py").write_text(READS)

@@ -20,7 +20,7 @@ from tests.distributed.commands import LSTM, ended, require_gone, started, undro
 from tests.reliability import toys
 from zoo.cli import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_run_that_was_disturbed_continues_bit_for_bit(
     assert toys.outcome(place / directory) == undisturbed
 
 
-@pytest.mark.parametrize("wait", [0, 0.3])
+@pytest.mark.parametrize("wait", [pytest.param(0, marks=pytest.mark.slow), 0.3])
 def test_processes_that_have_not_met_yet_end_with_their_command(
     wait: float, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +205,7 @@ def test_torchrun_that_is_stopped_stops_a_run_that_continues_bit_for_bit(
     assert toys.outcome(place / directory) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:
     """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,7 @@ from tests.reliability import toys
 from zoo.cli import run
 from zoo.errors import ZooWarning
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 
 NAMES = (
     "lstm",
@@ -57,7 +57,7 @@ def changes(losses: list[float], of_one: list[float]) -> list[float]:
     return [abs(loss / one - 1) for loss, one in zip(losses, of_one, strict=True)]
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_they_learn_what_one_process_learns(processes: int, of_one: Path) -> None:
     commands = [undropped(name, f"{processes}-{number}") for number, name in enumerate(NAMES)]
     done = torchrun(processes, [*commands, [*STILL, "--run", f"{processes}-still"]], of_one)
@@ -175,6 +175,7 @@ def test_layers_that_are_skipped_at_random_abort_processes_that_wait_for_each_ot
     assert command(apart, odd).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_buffer_that_a_model_changes_is_the_same_in_all_processes(odd: Path) -> None:
     """So what is reported is of the weights that are saved, and a resumed run has the same bits."""
     several = ("--processes", "2", "--save-every", "1")
@@ -265,7 +266,7 @@ def zoo_architectures():
 """
 
 
-@pytest.mark.parametrize("launcher", [False, True])
+@pytest.mark.parametrize("launcher", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_error_in_one_process_stops_all_and_is_told(launcher: bool, tmp_path: Path) -> None:
     (tmp_path / "on_one.py").write_text(ON_ONE)
     words = ["train", "on-one/net", *STILL[2:], "--run", "run", "--save-every", "1"]

@@ -56,7 +56,7 @@ GIVEN = {
 }
 
 pytestmark = [
-    pytest.mark.slow,  # some train for half a minute
+    pytest.mark.nightly,  # some train for half a minute
     pytest.mark.timeout(900),
     pytest.mark.skipif("ZOO_DATA" not in os.environ, reason="needs $ZOO_DATA"),
 ]

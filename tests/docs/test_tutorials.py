@@ -17,7 +17,7 @@ COMPLETE = [
 ]
 
 
-@pytest.mark.slow  # they train for a minute or two
+@pytest.mark.nightly  # they train for a minute or two
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_a_tutorial_works(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         do(block, tmp_path, namespace)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("code", COMPLETE)
 def test_a_complete_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -62,7 +62,7 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
         assert FILES[file] == written, f"docs/how-to: {file} differs from what zoo writes"
 
 
-@pytest.mark.parametrize("target", ["dna.py", pytest.param("dna", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("target", ["dna.py", pytest.param("dna", marks=pytest.mark.nightly)])
 def test_the_one_file_plugin_passes_the_kit(target, one_file, run_zoo):
     done = run_zoo("check", target, cwd=one_file)
     assert done.returncode == 0, done.stdout + done.stderr

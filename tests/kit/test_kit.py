@@ -77,8 +77,7 @@ def test_an_offender_fails_its_check(check, failed_by_entry):
     assert all(failed == [check] for failed in offenders.values()), offenders
 
 
-@pytest.mark.slow
-@pytest.mark.long  # a minute; what one offender does to other checks changes with the check alone
+@pytest.mark.nightly  # a minute; what one offender does to other checks changes with the check alone
 def test_an_offender_fails_no_other_check():
     outcomes = outcomes_of_offenders_of(lambda entry, check: entry.split(".")[0] != check)
     assert [o.name for o in outcomes if o.outcome == "failed"] == []
@@ -90,7 +89,7 @@ FURTHER = [name for name in OFFENDING_PLUGINS if name.startswith("import_changes
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in FURTHER)) for name in OFFENDING_PLUGINS]
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in OFFENDING_PLUGINS]
 )
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")

@@ -52,7 +52,7 @@ def suite(where: str, target: str = "mutants") -> Suite:
 
 # Those of an import start processes, and are offenders of test_kit.py
 CAUGHT = [
-    pytest.param(*case, id=name, marks=[pytest.mark.slow] if case[1].startswith("import") else [])
+    pytest.param(*case, id=name, marks=[pytest.mark.nightly] if case[1].startswith("import") else [])
     for name, case in ESCAPES.items()
 ]
 

@@ -87,7 +87,7 @@ def test_small_published_weights_are_where_the_registry_in_the_wheel_looks(wheel
     assert Path(wheel.filename).stat().st_size < 15_000_000
 
 
-@pytest.mark.slow  # builds; `.ci/run` runs it
+@pytest.mark.nightly  # builds
 def test_a_wheel_built_again_elsewhere_has_the_same_bytes(
     wheel: ZipFile, unpacked: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_wheel_built_again_elsewhere_has_the_same_bytes(
     assert again.read_bytes() == Path(wheel.filename).read_bytes()
 
 
-@pytest.mark.slow  # builds; `.ci/run` runs it
+@pytest.mark.nightly  # builds
 def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_path: Path) -> None:
     assert build("sdist", ROOT, tmp_path).read_bytes() == sdist.read_bytes()
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.browser.serving import Server, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 PAGE = (Path(__file__).parents[2] / "docs/how-to/serve-in-production.md").read_text(encoding="utf-8")
 HOST = "zoo.example.org"
@@ -106,6 +106,7 @@ def proxy(request: Any, server: Server, tmp_path: Path, monkeypatch: pytest.Monk
             process.terminate()
 
 
+@pytest.mark.slow
 def test_a_picture_is_answered_through_a_proxy(proxy: Client, server: Server) -> None:
     png = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(png, "PNG")

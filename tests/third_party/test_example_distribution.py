@@ -77,7 +77,7 @@ def test_its_recipe_is_shown_with_its_weights(name: str, installed: Path, run_zo
     assert facts["weights"]["example/stripes-linear"]["params"] == 130
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     train = ("train", "stripes-linear", "--threads", "1", "--run", tmp_path / "run", "--json")
     done = run_zoo("--strict", *train, path=[installed])
@@ -93,7 +93,7 @@ def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo
     assert published["training"] == {k: v for k, v in trained["training"].items() if k not in later}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
 def test_its_published_weights_are_evaluated(name: str, installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "eval", name, "--json", path=[installed])
@@ -127,7 +127,7 @@ def test_it_learns(trained: dict[str, Any]) -> None:
     assert trained["metrics"]["val"]["accuracy"] > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_weights_are_evaluated(installed: Path, run_zoo: RunZoo, trained: dict[str, Any]) -> None:
     result = json.loads(run_zoo("eval", trained["weights"], "--json", path=[installed]).stdout)
     assert (result["dataset"], result["count"]) == ("example/stripes", 64)
@@ -147,7 +147,7 @@ def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
     assert "how to use it  zoo histogram --help" in facts
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "histogram", "stripes-linear", "--bins", "4", "--json", path=[installed])
     assert done.returncode == 0, done.stderr
@@ -160,7 +160,7 @@ def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -
     assert done.stdout.startswith("Weights stripes-linear 130 values in 2 tensors\n")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("arguments", "code", "kind", "message"),
     [

@@ -143,7 +143,7 @@ def test_strict_ends_with_1(places: list[Path], run_zoo: RunZoo) -> None:
     assert f"{len(BROKEN)} problem(s) with plugins" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_hundred_orders_of_the_path_give_one_answer(
     places: list[Path], run_zoo: RunZoo, tmp_path: Path
 ) -> None:
@@ -182,7 +182,7 @@ def test_a_target_that_exits_fails_its_check(places: list[Path], run_zoo: RunZoo
     assert f"got {LATE}" in failed["reason"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_other_plugins_go_on_beside_it(places: list[Path], run_zoo: RunZoo, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("to be or not to be, " * 200)
     train = ["train", "charrnn/rnn", "files", "--data", f"paths={tmp_path / 'text.txt'}", "--json"]

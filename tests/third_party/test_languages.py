@@ -87,7 +87,7 @@ def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registr
     assert [(one.check, one.reason) for one in outcomes if one.outcome != "passed"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_kit_passes(registry: Registry) -> None:
     outcomes = run_checks(registry, "languages")
     assert [(one.name, one.outcome, one.reason) for one in outcomes if one.outcome != "passed"] == []

@@ -57,7 +57,7 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The others, a few seconds each, are slow
 FIRST = ("tiny-net", "corners", "quick-shapes")
 EACH = [
-    pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.slow])
+    pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.nightly])
     for (kind, _), name in NAMES.items()
 ]
 
@@ -112,7 +112,7 @@ def test_what_serves_several_tasks_is_written_once(kind: str, tmp_path: Path) ->
     assert one == other
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_text_plugins_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     train = ["train", "tiny-gru", "sums", "--json"]
@@ -214,7 +214,7 @@ def test_a_new_task_belongs_to_no_other(tmp_path: Path, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["task"] == "tides"
 
 
-@pytest.mark.slow  # the same checks, by pytest: a process each
+@pytest.mark.nightly  # the same checks, by pytest: a process each
 @pytest.mark.parametrize("name", ["corners", "tides", "numbers", "quick-shapes"])
 def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]

@@ -268,7 +268,7 @@ def test_what_makes_no_sense_is_refused_in_words(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, name in (("architecture", "dilated"), ("dataset", "one-square"), ("analyzer", "sureness")):
         new = ["new-plugin", name, "--kind", kind, "--task", "segmentation", "--out", str(tmp_path)]
@@ -287,7 +287,7 @@ def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pyte
     assert run(["analyze", "sureness", str(tmp_path / "run"), "--out", str(tmp_path / "found")]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
     shutil.copytree(SOURCE / "tests", tmp_path / "tests")
@@ -305,9 +305,9 @@ def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
 _QUIETLY = "ignore::zoo.errors.ZooWarning"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("most", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("most", [2, 20])
 def test_a_run_killed_at_random_moments_resumes_bit_for_bit(
     most: int, trained: Path, tmp_path: Path, installed: Path
 ) -> None:

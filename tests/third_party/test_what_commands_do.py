@@ -73,7 +73,7 @@ def test_the_table_has_every_command() -> None:
     assert ROWS.keys() == COMMANDS.keys() | of_plugins
 
 
-@pytest.mark.slow  # a process each, most with torch
+@pytest.mark.nightly  # a process each, most with torch
 def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mark = hostile_folder(home)
