@@ -16,14 +16,14 @@ import pytest
 from torch._C._distributed_c10d import TCPStore
 
 import zoo
-from zoo.api import processes
-from zoo.api.processes import run_together
 from zoo.console.terminal import is_first_to_say, warnings_as_lines
 from zoo.distributed.ranks import joined
 from zoo.errors import DataError, Interrupted, OptionError, RunError, ZooWarning
 from zoo.registry.registry import Registry
+from zoo.runs import processes
+from zoo.runs.processes import run_together
 
-# What a process of a test begins with, in place of `zoo.api.worker`
+# What a process of a test begins with, in place of `zoo.runs.worker`
 BEGIN = """
 import json, os, signal, sys, time
 

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
-from zoo.api.processes import require_processes, run_together
 from zoo.config.arguments import checked, refuse_device
-from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
-from zoo.console.progress import Bar, TrainingProgress, quiet
-from zoo.errors import OptionError, RunError, warn
+from zoo.console.progress import Bar, quiet
+from zoo.errors import RunError, warn
 from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry
+from zoo.runs.jobs import Job
 from zoo.runs.lock import claimed
+from zoo.runs.processes import require_processes
 from zoo.runs.resolving import Resolved, resolve, resolve_recipe
 from zoo.runs.run_directories import require_run
 from zoo.runs.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
-    from zoo.console.reports import Progress
     from zoo.runs.lr_finder import Curve
 
-__all__ = ["lr_find", "resume", "train", "train_job"]
+__all__ = ["lr_find", "resume", "train"]
 
 
 @checked
@@ -89,15 +87,25 @@ def train(
     registry = default_registry() if registry is None else registry
     fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
     directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
-    saving = {"resume": resume, "accept_changes": accept_changes, "save_every": save_every}
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     continued = resume and (directory / "checkpoint.safetensors").exists()
     with Bar() if progress else quiet():  # weights to start from may be downloaded
         resolved = resolve(name, dataset, registry, resume=continued, **fields)
     resolved, title = _begun(resolved, directory, processes, continued=continued)
-    shown = _Shown(title, all_metrics) if progress else None
-    with _display(shown, processes) as report:
-        return _Job(resolved, directory, device, saving, shown).done(registry, processes, report)
+    job = Job(
+        directory=str(directory),
+        device=device,
+        resume=resume,
+        save_every=save_every,
+        accept_changes=accept_changes,
+        title=title if progress else "",
+        all_metrics=all_metrics,
+    )
+    with job.display(processes) as report:
+        from zoo.api.run import Run
+
+        job.run(resolved, registry, report=report, processes=processes)
+        return Run(directory, device=device, registry=registry)
 
 
 @checked
@@ -128,15 +136,23 @@ def resume(
     """
     require_run(Path(run))
     _check_run(Path(run), resume=True, processes=processes, save_every=save_every, device=device)
-    shown = _Shown(f"resuming {run}", all_metrics) if progress else None
-    with _display(shown, processes) as report:
+    job = Job(
+        directory=str(run),
+        device=device,
+        resume=True,
+        save_every=save_every,
+        title=f"resuming {run}" if progress else "",
+        all_metrics=all_metrics,
+    )
+    with job.display(processes) as report:
         from zoo.api.run import Run
 
         registry = default_registry() if registry is None else registry
-        recipe, saving = Run(run, registry=registry).recipe, {"resume": True, "save_every": save_every}
+        recipe = Run(run, registry=registry).recipe
         _require_plugins(Path(run), recipe, registry)
         resolved = resolve_recipe(recipe, registry, resume=True)
-        return _Job(resolved, Path(run), device, saving, shown).done(registry, processes, report)
+        job.run(resolved, registry, report=report, processes=processes)
+        return Run(run, device=device, registry=registry)
 
 
 @checked
@@ -233,84 +249,6 @@ def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bo
     threads = recipe.threads or idle_threads(processes)
     chosen = replace(resolved, recipe=replace(recipe, threads=threads))
     return chosen, f"training {what} with {threads} thread{'s' * (threads > 1)}"
-
-
-def train_job(job: Mapping[str, Any]) -> None:
-    """Train what another process of zoo asked for; see `zoo.api.processes`."""
-    recipe = Recipe(**job["recipe"])
-    for name, keys in job["typed"].items():
-        table = getattr(recipe, name)
-        table.update({key: Typed(table[key]) for key in keys})
-    directory = Path(job["directory"])
-    shown = _Shown(**job["shown"]) if job["shown"] else None
-    with _display(shown) as report:
-        registry = Registry.discover()
-        continued = job["saving"]["resume"] and (directory / "checkpoint.safetensors").exists()
-        resolved = resolve_recipe(recipe, registry, resume=continued)
-        _Job(resolved, directory, job["device"], job["saving"], shown).train(registry, report)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What is shown of a training."""
-
-    title: str
-    all_metrics: bool
-
-
-def _display(shown: _Shown | None, processes: int = 1) -> AbstractContextManager[Any]:
-    """Return a display of progress, which shows nothing if this process starts others that do."""
-    if shown is None or processes > 1 or not is_first():
-        return quiet()
-    return TrainingProgress(shown.title, all_metrics=shown.all_metrics)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A training.
-
-    Attributes:
-        saving: whether it continues a run, and how it is saved.
-        shown: None to show nothing.
-    """
-
-    resolved: Resolved
-    directory: Path
-    device: str | None
-    saving: Mapping[str, Any]
-    shown: _Shown | None
-
-    def done(self, registry: Registry, processes: int, report: Callable[[Progress], None]) -> Run:
-        """Do it in this process or in several others, and return the finished run."""
-        if processes == 1:
-            return self.train(registry, report)
-        if not registry.discovered:
-            message = f"processes must be 1 with a registry of your own (got {processes:,})"
-            raise OptionError(message, hint="torchrun can start a script that makes it in each process")
-        from zoo.api.run import Run
-
-        recipe = self.resolved.recipe.to_dict()
-        tables = {name: recipe[name] for name in ("model", "data")}
-        typed = {n: [key for key, value in t.items() if isinstance(value, Typed)] for n, t in tables.items()}
-        shown = None if self.shown is None else asdict(self.shown)
-        job = {"recipe": recipe, "typed": typed, "directory": str(self.directory), "device": self.device}
-        job |= {"saving": {**self.saving}, "shown": shown}
-        resume = shlex.join(["zoo", "resume", str(self.directory), "--processes", str(processes)])
-        with advising(registry, self.resolved.recipe.architecture, self.resolved.recipe.dataset):
-            run_together(processes, job, resume=resume)
-        return Run(self.directory, device=self.device, registry=registry)
-
-    def train(self, registry: Registry, report: Callable[[Progress], None]) -> Run:
-        """Do it in this process."""
-        from zoo.api.run import Run
-        from zoo.models.precision import pick_device
-        from zoo.runs.lifecycle import train
-
-        device = pick_device(self.device)
-        on: Any = {"directory": self.directory, "device": device, "report": report, **self.saving}
-        with advising(registry, self.resolved.recipe.architecture, self.resolved.recipe.dataset):
-            train(self.resolved, registry, **on)
-        return Run(self.directory, device=device, registry=registry)
 
 
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:

@@ -29,7 +29,7 @@ __all__ = ["require_processes", "run_together"]
 _TO_STOP, _TO_NOTICE, _TO_FOLLOW = 300, 5, 30
 _MOST = 1_024
 # Without -P, Python would run files of the working directory that have the names of its own modules
-_WORKER = (sys.executable, "-P", "-m", "zoo.api.worker")
+_WORKER = (sys.executable, "-P", "-m", "zoo.runs.worker")
 
 
 def require_processes(processes: int) -> None:
@@ -43,7 +43,7 @@ def require_processes(processes: int) -> None:
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
-    """Run `python -m zoo.api.worker` in several processes; what the first warned of is warned of in the end.
+    """Run `python -m zoo.runs.worker` in several processes; what the first warned of is warned of in the end.
 
     Args:
         processes: how many; see `require_processes`.
@@ -145,7 +145,7 @@ def _cause(
 
     Args:
         codes: the exit code of each process, negative for a signal.
-        reports: what each has left, see `zoo.api.worker`.
+        reports: what each has left, see `zoo.runs.worker`.
         number: the signal that stopped all, or 0.
         resume: the command that continues what they did, if anything was saved.
     """

@@ -1,4 +1,4 @@
-"""One of several processes of a training, which `zoo.api.processes` starts."""
+"""One of several processes of a training, which `zoo.runs.processes` starts."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def main() -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each would print lines of C++
     import json
 
-    from zoo.api.training import train_job
     from zoo.config.torchrun import is_first
     from zoo.console.terminal import warnings_as_lines
     from zoo.errors import Lost, ZooError, first_line
+    from zoo.runs.jobs import run_job
 
     job = json.load(sys.stdin)
     sys.stdout = sys.stderr
     failure: ZooError | None = None
     with warnings_as_lines(printed=job.pop("printed") and is_first()) as told:
         try:
-            train_job(job)
+            run_job(job)
         except ZooError as error:
             failure = error
         except (Exception, SystemExit) as error:
