@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from zoo import Registry
 from zoo.analysis.analyzers import make_analyzer
-from zoo.analysis.maps import normalize
+from zoo.analysis.render import normalize
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from zoo._version import __version__
 
 if TYPE_CHECKING:
+    from zoo.analysis.findings import Findings
     from zoo.api.caching import clear_cache, list_cache
     from zoo.api.listing import (
         list_analyzers,
@@ -68,8 +69,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalyzerSpec", "ArchitectureSpec", "CommandSpec", "DataError", "DatasetSpec", "ExporterSpec",
-    "Features", "FieldsSpec", "Model", "OptionError", "Predictions", "Pretrained", "Recipe", "Registry",
-    "Run", "TaskSpec", "Texts", "TrainConfig", "WeightsSpec",
+    "Features", "FieldsSpec", "Findings", "Model", "OptionError", "Predictions", "Pretrained", "Recipe",
+    "Registry", "Run", "TaskSpec", "Texts", "TrainConfig", "WeightsSpec",
     "ZooError", "ZooWarning", "__version__", "check", "clear_cache", "create_model", "hookimpl",
     "list_analyzers", "list_cache", "list_datasets", "list_models", "list_plugins", "list_recipes",
     "list_weights", "load", "lr_find", "open_dataset", "resume", "seed_for", "tokenize",
@@ -78,6 +79,7 @@ __all__ = [
 
 # Imported when it is first used, so that listing stays instant
 _ON_USE = {
+    "zoo.analysis.findings": "Findings",
     "zoo.api.caching": "clear_cache list_cache",
     "zoo.api.listing": "list_analyzers list_datasets list_models list_plugins list_recipes list_weights",
     "zoo.api.loading": "create_model open_dataset",

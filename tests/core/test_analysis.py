@@ -21,11 +21,9 @@ from torch import Tensor, nn
 from tests.trainings import train
 from zoo.analysis import render, run
 from zoo.analysis.analyzers import make_analyzer
-from zoo.analysis.faithfulness import box_scores
-from zoo.analysis.faithfulness import pixel_scores as scores_of
 from zoo.analysis.findings import Findings
-from zoo.analysis.maps import enlarge, normalize
-from zoo.analysis.render import overlay
+from zoo.analysis.render import normalize, overlay
+from zoo.api.weights import load
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.evaluation.inputs import of_own
@@ -34,6 +32,8 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
 from zoo.registry.registry import Entry, Registry
 from zoo_cam.cam import CAM
+from zoo_cam.faithfulness import box_scores, enlarge
+from zoo_cam.faithfulness import pixel_scores as scores_of
 
 pixel_scores = partial(scores_of, probabilities=partial(torch.softmax, dim=1))
 SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size": 24}
@@ -55,6 +55,11 @@ def analyze(analyzer: str, path: str | Path, registry: Registry, **options: Any)
     """Analyze the model in a weights file."""
     model, card = weights.load(path, registry)
     return run.analyze(analyzer, model, card, registry, **options)
+
+
+def scored(analyzer: str, path: str | Path, registry: Registry, **options: Any) -> Findings:
+    """Analyze the model in a weights file, and score its maps."""
+    return load(path, registry=registry).analyze(analyzer, score=True, **options)
 
 
 def maps_of(findings: Findings) -> Tensor:
@@ -643,11 +648,11 @@ def test_a_box_is_drawn_around_what_exceeds_a_fifth_of_the_maximum() -> None:
 
 
 def test_only_maps_of_the_label_are_compared_with_its_boxes(registry: Registry, camnet: str) -> None:
-    true = analyze("cam", camnet, registry, split="test", classes=["true"], score=True).scores
-    more = analyze("cam", camnet, registry, split="test", classes=["true", "ring"], score=True).scores
+    true = scored("cam", camnet, registry, split="test", classes=["true"]).scores
+    more = scored("cam", camnet, registry, split="test", classes=["true", "ring"]).scores
     assert true["boxed_maps"] == 24
     assert more["boxed_maps"] == 24 + 3, "three of the images are rings, asked about twice"
-    other = analyze("cam", camnet, registry, split="test", indices=[0], classes=["ring"], score=True).scores
+    other = scored("cam", camnet, registry, split="test", indices=[0], classes=["ring"]).scores
     assert "pointing_game" not in other
 
 
@@ -808,14 +813,14 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
 
 
 def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture: str) -> None:
-    found = analyze("cam", camnet, registry, split="test", classes=["true"], score=True)
+    found = scored("cam", camnet, registry, split="test", classes=["true"])
     assert found.scores["boxed_maps"] == 24
     assert {"pointing_game", "box_iou", "deletion", "insertion", "average_drop"} <= found.scores.keys()
-    free = analyze("cam", camnet, registry, inputs=[picture], score=True)
+    free = scored("cam", camnet, registry, inputs=[picture])
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
     with pytest.raises(OptionError, match="a score is for maps, which diagnose/confusion does not draw"):
-        analyze("confusion", camnet, registry, split="test", score=True)
+        scored("confusion", camnet, registry, split="test")
 
 
 def test_the_model_is_run_for_an_analyzer_that_returns_no_logits(

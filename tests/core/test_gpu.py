@@ -22,7 +22,7 @@ from torch import nn
 
 from tests.trainings import train
 from zoo.analysis.findings import Findings
-from zoo.analysis.run import analyze
+from zoo.api.weights import load
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
@@ -168,9 +168,8 @@ def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
 
 
 def look(analyzer: str, registry: Registry, device: str, **options: Any) -> Findings:
-    model, card = weights.load(find_weights(registry, "shapes-resnet20"), registry, device=device)
-    data = {"train_size": 8, "test_size": 16}
-    return analyze(analyzer, model, card, registry, split="test", data=data, device=device, **options)
+    model = load(find_weights(registry, "shapes-resnet20"), registry=registry, device=device)
+    return model.analyze(analyzer, split="test", data={"train_size": 8, "test_size": 16}, **options)
 
 
 @pytest.mark.parametrize("analyzer", ["cam", "grad-cam", "grad-cam++", "layer-cam", "score-cam", "eigen-cam"])

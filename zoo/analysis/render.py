@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from zoo.analysis.maps import normalize
 from zoo.files import style
 
 __all__ = [
@@ -21,6 +20,7 @@ __all__ = [
     "contact_sheet",
     "grid",
     "jpeg",
+    "normalize",
     "overlay",
     "panel",
     "png",
@@ -36,6 +36,13 @@ _GAP, _LINE, _TYPE = 10, 19, 14
 _RATIO = 4 / 3
 # Opacity of a map at its maximum; at its minimum it is transparent
 _OPACITY = 0.7
+
+
+def normalize(maps: Tensor) -> Tensor:
+    """Scale each map (..., h, w) to the range 0 to 1; a constant map becomes zeros."""
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    span = high - low
+    return (maps - low) / span.where(span > 0, 1)
 
 
 def overlay(picture: Image.Image, map_: Tensor) -> Image.Image:

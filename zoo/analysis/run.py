@@ -12,7 +12,6 @@ from torch import nn
 
 from zoo._version import __version__
 from zoo.analysis.analyzers import make_analyzer
-from zoo.analysis.faithfulness import box_scores, pixel_scores
 from zoo.analysis.findings import Findings
 from zoo.analysis.given import Given, look_up
 from zoo.analysis.subject import make_subject
@@ -50,7 +49,6 @@ def analyze(
     classes: Sequence[str] = (),
     layer: str | None = None,
     options: Mapping[str, Any] | None = None,
-    score: bool = False,
     precision: str = "fp32",
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
@@ -77,10 +75,9 @@ def analyze(
     with autocast(resolved, device), _bounded(model):
         analysis = made.analyze(model, read, subject=subject)
     _require_finite(analysis)
-    if analysis.maps is None and (option := "a class" if classes else "a score" if score else ""):
-        raise OptionError(f"{option} is for maps, which {entry.name} does not draw")
+    if analysis.maps is None and classes:
+        raise OptionError(f"a class is for maps, which {entry.name} does not draw")
     items = [] if analysis.maps is None else _items(entry, analysis, model, read)
-    scores = dict(analysis.scores) | (_score(analysis, model, read) if score else {})
     facts = {
         "analyzer": entry.name,
         "options": dict(options or {}),
@@ -93,7 +90,7 @@ def analyze(
         "device": device,
         "versions": {"zoo": __version__, "torch": torch.__version__},
     }
-    return Findings(analysis=analysis, inputs=read, items=items, facts=facts, scores=scores)
+    return Findings(analysis=analysis, inputs=read, items=items, facts=facts, scores=dict(analysis.scores))
 
 
 @contextlib.contextmanager
@@ -154,20 +151,3 @@ def _require_finite(analysis: Analysis) -> None:
     if wrong:
         hint = "the weights are finite, but too large to compute with"
         raise Diverged(f"the findings are not finite: {', '.join(wrong)}", hint=hint)
-
-
-def _score(analysis: Analysis, model: nn.Module, inputs: Inputs) -> dict[str, float]:
-    maps, classes = analysis.maps, analysis.classes
-    assert maps is not None
-    assert classes is not None
-    scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
-    boxed = [
-        (maps[number, k], boxes[label])
-        for number, boxes in enumerate(inputs.boxes or ())
-        for k, label in enumerate(classes[number].tolist())
-        if label in boxes
-    ]
-    if not boxed:
-        return scores
-    drawn, boxes = zip(*boxed, strict=True)
-    return scores | box_scores(torch.stack(drawn), boxes, size=int(inputs.card.arguments["image_size"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import OptionError, WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -381,9 +383,10 @@ class Model:
         """
         from zoo.analysis.run import analyze
 
+        faithfulness = provided("zoo_cam.faithfulness", "faithfulness", self._registry) if score else None
         advice = advising(self._registry, analyzer, self.card.architecture)
         with Bar() if progress else quiet() as bar, advice:
-            return analyze(
+            findings = analyze(
                 analyzer,
                 self.module,
                 self.card,
@@ -397,11 +400,12 @@ class Model:
                 classes=classes,
                 layer=layer,
                 options=options,
-                score=score,
                 precision=precision,
                 device=self.device,
                 report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
+            scores = faithfulness(findings, self.module) if faithfulness else {}
+        return replace(findings, scores=findings.scores | scores)
 
     @checked
     def export(

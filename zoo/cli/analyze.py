@@ -17,6 +17,7 @@ from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError
 from zoo.files.folders import require_folder
+from zoo.registry.provided import provided
 
 if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
@@ -84,13 +85,19 @@ def command(
     if as_json:
         print_json(written)
     else:
-        _print(findings, written, folder, draw, session.registry.task(model.card.task).units)
+        registry = session.registry
+        reading = provided("zoo_cam.faithfulness", "READING", registry) if settings["score"] else {}
+        _print(findings, written, folder, draw, registry.task(model.card.task).units, reading)
 
 
 def _print(
-    findings: "Findings", written: dict[str, Any], folder: Path, draw: int, units: Mapping[str, str]
+    findings: "Findings",
+    written: dict[str, Any],
+    folder: Path,
+    draw: int,
+    units: Mapping[str, str],
+    reading: Mapping[str, str],
 ) -> None:
-    from zoo.analysis.faithfulness import READING
     from zoo.analysis.findings import MANIFEST
 
     analysis = findings.analysis
@@ -109,7 +116,7 @@ def _print(
         )
         echo()
     scores = [
-        (name, figure(value, units.get(name, "")), READING.get(name, ""))
+        (name, figure(value, units.get(name, "")), reading.get(name, ""))
         for name, value in written["scores"].items()
     ]
     print_table(scores)

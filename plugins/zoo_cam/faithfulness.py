@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.analysis.maps import enlarge, normalize
+from zoo import Findings, OptionError
 from zoo.interfaces import Batch, Box
-from zoo.models.hooks import untouched
+from zoo.plugin import untouched
 
-__all__ = ["READING", "Box", "box_scores", "pixel_scores"]
+__all__ = ["READING", "box_scores", "enlarge", "faithfulness", "pixel_scores"]
 
 # How to read each score
 READING: Mapping[str, str] = {
@@ -30,6 +30,29 @@ READING: Mapping[str, str] = {
 _STEPS = 10
 # Fraction of a map's maximum; a box is drawn around what exceeds it (Zhou et al. 2016).
 _BOX_THRESHOLD = 0.2
+
+
+def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
+    """Return all scores of the maps of an analysis; those with boxes if any map is of a class that has some.
+
+    Raises OptionError if the analyzer does not draw maps.
+    """
+    inputs, maps, classes = findings.inputs, findings.analysis.maps, findings.analysis.classes
+    if maps is None or classes is None:
+        raise OptionError(f"a score is for maps, which {findings.facts['analyzer']} does not draw")
+    scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
+    boxed = [
+        (maps[number, k], boxes[label])
+        for number, boxes in enumerate(inputs.boxes or ())
+        for k, label in enumerate(classes[number].tolist())
+        if label in boxes
+    ]
+    if not boxed:
+        return scores
+    own_maps, own_boxes = zip(*boxed, strict=True)
+    return scores | box_scores(
+        torch.stack(own_maps), own_boxes, size=int(inputs.card.arguments["image_size"])
+    )
 
 
 def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> dict[str, float]:
@@ -102,7 +125,7 @@ def pixel_scores(
             here = slice(start, start + len(images))
             start += len(images)
             for k in range(maps.shape[1]):
-                large = normalize(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
+                large = _normalized(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
                 sums.update(_sums(answer, images, large, classes[here, k].to(images.device)))
     return {name: value / max(classes.numel(), 1) for name, value in sums.items()}
 
@@ -145,6 +168,18 @@ def _box_around(large: Tensor) -> Box | None:
     numbers, counts = parts[above].unique(return_counts=True)
     rows, columns = torch.nonzero(parts == numbers[counts.argmax()], as_tuple=True)
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def enlarge(maps: Tensor, size: int) -> Tensor:
+    """Resize maps (N, K, h, w) to (N, K, size, size), bilinearly."""
+    return F.interpolate(maps, (size, size), mode="bilinear")
+
+
+def _normalized(maps: Tensor) -> Tensor:
+    """Scale each map (..., h, w) to the range 0 to 1; a constant map becomes zeros."""
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    span = high - low
+    return (maps - low) / span.where(span > 0, 1)
 
 
 def _contains(box: Box, x: int, y: int) -> bool:
