@@ -1,0 +1,27 @@
+"""Names that are imported when they are first used, so that a module is small until then.
+
+The stub beside such a module, its `.pyi`, is the only list of them: type checkers read it, and so does this.
+"""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+__all__ = ["imported", "names_in_stub"]
+
+
+def names_in_stub(file: str) -> dict[str, str]:
+    """Return the module of each name that the stub of a module imports, by the name.
+
+    Args:
+        file: path of the module, `__file__`.
+    """
+    tree = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+def imported(module: str, name: str) -> object:
+    """Import what a module defines under a name, or its submodule of that name."""
+    found = import_module(module)
+    return getattr(found, name) if hasattr(found, name) else import_module(f"{module}.{name}")
