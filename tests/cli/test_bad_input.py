@@ -390,7 +390,6 @@ def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path, train, why
     (tmp_path / "registry.toml").write_text(f"schema = 1\n[recipes.x]\n{recipe}")
     done = zoo("list", "recipes", cwd=tmp_path)
     assert done.returncode == 0
-    assert f"x cannot be trained: registry.toml: [recipes.x] {why}" in done.stderr
     done = zoo("train", "x", cwd=tmp_path)
     assert done.returncode == 2
     assert f"recipe x: {why}" in done.stderr

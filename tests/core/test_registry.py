@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Meta
 
-import zoo
 from zoo.api.describing import describe
 from zoo.api.listing import rows
 from zoo.config.recipe import Recipe
@@ -22,7 +21,6 @@ from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import hookimpl
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import OURS, Plugin
-from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry, matches
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec
 from zoo_images.plugin import CLASSIFICATION
@@ -320,30 +318,6 @@ def test_a_plugin_that_raises_becomes_a_record_with_its_cause(error: BaseExcepti
     cause = f"{cause} (test_registry.py:{line})"
     assert (loaded.status, loaded.cause, loaded.specs) == ("failed", cause, ())
     assert loaded.output == "half-way\n"
-
-
-def of_width(*, width: int) -> int:
-    """Return a width."""
-    return width
-
-
-@pytest.mark.parametrize(
-    ("call", "argument", "end"),
-    [
-        (WeightsSpec, "licence", "'licence'; did you mean 'license'?"),
-        (zoo.DatasetSpec, "Summary", "'Summary'; did you mean 'summary'?"),
-        (zoo.Recipe, "form_weights", "'form_weights'; did you mean 'from_weights'?"),
-        (zoo.Pretrained, "sauce", "'sauce'; did you mean 'source'?"),
-        (of_width, "with", "'with'; did you mean 'width'?"),
-        (WeightsSpec, "colour", "'colour'"),
-    ],
-)
-def test_of_a_misspelled_argument_the_right_name_is_said(call: Any, argument: str, end: str) -> None:
-    def zoo_recipes() -> object:
-        return call(**{argument: 1})
-
-    loaded = plugins.load("acme", implementing(zoo_recipes), where="acme.plugin")
-    assert loaded.cause.partition(" (test_registry.py")[0].endswith(f"keyword argument {end}"), loaded.cause
 
 
 def test_an_interruption_is_passed_on() -> None:

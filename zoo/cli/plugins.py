@@ -13,8 +13,6 @@ from zoo.cli.output import json_option, quiet_option
 from zoo.cli.session import Session, pass_session, print_json
 from zoo.console.tables import print_paragraph, print_section, print_table
 from zoo.console.terminal import BLANKS, echo
-from zoo.errors import UnknownName, did_you_mean
-from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
 
@@ -29,7 +27,7 @@ def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     """Show each plugin: distribution, version, status, import time, and what it provides."""
     registry = Registry.discover()
     if traceback_of is not None:
-        plugin = _plugin(registry, traceback_of)
+        plugin = registry.plugin(traceback_of)
         text = plugin.trace or f"{plugin.name} did not fail: it is {plugin.status} {plugin.cause}"
         if as_json:
             print_json({"name": plugin.name, "traceback": plugin.trace, "output": plugin.output})
@@ -70,12 +68,3 @@ def _counts(provides: Sequence[str]) -> str:
     kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return ", ".join(f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in counts.items())
-
-
-def _plugin(registry: Registry, name: str) -> Plugin:
-    """Return a plugin by name, or raise UnknownName."""
-    for plugin in registry.plugins:
-        if plugin.name == name:
-            return plugin
-    nearest = did_you_mean(name, [plugin.name for plugin in registry.plugins])
-    raise UnknownName(f"unknown plugin {name!r}{nearest}", hint="`zoo plugins` shows all")

@@ -10,12 +10,10 @@ import importlib.util
 import inspect
 import io
 import os
-import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -29,7 +27,7 @@ from msgspec.structs import replace
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.training import fields_of
-from zoo.errors import OptionError, PluginError, cause, did_you_mean, first_line, printable
+from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
 from zoo.registry import hookspecs
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.printing import printing_to
@@ -42,7 +40,6 @@ from zoo.registry.specs import (
     ExporterSpec,
     FieldsSpec,
     Name,
-    Pretrained,
     Spec,
     TaskSpec,
 )
@@ -75,12 +72,6 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_commands", "command", CommandSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
 )
-
-# What plugins make, by name
-_SPECS = {type_.__name__: type_ for *_, type_ in (*HOOKS, *PUBLISHING.values(), (Pretrained,))}
-
-# What Python says of an argument that a function or a class does not have
-_UNEXPECTED = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(.*)'")
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,9 +208,17 @@ def load(
     try:
         with printing_to(output):
             hooks = _hooks(name, importer())
-            specs = _specs(hooks)
-            folder, entries = partial(_folder, where), {(kind, spec.name) for kind, spec in specs}
-            recipes, weights = published(name, partial(_answers, hooks), entries, folder)
+            specs = tuple(
+                (kind, spec)
+                for hook, kind, type_ in HOOKS
+                for spec in _provided(hooks, hook, kind, type_).values()
+            )
+            recipes, weights = published(
+                name,
+                *(_provided(hooks, hook, *kind_and_type) for hook, kind_and_type in PUBLISHING.items()),
+                entries={(kind, spec.name) for kind, spec in specs},
+                folder=partial(_folder, where),
+            )
             plugin = replace(plugin, specs=specs, recipes=recipes, weights=weights)
     except KeyboardInterrupt:
         raise
@@ -240,26 +239,8 @@ def _why(error: BaseException) -> str:
         notes = [note for note in getattr(error, "__notes__", ()) if note != error.hint]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_plugin_s(frame.filename)]
     lines = [f" ({Path(frame.filename).name}:{frame.lineno})" for frame in frames]
-    said = ", ".join([f"{cause(error)}{_meant(error)}", *notes])
+    said = ", ".join([cause(error), *notes])
     return printable(f"{said}{''.join(lines[-1:])}")
-
-
-def _meant(error: BaseException) -> str:
-    """Return which argument may have been meant, if something was called with one that it does not have.
-
-    It is looked up by its name: among specs, and where it was called.
-    """
-    import traceback
-
-    unexpected = _UNEXPECTED.fullmatch(first_line(error)) if isinstance(error, TypeError) else None
-    if unexpected is None:
-        return ""
-    name, argument = unexpected.groups()
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    with suppress(Exception):  # what a plugin calls may be anything
-        known = inspect.signature(_SPECS.get(name) or frame.f_globals[name]).parameters
-        return did_you_mean(argument, known)
-    return ""
 
 
 def _is_a_plugin_s(file: str) -> bool:
@@ -301,12 +282,6 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
     return manager
 
 
-def _answers(hooks: pluggy.PluginManager, hook: str) -> Iterator[object]:
-    """Yield what each implementation of a hook returns."""
-    for implementation in getattr(hooks.hook, hook).get_hookimpls():
-        yield implementation.function()
-
-
 def _folder(where: str) -> Path:
     """Return the folder of the module, or of the one-file plugin, that has the hooks."""
     if where.endswith(".py"):
@@ -316,26 +291,31 @@ def _folder(where: str) -> Path:
     return Path(module.__file__).absolute().parent
 
 
-def _specs(hooks: pluggy.PluginManager) -> tuple[tuple[Kind, Spec], ...]:
-    """Return what the hooks of a plugin return, by kind and name."""
-    specs: dict[tuple[Kind, str], Spec] = {}
-    for hook, kind, spec_type in HOOKS:
-        for answer in _answers(hooks, hook):
-            for spec in _returned(hook, answer, spec_type):
-                if (kind, spec.name) in specs:
-                    raise PluginError(f"it provides the {kind} {spec.name!r} twice")
-                specs[kind, spec.name] = spec
-    return tuple((kind, spec) for (kind, _), spec in specs.items())
+def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) -> dict[str, Any]:
+    """Return what the implementations of a hook return, by name."""
+    provided: dict[str, Any] = {}
+    for implementation in getattr(hooks.hook, hook).get_hookimpls():
+        for name, item in _named(hook, implementation.function(), type_):
+            if type(item) is not type_:  # a subclass might skip the checks
+                got = type(item).__name__
+                raise PluginError(f"{hook} must return only {type_.__name__} (it returned a {got})")
+            if not isinstance(name, str):
+                raise PluginError(f"{hook} must name each {type_.__name__} by a text (got {name!r:.80})")
+            if name in provided:
+                raise PluginError(f"it provides the {kind} {name!r} twice")
+            provided[name] = item
+    return provided
 
 
-def _returned(hook: str, answer: object, spec_type: type[Spec]) -> Iterator[Spec]:
-    wanted = spec_type.__name__
-    if not isinstance(answer, Iterable):
-        raise PluginError(f"{hook} must return a list of {wanted} (it returned a {type(answer).__name__})")
-    for spec in answer:
-        if type(spec) is not spec_type:  # a subclass might skip the checks
-            raise PluginError(f"{hook} must return only {wanted} (it returned a {type(spec).__name__})")
-        yield spec
+def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, object]]:
+    """Return what a hook returns with names: the specs of a list, or recipes or weights of a table."""
+    if hook in PUBLISHING and isinstance(returned, Mapping):
+        return cast("Mapping[object, object]", returned).items()
+    if hook not in PUBLISHING and isinstance(returned, Iterable):
+        return [(getattr(spec, "name", ""), spec) for spec in cast("Iterable[object]", returned)]
+    form = "a dict of names to" if hook in PUBLISHING else "a list of"
+    got = type(returned).__name__
+    raise PluginError(f"{hook} must return {form} {type_.__name__} (it returned a {got})")
 
 
 def _our_points() -> set[tuple[str, str]]:

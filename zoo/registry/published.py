@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
@@ -82,7 +82,9 @@ PUBLISHING: Mapping[str, tuple[str, type]] = {
 
 def published(
     plugin: str,
-    answers: Callable[[str], Iterable[object]],
+    recipes: dict[str, Recipe],
+    weights: dict[str, WeightsSpec],
+    *,
     entries: Collection[tuple[str, str]],
     folder: Callable[[], Path],
 ) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
@@ -92,13 +94,12 @@ def published(
 
     Args:
         plugin: its name.
-        answers: what its implementations of a hook return.
+        recipes: what its hooks return, by short name; likewise `weights`.
         entries: kind and name of each of its entries.
         folder: return the folder of the module with the hooks.
 
     Raises PluginError or OptionError naming the recipe or the weights.
     """
-    recipes, weights = _merged("zoo_recipes", answers), _merged("zoo_weights", answers)
     own = {*entries, *(("recipe", name) for name in recipes), *(("weights", name) for name in weights)}
 
     def full(kind: str, name: str) -> str:
@@ -106,12 +107,12 @@ def published(
 
     for name, recipe in recipes.items():
         _check_recipe(name, recipe, own)
-        architecture, dataset = full("architecture", recipe.architecture), full("dataset", recipe.dataset)
-        start = full("weights", recipe.from_weights)
-        if (architecture, dataset, start) != (recipe.architecture, recipe.dataset, recipe.from_weights):
-            recipes[name] = options.with_checked(
-                recipe, architecture=architecture, dataset=dataset, from_weights=start
-            )
+        recipes[name] = options.with_checked(
+            recipe,
+            architecture=full("architecture", recipe.architecture),
+            dataset=full("dataset", recipe.dataset),
+            from_weights=full("weights", recipe.from_weights),
+        )
     for name, spec in weights.items():
         _check_weights(name, spec)
         file = str(folder() / spec.file) if spec.file else ""
@@ -155,24 +156,6 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
     texts = {"recipe": spec.recipe, "file": spec.file, "url": spec.url, "license": spec.license}
     _require_printable(what, **texts, metrics=names)
-
-
-def _merged(hook: str, answers: Callable[[str], Iterable[object]]) -> dict[str, Any]:
-    """Return all that implementations of a hook return, which must be mappings of names."""
-    kind, type_ = PUBLISHING[hook]
-    merged: dict[str, Any] = {}
-    for answer in answers(hook):
-        if not isinstance(answer, Mapping):
-            wanted, got = f"a dict of names to {type_.__name__}", type(answer).__name__
-            raise PluginError(f"{hook} must return {wanted} (it returned a {got})")
-        for name, item in cast("Mapping[Any, Any]", answer).items():
-            if type(item) is not type_ or not isinstance(name, str):  # a subclass might skip the checks
-                got = f"{options.shown(name)} to a {type(item).__name__}"
-                raise PluginError(f"{hook} must map names to {type_.__name__} (it maps {got})")
-            if name in merged:
-                raise PluginError(f"it provides the {kind} {name!r} twice")
-            merged[name] = item
-    return merged
 
 
 def _require_printable(what: str, **texts: str) -> None:

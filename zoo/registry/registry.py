@@ -204,10 +204,10 @@ class Registry:
         return failed + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return a line for each problem with entries, and for the recipes that cannot be trained.
+        """Return a line for each problem with entries, and for the recipes of plugins that cannot be trained.
 
-        Those are the recipes of a plugin whose architecture or dataset no plugin provides that is there, and
-        recipes with a training field that is unknown or has a wrong value.
+        Those are recipes whose architecture or dataset no plugin provides that is there; their training
+        fields are checked when they are used.
         """
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
@@ -226,22 +226,7 @@ class Registry:
             if lacking:
                 names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
                 lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
-        return lines + self._wrong_training()
-
-    def _wrong_training(self) -> list[str]:
-        """Return lines for the recipes with a training field that nobody knows, or a wrong value of one."""
-        usual, wrong = TrainConfig.with_groups(self.groups), dict[str, list[str]]()
-        known = usual.fields
-        all_known = all(plugin.status == "ok" for plugin in self.plugins)  # or it may be a field of another
-        own = {name: f"{self.catalog.path}: [recipes.{name}] " for name in sorted(self.catalog.own)}
-        of_plugins = {name: "" for plugin in self.plugins for name in plugin.recipes}
-        for name, where in (own | of_plugins).items():
-            train = self.recipes[name].train
-            try:
-                usual.replace({field: train[field] for field in train if all_known or field in known})
-            except OptionError as error:
-                wrong.setdefault(f"{where}{error}", []).append(name)
-        return [f"{_several(names)} cannot be trained: {why}" for why, names in wrong.items()]
+        return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
@@ -294,19 +279,24 @@ class Registry:
     @cached_property
     def names(self) -> Names:
         """The index of all names."""
-        named = [Named(kind, name, 2 if e.plugin.ours else 3) for (kind, name), e in self._named.items()]
-        of_catalog = ("recipe", self.catalog.recipes), ("weights", self.catalog.weights)
-        named += [Named(kind, name, 1) for kind, names in of_catalog for name in names]
-        for plugin in self.plugins:
-            of_plugin = ("recipe", plugin.recipes), ("weights", plugin.weights)
-            place = 2 if plugin.ours else 3
-            named += [Named(kind, name, place) for kind, names in of_plugin for name in names]
-        return Names(named)
+        ours = {plugin.name for plugin in self.plugins if plugin.ours}
+        everything = [*self._named]
+        everything += [("recipe", name) for name in self.recipes]
+        everything += [("weights", name) for name in self.weights]
+        return Names(Named(kind, name, _place(name, ours)) for kind, name in everything)
 
     @cached_property
-    def _named(self) -> Mapping[tuple[str, str], Entry[Spec]]:
+    def _named(self) -> dict[tuple[str, str], Entry[Spec]]:
         """Each entry by its kind and full name."""
         return {(entry.kind, entry.name): entry for entry in self._entries}
+
+    def plugin(self, name: str) -> Plugin:
+        """Return a plugin. Raises UnknownName."""
+        known = {plugin.name: plugin for plugin in reversed(self.plugins)}  # the first has its name
+        if name not in known:
+            hint = "`zoo plugins` shows all"
+            raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, known)}", hint=hint)
+        return known[name]
 
     def has(self, kind: str, name: str) -> bool:
         """Return whether something of a kind has this full or short name."""
@@ -491,7 +481,9 @@ def matches(name: str, pattern: str) -> bool:
     return pattern in name
 
 
-def _several(names: Sequence[str]) -> str:
-    """Return names, a few of them if there are many."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+def _place(name: str, ours: Collection[str]) -> int:
+    """Return which rule of `zoo.registry.names` a full name falls under."""
+    owner, slash, _ = name.partition("/")
+    if not slash:
+        return 1
+    return 2 if owner in ours else 3
