@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from tests.trainings import train
 from zoo.analysis import render, run
-from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.findings import Findings
 from zoo.analysis.render import normalize, overlay
+from zoo.analysis.run import make_analyzer
 from zoo.api.weights import load
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
@@ -53,8 +53,7 @@ def camnet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def analyze(analyzer: str, path: str | Path, registry: Registry, **options: Any) -> Findings:
     """Analyze the model in a weights file."""
-    model, card = weights.load(path, registry)
-    return run.analyze(analyzer, model, card, registry, **options)
+    return load(path, registry=registry).analyze(analyzer, **options)
 
 
 def scored(analyzer: str, path: str | Path, registry: Registry, **options: Any) -> Findings:
@@ -315,18 +314,18 @@ class Titled(Analyzer):
 
 
 def test_figures_are_titled_with_the_model_and_its_inputs(
-    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "make_analyzer", lambda *_: Titled())
 
-    def title(**given: Any) -> str:
-        return analyze("confusion", camnet, registry, weights=camnet, **given).analysis.text
+    def title(path: str | Path, **given: Any) -> str:
+        return analyze("confusion", path, registry, **given).analysis.text
 
-    assert title(split="test") == "camnet on images/shapes, test split"
-    assert title(inputs=[picture]) == "camnet on cat.png"
-    published = analyze("confusion", camnet, registry, weights="/somewhere/shapes-net.safetensors")
-    assert published.analysis.text == "shapes-net on images/shapes, test split"
-    assert analyze("confusion", camnet, registry).analysis.text.startswith("convnet/camnet on images/shapes")
+    assert title(camnet, split="test") == "camnet on images/shapes, test split"
+    assert title(camnet, inputs=[picture]) == "camnet on cat.png"
+    published = tmp_path / "shapes-net.safetensors"
+    published.symlink_to(Path(camnet).resolve())
+    assert title(published, split="test", data=SHAPES) == "shapes-net on images/shapes, test split"
 
 
 def test_an_analyzer_is_told_the_name_of_each_input(
@@ -523,7 +522,9 @@ def test_images_of_a_folder_dataset_are_named_after_their_files(registry: Regist
 
 def test_progress_is_reported_after_each_batch(registry: Registry, camnet: str) -> None:
     reports: list[tuple[int, int]] = []
-    analyze("cam", camnet, registry, split="test", report=lambda *progress: reports.append(progress))
+    inputs = analyze("cam", camnet, registry, split="test").inputs
+    for _ in dataclasses.replace(inputs, report=lambda *progress: reports.append(progress)):
+        pass
     assert reports == [(0, 24), (24, 24)]
 
 
@@ -803,7 +804,7 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
 ) -> None:
     nonsense: dict[str, dict[str, Any]] = {
         "no image was selected": {"split": "test", "indices": []},
-        "split must be one of train, val, test": {"split": "tset"},
+        "split must be one of 'test', 'train', 'val'": {"split": "tset"},
         "precision.*'fp8'": {"split": "test", "precision": "fp8"},
         "give either inputs or a split": {"split": "test", "inputs": ["x.png"]},
     }

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo.analysis.run import analyze
-from zoo.models import weights
+from zoo.api.weights import load
 from zoo.registry.registry import Registry
 from zoo.testing.weights import find_weights
 from zoo_cam.faithfulness import box_scores
@@ -41,9 +40,9 @@ def test_every_file_that_the_page_names_exists() -> None:
 
 @pytest.mark.parametrize("analyzer", ["cam", "grad-cam"])
 def test_the_maps_of_the_published_network_point_at_its_objects(registry: Registry, analyzer: str) -> None:
-    model, card = weights.load(find_weights(registry, "shapes-resnet20"), registry)
+    model = load(find_weights(registry, "shapes-resnet20"), registry=registry)
     data = {"train_size": 8, "test_size": 150}
-    found = analyze(analyzer, model, card, registry, split="test", data=data, classes=["true"])
+    found = model.analyze(analyzer, split="test", data=data, classes=["true"])
     boxes = [boxes for by_class in found.inputs.boxes or () for boxes in by_class.values()]
     scores = box_scores(found.analysis.maps[:, 0], boxes, size=64)  # type: ignore[index]
     assert scores["pointing_game"] > 0.9

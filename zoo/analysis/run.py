@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from zoo._version import __version__
-from zoo.analysis.analyzers import make_analyzer
 from zoo.analysis.findings import Findings
-from zoo.analysis.given import Given, look_up
+from zoo.analysis.request import Request, read_inputs, title_of
 from zoo.analysis.subject import make_subject
 from zoo.errors import Diverged, OptionError, SpecError, WeightsError, warn
 from zoo.evaluation.inputs import Inputs
 from zoo.files.cards import Card
-from zoo.interfaces import Analysis, Split
+from zoo.interfaces import Analysis, Analyzer
 from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.precision import autocast, resolve
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
-__all__ = ["analyze"]
+__all__ = ["analyze", "make_analyzer"]
 
 # Maps of fewer cells a side are worth a warning: enlarged, they look finer than they are
 _COARSE = 4
 # Bytes that a layer may compute for a batch of inputs, or how many times those of the parameters if more
 _MOST_BYTES, _MOST_TIMES = 1 << 27, 50
+
+
+def make_analyzer(entry: Entry[AnalyzerSpec], options: Mapping[str, Any]) -> Analyzer:
+    """Make an analyzer. Raises OptionError if an option is unknown or of the wrong type."""
+    return entry.make(options, Analyzer, flag="--option")
 
 
 @torch.inference_mode(False)
@@ -39,21 +44,13 @@ def analyze(
     model: nn.Module,
     card: Card,
     registry: Registry,
+    request: Request,
     *,
-    weights: str = "",
-    inputs: object = None,
-    split: Split | None = None,
-    indices: Sequence[int] | None = None,
-    dataset: str | None = None,
-    data: Mapping[str, Any] | None = None,
-    classes: Sequence[str] = (),
-    layer: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    precision: str = "fp32",
-    device: str = "cpu",
-    report: Callable[[int, int], None] = lambda done, total: None,
+    weights: str,
+    device: str,
+    report: Callable[[int, int], None],
 ) -> Findings:
-    """Look inside a trained model; `zoo.Model.analyze` describes the arguments.
+    """Look inside a trained model.
 
     Args:
         weights: where the model was loaded from, for the manifest.
@@ -65,32 +62,35 @@ def analyze(
         SpecError, DataError, UnknownName: the analyzer, an input or the data is missing or does not fit.
     """
     entry = registry.analyzer(analyzer)
-    subject = make_subject(entry, model, card, registry, classes=classes, layer=layer)
-    made = make_analyzer(entry, options or {})
-    if inputs is not None and "true" in subject.classes:
+    subject = make_subject(entry, model, card, registry, classes=request.classes, layer=request.layer)
+    made = make_analyzer(entry, request.options)
+    if request.inputs is not None and "true" in subject.classes:
         raise OptionError("class 'true' needs labels, which inputs do not have", hint="analyze a split")
-    given = Given(inputs, split, indices, dataset, data or {}, entry.spec.reference)
-    subject, read, source = look_up(subject, weights, card, registry, given, device=device, report=report)
-    resolved = resolve(precision, device)
-    with autocast(resolved, device), _bounded(model):
-        analysis = made.analyze(model, read, subject=subject)
+    inputs, reference, source = read_inputs(
+        request, card, registry, reference=entry.spec.reference, device=device, report=report
+    )
+    title, names = title_of(weights, card, source), tuple(inputs.names)
+    subject = replace(subject, title=title, names=names, reference=reference)
+    precision = resolve(request.precision, device)
+    with autocast(precision, device), _bounded(model):
+        analysis = made.analyze(model, inputs, subject=subject)
     _require_finite(analysis)
-    if analysis.maps is None and classes:
+    if analysis.maps is None and request.classes:
         raise OptionError(f"a class is for maps, which {entry.name} does not draw")
-    items = [] if analysis.maps is None else _items(entry, analysis, model, read)
+    items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     facts = {
         "analyzer": entry.name,
-        "options": dict(options or {}),
+        "options": dict(request.options),
         "weights": weights,
         "weights_sha256": card.sha256,
         "architecture": card.architecture,
         **source,
-        "classes": list(classes),
-        "precision": resolved,
+        "classes": list(request.classes),
+        "precision": precision,
         "device": device,
         "versions": {"zoo": __version__, "torch": torch.__version__},
     }
-    return Findings(analysis=analysis, inputs=read, items=items, facts=facts, scores=dict(analysis.scores))
+    return Findings(analysis=analysis, inputs=inputs, items=items, facts=facts, scores=dict(analysis.scores))
 
 
 @contextlib.contextmanager

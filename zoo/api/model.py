@@ -381,9 +381,21 @@ class Model:
 
         Raises ZooError: see `zoo.errors`; each subclass says what to do.
         """
+        from zoo.analysis.request import Request
         from zoo.analysis.run import analyze
 
         faithfulness = provided("zoo_cam.faithfulness", "faithfulness", self._registry) if score else None
+        request = Request(
+            inputs=inputs,
+            split=split,
+            indices=indices,
+            dataset=dataset,
+            data=self._data(dataset, data, own_inputs_of=None if inputs is None else analyzer) or {},
+            classes=classes,
+            layer=layer,
+            options=options or {},
+            precision=precision,
+        )
         advice = advising(self._registry, analyzer, self.card.architecture)
         with Bar() if progress else quiet() as bar, advice:
             findings = analyze(
@@ -391,16 +403,8 @@ class Model:
                 self.module,
                 self.card,
                 self._registry,
+                request,
                 weights=str(self.path),
-                inputs=inputs,
-                split=split,
-                indices=indices,
-                dataset=dataset,
-                data=self._data(dataset, data, own_inputs_of=None if inputs is None else analyzer),
-                classes=classes,
-                layer=layer,
-                options=options,
-                precision=precision,
                 device=self.device,
                 report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
