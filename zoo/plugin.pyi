@@ -28,7 +28,8 @@ from zoo.errors import first_line as first_line
 from zoo.errors import shortened as shortened
 from zoo.errors import warn as warn
 from zoo.files import style as style
-from zoo.files.archives import tar_members as tar_members
+from zoo.files.atomic import atomic_write as atomic_write
+from zoo.files.atomic import sweep as sweep
 from zoo.files.cache import cache_home as cache_home
 from zoo.files.cache import data_home as data_home
 from zoo.files.cache import made_once as made_once
@@ -47,7 +48,6 @@ from zoo.files.exported import Program as Program
 from zoo.files.exported import Signature as Signature
 from zoo.files.exported import metadata_of as metadata_of
 from zoo.files.exported import parse_metadata as parse_metadata
-from zoo.files.folders import refuse_unreadable as refuse_unreadable
 from zoo.files.hashes import Hashes as Hashes
 from zoo.files.hashes import is_verifying as is_verifying
 from zoo.files.hashes import remembered as remembered

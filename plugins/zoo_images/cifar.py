@@ -18,7 +18,8 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import data_file, data_home, private_folder, remembered, tar_members, verified
+from zoo.plugin import data_file, data_home, private_folder, remembered, verified
+from zoo_images.archives import tar_members
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
 from zoo_images.kept_array import Kept, kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sysconfig
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
@@ -11,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from zoo import DataError
-from zoo.plugin import data_file, refuse_unreadable
+from zoo.plugin import data_file
 from zoo_text.corpus import Corpus, read_corpus
 from zoo_text.reading import Files, Reading
 
@@ -137,7 +138,7 @@ def _named(name: str, glob: str) -> list[Path]:
 def _inside(folder: Path, glob: str) -> list[Path]:
     """Return a folder's visible files, sorted by path."""
     try:
-        refuse_unreadable(folder, lambda parts: _may_match(parts, glob))
+        _refuse_unreadable(folder, lambda parts: _may_match(parts, glob))
         inside = sorted(folder.glob(glob))
     except (NotImplementedError, ValueError) as error:
         raise DataError(f"glob={glob!r} must be a pattern of files inside a folder: {error}") from None
@@ -161,3 +162,19 @@ def _may_match(folder: tuple[str, ...], glob: str) -> bool:
     """
     *pattern, _ = PurePath(glob).parts or ("",)
     return "**" in pattern or (len(folder) <= len(pattern) and all(map(fnmatch, folder, pattern)))
+
+
+def _refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool]) -> None:
+    """Raise OSError for a folder inside another that cannot be read, which `Path.glob` would leave out.
+
+    Args:
+        folder: searched itself, and all visible folders in it. Links are not followed, as `**` does not.
+        matters: returns whether a folder inside, as its relative parts, is searched.
+    """
+
+    def refuse(error: OSError) -> None:
+        if matters(Path(error.filename).relative_to(folder).parts):
+            raise error
+
+    for _, folders, _ in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import DataError
-from zoo.files.archives import tar_members
 from zoo.files.cache import made_once, private_folder
 from zoo.files.downloads import data_file, is_offline, offline, sha256_of, verified
+from zoo_images.archives import tar_members
 
 CONTENT = b"thus spoke"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

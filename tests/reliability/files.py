@@ -32,7 +32,6 @@ from zoo.cli import run
 from zoo.data.opening import open_dataset
 from zoo.errors import ZooError, ZooWarning
 from zoo.files import cards
-from zoo.files.archives import tar_members
 from zoo.files.cards import Card, DatasetCard, parse_card, read_card
 from zoo.files.container import StoredTensor, tensor_sha256, write_container
 from zoo.inference.sampling import Sampling, stream
@@ -43,6 +42,7 @@ from zoo.registry.catalog import Catalog
 from zoo.runs.directory import RunDirectory
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
+from zoo_images.archives import tar_members
 
 CARD = Card(
     architecture="charrnn/lstm",

@@ -10,20 +10,20 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoo.errors import DataError
-from zoo.files.atomic import atomic_write, sweep
-from zoo.files.cache import MORE_SPACE
-from zoo.files.downloads import MAX_BYTES
+from zoo import DataError
+from zoo.plugin import atomic_write, sweep
 
 __all__ = ["tar_members"]
 
+# Bytes that an archive may unpack to by default
+_MOST_BYTES = 1 << 30
 _BLOCK = 1 << 20
 # Bytes that may stand between two members of an archive
 _HEADERS = 1 << 24
 
 
 def tar_members(
-    archive: Path, members: Mapping[str, str], folder: Path, *, max_bytes: int = MAX_BYTES
+    archive: Path, members: Mapping[str, str], folder: Path, *, max_bytes: int = _MOST_BYTES
 ) -> None:
     """Write members of a tar archive into `folder`, each under its bare file name.
 
@@ -53,7 +53,7 @@ def tar_members(
                         _unpack(tar, member, folder / name, members[name], archive)
     except OSError as error:
         message = f"{archive} cannot be unpacked into {folder}: {error.strerror or error}"
-        raise DataError(message, hint=MORE_SPACE) from None
+        raise DataError(message, hint="free some space, or set $ZOO_CACHE to another folder") from None
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
     missing = [name for name in members if not (folder / name).exists()]
