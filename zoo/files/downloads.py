@@ -14,7 +14,6 @@ from collections.abc import Generator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from zoo.errors import DataError, first_line, warn
 from zoo.files.atomic import atomic_write, sweep
@@ -155,6 +154,7 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
         _respond(session, url) as response,
         atomic_write(path, mode=0o600) as file,
     ):
+        response.raise_for_status()
         for block in _with_progress(path.name, response):
             begins = begins or block[:64]
             digest.update(block)
@@ -169,17 +169,15 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
 
 def _respond(session: requests.Session, url: str) -> requests.Response:
     """Return the response after all redirects, each of them over https."""
+    from requests.exceptions import InvalidSchema
+
     session.headers["Accept-Encoding"] = "identity"
-    for _ in range(_REDIRECTS):
-        response = session.get(url, stream=True, timeout=TIMEOUT, allow_redirects=False)
-        if response.ok and not response.is_redirect:
-            return response
-        response.close()
-        response.raise_for_status()
-        url = urljoin(url, response.headers["location"])
-        if not url.startswith("https://"):
-            raise OSError(f"the server redirects to {url!r}, but only https URLs are allowed")
-    raise OSError(f"more than {_REDIRECTS} redirects")
+    session.max_redirects = _REDIRECTS
+    del session.adapters["http://"]
+    try:
+        return session.get(url, stream=True, timeout=TIMEOUT)
+    except InvalidSchema:
+        raise OSError("the server redirects to another address than an https URL") from None
 
 
 def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
@@ -195,6 +193,8 @@ def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
 
 def _reason(error: Exception) -> str:
     """Return the innermost cause of a failed request, in one line and without class names."""
-    while (inner := error.__cause__ or error.__context__) is not None and isinstance(inner, Exception):
+    while isinstance(inner := error.__cause__ or error.__context__, Exception):
+        if error.__suppress_context__ and error.__cause__ is None:  # raised from None
+            break
         error = inner
     return first_line(error) or type(error).__name__
