@@ -176,9 +176,7 @@ def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
     assert given | {"weights": ""} == ours | {"weights": ""}
 
 
-def test_a_config_that_was_edited_decides_no_path_and_the_message_says_so(
-    lstm_file: Path, text_file: Path, tmp_path: Path
-) -> None:
+def test_a_config_that_was_edited_decides_no_path(lstm_file: Path, text_file: Path, tmp_path: Path) -> None:
     shutil.copytree(lstm_file.parent, tmp_path / "run")
     ours = document("eval", "run/model.safetensors", cwd=tmp_path)
     with (tmp_path / "run" / "config.toml").open("a") as config:
@@ -186,7 +184,5 @@ def test_a_config_that_was_edited_decides_no_path_and_the_message_says_so(
     for command in (["eval"], ["analyze", "surprise"]):
         done = zoo(*command, "./run", cwd=tmp_path)
         assert done.returncode == 2
-        why = "that file was changed since zoo wrote it, or comes from elsewhere"
-        message = f"text/files requires paths, which run/config.toml may not say: {why}"
-        assert f"zoo: {message}\n     add --data paths=...\n" in done.stderr
+        assert "text/files requires paths\n     add --data paths=...\n" in done.stderr
     assert ours == document("eval", "run/model.safetensors", "--data", f"paths={text_file}", cwd=tmp_path)

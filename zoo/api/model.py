@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
-from zoo.config.declarations import declared
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.training import PrecisionName, Split
 from zoo.console.progress import Bar, headlines, quiet
@@ -216,7 +215,7 @@ class Model:
             batch_size=batch_size,
             threads=threads,
         )
-        return Predictions(self._given(inputs, progress, top=top, unsure=unsure), predict)
+        return Predictions(self._given(inputs, progress, {"top": top, "unsure": unsure}), predict)
 
     @checked
     def features(
@@ -264,9 +263,9 @@ class Model:
             batch_size=batch_size,
             threads=threads,
         )
-        return Features(self._given(inputs, progress, layer=layer, pool=pool), embed)
+        return Features(self._given(inputs, progress, {"layer": layer, "pool": pool}), embed)
 
-    def _given(self, inputs: object, progress: bool, **options: Any) -> Given:
+    def _given(self, inputs: object, progress: bool, options: Mapping[str, Any]) -> Given:
         """Return inputs as results take them, with the options that a file of them depends on."""
         from zoo.api.results import Given
         from zoo.processors import ReadsInputs
@@ -465,25 +464,16 @@ class Model:
 
         Args:
             own_inputs_of: the analyzer that is given inputs of the user's own; it may still read the data.
-
-        Raises OptionError if the run's config.toml would have to say where, and is not as zoo wrote it.
         """
         from zoo.data.opening import decidable
 
         if dataset or (own_inputs_of and not self._registry.analyzer(own_inputs_of).spec.reference):
             return data
-        entry, config = self._registry.dataset(self.card.dataset.name), self.path.parent / "config.toml"
-        if self.own:
-            by_card = decidable(entry)
-            return {name: value for name, value in self.own.items() if name not in by_card} | dict(data or {})
-        known = {**entry.spec.config, **(data or {})}
-        options = declared(entry.load()).values()
-        missing = [option.name for option in options if option.required and option.name not in known]
-        if missing and config.is_file():
-            why = "that file was changed since zoo wrote it, or comes from elsewhere"
-            message = f"{entry.name} requires {', '.join(missing)}, which {config} may not say: {why}"
-            raise OptionError(message, hint=f"add {' '.join(f'--data {name}=...' for name in missing)}")
-        return data
+        if not self.own:
+            return data
+        by_card = decidable(self._registry.dataset(self.card.dataset.name))
+        own = {name: value for name, value in self.own.items() if name not in by_card}
+        return own | dict(data or {})
 
     @cached_property
     def _unit(self) -> str:

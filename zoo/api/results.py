@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from zoo.models.runners import Runner
 from zoo.processors import InputReader
 
 __all__ = ["Features", "Given", "Predictions", "Texts"]
+
+T = TypeVar("T")
 
 # Rows of a table in a notebook, and numbers of a vector in it
 _SHOWN, _NUMBERS = 50, 4
@@ -46,7 +48,29 @@ class Given:
     progress: bool = True
 
 
-class Rows(Sequence[dict[str, Any]], ABC):
+class _Computed(Sequence[T], ABC):
+    """A list that is computed when its length, an index, a comparison or printing needs all of it."""
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all() == [*other]
+
+    __hash__ = None  # type: ignore[assignment]  # it is a list
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    @abstractmethod
+    def _all(self) -> list[T]:
+        """Return all items, computed once."""
+
+
+class Rows(_Computed[dict[str, Any]]):
     """A list of rows, one for each input, that are computed when they are read.
 
     Iterating computes one row after the other and keeps none, so that memory does not grow. The length, an
@@ -67,20 +91,6 @@ class Rows(Sequence[dict[str, Any]], ABC):
             yield from self._shown(self._rows(self._sources()))
         else:
             yield from self._kept
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._all()[index]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._all() == [*other]
-
-    __hash__ = None  # type: ignore[assignment]  # it is a list
-
-    def __repr__(self) -> str:
-        return repr(self._all())
 
     def _repr_html_(self) -> str:
         """Return a table for a notebook."""
@@ -273,7 +283,7 @@ class Features(Rows):
 
 
 @final
-class Texts(Sequence[str]):
+class Texts(_Computed[str]):
     """Texts that a language model generates: a list, which is drawn when it is read, and kept."""
 
     def __init__(
@@ -295,19 +305,8 @@ class Texts(Sequence[str]):
         with Bar() if self._progress else quiet() as bar:
             return self._draw(report=lambda done, total: bar("sampling", done, total, self._unit))
 
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._texts[index]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._texts == [*other]
-
-    __hash__ = None  # type: ignore[assignment]  # it is a list
-
-    def __repr__(self) -> str:
-        return repr(self._texts)
+    def _all(self) -> list[str]:
+        return self._texts
 
     def __str__(self) -> str:
         return "\n".join(self._texts)
