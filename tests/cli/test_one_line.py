@@ -27,7 +27,7 @@ MISTAKES = [
     ("train 'mlp shapes'", 1, "`zoo train mlp shapes`"),
     ("train mlp shapes --from nothere", 1, "`zoo list weights`"),
     ("inspect cifar10-resnet20x", 1, "did you mean 'cifar10-resnet20'?"),
-    ("inspect resnet20", 1, "resnet20 has several published weights: cifar10-resnet20, shapes-resnet20"),
+    ("inspect resnet20", 1, "its published weights: cifar10-resnet20, shapes-resnet20"),
     ("eval ./done --dataset mnst", 1, "did you mean 'mnist'?"),
     ("analyze grad-can ./done", 1, "did you mean 'grad-cam'?"),
     ("export ./done --to tflite", 1, "`zoo list exporters`"),

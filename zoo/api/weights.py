@@ -43,17 +43,16 @@ def load(
     An exported file is loaded without torch.
 
     Args:
-        name: a published id, an architecture that has one published file, or the path of a weights file, of
-            a run directory (its best weights), or of an exported file such as `x.onnx`, which can predict
-            and sample.
+        name: a published id, or the path of a weights file, of a run directory (its best weights), or of an
+            exported file such as `x.onnx`, which can predict and sample.
         last: take the last weights of a run directory rather than its best ones.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
         progress: show the progress of a download on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
 
     Raises:
-        WeightsError: there is no such file or id, the architecture has several published files, the file is
-            damaged, or no plugin provides its architecture.
+        WeightsError: there is no such file or id, the file is damaged, or no plugin provides its
+            architecture.
         DataError: a published file is damaged, is not on this machine or cannot be downloaded.
         OptionError: the device does not exist.
     """

@@ -204,11 +204,7 @@ class Registry:
         return failed + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return a line for each problem with entries, and for the recipes of plugins that cannot be trained.
-
-        Those are recipes whose architecture or dataset no plugin provides that is there; their training
-        fields are checked when they are used.
-        """
+        """Return a line for each problem with entries. Recipes are checked when they are used."""
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
             failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)
@@ -217,15 +213,6 @@ class Registry:
             first = f"{entries[0].kind} {entries[0].name}"
             what = first if len(entries) == 1 else f"{len(entries)} entries of {plugin}, such as {first},"
             lines.append(f"{what} cannot be used: {problem}")
-        for plugin in self.plugins:
-            lacking: dict[str, list[str]] = {}
-            for name, recipe in plugin.recipes.items():
-                for kind, entry in (("architecture", recipe.architecture), ("dataset", recipe.dataset)):
-                    if not self.has(kind, entry):
-                        lacking.setdefault(f"the {kind} {entry}", []).append(name)
-            if lacking:
-                names = ", ".join(dict.fromkeys(name for names in lacking.values() for name in names))
-                lines.append(f"{names} cannot be trained: no plugin here provides {' or '.join(lacking)}")
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:

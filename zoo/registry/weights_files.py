@@ -1,4 +1,4 @@
-"""Which file does somebody mean: a published id, an architecture, a path, or a run directory?"""
+"""Which file does somebody mean: a published id, a path, or a run directory?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from zoo.config.arguments import checked
 from zoo.errors import DataError, WeightsError, did_you_mean, warn
 from zoo.files.cache import data_home
-from zoo.registry.names import Named
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
@@ -26,22 +25,23 @@ WEIGHTS = (_BEST, _LAST, *SAVED)
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
     """Return the file that a name means, and the sha256 that its content must have, if any.
 
-    The name is a published id, an architecture, a path or a run directory. An architecture stands
-    for its published weights, if there is one file of them, and a run directory for its best ones: see
-    `of_run`. A bare word is a name: a path has a separator or a suffix (`./demo`,
-    `demo.safetensors`), or is a `Path`. The file is not read: whoever does compares the hash of what it read.
+    The name is a published id, a path or a run directory, which stands for its best weights: see `of_run`. A
+    bare word is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`. The
+    file is not read: whoever does compares the hash of what it read.
 
     Args:
         last: return the last weights of a run directory.
 
     Raises:
-        WeightsError: the name is none of these, or an architecture with several published files.
+        WeightsError: the name is none of these.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
         return of_run(Path(name), last=True), ""
-    if isinstance(name, str) and (found := _meant(registry, name)) is not None:
-        return _published(registry, found), registry.weights[found].sha256
+    if isinstance(name, str) and (found := registry.names.find(name, "weights")) is not None:
+        if "/" in name and os.path.lexists(name):
+            warn(f"{name} means the weights of that plugin; write ./{name} for the file")
+        return _published(registry, found.name), registry.weights[found.name].sha256
     if isinstance(name, str) and "/" not in name and "." not in name:
         raise _unknown(registry, name)
     return _path(registry, name), ""
@@ -145,48 +145,6 @@ def _published(registry: Registry, name: str) -> Path:
     )
 
 
-def _meant(registry: Registry, name: str) -> str | None:
-    """Return the id of the published weights that a name means, if it means any.
-
-    No plugin can take the name of an architecture of zoo's own.
-    """
-    weights = registry.names.find(name, "weights")
-    if weights is None:
-        return _of_architecture(registry, name)
-    architectures = registry.names.matching(name, "architecture")
-    if architectures and architectures[0].place < weights.place:
-        if (ours := _of_architecture(registry, name)) is not None:
-            warn(f"write {weights.name} for the weights of that plugin")
-            return ours
-    elif "/" in name and os.path.lexists(name):
-        warn(f"{name} means the weights of that plugin; write ./{name} for the file")
-    return weights.name
-
-
-def _of_architecture(registry: Registry, name: str) -> str | None:
-    """Return the weights that an architecture stands for, or None if it has none or is none.
-
-    Raises WeightsError naming them if there are several.
-    """
-    architecture = registry.names.find(name, "architecture")
-    if architecture is None:
-        return None
-    found = [id_ for id_, spec in registry.weights.items() if _architecture(registry, spec) == architecture]
-    if len(found) > 1:
-        listed = ", ".join(found)
-        hint = "`zoo list weights` tells them apart"
-        raise WeightsError(f"{name} has several published weights: {listed}", hint=hint)
-    for only in found:
-        warn(f"{name} means {only}, the only published weights of that architecture")
-    return found[0] if found else None
-
-
-def _architecture(registry: Registry, spec: WeightsSpec) -> Named | None:
-    """Return the architecture of published weights, or None if it is not installed."""
-    recipe = registry.recipes.get(spec.recipe)
-    return registry.names.find(recipe.architecture, "architecture") if recipe else None
-
-
 def _unknown(registry: Registry, name: str) -> WeightsError:
     """Return the error for a word that is no published id, with what may have been meant."""
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
@@ -195,4 +153,17 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
     hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
+    if trained := ", ".join(_of_architecture(registry, name)):
+        hint = f"its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
+
+
+def _of_architecture(registry: Registry, name: str) -> list[str]:
+    """Return the ids of the published weights of an architecture; none if there is no such architecture."""
+    named = registry.names.matching(name, "architecture")
+    recipes = {id_: registry.recipes.get(spec.recipe) for id_, spec in registry.weights.items()}
+    return [
+        id_
+        for id_, recipe in recipes.items()
+        if recipe and named and registry.names.matching(recipe.architecture, "architecture")[:1] == named[:1]
+    ]
