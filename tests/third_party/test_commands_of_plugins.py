@@ -196,19 +196,10 @@ def test_it_cannot_have_a_command_of_a_plugin_of_zoos(install: Install, monkeypa
 def test_two_plugins_cannot_have_one_command(install: Install) -> None:
     install("acme")
     install("voice")
-    told = zoo("list", "architectures").stderr.splitlines()
-    assert told == [
-        "zoo: command acme/say cannot be used: voice has a command of that name too; "
-        "disable all but one of the plugins",
-        "zoo: command voice/say cannot be used: acme has a command of that name too; "
-        "disable all but one of the plugins",
-    ]
-    assert zoo("plugins").stderr.splitlines() == told
+    (line,) = zoo("list", "architectures").stderr.splitlines()
+    assert line.startswith("zoo: plugin voice (")
+    assert line.endswith(" failed: the command say is already provided by acme")
     assert zoo("--strict", "list").returncode == 1
-    done = zoo("--quiet", "say", "hello")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "acme/say cannot be used: voice has a command of that name too" in done.stderr
-    assert "Say something" not in zoo("--help").stdout
     assert zoo("say", "hello", env={"ZOO_PLUGINS": "voice"}).stdout.endswith("hello\n")
     Path("registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["acme"]\n')
     assert zoo("say", "hello").stdout.endswith("hello\n")

@@ -44,7 +44,7 @@ from zoo.registry.specs import (
     TaskSpec,
 )
 
-__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "sole", "with_ours"]
+__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_ours"]
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -167,35 +167,33 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
     return [_owning(other, shared) for other in (*ours, plugin)]
 
 
-def _owning(plugin: Plugin, shared: dict[str, str]) -> Plugin:
-    """Return a plugin, as failed if it provides a task, group or training field that another one does.
-
-    Plugins name each other's tasks and groups by their short names, and users all training fields by theirs.
-    Nor can a plugin have what `sole` says of one of zoo's own; of two others that share it, neither is first.
+def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
+    """Return a plugin, as failed if it provides what is another one's alone, or provides that twice.
 
     Args:
-        shared: the owner of each so far; those of this plugin are added.
+        owners: the owner of each so far; those of this plugin are added.
     """
-    own: dict[str, str] = {}
-    for kind, spec in plugin.specs:
-        names = [f"{kind} {spec.name}"] if kind in ("task", "group") else [sole(spec)] if sole(spec) else []
-        if isinstance(spec, FieldsSpec):
-            names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
-        for name in names:
-            if name in shared or name in own:
-                cause = f"the {name} is already provided by {shared.get(name, plugin.name)}"
-                return replace(plugin, status="failed", cause=cause, specs=(), recipes={}, weights={})
-            own[name] = plugin.name
-    alone = {sole(spec) for _, spec in plugin.specs}
-    shared |= {name: owner for name, owner in own.items() if plugin.ours or name not in alone}
+    names = [name for kind, spec in plugin.specs for name in _exclusive(kind, spec)]
+    for name in names:
+        if name in owners or names.count(name) > 1:
+            cause = f"the {name} is already provided by {owners.get(name, plugin.name)}"
+            return replace(plugin, status="failed", cause=cause, specs=(), recipes={}, weights={})
+    owners.update(dict.fromkeys(names, plugin.name))
     return plugin
 
 
-def sole(spec: Spec) -> str:
-    """Return what of an entry no other plugin can have: a command's name, or the suffix of exported files."""
+def _exclusive(kind: Kind, spec: Spec) -> list[str]:
+    """Return what of an entry no other plugin can have, since it is called by that name alone.
+
+    Plugins name each other's tasks and groups by their short names, and users training fields, commands and
+    the suffixes of exported files.
+    """
+    names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
+    if isinstance(spec, FieldsSpec):
+        names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
     if isinstance(spec, ExporterSpec):
-        return f"exporter of {spec.suffix} files"
-    return f"command {spec.name}" if isinstance(spec, CommandSpec) else ""
+        names.append(f"exporter of {spec.suffix} files")
+    return names
 
 
 def load(

@@ -125,9 +125,6 @@ class Registry:
             else entry
             for entry in entries
         ]
-        self._owners: dict[str, list[str]] = {}
-        for entry in entries:
-            self._owners.setdefault(plugins.sole(entry.spec), []).append(entry.plugin.name)
         self.failed_entries = [entry for entry in entries if self.problem(entry)]
         failed = {(entry.kind, entry.name) for entry in self.failed_entries}
         self._entries = [entry for entry in entries if not failed or (entry.kind, entry.name) not in failed]
@@ -218,22 +215,15 @@ class Registry:
     def problem(self, entry: Entry[Spec]) -> str:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
 
-        What it names of other plugins may not exist, such as its task, or training fields of that; and a
-        command, or the suffix of an exporter, may be another plugin's, too.
+        What it names of other plugins may not exist, such as its task, or training fields of that.
         """
-        if plugins.sole(entry.spec):
-            others = [name for name in self._owners[plugins.sole(entry.spec)] if name != entry.plugin.name]
-            what = "a command of that name" if entry.kind == "command" else f"an {plugins.sole(entry.spec)}"
-            same = f"{' and '.join(others)} {'have' if len(others) > 1 else 'has'} {what} too"
-            return f"{same}; disable all but one of the plugins" if others else ""
-        for group in entry.spec.groups if isinstance(entry.spec, TaskSpec) else ():
-            if group not in self.groups:
-                nearest = did_you_mean(group, self.groups) or self.left_out(" ({})")
-                return f"unknown group of training fields {group!r}{nearest}"
-        for task in entry.tasks:
-            if task not in self.tasks:
-                nearest = did_you_mean(task, self.tasks) or self.left_out(" ({})")
-                return f"unknown task {task!r}{nearest}"
+        groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
+        named = [("group of training fields", name, self.groups) for name in groups]
+        named += [("task", name, self.tasks) for name in entry.tasks]
+        for what, name, known in named:
+            if name not in known:
+                nearest = did_you_mean(name, known) or self.left_out(" ({})")
+                return f"unknown {what} {name!r}{nearest}"
         if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
                 self.require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
@@ -323,12 +313,12 @@ class Registry:
 
     @checked
     def command(self, name: str) -> Entry[CommandSpec]:
-        """Return a command of a plugin. Raises UnknownName, or SpecError if two plugins have it."""
+        """Return a command of a plugin. Raises UnknownName."""
         return cast("Entry[CommandSpec]", self.entry("command", name))
 
     @checked
     def exporter(self, name: str) -> Entry[ExporterSpec]:
-        """Return a format to export to. Raises UnknownName, or SpecError if two plugins write such files."""
+        """Return a format to export to. Raises UnknownName."""
         return cast("Entry[ExporterSpec]", self.entry("exporter", name))
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
