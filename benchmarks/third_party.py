@@ -77,7 +77,7 @@ def registry_with(library: str) -> Registry:
 def by_family(registry: Registry, library: str) -> dict[str, list[Entry[ArchitectureSpec]]]:
     """Return the architectures by family, which each summary ends with: `from the vgg family`."""
     families: dict[str, list[Entry[ArchitectureSpec]]] = defaultdict(list)
-    for name in [entry.name for entry in registry.entries("architecture", f"{library}/*")]:
+    for name in [entry.name for entry in registry.entries("architecture") if entry.plugin.name == library]:
         entry = registry.architecture(name)
         families[entry.spec.summary.split()[-2]].append(entry)
     return families

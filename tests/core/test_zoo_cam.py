@@ -20,7 +20,7 @@ from zoo.models.building import build_model, model_arguments
 REGISTRY = Registry.discover()
 DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
 PREPROCESS = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [str(n) for n in range(10)]}
-FAMILY = [entry.spec.name for entry in REGISTRY.entries("analyzer", "cam/*")]
+FAMILY = [entry.spec.name for entry in REGISTRY.entries("analyzer") if entry.plugin.name == "cam"]
 ARCHITECTURES = ["convnet", "convnet-bn", "resnet-lite", "resnet20", "airbench", "camnet"]
 
 

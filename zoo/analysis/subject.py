@@ -34,7 +34,7 @@ def make_subject(
     """
     architecture, spec = registry.architecture(card.architecture), entry.spec
     landmarks: dict[str, str] = {**architecture.spec.landmarks}
-    analyzers = [other.spec for other in registry.entries("analyzer") if isinstance(other.spec, AnalyzerSpec)]
+    analyzers = [other.spec for other in registry.entries_of(AnalyzerSpec)]
     fitting = ", ".join(other.name for other in analyzers if other.fits(architecture.spec, card.task))
     hint = f"analyzers for {architecture.name}: {fitting}" if fitting else None
     if card.task not in spec.tasks:

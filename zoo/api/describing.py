@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -94,16 +95,22 @@ def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
     One whose code cannot be imported is left out.
     """
     architecture, found = registry.architecture(card.architecture).spec, list[dict[str, Any]]()
-    for entry in registry.entries("analyzer"):
+    for entry in registry.entries_of(AnalyzerSpec):
         spec = entry.spec
-        if isinstance(spec, AnalyzerSpec) and spec.fits(architecture, card.task):
-            try:
-                options = option_rows(entry.load())
-            except SpecError:
-                continue
-            facts = {"ignores": [*spec.ignores], "takes_layer": spec.takes_layer, "reference": spec.reference}
-            facts["labels"] = spec.labels
-            found.append({"name": spec.name, "summary": spec.summary, **facts, "options": options})
+        if not spec.fits(architecture, card.task):
+            continue
+        with suppress(SpecError):
+            found.append(
+                {
+                    "name": spec.name,
+                    "summary": spec.summary,
+                    "ignores": [*spec.ignores],
+                    "takes_layer": spec.takes_layer,
+                    "reference": spec.reference,
+                    "labels": spec.labels,
+                    "options": option_rows(entry.load()),
+                }
+            )
     return found
 
 
@@ -153,8 +160,8 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
     tasks = registry.served_from(spec.task)
     fitting = [
         other.name
-        for other in registry.entries("analyzer")
-        if isinstance(other.spec, AnalyzerSpec) and any(other.spec.fits(spec, name) for name in tasks)
+        for other in registry.entries_of(AnalyzerSpec)
+        if any(other.spec.fits(spec, name) for name in tasks)
     ]
     facts = {"training": registry.usual_config(entry).changed(), "analyzers": fitting}
     return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
@@ -201,8 +208,7 @@ def _of_dataset(
 def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> dict[str, Any]:
     fitting = [
         other.name
-        for other in registry.entries("architecture")
-        if isinstance(other.spec, ArchitectureSpec)
+        for other in registry.entries_of(ArchitectureSpec)
         if any(spec.fits(other.spec, name) for name in registry.served_from(other.spec.task))
     ]
     parts = [("options", lambda: {"options": _options(entry)})]
@@ -230,11 +236,7 @@ def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
         for field in registry.training_fields.values()
         if field.group == spec.name
     ]
-    tasks = [
-        entry.name
-        for entry in registry.entries("task")
-        if isinstance(entry.spec, TaskSpec) and spec.name in entry.spec.groups
-    ]
+    tasks = [entry.name for entry in registry.entries_of(TaskSpec) if spec.name in entry.spec.groups]
     return {"fields": described, "tasks": tasks}
 
 

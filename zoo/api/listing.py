@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import warn
 from zoo.registry.names import KINDS
-from zoo.registry.registry import Registry, matches
+from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, TaskSpec
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "list_plugins",
     "list_recipes",
     "list_weights",
+    "matches",
     "over_seeds",
     "rows",
 ]
@@ -151,6 +153,13 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
         label = "" if unit and name.startswith(f"{unit.split()[0]}_") else f"{name.replace('_', ' ')} "
         parts.append(f"{label}{figure(metrics[name], unit)}")
     return ", ".join(parts)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a full name fits a pattern: a glob on the full or short name, or a part of it."""
+    if any(mark in pattern for mark in "*?["):
+        return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
+    return pattern in name
 
 
 def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -35,7 +34,7 @@ from zoo.registry.specs import (
     TaskSpec,
 )
 
-__all__ = ["Entry", "Registry", "matches"]
+__all__ = ["Entry", "Registry"]
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec, covariant=True)
@@ -245,13 +244,13 @@ class Registry:
         if problems:
             raise PluginError(f"{len(problems)} problem(s) with plugins: {'; '.join(problems)}")
 
-    def entries(self, kind: Kind | None = None, pattern: str | None = None) -> list[Entry[Spec]]:
-        """Return entries in the order of plugins, optionally of one kind or with names like `pattern`."""
-        return [
-            entry
-            for entry in self._entries
-            if (kind is None or entry.kind == kind) and (pattern is None or matches(entry.name, pattern))
-        ]
+    def entries(self, kind: Kind | None = None) -> list[Entry[Spec]]:
+        """Return entries in the order of plugins, optionally of one kind."""
+        return [entry for entry in self._entries if kind in (None, entry.kind)]
+
+    def entries_of(self, type_: type[S]) -> list[Entry[S]]:
+        """Return the entries with specs of a type, such as `AnalyzerSpec`."""
+        return [cast("Entry[S]", entry) for entry in self._entries if isinstance(entry.spec, type_)]
 
     @cached_property
     def names(self) -> Names:
@@ -323,10 +322,8 @@ class Registry:
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
         """Return the format of an exported file, by its suffix; None if it has none of these."""
-        for entry in self.entries("exporter"):
-            if isinstance(entry.spec, ExporterSpec) and entry.spec.suffix == path.suffix.lower():
-                return cast("Entry[ExporterSpec]", entry)
-        return None
+        found = (e for e in self.entries_of(ExporterSpec) if e.spec.suffix == path.suffix.lower())
+        return next(found, None)
 
     @checked
     def task(self, name: str) -> TaskSpec:
@@ -353,8 +350,7 @@ class Registry:
 
     def cutting_fields(self) -> tuple[str, ...]:
         """Return the training fields of groups that decide how data is cut into batches."""
-        groups = (entry.spec for entry in self.entries("group") if isinstance(entry.spec, FieldsSpec))
-        return tuple(name for group in groups for name in group.cuts_batches)
+        return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
 
     def default_config(self, task: str) -> TrainConfig:
         """Return zoo's defaults of the training fields that apply to a task. Raises UnknownName."""
@@ -449,13 +445,6 @@ class Registry:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"
         return form.format(f"$ZOO_PLUGINS loads {loaded}")
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a full name fits a pattern: a glob on the full or short name, or a part of it."""
-    if any(mark in pattern for mark in "*?["):
-        return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
-    return pattern in name
 
 
 def _place(name: str, ours: Collection[str]) -> int:
