@@ -80,16 +80,19 @@ def panel(
 
 def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
     """Return square tiles of one size with captions of up to two lines, in rows."""
-    side = tiles[0].width
-    width, height = side + _GAP, side + max(map(len, texts)) * _LINE + 2 * _GAP
-    columns, rows = _columns_and_rows(len(tiles), width / height)
-    whole = Image.new("RGB", (columns * width + _GAP, rows * height), style.PAPER)
+    lines = max(map(len, texts))
+    return contact_sheet([_captioned(tile, text, lines) for tile, text in zip(tiles, texts, strict=True)])
+
+
+def _captioned(tile: Image.Image, text: tuple[str, ...], lines: int) -> Image.Image:
+    """Return a tile with a gap around it, above the lines of its caption."""
+    side, left = tile.width, _GAP // 2
+    whole = Image.new("RGB", (side + _GAP, side + lines * _LINE + 2 * _GAP), style.PAPER)
+    whole.paste(tile, (left, _GAP))
     draw, font = ImageDraw.Draw(whole), style.font(_TYPE)
-    for number, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
-        left, top = _GAP + number % columns * width, _GAP + number // columns * height
-        whole.paste(tile, (left, top))
-        for row, (line, color) in enumerate(zip(lines, (style.INK, style.MUTED), strict=False)):
-            draw.text((left, top + side + 4 + row * _LINE), style.shortened(line, side, _TYPE), color, font)
+    for row, (line, color) in enumerate(zip(text, (style.INK, style.MUTED), strict=False)):
+        place = left, _GAP + side + 4 + row * _LINE
+        draw.text(place, style.shortened(line, side, _TYPE), color, font)
     return whole
 
 
