@@ -134,11 +134,11 @@ def test_a_bad_value_is_named_with_its_recipe_and_the_line_that_makes_it() -> No
     assert re.fullmatch(rf"{re.escape(message)} \(test_published\.py:\d+\)", cause)
 
 
-def test_a_bad_value_is_named_with_its_weights() -> None:
+def test_a_bad_value_of_weights_is_named_with_the_line_that_makes_it() -> None:
     wrong = {"test": {"accuracy": "high"}}
     cause = made_in_a_hook("zoo_weights", lambda: replace(WEIGHTS, metrics=wrong))
     assert "OptionError: metrics must be a table, each value a table" in cause
-    assert ", in the weights of the recipe 'tiny' (test_published.py:" in cause
+    assert " (test_published.py:" in cause
 
 
 @pytest.mark.parametrize(

@@ -165,11 +165,12 @@ class Findings:
     ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
         """Return what makes each file of pictures and maps, and the items with the names of theirs."""
         files: dict[str, Callable[[], bytes]] = {}
-        read = [source.value for source in self.inputs.sources if isinstance(source.value, Path)]
-        taken = {file.stem for file in read if file.resolve().parent == out.resolve()}
-        items, maps = [dict(item) for item in self.items], self.analysis.maps
+        items = [dict(item) for item in self.items]
+        maps = self.analysis.maps
         if maps is None:
             return files, items
+        read = [source.value for source in self.inputs.sources if isinstance(source.value, Path)]
+        taken = {file.stem for file in read if file.resolve().parent == out.resolve()}
         classes = maps.shape[1]
         for number, stem in enumerate(_stems(self.inputs.names[:draw], taken)):
             for k, item in enumerate(items[number * classes : (number + 1) * classes]):

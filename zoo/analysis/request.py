@@ -49,7 +49,8 @@ def read_inputs(
 
     Raises OptionError if both inputs and a split are given, and what opening either raises.
     """
-    task, context = make_task(registry, card.task), context_of(card, registry)
+    task = make_task(registry, card.task)
+    context = context_of(card, registry)
     if request.inputs is None:
         fed, facts = _opened(request, task, card, registry, whole=request.split is None and not reference)
         split = request.split or default_split(fed)

@@ -69,8 +69,8 @@ def analyze(
     inputs, reference, source = read_inputs(
         request, card, registry, reference=entry.spec.reference, device=device, report=report
     )
-    title, names = title_of(weights, card, source), tuple(inputs.names)
-    subject = replace(subject, title=title, names=names, reference=reference)
+    title = title_of(weights, card, source)
+    subject = replace(subject, title=title, names=tuple(inputs.names), reference=reference)
     precision = resolve(request.precision, device)
     with autocast(precision, device), _bounded(model):
         analysis = made.analyze(model, inputs, subject=subject)

@@ -94,7 +94,8 @@ def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
 
     One whose code cannot be imported is left out.
     """
-    architecture, found = registry.architecture(card.architecture).spec, list[dict[str, Any]]()
+    architecture = registry.architecture(card.architecture).spec
+    found: list[dict[str, Any]] = []
     for entry in registry.entries_of(AnalyzerSpec):
         spec = entry.spec
         if not spec.fits(architecture, card.task):
@@ -120,7 +121,8 @@ def _units(registry: Registry, task: str) -> dict[str, str]:
 
 def _published(registry: Registry, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a row of published weights does not say of them."""
-    spec, task = registry.weights[row["name"]], registry.tasks.get(row["task"])
+    spec = registry.weights[row["name"]]
+    task = registry.tasks.get(row["task"])
     path = at_hand(row["name"], spec)
     more = {"spread": over_seeds(spec.by_seed, task) if task else "", "path": str(path) if path else ""}
     return asdict(spec) | more

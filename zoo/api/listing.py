@@ -93,7 +93,8 @@ def rows(
 
     Raises OptionError if `where` is not a comparison, or compares a key that no row has.
     """
-    holds, everything = parse_where(where), (*_entries(registry), *_recipes(registry), *_weights(registry))
+    holds = parse_where(where)
+    everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]
     holds.check(listed, what=f"entry of kind {kind}" if kind else "entry")
     return [row for row in listed if (pattern is None or matches(row["name"], pattern)) and holds(row)]

@@ -193,7 +193,8 @@ class Predictions(Rows):
         Raises OutputError if the file is there and finished, was interrupted with another model, options or
         inputs, or cannot be written. A call that fails does not leave a file in the way of the next.
         """
-        path, errors, unsure = Path(out), 0, 0
+        path = Path(out)
+        errors = unsure = 0
         with opened(path, self._given.made_with) as table:
             for row in self._written(path, table, lambda sources: map(table.write, self._predict(sources))):
                 errors += row["error"] is not None
@@ -254,8 +255,10 @@ class Features(Rows):
         Raises OutputError if the file is there and finished, was interrupted with another model, options or
         inputs, or cannot be written.
         """
-        path, unread, shape = Path(out), UnreadRows(), None
+        path = Path(out)
         require_format(path)
+        unread = UnreadRows()
+        shape: Sequence[int | None] | None = None
         made_with = self._given.made_with
         with opened(path, made_with) as table:
 

@@ -42,7 +42,7 @@ class WeightsSpec:
             empty if there was one training.
         seconds: processor time of the training; 0 if it is not known.
 
-    Raises OptionError for a field of the wrong type, with a note of which weights it is in.
+    Raises OptionError for a field of the wrong type.
     """
 
     recipe: str
@@ -57,19 +57,9 @@ class WeightsSpec:
     license: str = ""
 
     def __post_init__(self) -> None:
-        try:
-            self._validate()
-        except OptionError as error:
-            error.add_note(f"in the weights of the recipe {options.shown(self.recipe)}")
-            raise
-
-    def _validate(self) -> None:
         options.validate(self)
-        figures = [
-            *self.by_seed.values(),
-            *(v for metrics in self.metrics.values() for v in metrics.values()),
-        ]
-        if not all(map(math.isfinite, figures)):
+        figures = [value for metrics in self.metrics.values() for value in metrics.values()]
+        if not all(map(math.isfinite, [*figures, *self.by_seed.values()])):
             raise OptionError(f"metrics must be finite (got {options.shown(self.metrics)})")
 
 
