@@ -17,7 +17,7 @@ and then gets the last tokens again; or a cache of keys and values, which it con
 need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasClassBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `HasViews`. The half of a task that
+`HasBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `HasViews`. The half of a task that
 needs no torch is its `zoo.processors.Processor`.
 """
 
@@ -51,7 +51,6 @@ __all__ = [
     "Exporter",
     "FitsInputs",
     "HasBoxes",
-    "HasClassBoxes",
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
@@ -112,7 +111,7 @@ class Dataset(ABC):
         - classification: a map-style dataset of (uint8 image (C, H, W), label), which torch's `DataLoader`
           reads too. It may be a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
-          a `HasClassBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
+          a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
         - language modelling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
@@ -123,18 +122,8 @@ class HasBoxes(Protocol):
     """A split that knows where the objects are; the maps of analyzers are scored against the boxes."""
 
     @property
-    def boxes(self) -> Sequence[Sequence[Box]]:
-        """The boxes of each image, all around objects of its class."""
-        ...
-
-
-@runtime_checkable
-class HasClassBoxes(Protocol):
-    """A split of images with objects of several classes, as `HasBoxes` is one of a single class each."""
-
-    @property
-    def class_boxes(self) -> Sequence[Mapping[int, Sequence[Box]]]:
-        """The boxes of each image by the number of their class."""
+    def boxes(self) -> Sequence[Mapping[int, Sequence[Box]]]:
+        """The boxes of each image's objects by the number of their class."""
         ...
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from zoo import seed_for
 from zoo.interfaces import Box, Split
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
-from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSize, drawn
+from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSize, boxes_by_kind, drawn
 
 
 class Scenes(ImageSplit):
-    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasClassBoxes`.
+    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
 
     Args:
         images: uint8 (N, 3, size, size).
@@ -34,15 +34,9 @@ class Scenes(ImageSplit):
         self._drawn = drawn
 
     @cached_property
-    def class_boxes(self) -> list[dict[int, list[Box]]]:
+    def boxes(self) -> list[dict[int, list[Box]]]:
         """The boxes of each image's objects, by kind."""
-        found: list[dict[int, list[Box]]] = []
-        for objects in self._drawn.tolist():
-            found.append({})
-            for kind, a, b, c, d in objects:
-                if kind >= 0:
-                    found[-1].setdefault(kind, []).append((a, b, c, d))
-        return found
+        return boxes_by_kind(self._drawn)
 
 
 def scenes(

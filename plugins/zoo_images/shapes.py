@@ -73,9 +73,24 @@ class Shapes(ImageSplit):
         self._drawn = drawn
 
     @cached_property
-    def boxes(self) -> list[list[Box]]:
-        """The boxes of each image's objects."""
-        return [[(a, b, c, d) for _, a, b, c, d in objects] for objects in self._drawn.tolist()]
+    def boxes(self) -> list[dict[int, list[Box]]]:
+        """The boxes of each image's objects, by kind."""
+        return boxes_by_kind(self._drawn)
+
+
+def boxes_by_kind(drawn: Tensor) -> list[dict[int, list[Box]]]:
+    """Return the boxes of each image's objects by their kind.
+
+    Args:
+        drawn: as of `Shapes`.
+    """
+    found: list[dict[int, list[Box]]] = []
+    for objects in drawn.tolist():
+        found.append({})
+        for kind, x0, y0, x1, y1 in objects:
+            if kind >= 0:
+                found[-1].setdefault(kind, []).append((x0, y0, x1, y1))
+    return found
 
 
 def shapes(

@@ -34,7 +34,7 @@ def opened(name: str = "shapes", **options: Any) -> tuple[Any, set[str]]:
 
 def content(data: Any) -> list[object]:
     splits = [data.split(name) for name in ("train", "val", "test")]
-    boxes = [getattr(split, "boxes", None) or split.class_boxes for split in splits]
+    boxes = [split.boxes for split in splits]
     tensors = [(split.images.tolist(), split.labels.tolist(), split.labels.dtype) for split in splits]
     return [data.fingerprint, data.preprocess, boxes, tensors]
 

@@ -167,9 +167,9 @@ def test_views_average_the_probability_of_each_class() -> None:
 
 def test_a_scene_has_the_labels_of_its_boxes() -> None:
     data = scenes(train_size=60, val_size=0, test_size=0).split("train")
-    counts = [sum(map(len, boxes.values())) for boxes in data.class_boxes]
+    counts = [sum(map(len, boxes.values())) for boxes in data.boxes]
     assert {*counts} == {0, 1, 2, 3, 4}
-    for labels, boxes in zip(data.labels, data.class_boxes, strict=True):
+    for labels, boxes in zip(data.labels, data.boxes, strict=True):
         assert labels.nonzero()[:, 0].tolist() == sorted(boxes)
         for left, top, right, bottom in (box for several in boxes.values() for box in several):
             assert 0 <= left < right <= 32
@@ -182,7 +182,7 @@ def test_a_box_of_a_scene_holds_a_shape_of_its_kind() -> None:
     masks = [inside(xs, ys) for inside in SHAPES.values()]
     tight = [mask[mask.any(1)][:, mask.any(0)] for mask in masks]
     data = scenes(size=64, clutter=0, train_size=8, val_size=0, test_size=60).split("test")
-    for image, boxes in zip(data.images.numpy().astype(int), data.class_boxes, strict=True):
+    for image, boxes in zip(data.images.numpy().astype(int), data.boxes, strict=True):
         ground = np.median(image, axis=(1, 2))
         strange = abs(image - ground[:, None, None]).max(0) > 60
         for kind, (left, top, right, bottom) in ((k, box) for k, several in boxes.items() for box in several):
@@ -260,7 +260,7 @@ def test_maps_are_scored_with_the_boxes_of_their_class(run: zoo.Run) -> None:
     assert isinstance(data, Scenes)
     found = run.model.analyze("grad-cam", split="test", classes=["ring", "plus"], score=True)
     wanted = [list(SHAPES).index(name) for name in ("ring", "plus")]
-    assert found.scores["boxed_maps"] == sum(k in boxes for boxes in data.class_boxes for k in wanted)
+    assert found.scores["boxed_maps"] == sum(k in boxes for boxes in data.boxes for k in wanted)
 
 
 def test_scores_are_of_the_probability_of_the_class_alone(run: zoo.Run) -> None:

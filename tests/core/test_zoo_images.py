@@ -86,7 +86,8 @@ def test_classes_come_in_turn() -> None:
 def test_each_box_holds_an_object_that_stands_out_from_the_ground(size: int, objects: int) -> None:
     counts = {"train_size": 8, "val_size": 0, "test_size": 40}
     clean = shapes(size=size, objects=objects, clutter=0, **counts).split("test")
-    for image, boxes in zip(clean.images.numpy().astype(int), clean.boxes, strict=True):
+    for image, by_kind in zip(clean.images.numpy().astype(int), clean.boxes, strict=True):
+        (boxes,) = by_kind.values()
         outside = np.ones((size, size), dtype=bool)
         for x0, y0, x1, y1 in boxes:
             assert 0 <= x0 < x1 <= size
@@ -104,7 +105,8 @@ def test_each_box_holds_an_object_that_stands_out_from_the_ground(size: int, obj
 
 
 def test_boxes_of_several_objects_do_not_overlap() -> None:
-    for boxes in shapes(size=64, objects=4, train_size=40, val_size=0, test_size=0).split("train").boxes:
+    for by_kind in shapes(size=64, objects=4, train_size=40, val_size=0, test_size=0).split("train").boxes:
+        (boxes,) = by_kind.values()
         seen = np.zeros((64, 64), dtype=int)
         for x0, y0, x1, y1 in boxes:
             seen[y0:y1, x0:x1] += 1

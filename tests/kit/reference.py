@@ -54,7 +54,6 @@ CLASSES = (
         "LoadsPretrained",
         "FitsInputs",
         "HasBoxes",
-        "HasClassBoxes",
         "HasFiles",
         "ReadsBatches",
         "ReadsAhead",

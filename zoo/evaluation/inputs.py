@@ -24,7 +24,6 @@ from zoo.interfaces import (
     CarriesState,
     Dataset,
     HasBoxes,
-    HasClassBoxes,
     HasFiles,
     Split,
     Task,
@@ -215,7 +214,7 @@ def of_split(
         task=task,
         names=names,
         items=some,
-        boxes=_boxes(items, chosen),
+        boxes=[items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None,
         sources=[Source(str(file), file) for file in files],
         device=device,
         report=report,
@@ -228,16 +227,3 @@ def _numbers(target: Any) -> list[int] | None:
     if target.ndim:
         return target.nonzero()[:, 0].tolist()
     return [int(target)] if target >= 0 else None
-
-
-def _boxes(items: Any, chosen: Sequence[int]) -> list[Mapping[int, Sequence[Box]]] | None:
-    """Return the boxes of some images by class, if a split has them."""
-    if isinstance(items, HasClassBoxes):
-        return [items.class_boxes[index] for index in chosen]
-    if not isinstance(items, HasBoxes):
-        return None
-    targets = [item[1] for item in Subset[Any](items, list(chosen))]  # pyright: ignore[reportArgumentType]
-    return [
-        dict.fromkeys(_numbers(target) or (), items.boxes[index])
-        for index, target in zip(chosen, targets, strict=True)
-    ]
