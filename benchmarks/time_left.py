@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import zoo
-from zoo.api import training
 from zoo.console.progress import TrainingProgress
 from zoo.console.reports import Progress
+from zoo.runs import jobs
 
 SEEN: list[tuple[float, int, float, float]] = []  # when, epoch, share of it, seconds left
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["shapes-resnet20"], help="As in zoo train.")
     parser.add_argument("--epochs", type=int, default=3, help="Epochs to train.")
     options = parser.parse_args()
-    training.TrainingProgress = Recording
+    jobs.TrainingProgress = Recording
     with tempfile.TemporaryDirectory() as folder:
         zoo.train(*options.names, epochs=options.epochs, run=Path(folder, "run"))
     end = SEEN[-1][0]  # of the last evaluation: the curve is drawn after that

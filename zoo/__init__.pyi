@@ -41,3 +41,5 @@ from zoo.registry.specs import Pretrained as Pretrained
 from zoo.registry.specs import TaskSpec as TaskSpec
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check
+
+__all__: list[str]

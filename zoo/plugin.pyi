@@ -73,3 +73,5 @@ from zoo.processors import ReadsInputs as ReadsInputs
 from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
+
+__all__: list[str]

@@ -350,13 +350,13 @@ def test_a_model_without_test_data_is_measured_on_its_validation_data(tmp_path) 
 def test_time_left_is_estimated_once_a_twentieth_of_an_epoch_is_done(tmp_path: Path) -> None:
     script = """
 import json, zoo
-from zoo.api import training
+from zoo.runs import jobs
 seen = []
-class Display(training.TrainingProgress):
+class Display(jobs.TrainingProgress):
     def __call__(self, progress):
         if progress.is_step:
             seen.append((progress.epoch, progress.batch / progress.batches, progress.left))
-training.TrainingProgress = Display
+jobs.TrainingProgress = Display
 zoo.train("resnet-lite", "shapes", epochs=2, batch_size=20, model={"widths": [4, 8]},
           data={"train_size": 2000, "val_size": 100, "test_size": 0}, run="run")
 print(json.dumps(seen))
