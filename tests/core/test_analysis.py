@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tests.trainings import train
-from zoo.analysis import render, run
+from zoo.analysis import analyzing, render
+from zoo.analysis.analyzing import make_analyzer
 from zoo.analysis.findings import Findings
 from zoo.analysis.render import normalize, overlay
-from zoo.analysis.run import make_analyzer
 from zoo.api.weights import load
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
@@ -316,7 +316,7 @@ class Titled(Analyzer):
 def test_figures_are_titled_with_the_model_and_its_inputs(
     registry: Registry, camnet: str, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "make_analyzer", lambda *_: Titled())
+    monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Titled())
 
     def title(path: str | Path, **given: Any) -> str:
         return analyze("confusion", path, registry, **given).analysis.text
@@ -335,7 +335,7 @@ def test_an_analyzer_is_told_the_name_of_each_input(
         def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
             return Analysis(text=" ".join(subject.names))
 
-    monkeypatch.setattr(run, "make_analyzer", lambda *_: Named())
+    monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Named())
     assert analyze("confusion", camnet, registry, inputs=[picture]).analysis.text == picture
     split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
     assert split.analysis.text == "test-00003 test-00001"

@@ -26,7 +26,7 @@ def test_using_a_model_imports_nothing_heavy_beyond_torch_itself() -> None:
 
 
 def test_an_analysis_imports_torchvision_and_matplotlib_only_to_score_and_to_draw() -> None:
-    assert imported_by("zoo.analysis.run").isdisjoint({"torchvision", "matplotlib"})
+    assert imported_by("zoo.analysis.analyzing").isdisjoint({"torchvision", "matplotlib"})
 
 
 def test_an_exported_file_is_run_and_sampled_without_torch() -> None:

@@ -380,8 +380,8 @@ class Model:
 
         Raises ZooError: see `zoo.errors`; each subclass says what to do.
         """
+        from zoo.analysis.analyzing import analyze
         from zoo.analysis.request import Request
-        from zoo.analysis.run import analyze
 
         faithfulness = provided("zoo_cam.faithfulness", "faithfulness", self._registry) if score else None
         request = Request(
