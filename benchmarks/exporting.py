@@ -102,14 +102,14 @@ def measure(name: str, registry: Registry, folder: Path) -> None:
     model = zoo.load(name, progress=False) if published else untrained(name, registry)
     file, start = folder / f"{name}.onnx", time.perf_counter()
     try:
-        done = model.export(file, drawn=not published, progress=False)
+        done = model.export(file, synthetic=not published, progress=False)
     except ZooError as error:
         print(f"{name:20} {error}" + (f" ({error.hint})" if error.hint else ""))
         return
     taken = time.perf_counter() - start
     equal = file.read_bytes()
     file.unlink()
-    model.export(file, drawn=not published, progress=False)
+    model.export(file, synthetic=not published, progress=False)
     assert file.read_bytes() == equal, "two exports differ"
     exported = zoo.load(file, progress=False)
     task = make_task(registry, model.card.task)

@@ -174,7 +174,7 @@ def write(model: Model, files: Path, out: Path) -> None:
 
 def speed(folder: Path) -> None:
     """Compare rates with those of timm's loader, and of the network alone."""
-    networks(32).export(folder / "small.onnx", drawn=True, progress=False)
+    networks(32).export(folder / "small.onnx", synthetic=True, progress=False)
     for size, count, suffix in (32, 10_000, ".png"), (224, 500, ".jpg"):
         model = networks(size)
         files = pictures(folder / f"{size}{suffix}", count, size=size, suffix=suffix)

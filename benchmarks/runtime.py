@@ -63,7 +63,7 @@ def main() -> None:
         print(f"disk space: in full {sizes[0]:,.0f} MB, runtime {sizes[1]:,.0f} MB, {ratio:.1f} x")
         pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "one.png")
-        export = [sys.executable, "-m", "zoo", "export", NAME, "--drawn", "--quiet"]
+        export = [sys.executable, "-m", "zoo", "export", NAME, "--synthetic", "--quiet"]
         subprocess.run(export, cwd=folder, check=True, capture_output=True)
         commands = {
             "in full, weights": [str(full / "bin" / "zoo"), "predict", NAME],

@@ -107,7 +107,7 @@ def compare() -> None:
     published = zoo.load("nietzsche-lstm", progress=False)
     model, preprocess = published.module, published.card.preprocess
     with tempfile.TemporaryDirectory() as folder:
-        published.export(Path(folder, "lstm.onnx"), drawn=True, progress=False)
+        published.export(Path(folder, "lstm.onnx"), synthetic=True, progress=False)
         exported = zoo.load(Path(folder, "lstm.onnx"))
 
     def one(**options: Any) -> None:

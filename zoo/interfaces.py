@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ from zoo.files.exported import Program, Signature
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 __all__ = [
     "SPLITS",
@@ -409,12 +412,15 @@ class Exportable:
         inputs: an example of each input of `signature` by name, with a batch of 2.
         signature: the inputs and outputs; the axis of the batch must be of any size in the file.
         metadata: texts by key to keep in the file.
+        trace: returns the program that `torch.export` makes of `module`, for a batch of any size and without
+            a trace of this machine. It raises whatever torch does for a model that it cannot trace.
     """
 
     module: nn.Module
     inputs: Mapping[str, Tensor]
     signature: Signature
     metadata: Mapping[str, str]
+    trace: Callable[[], ExportedProgram]
 
 
 class Exporter(ABC):

@@ -10,6 +10,8 @@ from zoo.data.augment import augment as augment
 from zoo.data.augment import mixup as mixup
 from zoo.data.devices import fits_on as fits_on
 from zoo.data.devices import moved as moved
+from zoo.data.opening import default_split as default_split
+from zoo.data.opening import open_fed as open_fed
 from zoo.data.parts import part_of as part_of
 from zoo.data.pictures import SUFFIXES as SUFFIXES
 from zoo.data.pictures import as_picture as as_picture
@@ -19,7 +21,9 @@ from zoo.data.pictures import read_picture as read_picture
 from zoo.data.views import View as View
 from zoo.data.vocabulary import Vocabulary as Vocabulary
 from zoo.data.vocabulary import WritesText as WritesText
+from zoo.errors import OutputError as OutputError
 from zoo.errors import RunError as RunError
+from zoo.errors import SpecError as SpecError
 from zoo.errors import UnknownName as UnknownName
 from zoo.errors import WeightsError as WeightsError
 from zoo.errors import cause as cause
@@ -42,6 +46,7 @@ from zoo.files.downloads import is_offline as is_offline
 from zoo.files.downloads import offline as offline
 from zoo.files.downloads import sha256_of as sha256_of
 from zoo.files.downloads import verified as verified
+from zoo.files.exported import FEATURES as FEATURES
 from zoo.files.exported import Exported as Exported
 from zoo.files.exported import Port as Port
 from zoo.files.exported import Program as Program
@@ -54,8 +59,6 @@ from zoo.files.hashes import remembered as remembered
 from zoo.files.regular import open_regular as open_regular
 from zoo.files.regular import read_regular as read_regular
 from zoo.files.work import report_work as report_work
-from zoo.inference.tracing import silently as silently
-from zoo.inference.tracing import traced as traced
 from zoo.models.features import features_of as features_of
 from zoo.models.features import pooled as pooled
 from zoo.models.hooks import Stored as Stored
@@ -64,7 +67,14 @@ from zoo.models.hooks import receiving as receiving
 from zoo.models.hooks import stored as stored
 from zoo.models.hooks import untouched as untouched
 from zoo.models.hooks import watching as watching
+from zoo.models.landmarks import feature_landmarks as feature_landmarks
+from zoo.models.module_runner import runner_of as runner_of
 from zoo.models.recurrent import in_one_chunk as in_one_chunk
+from zoo.models.runners import Arrays as Arrays
+from zoo.models.runners import ProgramRunner as ProgramRunner
+from zoo.models.runners import Runner as Runner
+from zoo.models.states import tensors_of as tensors_of
+from zoo.models.states import with_tensors as with_tensors
 from zoo.processors import InputReader as InputReader
 from zoo.processors import Prediction as Prediction
 from zoo.processors import Predicts as Predicts
@@ -73,5 +83,7 @@ from zoo.processors import ReadsInputs as ReadsInputs
 from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
+from zoo.registry.advice import advice as advice
+from zoo.registry.extras import needing_extra as needing_extra
 
 __all__: list[str]

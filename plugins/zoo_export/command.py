@@ -30,14 +30,14 @@ __all__ = ["command"]
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> None:
     """Write WEIGHTS (an id, a file or a run directory) as a file of another format.
 
-    The file takes its name once the program in it is proven to answer as the model does: on the test split,
-    or 2,000 items of it, and in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS
-    in `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
+    The file takes its name once the program in it is verified to answer as the model does, on the test split
+    or 2,000 items of it, in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS in
+    `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
 
     \b
     zoo export cifar10-resnet20
     zoo export runs/lstm-nietzsche --out lstm.onnx --data root=texts
-    zoo export cifar10-resnet20 --to pt2 --drawn
+    zoo export cifar10-resnet20 --to pt2 --synthetic
     """
     session.begin(f"exporting {weights}")
     model = session.load(weights, device="cpu")
@@ -45,13 +45,13 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
     if as_json:
         print_json(result)
         return
-    print_paragraph(_proven(result))
+    print_paragraph(_verified(result))
     print_paragraph(f"wrote {result['file']}, {result['bytes'] / 1e6:.1f} MB")
 
 
-def _proven(result: dict[str, Any]) -> str:
-    """Return what was proven, in a line."""
-    what = f"{result['split']} {result['unit']}" if result["split"] else f"random {result['unit']}"
+def _verified(result: dict[str, Any]) -> str:
+    """Return what was verified, in a line."""
+    what = f"{result['split']} {result['unit']}" if result["split"] else f"synthetic {result['unit']}"
     counted = f"{result['items']:,} of {result['total']:,} {what}"
     largest = f"logits differ by at most {result['largest_difference']:.1g}"
     if not result["disagreements"]:

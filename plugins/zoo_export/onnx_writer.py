@@ -8,7 +8,7 @@ import torch
 from onnx import ModelProto
 
 from zoo.interfaces import Exportable, Exporter
-from zoo.plugin import Program, Signature, silently, traced
+from zoo.plugin import Program, Signature
 from zoo_export.onnx_file import sealed
 from zoo_export.onnx_runtime import start
 
@@ -19,12 +19,10 @@ class OnnxExporter(Exporter):
     """Writes ONNX by torch's own exporter, and runs it by ONNX Runtime."""
 
     def write(self, model: Exportable) -> bytes:
-        program = traced(model)
         inputs, outputs = (
             [port.name for port in ports] for ports in (model.signature.inputs, model.signature.outputs)
         )
-        with silently():
-            made = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs)
+        made = torch.onnx.export(model.trace(), dynamo=True, input_names=inputs, output_names=outputs)
         assert made is not None
         proto: ModelProto = made.model_proto
         _strip(proto)

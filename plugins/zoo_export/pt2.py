@@ -8,32 +8,35 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from zoo.interfaces import Exportable, Exporter
-from zoo.plugin import Program, Signature, silently, traced
+from zoo.plugin import Program, Signature
 
-__all__ = ["Pt2Exporter"]
+__all__ = ["Pt2Exporter", "program_of"]
 
 
 class Pt2Exporter(Exporter):
     """Writes a program of torch.export."""
 
     def write(self, model: Exportable) -> bytes:
-        program = traced(model)
+        program = model.trace()
         program._example_inputs = None  # pyright: ignore[reportPrivateUsage] - which would be pickled
         file = io.BytesIO()
-        with silently():
-            torch.export.save(program, file, extra_files=dict(model.metadata))
+        torch.export.save(program, file, extra_files=dict(model.metadata))
         return file.getvalue()
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        with silently():
-            module = torch.export.load(io.BytesIO(content)).module()
-        names = [port.name for port in signature.outputs]
+        return program_of(torch.export.load(io.BytesIO(content)).module(), signature)
 
-        def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-            with torch.no_grad():
-                outputs = module(*(torch.from_numpy(array) for array in inputs.values()))
-            return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
 
-        return run
+def program_of(module: nn.Module, signature: Signature) -> Program:
+    """Return what `torch.export` made of a model as a function over arrays."""
+    names = [port.name for port in signature.outputs]
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        with torch.no_grad():
+            outputs = module(*(torch.from_numpy(array) for array in inputs.values()))
+        return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+
+    return run

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with exported models, pictures and a text."""
     folder = tmp_path_factory.mktemp("exported")
     for name in ("cifar10-mlp", "scenes-convnet-bn", "nietzsche-rnn"):
-        zoo.load(name, progress=False).export(folder / f"{name}.onnx", drawn=True, progress=False)
+        zoo.load(name, progress=False).export(folder / f"{name}.onnx", synthetic=True, progress=False)
     draws = np.random.default_rng(0)
     for number in range(5):
         pixels = draws.integers(0, 256, (40, 30, 3), dtype=np.uint8)

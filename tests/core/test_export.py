@@ -19,17 +19,17 @@ from torch import nn
 
 import zoo
 from zoo.errors import DataError, OptionError, OutputError, SpecError, WeightsError, ZooError
-from zoo.inference import exporting
-from zoo.inference.exportables import exportable
-from zoo.inference.proof import prove
 from zoo.interfaces import Exportable, make_task
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.runners import ProgramRunner
 from zoo.registry.registry import Registry
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
+from zoo_export import exporting  # noqa: E402
+from zoo_export.exportable import exportable  # noqa: E402
 from zoo_export.onnx_file import described, sealed  # noqa: E402
 from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
+from zoo_export.verifying import verify  # noqa: E402
 
 QUIET: dict[str, Any] = {"progress": False}
 DATA: dict[str, Any] = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 40}
@@ -132,7 +132,7 @@ def test_features_that_a_file_does_not_have_are_refused(net_file: Path) -> None:
 def test_a_model_whose_features_are_not_known_is_exported_without(
     net: zoo.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.inference.exporting.feature_landmarks", lambda *_: {})
+    monkeypatch.setattr("zoo_export.exporting.feature_landmarks", lambda *_: {})
     exported = zoo.load(net.export(folder / "blind.onnx", **QUIET)["file"])
     with pytest.raises(OptionError, match=r"blind\.onnx has no features"):
         np.asarray(exported.features([], **QUIET))
@@ -166,7 +166,7 @@ def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
         assert shares[0] == pytest.approx(shares[1], abs=1e-5)
 
 
-def test_the_command_says_what_was_proven(net: zoo.Model, tmp_path: Path) -> None:
+def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) -> None:
     from tests.cli.conftest import zoo as type_in
 
     done = type_in("export", net.path.parent, "--out", "cat.onnx", cwd=tmp_path)
@@ -184,17 +184,17 @@ def test_the_command_says_what_was_proven(net: zoo.Model, tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.onnx", "dog.onnx"]
 
 
-def test_what_is_returned_says_what_was_proven(net: zoo.Model, folder: Path) -> None:
-    done = net.export(folder / "drawn.pt2", drawn=True, **QUIET)
+def test_what_is_returned_says_what_was_verified(net: zoo.Model, folder: Path) -> None:
+    done = net.export(folder / "synthetic.pt2", synthetic=True, **QUIET)
     assert done["format"] == "pt2"
     assert (done["items"], done["total"], done["unit"], done["split"]) == (2_000, 2_000, "images", None)
-    assert done["bytes"] == (folder / "drawn.pt2").stat().st_size
+    assert done["bytes"] == (folder / "synthetic.pt2").stat().st_size
     assert 0 <= done["largest_difference"] < 1e-4
-    with zipfile.ZipFile(folder / "drawn.pt2") as archive:
+    with zipfile.ZipFile(folder / "synthetic.pt2") as archive:
         assert archive.read("archive/extra/zoo").decode() == net.card.to_json()
         assert not archive.read("archive/data/sample_inputs/model.pt")
     with pytest.raises(WeightsError, match=r"is a \.pt2 file, which zoo writes but does not read"):
-        zoo.load(folder / "drawn.pt2")
+        zoo.load(folder / "synthetic.pt2")
 
 
 def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
@@ -215,7 +215,7 @@ def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
 def test_equal_models_give_equal_bytes_without_a_trace_of_this_machine(
     text: zoo.Model, text_file: Path, folder: Path
 ) -> None:
-    text.export(folder / "again.onnx", drawn=True, **QUIET)
+    text.export(folder / "again.onnx", synthetic=True, **QUIET)
     content = (folder / "again.onnx").read_bytes()
     assert content == text_file.read_bytes()
     for trace in (
@@ -251,7 +251,7 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
         ({"out": "x.safetensors"}, OptionError, "no format has files that end in '.safetensors'"),
         ({"out": "x.pt2", "to": "onnx"}, OptionError, r"a file of onnx ends in \.onnx \(got x\.pt2\)"),
         ({"to": "onxx"}, ZooError, "unknown exporter 'onxx'; did you mean 'onnx'"),
-        ({"out": "x.onnx", "drawn": True, "split": "val"}, OptionError, "random inputs are no split"),
+        ({"out": "x.onnx", "synthetic": True, "split": "val"}, OptionError, "synthetic inputs are no split"),
         ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: there is no folder no/such"),
     ],
 )
@@ -276,10 +276,10 @@ def test_a_file_that_exists_stays(net: zoo.Model, net_file: Path) -> None:
     assert net_file.read_bytes() == before
 
 
-def test_a_missing_folder_is_refused_before_the_proof(
+def test_a_missing_folder_is_refused_before_verifying(
     net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.inference.exporting.prove", None)
+    monkeypatch.setattr("zoo_export.exporting.verify", None)
     with pytest.raises(OutputError, match=r"there is no folder .*none"):
         net.export(tmp_path / "none" / "x.onnx", **QUIET)
 
@@ -287,7 +287,7 @@ def test_a_missing_folder_is_refused_before_the_proof(
 def test_missing_data_is_told_with_what_to_do(text: zoo.Model, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         text.export(tmp_path / "x.onnx", data={"paths": str(tmp_path / "none.txt")}, **QUIET)
-    assert "--drawn proves on random inputs" in str(caught.value.hint)
+    assert "--synthetic verifies on random inputs" in str(caught.value.hint)
     assert not [*tmp_path.iterdir()]
 
 
@@ -351,8 +351,8 @@ def test_a_program_that_answers_otherwise_gets_no_file(
     assert not [*tmp_path.iterdir()]
 
 
-def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
-    """Return the proof of a program whose logits differ a little from those of a model of close ones."""
+def verification_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
+    """Return what is found of a program whose logits differ a little from those of a model of close ones."""
     registry = Registry.discover()
     task = make_task(registry, "classification")
 
@@ -373,17 +373,17 @@ def proof_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
 
     program = ProgramRunner(run, signature, name="x")
     model = ModuleRunner(Close(), prepare=lambda images: task.prepare(images, net.card.preprocess))
-    return prove(model, program, task, items, exact=lambda: model, unit="images")
+    return verify(model, program, task, items, exact=lambda: model, unit="images")
 
 
 def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model) -> None:
-    assert proof_of(net, 0.0).disagreements == 0
-    tied = proof_of(net, 2e-4)
+    assert verification_of(net, 0.0).disagreements == 0
+    tied = verification_of(net, 2e-4)
     assert tied.disagreements > 0
     assert tied.disagreements <= tied.items == 40
     assert tied.largest_difference == pytest.approx(2e-4, rel=0.01)
     with pytest.raises(WeightsError, match=r"it answers \d+ of 40 images differently"):
-        proof_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
+        verification_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
 
 
 def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
@@ -395,8 +395,8 @@ def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
         for name, weight in model.module.named_parameters():
             if "weight_hh" in name:
                 weight.normal_(0, 2 / 8, generator=torch.Generator().manual_seed(0))  # chaos, from 1 / 8
-    proof = model.export(tmp_path / "x.onnx", drawn=True, **QUIET)
-    assert proof["largest_difference"] > 1e-3
+    found = model.export(tmp_path / "x.onnx", synthetic=True, **QUIET)
+    assert found["largest_difference"] > 1e-3
 
     done: list[int] = []
 
@@ -411,7 +411,7 @@ def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
     monkeypatch.setattr(ProgramRunner, "_zeros", zeros)
     monkeypatch.setattr(ProgramRunner, "_run", run)  # loses the state after 12 steps
     with pytest.raises(WeightsError, match=r"its logits for \d+ lanes of 100 tokens differ by"):
-        model.export(tmp_path / "y.onnx", drawn=True, **QUIET)
+        model.export(tmp_path / "y.onnx", synthetic=True, **QUIET)
 
 
 HOSTILE = {
@@ -542,7 +542,7 @@ def test_ctrl_c_leaves_nothing(net: zoo.Model, tmp_path: Path, monkeypatch: pyte
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "prove", interrupt)
+    monkeypatch.setattr(exporting, "verify", interrupt)
     with pytest.raises(KeyboardInterrupt):
         net.export(tmp_path / "x.onnx", **QUIET)
     assert not [*tmp_path.iterdir()]
@@ -557,7 +557,7 @@ def test_every_architecture_exports(name: str, tmp_path: Path) -> None:
     untrained = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "exporting.py"))["untrained"]
     model = untrained(name, Registry.discover())
     for format_ in ("onnx", "pt2"):
-        done = model.export(tmp_path / f"x.{format_}", drawn=True, **QUIET)
+        done = model.export(tmp_path / f"x.{format_}", synthetic=True, **QUIET)
         assert (done["items"], done["disagreements"]) == (2_000, 0)
 
 

@@ -233,7 +233,7 @@ def test_a_file_that_is_swapped_is_never_taken_for_the_published_one(
         files = [file.with_name(name) for file in files]
         for each, file in zip(two, files, strict=True):
             if not file.exists():
-                each.model.export(file, drawn=True, **QUIET)
+                each.model.export(file, synthetic=True, **QUIET)
     right, wrong = (file.read_bytes() for file in files)
     publish(tmp_path, right, name)
     (tmp_path / name).write_bytes(right)

@@ -32,12 +32,8 @@ class Foreign:
 
 class KeepsTheBatch(Pt2Exporter):
     def write(self, model):
-        ports = [
-            dataclasses.replace(port, shape=tuple(n or 2 for n in port.shape))
-            for port in model.signature.inputs
-        ]
-        fixed = dataclasses.replace(model.signature, inputs=tuple(ports))
-        return super().write(dataclasses.replace(model, signature=fixed))
+        program = torch.export.export(model.module, tuple(model.inputs.values()))
+        return super().write(dataclasses.replace(model, trace=lambda: program))
 
 
 class SwapsOutputs(Pt2Exporter):

@@ -63,7 +63,7 @@ def exports(folder: Path) -> list[Path]:
             **quiet,
         ),
     ]
-    return [Path(run.model.export(drawn=True, **quiet)["file"]) for run in models]
+    return [Path(run.model.export(synthetic=True, **quiet)["file"]) for run in models]
 
 
 def resealed(content: bytes) -> bytes:

@@ -52,7 +52,7 @@ def test_a_missing_extra_is_named(install) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "running model.x requires no_such_format, which is not installed" in done.stderr
     assert '`pip install "acme[files]"` installs it' in done.stderr
-    done = zoo("export", "nietzsche-rnn", "--to", "thing", "--drawn")
+    done = zoo("export", "nietzsche-rnn", "--to", "thing", "--synthetic")
     assert "exporting to thing requires no_such_format, which is not installed" in done.stderr
     assert not Path("nietzsche-rnn.x").exists()
 
@@ -64,7 +64,7 @@ def test_an_exporter_that_fails_names_its_plugin(install) -> None:
         "from zoo.interfaces import Exporter\n\nclass Writer(Exporter):\n"
         "    def write(self, model): 1 / 0\n    def start(self, content, signature, threads): ...\n"
     )
-    done = zoo("export", "nietzsche-rnn", "--to", "thing", "--drawn")
+    done = zoo("export", "nietzsche-rnn", "--to", "thing", "--synthetic")
     assert done.returncode == 1
     assert "charrnn/rnn cannot be exported to thing: ZeroDivisionError" in done.stderr
     assert "`zoo check acme` may explain it" in done.stderr

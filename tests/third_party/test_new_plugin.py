@@ -165,7 +165,7 @@ def test_a_new_command_runs(folder: Path, installed: Path, monkeypatch, capsys) 
 def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
     out = str(tmp_path / "x.zipped")
-    assert run(["--strict", "export", "nietzsche-rnn", "--out", out, "--drawn", "--json"]) == 0
+    assert run(["--strict", "export", "nietzsche-rnn", "--out", out, "--synthetic", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert (done["format"], done["items"], done["disagreements"]) == ("zipped", 2_000, 0)
     assert run(["sample", out]) == 1

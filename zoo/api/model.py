@@ -418,10 +418,10 @@ class Model:
         to: str | None = None,
         split: Split | None = None,
         data: Mapping[str, Any] | None = None,
-        drawn: bool = False,
+        synthetic: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Write the model to a file in another format, once its answers are proven to be the same.
+        """Write the model to a file in another format, once it is verified to give the same predictions.
 
         The program in the file is given the items of a split, 2,000 if there are as many, and batches and
         texts of several sizes. It must answer as the model does, but where the two best logits are closer to
@@ -430,9 +430,9 @@ class Model:
         Args:
             out: file to write; by default, named after the model.
             to: format, such as `onnx` or `pt2`; by default that of the file's suffix, or `onnx`.
-            split: split of the data to prove it on; `test` by default, or `val` if there is no test split.
+            split: split of the data to verify it on; `test` by default, or `val` if there is no test split.
             data: option of the dataset, on top of those the model was trained with.
-            drawn: prove it on random inputs instead, for a model whose data is not on this machine.
+            synthetic: verify it on random inputs instead, for a model whose data is not on this machine.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
@@ -442,19 +442,22 @@ class Model:
         Raises:
             WeightsError: the model cannot be exported, or the program answers otherwise; no file is written.
             OutputError: the file exists, or cannot be written.
-            SpecError: what writes the format is not installed.
+            SpecError, PluginError: what writes the format is not installed, or its plugin not loaded.
             DataError, OptionError, UnknownName: the data does not exist or does not fit.
         """
-        module = self.module
-        from zoo.inference.exporting import Exporting, export, format_of, usual_file
-        from zoo.models.threads import default_threads
-
-        entry = format_of(out, to, self._registry)
-        path = Path(out) if out is not None else usual_file(self.name, self.path, entry, self._registry)
-        data = None if drawn and not data else self._data(None, data)
-        how = Exporting(out=path, entry=entry, split=split, data=data, drawn=drawn, threads=default_threads())
+        write = provided("zoo_export.exporting", "export", self._registry)
+        data = None if synthetic and not data else self._data(None, data)
         with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
-            result = export(module, self.card, self._registry, how, report=bar)
+            result = write(
+                self,
+                self._registry,
+                out=out,
+                to=to,
+                split=split,
+                data=data,
+                synthetic=synthetic,
+                report=bar,
+            )
         return {"weights": str(self.path), **result}
 
     def _data(

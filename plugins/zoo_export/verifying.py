@@ -1,8 +1,8 @@
-"""The proof of an exported program: the answers of the model that it was made from, item by item."""
+"""Verifying an exported program: its outputs are those of the model that it was made from, item by item."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import DataError, OptionError, WeightsError
-from zoo.files.exported import FEATURES
+from zoo import DataError, OptionError, seed_for
 from zoo.interfaces import CarriesState, Task
-from zoo.models.runners import Arrays, Numbers, Runner, Tokens
-from zoo.processors import TakesItems
-from zoo.seeds import seed_for
+from zoo.plugin import FEATURES, Arrays, Runner, TakesItems, WeightsError
 
-__all__ = ["ITEMS", "Proof", "drawn", "prove"]
+__all__ = ["ITEMS", "Verification", "synthetic_items", "verify"]
 
 # Items of a split that are tried, if it has as many
 ITEMS = 2_000
@@ -33,7 +30,7 @@ _MOST, _TIMES = 1e-3, 100
 
 
 @dataclass(slots=True)
-class Proof:
+class Verification:
     """What was found when a program and its model were given the same items.
 
     Attributes:
@@ -86,19 +83,19 @@ def refused(why: str) -> WeightsError:
     return WeightsError(f"the exported program is wrong: {why}", hint=hint)
 
 
-def drawn(task: Task, arguments: dict[str, Any]) -> Any:
-    """Return as many items drawn at random as are tried of a split, for a model whose data is not here."""
+def synthetic_items(task: Task, arguments: Mapping[str, Any], count: int) -> Any:
+    """Return some random items as a split has them, for a model whose data is not here."""
     generator = torch.Generator().manual_seed(seed_for(0, "export"))
     if isinstance(task, CarriesState):
         if task.spec.labels is None:
-            raise OptionError(f"no inputs can be drawn for {task.name}, whose spec names no labels")
-        return torch.randint(arguments[task.spec.labels[0]], (ITEMS + 1,), generator=generator)
+            raise OptionError(f"there are no synthetic inputs for {task.name}, whose spec names no labels")
+        return torch.randint(arguments[task.spec.labels[0]], (count + 1,), generator=generator)
     assert isinstance(task.processor, TakesItems)
     item = torch.from_numpy(task.processor.item(arguments))
-    return [(item, -1) for item in _random(item, ITEMS, generator)]
+    return [(item, -1) for item in _random(item, count, generator)]
 
 
-def prove(
+def verify(
     model: Runner,
     program: Runner,
     task: Task,
@@ -107,7 +104,7 @@ def prove(
     exact: Callable[[], Runner],
     unit: str,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> Proof:
+) -> Verification:
     """Compare a program with its model, on the items of a split, and in batches of several sizes.
 
     Args:
@@ -130,41 +127,41 @@ def prove(
 class _Pair:
     """A model, the program that was made from it, and what was found when both were given the same.
 
-    What both answer is kept as how far from another answer each was that is another.
+    Of each item that they answer differently, how close it was is kept.
     """
 
     def __init__(self, model: Runner, program: Runner, task: Task, exact: Callable[[], Runner]) -> None:
         self._model, self._program, self._task, self._exact = model, program, task, exact
         self._margins: list[NDArray[Any]] = []
-        self.proof = Proof()
+        self.found = Verification()
 
     def run(self, items: Any, report: Callable[[int, int], None]) -> None:
         """Compare both item by item, and the first ones in batches of several sizes."""
         count = min(len(items), ITEMS)
         if count == 0:
-            raise DataError("there are no items to prove it on")
-        self.proof.total = len(items)
+            raise DataError("there are no items to verify it on")
+        self.found.total = len(items)
         first = np.stack([np.asarray(items[n][0]) for n in range(min(64, count))])
         first = first[np.arange(64) % len(first)]
         whole = self._model.run(first)
         for size in _BATCHES:
             parts = [self._program.run(first[at : at + size]) for at in range(0, len(first), size)]
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            self.proof.compare(whole, found, f"batches of {size}")
+            self.found.compare(whole, found, f"batches of {size}")
             self._require_probabilities(whole[self._model.answer], found)
         for start in range(0, count, 64):
             some = np.stack([np.asarray(items[n][0]) for n in range(start, min(start + 64, count))])
             ours, theirs = self._model.run(some), self._program.run(some)
             self._note(ours, theirs)
-            self.proof.compare(ours, theirs, f"items from number {start} on")
-            self.proof.items += len(some)
-            report(self.proof.items, count)
+            self.found.compare(ours, theirs, f"items from number {start} on")
+            self.found.items += len(some)
+            report(self.found.items, count)
 
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
         """Compare both token by token: lanes and lengths of several sizes, and then all in a few lanes."""
         if len(tokens) < 2:
-            raise DataError("there are no tokens to prove it on")
-        self.proof.total = len(tokens) - 1
+            raise DataError("there are no tokens to verify it on")
+        self.found.total = len(tokens) - 1
         some = torch.as_tensor(tokens[: ITEMS + 1]).long().numpy()
         for lanes in _BATCHES:
             for length in _LENGTHS:
@@ -176,16 +173,16 @@ class _Pair:
         for columns in (some[:whole].reshape(lanes, -1).T, some[whole:count, None]):
             if columns.size:
                 self._note(*self._read(columns, "the text"))
-                self.proof.items += columns.size
-                report(self.proof.items, count)
+                self.found.items += columns.size
+                report(self.found.items, count)
 
-    def _read(self, tokens: Tokens, what: str) -> tuple[Arrays, Arrays]:
+    def _read(self, tokens: NDArray[np.int64], what: str) -> tuple[Arrays, Arrays]:
         """Compare what both give after each of some tokens (T, B); the program reads them in two halves."""
         ours, theirs = _outputs(self._model, [tokens]), _outputs(self._program, np.array_split(tokens, 2))
-        self.proof.compare(ours, theirs, what, lambda: self._exactly(tokens))
+        self.found.compare(ours, theirs, what, lambda: self._exactly(tokens))
         return ours, theirs
 
-    def _exactly(self, tokens: Tokens) -> Arrays:
+    def _exactly(self, tokens: NDArray[np.int64]) -> Arrays:
         """Return the outputs of the model in float64; in float32 if a layer cannot compute in float64."""
         try:
             return _outputs(self._exact(), [tokens])
@@ -206,16 +203,16 @@ class _Pair:
         margins = np.where(differ, margins, -1.0).reshape(len(one), -1).max(1)
         self._margins.append(margins[margins >= 0])
 
-    def judged(self, unit: str) -> Proof:
-        """Return the proof with its disagreements. Raises WeightsError if one is more than rounding."""
+    def judged(self, unit: str) -> Verification:
+        """Return what was found, with the disagreements. Raises WeightsError if one is more than rounding."""
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
-        wrong = int((margins >= self.proof.largest_difference).sum())
+        wrong = int((margins >= self.found.largest_difference).sum())
         if wrong:
-            raise refused(f"it answers {wrong:,} of {self.proof.items:,} {unit} differently")
-        self.proof.disagreements = len(margins)
-        return self.proof
+            raise refused(f"it answers {wrong:,} of {self.found.items:,} {unit} differently")
+        self.found.disagreements = len(margins)
+        return self.found
 
-    def _require_probabilities(self, logits: Numbers, found: Arrays) -> None:
+    def _require_probabilities(self, logits: NDArray[Any], found: Arrays) -> None:
         """Raise WeightsError if the second output is not the probabilities of the first."""
         if self._task.spec.labels is None:
             return
@@ -224,7 +221,7 @@ class _Pair:
             raise refused("its probabilities are not those of its logits")
 
 
-def _outputs(runner: Runner, pieces: list[Tokens]) -> Arrays:
+def _outputs(runner: Runner, pieces: list[NDArray[np.int64]]) -> Arrays:
     """Return what a runner gives after each token of several pieces of text, (T, B, ...)."""
     state, found = None, list[Arrays]()
     with runner.reading() as step:
@@ -235,7 +232,7 @@ def _outputs(runner: Runner, pieces: list[Tokens]) -> Arrays:
     return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
 
 
-def _rows(logits: Numbers, task: Task) -> Numbers:
+def _rows(logits: NDArray[Any], task: Task) -> NDArray[Any]:
     """Return logits as a row for each item, or for each token."""
     return logits.reshape(-1, logits.shape[-1]) if isinstance(task, CarriesState) else logits
 

@@ -1,21 +1,32 @@
-"""A trained model in the form in which it is exported: what it reads and answers as tensors alone."""
+"""A trained model in the form in which it is exported: what it reads and returns as tensors alone."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import OptionError, SpecError, WeightsError
-from zoo.files.cards import Card
-from zoo.files.exported import FEATURES, Port, Signature, metadata_of
+from zoo import OptionError
 from zoo.interfaces import CarriesState, Exportable, State, Task
-from zoo.models.features import features_of, pooled
-from zoo.models.states import tensors_of, with_tensors
-from zoo.processors import TakesItems
+from zoo.plugin import (
+    FEATURES,
+    Card,
+    Port,
+    Signature,
+    SpecError,
+    TakesItems,
+    WeightsError,
+    features_of,
+    metadata_of,
+    pooled,
+    tensors_of,
+    with_tensors,
+)
+from zoo_export.tracing import trace
 
 __all__ = ["exportable"]
 
@@ -73,7 +84,11 @@ def exportable(
         state=state,
     )
     return Exportable(
-        module=module, inputs=inputs, signature=signature, metadata=metadata_of(card, signature)
+        module=module,
+        inputs=inputs,
+        signature=signature,
+        metadata=metadata_of(card, signature),
+        trace=partial(trace, module, inputs, signature),
     )
 
 
@@ -107,7 +122,7 @@ class _Program(nn.Module):
 
 
 class _Prepared(_Program):
-    """A model that prepares its inputs itself, and says how probable its answers are."""
+    """A model that prepares its inputs itself, and returns the probabilities of its classes too."""
 
     def __init__(
         self, model: nn.Module, task: Task, preprocess: Mapping[str, Any], landmarks: Mapping[str, str]

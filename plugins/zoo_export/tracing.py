@@ -6,16 +6,16 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from inspect import signature
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from zoo.interfaces import Exportable
+from zoo.plugin import Signature
 
-__all__ = ["silently", "traced"]
+__all__ = ["silently", "trace"]
 
 # Keys of what torch notes of each node: where in which file it was called
 _TRACES = ("stack_trace", "from_node", "source_fn_stack", "torch_fn", "custom")
@@ -23,14 +23,18 @@ _TRACES = ("stack_trace", "from_node", "source_fn_stack", "torch_fn", "custom")
 _LARGEST_BATCH = 2**20
 
 
-def traced(model: Exportable) -> ExportedProgram:
-    """Return the program of a model. Raises whatever torch does for one that it cannot trace."""
+def trace(module: nn.Module, inputs: Mapping[str, Tensor], ports: Signature) -> ExportedProgram:
+    """Return the program of a module. Raises whatever torch does for one that it cannot trace.
+
+    Args:
+        inputs: an example of each input, by name.
+        ports: the inputs and outputs.
+    """
     batch = Dim("batch", min=1, max=_LARGEST_BATCH)
-    ports = model.signature.inputs
-    first, *others = ({port.shape.index(None): batch} if None in port.shape else {} for port in ports)
-    shapes = (first, tuple(others)) if _takes_several(model.module) else (first,)
+    first, *others = ({port.shape.index(None): batch} if None in port.shape else {} for port in ports.inputs)
+    shapes = (first, tuple(others)) if _takes_several(module) else (first,)
     with silently(), torch.no_grad():
-        program = torch.export.export(model.module, tuple(model.inputs.values()), dynamic_shapes=shapes)
+        program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=shapes)
     for node in program.graph.nodes:
         for key in _TRACES:
             node.meta.pop(key, None)

@@ -1,0 +1,189 @@
+"""A trained model as a file of another format, written once it is verified to answer as the model does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo import DataError, Model, OptionError, Registry, ZooError
+from zoo.interfaces import Exportable, Exporter, Split, Task, make_task
+from zoo.plugin import (
+    FEATURES,
+    Card,
+    OutputError,
+    ProgramRunner,
+    Runner,
+    WeightsError,
+    advice,
+    atomic_write,
+    cause,
+    default_split,
+    feature_landmarks,
+    needing_extra,
+    open_fed,
+    runner_of,
+)
+from zoo_export.exportable import exportable
+from zoo_export.pt2 import program_of
+from zoo_export.tracing import silently
+from zoo_export.verifying import ITEMS, Verification, synthetic_items, verify
+
+__all__ = ["export", "try_export"]
+
+# Called with the work, the items done, their total, and their unit
+Report = Callable[[str, int, int, str], None]
+# Synthetic items that `try_export` compares
+_FEW = 64
+
+
+def export(
+    model: Model,
+    registry: Registry,
+    *,
+    out: str | Path | None = None,
+    to: str | None = None,
+    split: Split | None = None,
+    data: Mapping[str, Any] | None = None,
+    synthetic: bool = False,
+    report: Report = lambda what, done, total, unit: None,
+) -> dict[str, Any]:
+    """Write a model to a file; `zoo.Model.export` describes the arguments, the result and the errors."""
+    module, card = model.module, model.card
+    target = _format_of(out, to, registry)
+    path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
+    if path.exists():
+        raise OutputError(f"{path} already exists", hint="remove it, or choose another file: --out")
+    if not path.parent.is_dir():  # known now rather than after verifying
+        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
+    if entry.spec.unexportable:
+        raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")
+    made = _exportable(module, card, registry, task)
+    if synthetic:
+        if split or data:
+            raise OptionError("synthetic inputs are no split of data: leave --split and --data out")
+        items = synthetic_items(task, card.arguments, ITEMS)
+    else:
+        items, split = _fed(card, task, registry, split, data)
+    unit, doing = task.processor.unit(card.preprocess), f"exporting to {target.spec.name}"
+    report(doing, 0, 0, unit)
+    hint = advice([target.plugin, entry.plugin]) or None
+    try:
+        with needing_extra(target, doing):
+            exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
+            with silently():
+                content = exporter.write(made)
+                program = exporter.start(content, made.signature, torch.get_num_threads())
+    except ZooError:
+        raise
+    except Exception as error:
+        message = f"{card.architecture} cannot be exported to {target.spec.name}: {cause(error)}"
+        raise WeightsError(message, hint=hint) from error
+    runner = ProgramRunner(program, made.signature, name=path.name, hint=hint)
+
+    def progress(done: int, total: int) -> None:
+        report("verifying", done, total, unit)
+
+    found = _verified(module, card, registry, runner, items, report=progress)
+    try:
+        with atomic_write(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    return {
+        "file": str(path),
+        "format": target.spec.name,
+        "bytes": len(content),
+        "split": split,
+        "items": found.items,
+        "total": found.total,
+        "unit": unit,
+        "disagreements": found.disagreements,
+        "largest_difference": found.largest_difference,
+    }
+
+
+def try_export(module: nn.Module, card: Card, registry: Registry) -> None:
+    """Verify a program of torch.export on a few synthetic inputs, whatever the spec says; write nothing.
+
+    Raises WeightsError if the model cannot be exported or the program answers otherwise, and whatever torch
+    raises for a model that it cannot trace.
+    """
+    task = make_task(registry, card.task)
+    made = _exportable(module, card, registry, task)
+    program = program_of(made.trace().module(), made.signature)
+    runner = ProgramRunner(program, made.signature, name="the program")
+    _verified(module, card, registry, runner, synthetic_items(task, card.arguments, _FEW))
+
+
+def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> Any:
+    """Return the entry of the format. Raises OptionError if there is none for the file's suffix."""
+    if to is not None or out is None:
+        entry = registry.exporter(to or "onnx")
+        suffix = Path(out).suffix if out is not None else entry.spec.suffix
+        if suffix != entry.spec.suffix:
+            raise OptionError(f"a file of {entry.spec.name} ends in {entry.spec.suffix} (got {out})")
+        return entry
+    entry = registry.exporter_of(Path(out))
+    if entry is None:
+        hint = "`zoo list exporters` shows the formats"
+        raise OptionError(f"no format has files that end in {Path(out).suffix!r} (got {out})", hint=hint)
+    return entry
+
+
+def _usual_file(model: Model, suffix: str, registry: Registry) -> Path:
+    """Return the file to export weights to: beside them, or named as the published ones are."""
+    published = registry.names.matching(model.name, "weights", "architecture")
+    return Path(f"{model.name.rpartition('/')[2]}{suffix}") if published else model.path.with_suffix(suffix)
+
+
+def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -> Exportable:
+    entry = registry.architecture(card.architecture)
+    landmarks = feature_landmarks(module, {**entry.spec.landmarks}, entry.name)
+    context = entry.spec.context(card.arguments)
+    return exportable(module, card, task, landmarks=landmarks, context=context)
+
+
+def _fed(
+    card: Card, task: Task, registry: Registry, split: Split | None, data: Mapping[str, Any] | None
+) -> tuple[Any, Split]:
+    """Return the items of a split and its name. Raises as `open_fed` does, with a hint to do without."""
+    try:
+        _, fed = open_fed(card, task, registry, data=data)
+    except DataError as error:
+        hint = f"{error.hint}; or" if error.hint else "to do without the data:"
+        raise DataError(str(error), hint=f"{hint} --synthetic verifies on random inputs") from error
+    split = split or default_split(fed)
+    return fed.split(split), split
+
+
+def _verified(
+    module: nn.Module,
+    card: Card,
+    registry: Registry,
+    program: ProgramRunner,
+    items: Any,
+    *,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Verification:
+    """Compare a program with the module that it was made from."""
+
+    def running(module: nn.Module) -> Runner:
+        runner = runner_of(module, card, registry)
+        return runner.with_features(FEATURES, pool=True) if FEATURES in program.outputs else runner
+
+    copied, task = copy.deepcopy(module).cpu(), make_task(registry, card.task)
+    return verify(
+        running(copied.float()),
+        program,
+        task,
+        items,
+        exact=lambda: running(copy.deepcopy(copied).double()),
+        unit=task.processor.unit(card.preprocess),
+        report=report,
+    )
