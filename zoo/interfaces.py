@@ -467,6 +467,7 @@ class Subject:
         title: what is analyzed, for the titles of figures: the model and its inputs.
         names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
         reference: the split that the analyzer's spec names; None if it names none.
+        context: most tokens that the model reads from an empty state on; 0 is any.
     """
 
     task: str
@@ -476,6 +477,7 @@ class Subject:
     title: str = ""
     names: tuple[str, ...] = ()
     reference: Reference | None = None
+    context: int = 0
 
     def target_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64.

@@ -21,6 +21,8 @@ from zoo.data.pictures import read_picture as read_picture
 from zoo.data.views import View as View
 from zoo.data.vocabulary import Vocabulary as Vocabulary
 from zoo.data.vocabulary import WritesText as WritesText
+from zoo.data.vocabulary import text_metrics as text_metrics
+from zoo.errors import Diverged as Diverged
 from zoo.errors import OutputError as OutputError
 from zoo.errors import RunError as RunError
 from zoo.errors import SpecError as SpecError
@@ -73,6 +75,7 @@ from zoo.models.recurrent import in_one_chunk as in_one_chunk
 from zoo.models.runners import Arrays as Arrays
 from zoo.models.runners import ProgramRunner as ProgramRunner
 from zoo.models.runners import Runner as Runner
+from zoo.models.states import detach as detach
 from zoo.models.states import tensors_of as tensors_of
 from zoo.models.states import with_tensors as with_tensors
 from zoo.processors import InputReader as InputReader

@@ -22,6 +22,14 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             labels=True,
         ),
         AnalyzerSpec(
+            name="dynamic-evaluation",
+            target="zoo_diagnose.dynamic:DynamicEvaluation",
+            summary="Loss of a language model that keeps learning from the text it has just read",
+            tasks=("language-modelling",),
+            reference="train",
+            source="Krause et al. 2018, arXiv 1709.07432",
+        ),
+        AnalyzerSpec(
             name="neighbours",
             target="zoo_diagnose.neighbours:Neighbours",
             summary="The training pictures that are nearest to an input in the features of the model",

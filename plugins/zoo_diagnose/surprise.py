@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.plugin import style, untouched
+from zoo.plugin import style, text_metrics, untouched
 
 # Bits at which the color is at its strongest
 _FULL = 8.0
@@ -79,13 +79,8 @@ class Surprise(Analyzer):
         titles = [f"{row['bits']:.2f} bits per token, from token {row['from']:,}" for row in rows]
         shown = [*zip(titles, spans, strict=True)]
         mean = float(losses.mean())
-        unit = "char" if preprocess.get("tokens", "char") == "char" else "token"
         return Analysis(
-            scores={
-                "loss": mean,
-                f"bits_per_{unit}": mean / math.log(2),
-                "perplexity": math.exp(min(mean, 700)),
-            },
+            scores=text_metrics(mean, preprocess),
             tables={"tokens": _by_token(scored), "passages": rows},
             details={"tokens": len(tokens)},
             figures={"surprise.html": lambda: _page(subject.title, scored, shown)},

@@ -13,11 +13,10 @@ from torch.nn import functional as F
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
-from zoo.plugin import Card, View, Vocabulary, moved
+from zoo.plugin import Card, View, Vocabulary, moved, text_metrics
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields
-from zoo_text.processor import metrics_of
 
 __all__ = ["LanguageModelling"]
 
@@ -153,7 +152,7 @@ class LanguageModelling(Task):
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity."""
-        return metrics_of(sums["loss"] / count, preprocess)
+        return text_metrics(sums["loss"] / count, preprocess)
 
 
 def _token_order(vocabulary: Vocabulary) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,9 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import DataError, OptionError
-from zoo.plugin import Card, InputReader, Prediction, Processor, Vocabulary, open_regular, options
+from zoo.plugin import (
+    Card,
+    InputReader,
+    Prediction,
+    Processor,
+    Vocabulary,
+    open_regular,
+    options,
+    text_metrics,
+)
 
-__all__ = ["TextProcessor", "metrics_of", "text_of", "tokens_of"]
+__all__ = ["TextProcessor", "text_of", "tokens_of"]
 
 # What a file with a zero byte is, and the bytes at its beginning that are looked at
 _BINARY, _BEGINNING = "not text: it contains zero bytes", 1 << 16
@@ -74,16 +82,10 @@ class TextProcessor(Processor):
             exact -= exact.max(1, keepdims=True)
             total += float(np.log(np.exp(exact).sum(1)).sum() - exact[np.arange(len(exact)), targets].sum())
             read += len(logits)
-        metrics = metrics_of(total / (len(tokens) - 1), preprocess)
+        metrics = text_metrics(total / (len(tokens) - 1), preprocess)
         unknown = int((tokens == 0).sum()) if preprocess["specials"] else 0
         counts = {"tokens": len(tokens), "unknown": unknown}
         return Prediction(answers=[{**metrics, **counts}], values=np.array([*metrics.values()]))
-
-
-def metrics_of(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]:
-    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and its perplexity."""
-    bits = "bits_per_char" if preprocess.get("tokens", "char") == "char" else "bits_per_token"
-    return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 
 
 def tokens_of(text: str, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], list[str]]:

@@ -39,7 +39,7 @@ LINES = {
     "analyze layers": ["analyze", "activations", "NET"],
     "analyze classes": ["analyze", "confusion", "NET"],
     "eval": ["eval", "NET"],
-    "eval dynamically": ["eval", "LSTM", "--dynamic"],
+    "analyze dynamically": ["analyze", "dynamic-evaluation", "LSTM"],
     "completion": ["completion", "fish"],
 }
 

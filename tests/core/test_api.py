@@ -510,14 +510,11 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
     assert net.model.evaluate()["split"] == "test"
     assert net.model.evaluate("val", tta=True)["metrics"] != result["metrics"]
     assert lstm.model.evaluate("val")["metrics"] == lstm.result.metrics["val"]
-    assert lstm.model.evaluate(dynamic=True, dynamic_lr=0, progress=False)["dynamic"]["lr"] == 0
 
 
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="dynamic_lr requires dynamic evaluation"):
-        lstm.model.evaluate(dynamic_lr=0.1)
     with pytest.raises(OptionError, match="there is no test-time augmentation for language-modelling"):
         lstm.model.evaluate(tta=True)
     with pytest.raises(SpecError, match="text/stdlib is for language-modelling"):
@@ -559,7 +556,7 @@ def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Ru
     assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
     assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
     assert flips["help"] == "average each map with that of the mirrored image."
-    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "surprise"}
+    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprise"}
 
 
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
@@ -628,7 +625,7 @@ def test_nothing_is_printed_without_progress(
     zoo.train("lstm", "files", **small, epochs=1, run=tmp_path / "run")
     zoo.lr_find("lstm", "files", **small, steps=25)
     net.model.evaluate(progress=False)
-    lstm.model.evaluate(dynamic=True, progress=False)
+    lstm.model.analyze("dynamic-evaluation", progress=False)
     str(lstm.model.sample("the ", length=3, progress=False))
     net.model.analyze("cam", split="test", progress=False)
     assert capfd.readouterr() == ("", "")

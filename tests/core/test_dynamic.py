@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from tests.core.conftest import FakeText
+from zoo.analysis.analyzers import make_analyzer
 from zoo.errors import DataError, Diverged, OptionError
-from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
-from zoo.interfaces import SPLITS
+from zoo.interfaces import Analysis, Reference, Subject
 from zoo.models.building import build_model
 from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
+from zoo_diagnose import dynamic
+from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 
@@ -40,13 +42,17 @@ def with_test(data: FakeText, tokens: Tensor) -> FakeText:
     return FakeText({"train": data.split("train"), "val": data.split("val"), "test": tokens}, SIZE)
 
 
-def losses(model: nn.Module, data: FakeText, dynamic: Dynamic) -> list[float]:
-    """Return the mean loss so far, after each segment."""
-    reported: list[float] = []
-    evaluate_dynamic(
-        model, TASK, data, "test", dynamic, report=lambda done, total, loss: reported.append(loss)
-    )
-    return reported
+def analysis(model: nn.Module, data: FakeText, dynamic: Dynamic, *, lanes: int = 16) -> Analysis:
+    """Return what dynamic evaluation finds of the test split."""
+    train = Reference(batches=[*TASK.eval_batches(data, "train")])
+    subject = Subject(task="language-modelling", landmarks={}, preprocess=data.preprocess, reference=train)
+    batches = [*TASK.lane_batches(data, "test", lanes=lanes, steps=16)]
+    return dynamic.analyze(model, batches, subject=subject)
+
+
+def evaluate_dynamic(model: nn.Module, data: FakeText, dynamic: Dynamic) -> tuple[Any, int]:
+    found = analysis(model, data, dynamic)
+    return found.scores, found.details["tokens"]
 
 
 def one_lane(model: nn.Module, data: FakeText) -> float:
@@ -62,7 +68,7 @@ def test_without_adaptation_it_is_static_evaluation_in_one_lane(
     registry: Registry, text: Callable[..., FakeText], segment: int
 ) -> None:
     model, data = lstm(registry), text()
-    metrics, count = evaluate_dynamic(model, TASK, data, "test", Dynamic(lr=0, segment=segment))
+    metrics, count = evaluate_dynamic(model, data, Dynamic(lr=0, segment=segment))
     assert count == len(data.split("test")) - 1
     assert metrics["loss"] == pytest.approx(one_lane(model, data), rel=1e-5)
     assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / math.log(2))
@@ -74,7 +80,7 @@ def test_an_unknown_pattern_is_learned_while_it_is_read(
 ) -> None:
     model = lstm(registry, name)
     data = with_test(text(), letters(2, 3, 5, 2, 7, 4).repeat(200))
-    metrics, _ = evaluate_dynamic(model, TASK, data, "test", Dynamic(lr=3e-3))
+    metrics, _ = evaluate_dynamic(model, data, Dynamic(lr=3e-3))
     assert metrics["loss"] < 0.6 * one_lane(model, data)
 
 
@@ -84,12 +90,12 @@ def test_a_token_is_predicted_before_the_model_learns_from_it(
 ) -> None:
     model, tokens = lstm(registry), text().split("test")[: 1 + 6 * segment].clone()
     dynamic = Dynamic(lr=1e-2, segment=segment)
-    before = losses(model, with_test(text(), tokens), dynamic)
+    parts = [with_test(text(), tokens[: 1 + n * segment]) for n in (5, 6)]
+    shorter, before = (evaluate_dynamic(model, part, dynamic)[0]["loss"] for part in parts)
     tokens[-1] = 2 + (tokens[-1] - 1) % (SIZE - 2)
-    after = losses(model, with_test(text(), tokens), dynamic)
-    assert len(before) == 6
-    assert before[:-1] == after[:-1]
-    assert before[-1] != after[-1]
+    changed = evaluate_dynamic(model, with_test(text(), tokens), dynamic)[0]["loss"]
+    same = evaluate_dynamic(model, with_test(text(), tokens[: 1 + 5 * segment]), dynamic)[0]["loss"]
+    assert (same, changed != before) == (shorter, True)
 
 
 def test_a_step_is_that_of_the_paper() -> None:
@@ -129,12 +135,12 @@ def test_a_step_is_that_of_the_paper() -> None:
         part = test[start : start + 5].long()
         expected += loss(weight, part)
         weight = weight + pull * (trained - weight) - 0.05 * gradient(weight, part) / floor
-    two, _ = evaluate_dynamic(Bigrams(), TASK, data, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    two, _ = evaluate_dynamic(Bigrams(), data, Dynamic(lr=0.05, decay=0.3, segment=4))
     assert two["loss"] == pytest.approx(expected / 8, rel=1e-6)
 
     longer = FakeText({"train": train, "val": train, "test": torch.cat([test, letters(5, 3, 4, 4)])}, SIZE)
     expected += loss(weight, letters(2, 5, 3, 4, 4).long())
-    three, count = evaluate_dynamic(Bigrams(), TASK, longer, "test", Dynamic(lr=0.05, decay=0.3, segment=4))
+    three, count = evaluate_dynamic(Bigrams(), longer, Dynamic(lr=0.05, decay=0.3, segment=4))
     assert count == 12
     assert three["loss"] == pytest.approx(expected / 12, rel=1e-6)
 
@@ -147,7 +153,7 @@ def test_the_model_and_the_random_state_do_not_change(
     out = model.get_submodule("out").requires_grad_(False)
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     with torch.no_grad():
-        first, second = (evaluate_dynamic(model, TASK, text(), "test", Dynamic()) for _ in range(2))
+        first, second = (evaluate_dynamic(model, text(), Dynamic()) for _ in range(2))
     assert first == second
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training is training
@@ -156,13 +162,28 @@ def test_the_model_and_the_random_state_do_not_change(
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_progress_is_reported_after_each_segment(registry: Registry, text: Callable[..., FakeText]) -> None:
-    reports: list[tuple[float, ...]] = []
-    metrics, _ = evaluate_dynamic(
-        lstm(registry), TASK, text(), "test", Dynamic(), report=lambda *progress: reports.append(progress)
-    )
-    assert [(done, total) for done, total, _ in reports] == [(20, 40), (39, 39)]
-    assert reports[-1][2] == metrics["loss"]
+def test_the_batches_are_read_at_the_pace_of_the_evaluation(
+    registry: Registry, text: Callable[..., FakeText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gives them reports progress: once for reading the text, and once for evaluating it."""
+    data, events = text(), list[str]()
+    batches = [*TASK.lane_batches(data, "test", lanes=1, steps=20)]
+
+    class Counted(list[Any]):
+        def __iter__(self) -> Any:
+            for batch in super().__iter__():
+                yield batch
+                events.append("batch")
+
+    def gradients(*arguments: Any, right: Any = dynamic._gradients) -> Any:
+        events.append("step")
+        return right(*arguments)
+
+    monkeypatch.setattr(dynamic, "_gradients", gradients)
+    train = Reference(batches=[*TASK.lane_batches(data, "train", lanes=1, steps=20)][:1])
+    subject = Subject(task="", landmarks={}, preprocess=data.preprocess, reference=train)
+    Dynamic().analyze(lstm(registry), Counted(batches), subject=subject)
+    assert events == ["batch", "batch", "step", "step", "batch", "step", "batch"]
 
 
 def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
@@ -175,9 +196,7 @@ def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
         if changed is not None:
             train[changed] = 2 + (train[changed] - 1) % (SIZE - 2)
         splits: dict[Any, Tensor] = {"train": train, "val": data.split("val"), "test": data.split("test")}
-        return evaluate_dynamic(model, TASK, FakeText(splits, SIZE), "test", Dynamic(lr=1e-2, segment=1))[0][
-            "loss"
-        ]
+        return evaluate_dynamic(model, FakeText(splits, SIZE), Dynamic(lr=1e-2, segment=1))[0]["loss"]
 
     usual = loss()
     assert loss(changed=201) == usual
@@ -187,33 +206,19 @@ def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
 
 def test_a_diverging_evaluation_is_stopped(registry: Registry, text: Callable[..., FakeText]) -> None:
     with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as caught:
-        evaluate_dynamic(lstm(registry), TASK, text(), "test", Dynamic(lr=1e38, segment=2))
-    assert caught.value.hint == "try a --dynamic-lr below 1e+38"
+        evaluate_dynamic(lstm(registry), text(), Dynamic(lr=1e38, segment=2))
+    assert caught.value.hint == "try a learning rate below --option lr=1e+38"
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_an_empty_split_is_refused(registry: Registry, text: Callable[..., FakeText], split: str) -> None:
-    splits: dict[Any, Tensor] = {name: text().split(name) for name in SPLITS}
-    splits[split] = letters()
-    with pytest.raises(DataError, match=f"the {split} split is empty"):
-        evaluate_dynamic(lstm(registry), TASK, FakeText(splits, SIZE), "test", Dynamic())
+def test_a_value_out_of_range_is_refused(registry: Registry) -> None:
+    with pytest.raises(OptionError, match=r"decay must be at most 1 \(got 1\.5\)"):
+        make_analyzer(registry.analyzer("dynamic-evaluation"), {"decay": 1.5})
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"lr": -1.0}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got -1.0)"),
-        ({"lr": math.inf}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got inf)"),
-        ({"lr": math.nan}, "dynamic lr must be between 0 (no adaptation) and 1e38 (got nan)"),
-        ({"decay": 1.5}, "dynamic decay must be between 0 and 1 (got 1.5)"),
-        ({"decay": math.nan}, "dynamic decay must be between 0 and 1 (got nan)"),
-        ({"segment": 0}, "dynamic segment must be at least 1 (got 0)"),
-    ],
-)
-def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        Dynamic(**settings)
-    assert str(caught.value) == message
+def test_a_model_with_a_context_length_is_refused(registry: Registry) -> None:
+    subject = Subject(task="", landmarks={}, preprocess={}, context=128)
+    with pytest.raises(OptionError, match=r"texts of any length, but this one reads at most 128 tokens"):
+        Dynamic().analyze(lstm(registry), [], subject=subject)
 
 
 @pytest.mark.gpu
@@ -221,8 +226,8 @@ def test_a_value_out_of_range_is_refused(settings: dict[str, Any], message: str)
 @pytest.mark.parametrize("name", ["lstm", "awd-lstm"])
 def test_a_gpu_gives_the_same_loss(registry: Registry, text: Callable[..., FakeText], name: str) -> None:
     model = lstm(registry, name)
-    here, _ = evaluate_dynamic(model, TASK, text(), "test", Dynamic())
-    there, _ = evaluate_dynamic(model.to(GPU), TASK, text(), "test", Dynamic(), device=GPU)
+    here, _ = evaluate_dynamic(model, text(), Dynamic())
+    there, _ = evaluate_dynamic(model.to(GPU), text(), Dynamic())
     assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
 
 
@@ -236,6 +241,6 @@ def test_a_model_without_gradients_cannot_adapt(text: Callable[..., FakeText]) -
             return 0 * self.unused.expand(*tokens.shape, SIZE), None
 
     with pytest.raises(DataError, match="every gradient on the training split is zero"):
-        evaluate_dynamic(Constant(), TASK, text(), "test", Dynamic())
-    metrics, _ = evaluate_dynamic(Constant(), TASK, text(), "test", Dynamic(lr=0))
+        evaluate_dynamic(Constant(), text(), Dynamic())
+    metrics, _ = evaluate_dynamic(Constant(), text(), Dynamic(lr=0))
     assert metrics["loss"] == pytest.approx(math.log(SIZE))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from zoo.api.describing import describe
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import tokenize
 from zoo.errors import DataError, OptionError, SpecError, ZooWarning
-from zoo.evaluation.dynamic import Dynamic
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import Card
 from zoo.models import weights
@@ -192,16 +190,6 @@ def test_an_option_that_does_not_fit_the_model_is_refused(
     with pytest.raises(OptionError) as caught:
         evaluate(*model, registry, **options)
     assert str(caught.value) == message
-
-
-def test_dynamic_evaluation_is_compared_with_the_same_lane_unadapted(
-    model: tuple[nn.Module, Card], registry: Registry, folder: Path
-) -> None:
-    data = {"paths": str(folder / "a.txt")}
-    result = evaluate(*model, registry, data=data, dynamic=Dynamic(lr=1e-3))
-    adapted, unadapted = result["dynamic"].pop("metrics"), result["dynamic"].pop("unadapted")
-    assert adapted["loss"] < unadapted["loss"]
-    assert result["dynamic"] == asdict(Dynamic(lr=1e-3))
 
 
 def test_tokens_of_another_vocabulary_are_renumbered_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,11 @@ from zoo.inference.sampling import Sampling, stream
 from zoo.models import weights
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.precision import pick_device
-from zoo.models.recurrent import Differentiable
 from zoo.registry.registry import Registry
 from zoo.runs.result import Result
 from zoo.testing.weights import find_weights
 from zoo.training import loop
+from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 pytestmark = [
@@ -196,7 +196,7 @@ def test_a_recurrent_layer_in_eval_mode_has_a_gradient_with_cudnn(kind: Callable
     tokens = torch.randn(5, 3, 7)
     expected = torch.autograd.grad(layer(tokens)[0].sum(), [*layer.parameters()])
     layer.cuda()
-    with Differentiable():
+    with _Differentiable():
         found = torch.autograd.grad(layer(tokens.cuda())[0].sum(), [*layer.parameters()])
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-3)

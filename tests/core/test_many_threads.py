@@ -24,9 +24,10 @@ import zoo
 from zoo.errors import ZooWarning
 from zoo.models.building import build_model
 from zoo.models.hooks import evaluating, stored
-from zoo.models.recurrent import Differentiable, SingleSteps
+from zoo.models.recurrent import SingleSteps
 from zoo.registry.printing import printing_to
 from zoo.registry.registry import Registry
+from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 from zoo_images.views import Views
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
@@ -95,7 +96,7 @@ def switches() -> dict[str, Any]:
         lambda runs: zoo.open_dataset("files", paths=str(runs / "text.txt")),
         lambda runs: str(zoo.load(runs / "text", device="cpu").sample(length=3)),
         lambda runs: next(zoo.load(runs / "text", device="cpu").sample(length=3).stream()),
-        lambda runs: zoo.load(runs / "text", device="cpu").evaluate("val", dynamic=True),
+        lambda runs: zoo.load(runs / "text", device="cpu").analyze("dynamic-evaluation", split="val"),
         lambda runs: zoo.load(runs / "images", device="cpu").evaluate("val", tta=True),
         lambda runs: zoo.load(runs / "images", device="cpu").analyze("grad-cam", indices=[0])._repr_jpeg_(),
         lambda runs: np.asarray(zoo.load(runs / "text", device="cpu").features("the fox")),
@@ -254,6 +255,6 @@ def test_any_other_recurrent_layer_is_left_to_torch(
     layer = kind(7, 9, 2, **options).eval()
     tokens = torch.randn(1, 1, 7)
     expected = layer(tokens)[0]
-    for mode in (SingleSteps(), Differentiable()):
+    for mode in (SingleSteps(), _Differentiable()):
         with mode:
             assert torch.allclose(layer(tokens)[0], expected, atol=1e-6)

@@ -24,7 +24,6 @@ import zoo
 from zoo.data.pictures import as_picture
 from zoo.data.reading import workers
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
-from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.interfaces import make_task
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
@@ -417,12 +416,10 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
 
 
 def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
-    registry = Registry.discover()
-    task = make_task(registry, reader.card.task)
     data = zoo.open_dataset("files", **dict(reader.own), **QUIET)
-    still, _ = evaluate_dynamic(reader.module, task, data, "val", Dynamic(lr=0))
+    found = reader.analyze("dynamic-evaluation", split="val", options={"lr": 0}, **QUIET)
     (row,) = reader.predict(reader.vocabulary.decode(data.split("val").tolist()), **QUIET)
-    six_digits = pytest.approx(still["loss"], rel=5e-6)
+    six_digits = pytest.approx(found.scores["loss"], rel=5e-6)
     assert row["answers"][0]["loss"] == six_digits
 
 

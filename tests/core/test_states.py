@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
+from tests.core.test_dynamic import evaluate_dynamic
 from zoo.config.recipe import Recipe
 from zoo.errors import Interrupted, RunError, SpecError
-from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.inference.sampling import Sampling, stream
 from zoo.interfaces import State
@@ -25,6 +25,7 @@ from zoo.models.states import detach
 from zoo.runs.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
+from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modelling import LanguageModelling
 from zoo_text.plugin import LANGUAGE_MODELLING
 
@@ -138,7 +139,7 @@ def test_a_state_is_carried_through_evaluation_and_sampling(text: Any, kind: str
     assert measure(model, TASK, data, "test").metrics == pytest.approx(
         measure(plain, TASK, data, "test").metrics
     )
-    adapted = [evaluate_dynamic(m, TASK, data, "test", Dynamic(segment=5))[0]["loss"] for m in (model, plain)]
+    adapted = [evaluate_dynamic(m, data, Dynamic(segment=5))[0]["loss"] for m in (model, plain)]
     assert adapted[0] == pytest.approx(adapted[1])
     settings = Sampling(length=30)
     preprocess = data.preprocess

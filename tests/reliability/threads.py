@@ -175,7 +175,7 @@ def _jobs(folder: Path) -> Jobs:
         "evaluate": lambda: str(pictures.evaluate("val", **quiet)["metrics"]),
         "evaluate by views": lambda: str(pictures.evaluate("val", tta=True, **quiet)["metrics"]),
         "evaluate text": lambda: str(text.evaluate("val", **quiet)["metrics"]),
-        "dynamic evaluation": lambda: str(text.evaluate("val", dynamic=True, **quiet)["dynamic"]),
+        "dynamic evaluation": lambda: str(text.analyze("dynamic-evaluation", split="val", **quiet).scores),
         "grad-cam": lambda: _maps(pictures, "grad-cam"),
         "score-cam": lambda: _maps(pictures, "score-cam"),
         "activations": lambda: _figure(text.analyze("activations", split="val", **quiet)),

@@ -137,7 +137,6 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
             ["analyze", "confusion", "RUN"],
             "confusion is for classification, but lines/bent is for regression",
         ),
-        (["eval", "RUN", "--dynamic"], "dynamic evaluation is for sequences"),
     ],
 )
 @installed_as_others

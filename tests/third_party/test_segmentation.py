@@ -257,7 +257,6 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
         ),
         (["train", "unet", "shapes-masks", "--data", "size=512"], "are the most that can be drawn"),
         (["train", "unet", "shapes-masks", "--label-smoothing", "0.1"], "--label-smoothing does not apply"),
-        (["eval", "RUN", "--dynamic"], "dynamic evaluation is for sequences"),
         (["eval", "RUN", "--data", "kinds=3"], "the data has num_classes=4, but the model num_classes=5"),
     ],
 )

@@ -54,7 +54,13 @@ def make_subject(
     if classes and "class" in spec.ignores:
         raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
     asked = tuple(_class(name, card) for name in classes) or ("predicted",)
-    return Subject(task=card.task, landmarks=landmarks, preprocess=card.preprocess, classes=asked)
+    return Subject(
+        task=card.task,
+        landmarks=landmarks,
+        preprocess=card.preprocess,
+        classes=asked,
+        context=architecture.spec.context(card.arguments),
+    )
 
 
 def _class(given: str, card: Card) -> Any:

@@ -115,9 +115,6 @@ class Model:
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
         tta: bool = False,
-        dynamic: bool = False,
-        dynamic_lr: float | None = None,
-        dynamic_decay: float | None = None,
         progress: bool = True,
     ) -> dict[str, Any]:
         """Measure the model on a split, every item once, in fp32.
@@ -128,16 +125,13 @@ class Model:
             dataset: other data than the model was trained on, such as `folder`; classes are matched by name.
             data: option of the dataset, on top of those the model was trained with.
             tta: average the answers to several views of each image (test-time augmentation).
-            dynamic: also measure a language model with dynamic evaluation, in which a copy keeps learning.
-            dynamic_lr: step size of dynamic evaluation; 0.0003 by default, and 0 is no adaptation.
-            dynamic_decay: pull of dynamic evaluation back towards the trained weights; 0.001 by default.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, chance, better_than_chance}`, where
             `chance` has the metrics of guessing, `split` is `all` for data that is not split, and `counts` is
             what it holds, such as `unknown` tokens. For a classifier, also `classes`, `missing_classes`
-            (without an image) and `confusion[label][predicted]`; with `dynamic`, also `dynamic`.
+            (without an image) and `confusion[label][predicted]`.
 
         Raises:
             OptionError: an option does not fit the model or the data.
@@ -145,13 +139,8 @@ class Model:
             Diverged: a metric is not finite.
         """
         module = self.module
-        from zoo.evaluation.dynamic import Dynamic
         from zoo.evaluation.evaluate import evaluate
 
-        settings: dict[str, Any] = {"lr": dynamic_lr, "decay": dynamic_decay}
-        given = {name: value for name, value in settings.items() if value is not None}
-        if given and not dynamic:
-            raise OptionError(f"dynamic_{next(iter(given))} requires dynamic evaluation")
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
             result = evaluate(
@@ -163,7 +152,6 @@ class Model:
                 data=self._data(dataset, data),
                 device=self.device,
                 tta=tta,
-                dynamic=Dynamic(**given) if dynamic else None,
                 report=bar,
             )
         return {"weights": str(self.path), **result}

@@ -24,9 +24,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix, or the average
-    precision of each class if an image may have several. With --dynamic, a language model is measured twice
-    more, as a single lane: without adaptation, and while a copy of it keeps learning from the text it has
-    just read. The file does not change.
+    precision of each class if an image may have several. `zoo analyze dynamic-evaluation WEIGHTS` measures a
+    language model that keeps learning from the text.
     """
     session.begin(f"evaluating {weights}")
     model = session.load(weights, device=device)
@@ -47,7 +46,3 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     if unknown := result["counts"].get("unknown"):
         total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
         print_paragraph(f"{total} are not in the model's vocabulary, and are read as <unk>")
-    if adapted := result.get("dynamic"):
-        print_paragraph(f"the same in one lane: {figures(adapted['unadapted'], units)}")
-        about = f"dynamic evaluation, lr {adapted['lr']:g}, decay {adapted['decay']:g}"
-        print_paragraph(f"{about}: {figures(adapted['metrics'], units)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -9,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from zoo.config.arguments import checked
 from zoo.errors import SpecError
 
-__all__ = ["Vocabulary", "WritesText", "tokenize"]
+__all__ = ["Vocabulary", "WritesText", "text_metrics", "tokenize"]
 
 # Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token.
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
@@ -84,6 +85,12 @@ class WritesText(Protocol):
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
         """Return the tokens of a model, from the `preprocess` of its card."""
         ...
+
+
+def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and its perplexity."""
+    bits = "bits_per_char" if preprocess.get("tokens", "char") == "char" else "bits_per_token"
+    return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 
 
 @checked

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -13,10 +11,9 @@ from torch import nn
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
 from zoo.evaluation.chance import beats_chance
-from zoo.evaluation.dynamic import Dynamic, evaluate_dynamic
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, CarriesState, Dataset, HasViews, Split, Task, make_task
+from zoo.interfaces import SPLITS, HasViews, Split, Task, make_task
 from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
@@ -36,21 +33,18 @@ def evaluate(
     data: Mapping[str, Any] | None = None,
     device: str = "cpu",
     tta: bool = False,
-    dynamic: Dynamic | None = None,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
 
     `chance` has the metrics of guessing; a result that is no better is warned of. `split` may be `all`.
     Classifiers also have `classes` (each one's count and accuracy, or average precision), `missing_classes`
-    without an image and `confusion[label][predicted]`. With `dynamic`, also `dynamic`: its `metrics`, those
-    of the same lane without adaptation (`unadapted`), and its settings.
+    without an image and `confusion[label][predicted]`.
 
     Args:
         split: by default `test`, or `val` if there is no test split; all of other data that is not split.
         dataset, data: other data than the model was trained on, and options on top of the card's.
         tta: average the answers to several views of each input, if the task has it.
-        dynamic: adapt to the text while reading it, if the task carries a state.
         report: called after each batch.
 
     Raises Diverged if a metric is not finite, and what `open_fed` raises.
@@ -58,17 +52,20 @@ def evaluate(
     if split not in (None, *SPLITS):
         raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     task = make_task(registry, card.task)
-    if dynamic is not None and not isinstance(task, CarriesState):
-        raise OptionError(f"dynamic evaluation is for sequences, but this model is for {card.task}")
     seen = _views(model, task) if tta else model
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
-    on: Any = {"context": context_of(card, registry), "device": device}
-    measured = measure(seen, task, fed, split, **on, report=partial(_plainly, report, unit))
+
+    def progress(done: int, total: int) -> None:
+        report("evaluating", done, total, unit, "")
+
+    context = context_of(card, registry)
+    measured = measure(seen, task, fed, split, context=context, device=device, report=progress)
     _require_finite(measured.metrics, split)
     where = split_name(fed, split)
     on_what = entry.name if where == "all" else where
-    result: dict[str, Any] = {
+    return {
+        **measured.details,
         "dataset": entry.name,
         "split": where,
         "count": measured.count,
@@ -79,10 +76,6 @@ def evaluate(
         "chance": task.chance(fed.preprocess),
         "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=on_what),
     }
-    result = {**measured.details, **result}
-    if dynamic is not None:
-        result["dynamic"] = _dynamic(model, task, fed, split, dynamic, on, report=report)
-    return result
 
 
 def _views(model: nn.Module, task: Task) -> nn.Module:
@@ -91,37 +84,9 @@ def _views(model: nn.Module, task: Task) -> nn.Module:
     return task.views(model)
 
 
-def _dynamic(
-    model: nn.Module,
-    task: Task,
-    fed: Dataset,
-    split: Split,
-    dynamic: Dynamic,
-    on: Mapping[str, Any],
-    *,
-    report: Report,
-) -> dict[str, Any]:
-    """Measure a model in one lane, without adaptation and with it."""
-    unit = task.processor.unit(fed.preprocess)
-    still, adapting = (partial(_with_loss, report, what, unit) for what in ("one lane", "dynamic evaluation"))
-    lane, _ = evaluate_dynamic(model, task, fed, split, replace(dynamic, lr=0), **on, report=still)
-    adapted, _ = evaluate_dynamic(model, task, fed, split, dynamic, **on, report=adapting)
-    _require_finite(lane, split)
-    _require_finite(adapted, split)
-    return {"metrics": adapted, "unadapted": lane, **asdict(dynamic)}
-
-
 def _require_finite(metrics: Mapping[str, float], split: str) -> None:
     """Raise Diverged if a metric is not finite: finite weights can be too large to compute with."""
     wrong = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
     if wrong:
         hint = "the weights are finite, but too large to compute with"
         raise Diverged(f"the result on {split} is not finite: {wrong}", hint=hint)
-
-
-def _plainly(report: Report, unit: str, done: int, total: int) -> None:
-    report("evaluating", done, total, unit, "")
-
-
-def _with_loss(report: Report, what: str, unit: str, done: int, total: int, loss: float) -> None:
-    report(what, done, total, unit, f"loss {loss:.4f}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Differentiable", "SingleLSTMs", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
+__all__ = ["SingleLSTMs", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
 
 _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
@@ -40,20 +40,6 @@ class SingleSteps(TorchFunctionMode):
                 output = states[-1][0]
             hiddens, cells = zip(*states, strict=True)
             return output[None], torch.stack(hiddens), torch.stack(cells)
-        return func(*args, **(kwargs or {}))
-
-
-class Differentiable(TorchFunctionMode):
-    """Inside, recurrent layers in evaluation mode have a backward pass with cuDNN, too.
-
-    cuDNN has one in training mode only, which without dropout is the same.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func in _LAYERS and args[0].is_cuda and isinstance(args[3], bool) and not args[6]:
-            args = (*args[:5], 0.0, True, *args[7:])
         return func(*args, **(kwargs or {}))
 
 
