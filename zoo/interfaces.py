@@ -270,7 +270,7 @@ class Task(ABC):
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Return inputs of items (B, ...) as the model reads them: by default, as they are.
 
-        It is what `eval_batches` does to the inputs of a split, such as a normalization. An exported model
+        It is what `batches_of` does to the inputs of a split, such as a normalization. An exported model
         does it itself. Models of a task that is a `CarriesState` read tokens, which nothing prepares.
 
         Args:
@@ -327,8 +327,19 @@ class Task(ABC):
         return {}
 
     @abstractmethod
+    def batches_of(
+        self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield every item exactly once, in order, without augmentation.
+
+        Args:
+            items: a split, as `Dataset.split` returns it, or inputs of the user's own in the same form.
+            preprocess: as `Dataset.preprocess`.
+        """
+
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every item of a split exactly once, in order, without augmentation."""
+        """Yield every item of a split as `batches_of` does."""
+        return self.batches_of(dataset.split(split), dataset.preprocess, device=device)
 
     @abstractmethod
     def step(
@@ -380,10 +391,8 @@ class CarriesState(Protocol):
     `model(inputs, state) -> (outputs, state)`.
     """
 
-    def lane_batches(
-        self, dataset: Dataset, split: Split, *, lanes: int, steps: int, device: str = "cpu"
-    ) -> Iterator[Batch]:
-        """Yield a split as `Task.eval_batches` does, read in `lanes` lanes, `steps` tokens at a time."""
+    def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
+        """Yield a sequence as `Task.batches_of` does, read in `lanes` lanes, `steps` tokens at a time."""
         ...
 
 

@@ -97,14 +97,15 @@ class ImageBatches:
             step_seed = seed_for(seed, "step", epoch, index, rank)
             yield Batch(inputs[beside:], targets[beside:], index, len(chunks), step_seed, share=share)
 
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every image of a split once, in order."""
-        images = dataset.split(split)
-        size = max(1, min(500, _EVAL_PIXELS // dataset.dims["image_size"] ** 2))
-        starts = range(0, len(images), size)
-        wanted = [range(first, min(first + size, len(images))) for first in starts]
-        for index, (inputs, labels) in enumerate(_fetched(images, wanted)):
-            inputs = _normalize(moved(inputs, device), dataset.preprocess)
+    def batches_of(
+        self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield every image once, in order."""
+        size = max(1, min(500, _EVAL_PIXELS // preprocess["size"] ** 2))
+        starts = range(0, len(items), size)
+        wanted = [range(first, min(first + size, len(items))) for first in starts]
+        for index, (inputs, labels) in enumerate(_fetched(items, wanted)):
+            inputs = _normalize(moved(inputs, device), preprocess)
             yield Batch(inputs, moved(labels, device), index, len(starts), 0)
 
 

@@ -95,22 +95,22 @@ class LanguageModelling(Task):
         steady = {"bptt_jitter": False} if text.bptt_jitter else {}
         return {"bptt": min(context, text.bptt), **steady} if longest_batch(text) > context else {}
 
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a split in 16 lanes, whatever `batch_size` was: metrics do not depend on the training."""
-        return self.lane_batches(dataset, split, lanes=16, steps=128, device=device)
-
-    def lane_batches(
-        self, dataset: Dataset, split: Split, *, lanes: int, steps: int, device: str = "cpu"
+    def batches_of(
+        self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
-        """Yield a split so that every token except the very first is predicted once.
+        """Yield a text in 16 lanes, whatever `batch_size` was: metrics do not depend on the training."""
+        return self.lane_batches(items, lanes=16, steps=128, device=device)
+
+    def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
+        """Yield a text so that every token except the very first is predicted once.
 
         The remainder is read as one more, short lane from a state of zeros.
         """
-        tokens = dataset.split(split)
+        tokens: Tensor = items
         if len(tokens) == 0:
             return
         if len(tokens) < 2:
-            raise DataError(f"the {split} split must have at least 2 tokens (got 1)")
+            raise DataError("the text must have at least 2 tokens (got 1)")
         lanes = min(lanes, len(tokens) - 1)
         inputs, targets = cut_lanes(tokens, lanes, (len(tokens) - 1) // lanes)
         spare = tokens[inputs.numel() :]  # at least the last target

@@ -263,7 +263,7 @@ def test_what_is_no_regular_file_is_no_text(
     os.mkfifo(tmp_path / "pipe")
     model, paths = card(), [tmp_path / place]
     with pytest.raises(DataError, match="cannot be read: it is a pipe or a device, not a regular file"):
-        of_own(model, make_task(registry, model.task), paths, device="cpu", report=lambda done, total: None)
+        of_own(model, make_task(registry, model.task), paths)
 
 
 def test_the_error_for_a_folder_without_pictures_names_it(

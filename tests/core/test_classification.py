@@ -187,7 +187,7 @@ def test_inputs_are_channels_last_whatever_the_layout_of_the_images(channels: in
     ):
         data = View(
             dims={"in_channels": channels, "image_size": width, "num_classes": 1},
-            preprocess={"mean": [0.4] * channels, "std": [0.2] * channels},
+            preprocess={"size": width, "mean": [0.4] * channels, "std": [0.2] * channels},
             split=lambda name, given=given: Whole(given),
         )
         (batch,) = TASK.eval_batches(data, "test")

@@ -46,7 +46,7 @@ def analysis(model: nn.Module, data: FakeText, dynamic: Dynamic, *, lanes: int =
     """Return what dynamic evaluation finds of the test split."""
     train = Reference(batches=[*TASK.eval_batches(data, "train")])
     subject = Subject(task="language-modelling", landmarks={}, preprocess=data.preprocess, reference=train)
-    batches = [*TASK.lane_batches(data, "test", lanes=lanes, steps=16)]
+    batches = [*TASK.lane_batches(data.split("test"), lanes=lanes, steps=16)]
     return dynamic.analyze(model, batches, subject=subject)
 
 
@@ -167,7 +167,7 @@ def test_the_batches_are_read_at_the_pace_of_the_evaluation(
 ) -> None:
     """Whoever gives them reports progress: once for reading the text, and once for evaluating it."""
     data, events = text(), list[str]()
-    batches = [*TASK.lane_batches(data, "test", lanes=1, steps=20)]
+    batches = [*TASK.lane_batches(data.split("test"), lanes=1, steps=20)]
 
     class Counted(list[Any]):
         def __iter__(self) -> Any:
@@ -180,7 +180,7 @@ def test_the_batches_are_read_at_the_pace_of_the_evaluation(
         return right(*arguments)
 
     monkeypatch.setattr(dynamic, "_gradients", gradients)
-    train = Reference(batches=[*TASK.lane_batches(data, "train", lanes=1, steps=20)][:1])
+    train = Reference(batches=[*TASK.lane_batches(data.split("train"), lanes=1, steps=20)][:1])
     subject = Subject(task="", landmarks={}, preprocess=data.preprocess, reference=train)
     Dynamic().analyze(lstm(registry), Counted(batches), subject=subject)
     assert events == ["batch", "batch", "step", "step", "batch", "step", "batch"]

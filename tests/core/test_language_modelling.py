@@ -115,7 +115,7 @@ def test_jitter_of_a_tiny_bptt_still_covers_the_text(bptt: int) -> None:
 
 def test_evaluation_predicts_each_token_but_the_first_once() -> None:
     for length in range(2, 201):
-        batches = list(TASK.lane_batches(Positions(length), "test", lanes=16, steps=5))
+        batches = list(TASK.lane_batches(torch.arange(length), lanes=16, steps=5))
         predicted = torch.cat([batch.targets.flatten() for batch in batches]).tolist()
         assert sorted(predicted) == list(range(1, length)), f"a text of {length}"
         assert all(torch.equal(batch.targets, batch.inputs + 1) for batch in batches)
@@ -124,7 +124,7 @@ def test_evaluation_predicts_each_token_but_the_first_once() -> None:
 
 def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
     before: Tensor | None = None
-    for batch in TASK.lane_batches(Positions(197), "test", lanes=16, steps=5):
+    for batch in TASK.lane_batches(torch.arange(197), lanes=16, steps=5):
         if not batch.fresh:
             assert before is not None
             assert torch.equal(batch.inputs[0], before)
@@ -142,7 +142,7 @@ def test_an_empty_split_has_no_batches_and_one_token_is_refused() -> None:
     assert list(TASK.eval_batches(Positions(0), "val")) == []
     with pytest.raises(DataError, match=r"the text must have at least 2 tokens \(got 0\)"):
         train(0)
-    with pytest.raises(DataError, match=r"the val split must have at least 2 tokens \(got 1\)"):
+    with pytest.raises(DataError, match=r"the text must have at least 2 tokens \(got 1\)"):
         list(TASK.eval_batches(Positions(1), "val"))
 
 

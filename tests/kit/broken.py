@@ -1529,8 +1529,8 @@ class Counting(Task):
             made = self.batch([items[n] for n in chunks[index][mine]], index, len(chunks))
             yield dataclasses.replace(made, share=share)
 
-    def eval_batches(self, dataset, split, *, device="cpu"):
-        yield self.batch(list(dataset.split(split)), 0, 1)
+    def batches_of(self, items, preprocess, *, device="cpu"):
+        yield self.batch(list(items), 0, 1)
 
     def batch(self, items, index, total):
         images, targets = zip(*items, strict=True)
@@ -1623,14 +1623,14 @@ class DrawsByRank(Tagging):
 
 
 class LeavesOutTheLast(Tagging):
-    def eval_batches(self, dataset, split, **more):
-        for batch in super().eval_batches(dataset, split, **more):
+    def batches_of(self, items, preprocess, **more):
+        for batch in super().batches_of(items, preprocess, **more):
             yield dataclasses.replace(batch, inputs=batch.inputs[:-1], targets=batch.targets[:-1])
 
 
 class ShufflesTheTest(Tagging):
-    def eval_batches(self, dataset, split, **more):
-        for batch in super().eval_batches(dataset, split, **more):
+    def batches_of(self, items, preprocess, **more):
+        for batch in super().batches_of(items, preprocess, **more):
             order = torch.randperm(len(batch.inputs), generator=torch.Generator().manual_seed(torch.seed()))
             yield dataclasses.replace(batch, inputs=batch.inputs[order], targets=batch.targets[order])
 

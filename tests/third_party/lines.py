@@ -96,12 +96,13 @@ class Regression(Task):
             step_seed = seed_for(seed, "step", epoch, index, rank)
             yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)
 
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        rows = dataset.split(split)
-        starts = range(0, len(rows), 100)
+    def batches_of(
+        self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        starts = range(0, len(items), 100)
         for index, first in enumerate(starts):
-            indices = list(range(first, min(first + 100, len(rows))))
-            yield Batch(*_fetch(rows, indices, device), index, len(starts), 0)
+            indices = list(range(first, min(first + 100, len(items))))
+            yield Batch(*_fetch(items, indices, device), index, len(starts), 0)
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,12 +51,14 @@ def read_inputs(
     """
     task = make_task(registry, card.task)
     context = context_of(card, registry)
+
+    def fed_with(inputs: Inputs) -> Inputs:
+        return replace(inputs, context=context, device=device, report=report)
+
     if request.inputs is None:
         fed, facts = _opened(request, task, card, registry, whole=request.split is None and not reference)
         split = request.split or default_split(fed)
-        inputs = of_split(
-            card, task, fed, split, request.indices, context=context, device=device, report=report
-        )
+        inputs = fed_with(of_split(card, task, fed, split, request.indices))
         source: dict[str, Any] = {"split": split_name(fed, split), **facts}
         is_part = split == reference
         if not reference:
@@ -65,13 +67,13 @@ def read_inputs(
         names_data = (request.dataset or request.data) and not reference
         if request.split or request.indices is not None or names_data:
             raise OptionError("give either inputs or a split of the data, not both")
-        inputs = of_own(card, task, request.inputs, context=context, device=device, report=report)
+        inputs = fed_with(of_own(card, task, request.inputs))
         source = {"inputs": [each.name for each in inputs.sources]}
         if not reference:
             return inputs, None, source
         fed, facts = _opened(request, task, card, registry, whole=False)
         is_part = False
-    others = of_split(card, task, fed, reference, None, context=context, device=device, report=report)
+    others = fed_with(of_split(card, task, fed, reference, None))
     numbers = range(len(others.names)) if request.indices is None else request.indices
     among = numbers if is_part else ()
     compared = Reference(batches=others, names=others.names, inputs=among)

@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from zoo.data.reading import Unread, in_batches, workers
 from zoo.data.sources import Source, find, require
-from zoo.data.views import as_tensors, of_items
+from zoo.data.views import as_tensors
 from zoo.data.vocabulary import WritesText
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
@@ -28,7 +28,7 @@ from zoo.interfaces import (
     Split,
     Task,
 )
-from zoo.processors import ReadsInputs
+from zoo.processors import InputReader, ReadsInputs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,43 +63,34 @@ class Inputs:
     task: Task
     names: list[str]
     items: Any
-    device: str
     boxes: Sequence[Mapping[int, Sequence[Box]]] | None = None
     sources: Sequence[Source] = ()
+    device: str = "cpu"
     context: int = 0
     report: Callable[[int, int], None] = lambda done, total: None
 
     def __iter__(self) -> Iterator[Batch]:
-        lanes = 1 if len(self.items) < _SHORT else _LANES
         done = 0
         self.report(done, len(self.items))
-        for batch in self._batches(lanes):
+        for batch in self._batches():
             yield batch
             done += batch.count
             self.report(done, len(self.items))
 
-    def _batches(self, lanes: int) -> Iterator[Batch]:
-        """Yield the batches, those of a sequence in so many lanes."""
+    def _batches(self) -> Iterator[Batch]:
         if not isinstance(self.task, CarriesState):
-            yield from self.task.eval_batches(of_items(self.items, self.card), "test", device=self.device)
+            yield from self.task.batches_of(self.items, self.card.preprocess, device=self.device)
             return
-        for items in self._windows(lanes) if self.context else [self.items]:
-            data = of_items(items, self.card)
-            yield from self.task.lane_batches(data, "test", lanes=lanes, steps=_STEPS, device=self.device)
-
-    def _windows(self, lanes: int) -> Iterator[Tensor]:
-        """Yield stretches of a text that make one batch each, the last token of one the first of the next."""
-        length = lanes * min(self.context, _STEPS)
+        lanes = 1 if len(self.items) < _SHORT else _LANES
+        # of a window the last token is the first of the next; a text without windows is one
+        length = lanes * min(self.context, _STEPS) or len(self.items)
         for start in range(0, len(self.items) - 1, length):
-            yield self.items[start : start + length + 1]
+            window = self.items[start : start + length + 1]
+            yield from self.task.lane_batches(window, lanes=lanes, steps=_STEPS, device=self.device)
 
     def labels(self, number: int) -> list[int] | None:
         """Return the labels of an image, which may have several or none; None if they are unknown."""
         return _numbers(self.items[number][1])
-
-    def image(self, number: int) -> Tensor:
-        """Return an image as the model saw it, uint8 (C, H, W)."""
-        return self.items[number][0]
 
     def picture(self, number: int, *, at_most: int) -> Image:
         """Return an image to draw on, square and in color.
@@ -114,18 +105,11 @@ class Inputs:
         if self.sources:
             with contextlib.suppress(DataError, OptionError):  # such as a sound, or a file that is gone
                 return read_square(self.sources[number].value, at_most=at_most)
-        return fromarray(self.image(number).expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
+        seen: Tensor = self.items[number][0]  # uint8 (C, H, W)
+        return fromarray(seen.expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
 
 
-def of_own(
-    card: Card,
-    task: Task,
-    given: object,
-    *,
-    context: int = 0,
-    device: str,
-    report: Callable[[int, int], None],
-) -> Inputs:
+def of_own(card: Card, task: Task, given: object) -> Inputs:
     """Return inputs of the user's own, as `zoo.data.sources.find` finds them; texts together are one.
 
     Warns of those that are missing or cannot be read.
@@ -138,7 +122,20 @@ def of_own(
     if not isinstance(processor, ReadsInputs):
         hint = "analyze a split of its data"
         raise OptionError(f"a model for {task.name} cannot read inputs of your own", hint=hint)
-    reader = processor.input_reader(card)
+    sources, items = _read(processor.input_reader(card), given, whole=isinstance(task, CarriesState))
+    if not isinstance(task, CarriesState):
+        names = [source.name for source in sources]
+        return Inputs(card=card, task=task, names=names, items=items, sources=sources)
+    tokens = torch.cat(items)
+    has_unknown = isinstance(processor, WritesText) and processor.vocabulary(card.preprocess).specials
+    if has_unknown and (unknown := int((tokens == 0).sum())):
+        total = f"{unknown:,} of {len(tokens):,} {processor.unit(card.preprocess)}"
+        warn(f"{total} are not in the model's vocabulary, and are read as <unk>")
+    return Inputs(card=card, task=task, names=[], items=tokens, sources=sources)
+
+
+def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Source], list[Any]]:
+    """Return the inputs that can be read, and what they hold; all or none of them if `whole`."""
     require(given, reader)
     if reader.notice:
         warn(reader.notice)
@@ -150,40 +147,17 @@ def of_own(
         else:
             sources.append(source)
             items.append(as_tensors(item))
-    if unread and (not items or isinstance(task, CarriesState)):
+    if unread and (whole or not items):
         raise DataError("; ".join(unread[:_TOLD]))
     if not items:
         raise DataError(f"no {reader.what} were given")
     if unread:
         more = f"; and {len(unread) - _TOLD} more" if len(unread) > _TOLD else ""
         warn(f"left out {len(unread)} that cannot be read: {'; '.join(unread[:_TOLD])}{more}")
-    on: Any = {"context": context, "device": device, "report": report}
-    if not isinstance(task, CarriesState):
-        names = [source.name for source in sources]
-        return Inputs(card=card, task=task, names=names, items=items, sources=sources, **on)
-    tokens = torch.cat(items)
-    if isinstance(processor, WritesText) and processor.vocabulary(card.preprocess).specials:
-        _tell_unknown(int((tokens == 0).sum()), len(tokens), processor.unit(card.preprocess))
-    return Inputs(card=card, task=task, names=[], items=tokens, sources=sources, **on)
+    return sources, items
 
 
-def _tell_unknown(unknown: int, total: int, unit: str) -> None:
-    """Warn of tokens that are read as number 0, `<unk>`."""
-    if unknown:
-        warn(f"{unknown:,} of {total:,} {unit} are not in the model's vocabulary, and are read as <unk>")
-
-
-def of_split(
-    card: Card,
-    task: Task,
-    dataset: Dataset,
-    split: Split,
-    indices: Sequence[int] | None,
-    *,
-    context: int = 0,
-    device: str,
-    report: Callable[[int, int], None],
-) -> Inputs:
+def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Sequence[int] | None) -> Inputs:
     """Return a split, or some of its images by index, from 0.
 
     Raises:
@@ -198,8 +172,7 @@ def of_split(
     if isinstance(task, CarriesState):
         if indices is not None:
             raise OptionError("--indices selects items, but the model reads a sequence")
-        on: Any = {"context": context, "device": device, "report": report}
-        return Inputs(card=card, task=task, names=[], items=items, **on)
+        return Inputs(card=card, task=task, names=[], items=items)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:
         if not 0 <= index < len(items):
@@ -207,17 +180,13 @@ def of_split(
     paths = items.files if isinstance(items, HasFiles) else None
     files = [paths[index] for index in chosen] if paths is not None else []
     names = [f"{file.parent.name}/{file.name}" for file in files]
-    names = names or [f"{split}-{index:05}" for index in chosen]
-    some = Subset[Any](items, list(chosen))  # pyright: ignore[reportArgumentType] - any map-style dataset
     return Inputs(
         card=card,
         task=task,
-        names=names,
-        items=some,
+        names=names or [f"{split}-{index:05}" for index in chosen],
+        items=Subset[Any](items, list(chosen)),  # pyright: ignore[reportArgumentType] - any map-style dataset
         boxes=[items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None,
         sources=[Source(str(file), file) for file in files],
-        device=device,
-        report=report,
     )
 
 

@@ -187,7 +187,7 @@ def exports(case: Case) -> None:
     """
     reads_items = isinstance(case.task, CarriesState) or isinstance(case.task.processor, TakesItems)
     if case.spec.context(arguments(case)) or not reads_items:
-        raise Skip("`zoo export` writes no such model")
+        return  # `zoo export` writes no such model
     try:
         try_export = provided("zoo_export.exporting", "try_export", case.registry)
     except PluginError as error:

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data.views import View
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.files.canonical import canonical_json, parse_json
@@ -145,7 +144,7 @@ def evaluates_each_item_once(case: Case) -> None:
         assert _same(first, again), message(
             expected=f"the same batches of the {name} split twice",
             got="different ones",
-            usually="shuffling or augmentation in eval_batches()",
+            usually="shuffling or augmentation in batches_of()",
         )
         if not isinstance(case.task, CarriesState):
             count, wanted = sum(len(batch.inputs) for batch in first), len(case.tiny().split(name))
@@ -258,7 +257,7 @@ def prepares_its_items(case: Case) -> None:
     prepared = task.prepare(items, data.preprocess)
     alike = prepared.shape == batch.inputs.shape and torch.allclose(prepared, batch.inputs, atol=1e-5)
     assert alike, message(
-        expected="prepare() to make of items what eval_batches() makes of them",
+        expected="prepare() to make of items what batches_of() makes of them",
         got="something else",
         usually="a normalization that only one of them has",
     )
@@ -319,13 +318,8 @@ def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     task, data = case.task, case.tiny()
     tokens, outputs = _sequence(case)
     (found,) = processor.score([outputs[:3], outputs[3:]], tokens, data.preprocess).answers
-    alone = View(
-        dims=data.dims,
-        preprocess=data.preprocess,
-        split=lambda name: torch.from_numpy(tokens) if name == "val" else tokens[:0],
-    )
     assert isinstance(task, CarriesState)
-    (batch,) = task.lane_batches(alone, "val", lanes=1, steps=len(tokens))
+    (batch,) = task.lane_batches(torch.from_numpy(tokens), lanes=1, steps=len(tokens))
     step = task.step(_model(case).eval(), batch)
     measured = metrics_of(task, step.sums, step.count, data.preprocess)
     scored = {name: found.get(name, math.nan) for name in measured}

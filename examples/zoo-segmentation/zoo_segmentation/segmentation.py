@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
-from zoo.interfaces import Batch, Dataset, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, State, Step, Task
 from zoo.plugin import Card, Draws, View, part_of
 from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
@@ -97,14 +97,15 @@ class Segmentation(Task):
             step_seed = seed_for(seed, "step", epoch, index, rank)
             yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)
 
-    def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every picture of a split once, in order."""
-        pictures = dataset.split(split)
-        size = max(1, _EVAL_PIXELS // dataset.dims["image_size"] ** 2)
-        starts = range(0, len(pictures), size)
+    def batches_of(
+        self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield every picture once, in order."""
+        size = max(1, _EVAL_PIXELS // preprocess["size"] ** 2)
+        starts = range(0, len(items), size)
         for index, first in enumerate(starts):
-            images, masks = _fetch(pictures, range(first, min(first + size, len(pictures))))
-            inputs, targets = _normalized(images.to(device), dataset.preprocess), _targets(masks.to(device))
+            images, masks = _fetch(items, range(first, min(first + size, len(items))))
+            inputs, targets = _normalized(images.to(device), preprocess), _targets(masks.to(device))
             yield Batch(inputs, targets, index, len(starts), 0)
 
     def step(
