@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import OptionError
 
@@ -52,10 +54,7 @@ def watching(
     def here(name: str, _: nn.Module, __: object, output: object) -> object | None:
         return see(name, output) if threading.get_ident() == me else None
 
-    with contextlib.ExitStack() as hooks:
-        with _LOCK:
-            for name, module in modules.items():
-                hooks.enter_context(module.register_forward_hook(partial(here, name)))
+    with _hooked(module.register_forward_hook(partial(here, name)) for name, module in modules.items()):
         yield
 
 
@@ -68,26 +67,37 @@ def receiving(modules: Mapping[str, nn.Module], see: Callable[[str, object], Non
         if given and threading.get_ident() == me:
             see(name, given[0])
 
-    with contextlib.ExitStack() as hooks:
+    with _hooked(module.register_forward_pre_hook(partial(here, name)) for name, module in modules.items()):
+        yield
+
+
+@contextlib.contextmanager
+def _hooked(hooks: Iterable[RemovableHandle]) -> Generator[None]:
+    """Register hooks, which are made when they are read, and remove them in any case."""
+    with contextlib.ExitStack() as stack:
         with _LOCK:
-            for name, module in modules.items():
-                hooks.enter_context(module.register_forward_pre_hook(partial(here, name)))
+            for hook in hooks:
+                stack.enter_context(hook)
         yield
 
 
 class Stored:
-    """The last output of a module, and gradients with respect to it."""
+    """The last output of a module, and gradients with respect to it.
+
+    Attributes:
+        found: what the module returned, if it ran; a tensor is detached.
+    """
 
     def __init__(self) -> None:
-        self._output: object = None
+        self.found: object = None
 
     @property
     def output(self) -> Tensor:
         """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
-        if not isinstance(self._output, Tensor):
-            got = "nothing: it did not run" if self._output is None else f"a {type(self._output).__name__}"
+        if not isinstance(self.found, Tensor):
+            got = "nothing: it did not run" if self.found is None else f"a {type(self.found).__name__}"
             raise TypeError(f"the module gave {got}, but a tensor is required")
-        return self._output
+        return self.found
 
     def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
         """Return the gradient of `(of * along).sum()` with respect to the output; no `.grad` changes.
@@ -120,14 +130,14 @@ def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stor
     kept = Stored()
 
     def keep(_: str, output: object) -> object | None:
-        kept._output = output  # pyright: ignore[reportPrivateUsage]
         if not isinstance(output, Tensor):
+            kept.found = output
             return None
-        kept._output = output.detach()  # pyright: ignore[reportPrivateUsage]
+        found = kept.found = output.detach()
         if differentiable:
             torch.set_grad_enabled(True)
-            kept._output.requires_grad_()  # pyright: ignore[reportPrivateUsage]
-        return kept._output.clone()  # pyright: ignore[reportPrivateUsage]
+            found.requires_grad_()
+        return found.clone()
 
     with torch.inference_mode(False), torch.no_grad(), watching({"": module}, keep):
         yield kept
@@ -208,25 +218,23 @@ def no_larger_outputs(model: nn.Module, most: float) -> Generator[None]:
     A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large. Only
     what this thread runs is limited.
     """
-    me = threading.get_ident()
+    layers = {
+        str(n): layer
+        for n, layer in enumerate(model.modules())
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)
+    }
 
-    def check(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if threading.get_ident() != me or not inputs:
-            return
-        x = inputs[0]
+    def check(name: str, x: Any) -> None:
+        layer = layers[name]
         if isinstance(layer, nn.Conv2d):
             positions = x.shape[-1] // layer.stride[-1] * (x.shape[-2] // layer.stride[-2])
             numbers = len(x) * layer.out_channels * positions
         elif isinstance(layer, nn.Linear):
             numbers = x.numel() // layer.in_features * layer.out_features
         else:
-            numbers = x.numel() * int(layer.embedding_dim)  # pyright: ignore[reportArgumentType]
+            numbers = x.numel() * layer.embedding_dim
         if 4 * numbers > most:
             raise TooLarge(f"{4 * numbers:,} bytes")
 
-    with contextlib.ExitStack() as hooks:
-        with _LOCK:
-            for module in model.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                    hooks.enter_context(module.register_forward_pre_hook(check))
+    with receiving(layers, check):
         yield
