@@ -17,7 +17,7 @@ from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
 from zoo.errors import DataError, OptionError, printable, warn
-from zoo.inference.arrays import UnreadRows, common_shape, require_format, stacked, to_write
+from zoo.inference.embedding import UnreadRows, common_shape, require_format, stacked, to_write
 from zoo.inference.predicting import UNSURE, Answered
 from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.inference.tables import Table, being_written, opened

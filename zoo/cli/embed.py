@@ -59,7 +59,7 @@ def command(
     """
     session.begin(f"computing features with {weights}")
 
-    from zoo.inference.arrays import plain
+    from zoo.inference.embedding import plain
 
     model = session.load(weights, device=device)
     rows = model.features(inputs, progress=session.progress, **settings)

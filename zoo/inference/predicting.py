@@ -12,7 +12,6 @@ from zoo.data.reading import Unread, in_batches, require_number, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.cards import Card
-from zoo.inference.sequences import stretches
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Predicts, Processor, Scores
 
@@ -81,7 +80,7 @@ def predictor(
 
 def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.int64]) -> Prediction:
     """Return what a processor says of a sequence, which is read from an empty state on."""
-    read = (_finite(outputs[runner.answer]) for outputs in stretches(runner, tokens[:-1]))
+    read = (_finite(outputs[runner.answer]) for outputs in runner.read(tokens[:-1]))
     return processor.score(read, tokens, card.preprocess)
 
 

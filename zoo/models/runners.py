@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ Arrays = Mapping[str, NDArray[Any]]
 # Maps tokens (T, B) and a state, None at first, to the outputs after each token, (T, B, ...), and the state
 Step = Callable[[Tokens, Any], tuple[Arrays, Any]]
 
+# Tokens that are read at a time, or more for a model that reads half of its window again each time
+_STEPS = 128
 # Bytes of state of all lanes together; a file of a few kB may claim any shape
 _MOST_STATE = 1 << 30
 # The most threads for one step of a language model, unless the user chooses
@@ -65,6 +67,14 @@ class Runner(ABC):
         Args:
             trusted: whether a layer may use any amount of memory, which is not checked at each step then.
         """
+
+    def read(self, tokens: Tokens) -> Iterator[Arrays]:
+        """Yield the outputs after each token of a sequence (N,), in stretches (T, ...)."""
+        size, state = max(_STEPS, self.context), None
+        with self.reading() as step:
+            for start in range(0, len(tokens), size):
+                outputs, state = step(tokens[start : start + size, None], state)
+                yield {name: output[:, 0] for name, output in outputs.items()}
 
     @abstractmethod
     def with_features(self, layer: str, *, pool: bool) -> Runner:

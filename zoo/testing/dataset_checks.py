@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from zoo.config.declarations import declared
-from zoo.data.views import View
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsBatches, Split, make_task
@@ -163,8 +162,7 @@ def labels_in_range(case: Case) -> None:
         return
     for name in SPLITS:
         items = list(sample(dataset.split(name), 1_000))
-        view = View(dims=dataset.dims, preprocess=dataset.preprocess, split=lambda _, items=items: items)
-        for batch in case.task.eval_batches(view, name) if items else ():
+        for batch in case.task.batches_of(items, dataset.preprocess) if items else ():
             targets, lowest = batch.targets, 0 if batch.targets.ndim == 1 else -1
             wrong = (targets != targets.floor()) | (targets < lowest) | (targets >= classes)
             assert not wrong.any(), message(
@@ -396,8 +394,7 @@ def _feeds_pictures(case: Case, dataset: Dataset) -> None:
     picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
     target = -1 if isinstance(case.task.processor, ReadsInputs) else dataset.split("train")[0][1]
     items = [(picture.to(torch.uint8), target)]
-    view = View(dims=dataset.dims, preprocess=preprocess, split=lambda _: items)
-    (batch,) = case.task.eval_batches(view, "test")
+    (batch,) = case.task.batches_of(items, preprocess)
     assert batch.inputs.isfinite().all(), message(
         expected="finite inputs from a new picture", got="inf or nan", usually="a standard deviation of 0"
     )
