@@ -17,7 +17,7 @@ import pytest
 
 import zoo
 from tests.configs import configured
-from zoo.cli import COMMANDS, lr_find, show, train
+from zoo.cli import COMMANDS, show, train
 from zoo.cli.fields import FieldOption
 from zoo.config.training import RESERVED
 from zoo.files.cards import Card, DatasetCard
@@ -27,6 +27,7 @@ from zoo.registry.plugins import HOOKS
 from zoo.registry.published import PUBLISHING
 from zoo.registry.registry import Registry
 from zoo.registry.specs import OWN_COMMANDS
+from zoo_diagnose import lr_find
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,6 +59,7 @@ TORCH_FREE_MODULES = {
     "zoo.api.describing",
     "zoo.runs.jobs",
     "zoo.runs.resolving",
+    "zoo.runs.trying",
     "zoo.api.training",
     "zoo.runs.processes",
     "zoo.api.where",
@@ -69,6 +71,8 @@ TORCH_FREE_MODULES = {
     "zoo.testing.targets",
     "zoo.cli",
     "zoo.cli.foreign",
+    "zoo_diagnose.lr_find",
+    "zoo_diagnose.lr_finder",
     "zoo_export.command",
     "zoo_export.onnx_file",
     "zoo_export.onnx_reader",

@@ -1,6 +1,6 @@
-"""The analyzers that zoo_diagnose provides."""
+"""The analyzers and the command that zoo_diagnose provides."""
 
-from zoo import AnalyzerSpec, hookimpl
+from zoo import AnalyzerSpec, CommandSpec, hookimpl
 
 
 @hookimpl
@@ -45,4 +45,16 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             summary="Loss by token, and the passages of a text where it is highest",
             tasks=("language-modelling",),
         ),
+    ]
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    """Return the command."""
+    return [
+        CommandSpec(
+            name="lr-find",
+            target="zoo_diagnose.lr_find:command",
+            summary="Suggest learning rates, from a short test run.",
+        )
     ]

@@ -136,7 +136,7 @@ def test_wrong_options_are_refused_before_any_step(desk, monkeypatch, arguments)
     def step(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("zoo.runs.lr_finder.find_lr_for", step)
+    monkeypatch.setattr("zoo.training.trial.Trial.step", step)
     assert "AssertionError" not in find(desk, *arguments).stderr
 
 
@@ -147,7 +147,7 @@ def test_a_plot_in_a_read_only_folder_is_refused(desk):
 
 
 def test_it_has_the_options_of_train_and_shows_its_defaults():
-    from zoo.runs.lr_finder import RangeTest
+    from zoo_diagnose.lr_finder import RangeTest
 
     out = " ".join(zoo("lr-find", "--help").stdout.split())
     for option in ("--model", "--data", "--batch-size", "--from", "--seed", "--device", "--json"):

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from zoo.config.training import TrainConfig
 from zoo.files import style
-from zoo.runs.plots import draw_learning_curve, draw_lr_curve
+from zoo.runs.plots import draw_learning_curve
 from zoo.training.schedules import learning_rate
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
@@ -110,17 +110,6 @@ def test_a_single_epoch_is_drawn_by_its_steps_if_they_are_known() -> None:
     assert ys(train) == [step["loss"] for step in steps]
     assert (xs(val), ys(val)) == ([10], [1.5])
     assert rate.get_xlabel() == "step"
-
-
-def test_suggested_learning_rates_are_marked() -> None:
-    points = [(10.0**-n, float(n)) for n in range(6, 0, -1)]
-    suggestions = {"steep": 0.02, "valley": 0.01, "minimum": 0.1}
-    losses = [loss for _, loss in points]
-    figure = draw_lr_curve(points, losses, suggestions, title="net on data", unit="m²")
-    (axes,) = figure.axes
-    assert axes.get_ylabel() == "loss (m²)"
-    assert {"valley 0.01", "steep 0.02", "minimum 0.1"} <= {line.get_label() for line in axes.lines}
-    assert said(figure).startswith("net on data")
 
 
 def test_the_user_s_matplotlib_settings_stay_and_do_not_show() -> None:

@@ -18,9 +18,9 @@ from zoo.api.results import Features, Predictions, Texts
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
-from zoo.runs.lr_finder import Curve, Suggestions
 from zoo.runs.result import Result
 from zoo.testing import Outcome
+from zoo_diagnose.lr_finder import Curve, Suggestions
 
 START = """\
 # Python

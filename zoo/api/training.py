@@ -15,10 +15,11 @@ from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, quiet
-from zoo.errors import RunError, warn
+from zoo.errors import RunError
 from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.runs.jobs import Job
 from zoo.runs.lock import claimed
@@ -29,7 +30,6 @@ from zoo.runs.save_interval import SaveInterval
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
-    from zoo.runs.lr_finder import Curve
 
 __all__ = ["lr_find", "resume", "train"]
 
@@ -167,7 +167,7 @@ def lr_find(
     progress: bool = True,
     registry: Registry | None = None,
     **training: Any,
-) -> Curve:
+) -> Any:
     """Suggest learning rates for what `train` would train with the same arguments. Nothing is kept.
 
     Warns if the loss hardly fell.
@@ -184,35 +184,16 @@ def lr_find(
         training: `model`, `data`, `from_weights`, `seed`, `threads` and training fields, as in `train`.
 
     Returns:
-        The `suggestions` (`valley`, `steep`, `minimum`), and the curve they come from; a notebook shows it.
+        A curve: its `suggestions` (`valley`, `steep`, `minimum`) and `points`; a notebook shows it.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
     registry = default_registry() if registry is None else registry
-    refuse_device(device)
-    with Bar() if progress else quiet():
-        resolved = resolve(name, dataset, registry, **training)
-    recipe = resolved.recipe
-    title = f"trying learning rates from {start:g} to {stop:g}: {recipe.architecture} on {recipe.dataset}"
-    advice = advising(registry, recipe.architecture, recipe.dataset)
-    with Bar(title) if progress else quiet() as bar, advice:
-        from zoo.models.precision import pick_device
-        from zoo.runs.lr_finder import RangeTest, find_lr_for
-
-        curve = find_lr_for(
-            resolved,
-            registry,
-            RangeTest(start, stop, steps),
-            device=pick_device(device),
-            report=lambda done, lr, loss: bar(
-                "lr-find", done, steps, "steps", f"lr {lr:.1e}  loss {loss:.4f}"
-            ),
-        )
-    if curve.fall < 0.05:
-        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
-    return curve
+    test = provided("zoo_diagnose.lr_finder", "RangeTest", registry)(start, stop, steps)
+    find = provided("zoo_diagnose.lr_finder", "find_lr", registry)
+    return find(name, dataset, test, registry=registry, device=device, progress=progress, **training)
 
 
 def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str, device: str | None) -> None:

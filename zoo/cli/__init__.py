@@ -51,7 +51,6 @@ COMMANDS = {
     "plugins": "Show each plugin, whether it loaded, and what it provides.",
     "train": "Train a recipe, or an architecture on a dataset.",
     "resume": "Continue a run that was stopped.",
-    "lr-find": "Suggest learning rates, from a short test run.",
     "eval": "Measure a trained model on a split of its data.",
     "predict": "Say what a trained model makes of pictures or texts of your own.",
     "embed": "Compute the features of pictures or texts of your own, to search or to cluster.",

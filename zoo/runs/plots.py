@@ -1,4 +1,4 @@
-"""Figures: the learning curve of a run, and the loss along a learning-rate range test."""
+"""The figure of a run: its learning curve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_learning_curve", "draw_lr_curve", "save_figure"]
+__all__ = ["draw_learning_curve", "save_figure"]
 
 # Validation is what to look at
 _COLORS = {"train": style.MUTED, "val": style.BLUE, "test": style.ORANGE}
@@ -195,39 +195,6 @@ def _plain(value: float, _: object) -> str:
 
 def _power(value: float, _: object) -> str:
     return f"10{str(round(math.log10(value))).translate(_RAISED)}" if value > 0 else "0"
-
-
-def draw_lr_curve(
-    points: Sequence[tuple[float, float]],
-    losses: Sequence[float],
-    suggestions: Mapping[str, float],
-    *,
-    title: str,
-    unit: str = "",
-) -> Figure:
-    """Return a figure of the loss by learning rate, with the suggestions marked.
-
-    Args:
-        points: (learning rate, smoothed loss) at each step.
-        losses: the unsmoothed loss at each step.
-        suggestions: learning rates by name.
-        unit: that of the loss, if the task says one.
-    """
-    figure = style.figure(_WIDTH, 3.8, title=title, subtitle="learning-rate range test")
-    axes = figure.subplots()
-    style.tidy(axes, grid="both", frame=True)
-    rates, smoothed = zip(*points, strict=True)
-    axes.plot(rates, losses, color=style.MUTED, alpha=0.5, linewidth=1, label="loss")
-    axes.plot(rates, smoothed, color=style.INK, label="smoothed")
-    colors = (style.ORANGE, style.BLUE, style.GREEN)
-    for color, (name, lr) in zip(colors, suggestions.items(), strict=True):
-        axes.axvline(lr, color=color, linestyle="--", label=f"{name} {lr:.2g}")
-    lowest, highest = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])
-    margin = 0.3 * (highest - lowest)  # a diverging loss leaves through the top
-    axes.set(xscale="log", xlabel="learning rate", ylabel=_label("loss", unit))
-    axes.set_ylim(min(losses) - margin, highest + margin)
-    style.legend(axes)
-    return figure
 
 
 def save_figure(path: Path, figure: Figure, *, folder: int | None = None) -> None:

@@ -1,13 +1,7 @@
-"""The learning-rate range test: train a copy of a model at growing learning rates, and watch its loss.
+"""The learning-rate range test: take the first steps of a training at growing learning rates; watch its loss.
 
 The rate grows by the same factor at each step, so every decade takes equally many steps. The test ends early
-once the smoothed loss is four times its lowest, or a loss is not finite. The model, its gradients and modes,
-and the random state do not change.
-
-The steps are those that training would start with: its batches, optimizer, precision, clipping, label
-smoothing and frozen parts. A step is an optimizer step on `grad_accum_steps` batches; a test longer than an
-epoch continues with the next. The schedule does not apply, and weights are not averaged, which has no effect
-on the steps.
+once the smoothed loss is four times its lowest, or a loss is not finite. Nothing of the training is kept.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
 suggestions are named after those of fast.ai's learner.
@@ -15,41 +9,25 @@ suggestions are named after those of fast.ai's learner.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, count
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
-from torch import nn
 
-from zoo.config import options
-from zoo.config.threads import idle_threads
-from zoo.config.training import TrainConfig
-from zoo.errors import Diverged, OptionError, ZooError
-from zoo.files import style
-from zoo.interfaces import Dataset, Task
-from zoo.models.building import generator_restored
-from zoo.models.precision import resolve
-from zoo.models.threads import computing_with
-from zoo.registry.registry import Registry
-from zoo.runs.lock import alone
-from zoo.runs.plots import draw_lr_curve, save_figure
-from zoo.runs.resolving import Resolved
-from zoo.runs.setup import build
-from zoo.training.freezing import freeze, train_mode
-from zoo.training.loop import completes_step, train_step
-from zoo.training.state import TrainState
+from zoo import OptionError, Recipe, Registry, ZooError
+from zoo.plugin import Diverged, atomic_write, options, style, trial, warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "RangeTest", "Report", "Suggestions", "find_lr", "find_lr_for", "suggest"]
+    from zoo.plugin import Trial
 
+__all__ = ["Curve", "RangeTest", "Report", "Suggestions", "find_lr", "range_test", "suggest"]
+
+# Called after each step with the number of steps, the rate and the smoothed loss
 Report = Callable[[int, float, float], None]
 
 # Decay of the loss's exponential moving average, bias-corrected as in Adam (Kingma & Ba 2015)
@@ -122,12 +100,27 @@ class Curve:
 
     def plot(self) -> Figure:
         """Return a figure of the loss by learning rate, with the suggestions marked."""
-        suggestions = asdict(self.suggestions)
-        return draw_lr_curve(self.points, self.losses, suggestions, title=self.title, unit=self.unit)
+        figure = style.figure(7, 3.8, title=self.title, subtitle="learning-rate range test")
+        axes = figure.subplots()
+        style.tidy(axes, grid="both", frame=True)
+        rates, smoothed = zip(*self.points, strict=True)
+        axes.plot(rates, self.losses, color=style.MUTED, alpha=0.5, linewidth=1, label="loss")
+        axes.plot(rates, smoothed, color=style.INK, label="smoothed")
+        colors = (style.ORANGE, style.BLUE, style.GREEN)
+        for color, (name, lr) in zip(colors, asdict(self.suggestions).items(), strict=True):
+            axes.axvline(lr, color=color, linestyle="--", label=f"{name} {lr:.2g}")
+        lowest, highest = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])
+        margin = 0.3 * (highest - lowest)  # a diverging loss leaves through the top
+        label = f"loss ({self.unit})" if self.unit else "loss"
+        axes.set(xscale="log", xlabel="learning rate", ylabel=label)
+        axes.set_ylim(min(self.losses) - margin, highest + margin)
+        style.legend(axes)
+        return figure
 
     def save(self, path: Path) -> None:
         """Write the figure as a PNG file. Raises OSError."""
-        save_figure(path, self.plot())
+        with atomic_write(path) as file:
+            file.write(style.png(self.plot()))
 
     def _repr_png_(self) -> bytes:
         return style.png(self.plot())
@@ -138,87 +131,68 @@ class Curve:
         return {"suggestions": asdict(self.suggestions), **measured}
 
 
-@alone()
-def find_lr_for(
-    resolved: Resolved,
-    registry: Registry,
+def find_lr(
+    name: str | Recipe,
+    dataset: str | None,
     test: RangeTest,
     *,
-    device: str = "cpu",
-    report: Report = lambda step, lr, loss: None,
+    registry: Registry,
+    device: str | None = None,
+    progress: bool = True,
+    **training: Any,
 ) -> Curve:
-    """Run a range test on what `zoo.runs.lifecycle.train` would train; see `find_lr`.
+    """Run a range test on what `zoo.train` would train with the same arguments; see `zoo.lr_find`."""
+    about = f"trying learning rates from {test.start:g} to {test.stop:g}"
+    training["lr"] = test.start  # so that none is chosen
+    with trial(
+        name, dataset, registry=registry, about=about, device=device, progress=progress, **training
+    ) as (steps, report):
+        curve = range_test(
+            steps,
+            test,
+            report=lambda done, lr, loss: report(
+                "lr-find", done, test.steps, "steps", f"lr {lr:.1e}  loss {loss:.4f}"
+            ),
+        )
+    if curve.fall < 0.05:
+        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
+    return curve
 
-    Raises ZooError; see `zoo.errors`.
-    """
-    recipe = resolved.recipe
-    recipe = replace(recipe, train={**recipe.train, "lr": test.start})  # nobody needs to choose one
-    with computing_with(recipe.threads or idle_threads()):
-        setup = build(replace(resolved, recipe=recipe), registry, device=device)
-        on: Any = {"context": setup.context, "seed": recipe.seed, "device": device}
-        curve = find_lr(*setup.parts, test, **on, report=report)
-    return replace(curve, title=setup.title, unit=setup.task.spec.units.get("loss", ""))
 
-
-def find_lr(
-    model: nn.Module,
-    task: Task,
-    dataset: Dataset,
-    config: TrainConfig,
-    test: RangeTest = RangeTest(),
-    *,
-    context: int = 0,
-    seed: int = 0,
-    device: str = "cpu",
-    report: Report = lambda step, lr, loss: None,
-) -> Curve:
-    """Run a range test on a copy of `model`; return its losses and the rates they suggest. See also `fit`.
-
-    Args:
-        report: called after each step with the number of steps, the rate and the smoothed loss.
+def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step, lr, loss: None) -> Curve:
+    """Run a range test; return its losses and the rates they suggest.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
-        OptionError: this device does not support an option.
         ZooError: the loss hardly fell.
     """
-    config = config.replace({"ema_decay": 0.0, "nonmono": 0})
-    how: Any = {"precision": resolve(config.precision, device), "device": device}
-    model = copy.deepcopy(model).to(device)
-    freeze(model, config.freeze)
-    train_mode(model, config.freeze)
-    state = TrainState.begin(model, config, **how, context=context)
-    epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
-    batches = chain.from_iterable(epochs)
-    curve: list[tuple[float, float]] = []
+    points: list[tuple[float, float]] = []
     losses: list[float] = []
     average, lowest, diverged = 0.0, math.inf, False
-
-    def step(lr: float) -> float:  # of the optimizer, on all batches that it accumulates
-        accumulated: list[float] = []
-        for batch in batches:
-            accumulated.append(float(train_step(state, task, batch, config, lr, **how)))
-            if completes_step(batch, config):
-                break
-        return fmean(accumulated)
-
-    with generator_restored():
-        for lr in test.rates():
-            try:
-                losses.append(step(lr))
-            except Diverged:
-                diverged = True
-                break
-            average = _SMOOTHING * average + (1 - _SMOOTHING) * losses[-1]
-            smoothed = average / (1 - _SMOOTHING ** len(losses))
-            curve.append((lr, smoothed))
-            report(len(losses), lr, smoothed)
-            lowest = min(lowest, smoothed)
-            if diverged := smoothed > _DIVERGED * lowest:
-                break
-    if len(curve) < _FEWEST_STEPS:
-        raise _too_early(state.steps, test)
-    return Curve(suggestions=suggest(curve), points=tuple(curve), losses=tuple(losses), diverged=diverged)
+    for lr in test.rates():
+        try:
+            losses.append(training.step(lr))
+        except Diverged:
+            diverged = True
+            break
+        average = _SMOOTHING * average + (1 - _SMOOTHING) * losses[-1]
+        smoothed = average / (1 - _SMOOTHING ** len(losses))
+        points.append((lr, smoothed))
+        report(len(losses), lr, smoothed)
+        lowest = min(lowest, smoothed)
+        if smoothed > _DIVERGED * lowest:
+            diverged = True
+            break
+    if len(points) < _FEWEST_STEPS:
+        raise _too_early(training.steps, test)
+    return Curve(
+        suggestions=suggest(points),
+        points=tuple(points),
+        losses=tuple(losses),
+        diverged=diverged,
+        title=training.title,
+        unit=training.task.spec.units.get("loss", ""),
+    )
 
 
 def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:

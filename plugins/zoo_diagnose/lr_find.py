@@ -1,30 +1,37 @@
 """`zoo lr-find`: learning rates to try, from a short test run."""
 
+from __future__ import annotations
+
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.api.training import lr_find
-from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
-from zoo.cli.names import PathType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of, typed
-from zoo.cli.train import training_arguments
-from zoo.config import options
-from zoo.console.tables import print_table
-from zoo.console.terminal import echo
-from zoo.errors import OptionError
+from zoo import OptionError, lr_find
+from zoo.cli.kit import (
+    PathType,
+    Session,
+    device_option,
+    echo,
+    json_option,
+    options_of,
+    pass_session,
+    print_json,
+    print_table,
+    quiet_option,
+    training_command,
+    training_words,
+)
 
 if TYPE_CHECKING:
-    from zoo.runs.lr_finder import Curve
+    from zoo_diagnose.lr_finder import Curve
 
-# Training fields that a test run does not have: it has a learning rate of its own, and ends early
+__all__ = ["command"]
+
+# Training options that a test run does not have: it has a learning rate of its own, and ends early
 IRRELEVANT = (
     "epochs", "lr", "schedule", "warmup_epochs", "cycle_length", "cycle_multiplier",
     "ema_decay", "nonmono", "patience",
@@ -36,10 +43,8 @@ MEANING = {
 }
 
 
-@click.command("lr-find", cls=TrainingCommand)
-@training_arguments
+@training_command("lr-find", skip=IRRELEVANT)
 @options_of(lr_find, skip=["dataset"])
-@training_flags(skip=IRRELEVANT)
 @click.option("--plot", type=PathType(), help="PNG file to draw the loss by learning rate in.")
 @device_option
 @json_option
@@ -49,6 +54,7 @@ def command(
     session: Session,
     name: str,
     dataset: str | None,
+    training: dict[str, Any],
     plot: Path | None,
     as_json: bool,
     **settings: Any,
@@ -62,28 +68,22 @@ def command(
     zoo lr-find nietzsche-gru
     zoo lr-find lstm nietzsche --batch-size 128 --plot lr.png
     """
-    fields = pop_fields(settings)
     _require_writable(plot)
-    curve = lr_find(name, dataset, progress=session.progress, registry=session.registry, **settings, **fields)
+    curve = lr_find(
+        name, dataset, progress=session.progress, registry=session.registry, **settings, **training
+    )
     if plot is not None:
         curve.save(plot)
     if as_json:
         print_json(curve.to_dict() | {"plot": plot and str(plot)})
         return
     _print(curve, settings["steps"])
-    given = {name: settings[name] for name in ("from_weights", "seed", "threads")} | fields
-    given["lr"] = float(f"{curve.suggestions.valley:.2g}")
-    words = [*_repeated("--model", settings["model"]), *_repeated("--data", settings["data"])]
-    for key, value in given.items():
-        words += [] if value is None else typed(key, value)
-    echo(shlex.join(["zoo", "train", name, *filter(None, [dataset]), *words]))
+    words = [name, *filter(None, [dataset])]
+    words += training_words(training | {"lr": float(f"{curve.suggestions.valley:.2g}")})
+    echo(shlex.join(["zoo", "train", *words]))
 
 
-def _repeated(flag: str, given: Mapping[str, Any]) -> list[str]:
-    return [word for key, value in given.items() for word in (flag, f"{key}={options.text(value)}")]
-
-
-def _print(curve: "Curve", steps: int) -> None:
+def _print(curve: Curve, steps: int) -> None:
     suggestions = asdict(curve.suggestions)
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
     print_table(rows, ["SUGGESTION", "LR", "MEANING"])

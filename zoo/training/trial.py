@@ -1,0 +1,84 @@
+"""The first steps of a training, of which nothing is kept."""
+
+from __future__ import annotations
+
+from itertools import chain, count
+from statistics import fmean
+
+from torch import nn
+
+from zoo.config.training import TrainConfig
+from zoo.interfaces import Dataset, Task
+from zoo.models.precision import Precision, resolve
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.loop import completes_step, train_step
+from zoo.training.state import TrainState
+
+__all__ = ["Trial"]
+
+
+class Trial:
+    """A training that is taken step by step, at learning rates of the caller's; see `zoo.plugin.trial`.
+
+    The steps are those that `fit` would start with: its batches, optimizer, precision, clipping and frozen
+    parts. After an epoch comes the next. The schedule does not apply, and weights are not averaged, which
+    has no effect on the steps.
+
+    Args:
+        model: trained in place.
+        context: as in `fit`.
+
+    Attributes:
+        task: what is trained for.
+        title: what is trained on what, such as `charrnn/lstm on text/nietzsche`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        dataset: Dataset,
+        config: TrainConfig,
+        *,
+        context: int = 0,
+        seed: int = 0,
+        device: str = "cpu",
+        title: str = "",
+    ) -> None:
+        config = config.replace({"ema_decay": 0.0, "nonmono": 0})
+        freeze(model, config.freeze)
+        train_mode(model, config.freeze)
+        self.task, self.title = task, title
+        self._config, self._device = config, device
+        self._precision: Precision = resolve(config.precision, device)
+        self._state = TrainState.begin(
+            model.to(device), config, precision=self._precision, device=device, context=context
+        )
+        epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
+        self._batches = chain.from_iterable(epochs)
+
+    @property
+    def steps(self) -> int:
+        """How often the optimizer has updated the weights."""
+        return self._state.steps
+
+    def step(self, lr: float) -> float:
+        """Take one optimizer step on `grad_accum_steps` batches; return their mean loss before the update.
+
+        Raises Diverged if the loss, a gradient or a weight is not finite.
+        """
+        losses: list[float] = []
+        for batch in self._batches:
+            loss = train_step(
+                self._state,
+                self.task,
+                batch,
+                self._config,
+                lr,
+                precision=self._precision,
+                device=self._device,
+            )
+            losses.append(float(loss))
+            if completes_step(batch, self._config):
+                break
+        return fmean(losses)
