@@ -123,12 +123,15 @@ def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
     [
         ({}, "is not a zoo checkpoint(?m:$)"),
         ({"zoo-checkpoint": "{"}, "is not a zoo checkpoint(?m:$)"),
-        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 9(?m:$)"),
+        ({"zoo-checkpoint": "{}"}, "is a checkpoint of schema None, but this zoo reads schema 10(?m:$)"),
         (
             {"zoo-checkpoint": '{"schema": 4}'},
-            "is a checkpoint of schema 4, but this zoo reads schema 9(?m:$)",
+            "is a checkpoint of schema 4, but this zoo reads schema 10(?m:$)",
         ),
-        ({"zoo-checkpoint": '{"schema": 9}'}, "is not a zoo checkpoint: .*missing required field `?identity"),
+        (
+            {"zoo-checkpoint": '{"schema": 10}'},
+            "is not a zoo checkpoint: .*missing required field `?identity",
+        ),
     ],
 )
 def test_another_file_in_its_place_is_refused(tmp_path: Path, metadata: dict[str, str], message: str) -> None:

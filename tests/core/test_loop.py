@@ -523,7 +523,7 @@ def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -
     store = Saved()
     fit(Growing(), TEXT, text(301), config, store=store)
     tensors, data = store.held
-    store.held = tensors | {"carried": torch.zeros(3, 9, 9)}, data
+    store.held = tensors | {"carried/0": torch.zeros(3, 9, 9)}, data
     with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
         fit(Growing(), TEXT, text(301), config, store=store)
     assert "checkpoint may not fit" in str(caught.value.hint)

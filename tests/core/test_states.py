@@ -147,14 +147,14 @@ def test_a_state_is_carried_through_evaluation_and_sampling(text: Any, kind: str
     assert texts[0] == texts[1]
 
 
-def test_a_named_tuple_that_the_model_no_longer_returns_is_refused(
+def test_a_state_of_other_parts_than_the_model_returns_is_refused(
     tmp_path: Path, text: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(tmp_path / "run", "named", text(200))
     with pytest.raises(Interrupted):
         run.go(pause=2)
     monkeypatch.setitem(PACKED, "named", PACKED["tuple"])
-    with pytest.raises(RunError, match=r"has a Memory\(hidden, read\) in its hidden state, which the model"):
+    with pytest.raises(RunError, match=r"hidden state of the run has 2 parts, and that of the model 4"):
         run.go(resume=True)
 
 

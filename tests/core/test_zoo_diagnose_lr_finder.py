@@ -104,7 +104,7 @@ def test_nothing_changes(
 
 def test_the_first_loss_is_that_of_training_and_rates_grow_evenly(images: Any) -> None:
     data, reports, steps = images(40), list[Progress](), list[int]()
-    curve = find(Linear(), IMAGES, data, SGD, QUICK, seed=3, report=lambda step, *_: steps.append(step))
+    curve = find(Linear(), IMAGES, data, SGD, QUICK, seed=3, report=lambda step, lr, loss: steps.append(step))
     fit(Linear(), IMAGES, data, SGD, seed=3, report=reports.append)
     assert curve.losses[0] == reports[0].loss
     assert [lr for lr, _ in curve.points] == pytest.approx([10 ** (-4 + 4 * n / 19) for n in range(20)])

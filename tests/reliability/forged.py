@@ -99,7 +99,7 @@ def _forged_tensors(draw: random.Random, tensors: list[StoredTensor]) -> list[St
     elif kind == 3:
         tensors[place] = StoredTensor(old.name, "U8", (size,), old.data)
     else:
-        names = ["optimizer/99/exp_avg", "optimizer/x/step", "sums/x", "carried.9", "../x", "model/x", ""]
+        names = ["optimizer/99/exp_avg", "optimizer/x/step", "sums/x", "carried/9", "../x", "model/x", ""]
         tensors[place] = replace(old, name=draw.choice([name for name in names if name != old.name]))
     return tensors
 

@@ -20,7 +20,7 @@ from zoo.training.saved import CheckpointInfo, RunIdentity, SavedState
 
 __all__ = ["SCHEMA", "Checkpoint", "Checkpoints"]
 
-SCHEMA = 9
+SCHEMA = 10
 
 
 @dataclass(frozen=True, slots=True)

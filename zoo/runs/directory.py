@@ -137,7 +137,7 @@ class RunDirectory:
         refuse_fixed(changes)
         saved, options = checkpoint.info.state, changes_batches(changes, self.cutting)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
-        tensors = widened("carried", checkpoint.tensors) if single else checkpoint.tensors
+        tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
         state.restore(tensors, saved, device=device, check=check, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")

@@ -13,7 +13,7 @@ from zoo.models.weights import pack
 from zoo.runs.checkpoint import Checkpoints
 from zoo.testing._case import Case
 from zoo.testing._models import build, drawing_from, train_batch
-from zoo.training.hidden import with_classes
+from zoo.training.hidden import leaves_of, nested
 from zoo.training.loop import train_step
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
@@ -53,5 +53,5 @@ def restored(case: Case, state: TrainState, folder: Path) -> TrainState:
     assert checkpoint is not None
     fresh = begin(case)
     fresh.restore(checkpoint.tensors, checkpoint.info.state, device="cpu")
-    fresh.carried = with_classes(fresh.carried, state.carried)
+    fresh.carried = nested(leaves_of(fresh.carried), state.carried)
     return fresh

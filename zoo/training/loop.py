@@ -41,7 +41,7 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.hidden import holds_names, with_classes
+from zoo.training.hidden import leaves_of, nested
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState, check_rows
 from zoo.training.schedules import learning_rate
@@ -230,15 +230,15 @@ def _restore(
 ) -> None:
     """Restore the last save, if there is one, and save the best weights if it stopped right before that.
 
-    No file holds the classes of the NamedTuples of a hidden state: they are those of the state that the model
-    returns for the batch before. Raises RunError if it returns no such classes.
+    A hidden state is nested as the one that the model returns for the batch before, which no file says.
+    Raises RunError if that has other parts.
     """
     store.restore(state, device=device, check=partial(_require_possible, task, batches))
-    if holds_names(state.carried):
+    if leaves := leaves_of(state.carried):
         batch = replace(next(batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
         with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
             like = task.step(state.model, batch).state
-        state.carried = with_classes(state.carried, like)
+        state.carried = nested(leaves, like)
     _keep_if_best(state, task, store)
 
 

@@ -15,11 +15,10 @@ from msgspec.structs import replace
 
 from zoo.config.recipe import Recipe
 from zoo.interfaces import SPLITS
-from zoo.models.states import DEPTH
 
 __all__ = [
+    "TENSOR",
     "CheckpointInfo",
-    "Hidden",
     "Position",
     "Row",
     "RunIdentity",
@@ -30,8 +29,9 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0)]
-# What a hidden state may hold besides tensors
-Number = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
+# A part of a hidden state: a number, or TENSOR for one that is among the tensors
+TENSOR = "tensor"
+Leaf = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Literal["tensor"]
 
 
 class Pace(TypedDict):
@@ -100,25 +100,6 @@ class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     averaged_from: Count = 0
 
 
-class Hidden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a hidden state is nested; its tensors are `carried`, `carried.0`, `carried.1.0` by their place.
-
-    Attributes:
-        name: that of a NamedTuple's class.
-        keys: those of a dict, or the fields of a NamedTuple.
-    """
-
-    kind: Literal["value", "tensor", "tuple", "list", "dict", "named"] = "value"
-    value: Number = None
-    name: str = ""
-    keys: list[str | int] = []
-    parts: list[Hidden] = []
-
-    def __post_init__(self) -> None:
-        if len({*self.keys}) != (len(self.parts) if self.kind in ("dict", "named") else 0):
-            raise ValueError("a dict or a NamedTuple must have a key for each of its parts")
-
-
 class Scaler(TypedDict):
     """The state of torch's GradScaler."""
 
@@ -134,6 +115,7 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         history: one row per finished epoch.
+        carried: the parts of the hidden state; the tensors among them are `carried/0`, `carried/1`, ...
         scaler: None unless training is in fp16.
 
     Raises ValueError if position, history and hidden state contradict each other.
@@ -141,7 +123,7 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     position: Position = Position()
     history: list[Row] = []
-    carried: Hidden = Hidden()
+    carried: list[Leaf] = []
     scaler: Scaler | None = None
 
     def __post_init__(self) -> None:
@@ -153,17 +135,12 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("steps must not decrease from one epoch to the next")
         if at.averaged_from > at.steps:
             raise ValueError(f"averaged_from={at.averaged_from:,} must not exceed steps={at.steps:,}")
-        if bool(at.batch) != bool(at.count) or (not at.batch and self.carried != Hidden()):
+        if bool(at.batch) != bool(at.count) or (not at.batch and self.carried):
             raise ValueError("count and carried belong to the batches done in the epoch")
-        level = [self.carried]
-        for _ in range(DEPTH):
-            level = [part for hidden in level for part in hidden.parts]
-        if level:
-            raise ValueError(f"carried must be nested at most {DEPTH} levels deep")
 
     def restarted(self) -> SavedState:
         """Return the state before the epoch that is not finished."""
-        return replace(self, position=replace(self.position, batch=0, count=0), carried=Hidden())
+        return replace(self, position=replace(self.position, batch=0, count=0), carried=[])
 
 
 class CheckpointInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,7 +57,7 @@ class SharedStore(Store):
             tensors, saved = state.capture()
         saved = self.ranks.broadcast(lambda: saved, SavedState)
         tensors = self.ranks.broadcast_tensors(tensors)
-        carried = [name for name in tensors if name.startswith("carried")]
+        carried = [name for name in tensors if name.startswith("carried/")]
         for name, dim in zip(carried, self.dims, strict=bool(carried)):
             tensors[name] = tensors[name] if dim is None else self.ranks.shard(tensors[name], dim)
         state.restore(tensors, saved, device=device)

@@ -22,17 +22,17 @@ from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
-from zoo.training.hidden import flatten, tensor_names, unflatten
+from zoo.training.hidden import leaves_of
 from zoo.training.optimizers import SLOTS, make_optimizer
 from zoo.training.readings import Readings
-from zoo.training.saved import Position, SavedState
+from zoo.training.saved import TENSOR, Position, SavedState
 
 __all__ = ["Check", "TrainState", "nothing_more"]
 
 # Raises WeightsError if what was saved cannot be, for a reason that this module does not know
 Check = Callable[[SavedState], None]
 # How the names of tensors begin that belong to an epoch
-_OF_AN_EPOCH = ("sums/", "carried")
+_OF_AN_EPOCH = ("sums/", "carried/")
 
 
 def nothing_more(saved: SavedState) -> None:
@@ -171,7 +171,9 @@ class TrainState:
                 f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
             }
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
-        carried = flatten(self.carried, "carried", tensors)
+        leaves = leaves_of(self.carried)
+        carried: Any = [TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        tensors |= {f"carried/{n}": leaf for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
         position = Position(**{name: getattr(self, name) for name in Position.__struct_fields__})
         scaler: Any = self.scaler.state_dict() or None
         history: Any = [*self.history]
@@ -198,6 +200,8 @@ class TrainState:
         Args:
             check: called before anything is changed.
             restart: start an epoch that is not finished over, as `restart_epoch` does.
+
+        The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
 
         Raises WeightsError, before anything is changed, if it does not fit this model.
         """
@@ -226,7 +230,10 @@ class TrainState:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(dict(saved.scaler or {}))
         self.sums = _under("sums/", tensors)
-        self.carried = unflatten(saved.carried, "carried", tensors)
+        leaves: Any = saved.carried
+        self.carried = [
+            tensors[f"carried/{n}"] if leaf == TENSOR else leaf for n, leaf in enumerate(leaves)
+        ] or None
         self.history = [dict(row) for row in saved.history]
         for name in Position.__struct_fields__:
             setattr(self, name, getattr(saved.position, name))
@@ -256,7 +263,7 @@ class TrainState:
             if there != here:
                 raise _misfit(f"{name} is {there[0]} {there[1]} in the file, but {here[0]} {here[1]} here")
         infinite = {f"{copy}/{name}" for copy in ("model", "average") for name in self.infinite}
-        if name := not_finite(tensors, infinite | {*tensor_names(saved.carried, "carried")}):
+        if name := not_finite(tensors, infinite | _carried_names(saved)):
             raise _misfit(f"{name} has values that are not finite")
         for name, tensor in _under("optimizer/", tensors).items():
             if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
@@ -291,14 +298,19 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _expected_of_epoch(tensors: Mapping[str, Tensor], saved: SavedState) -> dict[str, Tensor]:
     """Return the sums and the hidden state in the middle of an epoch."""
-    expected: dict[str, Tensor] = {}
-    if saved.position.batch:
-        for name in tensor_names(saved.carried, "carried"):
-            if name not in tensors:
-                raise _misfit(f"it lacks {name}")
-            expected[name] = tensors[name]
-        expected |= {f"sums/{name}": value for name, value in _under("sums/", tensors).items()}
-    return expected
+    if not saved.position.batch:
+        return {}
+    sums = {name: tensor for name, tensor in tensors.items() if name.startswith("sums/")}
+    for name in _carried_names(saved):
+        if name not in tensors:
+            raise _misfit(f"it lacks {name}")
+        sums[name] = tensors[name]
+    return sums
+
+
+def _carried_names(saved: SavedState) -> set[str]:
+    """Return the names of the tensors of the hidden state."""
+    return {f"carried/{n}" for n, leaf in enumerate(saved.carried) if leaf == TENSOR}
 
 
 def _misfit(why: str) -> WeightsError:
