@@ -58,7 +58,7 @@ def test_a_training_reports_the_units_of_its_task() -> None:
 
 def test_a_curve_is_labelled_with_the_units_of_the_task() -> None:
     history = [{"epoch": n, "steps": n, "train": METRICS, "val": METRICS} for n in (1, 2)]
-    figure = draw_learning_curve(history, Classification(RANKING), TrainConfig(epochs=2), title="run")
+    figure = draw_learning_curve(history, Classification(RANKING), title="run")
     recall, loss, _ = figure.axes
     assert (recall.get_ylabel(), loss.get_ylabel()) == ("recall", "loss (points)")
     assert recall.yaxis.get_major_formatter()(0.5, 0) == "50%"

@@ -112,7 +112,6 @@ class Run:
         return draw_learning_curve(
             self.history,
             self.task,
-            self._registry.training_config(self.recipe),
             title=self.directory.resolve().name,
             subtitle=self._title,
             steps=self.steps,

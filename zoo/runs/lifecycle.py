@@ -16,6 +16,8 @@ from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.chance import beats_chance
+from zoo.files import style
+from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
 from zoo.models.threads import computing_with
 from zoo.registry.registry import Registry
@@ -23,7 +25,7 @@ from zoo.runs.card import make_card
 from zoo.runs.checkpoint import Checkpoints
 from zoo.runs.directory import RunDirectory
 from zoo.runs.lock import alone
-from zoo.runs.plots import draw_learning_curve, save_figure
+from zoo.runs.plots import draw_learning_curve
 from zoo.runs.resolving import Resolved
 from zoo.runs.result import Result, read_result
 from zoo.runs.save_interval import SaveInterval
@@ -147,9 +149,11 @@ def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> N
     try:
         with run.writing(path) as folder:
             figure = draw_learning_curve(
-                state.history, setup.task, setup.config, title=name, subtitle=setup.title, steps=steps
+                state.history, setup.task, title=name, subtitle=setup.title, steps=steps
             )
-            save_figure(path, figure, folder=folder)
+            png = style.png(figure)
+            with atomic_write(path, folder=folder) as file:
+                file.write(png)
     except (ArithmeticError, ValueError) as error:  # numbers that no axis can show; the training is done
         warn(f"{path} could not be drawn: {cause(error)}")
 
