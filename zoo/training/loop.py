@@ -7,9 +7,9 @@ numbers that are not finite follow a tenth of a second later. What is saved has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from zoo.config.training import TrainConfig
 from zoo.console.reports import Progress
 from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import ALONE, Ranks
-from zoo.distributed.sharding import lane_dims, measure_together, of_all, own_batches
+from zoo.distributed.sharding import Batches, lane_dims, measure_together, of_all, own_batches
 from zoo.distributed.synced_norm import synced_norms
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, metrics_of
@@ -84,55 +84,184 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `stop` returned a signal number.
     """
-    readings = Readings(at_once=torch.device(device).type == "cpu")
-    on: Any = {"device": device, "ranks": ranks}
-    config, state, step = _begun(model, dataset, config, context, readings=readings, **on)
-    batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
-    store, stop = shared(store, stop, ranks, dims=lane_dims(model, task, **on), lanes=config.batch_size)
-    _restore(state, task, batches, store, device)
-    save, unit = partial(_save, state, config, store, readings), task.processor.unit(dataset.preprocess)
-    pause, clock = partial(_pause, state, store, stop, save), None
-    with _ready_to_train(model, config, **on) as buffers:
-        while not _is_done(state, task, config):
-            clock = Clock(state.epoch + 1, config, task.spec, unit=unit, before=clock)
-            train_mode(model, config.freeze)
-            for batch in batches(epoch=state.epoch, start=state.batch):
-                lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
-                with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
-                    loss = step(state, task, batch, config, lr, buffers=buffers)
-                steps = state.steps if completes_step(batch, config) else None
-                readings.then(loss, partial(_tell, batch, lr, steps, clock, store, report))
-                readings.read_if_due()
-                if steps is not None:
-                    pause(within=state.batch < batch.total)
-            readings.read()
-            row = _evaluate_epoch(state, task, dataset, config, clock, report, pause=pause, **on)
-            report(clock.end(row, _end_epoch(state, row, task, config, store)))
-            if not _is_done(state, task, config) and (signal := stop()):
-                raise interrupted(signal, state.where, state.steps, store.path)
-    return state
-
-
-@contextmanager
-def _ready_to_train(
-    model: nn.Module, config: TrainConfig, *, device: str, ranks: Ranks
-) -> Generator[ChangedBuffers]:
-    """Let a model be trained inside as the configuration says. Restore torch's global generator."""
-    synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
-    with generator_restored(), synced, compiled(model, device, wanted=config.compile):
-        yield ChangedBuffers(model, ranks)
-
-
-def _begun(
-    model: nn.Module, dataset: Dataset, config: TrainConfig, context: int, *, device: str, **on: Any
-) -> tuple[TrainConfig, TrainState, Callable[..., Tensor]]:
-    """Return what the run goes by, the state before the first step, and `train_step` as this run takes it."""
     config = config.replace({"compile": config.compile and not uncompilable(model)})
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
-    begun = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
-    return config, begun, partial(train_step, precision=precision, device=device, **on)
+    state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
+    dims = lane_dims(model, task, device=device, ranks=ranks)
+    store, stop = shared(store, stop, ranks, dims=dims, lanes=config.batch_size)
+    batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
+    readings = Readings(at_once=torch.device(device).type == "cpu")
+    training = _Training(task, dataset, config, device, ranks, state, batches, store, report, stop, readings)
+    training.restore()
+    synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
+    with generator_restored(), synced, compiled(model, device, wanted=config.compile):
+        training.run(precision)
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A training: what `fit` was given, and the state that it changes."""
+
+    task: Task
+    dataset: Dataset
+    config: TrainConfig
+    device: str
+    ranks: Ranks
+    state: TrainState
+    batches: Batches
+    store: Store
+    report: Callable[[Progress], None]
+    stop: Callable[[], int]
+    readings: Readings
+
+    def run(self, precision: Precision) -> None:
+        """Train until the last epoch is done, or validation has not improved for long enough."""
+        state, config, readings, ranks = self.state, self.config, self.readings, self.ranks
+        buffers, unit = ChangedBuffers(state.model, ranks), self.task.processor.unit(self.dataset.preprocess)
+        clock = None
+        while not self.is_done:
+            clock = Clock(state.epoch + 1, config, self.task.spec, unit=unit, before=clock)
+            train_mode(state.model, config.freeze)
+            for batch in self.batches(epoch=state.epoch, start=state.batch):
+                lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
+                with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
+                    loss = train_step(
+                        state,
+                        self.task,
+                        batch,
+                        config,
+                        lr,
+                        precision=precision,
+                        device=self.device,
+                        ranks=ranks,
+                        readings=readings,
+                        buffers=buffers,
+                    )
+                steps = state.steps if completes_step(batch, config) else None
+                readings.then(loss, partial(self.tell, clock, batch, lr, steps))
+                readings.read_if_due()
+                if steps is not None:
+                    self.pause()
+                    if state.batch < batch.total and self.store.due(state):
+                        self.save()
+            readings.read()
+            row = self.evaluate(clock)
+            state.end_epoch(row, config)
+            self.store.save(state)
+            self.keep_if_best()
+            self.report(clock.end(row, best_epoch(state.history, self.task)))
+            if not self.is_done and (signal := self.stop()):
+                raise interrupted(signal, state.where, state.steps, self.store.path)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is no epoch to come."""
+        if self.state.epoch >= self.config.epochs:
+            return True
+        return out_of_patience(self.state.history, self.task, self.config.patience)
+
+    def restore(self) -> None:
+        """Restore the last save, if there is one, and keep the best weights if it stopped right before that.
+
+        A hidden state is nested as the one that the model returns for the batch before, which no file says.
+        Raises RunError if that has other parts.
+        """
+        state = self.state
+        self.store.restore(state, device=self.device, check=self.require_possible)
+        if leaves := leaves_of(state.carried):
+            batch = replace(next(self.batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
+            with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
+                like = self.task.step(state.model, batch).state
+            state.carried = nested(leaves, like)
+        self.keep_if_best()
+
+    def require_possible(self, saved: SavedState) -> None:
+        """Raise WeightsError if this data has no such batch, or this task has other metrics."""
+        try:
+            check_rows(saved.history, self.task.spec.headline)
+        except ValueError as error:
+            raise WeightsError(f"its history is wrong: {error}") from None
+        at = saved.position
+        if at.batch and next(self.batches(epoch=at.epoch, start=at.batch - 1), None) is None:
+            raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
+
+    def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
+        """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
+        self.report(clock.tick(batch, loss, lr))
+        if steps is not None and (row := clock.step_row(steps)):
+            self.store.log(row)
+
+    def pause(self) -> None:
+        """Save and raise Interrupted if `stop` returns a signal number."""
+        if signal := self.stop():
+            self.save()
+            raise interrupted(signal, self.state.where, self.state.steps, self.store.path)
+
+    def save(self) -> None:
+        """Save the run. Raises Diverged if anything it computed or its weights are not finite."""
+        self.readings.read()
+        self.require_finite()
+        self.store.save(self.state)
+
+    def require_finite(self) -> None:
+        """Raise Diverged if the weights are not finite."""
+        require_finite(self.state.model, self.config, self.state.where, infinite=self.state.infinite)
+
+    def keep_if_best(self) -> None:
+        """Keep the weights of an epoch that has just ended, if it is the best so far."""
+        state = self.state
+        if state.batch == 0 and best_epoch(state.history, self.task) == state.epoch:
+            self.store.keep_best(state)
+
+    def evaluate(self, clock: Clock) -> dict[str, Any]:
+        """Evaluate after the last batch of an epoch, and return its row."""
+        state = self.state
+        self.require_finite()
+        row: dict[str, Any] = {
+            "epoch": state.epoch + 1,
+            "steps": state.steps,
+            "train": metrics_of(self.task, state.sums, state.count, self.dataset.preprocess),
+            "clock": clock.read(),
+        }
+        last = state.epoch + 1 == self.config.epochs
+        split: Split | None = "val" if len(self.dataset.split("val")) else "test" if last else None
+        if split is None or not len(self.dataset.split(split)):
+            return row
+        row[split] = self.measured(split, clock)
+        for name, value in row[split].items():
+            if not math.isfinite(value):
+                raise diverged(f"the {split} {name} is {value}", self.config, state.where)
+        return row
+
+    def measured(self, split: Split, clock: Clock) -> dict[str, float]:
+        """Return the metrics of a split."""
+        state, ranks = self.state, self.ranks
+
+        def evaluated(done: int, total: int) -> None:
+            if ranks.world_size == 1:  # several have different numbers of batches
+                self.pause()
+            self.report(clock.evaluating(split, done, total))
+
+        measuring = partial(measure, trusted=True)
+        if ranks.world_size > 1:
+            measuring = partial(measure_together, ranks=ranks)
+        plain = uncompiled() if self.config.compile else nullcontext()
+        with out_of_memory_as_error(self.config, state.where), plain:
+            found = measuring(
+                state.best,
+                self.task,
+                self.dataset,
+                split,
+                context=state.context,
+                device=self.device,
+                report=evaluated,
+            )
+        if ranks.world_size > 1:
+            self.pause()
+        return found.metrics
 
 
 def train_step(
@@ -195,61 +324,14 @@ def _require_finite_loss(config: TrainConfig, lr: float, where: str, loss: float
         raise diverged(f"the loss is {loss} at a learning rate of {lr:.3g}", config, where)
 
 
-def _tell(
-    batch: Batch,
-    lr: float,
-    steps: int | None,
-    clock: Clock,
-    store: Store,
-    report: Callable[[Progress], None],
-    loss: float,
-) -> None:
-    """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
-    report(clock.tick(batch, loss, lr))
-    if steps is not None and (row := clock.step_row(steps)):
-        store.log(row)
-
-
-def _where(state: TrainState, batch: Batch) -> str:
-    return f"epoch {state.epoch + 1}, batch {batch.index + 1}"
-
-
-def _require_possible(task: Task, batches: Callable[..., Iterator[Batch]], saved: SavedState) -> None:
-    """Raise WeightsError if this data has no such batch, or this task has other metrics."""
-    try:
-        check_rows(saved.history, task.spec.headline)
-    except ValueError as error:
-        raise WeightsError(f"its history is wrong: {error}") from None
-    at = saved.position
-    if at.batch and next(batches(epoch=at.epoch, start=at.batch - 1), None) is None:
-        raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
-
-
-def _restore(
-    state: TrainState, task: Task, batches: Callable[..., Iterator[Batch]], store: Store, device: str
-) -> None:
-    """Restore the last save, if there is one, and save the best weights if it stopped right before that.
-
-    A hidden state is nested as the one that the model returns for the batch before, which no file says.
-    Raises RunError if that has other parts.
-    """
-    store.restore(state, device=device, check=partial(_require_possible, task, batches))
-    if leaves := leaves_of(state.carried):
-        batch = replace(next(batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
-        with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
-            like = task.step(state.model, batch).state
-        state.carried = nested(leaves, like)
-    _keep_if_best(state, task, store)
-
-
 def completes_step(batch: Batch, config: TrainConfig) -> bool:
     """Return whether a batch completes an optimizer step."""
     number = batch.index + 1
     return number % config.grad_accum_steps == 0 or number == batch.total
 
 
-def _is_done(state: TrainState, task: Task, config: TrainConfig) -> bool:
-    return state.epoch >= config.epochs or out_of_patience(state.history, task, config.patience)
+def _where(state: TrainState, batch: Batch) -> str:
+    return f"epoch {state.epoch + 1}, batch {batch.index + 1}"
 
 
 def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
@@ -268,88 +350,3 @@ def _seed(seed: int, device: str) -> None:
         torch.cuda.default_generators[place].manual_seed(seed)
     elif kind != "cpu":
         torch.manual_seed(seed)
-
-
-def _pause(
-    state: TrainState,
-    store: Store,
-    stop: Callable[[], int],
-    save: Callable[[], None],
-    *,
-    within: bool = False,
-) -> None:
-    """Save and raise Interrupted if `stop` returns a signal number; within an epoch, save when it is due."""
-    if signal := stop():
-        save()
-        raise interrupted(signal, state.where, state.steps, store.path)
-    if within and store.due(state):
-        save()
-
-
-def _end_epoch(
-    state: TrainState, row: dict[str, Any], task: Task, config: TrainConfig, store: Store
-) -> int | None:
-    """Record an epoch and save the run. Return the best epoch so far; None without validation."""
-    state.end_epoch(row, config)
-    store.save(state)
-    _keep_if_best(state, task, store)
-    return best_epoch(state.history, task)
-
-
-def _keep_if_best(state: TrainState, task: Task, store: Store) -> None:
-    """Keep the weights of an epoch that has just ended, if it is the best so far."""
-    if state.batch == 0 and best_epoch(state.history, task) == state.epoch:
-        store.keep_best(state)
-
-
-def _save(state: TrainState, config: TrainConfig, store: Store, readings: Readings) -> None:
-    """Save a run. Raises Diverged if anything it computed or its weights are not finite."""
-    readings.read()
-    require_finite(state.model, config, state.where, infinite=state.infinite)
-    store.save(state)
-
-
-def _evaluate_epoch(
-    state: TrainState,
-    task: Task,
-    dataset: Dataset,
-    config: TrainConfig,
-    clock: Clock,
-    report: Callable[[Progress], None],
-    *,
-    pause: Callable[[], None],
-    device: str,
-    ranks: Ranks,
-) -> dict[str, Any]:
-    """Evaluate after the last batch of an epoch, and return its row."""
-    require_finite(state.model, config, state.where, infinite=state.infinite)
-    row: dict[str, Any] = {
-        "epoch": state.epoch + 1,
-        "steps": state.steps,
-        "train": metrics_of(task, state.sums, state.count, dataset.preprocess),
-        "clock": clock.read(),
-    }
-    last = state.epoch + 1 == config.epochs
-    split: Split | None = "val" if len(dataset.split("val")) else "test" if last else None
-    if split is None or not len(dataset.split(split)):
-        return row
-
-    def evaluated(done: int, total: int) -> None:
-        if ranks.world_size == 1:  # several have different numbers of batches
-            pause()
-        report(clock.evaluating(split, done, total))
-
-    on: Any = {"context": state.context, "device": device, "report": evaluated}
-    plain = uncompiled() if config.compile else nullcontext()
-    with out_of_memory_as_error(config, state.where), plain:
-        if ranks.world_size > 1:
-            measured = measure_together(state.best, task, dataset, split, ranks=ranks, **on)
-        else:
-            measured = measure(state.best, task, dataset, split, trusted=True, **on)
-    if ranks.world_size > 1:
-        pause()
-    row[split] = measured.metrics
-    for name, value in row[split].items():
-        if not math.isfinite(value):
-            raise diverged(f"the {split} {name} is {value}", config, state.where)
-    return row
