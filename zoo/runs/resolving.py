@@ -40,6 +40,7 @@ class Resolved:
     Attributes:
         task: what is trained for, which is that of the data.
         usual: the training configuration of the architecture, without what the recipe says.
+        config: that with what the recipe says.
         base: the weights to start from; None for random ones, and if a run is continued.
     """
 
@@ -48,6 +49,7 @@ class Resolved:
     data: Entry[DatasetSpec]
     task: TaskSpec
     usual: TrainConfig
+    config: TrainConfig
     base: BaseWeights | None
 
 
@@ -120,12 +122,20 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
     of = architecture.name if task.name == architecture.spec.task else data.name
     registry.require_fields(recipe.train, task, of)
     usual = registry.usual_config(architecture, task.name)
-    usual.replace(recipe.train)
+    config = usual.replace(recipe.train)
     require_threads(recipe.threads)
     _require_data(data, recipe.data)
     base = None if resume else _base_weights(recipe, registry, architecture)
     recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
-    return Resolved(recipe=recipe, architecture=architecture, data=data, task=task, usual=usual, base=base)
+    return Resolved(
+        recipe=recipe,
+        architecture=architecture,
+        data=data,
+        task=task,
+        usual=usual,
+        config=config,
+        base=base,
+    )
 
 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:

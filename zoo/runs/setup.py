@@ -30,9 +30,9 @@ from zoo.data.views import normalized_as
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import too_large
 from zoo.interfaces import SPLITS, CarriesState, Dataset, FitsInputs, LoadsPretrained, Task, make_task
-from zoo.models.building import build_model, drawing_from, model_arguments, require_size
+from zoo.models import precision
+from zoo.models.building import build_model, drawing_from, model_arguments
 from zoo.models.hooks import evaluating
-from zoo.models.precision import resolve
 from zoo.models.transfer import Source, open_source
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.registry import Entry, Registry
@@ -101,15 +101,16 @@ class TrainingSetup:
         Raises DataError if there is none to train on, and OptionError if a batch is too small for so many
         processes.
         """
-        if self.config.batch_size < processes:
-            size = f"batch_size={self.config.batch_size}"
-            raise OptionError(f"{size} is too small for {processes} processes: each takes part of a batch")
+        size = self.config.batch_size
+        if size < processes:
+            message = f"batch_size={size} is too small for {processes} processes: each takes part of a batch"
+            raise OptionError(message)
         steps = _steps(self.task, self.dataset, self.config)
         if not steps:
             raise DataError("the training split is empty")
         if steps < FEWEST_STEPS:
-            only, size = f"only {steps} steps" if steps > 1 else "a single step", self.config.batch_size
-            smaller = f"a smaller batch_size than {size}, or " * (size > SMALLEST_BATCH)
+            only = f"only {steps} steps" if steps > 1 else "a single step"
+            smaller = f"a smaller batch_size than {size}, or " if size > SMALLEST_BATCH else ""
             warn(f"an epoch has {only}: use {smaller}more data")
         if not [name for name in SPLITS[1:] if next(self.task.eval_batches(self.dataset, name), None)]:
             warn("there is no val or test split: only the training loss is measured")
@@ -127,54 +128,63 @@ def build(
     Raises:
         ZooError: something in the recipe does not fit; each subclass says what to do.
     """
-    architecture, data, spec = resolved.architecture, resolved.data, resolved.task
-    task = make_task(registry, spec.name)
+    architecture, data = resolved.architecture, resolved.data
+    task = make_task(registry, resolved.task.name)
     recipe = replace(resolved.recipe, data=_typed(data, resolved.recipe.data))
     source = None
     if resumed is not None:
         recipe = _completed(recipe, data, resumed.identity.recipe)
     elif base := resolved.base:
         source = open_source(base.path, base.card, base.content, architecture, registry)
-        options = options_to_fine_tune(data, source.card, task, recipe.data)
-        recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **options})
-    known = declared(architecture.load()).keys() - spec.dims.keys()
-    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
-    _require_size(architecture, data, recipe.data)
+        needed = options_to_fine_tune(data, source.card, task, recipe.data)
+        recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
+    known = declared(architecture.load()).keys() - resolved.task.dims.keys()
+    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")  # before data is opened
     dataset = open_dataset(data, recipe.data)
     require_splits(data, dataset)
     require_fingerprint(data, dataset)
     _require_writable(data.name, recipe.to_dict(), dataset.preprocess)
-    arguments = model_arguments(architecture, spec, dataset.dims, recipe.model)
-    _require_feeding(task, dataset, data, arguments)
-    dataset = _normalized(dataset, architecture, arguments)
+    arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
+    dataset = _fed(dataset, task, resolved, arguments)
     context = architecture.spec.context(arguments)
-    config = _training_config(replace(resolved, recipe=recipe), registry, task, dataset, source, context)
-    config = config.replace({"precision": resolve(config.precision, device)})
+    settled = replace(resolved, recipe=recipe)
+    config = _training_config(settled, registry, task, dataset, source, context)
+    config = config.replace({"precision": precision.resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     require_storable(model, architecture)
     require_loadable(model, architecture, arguments)
     freeze(model, config.freeze)
-    base_model = resumed.identity.base_model if resumed else {}
-    changes = {"architecture": architecture.name, "dataset": data.name, "train": config.to_dict()}
-    own = {name: value for name, value in arguments.items() if name not in spec.dims}
-    setup = TrainingSetup(
+    base_model: dict[str, str] = {}
+    if resumed is not None:
+        base_model = resumed.identity.base_model
+    elif source is not None:
+        base_model = source.base_model
+        _copy_weights(source, model, task, dataset, arguments, config)
+    else:
+        base_model = _fit_or_load(model, task, dataset, recipe.seed)
+    recipe = replace(
+        recipe,
+        architecture=architecture.name,
+        dataset=data.name,
+        model={name: value for name, value in arguments.items() if name not in resolved.task.dims},
+        train=config.to_dict(),
+    )
+    if resumed is None:
+        _warn_of_what_is_frozen(model, config, base_model)
+        _warn_of_what_was_chosen(resolved, recipe)
+    return TrainingSetup(
         architecture=architecture,
         data=data,
         task=task,
         dataset=dataset,
         config=config,
-        recipe=replace(recipe, model=own, **changes),
+        recipe=recipe,
         arguments=arguments,
         context=context,
         model=model,
-        base_model=source.base_model if source else base_model,
         device=device,
+        base_model=base_model,
     )
-    if resumed:
-        return setup
-    setup = _initialized(setup, source)
-    _tell_what_was_chosen(resolved, setup)
-    return setup
 
 
 def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,35 +196,19 @@ def _typed(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in checked.items() if name in given}
 
 
-def _require_size(
-    architecture: Entry[ArchitectureSpec], data: Entry[DatasetSpec], given: Mapping[str, Any]
-) -> None:
-    """Raise OptionError, before anything is downloaded, if a dataset's `size` is too small for a model."""
-    usual = declared(data.load()).get("size")
-    if usual is not None:
-        size = {"size": usual.default, **data.spec.config, **given}["size"]
-        hint = f"--data size={architecture.spec.smallest_image} is large enough"
-        require_size(architecture, size if type(size) is int else None, hint=hint)
+def _fed(dataset: Dataset, task: Task, resolved: Resolved, arguments: Mapping[str, Any]) -> Dataset:
+    """Return data normalized as that which the pretrained weights were trained on, if there are any.
 
-
-def _require_feeding(
-    task: Task, dataset: Dataset, data: Entry[DatasetSpec], arguments: Mapping[str, Any]
-) -> None:
-    """Raise DataError if no weights trained on this data could be loaded, since it is fed in no known way."""
+    Raises DataError if no weights trained on this data could be loaded, since it is fed in no known way.
+    """
     try:
         task.processor.check_feeding(dataset.preprocess, arguments)
     except OptionError as error:
-        raise DataError(f"{data.name} does not say how to feed a model: {error}") from None
-
-
-def _normalized(
-    dataset: Dataset, architecture: Entry[ArchitectureSpec], arguments: Mapping[str, Any]
-) -> Dataset:
-    """Return images normalized as those that the pretrained weights were trained on, if there are any."""
-    weights = architecture.spec.starts_from(arguments)
+        raise DataError(f"{resolved.data.name} does not say how to feed a model: {error}") from None
+    weights = resolved.architecture.spec.starts_from(arguments)
     if weights is None or not weights.mean:
         return dataset
-    what = f"{architecture.name} with pretrained={arguments['pretrained']}"
+    what = f"{resolved.architecture.name} with pretrained={arguments['pretrained']}"
     return normalized_as(dataset, weights.mean, weights.std, what=what)
 
 
@@ -328,46 +322,58 @@ def _steps(task: Task, dataset: Dataset, config: TrainConfig) -> int:
     return math.ceil(first.total / config.grad_accum_steps) if first else 0
 
 
-def _initialized(setup: TrainingSetup, source: Source | None) -> TrainingSetup:
-    """Return a new run's setup, its model with initial weights: those of `source`, or its own."""
-    model, config = setup.model, setup.config
-    if source is not None:
-        copied, fresh = source.copy_into(model, setup.task, setup.arguments, setup.dataset.preprocess)
-        if frozen := frozen_among(fresh, config.freeze):
-            patterns = ",".join(config.freeze)
-            raise OptionError(f"freeze={patterns} matches newly initialized tensors: {', '.join(frozen)}")
-        new = f"; newly initialized: {', '.join(fresh)}" if fresh else ""
-        theirs = f"{source.card.architecture} trained on {source.card.dataset.name}"
-        warn(f"starting from {len(copied)} tensors of a {theirs}{new}")
-    else:
-        seed = seed_for(setup.recipe.seed, "fit")
-        if isinstance(model, FitsInputs):
-            few = TrainConfig(batch_size=500)  # not augmented
-            inputs = next(setup.task.train_batches(setup.dataset, few, seed=seed, epoch=0)).inputs
-            with drawing_from(seed):
-                model.fit_inputs(inputs)
-        if isinstance(model, LoadsPretrained):
-            with drawing_from(seed):
-                setup = replace(setup, base_model=dict(model.load_pretrained() or {}))
-    if config.freeze and not setup.base_model:
+def _copy_weights(
+    source: Source,
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    arguments: Mapping[str, Any],
+    config: TrainConfig,
+) -> None:
+    """Start a model from other weights. Raises OptionError if it would freeze what those do not have."""
+    copied, fresh = source.copy_into(model, task, arguments, dataset.preprocess)
+    if frozen := frozen_among(fresh, config.freeze):
+        patterns = ",".join(config.freeze)
+        raise OptionError(f"freeze={patterns} matches newly initialized tensors: {', '.join(frozen)}")
+    new = f"; newly initialized: {', '.join(fresh)}" if fresh else ""
+    theirs = f"{source.card.architecture} trained on {source.card.dataset.name}"
+    warn(f"starting from {len(copied)} tensors of a {theirs}{new}")
+
+
+def _fit_or_load(model: nn.Module, task: Task, dataset: Dataset, seed: int) -> dict[str, str]:
+    """Let a model fit its first layers to the data, or load weights, if it can; return what those are."""
+    seed = seed_for(seed, "fit")
+    if isinstance(model, FitsInputs):
+        few = TrainConfig(batch_size=500)  # not augmented
+        inputs = next(task.train_batches(dataset, few, seed=seed, epoch=0)).inputs
+        with drawing_from(seed):
+            model.fit_inputs(inputs)
+    if isinstance(model, LoadsPretrained):
+        with drawing_from(seed):
+            return dict(model.load_pretrained() or {})
+    return {}
+
+
+def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: Mapping[str, str]) -> None:
+    if not config.freeze:
+        return
+    if not base_model:
         warn("freeze keeps random weights, since there are none to start --from")
-    if config.freeze:
-        sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-        trained = sum(size for size, gradient in sizes if gradient)
-        warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
-    return setup
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    trained = sum(size for size, gradient in sizes if gradient)
+    warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
 
 
-def _tell_what_was_chosen(resolved: Resolved, setup: TrainingSetup) -> None:
+def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
     """Warn of the options that neither the recipe nor the architecture's training configuration says."""
-    given = resolved.recipe
-    before, after = resolved.usual.replace(given.train).to_dict(), setup.config.to_dict()
+    given, before = resolved.recipe, resolved.config.to_dict()
     main = ("epochs", "batch_size", "lr") if given.from_weights else ()
-    fields = {
+    chosen = {name: value for name, value in recipe.data.items() if name not in given.data}
+    chosen |= {
         name: value
-        for name, value in after.items()
+        for name, value in recipe.train.items()
         if name not in given.train and name != "precision" and (name in main or value != before[name])
     }
-    options = {name: value for name, value in setup.recipe.data.items() if name not in given.data}
-    if chosen := ", ".join(f"{name}={text(value)}" for name, value in {**options, **fields}.items()):
-        warn(f"chosen for {'fine-tuning' if given.from_weights else 'this data'}: {chosen}; each can be set")
+    if chosen:
+        listed = ", ".join(f"{name}={text(value)}" for name, value in chosen.items())
+        warn(f"chosen for {'fine-tuning' if given.from_weights else 'this data'}: {listed}; each can be set")
