@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
+from zoo.config.arguments import is_url
 from zoo.config.declarations import bounded_options, declared
 from zoo.config.options import text
-from zoo.data.views import of_items
-from zoo.errors import OptionError, SpecError, ZooError, cause, warn
-from zoo.files.cards import Card
+from zoo.config.recipe import Recipe
+from zoo.data.views import normalized_as, of_items
+from zoo.errors import DataError, OptionError, SpecError, ZooError, cause, warn
+from zoo.files.cards import Card, too_large
 from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import DatasetSpec
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 
 __all__ = [
     "decidable",
     "default_split",
     "open_dataset",
     "open_fed",
+    "open_to_train",
     "options_to_fine_tune",
-    "require_fingerprint",
     "require_splits",
     "split_name",
+    "suited",
+    "typed_options",
 ]
+
+# Bytes, and values, of a card for what is known only after the training
+_FOR_METRICS = 50_000
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
@@ -35,6 +45,15 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
         SpecError: the spec's target cannot be imported or returns something else.
     """
     return entry.make({**entry.spec.config, **options}, Dataset, flag="--data")
+
+
+def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset's options as a run records them: of the right types, the folder as a full path."""
+    checked = entry.check({**entry.spec.config, **given}, flag="--data")
+    root = checked.get("root")
+    if isinstance(root, str) and not is_url(root):
+        checked["root"] = str(Path(root).expanduser().absolute())
+    return {name: value for name, value in checked.items() if name in given}
 
 
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
@@ -52,12 +71,54 @@ def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
             raise SpecError(message, hint="a split without data must be empty, such as []") from error
 
 
-def require_fingerprint(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
-    """Raise SpecError unless the fingerprint of a dataset is a text, which a card can hold."""
+def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
+    """Open the dataset of a recipe, to train on it.
+
+    Raises, besides what `open_dataset` raises:
+        SpecError: it has no val or test split, or its fingerprint is no text, which a card can hold.
+        DataError: no weights could hold a name in it or in the recipe, or all of them.
+    """
+    dataset = open_dataset(entry, recipe.data)
+    require_splits(entry, dataset)
     found = cast("object", dataset.fingerprint)
     if not isinstance(found, str):
         message = f"dataset {entry.name}: its fingerprint must be a text (got {found!r:.80})"
         raise SpecError(message, hint="the sha256 of what it reads tells its data from other data")
+    names = [recipe.to_dict(), dataset.preprocess]
+    card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
+    if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
+        hint = "rename the file or folder: neither weights nor config.toml can hold its name"
+        raise DataError(f"{strange[0][1:-1]!a} is not a name in UTF-8", hint=hint)
+    if too_large(card + "," * _FOR_METRICS):
+        size = f"{len(card.encode()):,} bytes, or too many values"
+        message = f"weights trained on {entry.name} could not be loaded: their card has {size}"
+        raise DataError(message, hint="use a smaller vocabulary, or fewer classes")
+    return dataset
+
+
+def suited(
+    dataset: Dataset,
+    entry: Entry[DatasetSpec],
+    task: Task,
+    architecture: Entry[ArchitectureSpec],
+    arguments: Mapping[str, Any],
+) -> Dataset:
+    """Return data normalized as that which a model's pretrained weights were trained on, if there are any.
+
+    Args:
+        arguments: those of the model.
+
+    Raises DataError if no weights trained on this data could be loaded, since it is fed in no known way.
+    """
+    try:
+        task.processor.check_feeding(dataset.preprocess, arguments)
+    except OptionError as error:
+        raise DataError(f"{entry.name} does not say how to feed a model: {error}") from None
+    pretrained = architecture.spec.starts_from(arguments)
+    if pretrained is None or not pretrained.mean:
+        return dataset
+    what = f"{architecture.name} with pretrained={arguments['pretrained']}"
+    return normalized_as(dataset, pretrained.mean, pretrained.std, what=what)
 
 
 def default_split(dataset: Dataset) -> Split:

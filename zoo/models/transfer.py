@@ -9,16 +9,17 @@ from typing import Any
 
 from torch import nn
 
-from zoo.errors import WeightsError
+from zoo.config.training import TrainConfig
+from zoo.errors import WeightsError, warn
 from zoo.files.cards import Card
 from zoo.files.container import Container
-from zoo.interfaces import Task, make_task
-from zoo.models.building import build_model, on_meta
+from zoo.interfaces import Dataset, FitsInputs, LoadsPretrained, Task, make_task
+from zoo.models.building import build_model, drawing_from, on_meta
 from zoo.models.weights import module_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "fit_or_load", "open_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class Source:
 
     def copy_into(
         self, model: nn.Module, task: Task, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
-    ) -> tuple[list[str], list[str]]:
-        """Copy the tensors that fit; return the names of those copied and of those newly initialized.
+    ) -> list[str]:
+        """Copy the tensors that fit, and say so; return the names of those that are newly initialized.
 
         A tensor whose shape depends on the number of classes (or tokens) is copied only if the task is the
         same, and the classes are, in the same order: ten classes of one dataset are not ten of another.
@@ -69,7 +70,11 @@ class Source:
         for name in fitting:
             state[name] = theirs[name]
         model.load_state_dict(state)
-        return [name for name in ours if name in fitting], [name for name in ours if name not in fitting]
+        fresh = [name for name in ours if name not in fitting]
+        new = f"; newly initialized: {', '.join(fresh)}" if fresh else ""
+        theirs = f"{self.card.architecture} trained on {self.card.dataset.name}"
+        warn(f"starting from {len(fitting)} tensors of a {theirs}{new}")
+        return fresh
 
     def _sized_by(self, dim: str, arguments: Mapping[str, Any]) -> set[str]:
         """Return the names of the tensors whose shape depends on a dim."""
@@ -87,3 +92,16 @@ def open_source(
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}
     return Source(path=path, entry=entry, task=task, model=model, card=card, options=options)
+
+
+def fit_or_load(model: nn.Module, task: Task, dataset: Dataset, *, seed: int) -> dict[str, str]:
+    """Let a model fit its first layers to the data, or load weights, if it can; return what those are."""
+    if isinstance(model, FitsInputs):
+        few = TrainConfig(batch_size=500)  # not augmented
+        inputs = next(task.train_batches(dataset, few, seed=seed, epoch=0)).inputs
+        with drawing_from(seed):
+            model.fit_inputs(inputs)
+    if isinstance(model, LoadsPretrained):
+        with drawing_from(seed):
+            return dict(model.load_pretrained() or {})
+    return {}

@@ -16,9 +16,25 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from zoo.config.training import TrainConfig
+import torch
 
-__all__ = ["CLOSE", "FEWEST_STEPS", "SMALLEST_BATCH", "fine_tuning", "from_scratch"]
+from zoo.config.options import text
+from zoo.config.training import TrainConfig
+from zoo.errors import DataError, OptionError
+from zoo.interfaces import CarriesState, Dataset, Task
+from zoo.models.hooks import evaluating
+from zoo.models.transfer import Source
+from zoo.registry.registry import Entry
+from zoo.registry.specs import ArchitectureSpec
+
+__all__ = [
+    "FEWEST_STEPS",
+    "SMALLEST_BATCH",
+    "fine_tuning",
+    "from_scratch",
+    "steps_in_epoch",
+    "suited_config",
+]
 
 # With fewer steps in an epoch, momentum and the running averages of BatchNorm lag behind the weights
 FEWEST_STEPS = 10
@@ -43,6 +59,87 @@ INHERITED = ("optimizer", "momentum", "weight_decay", "norm_bias_lr_scale")
 
 # Returns the optimizer steps in an epoch of a training configuration
 Steps = Callable[[TrainConfig], int]
+
+
+def suited_config(
+    usual: TrainConfig,
+    said: Mapping[str, Any],
+    task: Task,
+    dataset: Dataset,
+    source: Source | None,
+    *,
+    architecture: Entry[ArchitectureSpec],
+    arguments: Mapping[str, Any],
+    cutting: Collection[str],
+) -> TrainConfig:
+    """Return the training configuration: what the recipe says, and for the rest what suits data and model.
+
+    Args:
+        usual: the architecture's own.
+        said: the training fields that the user or the recipe says.
+        source: the weights to start from; None for random ones.
+        arguments: those of the model.
+        cutting: the fields of groups that decide how data is cut into batches.
+
+    Raises OptionError if the recipe asks for batches longer than the model reads at once.
+    """
+
+    def steps(config: TrainConfig) -> int:
+        try:
+            return steps_in_epoch(task, dataset, config)
+        except DataError:  # a text too short for so many lanes
+            return 0
+
+    usual = _within(usual, said, task, architecture, arguments)
+    if source is None:
+        return from_scratch(usual, said, steps)
+    again, close = bool(source.card.base_model), _is_close(source, task, dataset)
+    config = fine_tuning(source.card.training, usual, said, steps, again=again, close=close, cutting=cutting)
+    return _within(config, said, task, architecture, arguments)
+
+
+def _within(
+    config: TrainConfig,
+    said: Mapping[str, Any],
+    task: Task,
+    architecture: Entry[ArchitectureSpec],
+    arguments: Mapping[str, Any],
+) -> TrainConfig:
+    """Return a configuration none of whose batches is longer than the model reads at once."""
+    context = architecture.spec.context(arguments)
+    changes = task.within(config.replace(said), context) if context else {}
+    for name, value in changes.items():
+        if name in said and said[name] != value:
+            option, flag = architecture.spec.context_length, name.replace("_", "-")
+            bound = f"{context:,} tokens that {architecture.name} reads at once"
+            bound += f" ({option}={context})" if isinstance(option, str) else ""
+            hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
+            raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
+    return config.replace(changes)
+
+
+def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
+    """Return whether weights predict a batch of the training data well before they are trained on it.
+
+    Language models never count as close: a new text usually has a new vocabulary.
+    """
+    if source.task.name != task.name or isinstance(task, CarriesState):
+        return False
+    few = TrainConfig(batch_size=128)  # not augmented
+    try:
+        batch = next(task.train_batches(task.feed(dataset, source.card), few, seed=0, epoch=0))
+    except (DataError, StopIteration):  # other classes, or images of another size; or no data
+        return False
+    with torch.inference_mode(), evaluating(source.model):
+        step = task.step(source.model, batch)
+    chance = task.chance(source.card.preprocess).get("loss", 0.0)
+    return float(step.sums["loss"]) / step.count < CLOSE * chance
+
+
+def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
+    """Return the optimizer steps in an epoch. Raises DataError if the data does not fit the configuration."""
+    first = next(task.train_batches(dataset, config, seed=0, epoch=0), None)
+    return math.ceil(first.total / config.grad_accum_steps) if first else 0
 
 
 def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.errors import OptionError
 
-__all__ = ["freeze", "frozen_among", "train_mode"]
+__all__ = ["freeze", "refuse_frozen", "train_mode"]
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -33,9 +33,12 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         raise OptionError(f"freeze={','.join(patterns)} leaves nothing to train")
 
 
-def frozen_among(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """Return the names that match a pattern."""
-    return [name for name in names if any(_matches(name, pattern) for pattern in patterns)]
+def refuse_frozen(fresh: Iterable[str], patterns: Sequence[str]) -> None:
+    """Raise OptionError if a pattern matches one of the tensors that are newly initialized."""
+    if frozen := _among(fresh, patterns):
+        raise OptionError(
+            f"freeze={','.join(patterns)} matches newly initialized tensors: {', '.join(frozen)}"
+        )
 
 
 def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -48,8 +51,13 @@ def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
         own = [name for name, _ in module.named_parameters(prefix, recurse=False)]
         buffers = [name for name, _ in module.named_buffers(prefix, recurse=False)]
         names = own or buffers
-        if buffers and len(frozen_among(names, patterns)) == len(names):
+        if buffers and len(_among(names, patterns)) == len(names):
             module.training = False  # itself, not its children
+
+
+def _among(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that match a pattern."""
+    return [name for name in names if any(_matches(name, pattern) for pattern in patterns)]
 
 
 def _matches(name: str, pattern: str) -> bool:
