@@ -7,8 +7,6 @@ from zoo.config.training import NonNegative as NonNegative
 from zoo.config.training import Positive as Positive
 from zoo.data.augment import Draws as Draws
 from zoo.data.augment import augment as augment
-from zoo.data.augment import mixup as mixup
-from zoo.data.devices import fits_on as fits_on
 from zoo.data.devices import moved as moved
 from zoo.data.opening import default_split as default_split
 from zoo.data.opening import open_fed as open_fed

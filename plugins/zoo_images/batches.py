@@ -11,10 +11,11 @@ from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, ReadsAhead, ReadsBatches, Split
-from zoo.plugin import Card, Draws, View, augment, mixup, moved, part_of
+from zoo.plugin import Card, Draws, View, augment, moved, part_of
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
 from zoo_images.matching import match_classes, renumbered
+from zoo_images.mixing import mixup
 
 __all__ = ["ImageBatches"]
 

@@ -12,13 +12,15 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
-from zoo.plugin import fits_on, moved
+from zoo.plugin import moved
 from zoo_images.file_split import FileSplit
 from zoo_images.kept_array import Kept
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # The mean and the standard deviation of each channel, for pixels from 0 to 1
 Statistics = tuple[list[float], list[float]]
+# Data may take a quarter of a GPU's free memory
+_SHARE = 4
 
 
 class ImageSplit:
@@ -38,7 +40,7 @@ class ImageSplit:
 
     def on(self, device: str) -> ImageSplit:
         """Return this split with its tensors on a GPU that has room for them, once copied; else itself."""
-        if device not in self._copies and fits_on(device, self.images, self.labels):
+        if device not in self._copies and _fits_on(device, self.images, self.labels):
             self._copies[device] = ImageSplit(
                 self.images.to(device), self.labels.to(device), files=self.files
             )
@@ -155,3 +157,11 @@ def statistics_from(counts: Tensor) -> Statistics:
         [round(mean, 6) for mean in means.tolist()],
         [max(round(deviation, 6), 1e-6) for deviation in deviations.tolist()],
     )
+
+
+def _fits_on(device: str, *tensors: Tensor) -> bool:
+    """Return whether a device is a GPU with room for some tensors: four times what they take."""
+    if torch.device(device).type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(tensor.nbytes for tensor in tensors) * _SHARE <= free

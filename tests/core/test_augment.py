@@ -17,9 +17,9 @@ from zoo.data.augment import (
     crop,
     cutout,
     flip,
-    mixup,
     translate,
 )
+from zoo_images.mixing import mixup
 from zoo_images.views import Views
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,7 +22,6 @@ __all__ = [
     "crop",
     "cutout",
     "flip",
-    "mixup",
     "translate",
 ]
 
@@ -104,23 +102,6 @@ def cutout(images: Tensor, draws: Draws) -> Tensor:
     rows, columns = down - middles[0] + side // 2, right - middles[1] + side // 2  # from the square's corner
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
     return images.masked_fill(inside[:, None], 0)
-
-
-def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Blend each image, and its label, with the previous one of the batch.
-
-    The weight is one draw from Beta(alpha, alpha) for the whole batch (Zhang et al. 2018, arXiv 1710.09412).
-
-    Args:
-        images: (B, C, H, W), floating point.
-        labels: (B,), or (B, K) for several labels of an image.
-
-    Returns:
-        Images (B, C, H, W), and class probabilities (B, K).
-    """
-    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
-    targets = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).float()
-    return images.lerp(images.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
 
 AUGMENTATIONS: Mapping[str, Callable[[Tensor, Draws], Tensor]] = {

@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["fits_on", "moved"]
-
-# The share of a GPU's free memory that data may take
-_SHARE = 4
+__all__ = ["moved"]
 
 
 def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None = None) -> Tensor:
@@ -22,11 +19,3 @@ def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None 
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         tensor = torch.empty_like(tensor, pin_memory=True).copy_(tensor).to(device, non_blocking=True)
     return tensor.to(device, dtype or tensor.dtype)
-
-
-def fits_on(device: str, *tensors: Tensor) -> bool:
-    """Return whether a device is a GPU with room for some tensors: four times what they take."""
-    if torch.device(device).type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return sum(tensor.nbytes for tensor in tensors) * _SHARE <= free
