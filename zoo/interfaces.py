@@ -308,14 +308,14 @@ class Task(ABC):
         epoch: int,
         start: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield an epoch's batches from number `start` on: a pure function of the arguments.
 
         Args:
-            rank: of `world` processes, the one whose part of each batch to yield: `zoo.data.parts.part_of`
-                says which. All parts together are the batch of a single process.
+            rank: of `world_size` processes, the one whose part of each batch to yield; `zoo.plugin.part_of`
+                says which it is. All parts together are the batch of a single process.
         """
 
     def batched_by(self, config: TrainConfig) -> dict[str, Any]:

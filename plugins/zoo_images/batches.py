@@ -74,7 +74,7 @@ class ImageBatches:
         epoch: int,
         start: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
@@ -82,8 +82,8 @@ class ImageBatches:
         if len(images) == 0:
             raise DataError("the training split is empty")
         chunks = _chunks(torch.randperm(len(images), generator=_generator(seed, "order", epoch)), config)
-        beside = int(fields.mixup_alpha > 0 and world > 1)  # an image is blended with the one before it
-        parts = [_part(len(chunk), rank, world, beside) for chunk in chunks]
+        beside = int(fields.mixup_alpha > 0 and world_size > 1)  # an image is blended with the one before it
+        parts = [_part(len(chunk), rank, world_size, beside) for chunk in chunks]
         wanted = [chunk[places].tolist() for chunk, (places, _) in zip(chunks, parts, strict=True)]
         turns = _turns(len(images), seed=seed, epoch=epoch)
         for index, (inputs, labels) in enumerate(_fetched(images, wanted[start:]), start):
@@ -127,12 +127,12 @@ def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
     return chunks
 
 
-def _part(count: int, rank: int, world: int, beside: int) -> tuple[Tensor, float]:
+def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, float]:
     """Return the places of a process's part of a batch, if `beside` after that of the image before it.
 
     The second value is its share of the batch.
     """
-    mine, share = part_of(count, rank=rank, world=world)
+    mine, share = part_of(count, rank=rank, world_size=world_size)
     places = torch.arange(count)[mine]
     return torch.cat([(places[:1] - 1) % count, places]) if beside else places, share
 

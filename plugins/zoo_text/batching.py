@@ -54,7 +54,14 @@ class TextBatch:
 
 
 def batch_text(
-    tokens: Tensor, config: TrainConfig, *, seed: int, epoch: int, start: int, rank: int = 0, world: int = 1
+    tokens: Tensor,
+    config: TrainConfig,
+    *,
+    seed: int,
+    epoch: int,
+    start: int,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[TextBatch]:
     """Yield the batches of an epoch of a text (N,) from number `start` on, cut as `batching` says.
 
@@ -72,7 +79,7 @@ def batch_text(
         message = f"the text must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
         raise DataError(message, hint=f"use a longer text, or --bptt {len(tokens) - 1} or less")
     if text.batching == "stateful":
-        return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world)
+        return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world_size)
     if text.batching == "sections":
         inputs, targets = cut_lanes(tokens, (len(tokens) - 1) // text.bptt, text.bptt)
     else:
@@ -80,7 +87,7 @@ def batch_text(
         targets = tokens[text.bptt :, None]
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
     chunks = torch.randperm(len(inputs), generator=generator).split(config.batch_size)
-    return _shuffled(inputs, targets, chunks, start, rank, world)
+    return _shuffled(inputs, targets, chunks, start, rank, world_size)
 
 
 def longest_batch(text: TextFields) -> int:
@@ -95,18 +102,18 @@ def cut_lanes(tokens: Tensor, count: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _stateful(
-    tokens: Tensor, config: TrainConfig, seed: int, start: int, rank: int, world: int
+    tokens: Tensor, config: TrainConfig, seed: int, start: int, rank: int, world_size: int
 ) -> Iterator[TextBatch]:
     count = config.batch_size
-    if count < world:
-        raise DataError(f"batch_size={count} lanes are too few for {world} processes: each needs one")
+    if count < world_size:
+        raise DataError(f"batch_size={count} lanes are too few for {world_size} processes: each needs one")
     length = (len(tokens) - 1) // count
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2)
         hint = f"use a longer text, or --batch-size {fits} or less"
         raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
-    mine, share = part_of(count, rank=rank, world=world)
+    mine, share = part_of(count, rank=rank, world_size=world_size)
     borders = _borders(length, config.group("text", TextFields), seed)
     for index in range(start, len(borders) - 1):
         span = slice(borders[index], borders[index + 1])
@@ -114,10 +121,10 @@ def _stateful(
 
 
 def _shuffled(
-    inputs: Tensor, targets: Tensor, chunks: Sequence[Tensor], start: int, rank: int, world: int
+    inputs: Tensor, targets: Tensor, chunks: Sequence[Tensor], start: int, rank: int, world_size: int
 ) -> Iterator[TextBatch]:
     for index in range(start, len(chunks)):
-        mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+        mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
         chosen = chunks[index][mine]
         yield TextBatch(inputs[chosen], targets[chosen], index, len(chunks), True, share)
 

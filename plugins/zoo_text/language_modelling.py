@@ -73,12 +73,18 @@ class LanguageModelling(Task):
         epoch: int,
         start: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield (T, B) batches, cut as `batching` says; each process reads its own part."""
         batches = batch_text(
-            dataset.split("train"), config, seed=seed, epoch=epoch, start=start, rank=rank, world=world
+            dataset.split("train"),
+            config,
+            seed=seed,
+            epoch=epoch,
+            start=start,
+            rank=rank,
+            world_size=world_size,
         )
         for batch in batches:
             inputs, targets = _column(batch.inputs, device), _column(batch.targets, device)

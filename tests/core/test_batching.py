@@ -18,7 +18,7 @@ SHUFFLED = pytest.mark.parametrize("batching", ["sections", "windows"])
 
 
 def batches(batching: str, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[TextBatch]:
-    ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
+    ranks = {key: changes.pop(key) for key in ("rank", "world_size") if key in changes}
     config = configured().replace({"batching": batching, "batch_size": 8, "bptt": 6} | changes)
     return list(batch_text(TEXT, config, seed=5, epoch=epoch, start=start, **ranks))
 
@@ -71,10 +71,10 @@ def test_starting_late_skips_the_first_batches(batching: str) -> None:
 
 
 @SHUFFLED
-@pytest.mark.parametrize("world", [2, 3])
-def test_the_parts_of_processes_are_the_batches_of_one(batching: str, world: int) -> None:
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_the_parts_of_processes_are_the_batches_of_one(batching: str, world_size: int) -> None:
     whole = batches(batching, batch_size=4)
-    parts = [batches(batching, batch_size=4, rank=rank, world=world) for rank in range(world)]
+    parts = [batches(batching, batch_size=4, rank=rank, world_size=world_size) for rank in range(world_size)]
     for batch, *shares in zip(whole, *parts, strict=True):
         counted = [part for part in shares if part.share]
         assert torch.equal(torch.cat([part.inputs for part in counted]), batch.inputs)

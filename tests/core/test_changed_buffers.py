@@ -31,8 +31,8 @@ class Odd(nn.Module):
         self.norm = nn.BatchNorm1d(2)
 
 
-def evened_out(*steps: Callable[[Odd, int], object], synced: bool = False) -> list[dict[str, Tensor]]:
-    """Return the buffers of three processes that take steps, and even out after each."""
+def reduced(*steps: Callable[[Odd, int], object], synced: bool = False) -> list[dict[str, Tensor]]:
+    """Return the buffers of three processes that take steps, and average after each."""
     whole = Odd()
 
     def of_one(ranks: Ranks) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def evened_out(*steps: Callable[[Odd, int], object], synced: bool = False) -> li
             buffers = ChangedBuffers(model, ranks)
             for step in steps:
                 step(model, ranks.rank)
-                buffers.even_out()
+                buffers.all_reduce()
         return dict(model.named_buffers())
 
     return in_threads(3, of_one)
@@ -56,7 +56,7 @@ def test_they_become_the_mean_and_integers_those_of_the_first_process() -> None:
         if rank == 2:  # alone, and by another tensor
             model.norm.running_mean = torch.tensor([3.0, 6.0])
 
-    for found in evened_out(step, step):
+    for found in reduced(step, step):
         assert found["mean"].tolist() == [3.0, 4.0]
         assert found["wave"].tolist() == [7j]
         assert found["count"].item() == 14
@@ -71,7 +71,7 @@ def test_what_has_not_changed_is_left_alone() -> None:
         assert model.norm.running_mean is not None
         model.norm.running_mean += rank
 
-    for rank, found in enumerate(evened_out(step, step, synced=True)):
+    for rank, found in enumerate(reduced(step, step, synced=True)):
         assert torch.equal(found["mask"], torch.tensor([0.1, -torch.inf]) + rank)
         assert found["norm.running_mean"].tolist() == [2 * rank, 2 * rank]
         assert found["mean"].tolist() == [3.0, 4.0]

@@ -69,18 +69,18 @@ def test_each_epoch_and_each_seed_has_its_own_order(images: Any) -> None:
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
-@pytest.mark.parametrize("world", [2, 3, 7])
+@pytest.mark.parametrize("world_size", [2, 3, 7])
 @pytest.mark.parametrize(
     "fields", [{}, {"augment": [*AUGMENTATIONS]}, {"augment": ["flip"], "mixup_alpha": 0.4}]
 )
 def test_the_parts_of_processes_are_the_batches_of_one(
-    images: Any, world: int, fields: dict[str, Any]
+    images: Any, world_size: int, fields: dict[str, Any]
 ) -> None:
     data, config = images(20), configured(batch_size=9, **fields)
     whole = list(TASK.train_batches(data, config, seed=0, epoch=0))
     parts = [
-        list(TASK.train_batches(data, config, seed=0, epoch=0, rank=rank, world=world))
-        for rank in range(world)
+        list(TASK.train_batches(data, config, seed=0, epoch=0, rank=rank, world_size=world_size))
+        for rank in range(world_size)
     ]
     for batch, *shares in zip(whole, *parts, strict=True):
         counted = [part for part in shares if part.share]
@@ -95,7 +95,7 @@ def test_processes_draw_dropout_apart(images: Any) -> None:
     seeds = [
         batch.seed
         for rank in range(3)
-        for batch in TASK.train_batches(images(20), config, seed=0, epoch=0, rank=rank, world=3)
+        for batch in TASK.train_batches(images(20), config, seed=0, epoch=0, rank=rank, world_size=3)
     ]
     assert len(set(seeds)) == len(seeds)
 

@@ -34,7 +34,7 @@ class Positions(Dataset):
 
 
 def train(length: int, *, epoch: int = 0, start: int = 0, **changes: Any) -> list[Batch]:
-    ranks = {key: changes.pop(key) for key in ("rank", "world") if key in changes}
+    ranks = {key: changes.pop(key) for key in ("rank", "world_size") if key in changes}
     config = configured().replace({"batch_size": 3, "bptt": 4} | changes)
     return list(TASK.train_batches(Positions(length), config, seed=5, epoch=epoch, start=start, **ranks))
 
@@ -61,7 +61,7 @@ def test_each_lane_is_a_stretch_of_the_text_and_no_two_overlap(bptt_jitter: bool
 @JITTER
 def test_the_parts_of_processes_are_lanes_of_the_whole(bptt_jitter: bool) -> None:
     whole = train(200, bptt_jitter=bptt_jitter)
-    ranks = [train(200, rank=rank, world=3, bptt_jitter=bptt_jitter) for rank in range(3)]
+    ranks = [train(200, rank=rank, world_size=3, bptt_jitter=bptt_jitter) for rank in range(3)]
     for batch, *parts in zip(whole, *ranks, strict=True):
         assert torch.equal(torch.cat([part.inputs for part in parts], 1), batch.inputs)
         assert torch.equal(torch.cat([part.targets for part in parts], 1), batch.targets)
@@ -72,7 +72,7 @@ def test_fewer_lanes_than_processes_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"^batch_size=3 lanes are too few for 4 processes: each needs one(?m:$)"
     ):
-        train(200, rank=0, world=4)
+        train(200, rank=0, world_size=4)
 
 
 @JITTER

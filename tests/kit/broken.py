@@ -1520,12 +1520,12 @@ class Counting(Task):
     def feed(self, dataset, card):
         return dataset
 
-    def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world=1, device="cpu"):
+    def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world_size=1, device="cpu"):
         order = torch.Generator().manual_seed(seed_for(seed, epoch))
         items = dataset.split("train")
         chunks = torch.randperm(len(items), generator=order).split(config.batch_size)
         for index in range(start, len(chunks)):
-            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
             made = self.batch([items[n] for n in chunks[index][mine]], index, len(chunks))
             yield dataclasses.replace(made, share=share)
 
@@ -1600,7 +1600,7 @@ class CountsFromOne(Tagging):
 
 
 class IgnoresRank(Tagging):
-    def train_batches(self, *args, rank=0, world=1, **kwargs):
+    def train_batches(self, *args, rank=0, world_size=1, **kwargs):
         return super().train_batches(*args, **kwargs)
 
 
@@ -1611,15 +1611,17 @@ class WithoutShare(Tagging):
 
 
 class DividesTheEpoch(Tagging):
-    def train_batches(self, *args, start=0, rank=0, world=1, **kwargs):
-        batches = [*super().train_batches(*args, **kwargs)][rank::world]
+    def train_batches(self, *args, start=0, rank=0, world_size=1, **kwargs):
+        batches = [*super().train_batches(*args, **kwargs)][rank::world_size]
         for index in range(start, len(batches)):
             yield dataclasses.replace(batches[index], index=index, total=len(batches))
 
 
 class DrawsByRank(Tagging):
-    def train_batches(self, dataset, config, *, seed, rank=0, world=1, **kwargs):
-        return super().train_batches(dataset, config, seed=seed + rank, rank=rank, world=world, **kwargs)
+    def train_batches(self, dataset, config, *, seed, rank=0, world_size=1, **kwargs):
+        return super().train_batches(
+            dataset, config, seed=seed + rank, rank=rank, world_size=world_size, **kwargs
+        )
 
 
 class LeavesOutTheLast(Tagging):

@@ -84,14 +84,14 @@ class Regression(Task):
         epoch: int,
         start: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
         rows = dataset.split("train")
         draws = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
         chunks = torch.randperm(len(rows), generator=draws).split(config.batch_size)
         for index in range(start, len(chunks)):
-            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
             inputs, targets = _fetch(rows, chunks[index][mine].tolist(), device)
             step_seed = seed_for(seed, "step", epoch, index, rank)
             yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)

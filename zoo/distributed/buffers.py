@@ -15,7 +15,7 @@ __all__ = ["ChangedBuffers"]
 
 
 class ChangedBuffers:
-    """The buffers of a model, and which of them have changed since the last time that they were evened out.
+    """The buffers of a model, and which of them have changed since the last time that they were averaged.
 
     Args:
         model: as it is trained, with synchronized layers if there are any.
@@ -25,7 +25,7 @@ class ChangedBuffers:
         self._model, self._ranks = model, ranks
         self._before = self._now()
 
-    def even_out(self) -> None:
+    def all_reduce(self) -> None:
         """Give every process the mean of each buffer that any of them has changed; of integers, the first's.
 
         What nobody has changed is not sent.

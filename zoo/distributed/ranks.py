@@ -141,7 +141,7 @@ class Ranks:
         """Return a tensor of `count` lanes from the lanes of each process, which are along `dim`."""
         shards: list[Tensor] = []
         for rank in range(self.world_size):
-            here, _ = part_of(count, rank=rank, world=self.world_size)
+            here, _ = part_of(count, rank=rank, world_size=self.world_size)
             shape = [*shard.shape[:dim], here.stop - here.start, *shard.shape[dim + 1 :]]
             shards.append(shard.contiguous() if rank == self.rank else shard.new_empty(shape))
             self._broadcast(shards[-1], rank)
@@ -149,7 +149,7 @@ class Ranks:
 
     def shard(self, whole: Tensor, dim: int) -> Tensor:
         """Return this process's lanes of a tensor of all, which are along `dim`."""
-        here, _ = part_of(whole.shape[dim], rank=self.rank, world=self.world_size)
+        here, _ = part_of(whole.shape[dim], rank=self.rank, world_size=self.world_size)
         return whole.narrow(dim, here.start, here.stop - here.start).contiguous()
 
     @contextlib.contextmanager
@@ -158,7 +158,11 @@ class Ranks:
 
         One process of a machine then prepares data for the others, and one alone reports an error.
         """
-        turn = 0 if self.first else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+        turn = 2
+        if self.first:
+            turn = 0
+        elif os.environ.get("LOCAL_RANK") == "0":
+            turn = 1
         for _ in range(turn):
             self.all_max(0)
         yield

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +17,10 @@ from zoo.models.hooks import evaluating
 from zoo.models.precision import exact
 from zoo.models.states import tensors_of
 
-__all__ = ["lane_dims", "measure_together", "of_all", "own_batches"]
-
-Batches = Callable[..., Iterator[Batch]]
+__all__ = ["all_reduce_step", "lane_dims", "measure_sharded"]
 
 
-def own_batches(batches: Batches, ranks: Ranks) -> Batches:
-    """Return a function that yields this process's part of each batch."""
-    return batches if ranks.world_size == 1 else partial(batches, rank=ranks.rank, world=ranks.world_size)
-
-
-def of_all(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
+def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
     """Return a step of this process as one of the whole batch, and the whole batch's loss and penalty.
 
     These are tensors of no dimensions.
@@ -72,7 +64,7 @@ def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> lis
 
 
 @torch.inference_mode()
-def measure_together(
+def measure_sharded(
     model: nn.Module,
     task: Task,
     dataset: Dataset,

@@ -111,11 +111,11 @@ def batches_follow_from_their_place(case: Case) -> None:
 def parts_make_the_batch(case: Case) -> None:
     """The parts of several processes, side by side, are the batches of one."""
     side = int(isinstance(case.task, CarriesState))
-    for world in (2, 3):
-        ranks = [_training(case, rank=rank, world=world) for rank in range(world)]
+    for world_size in (2, 3):
+        ranks = [_training(case, rank=rank, world_size=world_size) for rank in range(world_size)]
         lengths = sorted({len(batches) for batches in (_training(case), *ranks)})
         assert len(lengths) == 1, message(
-            expected=f"as many batches in each of {world} processes as in one",
+            expected=f"as many batches in each of {world_size} processes as in one",
             got=" or ".join(map(str, lengths)),
             usually="an epoch divided among processes, in place of each batch",
         )
@@ -125,7 +125,7 @@ def parts_make_the_batch(case: Case) -> None:
             targets = torch.cat([part.targets for part in counted], side)
             same = torch.equal(inputs, whole.inputs) and torch.equal(targets, whole.targets)
             assert same, message(
-                expected=f"the batch {whole.index} of one process, cut into {world} parts by part_of()",
+                expected=f"the batch {whole.index} of one process, cut into {world_size} parts by part_of()",
                 got="other inputs or targets",
                 usually="draws that depend on `rank`, or one that is ignored",
             )

@@ -7,7 +7,7 @@ numbers that are not finite follow a tenth of a second later. What is saved has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,7 @@ from zoo.config.training import TrainConfig
 from zoo.console.reports import Progress
 from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import ALONE, Ranks
-from zoo.distributed.sharding import Batches, lane_dims, measure_together, of_all, own_batches
+from zoo.distributed.sharding import all_reduce_step, lane_dims, measure_sharded
 from zoo.distributed.synced_norm import synced_norms
 from zoo.errors import OptionError, WeightsError
 from zoo.evaluation.measure import measure, metrics_of
@@ -91,7 +91,8 @@ def fit(
     state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
     dims = lane_dims(model, task, device=device, ranks=ranks)
     store, stop = shared(store, stop, ranks, dims=dims, lanes=config.batch_size)
-    batches = own_batches(partial(task.train_batches, dataset, config, seed=seed, device=device), ranks)
+    shard = {"rank": ranks.rank, "world_size": ranks.world_size}
+    batches = partial(task.train_batches, dataset, config, seed=seed, device=device, **shard)
     readings = Readings(at_once=torch.device(device).type == "cpu")
     training = _Training(task, dataset, config, device, ranks, state, batches, store, report, stop, readings)
     training.restore()
@@ -111,7 +112,7 @@ class _Training:
     device: str
     ranks: Ranks
     state: TrainState
-    batches: Batches
+    batches: Callable[..., Iterator[Batch]]
     store: Store
     report: Callable[[Progress], None]
     stop: Callable[[], int]
@@ -247,7 +248,7 @@ class _Training:
 
         measuring = partial(measure, trusted=True)
         if ranks.world_size > 1:
-            measuring = partial(measure_together, ranks=ranks)
+            measuring = partial(measure_sharded, ranks=ranks)
         plain = uncompiled() if self.config.compile else nullcontext()
         with out_of_memory_as_error(self.config, state.where), plain:
             found = measuring(
@@ -300,13 +301,14 @@ def train_step(
     # Weighted so that the gradients of all processes add up to that of the whole batch
     part = step.loss if ranks.world_size == 1 else step.loss * batch.share
     state.scaler.scale(part / min(config.grad_accum_steps, batch.total - first)).backward()
-    step, loss, penalty = of_all(step, batch.share, ranks)  # only now: processes wait for each other once
+    # Only now, since processes wait for each other here
+    step, loss, penalty = all_reduce_step(step, batch.share, ranks)
     readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
     state.account(step)
     if completes_step(batch, config):
         ranks.all_reduce_gradients(state.model.parameters())
         if buffers:
-            buffers.even_out()
+            buffers.all_reduce()
         state.update(config, lr, readings)
     elif config.compile:
         keep_gradients(state.model)

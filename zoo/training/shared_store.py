@@ -75,7 +75,7 @@ class SharedStore(Store):
     def _carried(self, state: State) -> State:
         """Return the hidden state of all lanes; None after a last batch of fewer, which no batch follows."""
         parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
-        here, _ = part_of(self.lanes, rank=self.ranks.rank, world=self.ranks.world_size)
+        here, _ = part_of(self.lanes, rank=self.ranks.rank, world_size=self.ranks.world_size)
         lanes = here.stop - here.start
         fewer = any(dim is not None and part.shape[dim] != lanes for part, dim in parts)
         if self.ranks.all_max(fewer) != [0]:

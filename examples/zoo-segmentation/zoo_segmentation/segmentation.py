@@ -70,7 +70,7 @@ class Segmentation(Task):
         epoch: int,
         start: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
         """Yield every training picture once, reshuffled each epoch; the last batch may be smaller.
@@ -88,7 +88,7 @@ class Segmentation(Task):
         order = torch.randperm(len(pictures), generator=_generator(seed, "order", epoch))
         chunks = _chunks(order, config.batch_size)
         for index in range(start, len(chunks)):
-            mine, share = part_of(len(chunks[index]), rank=rank, world=world)
+            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
             images, masks = _fetch(pictures, chunks[index][mine].tolist())
             places = torch.arange(len(chunks[index]))[mine]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunks[index]), places)
