@@ -1,4 +1,4 @@
-"""A run's checkpoints: the newest that is whole, read once."""
+"""A run's checkpoints: the newest that is whole."""
 
 from __future__ import annotations
 
@@ -64,19 +64,6 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert newest.info.state == SavedState(position=Position(steps=1))
 
 
-def test_a_file_is_read_again_only_once_it_has_changed(tmp_path: Path, reads: list[str]) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    write(checkpoints, 1.0)
-    assert value(checkpoints) == value(checkpoints) == 1.0
-    assert reads == ["checkpoint.safetensors"]
-    write(Checkpoints(tmp_path), 2.0)  # by another process
-    assert value(checkpoints) == value(checkpoints) == 2.0
-    assert reads == ["checkpoint.safetensors"] * 2
-    checkpoints.forget()
-    assert value(checkpoints) == 2.0
-    assert len(reads) == 3
-
-
 def test_a_damaged_file_is_read_once_and_never_kept_as_the_previous_one(
     tmp_path: Path, reads: list[str]
 ) -> None:
@@ -87,7 +74,7 @@ def test_a_damaged_file_is_read_once_and_never_kept_as_the_previous_one(
     with pytest.warns(ZooWarning, match=r"is damaged: .*; continuing from the previous checkpoint$"):
         assert value(checkpoints) == 1.0
     assert value(checkpoints) == 1.0
-    assert reads == ["checkpoint.safetensors", "checkpoint.previous.safetensors"]
+    assert reads.count("checkpoint.safetensors") == 1
     write(checkpoints, 3.0)
     assert value(checkpoints) == 3.0
     damage(checkpoints.current)

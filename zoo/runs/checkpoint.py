@@ -44,30 +44,19 @@ class Checkpoints:
         self.current = folder / "checkpoint.safetensors"
         self.previous = folder / "checkpoint.previous.safetensors"
         self._damaged: dict[Path, str] = {}
-        self._read: tuple[tuple[int, ...], Checkpoint] | None = None
 
     def newest(self) -> Checkpoint | None:
         """Return the newest undamaged checkpoint; None if there is no checkpoint.
-
-        A file that has not changed since the last call is not read again.
 
         Raises:
             RunError: there are checkpoints, but all are damaged.
         """
         for path in (self.current, self.previous):
-            if path in self._damaged:
-                continue
-            try:
-                stat = path.stat()
-            except OSError:  # there is none
-                continue
-            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            try:
-                if self._read is None or self._read[0] != version:
-                    self._read = (version, _read(path))
-                return self._read[1]
-            except WeightsError as error:
-                self._refuse(path, error)
+            if path not in self._damaged and path.exists():
+                try:
+                    return _read(path)
+                except WeightsError as error:
+                    self._refuse(path, error)
         if self._damaged:
             raise RunError(f"no checkpoint can be used: {'; '.join(self._damaged.values())}")
         return None
@@ -80,10 +69,6 @@ class Checkpoints:
         self._damaged[path] = str(error)
         if path == self.current and self.previous.exists():
             warn(f"{error}; continuing from the previous checkpoint")
-
-    def forget(self) -> None:
-        """Release the memory of the checkpoint that was read."""
-        self._read = None
 
     def write(
         self,

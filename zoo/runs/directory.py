@@ -117,7 +117,6 @@ class RunDirectory:
                 break
             except WeightsError as error:
                 self._checkpoints.refuse(checkpoint, error)
-        self._checkpoints.forget()
         self._saved = (state.steps, self.clock())
         with self.writing(self.path):
             self._write_config()
