@@ -19,7 +19,7 @@ from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
 from zoo.training.loop import fit
-from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.state import TrainState
 from zoo.training.store import Store
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
@@ -53,7 +53,7 @@ class Memory(Store):
     def keep_best(self, state: TrainState) -> None:
         self.best.append(state.epoch)
 
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+    def restore(self, state: TrainState, *, device: str) -> None:
         pass
 
     def due(self, state: TrainState) -> bool:
@@ -95,7 +95,7 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
     assert memory.best == records
 
     class Again(Memory):
-        def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+        def restore(self, state: TrainState, *, device: str) -> None:
             state.history = [
                 {"epoch": number, "steps": 0, "val": {"accuracy": accuracy, "loss": 1.0}}
                 for number, accuracy in ((1, 0.5), (2, 2.0))
@@ -259,11 +259,10 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
                 state: TrainState,
                 *,
                 device: str,
-                check: Check = nothing_more,
                 tensors: Any = tensors,
                 data: Any = data,
             ) -> None:
-                state.restore(tensors, data, device=device, check=check)
+                state.restore(tensors, data, device=device)
 
         reports: list[Progress] = []
         state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)
@@ -501,9 +500,9 @@ class Saved(Memory):
             tensors, data = state.capture()
             self.held = {name: value.detach().clone() for name, value in tensors.items()}, data
 
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+    def restore(self, state: TrainState, *, device: str) -> None:
         if self.held:
-            state.restore(*self.held, device=device, check=check)
+            state.restore(*self.held, device=device)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about weight_norm

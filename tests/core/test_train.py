@@ -27,7 +27,6 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo.runs import checkpoint
 from zoo.runs.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
@@ -220,23 +219,6 @@ def test_a_resumed_run_computes_with_the_threads_it_started_with(registry: Regis
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-
-
-def test_resuming_reads_the_checkpoint_once(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train(RECIPE, registry, directory=tmp_path)
-    (tmp_path / "checkpoint.previous.safetensors").replace(tmp_path / "checkpoint.safetensors")
-    reads: list[Path] = []
-    read = checkpoint.read_container
-
-    def counted(path: Path) -> Any:
-        reads.append(path)
-        return read(path)
-
-    monkeypatch.setattr(checkpoint, "read_container", counted)
-    assert train(RECIPE, registry, directory=tmp_path, resume=True).epochs == 2
-    assert reads == [tmp_path / "checkpoint.safetensors"]
 
 
 def test_a_finished_run_and_an_early_end_are_reported(registry: Registry, tmp_path: Path) -> None:

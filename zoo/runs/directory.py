@@ -39,7 +39,7 @@ from zoo.runs.save_interval import SaveInterval
 from zoo.runs.step_log import StepLog
 from zoo.training.hidden import widened
 from zoo.training.saved import RunIdentity
-from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.state import TrainState
 
 __all__ = ["RunDirectory"]
 
@@ -109,11 +109,11 @@ class RunDirectory:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+    def restore(self, state: TrainState, *, device: str) -> None:
         """Restore `state` from the newest checkpoint that is undamaged and fits, if there is one."""
         while checkpoint := self._checkpoints.newest() if self.resume else None:
             try:
-                self._restore(checkpoint, state, device=device, check=check)
+                self._restore(checkpoint, state, device=device)
                 break
             except WeightsError as error:
                 self._checkpoints.refuse(checkpoint, error)
@@ -126,7 +126,7 @@ class RunDirectory:
             self._stack.callback(self._steps.close)
         self._owned.check_place(saved=state.steps)
 
-    def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str, check: Check) -> None:
+    def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str) -> None:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
         changes = drift(checkpoint.info.identity, self.identity, self.defaults)
         if changes and not self.accept_changes:
@@ -137,7 +137,7 @@ class RunDirectory:
         saved, options = checkpoint.info.state, changes_batches(changes, self.cutting)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
         tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
-        state.restore(tensors, saved, device=device, check=check, restart=bool(options))
+        state.restore(tensors, saved, device=device, restart=bool(options))
         if options and saved.position.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
         self._restored, self.changes = (state.epoch, state.steps, state.batch), checkpoint.info.changes

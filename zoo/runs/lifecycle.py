@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from zoo.config.threads import idle_threads
 from zoo.console.reports import Progress
@@ -74,13 +73,13 @@ def train(
     Raises:
         ZooError: see `zoo.errors`; each subclass says what to do.
     """
-    interval, recipe = SaveInterval.parse(save_every), resolved.recipe
+    interval = SaveInterval.parse(save_every)
     checkpoints = Checkpoints(Path(directory))
     with joined(device) as ranks, _one_voice(ranks):
         checkpoint = checkpoints.newest() if resume and ranks.first else None
         info = ranks.broadcast(lambda: checkpoint.info if checkpoint else None, CheckpointInfo | None)
-        before = info.identity.recipe.threads if info else 0
-        chosen = recipe.threads or before
+        recipe = resolved.recipe
+        chosen = recipe.threads or (info.identity.recipe.threads if info else 0)
         threads = ranks.broadcast(lambda: chosen or idle_threads(ranks.local_world_size), int)
         with computing_with(threads), ranks.in_turn():
             settled = replace(resolved, recipe=replace(recipe, threads=threads))
@@ -88,8 +87,18 @@ def train(
             setup.check_batches(ranks.world_size)
         ranks.begun()
         _warn_of_layers(setup, ranks)
-        options = {"resume": resume, "accept_changes": accept_changes, "interval": interval}
-        run = _directory(Path(directory), setup, registry, checkpoints=checkpoints, **options)
+        run = RunDirectory(
+            Path(directory),
+            setup.identity,
+            resume=resume,
+            checkpoints=checkpoints,
+            interval=interval,
+            accept_changes=accept_changes,
+            plugin_files=registry.plugin_files,
+            defaults=registry.default_config(setup.task.name).to_dict(),
+            cutting=registry.cutting_fields(),
+            make_card=partial(make_card, setup),
+        )
         stopping = listening(patient=ranks.world_size > 1)
         fast = kernels(device, deterministic=setup.config.deterministic)
         with run if ranks.first else nullcontext(), stopping as stop, computing_with(threads), fast:
@@ -108,7 +117,10 @@ def train(
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))
                     _save_curve(run, setup, state)
         _warn_of_early_end(run, setup, state)
-        return _compared_with_chance(read_result(run.path, state.history, setup.task), setup)
+        result = read_result(run.path, state.history, setup.task)
+        for split, metrics in result.metrics.items():
+            beats_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
+        return result
 
 
 def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
@@ -131,31 +143,18 @@ def _one_voice(ranks: Ranks) -> Generator[None]:
         yield
 
 
-def _directory(path: Path, setup: TrainingSetup, registry: Registry, **options: Any) -> RunDirectory:
-    return RunDirectory(
-        path,
-        setup.identity,
-        defaults=registry.default_config(setup.task.name).to_dict(),
-        cutting=registry.cutting_fields(),
-        plugin_files=registry.plugin_files,
-        make_card=partial(make_card, setup),
-        **options,
-    )
-
-
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
-    name, path = run.path.resolve().name, run.path / "curve.png"
+    path = run.path / "curve.png"
+    name = run.path.resolve().name
     steps = read_rows(run.path / "steps.jsonl", StepRow)
     try:
-        with run.writing(path) as folder:
-            figure = draw_learning_curve(
-                state.history, setup.task, title=name, subtitle=setup.title, steps=steps
-            )
-            png = style.png(figure)
-            with atomic_write(path, folder=folder) as file:
-                file.write(png)
+        figure = draw_learning_curve(state.history, setup.task, title=name, subtitle=setup.title, steps=steps)
+        png = style.png(figure)
     except (ArithmeticError, ValueError) as error:  # numbers that no axis can show; the training is done
         warn(f"{path} could not be drawn: {cause(error)}")
+        return
+    with run.writing(path) as folder, atomic_write(path, folder=folder) as file:
+        file.write(png)
 
 
 def _warning_of_a_rise(
@@ -176,13 +175,6 @@ def _warning_of_a_rise(
         report(progress)
 
     return watching
-
-
-def _compared_with_chance(result: Result, setup: TrainingSetup) -> Result:
-    """Return a result; warn if its weights are no better than guessing."""
-    for split, metrics in result.metrics.items():
-        beats_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
-    return result
 
 
 def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:

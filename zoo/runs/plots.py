@@ -41,7 +41,8 @@ def draw_learning_curve(
         history: the rows of the finished epochs, at least one.
         steps: `{step, loss, lr}` of some of the run's steps, counted from its start.
     """
-    last, headline = history[-1], task.spec.headline
+    last = history[-1]
+    headline = task.spec.headline
     if len(history) == 1:
         figure, (panel,), rates = _panels(["loss"], title, subtitle)
         _draw_epoch(panel, last, steps)
@@ -79,17 +80,19 @@ def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None)
     unit = task.spec.units.get(name, "")
     if best is None:
         split = "test" if "test" in history[-1] else "train"
-        about, value = f"{len(history)} epochs without validation, {split}", history[-1][split][name]
+        value = history[-1][split][name]
+        about = f"{len(history)} epochs without validation, {split}"
     else:
-        about, value = f"best of {len(history)} epochs: epoch {best}, val", history[best - 1]["val"][name]
+        value = history[best - 1]["val"][name]
+        about = f"best of {len(history)} epochs: epoch {best}, val"
     figure = f"{value:.1%}" if unit == "%" else f"{value:.4g} {unit}"
     return f"{about} {name} {figure}".strip()
 
 
 def _draw_epoch(panel: Axes, row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
     """Draw a run's only epoch: the training loss by step, and the loss on other splits after it."""
-    places, losses = [step["step"] for step in steps], [step["loss"] for step in steps]
-    panel.plot(places, losses, color=_COLORS["train"], linewidth=0.9, label="train, by step")
+    losses = {step["step"]: step["loss"] for step in steps}
+    panel.plot([*losses], [*losses.values()], color=_COLORS["train"], linewidth=0.9, label="train, by step")
     for split in SPLITS[1:]:
         if split in row:
             loss = row[split]["loss"]

@@ -22,7 +22,7 @@ from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import ALONE, Ranks
 from zoo.distributed.sharding import all_reduce_step, lane_dims, measure_sharded
 from zoo.distributed.synced_norm import synced_norms
-from zoo.errors import OptionError, WeightsError
+from zoo.errors import OptionError, RunError
 from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
 from zoo.models.building import generator_restored
@@ -43,7 +43,7 @@ from zoo.training.failures import (
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.hidden import leaves_of, nested
 from zoo.training.readings import Readings
-from zoo.training.saved import SavedState, check_rows
+from zoo.training.saved import check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
@@ -120,8 +120,9 @@ class _Training:
 
     def run(self, precision: Precision) -> None:
         """Train until the last epoch is done, or validation has not improved for long enough."""
-        state, config, readings, ranks = self.state, self.config, self.readings, self.ranks
-        buffers, unit = ChangedBuffers(state.model, ranks), self.task.processor.unit(self.dataset.preprocess)
+        state, config = self.state, self.config
+        buffers = ChangedBuffers(state.model, self.ranks)
+        unit = self.task.processor.unit(self.dataset.preprocess)
         clock = None
         while not self.is_done:
             clock = Clock(state.epoch + 1, config, self.task.spec, unit=unit, before=clock)
@@ -137,18 +138,18 @@ class _Training:
                         lr,
                         precision=precision,
                         device=self.device,
-                        ranks=ranks,
-                        readings=readings,
+                        ranks=self.ranks,
+                        readings=self.readings,
                         buffers=buffers,
                     )
                 steps = state.steps if completes_step(batch, config) else None
-                readings.then(loss, partial(self.tell, clock, batch, lr, steps))
-                readings.read_if_due()
+                self.readings.then(loss, partial(self.tell, clock, batch, lr, steps))
+                self.readings.read_if_due()
                 if steps is not None:
                     self.pause()
                     if state.batch < batch.total and self.store.due(state):
                         self.save()
-            readings.read()
+            self.readings.read()
             row = self.evaluate(clock)
             state.end_epoch(row, config)
             self.store.save(state)
@@ -171,7 +172,8 @@ class _Training:
         Raises RunError if that has other parts.
         """
         state = self.state
-        self.store.restore(state, device=self.device, check=self.require_possible)
+        self.store.restore(state, device=self.device)
+        self.require_possible()
         if leaves := leaves_of(state.carried):
             batch = replace(next(self.batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
             with GLOBAL_GENERATOR, torch.no_grad(), evaluating(state.model), misfit_as_error(state.untried):
@@ -179,15 +181,17 @@ class _Training:
             state.carried = nested(leaves, like)
         self.keep_if_best()
 
-    def require_possible(self, saved: SavedState) -> None:
-        """Raise WeightsError if this data has no such batch, or this task has other metrics."""
+    def require_possible(self) -> None:
+        """Raise RunError if what was restored is of other metrics, or of an epoch with more batches."""
+        state = self.state
+        hint = "choose another --run to start anew"
         try:
-            check_rows(saved.history, self.task.spec.headline)
+            check_rows(state.history, self.task.spec.headline)
         except ValueError as error:
-            raise WeightsError(f"its history is wrong: {error}") from None
-        at = saved.position
-        if at.batch and next(self.batches(epoch=at.epoch, start=at.batch - 1), None) is None:
-            raise WeightsError(f"it was saved after batch {at.batch:,} of an epoch that has fewer batches")
+            raise RunError(f"the history of the run is wrong: {error}", hint=hint) from None
+        if state.batch and next(self.batches(epoch=state.epoch, start=state.batch - 1), None) is None:
+            message = f"the run was saved after batch {state.batch:,} of an epoch that has fewer batches"
+            raise RunError(message, hint=hint)
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
         """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
@@ -227,9 +231,10 @@ class _Training:
             "train": metrics_of(self.task, state.sums, state.count, self.dataset.preprocess),
             "clock": clock.read(),
         }
-        last = state.epoch + 1 == self.config.epochs
-        split: Split | None = "val" if len(self.dataset.split("val")) else "test" if last else None
-        if split is None or not len(self.dataset.split(split)):
+        split: Split = "val"
+        if state.epoch + 1 == self.config.epochs and not len(self.dataset.split("val")):
+            split = "test"
+        if not len(self.dataset.split(split)):
             return row
         row[split] = self.measured(split, clock)
         for name, value in row[split].items():
@@ -239,16 +244,15 @@ class _Training:
 
     def measured(self, split: Split, clock: Clock) -> dict[str, float]:
         """Return the metrics of a split."""
-        state, ranks = self.state, self.ranks
+        state = self.state
+        several = self.ranks.world_size > 1
 
         def evaluated(done: int, total: int) -> None:
-            if ranks.world_size == 1:  # several have different numbers of batches
+            if not several:  # those have different numbers of batches
                 self.pause()
             self.report(clock.evaluating(split, done, total))
 
-        measuring = partial(measure, trusted=True)
-        if ranks.world_size > 1:
-            measuring = partial(measure_sharded, ranks=ranks)
+        measuring = partial(measure_sharded, ranks=self.ranks) if several else partial(measure, trusted=True)
         plain = uncompiled() if self.config.compile else nullcontext()
         with out_of_memory_as_error(self.config, state.where), plain:
             found = measuring(
@@ -260,7 +264,7 @@ class _Training:
                 device=self.device,
                 report=evaluated,
             )
-        if ranks.world_size > 1:
+        if several:
             self.pause()
         return found.metrics
 

@@ -14,7 +14,7 @@ from zoo.distributed.ranks import Ranks
 from zoo.interfaces import State
 from zoo.models.states import tensors_of, with_tensors
 from zoo.training.saved import SavedState
-from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.state import TrainState
 from zoo.training.store import Store
 
 __all__ = ["SharedStore", "shared"]
@@ -49,11 +49,11 @@ class SharedStore(Store):
         """The run directory; None if there is none."""
         return self.store.path
 
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+    def restore(self, state: TrainState, *, device: str) -> None:
         """Restore what the first process does, and of the hidden state this process's lanes."""
         tensors, saved = dict[str, Tensor](), SavedState()
         if self.ranks.first:
-            self.store.restore(state, device=device, check=check)
+            self.store.restore(state, device=device)
             tensors, saved = state.capture()
         saved = self.ranks.broadcast(lambda: saved, SavedState)
         tensors = self.ranks.broadcast_tensors(tensors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,16 +27,10 @@ from zoo.training.optimizers import SLOTS, make_optimizer
 from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
 
-__all__ = ["Check", "TrainState", "nothing_more"]
+__all__ = ["TrainState"]
 
-# Raises WeightsError if what was saved cannot be, for a reason that this module does not know
-Check = Callable[[SavedState], None]
 # How the names of tensors begin that belong to an epoch
 _OF_AN_EPOCH = ("sums/", "carried/")
-
-
-def nothing_more(saved: SavedState) -> None:
-    """Check nothing: a `Check`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -192,13 +186,11 @@ class TrainState:
         saved: SavedState,
         *,
         device: str,
-        check: Check = nothing_more,
         restart: bool = False,
     ) -> None:
         """Restore what `capture` returned.
 
         Args:
-            check: called before anything is changed.
             restart: start an epoch that is not finished over, as `restart_epoch` does.
 
         The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
@@ -208,7 +200,6 @@ class TrainState:
         if restart:
             saved = saved.restarted()
             tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
-        check(saved)
         self._require_fit(tensors, saved)
         tensors = {
             name: tensor if self._is_on_the_host(name) else on_device(tensor, device)

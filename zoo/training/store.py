@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoo.training.state import Check, TrainState, nothing_more
+from zoo.training.state import TrainState
 
 __all__ = ["NoStore", "Store"]
 
@@ -19,7 +19,7 @@ class Store(Protocol):
         """The run directory; None if there is none."""
         return None
 
-    def restore(self, state: TrainState, *, device: str, check: Check = nothing_more) -> None:
+    def restore(self, state: TrainState, *, device: str) -> None:
         """Restore `state` from the last save, if there is one; see `TrainState.restore`."""
 
     def due(self, state: TrainState) -> bool:

@@ -48,8 +48,10 @@ class Trial:
         config = config.replace({"ema_decay": 0.0, "nonmono": 0})
         freeze(model, config.freeze)
         train_mode(model, config.freeze)
-        self.task, self.title = task, title
-        self._config, self._device = config, device
+        self.task = task
+        self.title = title
+        self._config = config
+        self._device = device
         self._precision: Precision = resolve(config.precision, device)
         self._state = TrainState.begin(
             model.to(device), config, precision=self._precision, device=device, context=context
