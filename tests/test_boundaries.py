@@ -18,7 +18,6 @@ import pytest
 import zoo
 from tests.configs import configured
 from zoo.cli import COMMANDS, show, train
-from zoo.cli.fields import FieldOption
 from zoo.config.training import RESERVED
 from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, write_container
@@ -70,7 +69,6 @@ TORCH_FREE_MODULES = {
     "zoo.testing.scaffold",
     "zoo.testing.targets",
     "zoo.cli",
-    "zoo.cli.foreign",
     "zoo_diagnose.lr_find",
     "zoo_diagnose.lr_finder",
     "zoo_export.command",
@@ -363,7 +361,6 @@ def test_no_training_field_can_be_called_like_an_option_of_a_command_that_takes_
         parameter.name
         for command in (train.command, lr_find.command, show.command)
         for parameter in command.params
-        if not isinstance(parameter, FieldOption)
     }
     assert own <= RESERVED
 

@@ -14,30 +14,27 @@ import itertools
 import os
 import signal
 import sys
-import time
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 from click.exceptions import NoArgsIsHelpError
 
 from zoo._version import __version__
-from zoo.cli.output import quiet_option
 from zoo.cli.plugin_option import naming, split_plugins
-from zoo.cli.session import COMPLETE, Session, pass_session
+from zoo.cli.session import COMPLETE, Session, pass_session, quiet_option
 from zoo.config.torchrun import is_first
 from zoo.console.terminal import (
     BLANKS,
     Unread,
     echo,
     echo_json,
-    is_first_to_say,
     is_terminal,
     warnings_as_lines,
 )
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
+from zoo.registry.advice import advice
+from zoo.registry.extras import how_to_install
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,6 +63,11 @@ COMMANDS = {
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+# Kinds of errors that several processes of a training have alike, so that the first one prints them
+_SHARED = ("ambiguous-name", "diverged", "interrupted", "lost", "option", "unknown-name", "usage")
+_INSTALL = (
+    "`pip install -e .` in a clone of zoo installs all that zoo needs; zoo-runtime only runs exported files"
+)
 
 
 class LazyGroup(click.Group):
@@ -77,9 +79,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
-        from zoo.cli.foreign import load_command
-
-        return load_command(_session(ctx), cmd_name)
+        return _session(ctx).load_command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -124,13 +124,6 @@ def _session(ctx: click.Context) -> Session:
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
-@click.option(
-    "--plugin",
-    multiple=True,
-    expose_value=False,
-    metavar="FILE",
-    help="Load a one-file plugin; allowed before or after the command.",
-)
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.option("--verify", is_flag=True, help="Read all data again, also files that have not changed.")
 @pass_session
@@ -171,6 +164,8 @@ class _Stops:
 def main() -> None:
     """Run the command line and exit."""
     stops = _Stops()
+    session = Session()
+    arguments = sys.argv[1:]
     try:
         stops.listen()
         if not any(name in os.environ for name in _OPENMP):
@@ -178,12 +173,12 @@ def main() -> None:
         gc.set_threshold(*gc.get_threshold()[:2], 100)  # all that torch imports takes 0.1 s a time
         _open_closed_streams()
         _ignore_matplotlibrc()
-        outcome = _carry_out(sys.argv[1:])
+        outcome = _carry_out(session, arguments)
         stops.over = True
     except KeyboardInterrupt as error:  # early, late, or a second one while the first is handled
         stops.over = True
-        outcome = _Outcome(error=_interrupted(error), as_json=_asks_for_json(sys.argv[1:]))
-    code = outcome.print()
+        outcome = _interrupted(error)
+    code = _print(session, outcome, as_json=_asks_for_json(arguments))
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -196,7 +191,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    return _carry_out(arguments).print()
+    session = Session()
+    return _print(session, _carry_out(session, arguments), as_json=_asks_for_json(arguments))
 
 
 def _open_closed_streams() -> None:
@@ -216,77 +212,57 @@ def _ignore_matplotlibrc() -> None:
             importlib.import_module("matplotlib")
 
 
-class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended: a document to print, or an error.
-
-    Attributes:
-        told: the warnings that were printed; an error that says the same is not printed again.
-    """
-
-    code: int = 0
-    document: object = None
-    error: ZooError | None = None
-    as_json: bool = False
-    told: Collection[str] = ()
-
-    def print(self) -> int:
-        """Print the document or the error, and return the exit code."""
-        if _is_silent(self.error):
-            return self.code if self.error is None else self.error.exit_code
-        try:
-            if self.as_json and self.error is not None:
-                error = self.error
-                echo_json({"error": str(error), "kind": error.kind, "hint": error.hint})
-            elif self.error is not None:
-                _echo_error(self.error, told=str(self.error) in self.told)
-            elif self.document is not None:
-                echo_json(self.document)
-        except Unread:
-            pass
-        except OutputError as error:
-            _echo_error(error)
-            return error.exit_code
-        return self.code if self.error is None else self.error.exit_code
+def _print(session: Session, outcome: ZooError | int, *, as_json: bool) -> int:
+    """Print the document of a command, or the error that ended it, and return the exit code."""
+    error = outcome if isinstance(outcome, ZooError) else None
+    code = outcome if isinstance(outcome, int) else outcome.exit_code
+    if not is_first() and (error is None or error.kind in _SHARED):
+        return code
+    try:
+        if error is None:
+            if session.document is not None:
+                echo_json(session.document)
+        elif as_json:
+            echo_json({"error": str(error), "kind": error.kind, "hint": error.hint})
+        else:
+            _print_error(error, known=str(error) in session.warnings)
+    except Unread:
+        pass
+    except OutputError as failure:
+        _print_error(failure)
+        return failure.exit_code
+    return code
 
 
-def _is_silent(error: ZooError | None) -> bool:
-    """Return whether another process of the training says what there is to say."""
-    if error is None or (error.kind in ("interrupted", "diverged") and not is_first()):
-        return not is_first()
-    if error.kind == "lost":
-        time.sleep(1)  # so that the one that was lost can say why
-    return not is_first_to_say("why the training ends")
-
-
-def _echo_error(error: ZooError, *, told: bool = False) -> None:
-    if not told:
+def _print_error(error: ZooError, *, known: bool = False) -> None:
+    if not known:
         echo(f"zoo: {error}", err=True)
     if error.hint:
         echo(f"     {error.hint}", err=True)
 
 
-def _carry_out(arguments: Sequence[str]) -> _Outcome:
-    """Run the command line. Nothing is raised but a second KeyboardInterrupt."""
-    session = Session()
-    told: Sequence[str] = ()
+def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
+    """Run the command line; return its exit code, or the error that ended it.
+
+    Nothing is raised but a second KeyboardInterrupt.
+    """
     rest = arguments
     try:
-        with warnings_as_lines() as told:
+        with warnings_as_lines() as session.warnings:
             session.plugin_files, rest = split_plugins(arguments)
             with naming(session.plugin_files):
-                return _Outcome(code=_invoke(session, rest), document=session.document)
+                return _invoke(session, rest)
     except (BrokenPipeError, Unread):  # as in `zoo list | head`
-        return _Outcome()
+        return 0
     except NoArgsIsHelpError as error:
         error.show()
-        return _Outcome(code=error.exit_code)
+        return error.exit_code
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if "--debug" in rest[:2]:
             import traceback  # slow to import
 
             echo(traceback.format_exc(), err=True, keep=BLANKS)
-        ours, as_json = _as_ours(error, arguments, session), _asks_for_json(arguments)
-        return _Outcome(error=ours, as_json=as_json, told=told)
+        return _as_ours(error, arguments, session)
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:
@@ -295,17 +271,13 @@ def _invoke(session: Session, arguments: Sequence[str]) -> int:
         from zoo.cli.completion import complete
 
         return complete(cli, instruction)
+    hidden = contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(io.StringIO())
     try:
-        with _one_voice(), cli.make_context("zoo", [*arguments], obj=session) as ctx:
-            answer = cli.invoke(ctx)
-        return answer if isinstance(answer, int) else 0
+        with hidden, cli.make_context("zoo", [*arguments], obj=session) as ctx:
+            code = cli.invoke(ctx)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-
-
-def _one_voice() -> AbstractContextManager[object]:
-    """Keep stdout to the first of several processes."""
-    return contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(io.StringIO())
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
@@ -321,48 +293,22 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _interrupted(error)
     if isinstance(error, click.UsageError):
-        from zoo.cli.spelling import respell
         from zoo.cli.usage import usage_error
 
         with warnings_as_lines():  # to find the right spelling, plugins may be loaded
-            error = respell(error, arguments) if isinstance(error, click.NoSuchOption) else error
-            return usage_error(error, _command_among(arguments, session))
-    notes = [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"]
-    if session.running is not None:
-        from zoo.registry.advice import advice
-
-        notes.insert(0, advice([session.running.plugin]))
-    hint = "; ".join(filter(None, notes))
-    if isinstance(error, OSError) and error.strerror:
-        return ZooError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", hint=hint)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        name = error.name.partition(".")[0]
-        install = "`pip install -e .` in a clone of zoo installs all that zoo itself needs"
-        if _installed("zoo-runtime"):
-            install = f"zoo-runtime runs exported files; for the rest, in another environment, {install}"
-        if session.running is not None:
-            from zoo.registry.extras import how_to_install
-
-            install = how_to_install(session.running)
-        return ZooError(f"this requires {name}, which is not installed", hint=install)
+            return usage_error(error, arguments)
     if isinstance(error, click.ClickException):
         return ZooError(error.format_message())
-    return ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint)
-
-
-def _installed(distribution: str) -> bool:
-    from importlib import metadata
-
-    try:
-        return bool(metadata.version(distribution))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-def _command_among(arguments: Sequence[str], session: Session) -> str:
-    """Return the command that was typed; empty if there is none."""
-    known = {*COMMANDS} | ({session.running.spec.name} if session.running else {*()})
-    return next((word for word in arguments if word in known), "")
+    running = session.running
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        missing = f"this requires {error.name.partition('.')[0]}, which is not installed"
+        return ZooError(missing, hint=how_to_install(running) if running else _INSTALL)
+    notes = [advice([running.plugin])] if running else []
+    notes += [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"]
+    message = f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return ZooError(message, hint="; ".join(filter(None, notes)))
 
 
 def _interrupted(error: BaseException) -> Interrupted:

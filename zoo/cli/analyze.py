@@ -8,10 +8,17 @@ import click
 
 from zoo.api.listing import figure
 from zoo.api.model import Model
+from zoo.cli.flags import ValueType, options_of
 from zoo.cli.names import NameType, PathType
-from zoo.cli.output import device_option, json_option, last_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import ValueType, options_of
+from zoo.cli.session import (
+    Session,
+    device_option,
+    json_option,
+    last_option,
+    pass_session,
+    print_json,
+    quiet_option,
+)
 from zoo.config.training import Count
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo

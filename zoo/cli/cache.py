@@ -7,8 +7,8 @@ from typing import Literal
 import click
 
 from zoo.api.caching import clear_cache, list_cache
+from zoo.cli.flags import ValueType
 from zoo.cli.kit import echo, json_option, print_json, print_table, quiet_option
-from zoo.cli.signature import ValueType
 from zoo.files.cache import cache_home
 
 Action = Literal["list", "clear"]

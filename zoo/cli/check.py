@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.names import PathType, TargetType
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.names import PathType, complete_target
+from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo
 from zoo.errors import warn
@@ -25,7 +24,7 @@ COLUMNS = ("ran", "skipped", "failed")
 
 
 @click.command()
-@click.argument("target", type=TargetType())
+@click.argument("target", shell_complete=complete_target)
 @click.option(
     "--report",
     type=PathType(dir_okay=False),

@@ -9,10 +9,9 @@ from typing import Literal, get_args
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from zoo.cli.output import quiet_option
+from zoo.cli.flags import ValueType
 from zoo.cli.plugin_option import split_plugins
-from zoo.cli.session import COMPLETE
-from zoo.cli.signature import ValueType
+from zoo.cli.session import COMPLETE, quiet_option
 from zoo.console.terminal import echo
 from zoo.errors import ZooError, printable
 

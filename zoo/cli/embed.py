@@ -1,36 +1,26 @@
 """`zoo embed`: the features of pictures or texts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from zoo.api.model import Model
-from zoo.cli.files import interrupted
+from zoo.cli.flags import options_of
 from zoo.cli.kit import weights_argument
-from zoo.cli.names import PathType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
-from zoo.console.tables import columns, print_paragraph
+from zoo.cli.rows import give, inputs_argument, rows_options
+from zoo.cli.session import Session, device_option, json_option, pass_session, quiet_option
+from zoo.console.tables import columns, print_paragraph, print_table
 from zoo.console.terminal import echo
 from zoo.errors import OptionError, printable
-
-if TYPE_CHECKING:
-    from zoo.api.results import Features
 
 
 @click.command()
 @weights_argument
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PathType())
+@inputs_argument
 @options_of(Model.features)
-@click.option(
-    "--out",
-    type=PathType(),
-    help="File to write, .npy, .csv or .jsonl, rather than to print.",
-)
-@click.option("--strict", is_flag=True, help="Exit with 1 if an input cannot be read.")
+@rows_options("File to write, .npy, .csv or .jsonl")
 @device_option
 @json_option
 @quiet_option
@@ -57,46 +47,15 @@ def command(
     zoo embed runs/x holiday --no-pool --out maps.npy
     zoo embed nietzsche-rnn notes.txt --json
     """
+    if not (out or as_json or settings["pool"]):
+        raise OptionError("--no-pool is for --out or --json", hint="add --out FILE.npy")
     session.begin(f"computing features with {weights}")
 
     from zoo.inference.embedding import plain
 
     model = session.load(weights, device=device)
     rows = model.features(inputs, progress=session.progress, **settings)
-    if out is not None:
-        result = _write(rows, out, ["embed", model.name, *map(str, inputs)], settings)
-        if as_json:
-            print_json(result)
-        else:
-            _print_result(result)
-        return int(strict and result["errors"] > 0)
-    if not (as_json or settings["pool"]):
-        raise OptionError("--no-pool is for --out or --json", hint="add --out FILE.npy")
-    if as_json:
-        document = [plain(row) for row in rows]
-        print_json(document)
-        return int(strict and any(row["error"] for row in document))
-    return int(_print(map(plain, rows)) and strict)
-
-
-def _write(rows: "Features", out: Path, words: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the features to a file. Raises Interrupted, with the command to go on, for Ctrl-C."""
-    try:
-        return rows.write(out)
-    except KeyboardInterrupt as error:
-        options = {"layer": settings["layer"]} if settings["layer"] != "features" else {}
-        options |= {} if settings["pool"] else {"pool": False}
-        raise interrupted(error, out, words, options) from None
-
-
-def _print_result(result: Mapping[str, Any]) -> None:
-    """Print what was written where."""
-    shape = result["shape"]
-    of = f" of {'×'.join('?' if size is None else f'{size:,}' for size in shape)} numbers" if shape else ""
-    parts = [f"{result['rows']:,} rows{of}"]
-    parts += [f"{result['before']:,} of them written before"] if result["before"] else []
-    parts += [f"{result['errors']:,} cannot be read"] if result["errors"] else []
-    print_paragraph(f"wrote {result['out']}: {', '.join(parts)}")
+    return int(give(rows, out, as_json=as_json, plain=plain, show=_print) and strict)
 
 
 def _print(rows: Iterable[Mapping[str, Any]]) -> bool:
@@ -104,24 +63,16 @@ def _print(rows: Iterable[Mapping[str, Any]]) -> bool:
 
     A row is a line of cells separated by tabs; on a terminal, the first features that fit.
     """
-    errors, width = False, columns()
+    unread = False
     for row in rows:
-        name, features = printable(row["input"]), row["features"] or []
-        errors = errors or row["error"] is not None
-        if width is None:
-            cells = ["", printable(row["error"])] if row["error"] else map(str, features)
+        name, error = printable(row["input"]), row["error"]
+        unread = unread or error is not None
+        if columns() is None:
+            cells = ["", printable(error)] if error else map(str, row["features"])
             echo("\t".join([name, *cells]), keep="\t")
-        elif row["error"]:
-            print_paragraph(f"{name}  {row['error']}")
+        elif error:
+            print_paragraph(f"{name}  {error}")
         else:
-            echo(_fitting(name, [f"{value:.4g}" for value in features], width))
-    return errors
-
-
-def _fitting(name: str, numbers: Sequence[str], width: int) -> str:
-    """Return a name, as many numbers as fit a line but at least one, and how many more there are."""
-    line, count = "  ".join([name, *numbers]), len(numbers)
-    while len(line) > width and count > 1:
-        count -= 1
-        line = "  ".join([name, *numbers[:count], f"… {len(numbers) - count:,} more"])
-    return line
+            numbers = [f"{value:.4g}" for value in row["features"]]
+            print_table([[name, f"({len(numbers):,})", " ".join(numbers)]], cut=True)
+    return unread

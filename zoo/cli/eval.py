@@ -6,10 +6,9 @@ import click
 
 from zoo.api.listing import figures
 from zoo.api.model import Model
+from zoo.cli.flags import options_of
 from zoo.cli.kit import weights_argument
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
+from zoo.cli.session import Session, device_option, json_option, pass_session, print_json, quiet_option
 from zoo.console.tables import enumerated, print_paragraph
 
 

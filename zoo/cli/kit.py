@@ -35,17 +35,22 @@ from typing import Any
 import click
 
 from zoo.cli import run
-from zoo.cli.names import NameType, PathType
-from zoo.cli.output import device_option, json_option, last_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of
-from zoo.cli.train import training_command, training_words
+from zoo.cli.flags import options_of
+from zoo.cli.names import NameType
+from zoo.cli.session import (
+    Session,
+    device_option,
+    json_option,
+    last_option,
+    pass_session,
+    print_json,
+    quiet_option,
+)
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
 
 __all__ = [
     "NameType",
-    "PathType",
     "Session",
     "bold",
     "columns",
@@ -63,8 +68,6 @@ __all__ = [
     "print_title",
     "quiet_option",
     "run",
-    "training_command",
-    "training_words",
     "weights_argument",
 ]
 

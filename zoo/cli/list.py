@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from zoo.api.listing import figure, rows
-from zoo.cli.names import PLURALS, KindType
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import flags_in_errors
+from zoo.cli.flags import flags_in_errors
+from zoo.cli.names import PLURALS, complete_kind
+from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.config.synonyms import ways
 from zoo.console.tables import columns, lines, print_table, print_title
 from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName, did_you_mean
@@ -19,28 +19,19 @@ from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 
-# What other tools call a kind
-ELSEWHERE = {
-    "pretrained": "weights",
-    "checkpoints": "weights",
-    "networks": "architectures",
-    "data": "datasets",
+# Columns of a terminal that the table of weights fits
+_WIDE = 80
+# What a kind may be called
+_KINDS = {
+    **{word: kind for kind, plural in PLURALS.items() for word in (kind, plural)},
+    "model": "architecture",
+    "models": "architecture",
+    "weight": "weights",
 }
 
 
-# Columns of a terminal that the table of weights fits
-_WIDE = 80
-
-
-def kind_of(word: str) -> str | None:
-    """Return the kind that a word means, in the singular or in the plural, or None."""
-    singular = word.lower().removesuffix("s")
-    kinds = {kind.removesuffix("s"): kind for kind in KINDS} | {"model": "architecture"}
-    return kinds.get(singular)
-
-
 @click.command("list")
-@click.argument("kind", required=False, type=KindType())
+@click.argument("kind", required=False, shell_complete=complete_kind)
 @click.argument("pattern", required=False)
 @click.option(
     "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
@@ -61,12 +52,11 @@ def command(
     zoo list models 'resnet*'
     zoo list weights --where 'accuracy>0.9'
     """
-    wanted = kind and kind_of(kind)
+    wanted = _KINDS.get(kind.lower()) if kind else None
     if kind is not None and wanted is None:
         if pattern is not None:
-            raise click.BadParameter(
-                f"must be one of {', '.join(PLURALS.values())} (got {kind!r})", param_hint="KIND"
-            )
+            message = f"must be one of {', '.join(PLURALS.values())} (got {kind!r})"
+            raise click.BadParameter(message, param_hint="KIND")
         pattern = kind
     chosen = rows(session.registry, wanted, pattern, where)
     session.registry.tell_replaced(row["name"] for row in chosen if row["kind"] == "recipe")
@@ -133,8 +123,8 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
     plural = PLURALS[kind] if kind else "entries"
     hint = f"`zoo list{f' {plural}' if kind else ''}` shows all"
     if everything and pattern and not any(mark in pattern for mark in "*?["):
-        if kind is None and pattern in ELSEWHERE:
-            raise UnknownName(f"unknown kind {pattern!r}; did you mean `zoo list {ELSEWHERE[pattern]}`?")
+        if kind is None and (way := next(iter(ways(pattern, "commands")), "")):
+            raise UnknownName(f"unknown kind {pattern!r}; did you mean `{way}`?")
         known = registry.names.words(kind) if kind else [*registry.names.words(), *PLURALS.values()]
         nearest = did_you_mean(pattern, known)
         raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)

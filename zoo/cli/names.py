@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from zoo.registry.registry import Registry
 from zoo.registry.specs import ExporterSpec
 from zoo.registry.weights_files import runs_in
 
-__all__ = ["PLURALS", "KindType", "NameType", "PathType", "RunType", "TargetType"]
+__all__ = [
+    "PLURALS",
+    "NameType",
+    "PathType",
+    "complete_kind",
+    "complete_run",
+    "complete_target",
+    "registry_of",
+]
 
 PLURALS = {
     "architecture": "architectures",
@@ -30,16 +38,31 @@ PLURALS = {
 }
 
 
-class KindType(click.ParamType[str]):
-    """A kind of entry. Completion offers those; any text is accepted."""
+def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the kinds that start with the word so far."""
+    return [kind for kind in PLURALS.values() if kind.startswith(incomplete)]
 
-    name = "kind"
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the kinds that start with the word so far."""
-        return [CompletionItem(kind) for kind in PLURALS.values() if kind.startswith(incomplete)]
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Return the directories of runs that can be continued and start with the word so far."""
+    folder = incomplete[: incomplete.rfind("/") + 1] or "runs"
+    runs = sorted(str(checkpoint.parent) for checkpoint in Path(folder).glob("*/checkpoint.safetensors"))
+    items = [CompletionItem(run, help="run directory") for run in runs if run.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="dir"), *items]
+
+
+def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Return the plugins and distributions that start with the word so far."""
+    plugins = registry_of(ctx).plugins
+    words = {plugin.name: plugin.distribution for plugin in plugins}
+    words |= {plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist}
+    fitting = [CompletionItem(word, help=text) for word, text in words.items() if word.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="file"), *fitting]
+
+
+def registry_of(ctx: click.Context) -> Registry:
+    """Return the registry of the command line that is parsed, or completed."""
+    return (ctx.find_object(Session) or Session()).registry
 
 
 class NameType(click.ParamType[str]):
@@ -63,7 +86,7 @@ class NameType(click.ParamType[str]):
         """Return the short and full names that start with the word so far."""
         from zoo.api.listing import rows
 
-        registry = (ctx.find_object(Session) or Session()).registry
+        registry = registry_of(ctx)
         listed = rows(registry)
         other = ctx.params.get(self.beside)
         fixed = [row for row in listed if other and other in _names(row)]
@@ -76,22 +99,7 @@ class NameType(click.ParamType[str]):
                 if row["kind"] == kind and (not tasks or tasks & {*row["task"].split(", ")}):
                     word = next((name for name in _names(row) if name.startswith(incomplete)), None)
                     items += [CompletionItem(word, help=row["summary"])] if word else []
-        return items + (_runs(incomplete, _suffixes(registry)) if self.runs else [])
-
-
-class RunType(click.ParamType[str]):
-    """A run directory. Completion offers those that can be continued."""
-
-    name = "run"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the run directories that start with the word so far."""
-        folder = incomplete[: incomplete.rfind("/") + 1] or "runs"
-        runs = sorted(str(checkpoint.parent) for checkpoint in Path(folder).glob("*/checkpoint.safetensors"))
-        items = [CompletionItem(run, help="run directory") for run in runs if run.startswith(incomplete)]
-        return [CompletionItem(incomplete, type="dir"), *items]
+        return items + (_runs_and_files(registry, incomplete) if self.runs else [])
 
 
 def _names(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -99,23 +107,17 @@ def _names(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["name"].rpartition("/")[2], row["name"]
 
 
-def _suffixes(registry: Registry) -> list[str]:
-    """Return how files end that can be used as weights."""
-    specs = [entry.spec for entry in registry.entries("exporter")]
-    read = [spec.suffix for spec in specs if isinstance(spec, ExporterSpec) and spec.reader]
-    return [".safetensors", *read]
-
-
-def _runs(incomplete: str, suffixes: Sequence[str]) -> list[CompletionItem]:
-    """Return the runs and the weights files in the folder that the word so far names.
+def _runs_and_files(registry: Registry, incomplete: str) -> list[CompletionItem]:
+    """Return the runs and the files in the folder that the word so far names, to be used as weights.
 
     Without one, those are the runs in runs/ and the files in the current folder.
     """
     folder = incomplete[: incomplete.rfind("/") + 1]
-    runs = map(str, runs_in(Path(folder or "runs")))
-    files = sorted(str(path) for suffix in suffixes for path in Path(folder).glob(f"*{suffix}"))
-    items = [CompletionItem(run, help="run directory") for run in runs]
-    items += [CompletionItem(file, help="weights file") for file in files]
+    specs = [entry.spec for entry in registry.entries("exporter")]
+    suffixes = [spec.suffix for spec in specs if isinstance(spec, ExporterSpec) and spec.reader]
+    files = [path for suffix in (".safetensors", *suffixes) for path in Path(folder).glob(f"*{suffix}")]
+    items = [CompletionItem(str(run), help="run directory") for run in runs_in(Path(folder or "runs"))]
+    items += [CompletionItem(str(file), help="weights file") for file in sorted(files)]
     return [item for item in items if item.value.startswith(incomplete)]
 
 
@@ -130,23 +132,3 @@ class PathType(click.Path):
         if value == "":  # which would be the current folder
             self.fail("a path must have a name (got an empty string)", param, ctx)
         return super().convert(value, param, ctx)  # type: ignore[return-value]
-
-
-class TargetType(click.ParamType[str]):
-    """A plugin, a distribution or a file to check."""
-
-    name = "target"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the plugins and distributions that start with the word so far."""
-        plugins = (ctx.find_object(Session) or Session()).registry.plugins
-        words = {plugin.name: plugin.distribution for plugin in plugins}
-        words |= {
-            plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist
-        }
-        fitting = [
-            CompletionItem(word, help=text) for word, text in words.items() if word.startswith(incomplete)
-        ]
-        return [CompletionItem(incomplete, type="file"), *fitting]

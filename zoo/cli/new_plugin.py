@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from zoo.cli.names import NameType, PathType
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
 from zoo.console.terminal import echo
 from zoo.errors import OptionError
 from zoo.registry.specs import OWN_COMMANDS

@@ -9,8 +9,7 @@ import click
 
 from zoo.api.listing import list_plugins
 from zoo.cli.names import PLURALS
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
+from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
 from zoo.console.tables import print_paragraph, print_section, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.registry.registry import Registry

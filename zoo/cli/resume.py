@@ -5,15 +5,14 @@ from typing import Any
 import click
 
 from zoo.api.training import resume
-from zoo.cli.names import RunType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session
-from zoo.cli.signature import options_of
+from zoo.cli.flags import options_of
+from zoo.cli.names import complete_run
+from zoo.cli.session import Session, device_option, json_option, pass_session, quiet_option
 from zoo.cli.train import print_run
 
 
 @click.command()
-@click.argument("run", type=RunType())
+@click.argument("run", shell_complete=complete_run)
 @options_of(resume)
 @device_option
 @json_option

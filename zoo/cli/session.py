@@ -1,27 +1,41 @@
-"""What every command shares: the registry, loaded once and only if needed, progress, a model, `--json`."""
+"""What every command shares: the registry, loaded once and only if needed, progress, a model, and options."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo.api.listing import default_registry
-from zoo.cli.output import LAST, QUIET
 from zoo.console.terminal import echo
-from zoo.errors import ZooError, warn
+from zoo.errors import MissingModule, SpecError, ZooError, ZooWarning, warn
 from zoo.registry.catalog import Catalog
+from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import CommandSpec
 
 if TYPE_CHECKING:
     from zoo.api.model import Model
 
-__all__ = ["COMPLETE", "Session", "pass_session", "print_json"]
+__all__ = [
+    "COMPLETE",
+    "Session",
+    "device_option",
+    "json_option",
+    "last_option",
+    "pass_session",
+    "print_json",
+    "quiet_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # The variable with which a shell asks what to complete
 COMPLETE = "_ZOO_COMPLETE"
@@ -32,26 +46,22 @@ class Session:
 
     Attributes:
         strict: whether a plugin that failed to load is an error.
+        progress: whether to show progress: not with --quiet.
+        last: whether WEIGHTS means the last weights of a run directory: with --last.
         plugin_files: those that `--plugin` names.
+        warnings: those that were printed; an error that says the same is not printed again.
         document: what `--json` prints in the end, unless there is an error; None if there is nothing.
         running: the command of a plugin that runs, if one does.
     """
 
     def __init__(self) -> None:
         self.strict = False
+        self.progress = True
+        self.last = False
         self.plugin_files: Sequence[str] = ()
+        self.warnings: Sequence[str] = ()
         self.document: object = None
         self.running: Entry[CommandSpec] | None = None
-
-    @property
-    def progress(self) -> bool:
-        """Whether to show progress: not with --quiet."""
-        return QUIET not in click.get_current_context().meta
-
-    @property
-    def last(self) -> bool:
-        """Whether WEIGHTS means the last weights of a run directory: with --last."""
-        return click.get_current_context().meta.get(LAST, False)
 
     def begin(self, line: str) -> None:
         """Say on stderr what the command is about to do, before it imports what takes seconds."""
@@ -79,7 +89,7 @@ class Session:
             self.limit_threads()
         return model
 
-    @cached_property
+    @functools.cached_property
     def registry(self) -> Registry:
         """The default registry. A plugin that failed is a warning, or an error if strict."""
         if COMPLETE in os.environ:
@@ -103,6 +113,21 @@ class Session:
             if COMPLETE not in os.environ:
                 warn(str(error))
             return {}
+
+    def load_command(self, name: str) -> click.Command:
+        """Return the command of a plugin.
+
+        Raises UnknownName, or SpecError if two plugins have it, or its target cannot be imported or is no
+        click command; where a module is missing, the hint says which extra installs it.
+        """
+        self.running = entry = self.registry.command(name)
+        try:
+            with needing_extra(entry, f"`zoo {entry.spec.name}`"):
+                return entry.spec.load()
+        except SpecError as error:
+            if isinstance(error.__cause__, MissingModule):
+                raise
+            raise SpecError(f"`zoo {entry.spec.name}` cannot run: {error}", hint=error.hint) from error
 
     @staticmethod
     def limit_threads() -> None:
@@ -129,3 +154,50 @@ def print_json(document: object) -> None:
     session = click.get_current_context().find_object(Session)
     assert session is not None
     session.document = document
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json. While the command runs, what a plugin prints goes to stderr: the document is alone."""
+
+    @functools.wraps(command)
+    def alone(*arguments: Any, as_json: bool, **settings: Any) -> Any:
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            return command(*arguments, as_json=as_json, **settings)
+
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(alone)
+
+
+def quiet_option(command: F) -> F:
+    """Add the options of every command: --quiet, and --plugin, which is read before the command is known."""
+    plugin = click.option("--plugin", expose_value=False, metavar="FILE", help="Load a one-file plugin.")
+    quiet = click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_be_quiet,
+        help="Show no progress and no notices.",
+    )
+    return quiet(plugin(command))
+
+
+def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        ctx.ensure_object(Session).progress = False
+        warnings.simplefilter("ignore", ZooWarning)  # until `warnings_as_lines` ends
+
+
+def _take_last(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    ctx.ensure_object(Session).last = value
+
+
+last_option = click.option(
+    "--last",
+    is_flag=True,
+    expose_value=False,
+    callback=_take_last,
+    help="Use the last weights of a run directory rather than its best ones.",
+)
+device_option = click.option(
+    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"
+)

@@ -10,24 +10,22 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import figures
-from zoo.cli.fields import FieldsCommand, pop_fields, training_flags
+from zoo.cli.flags import TrainingCommand, flag_of, options_of
 from zoo.cli.names import PLURALS, NameType
-from zoo.cli.output import json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import flag_of, options_of
+from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.config.training import TrainConfig, fields_of
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.registry.names import KINDS
 
 
-@click.command(cls=FieldsCommand)
+@click.command(cls=TrainingCommand, skip=fields_of(TrainConfig).keys() - {"batch_size"})
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
-@training_flags(only=["batch_size"])
 @json_option
 @quiet_option
 @pass_session
-def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
+def command(session: Session, name: str, as_json: bool, fields: Mapping[str, Any], **settings: Any) -> None:
     """Show NAME: an entry of any kind that `zoo list` shows.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
@@ -39,7 +37,6 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
     zoo show nietzsche --batch-size 128
     zoo show files --data paths=my.txt
     """
-    fields = pop_fields(settings)
     with session.working():  # a large dataset takes a while to open
         facts = describe(name, session.registry, **settings, **fields)
     if as_json:
@@ -65,18 +62,14 @@ def _architecture(facts: Mapping[str, Any]) -> None:
     }
     pairs += [(name, text) for name, text in bounds.items() if facts[name.replace(" ", "_")]]
     print_section("", [*pairs, ("pretrained weights", ", ".join(facts["pretrained"]))])
-    print_section(
-        "Options", as_typed(facts.get("options", {})), about="(--model KEY=VALUE) and their defaults"
-    )
+    _print_options(facts, "--model")
     print_section("Training fields", as_typed(facts["training"]), about="that differ from zoo's defaults")
     print_section("Layers", [*facts["landmarks"].items()], about="that analyzers and zoo embed may use")
     print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
 
 def _dataset(facts: Mapping[str, Any]) -> None:
-    print_section(
-        "Options", as_typed(facts.get("options", {})), about="(--data KEY=VALUE) and their defaults"
-    )
+    _print_options(facts, "--data")
     splits = [(split, _counts(counts)) for split, counts in facts.get("splits", {}).items()]
     if "batches_per_epoch" in facts:
         batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
@@ -94,9 +87,7 @@ def _dataset(facts: Mapping[str, Any]) -> None:
 
 
 def _analyzer(facts: Mapping[str, Any]) -> None:
-    print_section(
-        "Options", as_typed(facts.get("options", {})), about="(--option KEY=VALUE) and their defaults"
-    )
+    _print_options(facts, "--option")
     needs = [need.replace("|", " or ") for need in facts["needs"]]
     pairs = [("needs layers", ", ".join(needs)), ("does not depend on", ", ".join(facts["ignores"]))]
     print_section("", [*pairs, ("works on", ", ".join(facts["architectures"])), *_origin(facts)])
@@ -111,10 +102,8 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():
-        print_section(
-            f"Published weights {name}",
-            [*_metrics(entry, facts["units"]), ("size", f"{entry['bytes']:,} bytes")],
-        )
+        size = ("size", f"{entry['bytes']:,} bytes")
+        print_section(f"Published weights {name}", [*_metrics(entry, facts["units"]), size])
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("see the weights", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
@@ -128,10 +117,8 @@ def _weights(facts: Mapping[str, Any]) -> None:
     print_section("", pairs)
     where = facts["path"] or "not on this machine; `zoo inspect` says where it comes from"
     print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
-    commands = [
-        ("see their card", f"zoo inspect {facts['name']}"),
-        ("measure them", f"zoo eval {shlex.quote(facts['name'])}"),
-    ]
+    name = shlex.quote(facts["name"])
+    commands = [("see their card", f"zoo inspect {name}"), ("measure them", f"zoo eval {name}")]
     print_section("Commands", commands, wrap=False)
 
 
@@ -147,26 +134,21 @@ def _task(facts: Mapping[str, Any]) -> None:
 
 
 def _group(facts: Mapping[str, Any]) -> None:
-    fields = [
-        (flag_of(field["name"]), field["meaning"].replace("`", "") or "(not described)")
-        for field in facts["fields"]
-    ]
+    meanings = {flag_of(field["name"]): field["meaning"].replace("`", "") for field in facts["fields"]}
+    fields = [(flag, meaning or "(not described)") for flag, meaning in meanings.items()]
     print_section("Training fields", fields)
     print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
 
 
 def _command(facts: Mapping[str, Any]) -> None:
-    needs = f"{facts['distribution']}[{facts['extra']}]" if facts["extra"] else ""
     name = facts["name"].rpartition("/")[2]
-    print_section("", [("how to use it", f"zoo {name} --help"), ("needs", needs), *_origin(facts)])
+    print_section("", [("how to use it", f"zoo {name} --help"), *_origin(facts)])
 
 
 def _exporter(facts: Mapping[str, Any]) -> None:
-    needs = f"{facts['distribution']}[{facts['extra']}]" if facts["extra"] else ""
-    reads = "written and read" if facts["reader"] else "written only"
-    pairs = [("files", f"{facts['suffix']}, {reads}"), ("needs", needs)]
+    files = f"{facts['suffix']}, {'written and read' if facts['reader'] else 'written only'}"
     how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
-    print_section("", [*pairs, ("how to use it", how), *_origin(facts)])
+    print_section("", [("files", files), ("how to use it", how), *_origin(facts)])
 
 
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
@@ -184,7 +166,13 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
 
 def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
     plugin = f"{facts['plugin']}, of {facts['distribution']} {facts['version']}".rstrip()
-    return [("source", facts.get("source")), ("plugin", plugin)]
+    needs = f"{facts['distribution']}[{facts['extra']}]" if facts.get("extra") else ""
+    return [("needs", needs), ("source", facts.get("source")), ("plugin", plugin)]
+
+
+def _print_options(facts: Mapping[str, Any], flag: str) -> None:
+    about = f"({flag} KEY=VALUE) and their defaults"
+    print_section("Options", as_typed(facts.get("options", {})), about=about)
 
 
 def _words(table: Mapping[str, Any]) -> str:

@@ -1,20 +1,16 @@
 """`zoo train`: from a name to weights."""
 
-import functools
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo.api.training import train
-from zoo.cli.fields import TrainingCommand, pop_fields, training_flags
+from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.names import NameType
-from zoo.cli.output import device_option, json_option, quiet_option
-from zoo.cli.session import Session, pass_session, print_json
-from zoo.cli.signature import options_of, typed
-from zoo.config import options
+from zoo.cli.session import Session, device_option, json_option, pass_session, print_json, quiet_option
 from zoo.config.torchrun import is_first
 from zoo.console.progress import headlines
 from zoo.console.terminal import echo
@@ -27,62 +23,37 @@ if TYPE_CHECKING:
 # Analyzers to try after training, and their options: an image is quick, a whole split may not be
 _LOOKING_INSIDE = {"surprise": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 # What, besides a recipe or an architecture and a dataset, says what is trained
 NAMING = ("model", "data", "from_weights", "seed", "threads")
 
 
-def training_command(
-    name: str | None = None, *, skip: Collection[str] = ()
-) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator like `click.command`, of a command that takes what says what is trained.
-
-    The function gets `name`, `dataset`, and as `training` a dict with the other arguments of `zoo.train` for
-    that: `model`, `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
-
-    Args:
-        skip: training options that the command does not take.
-    """
-
-    def decorate(function: Callable[..., Any]) -> click.Command:
-        @functools.wraps(function)
-        def with_training(*arguments: Any, **settings: Any) -> Any:
-            fields = pop_fields(settings)
-            training = {option: settings.pop(option) for option in NAMING}
-            return function(*arguments, training=training | fields, **settings)
-
-        command: Any = training_flags(skip=skip)(with_training)
-        for add in (
-            options_of(train, only=NAMING),
-            click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name")),
-            click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture")),
-            click.command(name, cls=TrainingCommand),
-        ):
-            command = add(command)
-        return command
-
-    return decorate
+def training_arguments(command: F) -> F:
+    """Add the arguments and options that say what is trained; `zoo lr-find` has them too."""
+    for decorate in (
+        options_of(train, only=NAMING),
+        click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name")),
+        click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture")),
+    ):
+        command = decorate(command)
+    return command
 
 
-def training_words(training: Mapping[str, Any]) -> list[str]:
-    """Return the words that give `zoo train` what `training_command` was given."""
-    words: list[str] = []
-    for name, value in training.items():
-        if isinstance(value, Mapping):
-            pairs = cast("Mapping[str, Any]", value).items()
-            words += [word for key, item in pairs for word in (f"--{name}", f"{key}={options.text(item)}")]
-        elif value is not None:
-            words += typed(name, value)
-    return words
-
-
-@training_command()
+@click.command(cls=TrainingCommand, context_settings={"allow_extra_args": True})
+@training_arguments
 @options_of(train, skip=["dataset", *NAMING])
 @device_option
 @json_option
 @quiet_option
 @pass_session
 def command(
-    session: Session, name: str, dataset: str | None, training: dict[str, Any], as_json: bool, **settings: Any
+    session: Session,
+    name: str,
+    dataset: str | None,
+    as_json: bool,
+    fields: Mapping[str, Any],
+    **settings: Any,
 ) -> None:
     """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
 
@@ -95,7 +66,7 @@ def command(
 
     Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
     """
-    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
+    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **fields)
     print_run(run, session, as_json)
 
 

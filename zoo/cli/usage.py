@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import os
 import shlex
 from collections.abc import Sequence
 
 import click
 
-from zoo.cli.session import Session
+from zoo.cli.flags import flag_of
+from zoo.cli.names import registry_of
+from zoo.config.declarations import declared
 from zoo.config.synonyms import ways
+from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError, did_you_mean
+from zoo.registry.registry import Registry
 
 __all__ = ["unknown_command", "usage_error"]
 
+# What other tools give by an option, and a command here as its first words
+_WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
 
-def usage_error(error: click.UsageError, command: str = "") -> ZooError:
-    """Return what click found wrong as an error of zoo's: `missing WEIGHTS`.
 
-    Args:
-        command: the command that was run, for errors that do not know it.
-    """
+def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
+    """Return what click found wrong with some words as an error of zoo's: `missing WEIGHTS`."""
+    command = words[0] if words and not words[0].startswith("-") else ""
     path = error.ctx.command_path if error.ctx else f"zoo {command}".rstrip()
     shows = "lists the commands" if path == "zoo" else "shows its arguments and options"
-    converted = ZooError(_message(error), hint=f"`{path} --help` {shows}")
+    converted = ZooError(_message(error, words), hint=f"`{path} --help` {shows}")
     converted.kind, converted.exit_code = "usage", error.exit_code
     return converted
 
 
-def _message(error: click.UsageError) -> str:
-    if isinstance(error, click.NoSuchOption):
-        return f"no such option: {error.option_name}"
+def _message(error: click.UsageError, words: Sequence[str]) -> str:
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        return _no_such_option(error.ctx, error.option_name, words)
     if isinstance(error, click.MissingParameter) and error.param:
         choices = getattr(error.param.type, "choices", ())
         return f"missing {_name(error)}" + (f", one of {', '.join(choices)}" if choices else "")
@@ -51,19 +57,88 @@ def _name(error: click.BadParameter) -> str:
 
 def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
     """Return the error for words that begin with no command, and what may have been meant."""
-    word = words[0]
+    word, registry = words[0], registry_of(ctx)
     typed = word.lower().replace("_", "-")
-    meant = next(iter(ways(typed, "commands")), "") or _meant(ctx.ensure_object(Session), words)
+    meant = next(iter(ways(typed, "commands")), "") or _command_for(registry, words)
     nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
-    chosen = ctx.ensure_object(Session).registry.left_out(" ({})")
-    return click.UsageError(f"unknown command {word!r}{chosen}{nearest}", ctx)
+    return click.UsageError(f"unknown command {word!r}{registry.left_out(' ({})')}{nearest}", ctx)
 
 
-def _meant(session: Session, words: Sequence[str]) -> str:
+def _command_for(registry: Registry, words: Sequence[str]) -> str:
     """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
     word = words[0]
-    named = session.registry.names.matching(word)
+    named = registry.names.matching(word)
     kind = named[0].kind if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
     trains = kind == "recipe" or (kind == "architecture" and len(words) > 1)
     command = "train" if trains else {"weights": "inspect"}.get(kind, "show")
     return f"zoo {command} {shlex.join(words if trains else words[:1])}" if kind else ""
+
+
+def _no_such_option(ctx: click.Context, option: str, words: Sequence[str]) -> str:
+    """Return what is wrong with an option that there is not, or a word such as `epochs=5`."""
+    wrong, value = _as_typed(option, words)
+    name = wrong.lstrip("-").strip().lower().replace("-", "_")
+    if name in fields_of(TrainConfig) and flag_of(name) not in _flags(ctx):
+        return f"{wrong} makes no difference to `{ctx.command_path}`"
+    message = f"no such option: {wrong}" if wrong.startswith("-") else f"unexpected {f'{wrong}={value}'!r}"
+    if name in _WORDS and ctx.info_name in ("train", "lr-find"):
+        return f"{message}; it is given without an option: `{ctx.command_path} ARCHITECTURE DATASET`"
+    return f"{message}{_respelled(ctx, name, value, words)}"
+
+
+def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
+    """Return the whole word that click could not read, and the value that it was given."""
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == option or (not option.startswith("--") and name.startswith(option)):
+            following = words[number + 1] if number + 1 < len(words) else ""
+            return name, value if equals else following * (not following.startswith("-"))
+    return option, ""
+
+
+def _flags(ctx: click.Context) -> dict[str, click.Parameter]:
+    """Return the options of a command by their flags."""
+    params = ctx.command.get_params(ctx)
+    return {flag: param for param in params for flag in (*param.opts, *param.secondary_opts)}
+
+
+def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) -> str:
+    """Return how an error for a wrong name goes on: with the right option and the value, ready to be pasted.
+
+    That is an option of the command, or of the architecture or the dataset among the words.
+    """
+    flags = _flags(ctx)
+    names = [name, *ways(name, "train", "options")]
+    right = next((flag for flag in map(flag_of, names) if flag.partition(" ")[0] in flags), "")
+    if not right:
+        known = {flag[2:].replace("-", "_"): flag for flag in flags if flag.startswith("--")}
+        if "--model" in flags or "--data" in flags:  # what follows imports the architecture and the dataset
+            with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong
+                known |= _entry_options(registry_of(ctx), words)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        right = next((known[key] for key in (*names, *near) if key in known), "")
+    if not right:
+        return ""
+    if right == "--device" and (not value or value.isdigit()):  # the number of GPUs, or of one
+        value = "cuda"
+    if right.endswith("="):
+        right += shlex.quote(value) if value else "..."
+    elif not getattr(flags.get(right), "is_flag", True):
+        right += f" {shlex.quote(value) if value else '...'}"
+    return f"; did you mean `{right}`?"
+
+
+def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
+    """Return each option of the architecture and the dataset among the words, as it is typed."""
+    named = [*words]
+    for recipe in (named for word in words for named in registry.names.matching(word, "recipe")[:1]):
+        named += [registry.recipes[recipe.name].architecture, registry.recipes[recipe.name].dataset]
+    typed: dict[str, str] = {}
+    entries = {"--data": registry.entries("dataset"), "--model": registry.entries("architecture")}
+    for flag, some in entries.items():
+        for entry in some:
+            if entry.name in named or entry.spec.name in named:
+                with contextlib.suppress(ZooError):
+                    dims = registry.task(entry.tasks[0]).dims if flag == "--model" else ()
+                    typed |= {key: f"{flag} {key}=" for key in declared(entry.load()) if key not in dims}
+    return typed

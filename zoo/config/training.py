@@ -170,9 +170,9 @@ class TrainConfig:
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
-        *("groups", "help", "json", "kind", "model", "name", "option", "options", "plot", "processes"),
-        *("progress", "quiet", "registry", "resume", "run", "save_every", "seed", "seeds", "session"),
-        *("start", "steps", "stop", "threads", "track"),
+        *("groups", "help", "json", "kind", "model", "name", "option", "options", "plot", "plugin"),
+        *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed", "seeds"),
+        *("session", "start", "steps", "stop", "threads", "track"),
     )
 )
 

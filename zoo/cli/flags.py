@@ -1,0 +1,253 @@
+"""Flags made from declared options: the arguments of the function behind a command, and training fields."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from zoo.cli.names import NameType, registry_of
+from zoo.config import options
+from zoo.config.declarations import Option, declared
+from zoo.config.recipe import Recipe
+from zoo.config.training import TrainConfig, fields_of
+from zoo.errors import OptionError, ZooError, printable
+
+__all__ = ["Flag", "TrainingCommand", "ValueType", "flag_of", "flags_in_errors", "options_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
+_FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
+_NAMES = {
+    "dataset": NameType("dataset"),
+    "from_weights": NameType("weights", runs=True),
+    "to": NameType("exporter"),
+}
+# How an error goes on that begins with the name of an option
+_VERBS = ("must ", "cannot ", "does ", "is ", "requires ")
+
+# Keys of click's `Context.meta`
+_WORDS, _TRAINING = "zoo.cli.flags.words", "zoo.cli.flags.training"
+
+
+class ValueType(click.ParamType[Any]):
+    """A value of a type that an option may have, as typed.
+
+    Args:
+        type_: of `X | None`, the value is an X; a `Path` is given as a string.
+    """
+
+    def __init__(self, type_: Any) -> None:
+        parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
+        self._path = Path in parts
+        (self._type,) = [part for part in parts if part not in (Path, type(None))]
+        self._listed = get_origin(self._type) is tuple
+        item = next(iter(get_args(self._type)), Any) if self._listed else self._type
+        self.choices = [*map(options.text, get_args(item))] if get_origin(item) is Literal else []
+        words = options.describe(item).removeprefix("an ").removeprefix("a ")
+        self.name = "|".join(self.choices) or words.partition(" ")[0].replace("string", "text")
+        if self._path:
+            self.name = "path"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        if self._listed:  # without brackets, so that the names of all augmentations fit in 60 columns
+            return f"{self.name if self.choices else self.name.upper()},..."
+        return f"[{self.name}]" if self.choices else self.name.upper()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self._type is str or not isinstance(value, str):  # a text, or a default
+            return value
+        name = str(param and param.human_readable_name)
+        what = name if isinstance(param, click.Argument) else flag_of(name)
+        return options.convert(options.Typed(value), self._type, what=what)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the choices that start with the word so far, or with what follows its last comma."""
+        if self._path:
+            return [CompletionItem(incomplete, type="file")]
+        before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
+        words = [*self.choices, *(["none"] if self._listed and not comma else [])]
+        return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
+
+
+class Flag(click.Option):
+    """The flag of a declared option.
+
+    A mapping is a repeatable KEY=VALUE, a sequence an option that may be repeated. A training field is unset
+    unless it is given, and has commas between several values.
+    """
+
+    def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
+        self.group = option.group
+        self.training = training
+        flag = flag_of(option.name)
+        text = option.help.replace("`", "")
+        default = None if training else option.default
+        settings: dict[str, Any] = {"default": default, "help": text[:1].upper() + text[1:]}
+        kinds = {get_origin(part) for part in (option.type, *get_args(option.type))}
+        if option.type is bool:
+            flag = f"{flag}/--no-{flag[2:]}" if training or default else flag
+            settings |= {"is_flag": True, "show_default": bool(default)}
+        elif Mapping in kinds:
+            settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _key_values}
+        elif Sequence in kinds:
+            settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
+        else:
+            type_ = _NAMES.get(option.name) or ValueType(option.type)
+            settings |= {"type": type_, "show_default": default not in (None, "")}
+        super().__init__([*param_decls, flag, option.name], **settings)
+
+
+def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001
+    return options.parse(words, what=param.opts[0])
+
+
+def flag_of(name: str) -> str:
+    """Return the option that stands for a parameter or a training field, such as `--batch-size`."""
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def options_of(
+    function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
+) -> Callable[[F], F]:
+    """Return a decorator that adds an option for each argument of a function that has a default.
+
+    What the docstring says of it under `Args` is the option's help. A mapping becomes a repeatable KEY=VALUE,
+    a sequence an option that may be repeated. An OptionError of the command calls what was typed by its flag.
+
+    Args:
+        only: arguments to make options of; all by default.
+        skip: arguments that the command takes in a way of its own.
+    """
+    chosen = [
+        option
+        for name, option in declared(function).items()
+        if not option.required and name not in {*_BY_COMMAND, *skip} and (not only or name in only)
+    ]
+
+    def decorate(command: F) -> F:
+        for option in reversed(chosen):
+            command = click.option(cls=Flag, option=option)(command)
+        return flags_in_errors(command)
+
+    return decorate
+
+
+def flags_in_errors(command: F) -> F:
+    """Let an OptionError that names an option as Python does call it by its flag, if it was typed.
+
+    Such as `batch_size must be at least 1`, or `ema_decay=0.9 and nonmono=5 both average weights`; what a
+    recipe sets keeps its name.
+    """
+
+    @functools.wraps(command)
+    def naming(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return command(*arguments, **settings)
+        except OptionError as error:
+            error.args = (_with_flags(str(error)),)
+            raise
+
+    return naming  # type: ignore[return-value]
+
+
+def _with_flags(message: str) -> str:
+    ctx = click.get_current_context()
+    names = [param.name or "" for param in ctx.command.get_params(ctx) if isinstance(param, click.Option)]
+    names = [name for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    subject, _, rest = message.partition(" ")
+    if subject.removesuffix(":") in names and (subject.endswith(":") or rest.startswith(_VERBS)):
+        return f"{flag_of(subject)} {rest}"
+    words = [word.partition("=") for word in message.split(" ")]
+    return " ".join(
+        f"{flag_of(name) if equals and name in names else name}{equals}{value}"
+        for name, equals, value in words
+    )
+
+
+class TrainingCommand(click.Command):
+    """A command with an option for each training field. Those that are given are its argument `fields`.
+
+    The fields of plugins are looked up when the command is used. Its help shows all of them by group, with
+    the defaults of the recipe or architecture that is named.
+
+    Args:
+        skip: fields of every task that the command does not have.
+    """
+
+    def __init__(self, *arguments: Any, skip: Collection[str] = (), **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._skip = skip
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters, and an option for each training field."""
+        if _TRAINING not in ctx.meta:
+            fields: Iterable[Option] = fields_of(TrainConfig).values()
+            with contextlib.suppress(ZooError):  # the command says so, once its options are known
+                fields = registry_of(ctx).training_fields.values()
+            ctx.meta[_TRAINING] = [
+                Flag(option=field, training=True) for field in fields if field.name not in self._skip
+            ]
+        *own, help_ = super().get_params(ctx)
+        return [*own, *ctx.meta[_TRAINING], help_]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = [*args]
+        rest = super().parse_args(ctx, args)
+        if ctx.resilient_parsing:  # for completion
+            return rest
+        named = [ctx.params[param.name] for param in self.params if isinstance(param, click.Argument)]
+        named = [word for word in (*named, *rest) if word]
+        for word in named:
+            if "=" in word:
+                raise click.NoSuchOption(word.partition("=")[0], ctx=ctx)
+        if rest:
+            ctx.fail(f"expected a RECIPE, or an ARCHitecture and a DATASET (got {' '.join(named)})")
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_TRAINING]}
+        ctx.params["fields"] = {name: value for name, value in given.items() if value is not None}
+        return super().invoke(ctx)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return printable(super().get_help(ctx), keep="\n")  # there are values of recipes in it
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        name, config = _named(ctx)
+        about = f"as in {name}" if name else f"their defaults: `{ctx.command_path} NAME --help`"
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None or isinstance(param, click.Argument):
+                continue
+            if not isinstance(param, Flag) or not param.training:
+                sections.setdefault("Options", []).append(record)
+            elif not name or param.name in config:
+                title = f"Training fields for {param.group}" if param.group else f"Training fields ({about})"
+                default = f"  [default: {options.text(config[param.name])}]" if name else ""
+                sections.setdefault(title, []).append((record[0], record[1] + default))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
+    """Return the recipe or architecture on the command line, and the training fields that apply to it."""
+    registry = registry_of(ctx)
+    for word in ctx.meta.get(_WORDS, []):
+        with contextlib.suppress(ZooError):  # no such name, or a recipe of a plugin that is not there
+            kind = registry.find(word, "recipe", "architecture").kind
+            recipe = registry.recipe(word) if kind == "recipe" else Recipe(architecture=word, dataset="")
+            return word, registry.training_config(recipe).to_dict()
+    return "", {}
