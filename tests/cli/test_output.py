@@ -224,3 +224,12 @@ def test_what_shows_nothing_is_escaped():
 def test_only_one_of_several_processes_is_silent(world: str, speaks: bool):
     env = {"RANK": "1", "WORLD_SIZE": world}
     assert bool(zoo("list", "exporters", "--json", env=env).stdout) == speaks
+
+
+@pytest.mark.parametrize(
+    ("words", "speaks"), [(["list", "nothing"], False), (["inspect", "x.safetensors"], True)]
+)
+def test_an_error_that_all_processes_have_is_that_of_the_first(words: list[str], speaks: bool):
+    done = zoo(*words, env={"RANK": "1", "WORLD_SIZE": "2"})
+    assert done.returncode == 1
+    assert bool(done.stderr) == speaks

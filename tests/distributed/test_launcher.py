@@ -16,7 +16,7 @@ import pytest
 from torch._C._distributed_c10d import TCPStore
 
 import zoo
-from zoo.console.terminal import is_first_to_say, warnings_as_lines
+from zoo.console.terminal import warnings_as_lines
 from zoo.distributed.ranks import joined
 from zoo.errors import DataError, Interrupted, OptionError, RunError, ZooWarning
 from zoo.registry.registry import Registry
@@ -242,27 +242,3 @@ except ZooError as error:
         timeout=60,
     )
     assert done.stderr.splitlines()[-1:] == [last]
-
-
-def test_one_process_of_a_machine_says_what_all_would_say(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "attempt_0").mkdir()
-    said = [_said_by(rank, words, tmp_path) for words in ("no such option", "another") for rank in (1, 0, 2)]
-    assert said == [True, False, False, True, False, False]
-    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "elsewhere/0/error.json"))
-    assert is_first_to_say("no such option")
-
-
-def _said_by(rank: int, words: str, folder: Path) -> bool:
-    """Return whether a process is the first to say something."""
-    code = "import sys; from zoo.console.terminal import is_first_to_say as say; print(say(sys.argv[1]))"
-    file = folder / f"attempt_0/{rank}/error.json"
-    done = subprocess.run(
-        [sys.executable, "-c", code, words],
-        env={**os.environ, "TORCHELASTIC_ERROR_FILE": str(file)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip() == "True"

@@ -11,9 +11,9 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
+from zoo.config.torchrun import is_first
 from zoo.errors import OutputError, ZooWarning, printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "dim",
     "echo",
     "echo_json",
-    "is_first_to_say",
     "is_terminal",
     "lines_told",
     "markup",
@@ -120,7 +119,7 @@ class _Lines:
             echo(text.rstrip(), err=True, keep=BLANKS)
             return
         self.told.append(str(message))
-        if self._printed and is_first_to_say(str(message)):
+        if self._printed and is_first():
             echo(f"zoo: {message}", err=True)  # above a live line
 
 
@@ -178,20 +177,3 @@ def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
         pieces += printable(part[at : color.start()], keep=keep) + color[0] * styled
         at = color.end()
     return pieces + printable(part[at:], keep=keep) + "\x1b[0m" * styled
-
-
-def is_first_to_say(text: str) -> bool:
-    """Return whether no other process that torchrun has started on this machine has said the same."""
-    folder = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "")).parent.parent
-    if not folder.name.startswith("attempt_"):  # the folder that torchrun makes for each attempt to run
-        return True
-    import hashlib  # slow to import
-
-    said = folder / f"said-{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
-    try:
-        said.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    except OSError:
-        pass
-    return True
