@@ -12,7 +12,7 @@ ROWS = [["a", "1.5", "a word"], ["a longer name", "12.25", "several words in a r
 
 def printed(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
     lines: list[str] = []
-    table.put = lambda text, style: lines.append(text)
+    table.put = lambda text: lines.append(text if isinstance(text, str) else text.text)
     table.print(rows)
     return lines
 

@@ -97,9 +97,7 @@ class _Display:
 class Bar(_Display):
     """A report function for work that is counted, which takes the arguments of `work`."""
 
-    def __call__(self, what: str, done: int, total: int, unit: str = "", note: str = "") -> None:
-        """Show how much is done."""
-        self.work(what, done, total, unit, note)
+    __call__ = _Display.work
 
     def note(self, text: str) -> None:
         """Print a line that stays, if there is a terminal."""

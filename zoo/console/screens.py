@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from zoo.console.terminal import echo, is_terminal, markup, rich_text
+from zoo.console.terminal import Styled, echo, is_terminal
 from zoo.errors import printable
 
 if TYPE_CHECKING:
@@ -20,18 +21,23 @@ PLAIN_SECONDS = 15.0
 _BAR_WIDTH = 30
 
 
-class Screen(Protocol):
-    """Where lines are shown."""
+class _Plain:
+    """A file or a pipe: a line at times in place of one that changes."""
 
-    @property
-    def width(self) -> int | None:
-        """Characters in a line; None if lines need not fit."""
+    width = None
 
-    def keep(self, text: str, style: str = "") -> None:
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+
+    def keep(self, text: str | Styled) -> None:
         """Print a line that stays."""
+        self._printed = time.monotonic()
+        echo(text, err=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         """Change the line that changes."""
+        if time.monotonic() - self._printed > PLAIN_SECONDS:
+            self.keep("  ".join(filter(None, [before, after])))
 
     def clear(self) -> None:
         """Empty the line that changes."""
@@ -40,47 +46,23 @@ class Screen(Protocol):
         """Remove the line that changes."""
 
 
-class _Plain:
-    """A file or a pipe."""
-
-    width = None
-
-    def __init__(self) -> None:
-        self._printed = time.monotonic()
-
-    def keep(self, text: str, style: str = "") -> None:
-        self._printed = time.monotonic()
-        echo(text, err=True)
-
-    def clear(self) -> None:
-        pass
-
-    def show(self, before: str, fraction: float | None, after: str) -> None:
-        if time.monotonic() - self._printed > PLAIN_SECONDS:
-            self.keep("  ".join(filter(None, [before, after])))
-
-    def close(self) -> None:
-        pass
-
-
 class _Terminal:
-    """A terminal. rich is imported for the first line that changes."""
+    """A terminal. rich is imported for the first line that changes, and prints other lines above it."""
 
     _live: Live | None = None
 
     @property
     def width(self) -> int:
+        """Characters in a line."""
         return self._started().console.width
 
-    def keep(self, text: str, style: str = "") -> None:
-        if self._live is None:
-            echo(text, err=True)
-        else:
-            self._live.console.print(rich_text(text, style), soft_wrap=True)
+    def keep(self, text: str | Styled) -> None:
+        echo(text, err=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         from rich.progress_bar import ProgressBar
         from rich.table import Column, Table
+        from rich.text import Text
 
         bar: ProgressBar | str = ""  # it takes what the texts leave of the line
         if fraction is not None:
@@ -89,7 +71,7 @@ class _Terminal:
             )
         columns = [Column(no_wrap=True), Column(max_width=_BAR_WIDTH), Column(no_wrap=True)]
         line = Table.grid(*columns, padding=(0, 2))
-        line.add_row(rich_text(before, cut=True), bar, rich_text(after, cut=True))
+        line.add_row(Text(printable(before)), bar, Text(printable(after)))
         self._started().update(line, refresh=True)
 
     def clear(self) -> None:
@@ -121,14 +103,14 @@ class _Notebook:
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def keep(self, text: str, style: str = "") -> None:
-        self._lines.append(printable(text))
+    def keep(self, text: str | Styled) -> None:
+        self._lines.append(text if isinstance(text, str) else text.text)
         self._draw()
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
         value = "" if fraction is None else f' value="{fraction:.3f}"'
         bar = f'<progress{value} style="width: 14em; vertical-align: middle"></progress>'
-        self._draw(f"{markup(before)} {bar} {markup(after)}", printable(f"{before}  {after}"))
+        self._draw(f"{_html(before)} {bar} {_html(after)}")
 
     def clear(self) -> None:
         if self._handle is not None:
@@ -136,19 +118,23 @@ class _Notebook:
 
     close = clear
 
-    def _draw(self, bar: str = "", plain: str = "") -> None:
+    def _draw(self, bar: str = "") -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports] - there is a notebook
 
-        lines = "\n".join(map(markup, self._lines))
-        pre = f'<pre style="margin: 0">{lines}</pre>' if lines else ""
-        data = {
-            "text/html": f"{pre}<div>{bar}</div>",
-            "text/plain": "\n".join([*self._lines, plain]).rstrip(),
-        }
+        lines = [printable(line) for line in self._lines]
+        shown = f'<pre style="margin: 0">{_html(*lines)}</pre><div>{bar}</div>'
+        data = {"text/html": shown, "text/plain": "\n".join(lines)}
         if self._handle is None:
             self._handle = display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
+
+
+def _html(*lines: str) -> str:
+    return html.escape("\n".join(map(printable, lines)))
+
+
+Screen = _Plain | _Terminal | _Notebook
 
 
 def screen() -> Screen:

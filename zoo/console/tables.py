@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from zoo.config import options
-from zoo.console.terminal import bold, dim, echo, is_terminal
+from zoo.console.terminal import Styled, bold, dim, echo, is_terminal
 from zoo.errors import printable
 
 __all__ = [
@@ -81,10 +81,6 @@ def print_paragraph(text: str, *, indent: int = 0) -> None:
         echo(" " * indent + line)
 
 
-def _put(text: str, style: str) -> None:
-    echo(dim(text) if style else text)
-
-
 @dataclass
 class Table:
     """Rows in columns, some at a time; columns only widen.
@@ -97,7 +93,7 @@ class Table:
         width: characters of a line; None if a line may have any number.
         cut: cut the last cell of each row rather than wrap it.
         numbers: columns that are aligned to the right.
-        put: print a line, in the style `dim` or in none.
+        put: print a line.
     """
 
     header: Sequence[str] = ()
@@ -106,7 +102,7 @@ class Table:
     indent: int = 0
     cut: bool = False
     numbers: Collection[int] = ()
-    put: Callable[[str, str], None] = _put
+    put: Callable[[str | Styled], None] = echo
 
     def __post_init__(self) -> None:
         self._gap = "  "
@@ -133,7 +129,7 @@ class Table:
             self._widths = []
             self._widen([*head, *rows])
         for row in head:
-            self._print(row, "dim")
+            self._print(row, dim)
 
     def _widen(self, rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
@@ -142,7 +138,7 @@ class Table:
             for column, cell in enumerate(counted):
                 self._widths[column] = max(self._widths[column], len(cell))
 
-    def _print(self, row: Sequence[str], style: str = "") -> None:
+    def _print(self, row: Sequence[str], style: Callable[[str], str | Styled] = str) -> None:
         *before, last = [self._padded(column, cell) for column, cell in enumerate(row)]
         start = " " * self.indent + "".join(f"{cell}{self._gap}" for cell in before)
         last = last.rstrip()
@@ -153,9 +149,9 @@ class Table:
             parts = [shorten(last, room) if room >= _LEAST else ""]
         else:
             parts = lines(last, max(room, _LEAST))
-        self.put(f"{start}{parts[0]}".rstrip(), style)
+        self.put(style(f"{start}{parts[0]}".rstrip()))
         for part in parts[1:]:
-            self.put(" " * len(start) + part, style)
+            self.put(style(" " * len(start) + part))
 
     def _padded(self, column: int, cell: str) -> str:
         width = self._widths[column]

@@ -11,13 +11,10 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple, TextIO, cast
 
 from zoo.config.torchrun import is_first
 from zoo.errors import OutputError, ZooWarning, printable
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 __all__ = [
     "BLANKS",
@@ -29,8 +26,6 @@ __all__ = [
     "echo_json",
     "is_terminal",
     "lines_told",
-    "markup",
-    "rich_text",
     "warnings_as_lines",
 ]
 
@@ -150,20 +145,6 @@ def lines_told() -> list[str] | None:
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal."""
     return stream is not None and stream.isatty()
-
-
-def rich_text(text: str, style: str = "", *, cut: bool = False) -> Text:
-    """Return a text for rich to print; one that is to be cut is not wrapped but ends in an ellipsis."""
-    from rich.text import Text
-
-    return Text(printable(text), style, no_wrap=cut or None, overflow="ellipsis" if cut else None)
-
-
-def markup(text: str) -> str:
-    """Return a text as HTML, for a notebook."""
-    import html
-
-    return html.escape(printable(text))
 
 
 def _part(part: str | Styled, keep: str, colors: bool, styled: bool) -> str:
