@@ -88,8 +88,8 @@ def test_list_rows_have_the_documented_keys():
 @pytest.mark.parametrize(
     ("arguments", "plugins", "message"),
     [
-        (["weights"], None, "no weights are published yet"),
-        (["weights", "nietzsche*"], None, "no weights are published yet"),
+        (["weights"], None, "there are no weights"),
+        (["weights", "nietzsche*"], None, "there are no weights"),
         (["analyzers"], "text", "there are no analyzers; `zoo plugins` shows what each plugin provides"),
         ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
         (["datasets", "nix*"], None, "nothing matches; `zoo list datasets` shows all"),

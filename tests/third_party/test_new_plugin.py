@@ -186,7 +186,7 @@ def test_a_new_recipe_trains(folder: Path, installed: Path, tmp_path: Path, monk
 def test_a_new_recipe_has_the_task_of_its_data_and_a_name_of_its_own(tmp_path: Path, capsys) -> None:
     new = ["--kind", "recipe", "--out", str(tmp_path)]
     assert run(["new-plugin", "mine", *new, "--task", "classification"]) == 2
-    assert "a recipe is for the task of its dataset: leave --task out" in capsys.readouterr().err
+    assert "a recipe takes no task (got 'classification')" in capsys.readouterr().err
     for taken in ("stdlib-lstm", "convnet-bn"):
         assert run(["new-plugin", taken, *new]) == 2
         assert f"the name {taken!r} is already taken" in capsys.readouterr().err
@@ -199,14 +199,14 @@ def test_a_new_command_cannot_be_called_like_one_of_zoos(name: str, tmp_path: Pa
     assert run(new) == 2
     assert f"the name {name!r} is already taken" in capsys.readouterr().err
     assert run(["new-plugin", "mine", *new[2:], "--task", "classification"]) == 2
-    assert "a command is for no task: leave --task out" in capsys.readouterr().err
+    assert "a command takes no task (got 'classification')" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_new_task_belongs_to_no_other(tmp_path: Path, capsys) -> None:
     new = ["new-plugin", "tides", "--kind", "task", "--out", str(tmp_path)]
     assert run([*new, "--task", "classification"]) == 2
-    assert "--task names an existing one: leave it out" in capsys.readouterr().err
+    assert "a task takes no task (got 'classification')" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
     assert run(["new-plugin", "multi-label", *new[2:]]) == 2
     assert "the name 'multi-label' is already taken" in capsys.readouterr().err

@@ -79,20 +79,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
-        return _session(ctx).load_command(cmd_name)
+        try:
+            return _session(ctx).load_command(cmd_name)
+        except UnknownName:
+            from zoo.cli.usage import UnknownCommand
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            try:
-                _session(ctx).registry.command(name)
-            except UnknownName:
-                from zoo.cli.usage import unknown_command
-
-                raise unknown_command(ctx, args, self.list_commands(ctx)) from None
-        return super().resolve_command(ctx, args)
+            raise UnknownCommand(cmd_name, ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands that start with the word so far, and options. No command is imported."""

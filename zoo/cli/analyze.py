@@ -10,15 +10,7 @@ from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import ValueType, options_of
 from zoo.cli.names import NameType, PathType
-from zoo.cli.session import (
-    Session,
-    device_option,
-    json_option,
-    last_option,
-    pass_session,
-    print_json,
-    quiet_option,
-)
+from zoo.cli.session import Session, device_option, last_option, print_json, standard_options
 from zoo.config.training import Count
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
@@ -30,20 +22,18 @@ if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
 
 
-class IndicesType(click.ParamType[list[int]]):
-    """Up to a million numbers, such as `0,5,9` or `0-99`."""
-
-    name = "indices"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        try:
-            parts = [part.partition("-") for part in value.split(",")]
-            ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
-        except ValueError:
-            ranges = []
-        if not 0 < sum(max(part.stop - part.start, 0) for part in ranges) <= 1_000_000:
-            raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {value!r})")
-        return [number for part in ranges for number in part]
+def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:  # noqa: ARG001
+    """Read up to a million numbers, such as `0,5,9` or `0-99`."""
+    if text is None:
+        return None
+    try:
+        parts = [part.partition("-") for part in text.split(",")]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+    except ValueError:
+        ranges = []
+    if not 0 < sum(map(len, ranges)) <= 1_000_000:
+        raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {text!r})")
+    return [number for several in ranges for number in several]
 
 
 @click.command()
@@ -51,14 +41,12 @@ class IndicesType(click.ParamType[list[int]]):
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
 @last_option
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
-@click.option("--indices", type=IndicesType(), metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
+@click.option("--indices", callback=_indices, metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
 @click.option("--draw", type=ValueType(Count), default=64, show_default=True, help="Most images to draw.")
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     analyzer: str,
@@ -113,34 +101,28 @@ def _print(
     else:
         for rows in analysis.tables.values():
             _print_rows(rows)
-    items = written["items"]
-    drawn = [item for item in items if "map" in item]
+    drawn = [item for item in written["items"] if "map" in item]
     _print_rows([_about(item) for item in drawn])
-    if len(items) > len(drawn):
-        rest = len(items) - len(drawn)
-        print_paragraph(
-            f"and {rest:,} more in {MANIFEST} and maps.npy; raise --draw {draw} to show and draw them"
-        )
+    if rest := len(written["items"]) - len(drawn):
+        more = f"and {rest:,} more in {MANIFEST} and maps.npy"
+        print_paragraph(f"{more}; raise --draw {draw} to show and draw them")
         echo()
-    scores = [
-        (name, figure(value, units.get(name, "")), reading.get(name, ""))
-        for name, value in written["scores"].items()
-    ]
-    print_table(scores)
+    scores = written["scores"].items()
+    print_table([(name, figure(value, units.get(name, "")), reading.get(name, "")) for name, value in scores])
     drawings = ["contact-sheet.png", "an overlay and an array for each map"] if drawn else []
     print_paragraph(f"wrote {folder}: {', '.join([*analysis.figures, *drawings, MANIFEST])}")
 
 
 def _about(item: dict[str, Any]) -> dict[str, Any]:
     """Return what is printed of a map; its class only if that is not the predicted one."""
-    predicted = _answer(item, "predicted", "predicted_probability")
-    other = _answer(item, "class", "probability")
+    predicted = _with_probability(item["predicted"], item["predicted_probability"])
+    other = _with_probability(item["class"], item["probability"])
     about = {"input": item["input"], "true": item["true"], "predicted": predicted}
     return about | {"class": None if other == predicted else other, "peak": item["peak"]}
 
 
-def _answer(item: dict[str, Any], name: str, probability: str) -> str | None:
-    return None if item[name] is None else f"{item[name]} {100 * item[probability]:.2f} %"
+def _with_probability(name: str | None, probability: float) -> str | None:
+    return None if name is None else f"{name} {figure(probability, '%')}"
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

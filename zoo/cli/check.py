@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.names import PathType, complete_target
-from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo
 from zoo.errors import warn
@@ -31,9 +31,7 @@ COLUMNS = ("ran", "skipped", "failed")
     metavar="FILE",
     help="Write a report to publish, as its suffix says: .md or .json.",
 )
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, target: str, report: Path | None, as_json: bool) -> int:
     """Run the contract kit on TARGET: a plugin, a distribution, or the path of a one-file plugin.
 

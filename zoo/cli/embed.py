@@ -8,9 +8,9 @@ import click
 
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.kit import weights_argument
+from zoo.cli.names import weights_argument
 from zoo.cli.rows import give, inputs_argument, rows_options
-from zoo.cli.session import Session, device_option, json_option, pass_session, quiet_option
+from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import columns, print_paragraph, print_table
 from zoo.console.terminal import echo
 from zoo.errors import OptionError, printable
@@ -22,9 +22,7 @@ from zoo.errors import OptionError, printable
 @options_of(Model.features)
 @rows_options("File to write, .npy, .csv or .jsonl")
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     weights: str,

@@ -7,8 +7,8 @@ import click
 from zoo.api.listing import figures
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.kit import weights_argument
-from zoo.cli.session import Session, device_option, json_option, pass_session, print_json, quiet_option
+from zoo.cli.names import weights_argument
+from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.console.tables import enumerated, print_paragraph
 
 
@@ -16,9 +16,7 @@ from zoo.console.tables import enumerated, print_paragraph
 @weights_argument
 @options_of(Model.evaluate)
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
 

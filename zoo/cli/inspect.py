@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import click
 import msgspec
 
 from zoo.api.listing import figures, over_seeds
-from zoo.cli.kit import (
-    Session,
-    json_option,
-    pass_session,
-    print_json,
-    print_paragraph,
-    print_section,
-    print_title,
-    quiet_option,
-    weights_argument,
-)
+from zoo.cli.names import weights_argument
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
-from zoo.console.tables import as_typed, enumerated
+from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
-from zoo.files.container import Container
-from zoo.files.exported import Exported
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
@@ -37,9 +25,7 @@ _ROWS = 100
 
 @click.command()
 @weights_argument
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, weights: str, as_json: bool) -> None:
     """Show the card of WEIGHTS (an id, a file or a run directory), after verifying every byte.
 
@@ -60,16 +46,24 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     print_paragraph(shortened(about), indent=2)
     _print_card(card, session.registry)
     if exported is not None:
-        _print_exported(exported, path)
-    elif container is not None:
-        _print_file(card, container, path)
+        ports = [("takes", port) for port in exported.signature.inputs]
+        ports += [("gives", port) for port in exported.signature.outputs]
+        _print("Program", [(f"{verb} {port.name}", port.shown()) for verb, port in ports])
+        facts = [("size", f"{exported.size:,} bytes"), *exported.facts.items()]
+    else:
+        assert container is not None
+        count = sum(tensor.numel for tensor in container.tensors.values())
+        tensors = f"{len(container.tensors)} tensors of {count:,} numbers"
+        facts = [("size", f"{container.size:,} bytes: {tensors}")]
+    print_section("File", [("path", path), *facts], wrap=False)
+    _print("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
 
 
 def _print_card(card: Card, registry: Registry) -> None:
     units = registry.tasks[card.task].units if card.task in registry.tasks else {}
     measured = [(split, figures(metrics, units)) for split, metrics in card.metrics.items()]
     spread = over_seeds(card.by_seed, registry.tasks[card.task]) if units else ""
-    _print("Metrics", [*measured, *([("seeds", spread)] if spread else [])])
+    _print("Metrics", [*measured, ("seeds", spread)])
     _print("Model", as_typed(card.arguments), about=card.architecture)
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
@@ -80,37 +74,19 @@ def _print_card(card: Card, registry: Registry) -> None:
     environment = msgspec.structs.asdict(card.environment).items()
     _print("Environment", as_typed({name: value for name, value in environment if value}))
     _print("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
+    _print("Started from", as_typed(card.base_model), wrap=False)
+    _print("Versions", [*card.versions.items()])
+    _print("Tied tensors", [*card.tied.items()])
 
 
 def _changed(card: Card, registry: Registry) -> dict[str, object]:
     """Return the training fields of a card that differ from their defaults, those of other tasks left out."""
     known = registry.training_fields
-    usual = registry.default_config(card.task).to_dict() if registry.has("task", card.task) else {}
-    usual = {name: field.default for name, field in known.items() if not field.group} | usual
+    usual = {name: field.default for name, field in known.items() if not field.group}
+    if registry.has("task", card.task):
+        usual |= registry.default_config(card.task).to_dict()
     fields = {name: value for name, value in card.training.items() if name in usual or name not in known}
     return {name: value for name, value in fields.items() if name not in usual or usual[name] != value}
-
-
-def _print_file(card: Card, container: Container, path: Path) -> None:
-    _print("Started from", as_typed(card.base_model), wrap=False)
-    _print("Versions", [*card.versions.items()])
-    _print("Tied tensors", [*card.tied.items()])
-    count = sum(tensor.numel for tensor in container.tensors.values())
-    size = f"{container.size:,} bytes: {len(container.tensors)} tensors of {count:,} numbers"
-    print_section("File", [("path", path), ("size", size)], wrap=False)
-    _print("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
-
-
-def _print_exported(exported: Exported, path: Path) -> None:
-    card = exported.card
-    _print("Started from", as_typed(card.base_model), wrap=False)
-    _print("Versions", [*card.versions.items()])
-    ports = [("takes", port) for port in exported.signature.inputs]
-    ports += [("gives", port) for port in exported.signature.outputs]
-    _print("Program", [(f"{verb} {port.name}", port.shown()) for verb, port in ports])
-    facts = [("size", f"{exported.size:,} bytes"), *exported.facts.items()]
-    print_section("File", [("path", path), *facts], wrap=False)
-    _print("sha256", [("weights", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
 
 
 def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:

@@ -29,14 +29,9 @@ code. Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import click
-
 from zoo.cli import run
 from zoo.cli.flags import options_of
-from zoo.cli.names import NameType
+from zoo.cli.names import NameType, weights_argument
 from zoo.cli.session import (
     Session,
     device_option,
@@ -45,6 +40,7 @@ from zoo.cli.session import (
     pass_session,
     print_json,
     quiet_option,
+    standard_options,
 )
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
@@ -68,10 +64,6 @@ __all__ = [
     "print_title",
     "quiet_option",
     "run",
+    "standard_options",
     "weights_argument",
 ]
-
-
-def weights_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add WEIGHTS, an id, a file or a run directory, which the shell completes; and --last for the latter."""
-    return click.argument("weights", type=NameType("weights", runs=True))(last_option(command))

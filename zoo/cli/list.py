@@ -10,9 +10,9 @@ import click
 from zoo.api.listing import figure, rows
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.names import PLURALS, complete_kind
-from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.config.synonyms import ways
-from zoo.console.tables import columns, lines, print_table, print_title
+from zoo.console.tables import columns, print_paragraph, print_table, print_title
 from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName, did_you_mean
 from zoo.registry.names import KINDS
@@ -37,9 +37,7 @@ _KINDS = {
     "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
 @flags_in_errors
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
 ) -> None:
@@ -84,11 +82,10 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
             continue
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
         print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)
-    if terminal := columns():
+    if columns():
         echo()
         more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
-        for line in lines(f"`zoo show NAME` tells more.{more}", terminal):
-            echo(dim(line))
+        print_paragraph(f"`zoo show NAME` tells more.{more}")
 
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
@@ -130,8 +127,4 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
         raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)
     if everything:
         return f"nothing matches; {hint}"
-    if kind == "weights":
-        return "no weights are published yet"
-    if kind == "command":
-        return "no plugin brings a command; `zoo --help` shows zoo's own"
     return f"there are no {plural}; `zoo plugins` shows what each plugin provides"

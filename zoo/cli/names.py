@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from zoo.cli.session import Session
+from zoo.cli.session import Session, last_option
 from zoo.config.arguments import refuse_url
+from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
-from zoo.registry.specs import ExporterSpec
-from zoo.registry.weights_files import runs_in
 
 __all__ = [
     "PLURALS",
     "NameType",
     "PathType",
     "complete_kind",
-    "complete_run",
     "complete_target",
     "registry_of",
+    "weights_argument",
 ]
 
-PLURALS = {
-    "architecture": "architectures",
-    "dataset": "datasets",
-    "analyzer": "analyzers",
-    "recipe": "recipes",
-    "weights": "weights",
-    "task": "tasks",
-    "group": "groups",
-    "command": "commands",
-    "exporter": "exporters",
-}
+PLURALS = {kind: kind if kind == "weights" else f"{kind}s" for kind in KINDS}
 
 
 def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Return the kinds that start with the word so far."""
     return [kind for kind in PLURALS.values() if kind.startswith(incomplete)]
-
-
-def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Return the directories of runs that can be continued and start with the word so far."""
-    folder = incomplete[: incomplete.rfind("/") + 1] or "runs"
-    runs = sorted(str(checkpoint.parent) for checkpoint in Path(folder).glob("*/checkpoint.safetensors"))
-    items = [CompletionItem(run, help="run directory") for run in runs if run.startswith(incomplete)]
-    return [CompletionItem(incomplete, type="dir"), *items]
 
 
 def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
@@ -69,7 +50,7 @@ class NameType(click.ParamType[str]):
     """The name of an entry of some kinds. Completion offers those, kind by kind; any text is accepted.
 
     Args:
-        runs: offer run directories and files too.
+        runs: offer files and folders too.
         beside: the parameter that names an entry or a recipe; only names for its task are offered, and none
             beside a recipe, which names all there is to name.
     """
@@ -86,8 +67,7 @@ class NameType(click.ParamType[str]):
         """Return the short and full names that start with the word so far."""
         from zoo.api.listing import rows
 
-        registry = registry_of(ctx)
-        listed = rows(registry)
+        listed = rows(registry_of(ctx))
         other = ctx.params.get(self.beside)
         fixed = [row for row in listed if other and other in _names(row)]
         if any(row["kind"] == "recipe" for row in fixed):
@@ -99,26 +79,17 @@ class NameType(click.ParamType[str]):
                 if row["kind"] == kind and (not tasks or tasks & {*row["task"].split(", ")}):
                     word = next((name for name in _names(row) if name.startswith(incomplete)), None)
                     items += [CompletionItem(word, help=row["summary"])] if word else []
-        return items + (_runs_and_files(registry, incomplete) if self.runs else [])
+        return items
+
+
+def weights_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add WEIGHTS, an id, a file or a run directory, which the shell completes; and --last for the latter."""
+    return click.argument("weights", type=NameType("weights", runs=True))(last_option(command))
 
 
 def _names(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return the short and the full name of a row."""
     return row["name"].rpartition("/")[2], row["name"]
-
-
-def _runs_and_files(registry: Registry, incomplete: str) -> list[CompletionItem]:
-    """Return the runs and the files in the folder that the word so far names, to be used as weights.
-
-    Without one, those are the runs in runs/ and the files in the current folder.
-    """
-    folder = incomplete[: incomplete.rfind("/") + 1]
-    specs = [entry.spec for entry in registry.entries("exporter")]
-    suffixes = [spec.suffix for spec in specs if isinstance(spec, ExporterSpec) and spec.reader]
-    files = [path for suffix in (".safetensors", *suffixes) for path in Path(folder).glob(f"*{suffix}")]
-    items = [CompletionItem(str(run), help="run directory") for run in runs_in(Path(folder or "runs"))]
-    items += [CompletionItem(str(file), help="weights file") for file in sorted(files)]
-    return [item for item in items if item.value.startswith(incomplete)]
 
 
 class PathType(click.Path):

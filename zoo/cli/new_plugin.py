@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from zoo.cli.names import NameType, PathType
-from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.terminal import echo
 from zoo.errors import OptionError
 from zoo.registry.specs import OWN_COMMANDS
 from zoo.testing.scaffold import KINDS, NewKind, new_plugin
 
-# Kinds whose names or files no two plugins can share
-_ALONE = ("task", "command", "exporter")
-
-# Kinds that --task does not go with, and why
-_WITHOUT_TASK: Mapping[str, str] = {
-    "task": "--kind task creates a new task, and --task names an existing one: leave it out",
-    "command": "a command is for no task: leave --task out",
-    "exporter": "an exporter is for no task: leave --task out",
-    "recipe": "a recipe is for the task of its dataset: leave --task out",
-}
+# Kinds that are for no task, or for the one of their dataset, or make one
+_WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 
 
 @click.command()
@@ -40,9 +31,7 @@ _WITHOUT_TASK: Mapping[str, str] = {
     "--task", type=NameType("task"), help="Task of the entry; by default the first of `zoo list tasks`."
 )
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
 
@@ -53,13 +42,9 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     name = name.removeprefix("zoo-")
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
-        raise OptionError(_WITHOUT_TASK[kind])
-    taken = [plugin.name for plugin in registry.plugins]
-    if kind == "recipe":
-        taken += registry.names.words("recipe", "architecture", "dataset", "analyzer")
-    else:
-        taken += [entry.spec.name for entry in registry.entries(kind) if entry.plugin.ours or kind in _ALONE]
-    taken += OWN_COMMANDS if kind == "command" else []
+        article = "an" if kind == "exporter" else "a"
+        raise OptionError(f"{article} {kind} takes no task (got {task!r})", hint="leave --task out")
+    taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *OWN_COMMANDS]
     spec = None if kind in _WITHOUT_TASK else registry.task(task or next(iter(registry.tasks)))
     lender = registry.tasks.get(spec.architectures_of) if spec else None
     files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)

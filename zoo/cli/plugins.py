@@ -9,7 +9,7 @@ import click
 
 from zoo.api.listing import list_plugins
 from zoo.cli.names import PLURALS
-from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_paragraph, print_section, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.registry.registry import Registry
@@ -19,9 +19,7 @@ from zoo.registry.registry import Registry
 @click.option(
     "--traceback", "traceback_of", metavar="NAME", help="Plugin whose traceback to print, if it failed."
 )
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     """Show each plugin: distribution, version, status, import time, and what it provides."""
     registry = Registry.discover()

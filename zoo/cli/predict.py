@@ -10,9 +10,9 @@ import click
 from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.kit import weights_argument
+from zoo.cli.names import weights_argument
 from zoo.cli.rows import give, inputs_argument, rows_options
-from zoo.cli.session import Session, device_option, json_option, pass_session, quiet_option
+from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
 from zoo.errors import printable
@@ -27,9 +27,7 @@ _ROWS = 64
 @options_of(Model.predict)
 @rows_options("File to write, .csv, .jsonl or .npy, or a folder")
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     weights: str,

@@ -6,18 +6,15 @@ import click
 
 from zoo.api.training import resume
 from zoo.cli.flags import options_of
-from zoo.cli.names import complete_run
-from zoo.cli.session import Session, device_option, json_option, pass_session, quiet_option
+from zoo.cli.session import Session, device_option, standard_options
 from zoo.cli.train import print_run
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
+@click.argument("run", type=click.Path())
 @options_of(resume)
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
     """Continue the run in the directory RUN, bit for bit, with the options it was started with.
 

@@ -7,16 +7,9 @@ from typing import Any
 import click
 
 from zoo.api.model import Model
-from zoo.cli.kit import (
-    Session,
-    device_option,
-    json_option,
-    options_of,
-    pass_session,
-    print_json,
-    quiet_option,
-    weights_argument,
-)
+from zoo.cli.flags import options_of
+from zoo.cli.names import weights_argument
+from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import DataError
 
@@ -27,9 +20,7 @@ from zoo.errors import DataError
 @click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
 @options_of(Model.sample, skip=["prompt"])
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     weights: str,
@@ -53,41 +44,37 @@ def command(
     before, after = ("", prompt) if backwards else (prompt, "")
     texts = model.sample(prompt, progress=session.progress, **sampling)
     samples = sampling["samples"]
-    if samples == 1 and not as_json and not backwards:
-        _stream((text for text, _ in texts.stream()), before, after)
-        return
     if as_json:
         document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"], "text": texts[0]}
         print_json(document | {"texts": [*texts], "backwards": backwards})
         return
-    if samples == 1:
-        echo(f"{before}{texts[0]}{after}", keep=BLANKS)
+    if samples == 1 and not backwards:
+        _stream(prompt, (text for text, _ in texts.stream()))
         return
     for number, text in enumerate(texts, 1):
-        echo(f"--- {number} of {samples} ---")
+        if samples > 1:
+            echo(f"--- {number} of {samples} ---")
         echo(f"{before}{text}{after}", keep=BLANKS)
 
 
-def _stream(pieces: Iterable[str], before: str, after: str) -> None:
+def _stream(prompt: str, pieces: Iterable[str]) -> None:
     """Print pieces as they come; the line ends whatever happens."""
     try:
-        for text in chain([before], pieces, [after]):
+        for text in chain([prompt], pieces):
             echo(text, end="", keep=BLANKS)
     finally:
         echo()
 
 
 def _read(name: str) -> str:
-    """Return the text of a file, or of stdin. Raises DataError if there is none."""
+    """Return the text of a file, or of stdin. Raises DataError if it is none."""
     try:
         with click.open_file(name, encoding="utf-8-sig") as file:
             text = file.read()
     except OSError as error:
         raise DataError(f"the prompt file {name} cannot be read: {error.strerror}") from None
     except UnicodeError:
-        raise DataError(f"the prompt file {name} is not UTF-8 text") from None
+        text = "\0"
     if "\0" in text:
-        raise DataError(f"the prompt file {name} is not text: it contains zero bytes")
-    if not text:
-        raise DataError(f"the prompt file {name} is empty", hint="leave it out to start without a prompt")
+        raise DataError(f"the prompt file {name} is not UTF-8 text")
     return text

@@ -33,6 +33,7 @@ __all__ = [
     "pass_session",
     "print_json",
     "quiet_option",
+    "standard_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,21 +87,25 @@ class Session:
 
         model = load(weights, last=self.last, device=device, progress=self.progress, registry=self.registry)
         if not model.exported:
-            self.limit_threads()
+            import torch
+
+            from zoo.models.threads import default_threads
+
+            torch.set_num_threads(default_threads())
         return model
 
     @functools.cached_property
     def registry(self) -> Registry:
         """The default registry. A plugin that failed is a warning, or an error if strict."""
         if COMPLETE in os.environ:
-            return _registry_for_completion()
+            try:
+                return Registry.discover()
+            except ZooError:  # no line of an error belongs into a half-typed command
+                return Registry.discover(Catalog(), files=())
+        registry = default_registry()
         if self.strict:
-            registry = Registry.discover()
             registry.require_healthy()
-            for line in registry.notices():
-                warn(line)
-            return registry
-        return default_registry()
+        return registry
 
     def commands(self) -> dict[str, str]:
         """Return the commands of plugins with what each does; none, and a warning, if plugins cannot be read.
@@ -128,22 +133,6 @@ class Session:
             if isinstance(error.__cause__, MissingModule):
                 raise
             raise SpecError(f"`zoo {entry.spec.name}` cannot run: {error}", hint=error.hint) from error
-
-    @staticmethod
-    def limit_threads() -> None:
-        """Leave a core to other work, as training does; call it before a model computes."""
-        import torch
-
-        from zoo.models.threads import default_threads
-
-        torch.set_num_threads(default_threads())
-
-
-def _registry_for_completion() -> Registry:
-    try:
-        return Registry.discover()
-    except ZooError:  # no line of an error belongs into a half-typed command
-        return Registry.discover(Catalog(), files=())
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own where no `zoo` runs
@@ -179,6 +168,11 @@ def quiet_option(command: F) -> F:
         help="Show no progress and no notices.",
     )
     return quiet(plugin(command))
+
+
+def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every command has, --json, --quiet and --plugin, and pass the session."""
+    return json_option(quiet_option(pass_session(command)))
 
 
 def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001

@@ -12,7 +12,7 @@ from zoo.api.describing import describe
 from zoo.api.listing import figures
 from zoo.cli.flags import TrainingCommand, flag_of, options_of
 from zoo.cli.names import PLURALS, NameType
-from zoo.cli.session import Session, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, print_json, standard_options
 from zoo.config.training import TrainConfig, fields_of
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
@@ -22,9 +22,7 @@ from zoo.registry.names import KINDS
 @click.command(cls=TrainingCommand, skip=fields_of(TrainConfig).keys() - {"batch_size"})
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, name: str, as_json: bool, fields: Mapping[str, Any], **settings: Any) -> None:
     """Show NAME: an entry of any kind that `zoo list` shows.
 

@@ -10,7 +10,7 @@ import click
 from zoo.api.training import train
 from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.names import NameType
-from zoo.cli.session import Session, device_option, json_option, pass_session, print_json, quiet_option
+from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.config.torchrun import is_first
 from zoo.console.progress import headlines
 from zoo.console.terminal import echo
@@ -44,9 +44,7 @@ def training_arguments(command: F) -> F:
 @training_arguments
 @options_of(train, skip=["dataset", *NAMING])
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     name: str,

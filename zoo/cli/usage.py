@@ -7,6 +7,7 @@ import difflib
 import os
 import shlex
 from collections.abc import Sequence
+from typing import cast
 
 import click
 
@@ -18,10 +19,14 @@ from zoo.config.training import TrainConfig, fields_of
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
 
-__all__ = ["unknown_command", "usage_error"]
+__all__ = ["UnknownCommand", "usage_error"]
 
 # What other tools give by an option, and a command here as its first words
 _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
+
+
+class UnknownCommand(click.UsageError):
+    """There is no such command."""
 
 
 def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
@@ -35,6 +40,8 @@ def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
 
 
 def _message(error: click.UsageError, words: Sequence[str]) -> str:
+    if isinstance(error, UnknownCommand) and error.ctx:
+        return _unknown_command(error.ctx, words[words.index(error.message) :])
     if isinstance(error, click.NoSuchOption) and error.ctx:
         return _no_such_option(error.ctx, error.option_name, words)
     if isinstance(error, click.MissingParameter) and error.param:
@@ -55,13 +62,14 @@ def _name(error: click.BadParameter) -> str:
     return error.param.human_readable_name if error.param else "a value"
 
 
-def unknown_command(ctx: click.Context, words: Sequence[str], commands: Sequence[str]) -> click.UsageError:
+def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
     """Return the error for words that begin with no command, and what may have been meant."""
     word, registry = words[0], registry_of(ctx)
     typed = word.lower().replace("_", "-")
     meant = next(iter(ways(typed, "commands")), "") or _command_for(registry, words)
+    commands = cast("click.Group", ctx.command).list_commands(ctx)
     nearest = f"; did you mean `{meant}`?" if meant else did_you_mean(word.replace("_", "-"), commands)
-    return click.UsageError(f"unknown command {word!r}{registry.left_out(' ({})')}{nearest}", ctx)
+    return f"unknown command {word!r}{registry.left_out(' ({})')}{nearest}"
 
 
 def _command_for(registry: Registry, words: Sequence[str]) -> str:
