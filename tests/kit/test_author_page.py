@@ -10,7 +10,7 @@ from reference import reference
 
 from zoo.registry.registry import Registry
 from zoo.testing._table import CHECKS
-from zoo.testing.scaffold import new_plugin
+from zoo_scaffold.scaffold import new_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")

@@ -57,7 +57,6 @@ COMMANDS = {
     "cache": "List what is kept on this machine, or clear it.",
     "completion": "Print a script that makes TAB complete names and options.",
     "check": "Check that a plugin keeps the contract.",
-    "new-plugin": "Create a plugin that keeps the contract, to start from.",
 }
 
 

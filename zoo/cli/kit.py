@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from zoo.cli import run
 from zoo.cli.flags import options_of
-from zoo.cli.names import NameType, weights_argument
+from zoo.cli.names import NameType, PathType, weights_argument
 from zoo.cli.session import (
     Session,
     device_option,
@@ -47,6 +47,7 @@ from zoo.console.terminal import bold, dim, echo
 
 __all__ = [
     "NameType",
+    "PathType",
     "Session",
     "bold",
     "columns",

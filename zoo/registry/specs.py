@@ -49,7 +49,7 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
     *("analyze", "cache", "check", "compare", "completion", "embed", "eval", "help", "inspect", "list"),
-    *("new-plugin", "plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
+    *("plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
     *("sweep", "train", "verify"),
 }
 

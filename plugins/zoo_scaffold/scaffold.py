@@ -8,12 +8,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Literal, get_args
 
-from zoo._version import __version__
-from zoo.errors import OptionError, OutputError
-from zoo.registry.plugins import Kind
-from zoo.registry.specs import TaskSpec
+from zoo import OptionError, TaskSpec, ZooError, __version__
 
 __all__ = ["KINDS", "NewKind", "new_plugin"]
 
@@ -27,11 +24,8 @@ _USED = {
     *("False", "None", "True"),
 }
 
-NewKind = Kind | Literal["recipe"]
-
-KINDS: tuple[NewKind, ...] = (
-    *("architecture", "dataset", "analyzer", "task", "command", "exporter", "recipe"),
-)
+NewKind = Literal["architecture", "dataset", "analyzer", "task", "command", "exporter", "recipe"]
+KINDS: tuple[NewKind, ...] = get_args(NewKind)
 
 
 def new_plugin(
@@ -58,7 +52,7 @@ def new_plugin(
     Raises:
         OptionError: the name is taken, or cannot be that of a package and a class; or the task has no
             templates of that kind.
-        OutputError: the folder already exists or cannot be written.
+        ZooError: the folder already exists or cannot be written.
     """
     words = _words(name, kind, taken)
     own = _templates(task, kind) if task else _TEMPLATES / kind
@@ -81,9 +75,9 @@ def new_plugin(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise OutputError(f"{folder} already exists", hint="choose another name or another --out") from None
+        raise ZooError(f"{folder} already exists", hint="choose another name or another --out") from None
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
+        raise ZooError(f"{folder} cannot be written: {error.strerror}") from None
     return sorted(texts)
 
 

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.names import NameType, PathType
-from zoo.cli.session import Session, print_json, standard_options
-from zoo.console.terminal import echo
-from zoo.errors import OptionError
-from zoo.registry.specs import OWN_COMMANDS
-from zoo.testing.scaffold import KINDS, NewKind, new_plugin
+from zoo import OptionError
+from zoo.cli.kit import NameType, PathType, Session, echo, print_json, standard_options
+from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
 # Kinds that are for no task, or for the one of their dataset, or make one
 _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
@@ -44,7 +41,9 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     if task and kind in _WITHOUT_TASK:
         article = "an" if kind == "exporter" else "a"
         raise OptionError(f"{article} {kind} takes no task (got {task!r})", hint="leave --task out")
-    taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *OWN_COMMANDS]
+    ctx = click.get_current_context().find_root()
+    commands = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
+    taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *commands]
     spec = None if kind in _WITHOUT_TASK else registry.task(task or next(iter(registry.tasks)))
     lender = registry.tasks.get(spec.architectures_of) if spec else None
     files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)

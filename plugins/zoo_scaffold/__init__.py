@@ -1,0 +1,1 @@
+"""`zoo new-plugin`: packages for plugin authors to start from."""

@@ -1,0 +1,15 @@
+"""The command that zoo_scaffold provides."""
+
+from zoo import CommandSpec, hookimpl
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    """Return the command."""
+    return [
+        CommandSpec(
+            name="new-plugin",
+            target="zoo_scaffold.command:command",
+            summary="Create a plugin that keeps the contract, to start from.",
+        )
+    ]
