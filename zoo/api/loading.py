@@ -10,7 +10,7 @@ from torch import nn
 from zoo.api.listing import default_registry
 from zoo.config.arguments import checked
 from zoo.config.declarations import declared
-from zoo.config.options import plain_number, shown
+from zoo.config.options import plain, shown
 from zoo.config.signatures import refuse_unknown
 from zoo.console.progress import Bar, quiet
 from zoo.data import opening
@@ -45,7 +45,7 @@ def create_model(
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
     refuse_unknown(options, declared(entry.load()), what=f"architecture {entry.name}")
-    dims: dict[str, Any] = {dim: plain_number(options.pop(dim, usual)) for dim, usual in task.dims.items()}
+    dims: dict[str, Any] = {dim: plain(options.pop(dim, usual)) for dim, usual in task.dims.items()}
     for dim, value in dims.items():
         if type(value) is not int or not 1 <= value < 2**63:
             raise OptionError(f"{dim} must be an integer of at least 1 (got {shown(value)})")

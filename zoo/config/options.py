@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import numbers
 import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
@@ -28,7 +27,6 @@ __all__ = [
     "in_64_bits",
     "parse",
     "plain",
-    "plain_number",
     "reason",
     "shown",
     "text",
@@ -47,7 +45,6 @@ _OPENING = ("", "[", "{", '"')
 _UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
 # Types of values that are what they stand for; to look at those of others takes longer
 _PLAIN = frozenset((str, bool, int, float, dict, type(None)))
-_NO_NUMBERS = frozenset((str, bool, dict, type(None)))
 # Descriptions that say nothing about the keys and values of a table
 _VAGUE = ("any", "a string")
 
@@ -152,8 +149,6 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
         choices = [*map(str, get_args(data))] if get_origin(data) is Literal else []
         nearest = did_you_mean(str(given), choices) if choices and type(given) is str else ""
         raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)}){nearest}") from None
-    if type(converted) in _NO_NUMBERS:
-        return converted
     several: Any = converted
     for number in several if isinstance(several, list | tuple) else (several,):
         _require_representable(number, what)
@@ -176,17 +171,8 @@ def _apart(type_: Any) -> tuple[tuple[type, ...], Any]:
     return classes, Union[tuple(part for part in parts if part not in classes)]  # noqa: UP007
 
 
-def plain_number(value: object) -> object:
-    """Return a number of numpy's as one of Python's, and any other value as it is."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    return float(value) if isinstance(value, numbers.Real) else value
-
-
 def plain(value: object) -> object:
-    """Return numbers and arrays of numpy's as numbers and lists, a path as a string; all else as it is."""
+    """Return numbers and arrays of numpy's as Python's and lists, a path as a string; all else as it is."""
     if isinstance(value, list | tuple | range):
         items = map(plain, cast("list[object]", value))
         return tuple(items) if isinstance(value, tuple) else [*items]
@@ -194,7 +180,7 @@ def plain(value: object) -> object:
         return value
     if isinstance(value, PurePath):
         return str(value)
-    return cast("Any", value).tolist() if hasattr(value, "__array__") else plain_number(value)
+    return cast("Any", value).tolist() if hasattr(value, "__array__") else value
 
 
 def in_64_bits(number: int) -> bool:
