@@ -88,8 +88,12 @@ def test_list_rows_have_the_documented_keys():
 @pytest.mark.parametrize(
     ("arguments", "plugins", "message"),
     [
-        (["weights"], None, "there are no weights"),
-        (["weights", "nietzsche*"], None, "there are no weights"),
+        (["weights"], None, "there are no weights; `zoo plugins` shows what each plugin provides"),
+        (
+            ["weights", "nietzsche*"],
+            None,
+            "there are no weights; `zoo plugins` shows what each plugin provides",
+        ),
         (["analyzers"], "text", "there are no analyzers; `zoo plugins` shows what each plugin provides"),
         ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
         (["datasets", "nix*"], None, "nothing matches; `zoo list datasets` shows all"),

@@ -9,7 +9,7 @@ import click
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
 from zoo.cli.names import weights_argument
-from zoo.cli.rows import give, inputs_argument, rows_options
+from zoo.cli.rows import inputs_argument, rows_options, write_or_print
 from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import columns, print_paragraph, print_table
 from zoo.console.terminal import echo
@@ -53,7 +53,7 @@ def command(
 
     model = session.load(weights, device=device)
     rows = model.features(inputs, progress=session.progress, **settings)
-    return int(give(rows, out, as_json=as_json, plain=plain, show=_print) and strict)
+    return int(write_or_print(rows, out, as_json=as_json, plain=plain, show=_print) and strict)
 
 
 def _print(rows: Iterable[Mapping[str, Any]]) -> bool:

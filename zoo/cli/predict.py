@@ -11,7 +11,7 @@ from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
 from zoo.cli.names import weights_argument
-from zoo.cli.rows import give, inputs_argument, rows_options
+from zoo.cli.rows import inputs_argument, rows_options, write_or_print
 from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
@@ -55,7 +55,7 @@ def command(
     model = session.load(weights, device=device)
     rows = model.predict(inputs, progress=session.progress, **settings)
     units = {**session.registry.task(model.card.task).units, **SHARES}
-    unread = give(rows, out, as_json=as_json, plain=dict, show=lambda rows: _print(rows, units))
+    unread = write_or_print(rows, out, as_json=as_json, plain=dict, show=lambda rows: _print(rows, units))
     return int(strict and unread)
 
 

@@ -16,7 +16,7 @@ from zoo.errors import Interrupted
 if TYPE_CHECKING:
     from zoo.api.results import Features, Predictions
 
-__all__ = ["give", "inputs_argument", "rows_options"]
+__all__ = ["inputs_argument", "rows_options", "write_or_print"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -38,7 +38,7 @@ def rows_options(out: str) -> Callable[[F], F]:
     return decorate
 
 
-def give(
+def write_or_print(
     rows: Predictions | Features,
     out: Path | None,
     *,
