@@ -27,7 +27,7 @@ COLUMNS = ("ran", "skipped", "failed")
 @click.argument("target", shell_complete=complete_target)
 @click.option(
     "--report",
-    type=PathType(dir_okay=False),
+    type=PathType(),
     metavar="FILE",
     help="Write a report to publish, as its suffix says: .md or .json.",
 )

@@ -95,11 +95,8 @@ def _names(row: Mapping[str, Any]) -> tuple[str, str]:
 class PathType(click.Path):
     """The path of a file or a folder. A URL is refused as it was typed."""
 
-    def __init__(self, *, dir_okay: bool = True) -> None:
-        super().__init__(dir_okay=dir_okay, path_type=Path)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         refuse_url(value)
         if value == "":  # which would be the current folder
             self.fail("a path must have a name (got an empty string)", param, ctx)
-        return super().convert(value, param, ctx)  # type: ignore[return-value]
+        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
