@@ -71,7 +71,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
         (
             *("bold", "columns", "device_option", "dim", "echo", "json_option", "options_of", "print_json"),
             *("print_paragraph", "print_section", "print_table", "print_title", "quiet_option", "run"),
-            *("standard_options", "weights_argument"),
+            *("standard_options", "training_command", "training_words", "weights_argument"),
         ),
     ),
     (kit.Session, ("begin", "load", "working")),

@@ -149,7 +149,12 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
 def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) -> None:
     names = ZipFile(build("wheel", ROOT / "runtime", tmp_path)).namelist()
     (info,) = {name.partition("/")[0] for name in names if ".dist-info" in name}
-    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {"zoo_cam", "zoo_diagnose", "zoo_serve"}
+    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {
+        "zoo_cam",
+        "zoo_diagnose",
+        "zoo_scaffold",
+        "zoo_serve",
+    }
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
     assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "zoo").rglob("*.py")}

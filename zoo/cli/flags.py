@@ -176,18 +176,22 @@ def _with_flags(message: str) -> str:
 
 
 class TrainingCommand(click.Command):
-    """A command with an option for each training field. Those that are given are its argument `fields`.
+    """A command with an option for each training field. Those that are given are its argument `training`.
 
     The fields of plugins are looked up when the command is used. Its help shows all of them by group, with
     the defaults of the recipe or architecture that is named.
 
     Args:
         skip: fields of every task that the command does not have.
+        more: other options that become part of `training`, given or not.
     """
 
-    def __init__(self, *arguments: Any, skip: Collection[str] = (), **settings: Any) -> None:
+    def __init__(
+        self, *arguments: Any, skip: Collection[str] = (), more: Collection[str] = (), **settings: Any
+    ) -> None:
         super().__init__(*arguments, **settings)
         self._skip = skip
+        self._more = more
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, and an option for each training field."""
@@ -216,8 +220,10 @@ class TrainingCommand(click.Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        given = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_TRAINING]}
-        ctx.params["fields"] = {name: value for name, value in given.items() if value is not None}
+        training = {name: ctx.params.pop(name) for name in self._more}
+        fields = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_TRAINING]}
+        training |= {name: value for name, value in fields.items() if value is not None}
+        ctx.params["training"] = training
         return super().invoke(ctx)
 
     def get_help(self, ctx: click.Context) -> str:

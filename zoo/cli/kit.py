@@ -42,6 +42,7 @@ from zoo.cli.session import (
     quiet_option,
     standard_options,
 )
+from zoo.cli.train import training_command, training_words
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
 
@@ -66,5 +67,7 @@ __all__ = [
     "quiet_option",
     "run",
     "standard_options",
+    "training_command",
+    "training_words",
     "weights_argument",
 ]

@@ -23,7 +23,7 @@ from zoo.registry.names import KINDS
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
 @standard_options
-def command(session: Session, name: str, as_json: bool, fields: Mapping[str, Any], **settings: Any) -> None:
+def command(session: Session, name: str, as_json: bool, training: Mapping[str, Any], **settings: Any) -> None:
     """Show NAME: an entry of any kind that `zoo list` shows.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
@@ -36,7 +36,7 @@ def command(session: Session, name: str, as_json: bool, fields: Mapping[str, Any
     zoo show files --data paths=my.txt
     """
     with session.working():  # a large dataset takes a while to open
-        facts = describe(name, session.registry, **settings, **fields)
+        facts = describe(name, session.registry, **settings, **training)
     if as_json:
         print_json(facts)
         return

@@ -1,16 +1,17 @@
 """`zoo train`: from a name to weights."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from zoo.api.training import train
-from zoo.cli.flags import TrainingCommand, options_of
+from zoo.cli.flags import TrainingCommand, flag_of, options_of
 from zoo.cli.names import NameType
 from zoo.cli.session import Session, device_option, print_json, standard_options
+from zoo.config import options
 from zoo.config.torchrun import is_first
 from zoo.console.progress import headlines
 from zoo.console.terminal import echo
@@ -23,25 +24,43 @@ if TYPE_CHECKING:
 # Analyzers to try after training, and their options: an image is quick, a whole split may not be
 _LOOKING_INSIDE = {"surprise": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 # What, besides a recipe or an architecture and a dataset, says what is trained
 NAMING = ("model", "data", "from_weights", "seed", "threads")
 
 
-def training_arguments(command: F) -> F:
-    """Add the arguments and options that say what is trained; `zoo lr-find` has them too."""
-    for decorate in (
-        options_of(train, only=NAMING),
-        click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name")),
-        click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture")),
-    ):
-        command = decorate(command)
-    return command
+def training_command(
+    name: str | None = None, *, skip: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return a decorator like `click.command`, of a command that takes what says what is trained.
+
+    The function gets `name`, `dataset`, and as `training` a dict with the other arguments of `zoo.train` for
+    that: `model`, `data`, `from_weights`, `seed`, `threads`, and the training fields that were given.
+
+    Args:
+        skip: training fields that the command does not take.
+    """
+    recipe = click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture"))
+    dataset = click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name"))
+    extra = {"allow_extra_args": True}  # to say what is wrong with them
+    command = click.command(name, cls=TrainingCommand, skip=skip, more=NAMING, context_settings=extra)
+    return lambda function: command(recipe(dataset(options_of(train, only=NAMING)(function))))
 
 
-@click.command(cls=TrainingCommand, context_settings={"allow_extra_args": True})
-@training_arguments
+def training_words(training: Mapping[str, Any]) -> list[str]:
+    """Return the words that give `zoo train` what a `training_command` was given."""
+    words: list[str] = []
+    for name, value in training.items():
+        if isinstance(value, Mapping):
+            for key, item in cast("Mapping[str, Any]", value).items():
+                words += [flag_of(name), f"{key}={options.text(item)}"]
+        elif isinstance(value, bool):
+            words.append(flag_of(name) if value else f"--no-{flag_of(name)[2:]}")
+        elif value is not None:
+            words += [flag_of(name), options.text(value)]
+    return words
+
+
+@training_command()
 @options_of(train, skip=["dataset", *NAMING])
 @device_option
 @standard_options
@@ -50,7 +69,7 @@ def command(
     name: str,
     dataset: str | None,
     as_json: bool,
-    fields: Mapping[str, Any],
+    training: Mapping[str, Any],
     **settings: Any,
 ) -> None:
     """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
@@ -64,7 +83,7 @@ def command(
 
     Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
     """
-    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **fields)
+    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
     print_run(run, session, as_json)
 
 
