@@ -89,7 +89,8 @@ FURTHER = [name for name in OFFENDING_PLUGINS if name.startswith("import_changes
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in OFFENDING_PLUGINS]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in OFFENDING_PLUGINS],
 )
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")

@@ -14,7 +14,7 @@ from zoo.config.synonyms import refuse_attribute
 from zoo.config.training import PrecisionName, Split
 from zoo.console.progress import Bar, headlines, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
-from zoo.errors import OptionError, WeightsError, printable, warn
+from zoo.errors import WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
 from zoo.registry.provided import provided

@@ -16,7 +16,6 @@ from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, quiet
 from zoo.errors import RunError
-from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.provided import provided
