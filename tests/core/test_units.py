@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from zoo.api.listing import figures, headline, over_seeds
+from zoo.api.listing import figures, over_seeds
 from zoo.config.training import TrainConfig
 from zoo.console.progress import headlines, metrics_text
 from zoo.interfaces import Batch
@@ -14,7 +14,6 @@ from zoo.runs.plots import draw_learning_curve
 from zoo.training.clock import Clock
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.plugin import LANGUAGE_MODELLING
 
 RANKING = replace(
     CLASSIFICATION, name="ranking", headline="recall", units={"recall": "%", "loss": "points", "delay": "ms"}
@@ -26,14 +25,6 @@ def test_figures_have_the_units_and_the_order_of_their_task() -> None:
     shown = "recall 93.76 %, loss 0.5000 points, delay 12.5000 ms, gain 0.25"
     assert figures(METRICS, RANKING.units) == shown
     assert figures({"accuracy": 0.9}, {}) == "accuracy 0.9"
-
-
-def test_the_headline_is_that_of_the_task() -> None:
-    assert headline(METRICS, RANKING) == "93.8 % recall"
-    assert headline(METRICS, replace(RANKING, headline="loss")) == "loss 0.5 points"
-    assert headline({"loss": 0.5}, RANKING) == ""
-    text = {"loss": 1.2661, "bits_per_char": 1.8266, "perplexity": 3.547}
-    assert headline(text, LANGUAGE_MODELLING) == "1.27 nats per character"
 
 
 def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ __all__ = [
     "default_registry",
     "figure",
     "figures",
-    "headline",
     "list_analyzers",
     "list_datasets",
     "list_models",
@@ -100,18 +98,6 @@ def rows(
     return [row for row in listed if (pattern is None or matches(row["name"], pattern)) and holds(row)]
 
 
-def headline(metrics: Mapping[str, float], task: TaskSpec) -> str:
-    """Return the metric that models for a task are compared by, with its unit; empty if there is none."""
-    name, unit = task.headline, task.units.get(task.headline, "")
-    if name not in metrics:
-        return ""
-    if "perplexity" in metrics:
-        return f"{metrics[name]:.2f} {unit} per {'character' if 'bits_per_char' in metrics else 'token'}"
-    if unit == "%":
-        return f"{100 * metrics[name]:.1f} % {name}"
-    return f"{name} {metrics[name]:.4g} {unit}".strip()
-
-
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     """Return mean and standard deviation of the headline metric over several seeds; empty if there is one.
 
@@ -119,12 +105,13 @@ def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     """
     if len(by_seed) < 2:
         return ""
-    mean = sum(by_seed.values()) / len(by_seed)
-    deviation = math.hypot(*(value - mean for value in by_seed.values())) / math.sqrt(len(by_seed) - 1)
+    from statistics import mean, stdev  # slow to import
+
+    average, deviation = mean(by_seed.values()), stdev(by_seed.values())
     unit, count = task.units.get(task.headline, ""), f"over {len(by_seed)} seeds"
     if unit == "%":
-        return f"{100 * mean:.2f} ± {100 * deviation:.2f} % {task.headline} {count}"
-    return f"{task.headline} {mean:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
+        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.headline} {count}"
+    return f"{task.headline} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
 
 
 def figure(value: float, unit: str = "") -> str:
@@ -214,8 +201,9 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
         architecture, dataset = (recipe.architecture, recipe.dataset) if recipe else ("", "")
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
         task = _task_of(registry, recipe) if recipe else ""
-        best = headline(metrics, registry.tasks[task]) if task in registry.tasks else ""
-        parts = [best, f"{weights.params:,} parameters"]
+        spec = registry.tasks.get(task)
+        best = {name: metrics[name] for name in metrics if spec and name == spec.headline}
+        parts = [figures(best, spec.units if spec else {}), f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))
         more = metrics | {
