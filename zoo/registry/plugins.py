@@ -213,7 +213,8 @@ def load(
             )
             recipes, weights = published(
                 name,
-                *(_provided(hooks, hook, *kind_and_type) for hook, kind_and_type in PUBLISHING.items()),
+                _provided(hooks, "zoo_recipes", "recipe", Recipe),
+                _provided(hooks, "zoo_weights", "weights", WeightsSpec),
                 entries={(kind, spec.name) for kind, spec in specs},
                 folder=partial(_folder, where),
             )

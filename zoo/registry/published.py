@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
@@ -63,11 +63,8 @@ class WeightsSpec:
             raise OptionError(f"metrics must be finite (got {options.shown(self.metrics)})")
 
 
-# The hooks that return a mapping of names, with the kind of thing that each brings
-PUBLISHING: Mapping[str, tuple[str, type]] = {
-    "zoo_recipes": ("recipe", Recipe),
-    "zoo_weights": ("weights", WeightsSpec),
-}
+# The hooks that return a mapping of names
+PUBLISHING = frozenset({"zoo_recipes", "zoo_weights"})
 
 
 def published(
