@@ -134,13 +134,15 @@ class RunDirectory:
             message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
-        saved, options = checkpoint.info.state, changes_batches(changes, self.cutting)
+        options = changes_batches(changes, self.cutting)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
         tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
-        state.restore(tensors, saved, device=device, restart=bool(options))
-        if options and saved.position.batch:
+        state.restore(tensors, checkpoint.info.state, device=device)
+        if options and state.batch:
             warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
-        self._restored, self.changes = (state.epoch, state.steps, state.batch), checkpoint.info.changes
+            state.restart_epoch()
+        self._restored = (state.epoch, state.steps, state.batch)
+        self.changes = checkpoint.info.changes
         warn_of_another_cpu(checkpoint.info.identity, self.identity)
         if changes:
             change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from zoo.config.recipe import Recipe
 from zoo.interfaces import SPLITS
@@ -137,10 +136,6 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"averaged_from={at.averaged_from:,} must not exceed steps={at.steps:,}")
         if bool(at.batch) != bool(at.count) or (not at.batch and self.carried):
             raise ValueError("count and carried belong to the batches done in the epoch")
-
-    def restarted(self) -> SavedState:
-        """Return the state before the epoch that is not finished."""
-        return replace(self, position=replace(self.position, batch=0, count=0), carried=[])
 
 
 class CheckpointInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,9 +29,6 @@ from zoo.training.saved import TENSOR, Position, SavedState
 
 __all__ = ["TrainState"]
 
-# How the names of tensors begin that belong to an epoch
-_OF_AN_EPOCH = ("sums/", "carried/")
-
 
 @dataclass(slots=True, kw_only=True)
 class TrainState:
@@ -179,6 +176,7 @@ class TrainState:
         self.carried = None
         self.sums = {}
         self.count = 0
+        self.untried = False
 
     def restore(
         self,
@@ -186,20 +184,13 @@ class TrainState:
         saved: SavedState,
         *,
         device: str,
-        restart: bool = False,
     ) -> None:
         """Restore what `capture` returned.
-
-        Args:
-            restart: start an epoch that is not finished over, as `restart_epoch` does.
 
         The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
 
         Raises WeightsError, before anything is changed, if it does not fit this model.
         """
-        if restart:
-            saved = saved.restarted()
-            tensors = {name: value for name, value in tensors.items() if not name.startswith(_OF_AN_EPOCH)}
         self._require_fit(tensors, saved)
         tensors = {
             name: tensor if self._is_on_the_host(name) else on_device(tensor, device)
