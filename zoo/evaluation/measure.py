@@ -14,15 +14,11 @@ from torch import Tensor, nn
 from zoo.config.options import shown
 from zoo.errors import DataError, SpecError, WeightsError
 from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
-from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs
+from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
 
 __all__ = ["Measured", "finished", "measure", "metrics_of", "numbers", "steps_of"]
-
-# The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
-# of a model from a file, since a small file could take all memory
-_MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ def steps_of(
     model = windowed(model, context)
     with evaluating(model):
         for batch in long_enough(batches, context) if context else batches:
-            step = _step(model, task, batch, state, math.inf if trusted else _MOST_OF_ONE)
+            step = _step(model, task, batch, state, math.inf if trusted else MOST_OF_ONE)
             state = step.state
             yield batch, step
 
@@ -129,7 +125,7 @@ def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one:
     """Run the model on a batch, in halves of its first dimension (images, time steps) if it is too large."""
     half = len(batch.inputs) // 2
     try:
-        with no_larger_outputs(model, _MOST_BYTES if half else most_of_one):
+        with no_larger_outputs(model, MOST_BYTES if half else most_of_one):
             return task.step(model, batch, state)
     except TooLarge as error:
         if not half:

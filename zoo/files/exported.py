@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
@@ -22,6 +24,7 @@ _SIGNATURE = "zoo_signature"
 # The output with the features of each item
 FEATURES = "features"
 
+Size = Annotated[int, Meta(ge=0, lt=2**31)]
 Number = Literal["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 
 
@@ -36,7 +39,7 @@ class Port:
 
     name: str
     dtype: Number
-    shape: tuple[int | None, ...]
+    shape: tuple[Size | None, ...]
 
     def shown(self) -> str:
         """Return the type and shape in words."""
@@ -110,9 +113,7 @@ def _check(signature: Signature) -> None:
     if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
         raise ValueError("it has no inputs, no outputs, or several of one name")
     for port in (*inputs.values(), *outputs.values()):
-        if port.shape.count(None) > 1 or any(
-            size is not None and not 0 <= size < 2**31 for size in port.shape
-        ):
+        if port.shape.count(None) > 1:
             raise ValueError(f"{port.name} has the shape {list[Any](port.shape)}")
     if [*inputs][1:] != [port.name for port in signature.inputs if port.name in signature.state]:
         raise ValueError("its state is not what it has as inputs")

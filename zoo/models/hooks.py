@@ -24,6 +24,8 @@ from torch.utils.hooks import RemovableHandle
 from zoo.errors import OptionError
 
 __all__ = [
+    "MOST_BYTES",
+    "MOST_OF_ONE",
     "Stored",
     "TooLarge",
     "evaluating",
@@ -205,6 +207,11 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         return _unwrapped(model.module)
     return model
+
+
+# The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
+# or some tokens of a model from a file, since a small file could take all memory
+MOST_BYTES, MOST_OF_ONE = 1 << 27, 1 << 29
 
 
 class TooLarge(Exception):

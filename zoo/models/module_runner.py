@@ -18,7 +18,7 @@ from zoo.files.cards import Card
 from zoo.files.exported import FEATURES
 from zoo.interfaces import State, make_task
 from zoo.models.features import features_of, pooled
-from zoo.models.hooks import TooLarge, evaluating, no_larger_outputs, untouched
+from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs, untouched
 from zoo.models.landmarks import feature_landmarks, layer_path
 from zoo.models.recurrent import SingleSteps
 from zoo.models.runners import Arrays, Runner, Step, Tokens
@@ -26,10 +26,6 @@ from zoo.models.windows import windowed
 from zoo.registry.registry import Registry
 
 __all__ = ["ModuleRunner", "runner_of"]
-
-# The most bytes that a layer may compute: for a batch, which is halved until it does, and for a single item
-# or some tokens, since a small file could take all memory
-_MOST_BYTES, _MOST_OF_ONE = 1 << 27, 1 << 29
 
 
 class ModuleRunner(Runner):
@@ -103,7 +99,7 @@ class ModuleRunner(Runner):
         with ExitStack() as stack:
             inner = stack.enter_context(self._lent())
             if not trusted:
-                stack.enter_context(no_larger_outputs(inner, _MOST_OF_ONE))
+                stack.enter_context(no_larger_outputs(inner, MOST_OF_ONE))
             both = _WithFeatures(inner, self._features) if self._features else None
             model = windowed(both or inner, self.context)
             single, first = SingleSteps(), True
@@ -137,7 +133,7 @@ class ModuleRunner(Runner):
     def _in_halves(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
         half = len(inputs) // 2
         try:
-            with no_larger_outputs(model, _MOST_BYTES if half else _MOST_OF_ONE):
+            with no_larger_outputs(model, MOST_BYTES if half else MOST_OF_ONE):
                 return self._forward(model, inputs)
         except TooLarge as error:
             if not half:

@@ -89,7 +89,7 @@ def reads_without_torch(case: Case) -> None:
         path = Path(folder) / f"model{case.spec.suffix}"
         path.write_bytes(_written(case)[1])
         model = [*_models(case)][1]
-        inputs = {name: array.tolist() for name, array in _inputs(model, 2).items()}
+        inputs = {name: array.tolist() for name, array in _synthetic(model.signature, 2).items()}
         answer = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)
     try:
         read = json.loads(answer)
@@ -226,7 +226,7 @@ def _models(case: Case) -> Iterator[Exportable]:
 
 
 def _exportable(case: Case, module: nn.Module, signature: Signature) -> Exportable:
-    inputs = {name: torch.from_numpy(array) for name, array in _drawn(signature, 2).items()}
+    inputs = {name: torch.from_numpy(array) for name, array in _synthetic(signature, 2).items()}
     return Exportable(
         module=module,
         inputs=inputs,
@@ -259,11 +259,7 @@ def _card() -> Card:
     )
 
 
-def _inputs(model: Exportable, batch: int) -> dict[str, NDArray[Any]]:
-    return _drawn(model.signature, batch)
-
-
-def _drawn(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
+def _synthetic(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
     """Return random inputs for a batch of some size, the same each time."""
     random = np.random.default_rng(batch)
     arrays: dict[str, NDArray[Any]] = {}
@@ -276,7 +272,7 @@ def _drawn(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
 
 def _distance(model: Exportable, program: Program, batch: int) -> float:
     """Return the largest difference between the outputs of a model and of a program."""
-    inputs = _inputs(model, batch)
+    inputs = _synthetic(model.signature, batch)
     with torch.no_grad():
         ours = model.module(*(torch.from_numpy(array) for array in inputs.values()))
     theirs = program(inputs)
