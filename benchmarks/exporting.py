@@ -1,6 +1,6 @@
 """Every architecture exported to ONNX, and ONNX Runtime against torch.
 
-Published weights are proven on the test split where its data is at hand (`ZOO_DATA`), and new models on
+Published weights are verified on the test split where its data is at hand (`ZOO_DATA`), and new models on
 random inputs. Rates are the best of several turns with one thread, in turn, in one process: images a second
 in batches of 1 and 64; or steps a second of 1 and of 64 lanes, each step reading one token.
 
@@ -97,7 +97,7 @@ def rates(model: Model, exported: Model, task: Task, size: int) -> tuple[float, 
 
 
 def measure(name: str, registry: Registry, folder: Path) -> None:
-    """Export one model and print what was proven, and both rates."""
+    """Export one model and print what was verified, and both rates."""
     published = [id_ for id_ in registry.weights if id_ == name]
     model = zoo.load(name, progress=False) if published else untrained(name, registry)
     file, start = folder / f"{name}.onnx", time.perf_counter()
@@ -117,9 +117,9 @@ def measure(name: str, registry: Registry, folder: Path) -> None:
         f"{theirs:9,.0f} / {ours:7,.0f} = {theirs / ours:4.1f}"
         for ours, theirs in (rates(model, exported, task, size) for size in (1, 64))
     ]
-    proven = f"{done['items']:,} {done['split'] or 'random'} {done['unit']}, {done['disagreements']} ties"
+    verified = f"{done['items']:,} {done['split'] or 'random'} {done['unit']}, {done['disagreements']} ties"
     difference = f"{done['largest_difference']:.0e}"
-    print(f"{name:20} {taken:5.1f} s  {proven:36} {difference}  {parts[0]}   {parts[1]}", flush=True)
+    print(f"{name:20} {taken:5.1f} s  {verified:36} {difference}  {parts[0]}   {parts[1]}", flush=True)
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def main() -> None:
     at_hand = [
         id_ for id_ in registry.weights if "/" not in id_ and Path(registry.weights[id_].file).is_file()
     ]
-    print("model, export, proof, difference of logits, ONNX Runtime / torch at 1 and at 64")
+    print("model, export, verified on, difference of logits, ONNX Runtime / torch at 1 and at 64")
     with tempfile.TemporaryDirectory() as folder:
         for name in names or itertools.chain(at_hand, ours):
             measure(name, registry, Path(folder))
