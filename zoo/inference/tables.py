@@ -124,7 +124,7 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
             _require_same(path, marker, made_with)
         else:
             _mark(marker, made_with)
-        table = _Lines(path, file, _csv_line if path.suffix == ".csv" else _json_line)
+        table = _Lines(path, file)
         try:
             yield table
             table.finish()
@@ -143,12 +143,6 @@ def _mark(marker: Path, made_with: Mapping[str, Any]) -> None:
         file.write(canonical_json(made_with).encode())
 
 
-def _change(option: str, begun: object, now: object) -> str:
-    """Return what an option was and is, such as `with top=2 (now 3)`."""
-    was = f"without {option}" if begun is None else f"with {option}={begun}"
-    return f"{was} (now {'none' if now is None else now})"
-
-
 def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
     """Raise OutputError unless a file was begun with the same model and options."""
     try:
@@ -157,7 +151,9 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
     except (ValueError, KeyError, TypeError):
         raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
     if differ:
-        changes = " and ".join(_change(key, begun[key], made_with[key]) for key in differ)
+        was = [f"without {key}" if begun[key] is None else f"with {key}={begun[key]}" for key in differ]
+        now = ["none" if made_with[key] is None else made_with[key] for key in differ]
+        changes = " and ".join(f"{old} (now {new})" for old, new in zip(was, now, strict=True))
         hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
         raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
 
@@ -165,9 +161,11 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
 class _Lines:
     """A file of lines, one for each input; a CSV begins with one that names the columns."""
 
-    def __init__(self, path: Path, file: IO[bytes], line: Any) -> None:
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.count = self.before = 0
-        self._path, self._file, self._line = path, file, line
+        self._path = path
+        self._file = file
+        self._csv = path.suffix == ".csv"
         self._columns: list[str] = []
         self._waiting: list[Answered] = []  # unread inputs, until an answer says which columns there are
 
@@ -179,7 +177,7 @@ class _Lines:
             for number, line in enumerate(reading):
                 if not line.endswith(b"\n"):
                     break
-                if self._path.suffix == ".csv" and number == 0:
+                if self._csv and number == 0:
                     self._columns = next(csv.reader([line.decode()]))
                 else:
                     self._require_next(line, next(sources, None))
@@ -210,7 +208,7 @@ class _Lines:
             row[name] = self._draw(row["input"], name, draw())
         self.count += 1
         self._waiting.append(answered)
-        if prediction is not None or self._columns or self._path.suffix != ".csv":
+        if prediction is not None or self._columns or not self._csv:
             self._flush()
         return row
 
@@ -225,16 +223,20 @@ class _Lines:
 
     def _flush(self) -> None:
         """Write the rows that wait, and the columns before the first."""
-        rows = [row for row, _ in self._waiting]
         text = ""
-        if self._path.suffix == ".csv" and not self._columns:
+        if self._csv and not self._columns:
             self._columns = _columns(self._waiting[-1])
             text = _csv_line(self._columns)
-        text += "".join(self._line(_cells(row, self._columns) if self._columns else row) for row in rows)
+        text += "".join(self._line(row) for row, _ in self._waiting)
         data = memoryview(text.encode())
         while data:
             data = data[self._file.write(data) :]
         self._waiting.clear()
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        if self._csv:
+            return _csv_line(_cells(row, self._columns))
+        return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def finish(self) -> None:
         """Write what is left, and wait until it is on the disk."""
@@ -268,10 +270,6 @@ def _csv_line(cells: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
-
-
-def _json_line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @contextmanager
