@@ -14,7 +14,7 @@ _LARGE = "resnet34-cam"
 def _checked_each_time() -> set[str]:
     """Return an architecture for each class: the one that sets no arguments, or else the first."""
     found: dict[str, str] = {}
-    for entry in Registry.discover().entries(ArchitectureSpec):
+    for entry in Registry.discover().entries_of(ArchitectureSpec):
         if not entry.spec.config:
             found[entry.spec.target] = entry.spec.name
         found.setdefault(entry.spec.target, entry.spec.name)
@@ -23,7 +23,7 @@ def _checked_each_time() -> set[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    presets = {entry.spec.name for entry in Registry.discover().entries(ArchitectureSpec)}
+    presets = {entry.spec.name for entry in Registry.discover().entries_of(ArchitectureSpec)}
     by_night = presets - _checked_each_time()
     for item in items:
         if isinstance(item, pytest.Function) and "check" in item.fixturenames:

@@ -30,12 +30,12 @@ def nested(leaves: Sequence[State], like: State) -> State:
 
     Raises RunError if that has more or fewer leaves.
     """
-    found, structure = pytree.tree_flatten(like)
+    found = leaves_of(like)
     if len(found) != len(leaves):
         message = f"the hidden state of the run has {len(leaves)} parts, and that of the model {len(found)}"
         hint = "choose another --run to start anew, or return to the code that the run began with"
         raise RunError(message, hint=hint)
-    return pytree.tree_unflatten(leaves, structure)
+    return pytree.tree_unflatten(leaves, pytree.tree_structure(like)) if found else like
 
 
 def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
